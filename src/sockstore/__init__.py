@@ -1,0 +1,67 @@
+"""A WebSocket connection as reactive state.
+
+Importing this package loads no user interface framework, no WebSocket engine, and does no I/O.
+"""
+
+from sockstore._version import __version__
+from sockstore.connection import WebSocketStore
+from sockstore.errors import (
+    ConnectionEnded,
+    ConnectionLost,
+    DeliveryError,
+    HandshakeFailed,
+    InvalidOption,
+    InvalidURI,
+    Lagged,
+    OutcomeUnknown,
+    ProviderNotFound,
+    ScopeClosed,
+    SockstoreError,
+    StopReconnecting,
+)
+from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
+from sockstore.messages import MessageView
+from sockstore.options import Outbox, Reconnect
+from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
+from sockstore.receipts import Receipt
+from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
+from sockstore.streams import Message, MessageStream
+
+__all__ = [
+    "Attempt",
+    "Classification",
+    "Close",
+    "ConnectionEnded",
+    "ConnectionLost",
+    "ConnectionState",
+    "DeliveryError",
+    "Failure",
+    "FailureReason",
+    "HandshakeFailed",
+    "InvalidOption",
+    "InvalidURI",
+    "Lagged",
+    "Message",
+    "MessageStream",
+    "MessageView",
+    "Outbox",
+    "Outcome",
+    "OutcomeUnknown",
+    "ProviderNotFound",
+    "Readable",
+    "Receipt",
+    "Reconnect",
+    "ScopeClosed",
+    "SocketInfo",
+    "SockstoreError",
+    "StopReconnecting",
+    "WebSocketStore",
+    "Writable",
+    "__version__",
+    "classify",
+    "derived",
+    "get",
+    "readable",
+    "readonly",
+    "writable",
+]

@@ -1,0 +1,538 @@
+"""The connection: one WebSocket that is kept open, as a set of stores."""
+
+from __future__ import annotations
+
+import asyncio
+import operator
+import ssl as tls
+import sys
+import warnings
+import weakref
+from collections.abc import Callable, Hashable
+from concurrent.futures import Future
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar
+
+from sockstore.codecs import CodecLike, encode_json, encode_with, make_codec
+from sockstore.driver import FOREIGN_THREAD, Driver
+from sockstore.endpoint import (
+    Endpoint,
+    Headers,
+    PerAttempt,
+    Subprotocols,
+    check_endpoint_url,
+)
+from sockstore.errors import ConnectionEnded, InvalidOption, SockstoreError
+from sockstore.machine import events as fact
+from sockstore.machine.machine import Machine
+from sockstore.machine.settings import Settings
+from sockstore.machine.state import Attempt, ConnectionState, Phase, SocketInfo
+from sockstore.messages import MessageLog, MessageView
+from sockstore.options import (
+    Outbox,
+    Reconnect,
+    reconnect_policy,
+    require_callable,
+    require_instance,
+)
+from sockstore.outcomes import Outcome
+from sockstore.receipts import Receipt
+from sockstore.receiver import Receiver
+from sockstore.stores import Readable, derived, readonly, writable
+from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.transports import default_transport
+from sockstore.transports.base import (
+    Listener,
+    Target,
+    Transport,
+    TransportFactory,
+    TransportOptions,
+)
+from sockstore.urls import redact_url
+
+__all__ = ["WebSocketStore"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+DEFAULT_OUTBOX = Outbox()
+ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
+LONGEST_CLOSE_REASON = 123
+"""UTF-8 bytes; a close frame has room for no more (RFC 6455 section 5.5)."""
+
+
+class WebSocketStore:
+    """A WebSocket connection as reactive state: it is kept open, and everyone sees it the same.
+
+    Constructing it does no input or output and needs no event loop.
+
+    Args:
+        url: ``ws://`` or ``wss://``; or a sync or async callable that is asked with an `Attempt`
+            before each attempt; or None if it comes with `connect`.
+        reconnect: True for `Reconnect.exponential`, False for never, or a `Reconnect`.
+        headers: Handshake headers to add, or a callable as for `url`.
+        subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
+        connect_timeout: Seconds for one attempt: DNS, TCP, TLS and opening handshake together.
+        close_timeout: Seconds for the closing handshake, after which the transport is aborted.
+        ping_interval: Seconds between pings; None for no pings.
+        ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
+        idle_timeout: Seconds without a message that end a connection; None for never.
+        max_message_bytes: A larger message closes the connection with 1009.
+        history: Messages kept in `messages`; None keeps all, 0 none.
+        outbox: What may wait while the connection is not open; None refuses it.
+        codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
+            pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
+        on_open: A sync or async callable that is called with the connection after each opening
+            handshake, before the connection is open for everyone; what it sends goes first.
+        on_error: Called with an exception and the raw frame that could not be decoded.
+        should_reconnect: A sync or async callable that is asked with an `Outcome` before each
+            retry; if it returns false, the connection fails.
+        ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
+        compression: Whether to offer permessage-deflate.
+        transport: What carries the messages; for tests, a `sockstore.testing.FakeServer`.
+
+    Attributes:
+        messages: The last `history` messages, a store and a log.
+
+    Raises:
+        InvalidURI: If the url cannot be used.
+        InvalidOption: If another option cannot be used.
+
+    Source:
+        The guide's store pattern (``initWebSocket``, ``closeWebSocket``, ``sendMessage``).
+
+    Example:
+        ::
+
+            async with WebSocketStore("ws://localhost:8765/echo") as connection:
+                connection.send({"content": "hello"})
+                async for message in connection.stream():
+                    print(message.data)
+    """
+
+    def __init__(
+        self,
+        url: PerAttempt[str] | None = None,
+        *,
+        reconnect: bool | Reconnect = True,
+        headers: PerAttempt[Headers] = (),
+        subprotocols: PerAttempt[Subprotocols] = (),
+        connect_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        ping_interval: float | None = 20.0,
+        ping_timeout: float = 20.0,
+        idle_timeout: float | None = None,
+        max_message_bytes: int = 2**20,
+        history: int | None = 1000,
+        outbox: Outbox | None = DEFAULT_OUTBOX,
+        codec: CodecLike | None = None,
+        on_open: Callable[[WebSocketStore], object] | None = None,
+        on_error: Callable[[Exception, str | bytes], object] | None = None,
+        should_reconnect: Callable[[Outcome], object] | None = None,
+        ssl: tls.SSLContext | None = None,
+        compression: bool = False,
+        transport: TransportFactory = default_transport,
+    ) -> None:
+        require_instance("outbox", outbox, Outbox, "an Outbox or None")
+        require_callable("on_open", on_open)
+        require_callable("on_error", on_error)
+        require_callable("should_reconnect", should_reconnect)
+        self._endpoint = Endpoint(url, headers, subprotocols)
+        self._codec = make_codec(codec)
+        self._on_open = on_open
+        self._should_reconnect = should_reconnect
+        self._transport = transport
+        self._transport_options = TransportOptions(
+            max_message_bytes=max_message_bytes, ssl=ssl, compression=compression
+        )
+        settings = Settings(
+            reconnect=reconnect_policy(reconnect),
+            outbox=outbox,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            idle_timeout=idle_timeout,
+            has_on_open=on_open is not None,
+            has_predicate=should_reconnect is not None,
+            can_refresh=callable(headers),
+        )
+        machine = Machine(settings, self._endpoint.url)
+        where = _caller()
+        self._driver = Driver(machine, weakref.ref(self), where)
+        weakref.finalize(self, _dropped, self._driver, where).atexit = False
+        self.messages = MessageLog(history, self._driver.report)
+        self.receiver = Receiver(self.messages, self._codec, on_error, self._driver.report)
+        self._state = writable(machine.state)
+        self._buffered = writable(0, self._watch_buffered)
+        for store in (self._state, self._buffered, self.messages):
+            store._node._owner = self
+            store._node._thread_error = FOREIGN_THREAD
+
+    # The stores
+
+    @cached_property
+    def state(self) -> Readable[ConnectionState]:
+        """The snapshot that all other stores of the connection's state are derived from."""
+        return readonly(self._state)
+
+    @cached_property
+    def socket(self) -> Readable[SocketInfo | None]:
+        """The open socket, or None."""
+        return derived(self._state, operator.attrgetter("socket"), differs=operator.is_not)
+
+    @cached_property
+    def connected(self) -> Readable[bool]:
+        """Whether the connection is open."""
+        return derived(self._state, operator.attrgetter("connected"))
+
+    @cached_property
+    def error(self) -> Readable[SockstoreError | None]:
+        """The last attempt's or connection's error, until one opens; its text is the sentence."""
+        return derived(self._state, operator.attrgetter("exception"), differs=operator.is_not)
+
+    @cached_property
+    def status(self) -> Readable[Literal["connected", "disconnected", "error"]]:
+        """The guide's status: ``"error"`` if there is one, else connected or disconnected."""
+        return derived(self._state, operator.attrgetter("status"))
+
+    @cached_property
+    def phase(self) -> Readable[Phase]:
+        """The fine state: idle, connecting, open, waiting, closing, closed or failed."""
+        return derived(self._state, operator.attrgetter("phase"))
+
+    @property
+    def buffered_amount(self) -> Readable[int]:
+        """Bytes that were sent and not yet given to the network, the outbox included."""
+        return readonly(self._buffered)
+
+    # Connecting and closing
+
+    def connect(self, url: PerAttempt[str] | None = None) -> None:
+        """Connect and stay connected; returns at once.
+
+        Already live with the same url it does nothing; with another one the old socket is retired
+        first. After ``closed`` and ``failed`` it starts afresh and keeps the messages.
+
+        Args:
+            url: Where to, if it is not the url given before.
+
+        Raises:
+            InvalidURI: If the url cannot be used.
+            InvalidOption: If there is no url at all.
+            RuntimeError: If no event loop runs here.
+        """
+        url = self._endpoint.url if url is None else check_endpoint_url(url)
+        if url is None:
+            raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
+        self._driver.bind("connect")
+        self._endpoint.url = url
+        self._driver.dispatch(fact.ConnectRequested(url))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close and stay closed; returns at once, and the closing handshake goes on behind it.
+
+        When it returns, ``connected`` is False, ``socket`` and ``error`` are None, and no message
+        will be delivered any more. It is legal in every phase and in every callback.
+
+        Args:
+            code: The close code: 1000, or 3000 to 4999.
+            reason: The close reason, at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: If code or reason cannot be sent; nothing has happened then.
+            RuntimeError: If it is called from another thread.
+
+        Source:
+            RFC 6455 sections 5.5.1 and 7.4; the browsers' ``WebSocket.close()``.
+        """
+        if isinstance(code, bool) or not (code == 1000 or 3000 <= code <= 4999):
+            raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
+        size = len(reason.encode())
+        if size > LONGEST_CLOSE_REASON:
+            raise ValueError(
+                f"the close reason has {size} UTF-8 bytes: give at most {LONGEST_CLOSE_REASON}"
+            )
+        self._driver.check_thread()
+        self._driver.dispatch(fact.CloseRequested(code, reason))
+
+    disconnect = close
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and wait until nothing is left: at most `close_timeout`.
+
+        Args:
+            code: The close code: 1000, or 3000 to 4999.
+            reason: The close reason, at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: If code or reason cannot be sent.
+        """
+        self.close(code, reason)
+        try:
+            await self._driver.wait_for_rest()
+        except asyncio.CancelledError:
+            self._driver.abort()
+            raise
+
+    def reconnect(self) -> None:
+        """Open a new connection now: a wait is skipped, a live socket is retired.
+
+        It is not counted as a retry and resets the count. It also works after `failed` and
+        `closed`.
+
+        Raises:
+            InvalidOption: If there is no url.
+            RuntimeError: If no event loop runs here.
+        """
+        if self._endpoint.url is None:
+            raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
+        self._driver.bind("reconnect")
+        self._driver.dispatch(fact.ReconnectRequested())
+
+    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
+        """Wait until the connection is open.
+
+        Args:
+            timeout: Seconds to wait at most; None waits through all attempts.
+
+        Raises:
+            ConnectionEnded: If it is closed, or failed.
+            TimeoutError: If it did not open in time; it goes on trying.
+        """
+        try:
+            state = await self.state.wait_for(
+                lambda state: state.phase == "open" or state.phase in ENDED, timeout
+            )
+        except TimeoutError:
+            error = self._state.value.error
+            because = f"; the last error: {error}" if error else ""
+            raise TimeoutError(f"not connected within {timeout:g} s{because}") from None
+        if state.phase != "open":
+            raise _ended(state)
+
+    async def __aenter__(self) -> Self:
+        self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # Messages
+
+    def send(self, data: Any) -> Receipt:
+        """Send a message now, or as soon as the connection is open; never blocks.
+
+        Args:
+            data: `str` goes as text, bytes as binary, everything else as JSON (or as the codec
+                encodes it).
+
+        Returns:
+            A receipt; it is true if the message was handed over or queued.
+
+        Raises:
+            TypeError: If the data cannot be encoded; nothing was sent.
+            RuntimeError: If it is called from another thread.
+        """
+        frame = encode_with(encode_json if self._codec is None else self._codec.encode, data)
+        self._driver.check_thread()
+        return self._driver.send(frame)
+
+    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
+        """Wait until everything that was sent so far was handed over to an open socket.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever.
+
+        Raises:
+            TimeoutError: If it took longer.
+            DeliveryError: If the connection ended, or the last message expired.
+        """
+        async with asyncio.timeout(timeout):
+            await self._driver.drain()
+
+    def stream(
+        self,
+        where: Callable[[Message], object] | None = None,
+        *,
+        limit: int = 256,
+        overflow: Overflow = "error",
+    ) -> MessageStream:
+        """Return an asynchronous iterator over the messages from now on.
+
+        Any number of streams read independently; each gets every message once and in order,
+        across reconnects.
+
+        Args:
+            where: Which messages to take; None takes all.
+            limit: Messages that may wait for the reader.
+            overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
+                counts in `MessageStream.dropped`.
+
+        Returns:
+            The iterator. It ends when the connection closes, raises when it fails, and ends at
+            once if the connection has ended already.
+
+        Raises:
+            InvalidOption: If `limit` or `overflow` cannot be used.
+        """
+        stream = MessageStream(where, limit, overflow, owner=self)
+        state = self._state.value
+        if state.phase in ENDED:
+            stream.end(_ended(state) if state.phase == "failed" else None)
+        else:
+            self.messages.add_stream(stream)
+        return stream
+
+    def select(
+        self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None
+    ) -> Readable[T]:
+        """Return a store of what `fn` makes of the messages, told only when that changes.
+
+        Args:
+            fn: Called with the last `history` messages after each slice of new ones.
+            differs: ``differs(old, new)`` tells whether it changed; needed for containers.
+
+        Returns:
+            The store.
+        """
+        return derived(self.messages, fn, differs=differs)
+
+    def topic(self, key: Hashable, *, field: str = "type") -> Readable[Any]:
+        """Return a store of the latest JSON object whose `field` equals `key`.
+
+        Args:
+            key: The value to look for, for example ``"price"``.
+            field: Where to look for it; the guide's messages have a ``type``.
+
+        Returns:
+            The store; None until there was such a message.
+        """
+        return self.messages.topic(key, field)
+
+    # Threads
+
+    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function on the connection's event loop, from any thread.
+
+        Args:
+            fn: For example ``connection.send``.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            A `concurrent.futures.Future` of what it returns or raises.
+
+        Raises:
+            RuntimeError: If the connection has not been connected on any loop.
+
+        Example:
+            ::
+
+                receipt = connection.call_threadsafe(connection.send, "hello").result()
+        """
+        loop = self._driver.loop
+        if loop is None:
+            raise RuntimeError("call_threadsafe() needs a connection that was connected once")
+        future: Future[T] = Future()
+
+        def call() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                    future.set_exception(error)
+
+        loop.call_soon_threadsafe(call)
+        return future
+
+    def __repr__(self) -> str:
+        url = self._endpoint.url
+        shown = redact_url(url) if isinstance(url, str) else url
+        return f"<WebSocketStore {shown} {self._state.value.phase}>"
+
+    # What the driver calls
+
+    async def make_target(self, attempt: Attempt) -> Target:
+        """Ask the url, headers and subprotocols callables."""
+        return await self._endpoint.target(attempt)
+
+    def make_transport(self, listener: Listener) -> Transport:
+        """Return a transport for one attempt."""
+        return self._transport(listener, self._transport_options)
+
+    def run_on_open(self) -> object:
+        """Call the user's ``on_open``."""
+        return None if self._on_open is None else self._on_open(self)
+
+    def ask_predicate(self, outcome: Outcome) -> object:
+        """Call the user's ``should_reconnect``."""
+        return True if self._should_reconnect is None else self._should_reconnect(outcome)
+
+    def bound(self) -> None:
+        """The stores belong to the thread of the loop from now on."""
+        for store in (self._state, self._buffered, self.messages):
+            store._node._belong_here()
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+        before = self._state.value
+        if state is before:
+            return
+        if state.phase in ENDED and before.phase not in ENDED:
+            self.messages.end_streams(_ended(state) if state.phase == "failed" else None)
+        try:
+            self._state.set(state)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._driver.report(error, "a subscriber of the connection's state")
+
+    def buffered_changed(self) -> None:
+        """Tell who watches `buffered_amount`."""
+        if self._buffered._live:
+            try:
+                self._buffered.set(self._driver.buffered_amount)
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+                self._driver.report(error, "a subscriber of buffered_amount")
+
+    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> None:
+        set_(self._driver.buffered_amount)
+
+
+def _ended(state: ConnectionState) -> ConnectionEnded:
+    reason = None if state.failure is None else state.failure.reason
+    if isinstance(state.exception, ConnectionEnded):
+        why = str(state.exception)
+    elif state.phase == "failed":
+        why = f"the connection failed ({reason}): {state.error}"
+    else:
+        why = f"the connection is {state.phase}"
+    ended = ConnectionEnded(why, reason=reason, close=state.close)
+    ended.__cause__ = state.exception
+    return ended
+
+
+def _caller() -> str:
+    """Return where the user's code made the connection."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def _dropped(driver: Driver, where: str) -> None:
+    """The last reference to a connection is gone: end what it left open."""
+    if driver.at_rest:
+        return
+    warnings.warn(
+        f"a WebSocketStore created at {where} was dropped while it was in use; "
+        "close it, or use it in an `async with` block",
+        ResourceWarning,
+        stacklevel=2,
+    )
+    driver.abandon()

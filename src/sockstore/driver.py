@@ -1,0 +1,490 @@
+"""The driver: carries out what the machine decides.
+
+It is the only place with timers and tasks of a connection. The loop refers to the driver only, and
+the driver holds its connection weakly: a connection that nobody holds any more can be noticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any, Protocol, assert_never
+from weakref import ReferenceType
+
+from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.effects import Effect
+from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import Disposition, Offer, Outgoing
+from sockstore.machine.state import Attempt, ConnectionState, SocketInfo
+from sockstore.outcomes import Close, Outcome
+from sockstore.receipts import Receipt
+from sockstore.transports.base import Deliver, Listener, Target, Transport
+
+__all__ = ["FOREIGN_THREAD", "Driver", "Owner"]
+
+FOREIGN_THREAD = (
+    "a connection belongs to the thread of its event loop; from another thread use "
+    "connection.call_threadsafe(function, *arguments)"
+)
+
+logger = logging.getLogger("sockstore")
+
+_inside_on_open: ContextVar[object] = ContextVar("sockstore_inside_on_open", default=None)
+
+
+class Sink(Protocol):
+    """What takes messages."""
+
+    def begin_slice(self) -> Deliver:
+        """Return what takes the messages of one slice."""
+
+    def end_slice(self) -> None:
+        """Tell subscribers about the messages of the slice."""
+
+    def stop_slice(self) -> None:
+        """End the slice that is being delivered, if there is one."""
+
+
+class Owner(Protocol):
+    """The connection, as its driver sees it."""
+
+    async def make_target(self, attempt: Attempt) -> Target:
+        """Ask the url, headers and subprotocols callables."""
+
+    def make_transport(self, listener: Listener) -> Transport:
+        """Return a transport for one attempt."""
+
+    def run_on_open(self) -> object:
+        """Call the user's ``on_open``; it may return an awaitable."""
+
+    def ask_predicate(self, outcome: Outcome) -> object:
+        """Call the user's ``should_reconnect``; it may return an awaitable."""
+
+    @property
+    def receiver(self) -> Sink:
+        """Where messages go."""
+
+    def bound(self) -> None:
+        """The connection belongs to this thread from now on."""
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+
+    def buffered_changed(self) -> None:
+        """The amount that waits to be sent may have changed."""
+
+
+class Driver:
+    """Carry out what a machine decides, on one event loop.
+
+    Args:
+        machine: Decides.
+        owner: A weak reference to the connection.
+        where: Where the connection was created, for warnings.
+    """
+
+    def __init__(self, machine: Machine, owner: ReferenceType[Any], where: str) -> None:
+        self.machine = machine
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
+        self._owner: Callable[[], Owner | None] = owner
+        self._where = where
+        self._links: dict[int, _Link] = {}
+        self._attempts: dict[int, asyncio.Task[None]] = {}
+        self._callables: dict[asyncio.Task[None], Callable[[], bool]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_for: float | None = None
+        self._rest_waiters: list[asyncio.Future[None]] = []
+        self._last_message_at: float | None = None
+        self._last_queued: Receipt | None = None
+
+    # What the connection calls
+
+    def bind(self, action: str) -> None:
+        """Belong to the running loop from now on.
+
+        Raises:
+            RuntimeError: If no loop runs here, or the connection lives on another one.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.check_thread()
+            raise RuntimeError(
+                f"{action}() needs a running event loop; call it from a coroutine, or from a "
+                "callback of the loop"
+            ) from None
+        if self.loop is loop:
+            return
+        self.check_thread()
+        if not self.at_rest:
+            raise RuntimeError(f"{action}(): this connection is in use on another event loop")
+        self.loop, self._thread = loop, threading.get_ident()
+        owner = self._owner()
+        if owner is not None:
+            owner.bound()
+
+    def check_thread(self) -> None:
+        """Refuse a change from another thread than the loop's (ST12)."""
+        if self._thread not in {None, threading.get_ident()} and not self.at_rest:
+            raise RuntimeError(FOREIGN_THREAD)
+
+    @property
+    def now(self) -> float:
+        """The clock of the machine."""
+        if self.loop is not None:
+            return self.loop.time()
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return time.monotonic()
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no task, timer or socket is left."""
+        return self.machine.at_rest and not (self._attempts or self._callables or self._links)
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes in the outbox and in the live transport's send buffer."""
+        transport = self._live_transport()
+        return self.machine.outbox.bytes + (0 if transport is None else transport.buffered_amount)
+
+    async def wait_for_rest(self) -> None:
+        """Wait until no task, timer or socket is left."""
+        while not self.at_rest:
+            waiter = asyncio.get_running_loop().create_future()
+            self._rest_waiters.append(waiter)
+            await waiter
+
+    def dispatch(self, event: Event, now: float | None = None) -> None:
+        """Tell the machine a fact, carry out its orders, and show the outcome."""
+        machine = self.machine
+        live = machine.live_transport
+        for effect in machine.handle(event, self.now if now is None else now):
+            self._perform(effect)
+        owner = self._owner()
+        if owner is not None and live is not None and live != machine.live_transport:
+            owner.receiver.stop_slice()
+        self._cancel_obsolete_callables()
+        self._arm()
+        if owner is not None:
+            owner.publish(machine.state)
+        self._wake_if_at_rest()
+
+    def send(self, data: str | bytes) -> Receipt:
+        """Hand a message over, queue it, or refuse it."""
+        receipt = Receipt()
+        entry = Outgoing(data, _size(data), receipt)
+        from_on_open = _inside_on_open.get() is self
+        offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
+        match offer.disposition:
+            case Disposition.HAND_OVER:
+                self._hand_over(entry)
+            case Disposition.QUEUED:
+                self._queued(receipt, offer)
+            case Disposition.REFUSED:
+                receipt.settle("refused", offer.why)
+        return receipt
+
+    async def drain(self) -> None:
+        """Wait until the last message that was queued is handed over."""
+        if self._last_queued is not None and self._last_queued.state == "queued":
+            await self._last_queued
+
+    def abort(self) -> None:
+        """End everything at once."""
+        self.dispatch(fact.CloseRequested())
+        for number in list(self._links):
+            self._abort(number)
+
+    def abandon(self) -> None:
+        """End everything soon, from whatever thread the garbage collector runs in."""
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.abort)
+
+    def report(self, error: Exception, where: str) -> None:
+        """Tell the event loop's exception handler what a user's callable raised."""
+        context = {
+            "message": f"{where} raised (connection created at {self._where})",
+            "exception": error,
+        }
+        if self.loop is None:
+            logger.error("%s", context["message"], exc_info=error)
+        else:
+            self.loop.call_exception_handler(context)
+
+    # Orders
+
+    def _perform(self, effect: Effect) -> None:  # noqa: C901 - a table
+        match effect:
+            case order.OpenTransport(transport=number, attempt=attempt):
+                self._start_attempt(number, attempt)
+            case order.CloseTransport(transport=number, code=code, reason=reason):
+                self._links[number].transport.close(code, reason)
+            case order.AbortTransport(transport=number):
+                self._abort(number)
+            case order.SendPing(transport=number, payload=payload):
+                self._links[number].transport.ping(payload)
+            case order.FlushOutbox():
+                self._flush()
+            case order.SettleReceipts(entries=entries, state=state, why=why):
+                for entry in entries:
+                    _receipt(entry).settle(state, why)
+                self._buffered_changed()
+            case order.RunOnOpen(transport=number):
+                self._run_on_open(number)
+            case order.AskPredicate(question=question, outcome=outcome):
+                self._ask_predicate(question, outcome)
+            case order.Warn(text=text):
+                logger.warning("%s (connection created at %s)", text, self._where)
+            case _:
+                assert_never(effect)
+
+    def _abort(self, number: int) -> None:
+        attempt, link = self._attempts.get(number), self._links.get(number)
+        if link is not None and link.has_opened:
+            link.transport.abort()
+        elif attempt is not None:
+            attempt.cancel()
+
+    def _flush(self) -> None:
+        while (entry := self.machine.next_to_send()) is not None:
+            self._hand_over(entry)
+        self._buffered_changed()
+
+    def _hand_over(self, entry: Outgoing) -> None:
+        transport = self._live_transport()
+        assert transport is not None  # noqa: S101 - the machine gives nothing away otherwise
+        flight = self.machine.flight
+        transport.send(entry.data)
+        _receipt(entry).hand_over(flight)
+        self._buffered_changed()
+
+    def _queued(self, receipt: Receipt, offer: Offer) -> None:
+        self._last_queued = receipt
+        for entry in offer.dropped:
+            _receipt(entry).settle("dropped", "newer messages took its place in the outbox")
+        self._buffered_changed()
+        if self.loop is not None:
+            self._arm()
+
+    def _buffered_changed(self) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner.buffered_changed()
+
+    # The one timer
+
+    def _arm(self) -> None:
+        deadline = self.machine.deadline
+        if deadline == self._timer_for or self.loop is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        self._timer_for = deadline
+        if deadline is not None and deadline != float("inf"):
+            # Pyodide's loop refuses the past.
+            self._timer = self.loop.call_at(max(deadline, self.loop.time()), self._time_has_come)
+
+    def _time_has_come(self) -> None:
+        deadline, self._timer, self._timer_for = self._timer_for, None, None
+        transport = self._live_transport()
+        event = fact.DeadlineReached(
+            0 if transport is None else transport.heard,
+            transport is not None and transport.reading_paused,
+            self._last_message_at,
+        )
+        # The loop may be early by its clock's resolution.
+        self.dispatch(event, max(self.now, deadline or 0.0))
+
+    # Attempts
+
+    def _start_attempt(self, number: int, attempt: Attempt) -> None:
+        owner = self._owner()
+        if owner is None or self.loop is None:
+            return
+        self._last_message_at = None
+        link = _Link(self, number)
+        link.transport = owner.make_transport(link)
+        self._links[number] = link
+        connecting = _connect(functools.partial(owner.make_target, attempt), link)
+        task = self.loop.create_task(connecting, name=f"sockstore: attempt {attempt.number}")
+        self._attempts[number] = task
+        task.add_done_callback(lambda done: self._attempt_done(number, link, done))
+
+    def _attempt_done(self, number: int, link: _Link, task: asyncio.Task[None]) -> None:
+        del self._attempts[number]
+        if link.has_opened:
+            self._wake_if_at_rest()
+            return
+        del self._links[number]
+        error = HandshakeFailed("the server", "the attempt was cancelled")
+        failure = error if task.cancelled() else task.exception()
+        self.dispatch(fact.AttemptFailed(number, _as_attempt_error(failure or error, "the url")))
+
+    # The user's callables
+
+    def _run_on_open(self, number: int) -> None:
+        owner = self._owner()
+        if owner is not None:
+            running = self._on_open(number, owner.run_on_open)
+            self._start_callable(running, lambda: self.machine.live_transport == number)
+
+    async def _on_open(self, number: int, run: Callable[[], object]) -> None:
+        _inside_on_open.set(self)
+        failure: AttemptError | None = None
+        try:
+            result = run()
+            del run
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            failure = _as_attempt_error(error, "on_open")
+        self.dispatch(fact.OnOpenFinished(number, failure))
+
+    def _ask_predicate(self, question: int, outcome: Outcome) -> None:
+        owner = self._owner()
+        if owner is None:
+            return
+        try:
+            answer = owner.ask_predicate(outcome)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            self.dispatch(fact.PredicateAnswered(question, allowed=False, exception=error))
+            return
+        if inspect.isawaitable(answer):
+            asking = self._await_predicate(question, answer)
+            self._start_callable(asking, lambda: self.machine.asks(question))
+        else:
+            self.dispatch(fact.PredicateAnswered(question, bool(answer)))
+
+    async def _await_predicate(self, question: int, answer: Awaitable[object]) -> None:
+        try:
+            event = fact.PredicateAnswered(question, bool(await answer))
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            event = fact.PredicateAnswered(question, allowed=False, exception=error)
+        self.dispatch(event)
+
+    def _start_callable(
+        self, running: Coroutine[Any, Any, None], is_needed: Callable[[], bool]
+    ) -> None:
+        assert self.loop is not None  # noqa: S101 - orders come after bind()
+        task = self.loop.create_task(running, name="sockstore: a callable of the user")
+        self._callables[task] = is_needed
+        task.add_done_callback(self._callable_done)
+
+    def _callable_done(self, task: asyncio.Task[None]) -> None:
+        del self._callables[task]
+        self._wake_if_at_rest()
+
+    def _cancel_obsolete_callables(self) -> None:
+        for task, is_needed in list(self._callables.items()):
+            if not is_needed():
+                task.cancel()
+
+    # Observations
+
+    def _live_transport(self) -> Transport | None:
+        number = self.machine.live_transport
+        return None if number is None else self._links[number].transport
+
+    def begin_slice(self, number: int) -> Deliver | None:
+        """Return what takes the messages of this transport, if they count."""
+        owner = self._owner()
+        if owner is None or self.machine.live_transport != number:
+            return None
+        self._last_message_at = self.now
+        return owner.receiver.begin_slice()
+
+    def end_slice(self) -> None:
+        """The messages of a slice were delivered."""
+        owner = self._owner()
+        if owner is not None:
+            owner.receiver.end_slice()
+
+    def released(self, number: int) -> None:
+        """Nothing is left of this transport."""
+        del self._links[number]
+        self.dispatch(fact.TransportReleased(number))
+
+    def _wake_if_at_rest(self) -> None:
+        if self._rest_waiters and self.at_rest:
+            waiters, self._rest_waiters = self._rest_waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+class _Link:
+    """What one transport tells its driver, stamped with the transport's number."""
+
+    __slots__ = ("_driver", "_number", "has_opened", "transport")
+
+    transport: Transport
+
+    def __init__(self, driver: Driver, number: int) -> None:
+        self._driver = driver
+        self._number = number
+        self.has_opened = False
+
+    def opened(self, socket: SocketInfo) -> None:
+        self.has_opened = True
+        self._driver.dispatch(fact.TransportOpened(self._number, socket))
+
+    def begin_slice(self) -> Deliver | None:
+        return self._driver.begin_slice(self._number)
+
+    def end_slice(self) -> None:
+        self._driver.end_slice()
+
+    def pong_received(self, payload: bytes) -> None:
+        self._driver.dispatch(fact.PongReceived(self._number, payload))
+
+    def writing_paused(self) -> None:
+        self._driver.dispatch(fact.WritingPaused(self._number))
+
+    def writing_resumed(self) -> None:
+        self._driver.dispatch(fact.WritingResumed(self._number))
+
+    def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
+        self._driver.dispatch(fact.TransportClosed(self._number, close, why, cause))
+
+    def released(self) -> None:
+        self._driver.released(self._number)
+
+
+async def _connect(ask: Callable[[], Awaitable[Target]], link: _Link) -> None:
+    """Ask for the target, then do the opening handshake."""
+    target = await ask()
+    del ask  # it holds the connection
+    await link.transport.open(target)
+
+
+def _as_attempt_error(error: BaseException, who: str) -> AttemptError:
+    """Return an error that may end an attempt: whatever a callable raised is a failed attempt."""
+    if isinstance(error, HandshakeFailed | InvalidURI | StopReconnecting):
+        return error
+    failed = HandshakeFailed("the server", f"{who} raised {error!r}", kind="option")
+    failed.__cause__ = error
+    return failed
+
+
+def _size(data: str | bytes) -> int:
+    """UTF-8 bytes; plain ASCII, the usual case, need not be encoded to be counted."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+
+
+def _receipt(entry: Outgoing) -> Receipt:
+    receipt = entry.receipt
+    assert isinstance(receipt, Receipt)  # noqa: S101 - the driver made it
+    return receipt

@@ -1,0 +1,134 @@
+"""Where a connection goes: the url, headers and subprotocols, each a value or a callable.
+
+Values are checked at construction, what callables return at each attempt.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, TypeAlias, TypeVar, cast
+
+from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
+from sockstore.machine.state import Attempt
+from sockstore.transports.base import Target
+from sockstore.urls import check_url, redact_url
+
+__all__ = ["Endpoint", "Headers", "PerAttempt", "Subprotocols"]
+
+T = TypeVar("T")
+
+PerAttempt: TypeAlias = T | Callable[[Attempt], T | Awaitable[T]]
+"""A value, or a sync or async callable that is asked before every attempt."""
+
+Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
+Subprotocols: TypeAlias = Iterable[str]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+"""What a header name and a subprotocol may consist of (RFC 9110 section 5.6.2)."""
+
+
+class Endpoint:
+    """The three answers that make a `Target`.
+
+    Args:
+        url: A url, a callable that returns one, or None if it comes with ``connect()``.
+        headers: Handshake headers to add.
+        subprotocols: Subprotocols to offer, the preferred one first.
+
+    Raises:
+        InvalidURI: If a url that is no callable cannot be used.
+        InvalidOption: If headers or subprotocols that are no callables cannot be used.
+    """
+
+    __slots__ = ("headers", "subprotocols", "url")
+
+    def __init__(
+        self,
+        url: PerAttempt[str] | None,
+        headers: PerAttempt[Headers],
+        subprotocols: PerAttempt[Subprotocols],
+    ) -> None:
+        self.url = None if url is None else check_endpoint_url(url)
+        self.headers = headers if callable(headers) else _check_headers(headers)
+        self.subprotocols = (
+            subprotocols if callable(subprotocols) else _check_subprotocols(subprotocols)
+        )
+
+    async def target(self, attempt: Attempt) -> Target:
+        """Ask the callables for this attempt.
+
+        Raises:
+            HandshakeFailed: If one of them raised, or returned what cannot be used.
+            InvalidURI: If the url cannot be used.
+            StopReconnecting: If one of them raised it.
+        """
+        url = check_url(await _ask("url", self.url, attempt))
+        headers = await _ask("headers", self.headers, attempt)
+        subprotocols = await _ask("subprotocols", self.subprotocols, attempt)
+        try:
+            return Target(
+                url=url,
+                headers=_check_headers(headers),
+                subprotocols=_check_subprotocols(subprotocols),
+            )
+        except InvalidOption as error:
+            raise HandshakeFailed(redact_url(url), str(error), kind="option") from error
+
+
+def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:
+    """Check a url now if it is one, and later if it is a callable."""
+    return url if callable(url) else check_url(url)
+
+
+async def _ask(option: str, answer: Any, attempt: Attempt) -> Any:
+    if not callable(answer):
+        return answer
+    try:
+        result = answer(attempt)
+        return await result if inspect.isawaitable(result) else result
+    except (StopReconnecting, InvalidURI):
+        raise
+    except Exception as error:
+        why = f"the {option} callable raised {error!r}"
+        raise HandshakeFailed("the server", why, kind="option") from error
+
+
+def _check_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
+    try:
+        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+        checked = tuple((_check_header_name(name), value) for name, value in pairs)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, InvalidOption):
+            raise
+        # A value may be a secret, so it is never shown.
+        raise InvalidOption(
+            "headers", type(headers), "give a mapping of names to values"
+        ) from error
+    for name, value in checked:
+        if not isinstance(value, str) or any(character in value for character in "\r\n\0"):
+            raise InvalidOption("headers", name, "its value must be text on one line")
+    return checked
+
+
+def _check_header_name(name: object) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise InvalidOption("headers", name, "that is no name of a header")
+    return name
+
+
+def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:
+    if isinstance(subprotocols, str):
+        raise InvalidOption("subprotocols", subprotocols, "give a list of names")
+    try:
+        names = tuple(cast("Iterable[object]", subprotocols))
+    except TypeError as error:
+        raise InvalidOption("subprotocols", subprotocols, "give a list of names") from error
+    return tuple(map(_check_subprotocol, names))
+
+
+def _check_subprotocol(name: object) -> str:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+        raise InvalidOption("subprotocols", name, "that is no name of a subprotocol")
+    return name

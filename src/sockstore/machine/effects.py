@@ -1,0 +1,106 @@
+"""Effects: orders to the driver, in the imperative. The machine gives them; it carries out none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sockstore.machine.outbox import Outgoing
+from sockstore.machine.state import Attempt
+from sockstore.outcomes import Outcome
+
+__all__ = [
+    "AbortTransport",
+    "AskPredicate",
+    "CloseTransport",
+    "Effect",
+    "FlushOutbox",
+    "OpenTransport",
+    "RunOnOpen",
+    "SendPing",
+    "SettleReceipts",
+    "Warn",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransport:
+    """Ask the callables for url, headers and subprotocols, then do the opening handshake."""
+
+    transport: int
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class RunOnOpen:
+    """Call the user's ``on_open`` and report `OnOpenFinished`."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class CloseTransport:
+    """Begin the closing handshake; what still arrives on this transport is discarded."""
+
+    transport: int
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbortTransport:
+    """End the transport at once, without a closing handshake."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendPing:
+    """Send a ping with this payload."""
+
+    transport: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlushOutbox:
+    """Hand over what waits, in order, for as long as `Machine.next_to_send` gives something."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettleReceipts:
+    """These messages will not be handed over: `state` is ``expired`` or ``dropped``."""
+
+    entries: tuple[Outgoing, ...]
+    state: Literal["expired", "dropped"]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskPredicate:
+    """Call the user's ``should_reconnect`` and report `PredicateAnswered`."""
+
+    question: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """Log a warning."""
+
+    text: str
+
+
+Effect: TypeAlias = (
+    OpenTransport
+    | RunOnOpen
+    | CloseTransport
+    | AbortTransport
+    | SendPing
+    | FlushOutbox
+    | SettleReceipts
+    | AskPredicate
+    | Warn
+)

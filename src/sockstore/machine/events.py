@@ -1,0 +1,166 @@
+"""Events: facts that have happened, in the past tense. The machine is told them, one at a time.
+
+Every event of a transport carries the number of that transport, so that an event of an older one
+is recognised and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.machine.state import SocketInfo
+from sockstore.outcomes import Close
+
+__all__ = [
+    "AttemptError",
+    "AttemptFailed",
+    "CloseRequested",
+    "ConnectRequested",
+    "DeadlineReached",
+    "Event",
+    "OnOpenFinished",
+    "PongReceived",
+    "PredicateAnswered",
+    "ReconnectRequested",
+    "TransportClosed",
+    "TransportOpened",
+    "TransportReleased",
+    "WritingPaused",
+    "WritingResumed",
+]
+
+AttemptError: TypeAlias = HandshakeFailed | InvalidURI | StopReconnecting
+"""What may end an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectRequested:
+    """The user called ``connect()``; `destination` is a url or the callable that makes one."""
+
+    destination: object
+
+
+@dataclass(frozen=True, slots=True)
+class CloseRequested:
+    """The user called ``close()``; code and reason are already validated."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectRequested:
+    """The user called ``reconnect()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransportOpened:
+    """The opening handshake succeeded."""
+
+    transport: int
+    socket: SocketInfo
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """The opening handshake, or a callable that prepares it, failed; nothing is left of it."""
+
+    transport: int
+    exception: AttemptError
+
+
+@dataclass(frozen=True, slots=True)
+class OnOpenFinished:
+    """The user's ``on_open`` returned, or raised `exception`."""
+
+    transport: int
+    exception: AttemptError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportClosed:
+    """The WebSocket ended: close frames were exchanged, or the bytes stopped.
+
+    Args:
+        transport: Its number.
+        close: Code, reason and cleanness, normalised.
+        why: What happened, as the end of a sentence.
+        cause: The exception below it, if there was one.
+    """
+
+    transport: int
+    close: Close
+    why: str
+    cause: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TransportReleased:
+    """Nothing is left of the transport: no socket, no task."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class PongReceived:
+    """The peer answered the ping with this payload."""
+
+    transport: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WritingPaused:
+    """The transport's buffer is above its high-water mark."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class WritingResumed:
+    """The transport's buffer is below its low-water mark again."""
+
+    transport: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredicateAnswered:
+    """``should_reconnect`` returned `allowed`, or raised `exception`."""
+
+    question: int
+    allowed: bool
+    exception: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlineReached:
+    """The machine's deadline has passed; with it comes what the driver has observed.
+
+    Args:
+        heard: Reads that brought bytes from the live transport so far.
+        reading_paused: Whether this side stopped reading, because too much waits to be delivered.
+        last_message_at: When the last data message was delivered, in the clock of `now`.
+    """
+
+    heard: int = 0
+    reading_paused: bool = False
+    last_message_at: float | None = None
+
+
+Event: TypeAlias = (
+    ConnectRequested
+    | CloseRequested
+    | ReconnectRequested
+    | TransportOpened
+    | AttemptFailed
+    | OnOpenFinished
+    | TransportClosed
+    | TransportReleased
+    | PongReceived
+    | WritingPaused
+    | WritingResumed
+    | PredicateAnswered
+    | DeadlineReached
+)

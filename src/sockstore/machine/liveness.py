@@ -1,0 +1,152 @@
+"""Liveness: is the peer still there? Pings, the proof of life, and a loop that was blocked.
+
+Any inbound byte proves life, not only a pong (LV1): a pong may queue behind a long download. The
+driver counts reads, so a peer that answers within one tick of the clock is believed too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from sockstore.machine.events import DeadlineReached
+
+__all__ = ["Liveness", "Verdict", "check", "next_check", "started"]
+
+BLOCKED_SHARE = 0.5
+"""A check that comes later than this share of the ping timeout finds a loop that was blocked."""
+
+SHORTEST_BLOCK = 0.25
+"""Seconds; a shorter delay is ordinary scheduling, however short the ping timeout is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """What is known of the peer's life.
+
+    Args:
+        ping_interval: Seconds between pings; None for no pings.
+        ping_timeout: Seconds an inbound byte may take after a ping.
+        idle_timeout: Seconds without a data message that end the connection; None for never.
+        next_ping_at: When to ping next.
+        unanswered_since: When the oldest ping was sent after which nothing was heard, or None.
+        heard: The driver's count of reads when that ping was sent.
+        pings: Pings sent so far; the last one's payload.
+        probed: Whether the extra probe after a blocked loop is under way.
+        quiet_since: When the last data message came, or the connection opened.
+    """
+
+    ping_interval: float | None
+    ping_timeout: float
+    idle_timeout: float | None
+    next_ping_at: float | None = None
+    unanswered_since: float | None = None
+    heard: int = 0
+    pings: int = 0
+    probed: bool = False
+    quiet_since: float = 0.0
+
+    @property
+    def payload(self) -> bytes:
+        """The last ping's payload."""
+        return self.pings.to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found.
+
+    Args:
+        liveness: What is known now.
+        ping: Whether to send a ping with the payload of `liveness`.
+        lost: Why the connection is given up, or None.
+        blocked_for: Seconds this program blocked its own loop, or None.
+    """
+
+    liveness: Liveness
+    ping: bool = False
+    lost: str | None = None
+    blocked_for: float | None = None
+
+
+def started(
+    now: float,
+    *,
+    ping_interval: float | None,
+    ping_timeout: float,
+    idle_timeout: float | None,
+) -> Liveness:
+    """Return what is known when a connection opens."""
+    return Liveness(
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        idle_timeout=idle_timeout,
+        next_ping_at=None if ping_interval is None else now + ping_interval,
+        quiet_since=now,
+    )
+
+
+def next_check(liveness: Liveness) -> float | None:
+    """Return when to check again."""
+    times = [liveness.next_ping_at]
+    if liveness.unanswered_since is not None:
+        times.append(liveness.unanswered_since + liveness.ping_timeout)
+    if liveness.idle_timeout is not None:
+        times.append(liveness.quiet_since + liveness.idle_timeout)
+    return min((time for time in times if time is not None), default=None)
+
+
+def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Verdict:
+    """Judge what was observed, and say what to do."""
+    liveness = _credit(liveness, observed, now)
+    if _is_idle(liveness, now):
+        return Verdict(liveness, lost=f"no message for {liveness.idle_timeout:g} s")
+    if _is_overdue(liveness, now):
+        late = now - _answer_due(liveness)
+        if not liveness.probed and late >= _tolerance(liveness):
+            probing = _ping(replace(liveness, unanswered_since=None), observed, now)
+            return Verdict(replace(probing, probed=True), ping=True, blocked_for=late)
+        return Verdict(liveness, lost="no answer to ping")
+    if liveness.next_ping_at is not None and now >= liveness.next_ping_at:
+        return Verdict(_ping(liveness, observed, now), ping=True)
+    return Verdict(liveness)
+
+
+def _credit(liveness: Liveness, observed: DeadlineReached, now: float) -> Liveness:
+    """Take note of every sign of life."""
+    if observed.last_message_at is not None and observed.last_message_at > liveness.quiet_since:
+        liveness = replace(liveness, quiet_since=observed.last_message_at)
+    if observed.reading_paused:
+        # We are the ones who do not listen, so silence says nothing (MS2).
+        liveness = replace(liveness, quiet_since=now)
+    if observed.reading_paused or observed.heard != liveness.heard:
+        liveness = replace(liveness, unanswered_since=None, probed=False)
+    return liveness
+
+
+def _is_idle(liveness: Liveness, now: float) -> bool:
+    timeout = liveness.idle_timeout
+    return timeout is not None and now >= liveness.quiet_since + timeout
+
+
+def _is_overdue(liveness: Liveness, now: float) -> bool:
+    return liveness.unanswered_since is not None and now >= _answer_due(liveness)
+
+
+def _answer_due(liveness: Liveness) -> float:
+    return (liveness.unanswered_since or 0.0) + liveness.ping_timeout
+
+
+def _tolerance(liveness: Liveness) -> float:
+    return max(SHORTEST_BLOCK, liveness.ping_timeout * BLOCKED_SHARE)
+
+
+def _ping(liveness: Liveness, observed: DeadlineReached, now: float) -> Liveness:
+    awaited = liveness.unanswered_since
+    interval = liveness.ping_interval
+    return replace(
+        liveness,
+        next_ping_at=None if interval is None else now + interval,
+        unanswered_since=now if awaited is None else awaited,
+        heard=observed.heard if awaited is None else liveness.heard,
+        pings=(liveness.pings + 1) % 2**32,
+    )

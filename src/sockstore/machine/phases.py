@@ -1,0 +1,159 @@
+"""The phases: a closed union, in which each phase holds only what is valid in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, assert_never
+
+from sockstore.errors import SockstoreError
+from sockstore.machine.liveness import Liveness
+from sockstore.machine.outbox import Flights
+from sockstore.machine.reconnect import RetryAfter, Streak
+from sockstore.machine.state import ConnectionState, Failure, SocketInfo
+from sockstore.outcomes import Close
+
+__all__ = [
+    "AnyPhase",
+    "Closed",
+    "Closing",
+    "Connecting",
+    "Deciding",
+    "Failed",
+    "Idle",
+    "Open",
+    "Preparing",
+    "Waiting",
+    "project",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing has been asked for yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """An opening handshake is under way, or the callables that prepare it are."""
+
+    transport: int
+    deadline: float
+    streak: Streak
+
+
+@dataclass(frozen=True, slots=True)
+class Preparing:
+    """The socket is open, the user's ``on_open`` runs: not yet open for everyone."""
+
+    transport: int
+    socket: SocketInfo
+    deadline: float
+    opened_at: float
+    flights: Flights
+    streak: Streak
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Messages flow."""
+
+    transport: int
+    socket: SocketInfo
+    opened_at: float
+    liveness: Liveness
+    flights: Flights
+    streak: Streak
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """The user's ``should_reconnect`` is asked about a retry."""
+
+    question: int
+    retry: RetryAfter
+    close: Close | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The next attempt starts at `until`."""
+
+    until: float
+    streak: Streak
+    close: Close | None
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The user closed; only the end of this transport is waited for."""
+
+    transport: int
+    close: Close | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Closed by the user, or by a goodbye of the server."""
+
+    close: Close | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """It will not come back by itself."""
+
+    failure: Failure
+    error: SockstoreError
+    close: Close | None = None
+
+
+AnyPhase: TypeAlias = (
+    Idle | Connecting | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
+)
+
+
+def project(phase: AnyPhase, since: float) -> ConnectionState:
+    """Show a phase as the snapshot that users see (CN2)."""
+    match phase:
+        case Idle():
+            return ConnectionState("idle", since=since)
+        case Connecting(streak=streak) | Preparing(streak=streak):
+            return ConnectionState(
+                "connecting",
+                attempt=streak.failures,
+                exception=streak.error,
+                close=None if streak.previous is None else streak.previous.close,
+                since=since,
+            )
+        case Open(socket=socket):
+            return ConnectionState("open", socket=socket, since=since)
+        case Deciding(retry=retry, close=close):
+            return _waiting(retry.streak, close, None, since)
+        case Waiting(until=until, streak=streak, close=close):
+            return _waiting(streak, close, until, since)
+        case Closing():
+            # Its close is shown in closed: one transition is promised after close() (CN5).
+            return ConnectionState("closing", since=since)
+        case Closed(close=close):
+            return ConnectionState("closed", close=close, since=since)
+        case Failed(failure=failure, error=error, close=close):
+            return ConnectionState(
+                "failed", exception=error, close=close, failure=failure, since=since
+            )
+        case _:
+            assert_never(phase)
+
+
+def _waiting(
+    streak: Streak, close: Close | None, until: float | None, since: float
+) -> ConnectionState:
+    return ConnectionState(
+        "waiting",
+        attempt=streak.failures,
+        retry_at=until,
+        exception=streak.error,
+        close=close,
+        since=since,
+    )

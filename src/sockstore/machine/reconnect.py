@@ -1,0 +1,161 @@
+"""What happens after an attempt or a connection ended: one pure decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from sockstore.errors import ConnectionEnded, SockstoreError, StopReconnecting
+from sockstore.options import LARGEST_RETRY_AFTER, Reconnect
+from sockstore.outcomes import (
+    Classification,
+    FailureReason,
+    Outcome,
+    classify,
+    reason_of_fatal,
+)
+
+__all__ = ["Decision", "GiveUp", "Goodbye", "RefreshNow", "RetryAfter", "Streak", "decide"]
+
+THROTTLE_STEP = 5
+"""A server that asks for less is not retried before the schedule's fifth step (RC6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streak:
+    """Attempts in a row without a connection that lived.
+
+    Args:
+        failures: How many failed; the number of the attempt that is under way or waited for.
+        refreshing: Whether the callables are asked, or were last asked, to fetch anew.
+        previous: How the last one ended.
+        error: What the user sees until a connection opens.
+    """
+
+    failures: int = 0
+    refreshing: bool = False
+    previous: Outcome | None = None
+    error: SockstoreError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Wait, then try again."""
+
+    seconds: float
+    streak: Streak
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshNow:
+    """Try again at once, with callables that are asked to fetch anew (RC7)."""
+
+    streak: Streak
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The server said goodbye; there is no error and no further attempt (RC5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """There will be no further attempt."""
+
+    reason: FailureReason
+    error: SockstoreError
+
+
+Decision: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
+
+
+def decide(
+    policy: Reconnect | None, outcome: Outcome, streak: Streak, *, can_refresh: bool
+) -> Decision:
+    """Say what follows an outcome.
+
+    Args:
+        policy: The user's policy; None if reconnecting is off.
+        outcome: What happened.
+        streak: The attempts before it.
+        can_refresh: Whether a callable makes the url or the headers.
+
+    Returns:
+        Retry, refresh, goodbye or give up.
+
+    Raises:
+        Exception: Whatever the user's schedule raises.
+    """
+    if isinstance(outcome.exception, StopReconnecting):
+        ended = ConnectionEnded(outcome.exception.why, reason=FailureReason.STOPPED_BY_CALLABLE)
+        return GiveUp(FailureReason.STOPPED_BY_CALLABLE, ended)
+    streak = _streak_after(policy, outcome, streak)
+    match classify(outcome):
+        case Classification.GOODBYE if policy is None or not policy.after_goodbye:
+            return Goodbye()
+        case Classification.FATAL:
+            return GiveUp(reason_of_fatal(outcome), _error_of(outcome))
+        case Classification.UNAUTHORISED:
+            return _refresh_or_give_up(policy, outcome, streak, can_refresh=can_refresh)
+        case classification:
+            throttled = classification is Classification.THROTTLE
+            return _retry_or_give_up(policy, outcome, streak, throttled=throttled)
+
+
+def _streak_after(policy: Reconnect | None, outcome: Outcome, streak: Streak) -> Streak:
+    lived = (
+        policy is not None and outcome.uptime is not None and outcome.uptime >= policy.min_uptime
+    )
+    goodbye = classify(outcome) is Classification.GOODBYE
+    return Streak(
+        failures=0 if lived else streak.failures,
+        refreshing=streak.refreshing and not lived,
+        previous=outcome,
+        error=None if goodbye else _error_of(outcome),
+    )
+
+
+def _error_of(outcome: Outcome) -> SockstoreError:
+    if isinstance(outcome.exception, SockstoreError):
+        return outcome.exception
+    return ConnectionEnded(f"the connection ended: {outcome.close}", close=outcome.close)
+
+
+def _refresh_or_give_up(
+    policy: Reconnect | None, outcome: Outcome, streak: Streak, *, can_refresh: bool
+) -> Decision:
+    # A refused handshake is asked again even without a policy: it belongs to the same attempt.
+    may_try = policy is not None or outcome.uptime is None
+    if can_refresh and may_try and not streak.refreshing:
+        return RefreshNow(
+            Streak(streak.failures, refreshing=True, previous=outcome, error=streak.error)
+        )
+    return GiveUp(FailureReason.UNAUTHORISED, _error_of(outcome))
+
+
+def _retry_or_give_up(
+    policy: Reconnect | None, outcome: Outcome, streak: Streak, *, throttled: bool
+) -> Decision:
+    if policy is None:
+        return GiveUp(FailureReason.RECONNECTING_IS_OFF, _error_of(outcome))
+    number = streak.failures + 1
+    if policy.attempts is not None and number > policy.attempts:
+        return GiveUp(FailureReason.ATTEMPTS_EXHAUSTED, _exhausted(policy.attempts, outcome))
+    seconds = _seconds(policy, outcome, number, throttled=throttled)
+    return RetryAfter(seconds, Streak(number, previous=outcome, error=streak.error))
+
+
+def _seconds(policy: Reconnect, outcome: Outcome, number: int, *, throttled: bool) -> float:
+    if outcome.retry_after is not None:
+        return min(outcome.retry_after, LARGEST_RETRY_AFTER)
+    return policy.wait(max(number, THROTTLE_STEP) if throttled else number, outcome)
+
+
+def _exhausted(attempts: int, outcome: Outcome) -> ConnectionEnded:
+    error = ConnectionEnded(
+        f"Failed to reconnect after {attempts} attempts",
+        reason=FailureReason.ATTEMPTS_EXHAUSTED,
+        close=outcome.close,
+    )
+    error.__cause__ = outcome.exception
+    return error

@@ -1,0 +1,320 @@
+"""The message log: what arrived, bounded and numbered, with any number of readers.
+
+The log is a list of chunks, the spine. A view is a window on the spine of its moment: making one
+copies nothing, and eviction starts a new spine instead of changing one that a view may hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from time import time
+from typing import Any, TypeAlias, overload
+from weakref import ref
+
+from sockstore.options import require_count
+from sockstore.stores import Readable, batch, readable, writable
+from sockstore.stores.nodes import Node
+from sockstore.streams import Message, MessageKind, MessageStream
+
+__all__ = ["MessageLog", "MessageView"]
+
+CHUNK = 256
+
+Report: TypeAlias = Callable[[Exception, str], None]
+"""``report(error, where)``: a user's callable raised."""
+
+Spine: TypeAlias = list[list[Message]]
+
+
+class MessageView(Sequence[Message]):
+    """The messages of one moment; it never changes.
+
+    Args:
+        spine: The chunks.
+        size: Messages in a full chunk.
+        first: Where the view begins in the spine.
+        length: How many messages it has.
+    """
+
+    __slots__ = ("_first", "_length", "_size", "_spine")
+
+    def __init__(
+        self, spine: Spine | None = None, size: int = CHUNK, first: int = 0, length: int = 0
+    ) -> None:
+        self._spine = [] if spine is None else spine
+        self._size = size
+        self._first = first
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
+        if isinstance(index, slice):
+            return tuple(self._at(i) for i in range(*index.indices(self._length)))
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError(f"a view of {self._length} messages has no index {index}")
+        return self._at(index)
+
+    def __iter__(self) -> Iterator[Message]:
+        return map(self._at, range(self._length))
+
+    def __repr__(self) -> str:
+        return f"<MessageView of {self._length} messages>"
+
+    def _at(self, index: int) -> Message:
+        chunk, offset = divmod(self._first + index, self._size)
+        return self._spine[chunk][offset]
+
+
+class MessageLog(Readable[MessageView]):
+    """What a connection received: a store of the last `history` messages.
+
+    Args:
+        history: Messages to keep; None keeps all, 0 none.
+        report: Told what a user's callable raised.
+
+    Attributes:
+        total: How many messages arrived.
+    """
+
+    __slots__ = (
+        "_appended",
+        "_chunk_size",
+        "_evicted_chunks",
+        "_history",
+        "_inner",
+        "_notified",
+        "_on_append",
+        "_received_at",
+        "_report",
+        "_slice_over",
+        "_spine",
+        "_streams",
+        "_topics",
+        "total",
+    )
+
+    def __init__(self, history: int | None, report: Report) -> None:
+        require_count("history", history, optional=True)
+        self.total = 0
+        self._history = history
+        self._report = report
+        self._chunk_size = CHUNK if history is None else max(1, min(CHUNK, history))
+        self._spine: Spine = [[]]
+        self._evicted_chunks = 0
+        self._notified = 0
+        self._received_at = 0.0
+        self._slice_over = False
+        self._on_append: tuple[Callable[[Message], object], ...] = ()
+        self._streams: tuple[ref[MessageStream], ...] = ()
+        self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
+        self._inner = writable(MessageView(), self._watch)
+
+    @property
+    def _node(self) -> Node[MessageView]:
+        return self._inner
+
+    @property
+    def value(self) -> MessageView:
+        """The last `history` messages, oldest first; made without copying them."""
+        kept = len(self)
+        first = self.total - kept - self._evicted_chunks * self._chunk_size
+        return MessageView(self._spine, self._chunk_size, first, kept)
+
+    def __len__(self) -> int:
+        return self.total if self._history is None else min(self.total, self._history)
+
+    @property
+    def dropped(self) -> int:
+        """How many messages arrived and are no longer kept."""
+        return self.total - len(self)
+
+    def __repr__(self) -> str:
+        return f"<MessageLog total={self.total} dropped={self.dropped}>"
+
+    def on_append(self, fn: Callable[[Message], object]) -> Callable[[], None]:
+        """Call `fn` once for each message, in order, with no coalescing.
+
+        Args:
+            fn: Called with each `Message` from now on; what it raises goes to the event loop's
+                exception handler and stops nothing.
+
+        Returns:
+            How to unsubscribe; calling it again does nothing.
+
+        Example:
+            >>> log = MessageLog(10, report=print)
+            >>> stop = log.on_append(lambda message: print(message.data))
+            >>> log.begin_slice()
+            >>> log.append("hello", "text")
+            hello
+            False
+        """
+        entry = _Callback(fn)
+        self._on_append = (*self._on_append, entry)
+
+        def unsubscribe() -> None:
+            entry.fn = None
+            self._on_append = tuple(other for other in self._on_append if other is not entry)
+
+        return unsubscribe
+
+    def topic(self, key: Hashable, field: str) -> Readable[Any]:
+        """Return a store of the latest data in which ``data[field] == key``; None before."""
+
+        def start(set_: Callable[[Any], None], _: object) -> Callable[[], None]:
+            topic = _Topic(set_)
+            listening = self._topics.setdefault(field, {}).setdefault(key, [])
+            listening.append(topic)
+            set_(self._latest(key, field))
+
+            def stop() -> None:
+                listening.remove(topic)
+                if not listening:
+                    self._topics[field].pop(key, None)
+                if not self._topics[field]:
+                    del self._topics[field]
+
+            return stop
+
+        return readable(None, start)
+
+    # What the connection calls
+
+    def begin_slice(self) -> None:
+        """Messages come now that were received together."""
+        self._received_at = time()
+        self._slice_over = False
+
+    def stop_slice(self) -> None:
+        """Nothing more of this slice is wanted."""
+        self._slice_over = True
+
+    def append(self, data: object, kind: MessageKind) -> bool:
+        """Add one message; return whether the slice should end now."""
+        self.total += 1
+        message = Message(data, kind, self.total, self._received_at)
+        if self._history != 0:
+            self._keep(message)
+        if self._topics:
+            self._mark_topics(data)
+        for callback in self._on_append:
+            try:
+                callback(message)
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                self._report(error, "on_append")
+        for reference in self._streams:
+            stream = reference()
+            if stream is not None and stream.push(message):
+                self._slice_over = True
+        return self._slice_over
+
+    def end_slice(self) -> None:
+        """Notify subscribers once, if anything arrived."""
+        if self._notified == self.total:
+            return
+        self._notified = self.total
+        with batch():
+            self._publish_topics()
+            if self._inner._live:
+                self._inner.set(self.value)
+
+    def add_stream(self, stream: MessageStream) -> None:
+        """Give a stream every message from now on, for as long as somebody holds it."""
+        self._streams = (*self._streams, ref(stream, self._forget_stream))
+
+    def end_streams(self, error: Exception | None) -> None:
+        """There will be no further message in this life of the connection."""
+        streams, self._streams = self._streams, ()
+        for reference in streams:
+            stream = reference()
+            if stream is not None:
+                stream.end(error)
+
+    # Keeping
+
+    def _keep(self, message: Message) -> None:
+        chunk = self._spine[-1]
+        if len(chunk) == self._chunk_size:
+            chunk = []
+            self._spine.append(chunk)
+            self._evict()
+        chunk.append(message)
+
+    def _evict(self) -> None:
+        """Leave behind the chunks that no view of now can reach."""
+        if self._history is None:
+            return
+        oldest_kept = max(0, self.total - self._history)
+        surplus = oldest_kept // self._chunk_size - self._evicted_chunks
+        if surplus > 0:
+            self._spine = self._spine[surplus:]
+            self._evicted_chunks += surplus
+
+    def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
+        set_(self.value)
+
+    def _forget_stream(self, reference: ref[MessageStream]) -> None:
+        self._streams = tuple(other for other in self._streams if other is not reference)
+
+    # Topics
+
+    def _latest(self, key: Hashable, field: str) -> Any:
+        for message in reversed(self.value):
+            data = message.data
+            if isinstance(data, dict) and field in data and data[field] == key:
+                return data
+        return None
+
+    def _mark_topics(self, data: object) -> None:
+        if not isinstance(data, dict):
+            return
+        for field, topics in self._topics.items():
+            key = data.get(field)
+            if isinstance(key, Hashable):
+                for topic in topics.get(key, ()):
+                    topic.latest = data
+                    topic.is_new = True
+
+    def _publish_topics(self) -> None:
+        fresh = [
+            topic
+            for topics in self._topics.values()
+            for listening in topics.values()
+            for topic in listening
+            if topic.is_new
+        ]
+        for topic in fresh:
+            topic.is_new = False
+            topic.set(topic.latest)
+
+
+class _Topic:
+    """The latest data of one topic, until the slice ends."""
+
+    __slots__ = ("is_new", "latest", "set")
+
+    def __init__(self, set_: Callable[[Any], None]) -> None:
+        self.set = set_
+        self.latest: object = None
+        self.is_new = False
+
+
+class _Callback:
+    """One subscription of `on_append`; it is deaf from the moment it is unsubscribed."""
+
+    __slots__ = ("fn",)
+
+    def __init__(self, fn: Callable[[Message], object]) -> None:
+        self.fn: Callable[[Message], object] | None = fn
+
+    def __call__(self, message: Message) -> None:
+        if self.fn is not None:
+            self.fn(message)

@@ -1,0 +1,181 @@
+"""How an attempt or a connection ended, and what that means for the next one.
+
+`classify` is the one public table (CONTRACT RC6); nothing else decides from a close code or an
+HTTP status.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from sockstore.errors import HandshakeFailed, InvalidURI
+
+__all__ = ["Classification", "Close", "FailureReason", "Outcome", "classify"]
+
+
+class Classification(Enum):
+    """What to do after an `Outcome`."""
+
+    RETRY = "retry"
+    THROTTLE = "throttle"
+    UNAUTHORISED = "unauthorised"
+    GOODBYE = "goodbye"
+    FATAL = "fatal"
+
+
+class FailureReason(StrEnum):
+    """Why a connection is in phase ``failed``; compares equal to its text."""
+
+    ATTEMPTS_EXHAUSTED = "attempts exhausted"
+    RECONNECTING_IS_OFF = "reconnecting is off"
+    REFUSED_BY_PREDICATE = "refused by predicate"
+    STOPPED_BY_CALLABLE = "stopped by a callable"
+    FATAL_CLOSE_CODE = "fatal close code"
+    FATAL_HTTP_STATUS = "fatal HTTP status"
+    FATAL_TLS = "fatal TLS"
+    FATAL_URL = "fatal url"
+    NO_SUBPROTOCOL = "no common subprotocol"
+    UNAUTHORISED = "unauthorised"
+    POLICY_ERROR = "policy error"
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How a WebSocket was closed.
+
+    Args:
+        code: The close code; 1005 if the close frame had none, 1006 if there was no close frame.
+        reason: The close reason, at most 123 UTF-8 bytes on the wire.
+        clean: Whether both sides exchanged a close frame.
+
+    Source:
+        RFC 6455 sections 7.1.4 to 7.1.6 and 7.4.1.
+    """
+
+    code: int
+    reason: str = ""
+    clean: bool = False
+
+    def __str__(self) -> str:
+        name = _CLOSE_CODE_NAMES.get(self.code)
+        text = f"{self.code} ({name})" if name else str(self.code)
+        return f"{text}: {self.reason}" if self.reason else text
+
+
+_CLOSE_CODE_NAMES = {
+    1000: "normal closure",
+    1001: "going away",
+    1002: "protocol error",
+    1003: "unsupported data",
+    1005: "no status received",
+    1006: "abnormal closure",
+    1007: "invalid payload data",
+    1008: "policy violation",
+    1009: "message too big",
+    1010: "mandatory extension",
+    1011: "internal error",
+    1012: "service restart",
+    1013: "try again later",
+    1014: "bad gateway",
+    3000: "unauthorized",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one attempt, or the connection it opened, ended.
+
+    Args:
+        attempt: Which attempt it was: 0 the first, n the nth retry in a row.
+        exception: The failed handshake, the lost liveness or the broken transport, if any.
+        close: The close code and reason, if the connection had been open.
+        uptime: Seconds the connection was open; None if it never was.
+        opened_before: Whether any attempt of this connection object succeeded earlier.
+    """
+
+    attempt: int = 0
+    exception: Exception | None = None
+    close: Close | None = None
+    uptime: float | None = None
+    opened_before: bool = False
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status that refused the handshake, if one did."""
+        return self.exception.status if isinstance(self.exception, HandshakeFailed) else None
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asked to wait, on HTTP 429 and 503 (RFC 9110 section 10.2.3)."""
+        if isinstance(self.exception, HandshakeFailed) and self.status in {429, 503}:
+            return self.exception.retry_after
+        return None
+
+
+_BY_CLOSE_CODE = (
+    dict.fromkeys((1000, 1005), Classification.GOODBYE)
+    | dict.fromkeys(
+        (1002, 1003, 1007, 1009, 1010, 4400, 4404, 4410),
+        Classification.FATAL,
+    )
+    | dict.fromkeys((1008, 3000, 4401, 4403), Classification.UNAUTHORISED)
+    | dict.fromkeys((1013, 4429), Classification.THROTTLE)
+)
+
+_BY_HTTP_STATUS = (
+    dict.fromkeys(range(400, 500), Classification.FATAL)
+    | dict.fromkeys((401, 403, 407), Classification.UNAUTHORISED)
+    | dict.fromkeys((408, 425), Classification.RETRY)
+    | {429: Classification.THROTTLE}
+)
+
+# A certificate or a subprotocol that once worked is more likely a deployment in progress than a
+# mistake in this program.
+_FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
+
+
+def classify(outcome: Outcome) -> Classification:
+    """Say what an outcome means for the next attempt.
+
+    Args:
+        outcome: How the attempt or the connection ended.
+
+    Returns:
+        RETRY, THROTTLE (retry, but wait longer), UNAUTHORISED, GOODBYE or FATAL.
+
+    Source:
+        RFC 6455 section 7.4.1 and the IANA registry of close codes; RFC 9110 section 15.
+
+    Example:
+        >>> classify(Outcome(close=Close(1012))).name
+        'RETRY'
+        >>> classify(Outcome(close=Close(4401))).name
+        'UNAUTHORISED'
+    """
+    match outcome.exception:
+        case InvalidURI():
+            return Classification.FATAL
+        case HandshakeFailed(status=int(status)):
+            return _BY_HTTP_STATUS.get(status, Classification.RETRY)
+        case HandshakeFailed(kind=kind) if kind in _FATAL_UNTIL_FIRST_SUCCESS:
+            return Classification.RETRY if outcome.opened_before else Classification.FATAL
+        case _ if outcome.close is not None:
+            return _BY_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
+        case _:
+            return Classification.RETRY
+
+
+def reason_of_fatal(outcome: Outcome) -> FailureReason:
+    """Name the reason for an outcome that `classify` calls FATAL."""
+    match outcome.exception:
+        case InvalidURI():
+            return FailureReason.FATAL_URL
+        case HandshakeFailed(kind="certificate"):
+            return FailureReason.FATAL_TLS
+        case HandshakeFailed(kind="subprotocol"):
+            return FailureReason.NO_SUBPROTOCOL
+        case HandshakeFailed(status=int()):
+            return FailureReason.FATAL_HTTP_STATUS
+        case _:
+            return FailureReason.FATAL_CLOSE_CODE

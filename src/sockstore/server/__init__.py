@@ -1,0 +1,1 @@
+"""The server that the demos, tests and small teams use."""

@@ -1,0 +1,35 @@
+"""Values that can be watched: Svelte's store contract in Python.
+
+A store is anything with `subscribe(run)`: it calls `run` with its value, now and on every change,
+and returns how to leave. This layer needs no event loop, does no input or output, and depends on
+nothing.
+"""
+
+from sockstore.stores._waiting import Stream
+from sockstore.stores.batching import batch
+from sockstore.stores.comparison import changed
+from sockstore.stores.contract import Readable, Subscribable
+from sockstore.stores.derived import Emit, derived, derived_emit
+from sockstore.stores.subscription import Subscription
+from sockstore.stores.tools import get, readonly
+from sockstore.stores.weak import subscribe_weakly
+from sockstore.stores.writable import Start, Writable, readable, writable
+
+__all__ = [
+    "Emit",
+    "Readable",
+    "Start",
+    "Stream",
+    "Subscribable",
+    "Subscription",
+    "Writable",
+    "batch",
+    "changed",
+    "derived",
+    "derived_emit",
+    "get",
+    "readable",
+    "readonly",
+    "subscribe_weakly",
+    "writable",
+]

@@ -1,0 +1,143 @@
+"""Say what a store is: the contract of every store, ours or foreign."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from sockstore.stores._waiting import Stream, wait_for
+
+if TYPE_CHECKING:
+    from sockstore.stores.nodes import Node
+    from sockstore.stores.subscription import Subscription
+
+__all__ = ["Readable", "Subscribable"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Subscribable(Protocol[T_co]):
+    """Anything that can be watched: the one method that a foreign store needs.
+
+    `subscribe(run)` calls `run(value)` now and on each change. It returns how to leave: a
+    callable, or an object with `unsubscribe()` or `dispose()`.
+    """
+
+    def subscribe(self, run: Callable[[T_co], object], /) -> Any:
+        """Call `run` now and on each change, and return how to leave."""
+
+
+class Readable(ABC, Generic[T_co]):
+    """A value that can be watched.
+
+    Example:
+        >>> from sockstore.stores import derived, writable
+        >>> count = writable(1)
+        >>> double = derived(count, lambda number: number * 2)
+        >>> with double.subscribe(print):
+        ...     count.set(2)
+        2
+        4
+    """
+
+    __slots__ = ("__weakref__",)
+
+    @property
+    @abstractmethod
+    def _node(self) -> Node[T_co]:
+        """The node of the graph that does the work."""
+
+    @property
+    def value(self) -> T_co:
+        """The present value.
+
+        A store without subscribers is started for the moment of the reading, as by Svelte's
+        `get`; a derived one is then computed anew.
+
+        Raises:
+            Exception: What the function of a derived store raised when it last ran.
+        """
+        return self._node.value
+
+    def subscribe(self, run: Callable[[T_co], object], /) -> Subscription:
+        """Call `run` with the value, now and on every change.
+
+        Args:
+            run: Called with one value. The same function twice is two subscriptions.
+
+        Returns:
+            The subscription: call it to unsubscribe, or use it in a `with` block.
+
+        Raises:
+            Exception: What `start`, a computation or the first call raised. Nothing is left of
+                the subscription then.
+            RuntimeError: If the store belongs to another thread.
+
+        Example:
+            >>> from sockstore.stores import writable
+            >>> name = writable("Ada")
+            >>> unsubscribe = name.subscribe(print)
+            Ada
+            >>> name.set("Grace")
+            Grace
+            >>> unsubscribe()
+        """
+        return self._node.subscribe(run)
+
+    def __aiter__(self) -> Stream[T_co]:
+        return Stream(self, buffer=1)
+
+    def stream(self, *, buffer: int) -> Stream[T_co]:
+        """Iterate over the present value and each later one, remembering the newest `buffer`.
+
+        Args:
+            buffer: How many values wait for a slow reader, at least 1. The oldest is dropped
+                for a newer one, and counted in `dropped`.
+
+        Returns:
+            An asynchronous iterator; it unsubscribes when it is closed or no longer used.
+
+        Raises:
+            ValueError: If `buffer` is less than 1.
+
+        Example:
+            >>> import asyncio
+            >>> from sockstore.stores import writable
+            >>> async def main() -> None:
+            ...     count = writable(0)
+            ...     values = count.stream(buffer=2)
+            ...     count.set(1)
+            ...     count.set(2)
+            ...     print(await anext(values), await anext(values), values.dropped)
+            >>> asyncio.run(main())
+            1 2 1
+        """
+        return Stream(self, buffer=buffer)
+
+    async def wait_for(
+        self,
+        predicate: Callable[[T_co], object],
+        timeout: float | None = None,  # noqa: ASYNC109 - saves each caller a block
+    ) -> T_co:
+        """Wait until the value satisfies `predicate`.
+
+        Each value is looked at when it is set, so one that is soon replaced counts too.
+
+        Args:
+            predicate: Called with each value; what it raises is raised here.
+            timeout: Seconds to wait at most. None waits for ever.
+
+        Returns:
+            The value that satisfied the predicate.
+
+        Raises:
+            TimeoutError: If no value did in time.
+
+        Example:
+            >>> import asyncio
+            >>> from sockstore.stores import writable
+            >>> asyncio.run(writable(3).wait_for(lambda number: number > 2))
+            3
+        """
+        return await wait_for(self, predicate, timeout)

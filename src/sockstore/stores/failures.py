@@ -1,0 +1,65 @@
+"""Keep what subscribers raise until all of them were told."""
+
+from __future__ import annotations
+
+__all__ = ["EndlessCycle", "Failures", "name_of"]
+
+
+class EndlessCycle(RuntimeError):
+    """A subscriber or computation answers each change with another one."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "an endless cycle: subscribers or computations answer each change of a store with"
+            " another change; this one was refused"
+        )
+
+
+def name_of(function: object) -> str:
+    """The name by which a person finds this function."""
+    name = getattr(function, "__qualname__", None)
+    return f"{getattr(function, '__module__', None)}.{name}" if name else repr(function)
+
+
+class Failures:
+    """What was raised in the course of one change."""
+
+    __slots__ = ("_errors", "_interruption")
+
+    def __init__(self) -> None:
+        self._errors: list[Exception] = []
+        self._interruption: BaseException | None = None
+
+    def add(self, error: BaseException, run: object = None) -> None:
+        """Keep one error, with a note that names the function that raised it."""
+        if run is not None:
+            error.add_note(f"raised by the subscriber {name_of(run)}")
+        if not isinstance(error, Exception):
+            self._interruption = self._interruption or error
+        elif not (isinstance(error, EndlessCycle) and self._has_cycle()):
+            self._errors.append(error)
+
+    def _has_cycle(self) -> bool:
+        return any(isinstance(error, EndlessCycle) for error in self._errors)
+
+    def raise_all(self) -> None:
+        """Raise what was kept, and keep it no longer."""
+        if not self._errors and self._interruption is None:
+            return
+        errors, self._errors = self._errors, []
+        interruption, self._interruption = self._interruption, None
+        try:
+            raise _combined(errors, interruption)
+        finally:
+            # Or the traceback would keep this frame, and this frame the traceback.
+            del errors, interruption
+
+
+def _combined(errors: list[Exception], interruption: BaseException | None) -> BaseException:
+    if interruption is not None:
+        for error in errors:
+            interruption.add_note(f"raised meanwhile: {error!r}")
+        return interruption
+    if len(errors) == 1:
+        return errors[0]
+    return ExceptionGroup("several subscribers or computations raised", errors)

@@ -1,0 +1,182 @@
+"""Streams: independent asynchronous readers of the messages of one connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Self, TypeAlias
+
+from sockstore.errors import InvalidOption, Lagged
+from sockstore.options import require_count
+
+__all__ = ["Message", "MessageKind", "MessageStream", "Overflow"]
+
+MessageKind: TypeAlias = Literal["json", "text", "binary"]
+Overflow: TypeAlias = Literal["error", "drop_oldest"]
+
+
+class Message(NamedTuple):
+    """One received message.
+
+    Args:
+        data: The decoded value; the text itself if it was no JSON; bytes if it was binary.
+        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``.
+        number: 1 for the first message of the connection object, then counted up.
+        received_at: Seconds since the epoch.
+
+    Example:
+        >>> Message("hello", "text", 1, 0.0).record
+        {'type': 'text', 'content': 'hello'}
+    """
+
+    data: object
+    kind: MessageKind
+    number: int
+    received_at: float
+
+    @property
+    def record(self) -> object:
+        """The guide's store view: what is no JSON is wrapped as ``{"type", "content"}``."""
+        return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}
+
+
+class MessageStream:
+    """An asynchronous iterator over messages, from the moment it is made.
+
+    It survives reconnects, ends when the connection closes, and raises `ConnectionEnded` when it
+    fails. Cancelling a reader loses no message. Leaving the loop unsubscribes at once.
+
+    Args:
+        where: Which messages to take; None takes all.
+        limit: Messages that may wait for the reader, at least 1.
+        overflow: What happens above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
+        owner: What must live as long as this stream.
+
+    Attributes:
+        dropped: How many messages ``drop_oldest`` dropped.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_end",
+        "_ended",
+        "_limit",
+        "_missed",
+        "_overflow",
+        "_owner",
+        "_waiter",
+        "_waiting",
+        "_where",
+        "dropped",
+    )
+
+    def __init__(
+        self,
+        where: Callable[[Message], object] | None = None,
+        limit: int = 256,
+        overflow: Overflow = "error",
+        owner: object = None,
+    ) -> None:
+        require_count("limit", limit, least=1)
+        if overflow not in {"error", "drop_oldest"}:
+            raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
+        self._where = where
+        self._limit = limit
+        self._overflow = overflow
+        self._owner = owner
+        self._waiting: deque[Message] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+        self._missed = 0
+        self._ended = False
+        self._end: Exception | None = None
+        self.dropped = 0
+
+    @property
+    def lag(self) -> int:
+        """How many messages wait for the reader."""
+        return len(self._waiting)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        """Return the next message.
+
+        Raises:
+            Lagged: If this reader fell behind; what follows is read on from here.
+            ConnectionEnded: If the connection failed.
+            RuntimeError: If another task reads this stream already.
+        """
+        if self._waiter is not None:
+            raise RuntimeError("another task reads this stream; give each task its own stream()")
+        while not self._waiting:
+            if self._missed:
+                missed, self._missed = self._missed, 0
+                raise Lagged(missed)
+            if self._ended:
+                if self._end is not None:
+                    raise self._end
+                raise StopAsyncIteration
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self._waiter = None
+                # The traceback keeps this frame: it must not keep the stream alive.
+                del self
+                raise
+            self._waiter = None
+        return self._waiting.popleft()
+
+    def close(self) -> None:
+        """Take no further messages; what waits is dropped, and a reader comes to the end."""
+        self._waiting.clear()
+        self._missed = 0
+        self.end(None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def push(self, message: Message) -> bool:
+        """Take one message; return whether the reader should get a turn soon."""
+        if self._ended or not self._wants(message):
+            return False
+        if self._missed:
+            self._missed += 1
+            return False
+        waiting = self._waiting
+        if len(waiting) >= self._limit:
+            if self._overflow == "error":
+                self._missed = 1
+                return False
+            waiting.popleft()
+            self.dropped += 1
+        waiting.append(message)
+        if self._waiter is None:
+            return False
+        self._wake()
+        return len(waiting) * 2 >= self._limit
+
+    def end(self, error: Exception | None) -> None:
+        """There will be no further message; readers get what waits, then `error` or the end."""
+        if not self._ended:
+            self._ended = True
+            self._end = error
+            self._wake()
+
+    def _wants(self, message: Message) -> bool:
+        if self._where is None:
+            return True
+        try:
+            return bool(self._where(message))
+        except Exception as error:  # noqa: BLE001 - the reader's own filter: the reader is told
+            self.end(error)
+            return False
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

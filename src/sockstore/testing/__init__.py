@@ -1,0 +1,1 @@
+"""The test kit: whole reconnect stories without sockets, in milliseconds."""

@@ -1,0 +1,45 @@
+"""Where a frame begins and ends (RFC 6455 section 5.2); its meaning is decided elsewhere."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["BINARY", "TEXT", "Extent", "extent"]
+
+TEXT = 0x81
+BINARY = 0x82
+"""The first byte of a whole, uncompressed text or binary message."""
+
+
+class Extent(NamedTuple):
+    """One server frame in a buffer.
+
+    Args:
+        payload: Index of the first payload byte.
+        end: Index after the last one; it may lie beyond the buffer.
+        masked: Whether the frame claims to be masked, which a server must not do.
+    """
+
+    payload: int
+    end: int
+    masked: bool
+
+
+def extent(buffer: bytes, at: int) -> Extent | int:
+    """Return where the frame at `at` lies, or how many bytes its header needs.
+
+    Example:
+        >>> extent(bytes([0x81, 2]) + b"hi", 0)
+        Extent(payload=2, end=4, masked=False)
+    """
+    available = len(buffer) - at
+    if available < 2:
+        return 2
+    masked, length = divmod(buffer[at + 1], 0x80)
+    header = {126: 4, 127: 10}.get(length, 2)
+    if available < header:
+        return header
+    payload = at + header
+    if header > 2:
+        length = int.from_bytes(buffer[at + 2 : payload], "big")
+    return Extent(payload, payload + length, bool(masked))

@@ -1,0 +1,441 @@
+"""One TCP connection that carries one WebSocket: bytes in, messages out.
+
+`websockets`' Sans-I/O `ClientProtocol` decides everything RFC 6455 has to say. Whole text and
+binary frames take a shorter way past it while that is safe: no extension is in force, no
+fragmented message is under way. Every other frame is given to it, exactly one at a time, so that
+it never holds bytes back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from time import monotonic
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidMessage, PayloadTooBig
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.uri import WebSocketURI
+
+from sockstore.outcomes import Close
+from sockstore.transports._frames import BINARY, TEXT, extent
+from sockstore.transports._handshake import NoSubprotocolError
+from sockstore.transports.base import Deliver, Listener
+
+__all__ = ["Wire"]
+
+SLICE_SECONDS = 0.005
+"""A burst is delivered in slices of about this length, so that the event loop stays responsive."""
+
+LOOK_AT_THE_CLOCK_EVERY = 8
+"""Messages; a look at the clock costs as much as a tenth of a small message."""
+
+UNDELIVERED_HIGH = 4 * 2**20
+UNDELIVERED_LOW = 1 * 2**20
+"""Bytes that wait to be delivered, above which reading pauses and below which it resumes (MS2)."""
+
+LONGEST_HANDSHAKE_HEAD = 256 * 2**10
+"""Bytes; a server that sends more before the handshake's end is refused."""
+
+_BODY_HEADERS = re.compile(rb"^(?:Content-Length|Transfer-Encoding):.*\r\n", re.I | re.M)
+
+
+class Wire(asyncio.Protocol):
+    """One TCP connection, from its opening handshake to its last byte.
+
+    Args:
+        listener: Who is told what happens after the handshake.
+        protocol: A new `ClientProtocol`.
+        request: The handshake request to send.
+        max_message_bytes: The largest message to accept.
+        on_open: Called in the moment the handshake has succeeded, before any message.
+    """
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self,
+        listener: Listener,
+        protocol: ClientProtocol,
+        request: Request,
+        max_message_bytes: int,
+        on_open: Callable[[Response], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._listener = listener
+        self._protocol = protocol
+        self._request = request
+        self._max_message_bytes = max_message_bytes
+        self._on_open = on_open
+        self._take: Callable[[bytes], None] = self._take_head
+        self.heard = 0
+        self.reading_paused = False
+        self.handshake: asyncio.Future[None] = self._loop.create_future()
+        self.gone: asyncio.Future[None] = self._loop.create_future()
+        # Input: `_buffer` from `_at` on, then what came `_later`; of use from `_need` bytes on.
+        self._buffer = b""
+        self._at = 0
+        self._later: list[bytes] = []
+        self._later_bytes = 0
+        self._need = 2
+        self._pumping: asyncio.Handle | None = None
+        self._slice_over = False
+        self._short_cut = False
+        self._fragments: bytearray | None = None
+        self._fragments_are_text = False
+        self._connected = False
+        self._opened = False
+        self._ended = False
+        self._lost: Exception | None = None
+
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Send the handshake request."""
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's promise
+        self._transport = transport
+        self._connected = True
+        self._protocol.send_request(self._request)
+        self._write()
+
+    def data_received(self, data: bytes) -> None:
+        """Take note of a sign of life, and pass the bytes on."""
+        self.heard += 1
+        self._take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the end, but not before everything that arrived was delivered."""
+        self._lost = exc
+        self.gone.set_result(None)
+        if not self.handshake.done():
+            self._fail_handshake(exc or self._judge_what_came())
+        if self._pumping is None:
+            self._conclude()
+
+    def pause_writing(self) -> None:
+        """The send buffer is above its high-water mark."""
+        if self._opened and not self._ended:
+            self._listener.writing_paused()
+
+    def resume_writing(self) -> None:
+        """The send buffer is below its low-water mark again."""
+        if self._opened and not self._ended:
+            self._listener.writing_resumed()
+
+    # What the transport calls
+
+    @property
+    def uri(self) -> WebSocketURI:
+        """Where it is to lead."""
+        return self._protocol.uri
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes in the send buffer."""
+        return self._transport.get_write_buffer_size() if self._connected else 0
+
+    def send(self, data: str | bytes) -> None:
+        """Write one message."""
+        if self._protocol.state is not State.OPEN or self._transport.is_closing():
+            return
+        if isinstance(data, str):
+            self._protocol.send_text(data.encode())
+        else:
+            self._protocol.send_binary(data)
+        self._write()
+
+    def ping(self, payload: bytes) -> None:
+        """Write a ping."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_ping(payload)
+            self._write()
+
+    def close(self, code: int, reason: str) -> None:
+        """Write a close frame; the peer answers it and ends the TCP connection."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._write()
+
+    def abort(self) -> None:
+        """End the TCP connection at once, and drop what was not delivered."""
+        self._take = _ignore
+        self._drop_input()
+        if self._connected:
+            self._transport.abort()
+
+    # The opening handshake
+
+    def _take_head(self, data: bytes) -> None:
+        """Give the protocol the response's head, and not one byte of what follows it."""
+        self._buffer += data
+        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        if not end:
+            is_http = b"HTTP/".startswith(head[:5])
+            if not is_http or len(head) > LONGEST_HANDSHAKE_HEAD:
+                self._fail_handshake(InvalidMessage("did not receive a valid HTTP response"))
+            return
+        self._buffer = b""
+        self._protocol.receive_data(_without_body(head + end))
+        if self._protocol.handshake_exc is None:
+            self._open(rest)
+        else:
+            self._fail_handshake(self._protocol.handshake_exc)
+
+    def _judge_what_came(self) -> Exception:
+        """Let the protocol say what is wrong with a response that ends in its head."""
+        self._protocol.receive_data(self._buffer)
+        self._protocol.receive_eof()
+        return self._protocol.handshake_exc or EOFError()
+
+    def _fail_handshake(self, failure: Exception) -> None:
+        self._take = _ignore
+        self._buffer = b""
+        if not self.handshake.done():
+            self.handshake.set_exception(failure)
+            self.handshake.exception()  # nobody may be waiting for it
+
+    def _open(self, rest: bytes) -> None:
+        (response,) = self._protocol.events_received()
+        assert isinstance(response, Response)  # noqa: S101 - the protocol's promise
+        if self.handshake.done():
+            return
+        if self._protocol.available_subprotocols and self._protocol.subprotocol is None:
+            self._fail_handshake(NoSubprotocolError())
+            return
+        self._opened = True
+        self._short_cut = not self._protocol.extensions
+        self._take = self._take_frames
+        self.handshake.set_result(None)
+        self._on_open(response)
+        if rest:
+            self._take(rest)
+
+    # Delivering
+
+    def _take_frames(self, data: bytes) -> None:
+        if self._at == len(self._buffer) and not self._later:
+            self._buffer, self._at = data, 0
+        else:
+            self._later.append(data)
+            self._later_bytes += len(data)
+        if self._pumping is not None:
+            self._pause_reading_if_far_behind()
+        elif self._unread >= self._need:
+            self._pump()
+
+    @property
+    def _unread(self) -> int:
+        return len(self._buffer) - self._at + self._later_bytes
+
+    def _pause_reading_if_far_behind(self) -> None:
+        if self._unread > UNDELIVERED_HIGH and not self.reading_paused:
+            self.reading_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        self.reading_paused = False
+        self._transport.resume_reading()
+
+    def _pump(self) -> None:
+        """Deliver one slice; the rest, if any, in the loop's next turn."""
+        self._pumping = None
+        deliver = self._listener.begin_slice()
+        try:
+            more = self._deliver_slice(deliver or _discard)
+        finally:
+            if deliver is not None:
+                self._listener.end_slice()
+        if more and not self._ended:
+            self._pumping = self._loop.call_soon(self._pump)
+        if self.reading_paused and (self._pumping is None or self._unread < UNDELIVERED_LOW):
+            # What no slice can deliver is the beginning of a message: its end must be read.
+            self._resume_reading()
+        if self._pumping is None and self.gone.done():
+            self._conclude()
+
+    def _deliver_slice(self, deliver: Deliver) -> bool:
+        """Deliver until the slice is over; return whether complete frames may remain."""
+        until = monotonic() + SLICE_SECONDS
+        self._slice_over = False
+        while not self._slice_over:
+            if self._short_cut and self._deliver_short_frames(deliver, until):
+                return True
+            if self._ended or not self._deliver_one_frame(deliver):
+                return False
+            if monotonic() > until:
+                return True
+        return True
+
+    def _deliver_short_frames(self, deliver: Deliver, until: float) -> bool:  # noqa: C901 - hot
+        """Deliver whole messages below 64 KiB, the hot path; return whether the slice is over."""
+        buffer, at = self._buffer, self._at
+        last_header = len(buffer) - 4
+        limit = min(self._max_message_bytes, 0xFFFF)
+        countdown = LOOK_AT_THE_CLOCK_EVERY
+        try:
+            while at <= last_header:
+                first, length, start = buffer[at], buffer[at + 1], at + 2
+                if length == 126:
+                    length = buffer[at + 2] << 8 | buffer[at + 3]
+                    start += 2
+                elif length > 126:
+                    return False
+                end = start + length
+                if end > len(buffer) or length > limit:
+                    return False
+                if first == TEXT:
+                    message: str | bytes = str(buffer[start:end], "utf-8")
+                elif first == BINARY:
+                    message = buffer[start:end]
+                else:
+                    return False
+                at = self._at = end
+                if deliver(message) or self._buffer is not buffer:  # it may have been aborted
+                    return True
+                countdown -= 1
+                if not countdown:
+                    if monotonic() > until:
+                        return True
+                    countdown = LOOK_AT_THE_CLOCK_EVERY
+        except UnicodeDecodeError:
+            return False  # the longer way says so
+        return False
+
+    def _deliver_one_frame(self, deliver: Deliver) -> bool:
+        """Take one frame of any kind; return whether there was one that is complete."""
+        found = extent(self._buffer, self._at)
+        if isinstance(found, int):
+            return self._wait_for(found)
+        size = found.end - found.payload
+        if found.masked or size > self._max_message_bytes:
+            # The protocol refuses it for its header alone.
+            self._feed(self._buffer[self._at :], deliver)
+            return True
+        if found.end > len(self._buffer):
+            return self._wait_for(found.end - self._at)
+        frame = self._buffer[self._at : found.end]
+        self._at = found.end
+        if self._short_cut and frame[0] in {TEXT, BINARY}:
+            self._deliver_whole(frame[0] == TEXT, frame[-size:] if size else b"", deliver)
+        else:
+            self._feed(frame, deliver)
+        return True
+
+    def _wait_for(self, need: int) -> bool:
+        """Join what came later; return whether that brought as many bytes as needed."""
+        if self._later:
+            self._buffer = b"".join((self._buffer[self._at :], *self._later))
+            self._at, self._later, self._later_bytes = 0, [], 0
+        enough = len(self._buffer) - self._at >= need
+        self._need = 2 if enough else need
+        return enough
+
+    def _deliver_whole(self, is_text: bool, payload: bytes, deliver: Deliver) -> None:  # noqa: FBT001
+        try:
+            message = str(payload, "utf-8") if is_text else payload
+        except UnicodeDecodeError as error:
+            self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at byte {error.start}")
+            self._protocol.parser_exc = error
+            self._after_protocol()
+        else:
+            self._slice_over = deliver(message)
+
+    def _feed(self, frame: bytes, deliver: Deliver) -> None:
+        """Let the protocol judge a frame."""
+        self._protocol.receive_data(frame)
+        for event in self._protocol.events_received():
+            assert isinstance(event, Frame)  # noqa: S101 - the response came before
+            self._judged(event, deliver)
+        self._after_protocol()
+
+    def _judged(self, frame: Frame, deliver: Deliver) -> None:
+        if frame.opcode is Opcode.PONG:
+            self._listener.pong_received(bytes(frame.data))
+        elif frame.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            self._assemble(frame, deliver)
+
+    def _assemble(self, frame: Frame, deliver: Deliver) -> None:
+        if frame.opcode is not Opcode.CONT:
+            self._fragments = bytearray()
+            self._fragments_are_text = frame.opcode is Opcode.TEXT
+        if self._fragments is None:
+            return
+        self._fragments += frame.data
+        if frame.fin:
+            message, self._fragments = bytes(self._fragments), None
+            self._deliver_whole(self._fragments_are_text, message, deliver)
+        self._short_cut = self._fragments is None and not self._protocol.extensions
+
+    def _after_protocol(self) -> None:
+        """Write what the protocol wants to say, and report the end if it came."""
+        self._write()
+        if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
+            self._end_websocket(*self._ending())
+
+    # The end
+
+    def _ending(self) -> tuple[Close, str, Exception | None]:
+        """How the WebSocket ended, by (received, sent, local cause)."""
+        cause = self._protocol.parser_exc
+        received = self._protocol.close_rcvd
+        if received is not None and cause is None:
+            close = Close(int(received.code), received.reason, clean=True)
+            return close, f"the server closed the connection with {close}", None
+        sent = self._protocol.close_sent
+        close = Close(1006 if sent is None else int(sent.code), "" if sent is None else sent.reason)
+        match cause:
+            case PayloadTooBig():
+                why = f"a message is larger than max_message_bytes={self._max_message_bytes}"
+            case UnicodeDecodeError():
+                why = "the server sent a text message that is no valid UTF-8"
+            case _:
+                why = f"the server broke the WebSocket protocol: {cause}"
+        return close, why, cause if isinstance(cause, Exception) else None
+
+    def _conclude(self) -> None:
+        """Nothing is left of the TCP connection, and nothing remains to be delivered."""
+        if not self._opened:
+            return
+        if not self._ended:
+            lost = self._lost
+            why = "the connection broke without a close frame"
+            if lost is not None:
+                why = f"{why}: {lost.strerror or lost}" if isinstance(lost, OSError) else why
+            self._end_websocket(Close(1006), why, lost)
+        self._listener.released()
+
+    def _end_websocket(self, close: Close, why: str, cause: Exception | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._take = _ignore
+            self._drop_input()
+            self._listener.closed(close, why, cause)
+
+    def _drop_input(self) -> None:
+        self._buffer, self._at, self._later, self._later_bytes = b"", 0, [], 0
+
+    def _write(self) -> None:
+        for data in self._protocol.data_to_send():
+            if data:
+                self._transport.write(data)
+
+
+def _without_body(head: bytes) -> bytes:
+    """Say that no body follows: the status says enough, and nobody should wait for more."""
+    if head.startswith(b"HTTP/1.1 101"):
+        return head
+    return _BODY_HEADERS.sub(b"", head[:-2]) + b"Content-Length: 0\r\n\r\n"
+
+
+def _discard(message: str | bytes) -> bool:
+    """Deliver to nobody: the connection has turned away from this transport."""
+    del message
+    return False
+
+
+def _ignore(data: bytes) -> None:
+    """Take bytes that have no meaning any more."""
+    del data

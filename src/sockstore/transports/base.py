@@ -1,0 +1,130 @@
+"""The border between a connection and a network: what a transport is told, and what it tells."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from sockstore.machine.state import SocketInfo
+from sockstore.options import require_count, require_instance
+from sockstore.outcomes import Close
+
+__all__ = ["Deliver", "Listener", "Target", "Transport", "TransportFactory", "TransportOptions"]
+
+Deliver: TypeAlias = Callable[[str | bytes], bool]
+"""Takes one message, text or binary; returns whether the slice should end now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where one attempt goes.
+
+    Args:
+        url: A checked ``ws://`` or ``wss://`` url.
+        headers: Handshake headers to add, as (name, value) pairs.
+        subprotocols: The subprotocols to offer, the preferred one first.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    subprotocols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransportOptions:
+    """What stays the same for all transports of a connection.
+
+    Args:
+        max_message_bytes: A larger message closes the connection with 1009.
+        ssl: The TLS context for ``wss://``; None for the system's defaults.
+        compression: Whether to offer permessage-deflate (RFC 7692).
+
+    Raises:
+        InvalidOption: If a value cannot work.
+    """
+
+    max_message_bytes: int = 2**20
+    ssl: tls.SSLContext | None = None
+    compression: bool = False
+
+    def __post_init__(self) -> None:
+        require_count("max_message_bytes", self.max_message_bytes, least=1)
+        require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
+
+
+class Listener(Protocol):
+    """What a transport tells, from the loop and not from inside a call made to it.
+
+    The one exception is `writing_paused`, which may come from inside ``send()``.
+    `opened` comes once; then any number of slices, pongs and changes of writability; then
+    `closed` once, and `released` once. If ``open()`` raises, none of them comes.
+    """
+
+    def opened(self, socket: SocketInfo) -> None:
+        """The handshake succeeded; messages follow."""
+
+    def begin_slice(self) -> Deliver | None:
+        """Some messages are to be delivered now; None if they are to be discarded."""
+
+    def end_slice(self) -> None:
+        """The messages of this slice were delivered."""
+
+    def pong_received(self, payload: bytes) -> None:
+        """The peer answered a ping."""
+
+    def writing_paused(self) -> None:
+        """The send buffer is above its high-water mark."""
+
+    def writing_resumed(self) -> None:
+        """The send buffer is below its low-water mark again."""
+
+    def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
+        """The WebSocket has ended; the socket below may linger a little."""
+
+    def released(self) -> None:
+        """Nothing is left: no socket, no task, no timer."""
+
+
+class Transport(Protocol):
+    """Moves messages over one WebSocket, and is used once."""
+
+    @property
+    def heard(self) -> int:
+        """Reads that brought bytes so far."""
+
+    @property
+    def reading_paused(self) -> bool:
+        """Whether reading stopped because too much waits to be delivered."""
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were handed over and not yet given to the network."""
+
+    async def open(self, target: Target) -> None:
+        """Do the opening handshake; it has no deadline of its own and may be cancelled.
+
+        Raises:
+            HandshakeFailed: If it failed; nothing is left of it then.
+        """
+
+    def send(self, data: str | bytes) -> None:
+        """Write one message; silently nothing if the WebSocket has ended."""
+
+    def ping(self, payload: bytes) -> None:
+        """Write a ping, if this transport can."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; returns at once."""
+
+    def abort(self) -> None:
+        """End it at once; `released` follows soon."""
+
+
+class TransportFactory(Protocol):
+    """Makes a new transport for each attempt."""
+
+    def __call__(self, listener: Listener, options: TransportOptions, /) -> Transport:
+        """Return a transport that has not been opened."""
+        ...

@@ -1,0 +1,342 @@
+"""The memory transport: a test network without sockets, which can be up, down, silent or slow.
+
+Both halves live in one process. Nothing is called from inside a call: every event takes its turn
+in a pipe, in order, after the network's latency.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sockstore.errors import HandshakeFailed
+from sockstore.machine.state import SocketInfo
+from sockstore.outcomes import Close
+from sockstore.transports.base import Listener, Target, TransportOptions
+from sockstore.urls import redact_url
+
+__all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
+
+HIGH_WATER = 64 * 2**10
+"""Bytes that a peer that does not read lets pile up before writing pauses, as on a socket."""
+
+
+@dataclass(eq=False)
+class MemoryNetwork:
+    """Makes memory transports, and shows each handshake to a server.
+
+    Args:
+        on_handshake: Called with the server's half of each attempt; it accepts, refuses, or
+            leaves the client waiting.
+        latency: Seconds that everything takes, one way.
+    """
+
+    on_handshake: Callable[[MemoryPeer], None]
+    latency: float = 0.0
+
+    def __call__(self, listener: Listener, options: TransportOptions, /) -> MemoryTransport:
+        """Return a transport that has not been opened."""
+        return MemoryTransport(self, listener, options)
+
+
+class MemoryTransport:
+    """The client's half of one memory WebSocket."""
+
+    heard = 0
+    reading_paused = False
+
+    def __init__(
+        self, network: MemoryNetwork, listener: Listener, options: TransportOptions
+    ) -> None:
+        self._network = network
+        self._listener = listener
+        self._options = options
+        self._unread: deque[str | bytes] = deque()
+        self._writing_paused = False
+        self._ended = False
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that the peer has not read."""
+        return sum(map(_size, self._unread))
+
+    async def open(self, target: Target) -> None:
+        """Wait for the server's decision.
+
+        Raises:
+            HandshakeFailed: If it refuses.
+        """
+        self._loop = asyncio.get_running_loop()
+        self.to_client = _Pipe(self._loop, self._network)
+        self.to_server = _Pipe(self._loop, self._network)
+        self.decision: asyncio.Future[SocketInfo] = self._loop.create_future()
+        self._peer = MemoryPeer(self, target)
+        self.to_server.post(lambda: self._network.on_handshake(self._peer))
+        try:
+            await self.decision
+        except BaseException:
+            self._ended = True
+            self.to_client.close()
+            self.to_server.close()
+            raise
+
+    def send(self, data: str | bytes) -> None:
+        """Write one message."""
+        if self._ended:
+            return
+        self._unread.append(data)
+        if self._peer.reads:
+            self.to_server.post(self.flush)
+        elif self.buffered_amount > HIGH_WATER and not self._writing_paused:
+            self._writing_paused = True
+            self._listener.writing_paused()
+
+    def ping(self, payload: bytes) -> None:
+        """Write a ping."""
+        if not self._ended:
+            self.to_server.post(lambda: self._peer.pinged(payload))
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake."""
+        self.to_server.post(lambda: self._peer.close_received(Close(code, reason, clean=True)))
+
+    def abort(self) -> None:
+        """End it at once."""
+        self.to_client.clear()
+        self.to_client.post(lambda: self.end(Close(1006), "the connection was aborted"))
+
+    # What the peer calls, in the client's turn
+
+    def opened(self, socket: SocketInfo) -> None:
+        """The server accepted."""
+        if not self.decision.done():
+            self.decision.set_result(socket)
+            self._listener.opened(socket)
+
+    def refused(self, error: HandshakeFailed) -> None:
+        """The server refused."""
+        if not self.decision.done():
+            self.decision.set_exception(error)
+
+    def deliver(self, messages: deque[str | bytes]) -> None:
+        """Deliver what was received together, as one slice or more."""
+        if self._ended:
+            return
+        self.heard += 1
+        deliver = self._listener.begin_slice()
+        while messages and not self._ended:
+            message = messages.popleft()
+            if _size(message) > self._options.max_message_bytes:
+                self._refuse_large_message()
+            elif deliver is not None and deliver(message):
+                break
+        if deliver is not None:
+            self._listener.end_slice()
+        if messages and not self._ended:
+            self.to_client.post_first(lambda: self.deliver(messages))
+
+    def ponged(self, payload: bytes) -> None:
+        """The peer answered a ping."""
+        if not self._ended:
+            self.heard += 1
+            self._listener.pong_received(payload)
+
+    def flush(self) -> None:
+        """Let the peer read, if it reads."""
+        while self._unread and self._peer.reads:
+            self._peer.message_received(self._unread.popleft())
+        if self._writing_paused and not self._unread:
+            self._writing_paused = False
+            self.to_client.post(self._resume_writing)
+
+    def end(self, close: Close, why: str) -> None:
+        """The WebSocket has ended, and so has what carried it."""
+        if self._ended:
+            return
+        self._ended = True
+        self._listener.closed(close, why)
+        self._peer.is_open = False
+        self.to_server.close()
+        self.to_client.post(self._release)
+
+    def _resume_writing(self) -> None:
+        if not self._ended:
+            self._listener.writing_resumed()
+
+    def _release(self) -> None:
+        self.to_client.close()
+        self._listener.released()
+
+    def _refuse_large_message(self) -> None:
+        limit = self._options.max_message_bytes
+        why = f"a message is larger than max_message_bytes={limit}"
+        self._peer.closed = Close(1009)
+        self.end(Close(1009), why)
+
+
+@dataclass(eq=False)
+class MemoryPeer:
+    """The server's half of one memory WebSocket.
+
+    Args:
+        transport: The client's half.
+        target: What the client asked for.
+
+    Attributes:
+        received: The messages that the client sent, oldest first.
+        pings: How many pings arrived.
+        closed: The client's close frame, if one arrived.
+        is_open: Whether it was accepted and has not ended.
+        on_message: Called with each message that arrives.
+    """
+
+    transport: MemoryTransport
+    target: Target
+    received: list[str | bytes] = field(default_factory=list)
+    pings: int = 0
+    closed: Close | None = None
+    is_open: bool = False
+    on_message: Callable[[str | bytes], None] | None = None
+    _frozen: bool = False
+    _stalled: bool = False
+
+    @property
+    def reads(self) -> bool:
+        """Whether it takes what the client writes."""
+        return not (self._frozen or self._stalled)
+
+    def accept(
+        self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        """Answer the handshake with 101."""
+        self.is_open = True
+        offered = self.target.subprotocols
+        if offered and subprotocol not in offered:
+            why = "the server speaks none of the offered subprotocols"
+            self._refuse(HandshakeFailed(self._url, why, kind="subprotocol"))
+            return
+        socket = SocketInfo(self.target.url, subprotocol, headers)
+        self.transport.to_client.post(lambda: self.transport.opened(socket))
+
+    def refuse(self, status: int | None = None, retry_after: float | None = None) -> None:
+        """Answer the handshake with an HTTP status; with None refuse the TCP connection."""
+        if status is None:
+            error = HandshakeFailed(self._url, "the connection was refused; is the server running?")
+        else:
+            why = f"the server answered HTTP {status}"
+            error = HandshakeFailed(
+                self._url, why, kind="http", status=status, retry_after=retry_after
+            )
+        self._refuse(error)
+
+    def send(self, *messages: str | bytes) -> None:
+        """Send messages that the client receives together."""
+        if self.is_open and not self._frozen:
+            together = deque(messages)
+            self.transport.to_client.post(lambda: self.transport.deliver(together))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close with a closing handshake."""
+        close = Close(code, reason, clean=True)
+        why = f"the server closed the connection with {close}"
+        self._end(close, why)
+
+    def drop(self) -> None:
+        """Break the connection without a close frame."""
+        self._end(Close(1006), "the connection broke without a close frame")
+
+    def freeze(self) -> None:
+        """Fall silent for good, as a machine whose cable was pulled."""
+        self._frozen = True
+
+    def stall(self) -> None:
+        """Stop reading; pings are still answered."""
+        self._stalled = True
+
+    def resume(self) -> None:
+        """Read again."""
+        self._stalled = False
+        self.transport.to_server.post(self.transport.flush)
+
+    # What the client's half calls, in the server's turn
+
+    def message_received(self, message: str | bytes) -> None:
+        """The client sent a message."""
+        self.received.append(message)
+        if self.on_message is not None:
+            self.on_message(message)
+
+    def pinged(self, payload: bytes) -> None:
+        """The client sent a ping."""
+        if not self._frozen:
+            self.pings += 1
+            self.transport.to_client.post(lambda: self.transport.ponged(payload))
+
+    def close_received(self, close: Close) -> None:
+        """The client began the closing handshake; answer it."""
+        if self._frozen:
+            return
+        self.closed = close
+        self._end(close, "the connection was closed")
+
+    @property
+    def _url(self) -> str:
+        return redact_url(self.target.url)
+
+    def _refuse(self, error: HandshakeFailed) -> None:
+        self.is_open = False
+        self.transport.to_client.post(lambda: self.transport.refused(error))
+
+    def _end(self, close: Close, why: str) -> None:
+        self.is_open = False
+        if not self._frozen:
+            self.transport.to_client.post(lambda: self.transport.end(close, why))
+
+
+class _Pipe:
+    """Carries events one way, in order, each after the latency of its moment."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, network: MemoryNetwork) -> None:
+        self._loop = loop
+        self._network = network
+        self._events: deque[tuple[float, Callable[[], None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def post(self, event: Callable[[], None]) -> None:
+        if not self._closed:
+            self._events.append((self._loop.time() + self._network.latency, event))
+            self._arm()
+
+    def post_first(self, event: Callable[[], None]) -> None:
+        self._events.appendleft((self._loop.time(), event))
+        self._arm()
+
+    def clear(self) -> None:
+        self._events.clear()
+
+    def close(self) -> None:
+        self._closed = True
+        self.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._timer is None and self._events:
+            due = max(0.0, self._events[0][0] - self._loop.time())
+            self._timer = self._loop.call_later(due, self._run)
+
+    def _run(self) -> None:
+        self._timer = None
+        if self._events:
+            _, event = self._events.popleft()
+            try:
+                event()
+            finally:
+                self._arm()
+
+
+def _size(message: str | bytes) -> int:
+    return len(message if isinstance(message, bytes) else message.encode())
