@@ -1,0 +1,148 @@
+"""``sockstore demo``: a real connection survives the death of a real server."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+
+from sockstore import ConnectionState, Message, Receipt, WebSocketStore
+from sockstore.cli.common import CommandError, sentence
+
+HELP = """watch a connection survive the restart of its server, in the terminal
+
+It starts an echo server, sends a message every half second, kills the server without warning,
+starts it again, and shows that every message came back once and in order.
+
+examples:
+  sockstore demo
+  sockstore demo --messages 30"""
+
+SECONDS_BETWEEN_MESSAGES = 0.5
+SECONDS_DOWN = 2.5
+SECONDS_TO_START = 30.0
+
+GREEN, RED, FAINT, PLAIN = "\033[32m", "\033[31m", "\033[2m", "\033[0m"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--terminal", action="store_true", help="show it in the terminal (the only way for now)"
+    )
+    parser.add_argument(
+        "--messages", type=int, default=16, metavar="N", help="how many to send (default: 16)"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play the story."""
+    return asyncio.run(_Demo(max(4, options.messages)).play())
+
+
+@dataclass
+class _Demo:
+    """The story, and what has come back so far."""
+
+    messages: int
+    began: float = field(default_factory=monotonic)
+    returned: list[object] = field(default_factory=list)
+
+    async def play(self) -> int:
+        async with _server(0) as (process, port):
+            self.tell(f"an echo server runs on port {port}")
+            async with WebSocketStore(f"ws://127.0.0.1:{port}/echo") as connection:
+                connection.state.subscribe(self.show_state)
+                connection.messages.on_append(self.show_message)
+                await connection.ready(timeout=SECONDS_TO_START)
+                sending = asyncio.create_task(self.send_all(connection))
+                await self.wait_until_returned(connection, self.messages // 4)
+                self.tell("the server is killed (SIGKILL): no close frame, no goodbye", RED)
+                process.kill()
+                await process.wait()
+                await asyncio.sleep(SECONDS_DOWN)
+                async with _server(port):
+                    self.tell("the server is started again on the same port")
+                    await sending
+                    await self.wait_until_returned(connection, self.messages)
+                    await connection.aclose()
+        return self.conclude()
+
+    async def send_all(self, connection: WebSocketStore) -> None:
+        for number in range(1, self.messages + 1):
+            receipt = connection.send({"type": "chat", "content": f"message {number}"})
+            self.show_receipt(number, receipt)
+            await asyncio.sleep(SECONDS_BETWEEN_MESSAGES)
+
+    async def wait_until_returned(self, connection: WebSocketStore, number: int) -> None:
+        waiting = connection.messages.wait_for(
+            lambda _: len(self.returned) >= number, timeout=2 * SECONDS_TO_START
+        )
+        try:
+            await waiting
+        except TimeoutError:
+            raise CommandError(
+                f"only {len(self.returned)} of {number} messages came back"
+            ) from None
+
+    def show_state(self, state: ConnectionState) -> None:
+        now = asyncio.get_running_loop().time()
+        colour = GREEN if state.status == "connected" else RED if state.error else FAINT
+        self.tell(f"status {state.status:<12} {sentence(state, now)}", colour)
+
+    def show_receipt(self, number: int, receipt: Receipt) -> None:
+        self.tell(f"  -> message {number} {receipt.state}", FAINT)
+
+    def show_message(self, message: Message) -> None:
+        data = message.data
+        content = data["content"] if isinstance(data, dict) else data
+        self.returned.append(content)
+        self.tell(f"  <- {content}")
+
+    def conclude(self) -> int:
+        expected = [f"message {number}" for number in range(1, self.messages + 1)]
+        if self.returned != expected:
+            self.tell(f"{len(self.returned)} of {self.messages} messages came back", RED)
+            return 1
+        self.tell(f"all {self.messages} messages came back, each once and in order", GREEN)
+        return 0
+
+    def tell(self, text: str, colour: str = PLAIN) -> None:
+        stamp = f"{monotonic() - self.began:5.1f} s  "
+        coloured = f"{colour}{text}{PLAIN}" if sys.stdout.isatty() else text
+        print(f"{stamp}{coloured}", flush=True)
+
+
+@asynccontextmanager
+async def _server(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run ``sockstore serve`` as a process of its own."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "sockstore", "serve", "--port", str(port)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process, await _port_of(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _port_of(process: asyncio.subprocess.Process) -> int:
+    """Read the port from the first line that the server prints."""
+    assert process.stdout is not None  # noqa: S101 - asked for above
+    assert process.stderr is not None  # noqa: S101 - asked for above
+    async with asyncio.timeout(SECONDS_TO_START):
+        line = (await process.stdout.readline()).decode()
+    found = re.search(r":(\d+)/", line)
+    if found is None:
+        problem = (await process.stderr.read()).decode().strip()
+        raise CommandError(problem or "the echo server did not start")
+    return int(found[1])

@@ -1,0 +1,94 @@
+"""``sockstore send``: deliver messages and leave."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from sockstore import ConnectionEnded, Receipt, WebSocketStore
+from sockstore.cli.common import (
+    CommandError,
+    add_connection_arguments,
+    count,
+    make_connection,
+    seconds,
+)
+
+HELP = """send messages to a WebSocket, and leave when they are delivered
+
+The closing handshake proves that the server received them; without that proof the exit status
+is 1.
+
+examples:
+  sockstore send ws://localhost:8765/echo hello
+  sockstore send ws://localhost:8765/echo '{"type": "chat", "content": "hello"}' --replies 1
+  date | sockstore send ws://localhost:8765/echo -"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_connection_arguments(parser)
+    parser.add_argument(
+        "message", nargs="+", metavar="MESSAGE", help="text; - reads standard input"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="give up if it takes longer (default: 10)",
+    )
+    parser.add_argument(
+        "--replies", type=count, metavar="N", help="print N messages of the server before leaving"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Send, wait for the proof of arrival, leave."""
+    messages = [_read(message) for message in options.message]
+    asyncio.run(_send(options, messages))
+    return 0
+
+
+def _read(message: str) -> str:
+    return sys.stdin.read() if message == "-" else message
+
+
+async def _send(options: argparse.Namespace, messages: list[str]) -> None:
+    connection = make_connection(options)
+    receipts: list[Receipt] = []
+    try:
+        async with asyncio.timeout(options.timeout), connection:
+            await _talk(connection, messages, receipts, options.replies)
+    except TimeoutError:
+        raise CommandError(
+            f"not delivered within {options.timeout:g} s{_why(connection)}"
+        ) from None
+    except ConnectionEnded as error:
+        raise CommandError(f"not delivered: {error}") from None
+    unproven = [receipt for receipt in receipts if receipt.state != "sent"]
+    if unproven:
+        raise CommandError(
+            f"{len(unproven)} of {len(receipts)} messages were sent, but the server did not "
+            "confirm the closing handshake, so nobody knows whether they arrived"
+        )
+
+
+async def _talk(
+    connection: WebSocketStore, messages: list[str], receipts: list[Receipt], replies: int | None
+) -> None:
+    stream = connection.stream()
+    await connection.ready()
+    receipts.extend(map(connection.send, messages))
+    await connection.drain()
+    for _ in range(replies or 0):
+        try:
+            print((await anext(stream)).data, flush=True)
+        except StopAsyncIteration:
+            raise CommandError("the server said goodbye before it replied") from None
+
+
+def _why(connection: WebSocketStore) -> str:
+    error = connection.state.value.error
+    return f": {error}" if error else ""
