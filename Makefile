@@ -1,0 +1,49 @@
+# Every target does its own set-up: Python 3.11+ and make are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# uv where it is present, pip otherwise; both pin with the same constraints.
+INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
+
+.PHONY: demo test check lint types imports format clean help
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+
+demo: $(VENV)/.server ## Watch a connection survive the restart of its server
+	$(BIN)/sockstore demo
+
+test: $(VENV)/.dev ## Run all tests
+	$(BIN)/python -m pytest -n 2 --contract-report
+
+check: lint types imports test ## Everything: lint, types, import layers, tests
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+	$(BIN)/mypy typing_tests
+
+imports: $(VENV)/.dev
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what the targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("sockstore needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.server: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -c constraints.txt -e '.[server]'
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt requirements-dev.txt | $(BIN)/python
+	$(INSTALL) -c constraints.txt -e '.[server]' -r requirements-dev.txt
+	touch $@
