@@ -1,18 +1,16 @@
 """Stores need no connection and no event loop: the guide's `status`, made by hand."""
 
-from sockstore import derived, writable
+from sockstore import Writable, derived, writable
 
-connected = writable(False)
-error = writable[str | None](None)
+connected: Writable[bool] = writable(False)
+error: Writable[str | None] = writable(None)
 
-
-def name_status(is_connected: bool, problem: str | None) -> str:
-    if problem is not None:
-        return "error"
-    return "connected" if is_connected else "disconnected"
-
-
-status = derived((connected, error), name_status)
+status = derived(
+    (connected, error),
+    lambda is_connected, problem: (
+        "error" if problem is not None else "connected" if is_connected else "disconnected"
+    ),
+)
 
 with status.subscribe(lambda text: print("status:", text)):
     connected.set(True)

@@ -195,7 +195,7 @@ def _key(key: Any) -> str:
     if isinstance(key, (str, int, float)) and not isinstance(key, bool):
         return str(key)
     if isinstance(key, (dt.date, dt.time, uuid.UUID, decimal.Decimal, bytes)):
-        return _plain(key)
+        return cast("str", _plain(key))
     raise TypeError("Only dicts with str-like or number-like keys are supported")
 
 
@@ -206,7 +206,7 @@ def _plain(data: Any) -> Any:
             return data.value
         case str():  # msgspec knows no subclasses of str and of numbers
             return str(data)
-        case int():
+        case int() if not isinstance(data, bool):
             return int(data)
         case float():
             return float(data)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import operator
 import ssl as tls
 import sys
 import warnings
 import weakref
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from functools import cached_property
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from sockstore.codecs import CodecLike, encode_json, encode_with, make_codec
-from sockstore.driver import FOREIGN_THREAD, Driver
+from sockstore.connection_stores import ENDED, ConnectionStores, ended_by
+from sockstore.driver import Driver
 from sockstore.endpoint import (
     Endpoint,
     Headers,
@@ -23,11 +22,11 @@ from sockstore.endpoint import (
     Subprotocols,
     check_endpoint_url,
 )
-from sockstore.errors import ConnectionEnded, InvalidOption, SockstoreError
+from sockstore.errors import InvalidOption
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import Attempt, ConnectionState, Phase, SocketInfo
+from sockstore.machine.state import Attempt
 from sockstore.messages import MessageLog, MessageView
 from sockstore.options import (
     Outbox,
@@ -39,7 +38,7 @@ from sockstore.options import (
 from sockstore.outcomes import Outcome
 from sockstore.receipts import Receipt
 from sockstore.receiver import Receiver
-from sockstore.stores import Readable, derived, readonly, writable
+from sockstore.stores import Readable, derived
 from sockstore.streams import Message, MessageStream, Overflow
 from sockstore.transports import default_transport
 from sockstore.transports.base import (
@@ -57,12 +56,11 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 DEFAULT_OUTBOX = Outbox()
-ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 LONGEST_CLOSE_REASON = 123
 """UTF-8 bytes; a close frame has room for no more (RFC 6455 section 5.5)."""
 
 
-class WebSocketStore:
+class WebSocketStore(ConnectionStores):
     """A WebSocket connection as reactive state: it is kept open, and everyone sees it the same.
 
     Constructing it does no input or output and needs no event loop.
@@ -160,52 +158,10 @@ class WebSocketStore:
         )
         machine = Machine(settings, self._endpoint.url)
         where = _caller()
-        self._driver = Driver(machine, weakref.ref(self), where)
-        weakref.finalize(self, _dropped, self._driver, where).atexit = False
-        self.messages = MessageLog(history, self._driver.report)
-        self.receiver = Receiver(self.messages, self._codec, on_error, self._driver.report)
-        self._state = writable(machine.state)
-        self._buffered = writable(0, self._watch_buffered)
-        for store in (self._state, self._buffered, self.messages):
-            store._node._owner = self
-            store._node._thread_error = FOREIGN_THREAD
-
-    # The stores
-
-    @cached_property
-    def state(self) -> Readable[ConnectionState]:
-        """The snapshot that all other stores of the connection's state are derived from."""
-        return readonly(self._state)
-
-    @cached_property
-    def socket(self) -> Readable[SocketInfo | None]:
-        """The open socket, or None."""
-        return derived(self._state, operator.attrgetter("socket"), differs=operator.is_not)
-
-    @cached_property
-    def connected(self) -> Readable[bool]:
-        """Whether the connection is open."""
-        return derived(self._state, operator.attrgetter("connected"))
-
-    @cached_property
-    def error(self) -> Readable[SockstoreError | None]:
-        """The last attempt's or connection's error, until one opens; its text is the sentence."""
-        return derived(self._state, operator.attrgetter("exception"), differs=operator.is_not)
-
-    @cached_property
-    def status(self) -> Readable[Literal["connected", "disconnected", "error"]]:
-        """The guide's status: ``"error"`` if there is one, else connected or disconnected."""
-        return derived(self._state, operator.attrgetter("status"))
-
-    @cached_property
-    def phase(self) -> Readable[Phase]:
-        """The fine state: idle, connecting, open, waiting, closing, closed or failed."""
-        return derived(self._state, operator.attrgetter("phase"))
-
-    @property
-    def buffered_amount(self) -> Readable[int]:
-        """Bytes that were sent and not yet given to the network, the outbox included."""
-        return readonly(self._buffered)
+        driver = Driver(machine, weakref.ref(self), where)
+        weakref.finalize(self, _dropped, driver, where).atexit = False
+        super().__init__(machine.state, MessageLog(history, driver.report), driver)
+        self.receiver = Receiver(self.messages, self._codec, on_error, driver.report)
 
     # Connecting and closing
 
@@ -310,7 +266,7 @@ class WebSocketStore:
             because = f"; the last error: {error}" if error else ""
             raise TimeoutError(f"not connected within {timeout:g} s{because}") from None
         if state.phase != "open":
-            raise _ended(state)
+            raise ended_by(state)
 
     async def __aenter__(self) -> Self:
         self.connect()
@@ -385,7 +341,7 @@ class WebSocketStore:
         stream = MessageStream(where, limit, overflow, owner=self)
         state = self._state.value
         if state.phase in ENDED:
-            stream.end(_ended(state) if state.phase == "failed" else None)
+            stream.end(ended_by(state) if state.phase == "failed" else None)
         else:
             self.messages.add_stream(stream)
         return stream
@@ -474,47 +430,6 @@ class WebSocketStore:
     def ask_predicate(self, outcome: Outcome) -> object:
         """Call the user's ``should_reconnect``."""
         return True if self._should_reconnect is None else self._should_reconnect(outcome)
-
-    def bound(self) -> None:
-        """The stores belong to the thread of the loop from now on."""
-        for store in (self._state, self._buffered, self.messages):
-            store._node._belong_here()
-
-    def publish(self, state: ConnectionState) -> None:
-        """Show a new snapshot to everyone."""
-        before = self._state.value
-        if state is before:
-            return
-        if state.phase in ENDED and before.phase not in ENDED:
-            self.messages.end_streams(_ended(state) if state.phase == "failed" else None)
-        try:
-            self._state.set(state)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self._driver.report(error, "a subscriber of the connection's state")
-
-    def buffered_changed(self) -> None:
-        """Tell who watches `buffered_amount`."""
-        if self._buffered._live:
-            try:
-                self._buffered.set(self._driver.buffered_amount)
-            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-                self._driver.report(error, "a subscriber of buffered_amount")
-
-    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> None:
-        set_(self._driver.buffered_amount)
-
-
-def _ended(state: ConnectionState) -> ConnectionEnded:
-    reason = None if state.failure is None else state.failure.reason
-    if isinstance(state.exception, ConnectionEnded):
-        why = str(state.exception)
-    elif state.phase == "failed":
-        why = f"the connection failed ({reason}): {state.error}"
-    else:
-        why = f"the connection is {state.phase}"
-    ended = ConnectionEnded(why, reason=reason, close=state.close)
-    ended.__cause__ = state.exception
-    return ended
 
 
 def _caller() -> str:

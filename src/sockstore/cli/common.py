@@ -6,10 +6,24 @@ import argparse
 import sys
 from typing import Any
 
-from sockstore import ConnectionState, InvalidOption, InvalidURI, Reconnect, WebSocketStore
+from sockstore import (
+    ConnectionState,
+    InvalidOption,
+    InvalidURI,
+    Reconnect,
+    SockstoreError,
+    WebSocketStore,
+)
 from sockstore.urls import check_url
 
-__all__ = ["CommandError", "add_connection_arguments", "make_connection", "say", "sentence"]
+__all__ = [
+    "CommandError",
+    "add_connection_arguments",
+    "explain",
+    "make_connection",
+    "say",
+    "sentence",
+]
 
 
 class CommandError(Exception):
@@ -95,6 +109,16 @@ def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
         raise CommandError(str(error)) from None
 
 
+def explain(error: BaseException | None) -> str:
+    """Say an error in one line, with what lies beneath it and is not said yet."""
+    text = ""
+    while isinstance(error, SockstoreError):
+        if str(error) not in text:
+            text = f"{text}: {error}" if text else str(error)
+        error = error.__cause__
+    return text
+
+
 def sentence(state: ConnectionState, now: float) -> str:
     """Say in one line what a connection is doing."""
     match state.phase:
@@ -108,6 +132,6 @@ def sentence(state: ConnectionState, now: float) -> str:
         case "open":
             return "connected"
         case "failed":
-            return f"failed: {state.error}"
+            return f"failed: {explain(state.exception)}"
         case phase:
             return phase

@@ -6,11 +6,17 @@ import argparse
 import asyncio
 import base64
 import sys
-from collections.abc import Callable
 from typing import Any
 
-from sockstore import ConnectionEnded, ConnectionState, Message, WebSocketStore
-from sockstore.cli.common import add_connection_arguments, count, make_connection, say, sentence
+from sockstore import ConnectionState, Message
+from sockstore.cli.common import (
+    add_connection_arguments,
+    count,
+    explain,
+    make_connection,
+    say,
+    sentence,
+)
 from sockstore.codecs import encode_json
 
 HELP = """print the messages of a WebSocket, one a line, and stay connected
@@ -24,9 +30,6 @@ examples:
   sockstore listen wss://example.com/feed --header 'Authorization: Bearer TOKEN' | jq .price
   sockstore listen ws://localhost:8765/echo --json    status events too, as JSON lines
   sockstore listen ws://localhost:8765/echo --raw     text as it came, binary as bytes"""
-
-MOST_WAITING = 100_000
-"""Messages that may wait while the terminal or the pipe is slower than the server."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,44 +47,49 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _listen(options: argparse.Namespace) -> int:
-    connection = make_connection(options)
-    remaining: int | None = options.count
-    show = _raw if options.raw else _event_line if options.json else _record_line
-    async with connection:
-        connection.state.subscribe(_state_watcher(options))
-        stream = connection.stream(limit=MOST_WAITING)
+    # Printed where it happens, not from a stream: status events and messages keep their order,
+    # and a terminal that is slow slows the reading down instead of filling the memory.
+    printer = _Printer(options, asyncio.get_running_loop())
+    async with make_connection(options) as connection:
+        connection.state.subscribe(printer.state_changed)
+        connection.messages.on_append(printer.message_arrived)
+        return await printer.finished
+
+
+class _Printer:
+    """Prints what happens, until it is enough; then `finished` is the exit status."""
+
+    def __init__(self, options: argparse.Namespace, loop: asyncio.AbstractEventLoop) -> None:
+        self.finished: asyncio.Future[int] = loop.create_future()
+        self._show = _raw if options.raw else _event_line if options.json else _record_line
+        self._shows_events: bool = options.json
+        self._remaining: int | None = options.count
+        self._loop = loop
+
+    def message_arrived(self, message: Message) -> None:
+        if self.finished.done():
+            return
         try:
-            async for message in stream:
-                show(message)
-                remaining = None if remaining is None else remaining - 1
-                if remaining == 0:
-                    break
-        except ConnectionEnded as error:
-            _explain_end(options, connection, error)
-            return 1
-    return 0
+            self._show(message)
+        except BrokenPipeError as error:
+            self.finished.set_exception(error)
+            return
+        if self._remaining is not None:
+            self._remaining -= 1
+            if self._remaining == 0:
+                self.finished.set_result(0)
 
-
-def _explain_end(
-    options: argparse.Namespace, connection: WebSocketStore, error: ConnectionEnded
-) -> None:
-    if options.json:
-        return  # the state event has said it
-    state = connection.state.value
-    detail = f": {state.error}" if state.error and state.error not in str(error) else ""
-    say(f"sockstore listen: {error}{detail}")
-
-
-def _state_watcher(options: argparse.Namespace) -> Callable[[ConnectionState], None]:
-    loop = asyncio.get_running_loop()
-
-    def watch(state: ConnectionState) -> None:
-        if options.json:
+    def state_changed(self, state: ConnectionState) -> None:
+        if self.finished.done():
+            return
+        if self._shows_events:
             _print_line(_state_event(state))
-        elif state.phase not in {"idle", "closing", "failed"}:
-            say(f"[{sentence(state, loop.time())}]")
-
-    return watch
+        elif state.phase == "failed":
+            say(f"sockstore listen: {explain(state.exception)}")
+        else:
+            say(f"[{sentence(state, self._loop.time())}]")
+        if state.phase in {"closed", "failed"}:
+            self.finished.set_result(0 if state.phase == "closed" else 1)
 
 
 def _state_event(state: ConnectionState) -> dict[str, Any]:

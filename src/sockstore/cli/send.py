@@ -6,14 +6,16 @@ import argparse
 import asyncio
 import sys
 
-from sockstore import ConnectionEnded, Receipt, WebSocketStore
+from sockstore import ConnectionEnded, DeliveryError, Receipt, SockstoreError, WebSocketStore
 from sockstore.cli.common import (
     CommandError,
     add_connection_arguments,
     count,
+    explain,
     make_connection,
     seconds,
 )
+from sockstore.codecs import encode_json
 
 HELP = """send messages to a WebSocket, and leave when they are delivered
 
@@ -58,15 +60,17 @@ def _read(message: str) -> str:
 async def _send(options: argparse.Namespace, messages: list[str]) -> None:
     connection = make_connection(options)
     receipts: list[Receipt] = []
+    errors: list[SockstoreError | None] = []
+    connection.error.subscribe(errors.append)
     try:
         async with asyncio.timeout(options.timeout), connection:
             await _talk(connection, messages, receipts, options.replies)
     except TimeoutError:
-        raise CommandError(
-            f"not delivered within {options.timeout:g} s{_why(connection)}"
-        ) from None
-    except ConnectionEnded as error:
-        raise CommandError(f"not delivered: {error}") from None
+        last = next((error for error in reversed(errors) if error is not None), None)
+        why = f": {explain(last)}" if last is not None else ""
+        raise CommandError(f"not delivered within {options.timeout:g} s{why}") from None
+    except (ConnectionEnded, DeliveryError) as error:
+        raise CommandError(f"not delivered: {explain(error)}") from None
     unproven = [receipt for receipt in receipts if receipt.state != "sent"]
     if unproven:
         raise CommandError(
@@ -84,11 +88,7 @@ async def _talk(
     await connection.drain()
     for _ in range(replies or 0):
         try:
-            print((await anext(stream)).data, flush=True)
+            data = (await anext(stream)).data
+            print(data if isinstance(data, str) else encode_json(data), flush=True)
         except StopAsyncIteration:
             raise CommandError("the server said goodbye before it replied") from None
-
-
-def _why(connection: WebSocketStore) -> str:
-    error = connection.state.value.error
-    return f": {error}" if error else ""

@@ -47,17 +47,25 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(
             f"the server needs the package {error.name}: pip install 'sockstore[server]'"
         ) from None
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            # Told only now: from here on a signal ends the server in order.
+            print(f"listening on ws://{_address(listening)}/echo (Ctrl-C ends it)", flush=True)
+
     listening = _listen(options.host, options.port)
     config = uvicorn.Config(
         create_app(), log_level="warning", ws="websockets-sansio", lifespan="off"
     )
-    print(f"listening on ws://{_address(listening)}/echo (Ctrl-C ends it)", flush=True)
     # uvicorn raises the signal again when everything is closed; being told to end is no failure.
     signal.signal(signal.SIGTERM, _leave)
     try:
-        uvicorn.Server(config).run(sockets=[listening])
+        Server(config).run(sockets=[listening])
     except KeyboardInterrupt:
-        return 0
+        pass
+    finally:
+        listening.close()
     return 0
 
 

@@ -136,7 +136,7 @@ def _refresh_or_give_up(
 def _retry_or_give_up(
     policy: Reconnect | None, outcome: Outcome, streak: Streak, *, throttled: bool
 ) -> Decision:
-    if policy is None:
+    if policy is None or policy.attempts == 0:
         return GiveUp(FailureReason.RECONNECTING_IS_OFF, _error_of(outcome))
     number = streak.failures + 1
     if policy.attempts is not None and number > policy.attempts:

@@ -31,7 +31,7 @@ __all__ = ["NoSubprotocolError", "make_request", "redirect_of", "translate"]
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
 
-_SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)
+_SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - nobody's
 """`ClientProtocol` writes headers and messages, secrets included, to its logger (CN14)."""
 
 

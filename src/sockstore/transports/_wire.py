@@ -40,7 +40,7 @@ UNDELIVERED_LOW = 1 * 2**20
 LONGEST_HANDSHAKE_HEAD = 256 * 2**10
 """Bytes; a server that sends more before the handshake's end is refused."""
 
-_BODY_HEADERS = re.compile(rb"^(?:Content-Length|Transfer-Encoding):.*\r\n", re.I | re.M)
+_BODY_HEADERS = re.compile(rb"(?im)^(?:Content-Length|Transfer-Encoding):.*\r\n")
 
 
 class Wire(asyncio.Protocol):
@@ -381,7 +381,8 @@ class Wire(asyncio.Protocol):
         """How the WebSocket ended, by (received, sent, local cause)."""
         cause = self._protocol.parser_exc
         received = self._protocol.close_rcvd
-        if received is not None and cause is None:
+        if received is not None:
+            # Also in the middle of a fragmented message, which the protocol calls a violation.
             close = Close(int(received.code), received.reason, clean=True)
             return close, f"the server closed the connection with {close}", None
         sent = self._protocol.close_sent

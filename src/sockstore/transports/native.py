@@ -175,7 +175,7 @@ async def _try_address(
         failures.append(error)
         return
     try:
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 - its only parameter
         await asyncio.get_running_loop().sock_connect(sock, where)
     except BaseException as error:
         sock.close()

@@ -1,0 +1,127 @@
+"""What a connection shows: its state and messages as stores."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal
+
+from sockstore.driver import FOREIGN_THREAD, Driver
+from sockstore.errors import ConnectionEnded, SockstoreError
+from sockstore.machine.state import ConnectionState, Phase, SocketInfo
+from sockstore.messages import MessageLog
+from sockstore.stores import Readable, derived, readonly, writable
+
+__all__ = ["ENDED", "ConnectionStores", "ended_by"]
+
+ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
+"""The phases in which no further message will come by itself."""
+
+
+class ConnectionStores:
+    """The stores of one connection, all derived from one snapshot; they keep it alive.
+
+    Args:
+        state: The first snapshot.
+        messages: The log.
+        driver: Knows how much waits to be sent, and is told what subscribers raise.
+
+    Attributes:
+        messages: The last messages, a store and a log.
+    """
+
+    def __init__(self, state: ConnectionState, messages: MessageLog, driver: Driver) -> None:
+        self.messages = messages
+        self._driver = driver
+        self._state = writable(state)
+        self._buffered = writable(0, self._watch_buffered)
+        for store in (self._state, self._buffered, messages):
+            store._node._owner = self
+            store._node._thread_error = FOREIGN_THREAD
+
+    @cached_property
+    def state(self) -> Readable[ConnectionState]:
+        """The snapshot that all other stores of the connection's state are derived from."""
+        return readonly(self._state)
+
+    @cached_property
+    def socket(self) -> Readable[SocketInfo | None]:
+        """The open socket, or None."""
+        return self._derive("socket", operator.is_not)
+
+    @cached_property
+    def connected(self) -> Readable[bool]:
+        """Whether the connection is open."""
+        return self._derive("connected")
+
+    @cached_property
+    def error(self) -> Readable[SockstoreError | None]:
+        """The last attempt's or connection's error, until one opens; its text is the sentence."""
+        return self._derive("exception", operator.is_not)
+
+    @cached_property
+    def status(self) -> Readable[Literal["connected", "disconnected", "error"]]:
+        """The guide's status: ``"error"`` if there is one, else connected or disconnected."""
+        return self._derive("status")
+
+    @cached_property
+    def phase(self) -> Readable[Phase]:
+        """The fine state: idle, connecting, open, waiting, closing, closed or failed."""
+        return self._derive("phase")
+
+    def _derive(
+        self, name: str, differs: Callable[[Any, Any], bool] | None = None
+    ) -> Readable[Any]:
+        store = derived(self._state, operator.attrgetter(name), differs=differs)
+        store._node._thread_error = FOREIGN_THREAD
+        return store
+
+    @property
+    def buffered_amount(self) -> Readable[int]:
+        """Bytes that were sent and not yet given to the network, the outbox included."""
+        return readonly(self._buffered)
+
+    # What the driver calls
+
+    def bound(self) -> None:
+        """The stores belong to the thread of the loop from now on."""
+        for store in (self._state, self._buffered, self.messages):
+            store._node._belong_here()
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+        before = self._state.value
+        if state is before:
+            return
+        if state.phase in ENDED and before.phase not in ENDED:
+            self.messages.end_streams(ended_by(state) if state.phase == "failed" else None)
+        try:
+            self._state.set(state)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._driver.report(error, "a subscriber of the connection's state")
+
+    def buffered_changed(self) -> None:
+        """Tell who watches `buffered_amount`."""
+        if self._buffered._live:
+            try:
+                self._buffered.set(self._driver.buffered_amount)
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+                self._driver.report(error, "a subscriber of buffered_amount")
+
+    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> None:
+        set_(self._driver.buffered_amount)
+
+
+def ended_by(state: ConnectionState) -> ConnectionEnded:
+    """Return the error for whoever waits for a connection that is over."""
+    reason = None if state.failure is None else state.failure.reason
+    if isinstance(state.exception, ConnectionEnded):
+        why = str(state.exception)
+    elif state.phase == "failed":
+        why = f"the connection failed ({reason}): {state.error}"
+    else:
+        why = f"the connection is {state.phase}"
+    ended = ConnectionEnded(why, reason=reason, close=state.close)
+    ended.__cause__ = state.exception
+    return ended

@@ -1,0 +1,117 @@
+"""The shape of the package: names, layers, errors, documents."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sockstore
+import sockstore.errors
+import sockstore.stores
+import sockstore.testing
+
+ROOT = Path(__file__).parent.parent.parent
+SOURCE = ROOT / "src" / "sockstore"
+
+
+@pytest.mark.parametrize("module", [sockstore, sockstore.stores, sockstore.testing])
+def test_public_names_are_sorted_and_exist(module):
+    names = module.__all__
+    assert names == sorted(names, key=lambda name: (name.startswith("_"), name)) or names == sorted(
+        names
+    )
+    assert all(hasattr(module, name) for name in names)
+
+
+def test_every_public_error_is_exported():
+    assert set(sockstore.errors.__all__) <= set(sockstore.__all__)
+
+
+def test_the_tree_in_errors_is_the_tree_of_the_classes():
+    tree = sockstore.errors.__doc__ or ""
+    for name in set(sockstore.errors.__all__) - {"SockstoreError"}:
+        kind = getattr(sockstore.errors, name)
+        line = next(line for line in tree.splitlines() if re.search(rf"\b{name}\b", line))
+        bases = {base.__name__ for base in kind.__bases__} - {"SockstoreError"}
+        facts = set(inspect.signature(kind).parameters)
+        for word in bases | facts:
+            assert re.search(rf"\b{word}\b", line), f"{word} is missing in {line!r}"
+
+
+@pytest.mark.contract("CN1")
+def test_importing_loads_no_engine_no_framework_and_needs_no_loop():
+    code = (
+        "import sys, sockstore; sockstore.WebSocketStore('ws://x').status.subscribe(print);"
+        "loaded = {name.partition('.')[0] for name in sys.modules};"
+        "print(sorted(loaded & {'websockets', 'starlette', 'uvicorn', 'textual', 'nicegui'}))"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout == "disconnected\n[]\n"
+
+
+def public_objects():
+    for module in (sockstore, sockstore.stores, sockstore.testing):
+        for name in module.__all__:
+            thing = getattr(module, name)
+            if inspect.isclass(thing) or inspect.isfunction(thing):
+                yield pytest.param(thing, id=f"{module.__name__}.{name}")
+
+
+@pytest.mark.parametrize("thing", list(public_objects()))
+def test_public_things_say_what_they_are(thing):
+    text = inspect.getdoc(thing)
+    assert text, f"{thing} has no docstring"
+    assert text.splitlines()[0].endswith(".")
+    if inspect.isclass(thing):
+        for name, member in vars(thing).items():
+            if not name.startswith("_") and inspect.isfunction(member):
+                assert inspect.getdoc(member), f"{thing.__name__}.{name} has no docstring"
+
+
+def test_no_file_is_longer_than_a_reader_can_hold():
+    lengths = {path: len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
+    too_long = {str(path.relative_to(ROOT)): n for path, n in lengths.items() if n > 500}
+    assert not too_long
+
+
+def test_no_address_of_a_registry_and_no_path_of_a_machine_is_committed():
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split("\0")
+    words = re.compile(
+        "|".join(["pypi" + r"\.org", "file" + "hosted", "/work" + "/", "/root" + "/"])
+    )
+    for name in filter(None, tracked):
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".svg", ""} and path.is_file():
+            assert not words.search(path.read_text()), name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["mypy", "--strict", "typing_tests"],
+        ["lint-imports"],
+    ],
+    ids=" ".join,
+)
+def test_the_tools_find_nothing(command):
+    tool = Path(sys.executable).parent / command[0]
+    done = subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_relative_link_in_the_documents_leads_somewhere():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+?)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"

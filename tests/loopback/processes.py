@@ -1,0 +1,88 @@
+"""The command `sockstore` as a process of its own, for tests that kill it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+SECONDS = 60
+
+
+@dataclass
+class Finished:
+    status: int
+    out: str
+    err: str
+
+
+async def run(*arguments: str, stdin: str | None = None) -> Finished:
+    """Run `sockstore ARGUMENTS` to its end."""
+    process = await start(*arguments, stdin=stdin is not None)
+    async with asyncio.timeout(SECONDS):
+        out, err = await process.communicate(None if stdin is None else stdin.encode())
+    return Finished(process.returncode or 0, out.decode(), err.decode())
+
+
+async def start(*arguments: str, stdin: bool = False) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "sockstore", *arguments),
+        stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
+        stdout=pipe,
+        stderr=pipe,
+        env={**os.environ, "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": "1"},
+    )
+
+
+@asynccontextmanager
+async def serving(port: int = 0) -> AsyncIterator[EchoServer]:
+    """Run `sockstore serve` until the block ends."""
+    server = EchoServer(await start("serve", "--port", str(port)))
+    try:
+        await server.read_port()
+        yield server
+    finally:
+        await server.kill()
+
+
+class EchoServer:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/echo"
+
+    async def read_port(self) -> None:
+        async with asyncio.timeout(SECONDS):
+            line = (await self.process.stdout.readline()).decode()
+        found = re.search(r":(\d+)/echo", line)
+        if found is None:
+            raise AssertionError(f"{line!r} {(await self.process.stderr.read()).decode()}")
+        self.port = int(found[1])
+
+    async def kill(self) -> None:
+        """SIGKILL: no close frame, no goodbye."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.communicate()
+
+    async def stop(self, number: int = signal.SIGTERM) -> Finished:
+        self.process.send_signal(number)
+        async with asyncio.timeout(SECONDS):
+            out, err = await self.process.communicate()
+        return Finished(self.process.returncode or 0, out.decode(), err.decode())
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return listening.getsockname()[1]

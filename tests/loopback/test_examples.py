@@ -1,0 +1,112 @@
+"""The examples and the README's code run as they stand, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from loopback.processes import free_port, serving
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
+
+ROOT = Path(__file__).parent.parent.parent
+EXAMPLES = ROOT / "examples"
+HELLO = "ws://localhost:8765/echo"
+
+
+async def start(*command: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-u",
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def output_of(*command: str) -> str:
+    async with asyncio.timeout(60):
+        process = await start(*command)
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    assert err == b""
+    return out.decode()
+
+
+def first_block_of_the_readme() -> str:
+    return re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+
+async def test_the_ten_lines_of_the_readme_start_before_the_server_and_survive_its_restart():
+    code = first_block_of_the_readme()
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    port = free_port()
+    assert HELLO in code
+    process = await start("-c", code.replace(HELLO, f"ws://127.0.0.1:{port}/echo"))
+    try:
+        async with asyncio.timeout(60):
+            async with serving(port):
+                assert await process.stdout.readline() == b"Hello world!\n"
+            async with serving(port):
+                pass
+            assert process.returncode is None
+    finally:
+        process.kill()
+        _, err = await process.communicate()
+    assert err == b""
+
+
+async def test_hello_is_the_readme_s():
+    process = None
+    async with serving() as server:
+        process = await start(str(EXAMPLES / "hello.py"), server.url)
+        async with asyncio.timeout(60):
+            assert await process.stdout.readline() == b"Hello world!\n"
+        process.kill()
+        await process.communicate()
+
+
+async def test_stores():
+    printed = await output_of(str(EXAMPLES / "stores.py"))
+    assert printed.split("status: ")[1:] == [
+        "disconnected\n",
+        "connected\n",
+        "error\n",
+        "connected\n",
+    ]
+
+
+async def test_offline_outbox():
+    async with serving() as server:
+        printed = await output_of(str(EXAMPLES / "offline_outbox.py"), server.url)
+    assert printed == "queued queued queued\nsent sent sent\n"
+
+
+async def test_token_refresh():
+    async with serving() as server:
+        assert await output_of(str(EXAMPLES / "token_refresh.py"), server.url) == "connected\n"
+
+
+async def test_test_your_program():
+    path = str(EXAMPLES / "test_your_program.py")
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, *command], capture_output=True, text=True, cwd=ROOT
+    )
+    assert done.returncode == 0, done.stdout
+
+
+async def test_every_example_has_a_test():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    assert names == {
+        "hello",
+        "offline_outbox",
+        "stores",
+        "test_your_program",
+        "token_refresh",
+    }
