@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import inspect
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, assert_never
 from weakref import ReferenceType
 
-from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.callables import Callables, as_attempt_error
+from sockstore.errors import HandshakeFailed
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
-from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Disposition, Offer, Outgoing
 from sockstore.machine.state import Attempt, ConnectionState, SocketInfo
@@ -37,8 +36,6 @@ FOREIGN_THREAD = (
 )
 
 logger = logging.getLogger("sockstore")
-
-_inside_on_open: ContextVar[object] = ContextVar("sockstore_inside_on_open", default=None)
 
 
 class Sink(Protocol):
@@ -100,7 +97,7 @@ class Driver:
         self._where = where
         self._links: dict[int, _Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
-        self._callables: dict[asyncio.Task[None], Callable[[], bool]] = {}
+        self._callables = Callables(machine, self.dispatch, self._wake_if_at_rest)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
@@ -151,7 +148,9 @@ class Driver:
     @property
     def at_rest(self) -> bool:
         """Whether no task, timer or socket is left."""
-        return self.machine.at_rest and not (self._attempts or self._callables or self._links)
+        return self.machine.at_rest and not (
+            self._attempts or self._callables.running or self._links
+        )
 
     @property
     def buffered_amount(self) -> int:
@@ -175,7 +174,7 @@ class Driver:
         owner = self._owner()
         if owner is not None and live is not None and live != machine.live_transport:
             owner.receiver.stop_slice()
-        self._cancel_obsolete_callables()
+        self._callables.cancel_obsolete()
         self._arm()
         if owner is not None:
             owner.publish(machine.state)
@@ -185,7 +184,7 @@ class Driver:
         """Hand a message over, queue it, or refuse it."""
         receipt = Receipt()
         entry = Outgoing(data, _size(data), receipt)
-        from_on_open = _inside_on_open.get() is self
+        from_on_open = self._callables.are_inside_on_open
         offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
         match offer.disposition:
             case Disposition.HAND_OVER:
@@ -225,7 +224,7 @@ class Driver:
 
     # Orders
 
-    def _perform(self, effect: Effect) -> None:  # noqa: C901 - a table
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - a table
         match effect:
             case order.OpenTransport(transport=number, attempt=attempt):
                 self._start_attempt(number, attempt)
@@ -242,9 +241,11 @@ class Driver:
                     _receipt(entry).settle(state, why)
                 self._buffered_changed()
             case order.RunOnOpen(transport=number):
-                self._run_on_open(number)
+                if (owner := self._owner()) is not None:
+                    self._callables.run_on_open(number, owner.run_on_open)
             case order.AskPredicate(question=question, outcome=outcome):
-                self._ask_predicate(question, outcome)
+                if (owner := self._owner()) is not None:
+                    self._callables.ask_predicate(question, owner.ask_predicate, outcome)
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -331,66 +332,7 @@ class Driver:
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
         failure = error if task.cancelled() else task.exception()
-        self.dispatch(fact.AttemptFailed(number, _as_attempt_error(failure or error, "the url")))
-
-    # The user's callables
-
-    def _run_on_open(self, number: int) -> None:
-        owner = self._owner()
-        if owner is not None:
-            running = self._on_open(number, owner.run_on_open)
-            self._start_callable(running, lambda: self.machine.live_transport == number)
-
-    async def _on_open(self, number: int, run: Callable[[], object]) -> None:
-        _inside_on_open.set(self)
-        failure: AttemptError | None = None
-        try:
-            result = run()
-            del run
-            if inspect.isawaitable(result):
-                await result
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            failure = _as_attempt_error(error, "on_open")
-        self.dispatch(fact.OnOpenFinished(number, failure))
-
-    def _ask_predicate(self, question: int, outcome: Outcome) -> None:
-        owner = self._owner()
-        if owner is None:
-            return
-        try:
-            answer = owner.ask_predicate(outcome)
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            self.dispatch(fact.PredicateAnswered(question, allowed=False, exception=error))
-            return
-        if inspect.isawaitable(answer):
-            asking = self._await_predicate(question, answer)
-            self._start_callable(asking, lambda: self.machine.asks(question))
-        else:
-            self.dispatch(fact.PredicateAnswered(question, bool(answer)))
-
-    async def _await_predicate(self, question: int, answer: Awaitable[object]) -> None:
-        try:
-            event = fact.PredicateAnswered(question, bool(await answer))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            event = fact.PredicateAnswered(question, allowed=False, exception=error)
-        self.dispatch(event)
-
-    def _start_callable(
-        self, running: Coroutine[Any, Any, None], is_needed: Callable[[], bool]
-    ) -> None:
-        assert self.loop is not None  # noqa: S101 - orders come after bind()
-        task = self.loop.create_task(running, name="sockstore: a callable of the user")
-        self._callables[task] = is_needed
-        task.add_done_callback(self._callable_done)
-
-    def _callable_done(self, task: asyncio.Task[None]) -> None:
-        del self._callables[task]
-        self._wake_if_at_rest()
-
-    def _cancel_obsolete_callables(self) -> None:
-        for task, is_needed in list(self._callables.items()):
-            if not is_needed():
-                task.cancel()
+        self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the url")))
 
     # Observations
 
@@ -468,15 +410,6 @@ async def _connect(ask: Callable[[], Awaitable[Target]], link: _Link) -> None:
     target = await ask()
     del ask  # it holds the connection
     await link.transport.open(target)
-
-
-def _as_attempt_error(error: BaseException, who: str) -> AttemptError:
-    """Return an error that may end an attempt: whatever a callable raised is a failed attempt."""
-    if isinstance(error, HandshakeFailed | InvalidURI | StopReconnecting):
-        return error
-    failed = HandshakeFailed("the server", f"{who} raised {error!r}", kind="option")
-    failed.__cause__ = error
-    return failed
 
 
 def _size(data: str | bytes) -> int:

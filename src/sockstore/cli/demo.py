@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
 
-from sockstore import ConnectionState, Message, Receipt, WebSocketStore
+from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
 from sockstore.cli.common import CommandError, sentence
 
 HELP = """watch a connection survive the restart of its server, in the terminal
@@ -56,7 +56,9 @@ class _Demo:
     async def play(self) -> int:
         async with _server(0) as (process, port):
             self.tell(f"an echo server runs on port {port}")
-            async with WebSocketStore(f"ws://127.0.0.1:{port}/echo") as connection:
+            async with WebSocketStore(
+                f"ws://127.0.0.1:{port}/echo", reconnect=Reconnect.exponential(max=2)
+            ) as connection:
                 connection.state.subscribe(self.show_state)
                 connection.messages.on_append(self.show_message)
                 await connection.ready(timeout=SECONDS_TO_START)
@@ -113,7 +115,7 @@ class _Demo:
         return 0
 
     def tell(self, text: str, colour: str = PLAIN) -> None:
-        stamp = f"{monotonic() - self.began:5.1f} s  "
+        stamp = f"{monotonic() - self.began:.1f} s".ljust(8)
         coloured = f"{colour}{text}{PLAIN}" if sys.stdout.isatty() else text
         print(f"{stamp}{coloured}", flush=True)
 

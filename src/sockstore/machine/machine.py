@@ -120,6 +120,10 @@ class Machine:
             case _:
                 return None
 
+    def prepares(self, transport: int) -> bool:
+        """Whether the end of this transport's ``on_open`` is still waited for."""
+        return isinstance(self._phase, Preparing) and self._phase.transport == transport
+
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""
         return isinstance(self._phase, Deciding) and self._phase.question == question
