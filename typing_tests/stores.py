@@ -53,7 +53,9 @@ assert_type(
     Readable[tuple[bool, str]],
 )
 assert_type(derived([count, name], lambda *values: len(values)), Readable[int])
-assert_type(derived((count, name, on, on, on, on, on, on), lambda *values: len(values)), Readable[int])
+assert_type(
+    derived((count, name, on, on, on, on, on, on), lambda *values: len(values)), Readable[int]
+)
 many: list[Writable[int]] = []
 assert_type(derived(many, lambda *values: len(values)), Readable[int])
 

@@ -70,6 +70,10 @@ class Callables:
             if not is_awaited():
                 task.cancel()
 
+    def forget(self) -> None:
+        """Forget the tasks of a loop that was closed."""
+        self._tasks.clear()
+
     async def _on_open(self, transport: int, run: Callable[[], object]) -> None:
         _inside_on_open.set(self)
         failure: AttemptError | None = None
@@ -96,7 +100,7 @@ class Callables:
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        del self._tasks[task]
+        self._tasks.pop(task, None)
         self._finished()
 
 

@@ -7,11 +7,10 @@ the driver holds its connection weakly: a connection that nobody holds any more 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol, assert_never
 from weakref import ReferenceType
 
@@ -122,6 +121,8 @@ class Driver:
             ) from None
         if self.loop is loop:
             return
+        if self.loop is not None and self.loop.is_closed():
+            self._bury()
         self.check_thread()
         if not self.at_rest:
             raise RuntimeError(f"{action}(): this connection is in use on another event loop")
@@ -222,6 +223,16 @@ class Driver:
         else:
             self.loop.call_exception_handler(context)
 
+    def _bury(self) -> None:
+        """The loop was closed under a connection that was in use: nothing of it lives any more."""
+        self.machine.handle(fact.CloseRequested(), self.now)
+        for number in self._links:
+            self.machine.handle(fact.TransportReleased(number), self.now)
+        self._links.clear()
+        self._attempts.clear()
+        self._callables.forget()
+        self._timer = self._timer_for = None
+
     # Orders
 
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - a table
@@ -316,10 +327,8 @@ class Driver:
         if owner is None or self.loop is None:
             return
         self._last_message_at = None
-        link = _Link(self, number)
-        link.transport = owner.make_transport(link)
-        self._links[number] = link
-        connecting = _connect(functools.partial(owner.make_target, attempt), link)
+        link = self._links[number] = _Link(self, number)
+        connecting = _connect(owner, attempt, link)
         task = self.loop.create_task(connecting, name=f"sockstore: attempt {attempt.number}")
         self._attempts[number] = task
         task.add_done_callback(lambda done: self._attempt_done(number, link, done))
@@ -332,7 +341,7 @@ class Driver:
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
         failure = error if task.cancelled() else task.exception()
-        self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the url")))
+        self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the attempt")))
 
     # Observations
 
@@ -405,10 +414,11 @@ class _Link:
         self._driver.released(self._number)
 
 
-async def _connect(ask: Callable[[], Awaitable[Target]], link: _Link) -> None:
+async def _connect(owner: Owner, attempt: Attempt, link: _Link) -> None:
     """Ask for the target, then do the opening handshake."""
-    target = await ask()
-    del ask  # it holds the connection
+    link.transport = owner.make_transport(link)
+    target = await owner.make_target(attempt)
+    del owner  # a handshake under way does not keep the connection alive
     await link.transport.open(target)
 
 

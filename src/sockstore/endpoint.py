@@ -125,7 +125,10 @@ def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:
         names = tuple(cast("Iterable[object]", subprotocols))
     except TypeError as error:
         raise InvalidOption("subprotocols", subprotocols, "give a list of names") from error
-    return tuple(map(_check_subprotocol, names))
+    checked = tuple(map(_check_subprotocol, names))
+    if len(set(checked)) < len(checked):
+        raise InvalidOption("subprotocols", checked, "name each only once (RFC 6455 section 4.1)")
+    return checked
 
 
 def _check_subprotocol(name: object) -> str:

@@ -17,7 +17,8 @@ Schedule: TypeAlias = Callable[[int, Outcome], float]
 """``(attempt, outcome) -> seconds`` to wait before the nth retry in a row, n from 1."""
 
 LARGEST_RETRY_AFTER = 300.0
-"""Seconds; a server's Retry-After above it is capped (CONTRACT RC8)."""
+SMALLEST_RETRY_AFTER = 1.0
+"""Seconds; a server's Retry-After is kept within them (RC8): nobody is retried without a wait."""
 
 
 def require_seconds(option: str, value: float | None, *, optional: bool = False) -> None:
@@ -141,6 +142,7 @@ class Reconnect:
         require_count("attempts", self.attempts, optional=True)
         require_at_least("spread_first", self.spread_first, 0)
         require_at_least("min_uptime", self.min_uptime, 0)
+        require_instance("rng", self.rng, random.Random, "a random.Random")
         if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption("jitter", self.jitter, "give a number from 0 to 1")
 

@@ -12,8 +12,7 @@ The laws to stand on:
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from sockstore.errors import (
@@ -43,6 +42,7 @@ from sockstore.machine.phases import (
     project,
 )
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Streak, decide
+from sockstore.machine.retired import RetiredTransports
 from sockstore.machine.settings import Settings
 from sockstore.machine.state import Attempt, ConnectionState, Failure
 from sockstore.outcomes import Close, FailureReason, Outcome
@@ -50,21 +50,11 @@ from sockstore.urls import redact_url
 
 __all__ = ["Machine"]
 
-NEVER = math.inf
-
 _HAND_OVER = Offer(Disposition.HAND_OVER)
 _BLOCKED = (
     "the event loop was blocked for at least {:.1f} s, so that no ping could be answered; "
     "the server gets one more ping"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Retired:
-    """A transport that decides nothing any more: aborted if it is still there at `deadline`."""
-
-    deadline: float
-    flights: Flights
 
 
 class Machine:
@@ -85,7 +75,7 @@ class Machine:
         self.outbox = OutboxQueue(settings.outbox)
         self.state = ConnectionState()
         self._phase: AnyPhase = Idle()
-        self._retired: dict[int, _Retired] = {}
+        self._retired = RetiredTransports()
         self._transports = 0
         self._questions = 0
         self._opened_before = False
@@ -93,8 +83,7 @@ class Machine:
     @property
     def deadline(self) -> float | None:
         """When to tell the machine `DeadlineReached`; None if nothing is waited for."""
-        retired = (transport.deadline for transport in self._retired.values())
-        times = (self._phase_deadline(), self.outbox.next_expiry, *retired)
+        times = (self._phase_deadline(), self.outbox.next_expiry, self._retired.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -194,9 +183,9 @@ class Machine:
             case fact.PongReceived(transport=transport, payload=payload):
                 return self._pong_received(transport, payload)
             case fact.WritingPaused(transport=transport):
-                return self._writable_changed(transport, writable=False)
+                return self._writable_changed(transport, now, writable=False)
             case fact.WritingResumed(transport=transport):
-                return self._writable_changed(transport, writable=True)
+                return self._writable_changed(transport, now, writable=True)
             case fact.PredicateAnswered():
                 return self._predicate_answered(event, now)
             case fact.DeadlineReached():
@@ -265,19 +254,15 @@ class Machine:
             ):
                 # The end of the WebSocket is known; the TCP connection may linger a little.
                 phase.flights.lose()
-                self._retired[transport] = self._retirement(phase.flights, now)
+                self._retired.add(transport, self._last_moment(now), phase.flights)
                 return self._lost(phase, event.close, event.why, event.cause, now)
             case Closing(transport=transport) if transport == event.transport:
                 self._phase = Closing(transport, event.close)
-        retired = self._retired.get(event.transport)
-        if retired is not None:
-            retired.flights.end(proven=event.close.clean)
+        self._retired.ended(event.transport, event.close)
         return []
 
     def _transport_released(self, transport: int) -> list[Effect]:
-        retired = self._retired.pop(transport, None)
-        if retired is not None:
-            retired.flights.lose()
+        self._retired.released(transport)
         match self._phase:
             case Closing(transport=current, close=close) if current == transport:
                 self._phase = Closed(close)
@@ -289,11 +274,11 @@ class Machine:
                 flights.prove(payload)
         return []
 
-    def _writable_changed(self, transport: int, *, writable: bool) -> list[Effect]:
+    def _writable_changed(self, transport: int, now: float, *, writable: bool) -> list[Effect]:
         match self._phase:
             case Open(transport=current) as phase if current == transport:
                 self._phase = replace(phase, writable=writable)
-                return [order.FlushOutbox(transport)] if writable and self.outbox else []
+                return self._flush(transport, now) if writable else []
             case Preparing(transport=current) as preparing if current == transport:
                 self._phase = replace(preparing, writable=writable)
                 return []
@@ -316,10 +301,7 @@ class Machine:
 
     def _deadline_reached(self, event: fact.DeadlineReached, now: float) -> list[Effect]:
         effects = self._expire_outbox(now)
-        overdue = [number for number, it in self._retired.items() if it.deadline <= now]
-        for number in overdue:
-            self._retired[number] = replace(self._retired[number], deadline=NEVER)
-            effects.append(order.AbortTransport(number))
+        effects += map(order.AbortTransport, self._retired.take_overdue(now))
         return effects + self._phase_deadline_reached(event, now)
 
     def _phase_deadline_reached(self, event: fact.DeadlineReached, now: float) -> list[Effect]:
@@ -364,8 +346,7 @@ class Machine:
             preparing.streak,
             preparing.writable,
         )
-        expired = self._expire_outbox(now)
-        return [*expired, order.FlushOutbox(preparing.transport)] if self.outbox else expired
+        return self._flush(preparing.transport, now)
 
     def _check_liveness(
         self, phase: Open, observed: fact.DeadlineReached, now: float
@@ -450,10 +431,10 @@ class Machine:
         """Take the current transport's voice away, and order its end."""
         match self._phase:
             case Connecting(transport=transport):
-                self._retired[transport] = self._retirement(Flights(), now)
+                self._retired.add(transport, self._last_moment(now), Flights())
                 return [order.AbortTransport(transport)]
             case Preparing(transport=transport) | Open(transport=transport) as phase:
-                self._retired[transport] = self._retirement(phase.flights, now)
+                self._retired.add(transport, self._last_moment(now), phase.flights, code)
                 if not abort:
                     return [order.CloseTransport(transport, code, reason)]
                 phase.flights.lose()
@@ -461,8 +442,12 @@ class Machine:
             case _:
                 return []
 
-    def _retirement(self, flights: Flights, now: float) -> _Retired:
-        return _Retired(now + self.settings.close_timeout, flights)
+    def _last_moment(self, now: float) -> float:
+        return now + self.settings.close_timeout
+
+    def _flush(self, transport: int, now: float) -> list[Effect]:
+        expired = self._expire_outbox(now)
+        return [*expired, order.FlushOutbox(transport)] if self.outbox else expired
 
     def _expire_outbox(self, now: float) -> list[Effect]:
         expired = self.outbox.take_expired(now)

@@ -70,7 +70,7 @@ class OutboxQueue:
         """Queue an entry at the tail, or say why not."""
         options = self._options
         if options is None:
-            return Offer(Disposition.REFUSED, why="the connection is not open")
+            return Offer(Disposition.REFUSED, why="it cannot be sent now, and there is no outbox")
         if entry.size > options.max_bytes:
             return Offer(Disposition.REFUSED, why="it is larger than the outbox")
         dropped: list[Outgoing] = []
@@ -123,6 +123,10 @@ class Flight:
         self.lost = False
 
 
+MOST_UNPROVEN_FLIGHTS = 1000
+"""Pings without a pong to remember, from a peer that talks but never answers them: hours."""
+
+
 class Flights:
     """The flights of one transport: the current one, and those that a ping has sealed."""
 
@@ -130,7 +134,7 @@ class Flights:
 
     def __init__(self) -> None:
         self.current = Flight()
-        self._sealed: deque[tuple[bytes, Flight]] = deque()
+        self._sealed: deque[tuple[bytes, Flight]] = deque(maxlen=MOST_UNPROVEN_FLIGHTS)
 
     def seal(self, ping: bytes) -> None:
         """A ping was written: what went before it is proven by its pong."""

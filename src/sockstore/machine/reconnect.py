@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockstore.errors import ConnectionEnded, SockstoreError, StopReconnecting
-from sockstore.options import LARGEST_RETRY_AFTER, Reconnect
+from sockstore.options import LARGEST_RETRY_AFTER, SMALLEST_RETRY_AFTER, Reconnect
 from sockstore.outcomes import (
     Classification,
     FailureReason,
@@ -19,6 +20,9 @@ __all__ = ["Decision", "GiveUp", "Goodbye", "RefreshNow", "RetryAfter", "Streak"
 
 THROTTLE_STEP = 5
 """A server that asks for less is not retried before the schedule's fifth step (RC6)."""
+
+PROVES_CREDENTIALS = 1.0
+"""Seconds open, at least: a server may accept first and close with 4401 after a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +107,13 @@ def decide(
 
 
 def _streak_after(policy: Reconnect | None, outcome: Outcome, streak: Streak) -> Streak:
-    lived = (
-        policy is not None and outcome.uptime is not None and outcome.uptime >= policy.min_uptime
-    )
+    uptime = 0.0 if outcome.uptime is None else outcome.uptime
+    least = 0.0 if policy is None else policy.min_uptime
+    lived = policy is not None and outcome.uptime is not None and uptime >= least
     goodbye = classify(outcome) is Classification.GOODBYE
     return Streak(
         failures=0 if lived else streak.failures,
-        refreshing=streak.refreshing and not lived,
+        refreshing=streak.refreshing and uptime < max(least, PROVES_CREDENTIALS),
         previous=outcome,
         error=None if goodbye else _error_of(outcome),
     )
@@ -146,8 +150,9 @@ def _retry_or_give_up(
 
 
 def _seconds(policy: Reconnect, outcome: Outcome, number: int, *, throttled: bool) -> float:
-    if outcome.retry_after is not None:
-        return min(outcome.retry_after, LARGEST_RETRY_AFTER)
+    asked = outcome.retry_after
+    if asked is not None and math.isfinite(asked):
+        return min(max(asked, SMALLEST_RETRY_AFTER), LARGEST_RETRY_AFTER)
     return policy.wait(max(number, THROTTLE_STEP) if throttled else number, outcome)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BINARY", "TEXT", "Extent", "extent"]
+__all__ = ["BINARY", "PING", "TEXT", "Extent", "extent"]
 
 TEXT = 0x81
 BINARY = 0x82
-"""The first byte of a whole, uncompressed text or binary message."""
+PING = 0x89
+"""The first byte of a whole, uncompressed text or binary message, and of a ping."""
 
 
 class Extent(NamedTuple):

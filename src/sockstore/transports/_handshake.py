@@ -12,7 +12,7 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, NegotiationError
@@ -71,7 +71,7 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
     locations = response.headers.get_all("Location")
     if response.status_code not in REDIRECT_STATUSES or len(locations) != 1:
         return None
-    url = check_url(_joined(target.url, locations[0]))
+    url = check_url(urldefrag(_joined(target.url, locations[0])).url)
     if is_secure(target.url) and not is_secure(url):
         why = f"the server redirects to {redact_url(url)}, which is not encrypted"
         raise HandshakeFailed(redact_url(target.url), why, kind="protocol")
@@ -145,7 +145,7 @@ def _network_words(error: OSError | EOFError) -> str:
         case ssl.SSLError():
             return f"TLS failed: {error.reason or error}"
         case ConnectionRefusedError():
-            return "the connection was refused; is the server running?"
+            return "the connection was refused (is the server running?)"
         case ConnectionResetError():
             return "the connection was reset during the handshake"
         case TimeoutError():

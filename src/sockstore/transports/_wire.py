@@ -21,7 +21,7 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from sockstore.outcomes import Close
-from sockstore.transports._frames import BINARY, TEXT, extent
+from sockstore.transports._frames import BINARY, PING, TEXT, extent
 from sockstore.transports._handshake import NoSubprotocolError
 from sockstore.transports.base import Deliver, Listener
 
@@ -36,6 +36,9 @@ LOOK_AT_THE_CLOCK_EVERY = 8
 UNDELIVERED_HIGH = 4 * 2**20
 UNDELIVERED_LOW = 1 * 2**20
 """Bytes that wait to be delivered, above which reading pauses and below which it resumes (MS2)."""
+
+LARGEST_PING = 125
+"""Bytes of payload (RFC 6455 section 5.5)."""
 
 LONGEST_HANDSHAKE_HEAD = 256 * 2**10
 """Bytes; a server that sends more before the handshake's end is refused."""
@@ -86,6 +89,8 @@ class Wire(asyncio.Protocol):
         self._short_cut = False
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
+        self._writing_paused = False
+        self._unanswered_ping: bytes | None = None
         self._connected = False
         self._opened = False
         self._ended = False
@@ -117,12 +122,17 @@ class Wire(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The send buffer is above its high-water mark."""
+        self._writing_paused = True
         if self._opened and not self._ended:
             self._listener.writing_paused()
 
     def resume_writing(self) -> None:
         """The send buffer is below its low-water mark again."""
+        self._writing_paused = False
         if self._opened and not self._ended:
+            ping, self._unanswered_ping = self._unanswered_ping, None
+            if ping is not None:
+                self._feed(ping, _discard)
             self._listener.writing_resumed()
 
     # What the transport calls
@@ -320,6 +330,9 @@ class Wire(asyncio.Protocol):
         self._at = found.end
         if self._short_cut and frame[0] in {TEXT, BINARY}:
             self._deliver_whole(frame[0] == TEXT, frame[-size:] if size else b"", deliver)
+        elif self._writing_paused and frame[0] == PING and size <= LARGEST_PING:
+            # The peer does not read: pongs would pile up, and the latest is enough (section 5.5.3).
+            self._unanswered_ping = frame
         else:
             self._feed(frame, deliver)
         return True

@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_instance
 from sockstore.outcomes import Close
+from sockstore.urls import redact_url
 
 __all__ = ["Deliver", "Listener", "Target", "Transport", "TransportFactory", "TransportOptions"]
 
@@ -17,7 +18,7 @@ Deliver: TypeAlias = Callable[[str | bytes], bool]
 """Takes one message, text or binary; returns whether the slice should end now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Target:
     """Where one attempt goes.
 
@@ -30,6 +31,10 @@ class Target:
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        names = ", ".join(name for name, _ in self.headers)
+        return f"<Target {redact_url(self.url)} headers=({names}) {self.subprotocols}>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +64,9 @@ class Listener(Protocol):
 
     The one exception is `writing_paused`, which may come from inside ``send()``.
     `opened` comes once; then any number of slices, pongs and changes of writability; then
-    `closed` once, and `released` once. If ``open()`` raises, none of them comes.
+    `closed` once, and `released` once. If ``open()`` raises, none of them comes; only a
+    cancellation in the very turn in which the handshake succeeds may raise after `opened`, and
+    then `closed` and `released` follow.
     """
 
     def opened(self, socket: SocketInfo) -> None:

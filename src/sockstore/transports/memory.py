@@ -223,7 +223,9 @@ class MemoryPeer:
     def refuse(self, status: int | None = None, retry_after: float | None = None) -> None:
         """Answer the handshake with an HTTP status; with None refuse the TCP connection."""
         if status is None:
-            error = HandshakeFailed(self._url, "the connection was refused; is the server running?")
+            error = HandshakeFailed(
+                self._url, "the connection was refused (is the server running?)"
+            )
         else:
             why = f"the server answered HTTP {status}"
             error = HandshakeFailed(

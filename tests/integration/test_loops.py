@@ -1,0 +1,68 @@
+"""A connection and the event loops it lives on, one after another."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sockstore import WebSocketStore
+from sockstore.testing import FakeServer, VirtualClock
+
+
+@pytest.mark.contract("CN4", "CN10")
+def test_a_connection_can_be_used_again_after_its_loop_was_closed_under_it():
+    server = FakeServer()
+    connection = WebSocketStore("ws://fake", transport=server)
+    phases: list[str] = []
+    connection.phase.subscribe(phases.append)
+
+    async def open_and_forget() -> None:
+        connection.connect()
+        await connection.ready(10)
+
+    async def open_and_close() -> None:
+        await open_and_forget()
+        await connection.aclose()
+
+    asyncio.run(open_and_forget())
+    assert connection.phase.value == "open"
+    VirtualClock().run(open_and_close())
+    assert connection.phase.value == "closed"
+    assert len(server.handshakes) == 2
+
+
+@pytest.mark.contract("CN4")
+def test_a_connection_in_use_is_refused_to_another_loop():
+    connection = WebSocketStore("ws://fake", transport=FakeServer())
+
+    async def connect_twice() -> None:
+        connection.connect()
+        await connection.ready(10)
+
+        async def again() -> None:
+            with pytest.raises(RuntimeError, match="thread of its event loop"):
+                connection.connect()
+
+        await asyncio.to_thread(asyncio.run, again())
+        await connection.aclose()
+
+    asyncio.run(connect_twice())
+
+
+@pytest.mark.contract("CN4")
+def test_connect_without_a_loop_says_what_it_needs():
+    with pytest.raises(RuntimeError, match=r"connect\(\) needs a running event loop"):
+        WebSocketStore("ws://fake").connect()
+
+
+@pytest.mark.contract("CN11")
+@pytest.mark.virtual_clock
+async def test_a_transport_factory_that_raises_is_a_failed_attempt():
+    def broken(listener: object, options: object) -> object:
+        raise ValueError("no network card")
+
+    connection = WebSocketStore("ws://fake", transport=broken, reconnect=False)
+    connection.connect()
+    state = await connection.state.wait_for(lambda state: state.phase == "failed")
+    assert "no network card" in state.error

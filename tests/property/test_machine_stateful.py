@@ -1,0 +1,546 @@
+"""The machine against a model, driven mostly at the live transport and sometimes at a stale one."""
+
+import math
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import Disposition, Outgoing
+from sockstore.machine.settings import Settings
+from sockstore.machine.state import SocketInfo
+from sockstore.options import Outbox, Reconnect
+from sockstore.outcomes import Close
+
+URLS = ["ws://one.test/", "ws://two.test/"]
+
+
+def nonsense(attempt, outcome):
+    return -1
+
+
+def policies():
+    common = {"min_uptime": st.sampled_from([0, 5]), "after_goodbye": st.booleans()}
+    attempts = st.sampled_from([0, 1, 3, None])
+    rng = st.builds(random.Random, st.integers(0, 9))
+    linear = st.builds(Reconnect.linear, st.just(3.0), attempts, rng=rng, **common)
+    exponential = st.builds(Reconnect.exponential, attempts=attempts, rng=rng, **common)
+    broken = st.just(Reconnect(schedule=nonsense))
+    return st.one_of(linear, exponential, linear, exponential, broken, st.none())
+
+
+def outboxes():
+    bounded = st.builds(
+        Outbox,
+        limit=st.sampled_from([2, 1000]),
+        max_bytes=st.sampled_from([5, 1000]),
+        ttl=st.sampled_from([None, 4.0]),
+        overflow=st.sampled_from(["refuse", "drop_oldest"]),
+    )
+    return st.one_of(bounded, st.just(Outbox()), st.none())
+
+
+machine_settings = st.builds(
+    Settings,
+    reconnect=policies(),
+    outbox=outboxes(),
+    idle_timeout=st.sampled_from([None, 70.0]),
+    ping_interval=st.sampled_from([20.0, 20.0, None]),
+    has_on_open=st.sampled_from([True, False]),
+    has_predicate=st.sampled_from([True, False]),
+    can_refresh=st.booleans(),
+)
+
+# Four times of five an event is true: it comes from a transport in a state to send it.
+aimed = st.sampled_from([True, True, False, True, True])
+
+attempt_errors = st.one_of(
+    st.sampled_from(
+        [
+            HandshakeFailed(URLS[0], "refused"),
+            HandshakeFailed(URLS[0], "busy", kind="http", status=503, retry_after=2),
+            HandshakeFailed(URLS[0], "slow down", kind="http", status=429),
+            HandshakeFailed(URLS[0], "who are you", kind="http", status=401),
+        ]
+    ),
+    st.sampled_from(
+        [
+            HandshakeFailed(URLS[0], "gone", kind="http", status=404),
+            HandshakeFailed(URLS[0], "expired", kind="certificate"),
+            InvalidURI("x", "bad"),
+            StopReconnecting("enough"),
+        ]
+    ),
+)
+
+closes = st.builds(
+    Close,
+    st.sampled_from([1000, 1001, 1002, 1005, 1006, 1006, 1006, 1008, 1012, 1013, 4401]),
+    clean=st.booleans(),
+)
+
+
+class ModelledMachine(RuleBasedStateMachine):
+    """Knows what became of each transport and of each message, and compares."""
+
+    @initialize(
+        settings=machine_settings,
+        url=st.sampled_from([*URLS, None]),
+        queued=st.integers(0, 3),
+        connects=aimed,
+    )
+    def start(self, settings, url, queued, connects):
+        self.settings = settings
+        self.machine = Machine(settings, url)
+        self.now = 1000.0
+        self.heard = 0
+        self.opening = set()  # transports that were ordered and have not opened
+        self.standing = set()  # transports that are open
+        self.ended = set()  # transports whose WebSocket ended, and which linger
+        self.told_to_end = set()  # transports that were ordered to close or to abort
+        self.aborted = {}  # transports that were ordered to abort, and how often
+        self.newest = 0
+        self.paused = set()  # transports whose send buffer is full
+        self.stale = False  # whether the next event comes from a transport that is gone
+        self.questions = 0
+        self.pings = []
+        self.retired_at = {}
+        self.sent = 0
+        self.fate = {}  # message number -> what became of it
+        self.waiting = []  # message numbers in the outbox, in order
+        for _ in range(queued):
+            self.send_one(1, from_on_open=False)
+        if connects:
+            self.connect(url or URLS[0])
+
+    # Telling
+
+    def tell(self, event, *, user=False):
+        match event:
+            case fact.WritingPaused(transport=number) if number == self.machine.live_transport:
+                self.paused.add(number)
+            case fact.WritingResumed(transport=number):
+                self.paused.discard(number)
+        machine, before, inside = self.machine, self.machine.state, self.machine._phase
+        orders = machine.handle(event, self.now)
+        if self.stale:
+            self.stale = False
+            late_open = isinstance(event, fact.TransportOpened)
+            assert orders == ([order.AbortTransport(event.transport)] if late_open else [])
+            assert machine.state is before
+            assert machine._phase is inside
+        for each in orders:
+            self.carry_out(each)
+        if before.phase == "closing" and not user:
+            assert machine.state.phase in {"closing", "closed"}
+        if before.phase in {"closed", "failed", "idle"} and not user:
+            assert machine.state is before
+            harmless = (order.AbortTransport, order.SettleReceipts)
+            assert all(isinstance(each, harmless) for each in orders)
+        if machine.state == before:
+            assert machine.state is before
+        return orders
+
+    def carry_out(self, each):
+        match each:
+            case order.OpenTransport(transport=number):
+                assert number > self.newest
+                self.newest = number
+                self.opening.add(number)
+            case order.CloseTransport(transport=number):
+                assert number in self.standing
+                assert number not in self.told_to_end
+                self.retire(number)
+            case order.AbortTransport(transport=number):
+                self.aborted[number] = self.aborted.get(number, 0) + 1
+                self.retire(number)
+            case order.RunOnOpen(transport=number):
+                assert self.settings.has_on_open
+                assert number in self.standing
+            case order.SendPing(transport=number, payload=payload):
+                assert number == self.machine.live_transport
+                self.pings.append(payload)
+            case order.FlushOutbox(transport=number):
+                assert number == self.machine.live_transport
+                self.flush()
+            case order.SettleReceipts(entries=entries, state=state):
+                assert entries
+                self.leave_outbox(entries, state)
+            case order.AskPredicate(question=question):
+                assert self.settings.has_predicate
+                assert question > self.questions
+                self.questions = question
+            case order.Warn(text=text):
+                assert "blocked" in text
+
+    def retire(self, number):
+        self.told_to_end.add(number)
+        self.retired_at.setdefault(number, self.now)
+
+    def leave_outbox(self, entries, fate):
+        for entry in entries:
+            assert self.waiting.pop(0) == entry.receipt
+            assert entry.receipt not in self.fate
+            self.fate[entry.receipt] = fate
+
+    def flush(self):
+        while (entry := self.machine.next_to_send()) is not None:
+            assert self.machine.live_transport not in self.paused
+            self.leave_outbox([entry], "handed over")
+            assert self.machine.flight is not None
+
+    def pick(self, data, numbers, *, true):
+        """A transport of which this event is true, or any number of which it is not."""
+        if true and numbers:
+            return data.draw(st.sampled_from(sorted(numbers)))
+        self.stale = True
+        gone = set(range(self.newest + 1)) - self.opening - self.standing - self.ended
+        stale = {*gone, 10**9}
+        return data.draw(st.sampled_from(sorted(stale)))
+
+    def prefer_live(self, numbers):
+        """The live transport if it is among them, because that is where things happen."""
+        live = {self.newest} & set(numbers)
+        return live or set(numbers)
+
+    # Rules: what the user does
+
+    @rule(url=st.sampled_from([URLS[0], URLS[0], *URLS]))
+    def connect(self, url):
+        self.tell(fact.ConnectRequested(url), user=True)
+        assert self.machine.state.phase not in {"idle", "closing", "closed", "failed"}
+
+    @precondition(lambda self: self.machine.destination is not None)
+    @rule()
+    def reconnect(self):
+        self.tell(fact.ReconnectRequested(), user=True)
+        assert self.machine.state.phase == "connecting"
+        assert self.machine.state.attempt == 0
+
+    @rule(code=st.sampled_from([1000, 4001]))
+    def close(self, code):
+        had_transport = self.machine.state.phase in {"connecting", "open", "closing"}
+        self.tell(fact.CloseRequested(code, "bye"), user=True)
+        state = self.machine.state
+        assert state.phase == ("closing" if had_transport else "closed")
+        assert (state.connected, state.error, state.socket) == (False, None, None)
+        assert not self.machine.outbox
+        assert not self.waiting
+
+    @rule(size=st.integers(0, 6), from_on_open=st.booleans(), count=st.integers(1, 4))
+    def send(self, size, from_on_open, count):
+        for _ in range(count):
+            self.send_one(size, from_on_open=from_on_open)
+
+    def send_one(self, size, *, from_on_open):
+        self.sent += 1
+        entry = Outgoing("x" * size, size, self.sent)
+        offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
+        self.leave_outbox(offer.dropped, "dropped")
+        match offer.disposition:
+            case Disposition.HAND_OVER:
+                on_open = from_on_open and self.machine.state.phase == "connecting"
+                assert on_open or not self.waiting, "it overtook what waits"
+                assert self.machine.live_transport in self.standing
+                assert on_open or self.machine.live_transport not in self.paused
+                self.fate[self.sent] = "handed over"
+            case Disposition.QUEUED:
+                self.waiting.append(self.sent)
+            case Disposition.REFUSED:
+                assert offer.why
+                assert not offer.dropped
+                self.fate[self.sent] = "refused"
+
+    # Rules: what transports tell
+
+    @precondition(lambda self: self.newest > 0)
+    @rule(data=st.data(), true=aimed)
+    def transport_opens(self, data, true):
+        number = self.pick(data, self.prefer_live(self.opening), true=true)
+        live = self.machine.live_transport
+        if number in self.opening:
+            self.opening.discard(number)
+            self.standing.add(number)
+            if number == self.newest and number not in self.told_to_end:
+                live = number
+        orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        assert self.machine.live_transport == live
+        assert (order.AbortTransport(number) in orders) == (number != live)
+
+    @precondition(lambda self: self.newest > 0)
+    @rule(data=st.data(), true=aimed, error=attempt_errors)
+    def attempt_fails(self, data, true, error):
+        number = self.pick(data, self.prefer_live(self.opening), true=true)
+        self.opening.discard(number)
+        self.tell(fact.AttemptFailed(number, error))
+
+    @precondition(lambda self: self.settings.has_on_open and self.machine.live_transport)
+    @rule(data=st.data(), true=aimed, error=st.one_of(st.none(), st.none(), attempt_errors))
+    def on_open_finishes(self, data, true, error):
+        self.tell(fact.OnOpenFinished(self.pick(data, self.live_ones(), true=true), error))
+
+    @precondition(lambda self: self.newest > 0)
+    @rule(data=st.data(), true=aimed, close=closes)
+    def transport_closes(self, data, true, close):
+        number = self.pick(data, self.prefer_live(self.standing), true=true)
+        if number in self.standing:
+            self.standing.discard(number)
+            self.ended.add(number)
+        self.tell(fact.TransportClosed(number, close, "it broke"))
+
+    @precondition(lambda self: self.newest > 0)
+    @rule(data=st.data(), true=aimed)
+    def transport_is_released(self, data, true):
+        number = self.pick(data, self.ended, true=true)
+        self.ended.discard(number)
+        self.tell(fact.TransportReleased(number))
+
+    @precondition(lambda self: self.pings)
+    @rule(data=st.data(), true=aimed, known=aimed)
+    def pong_comes(self, data, true, known):
+        payload = self.pings[-1] if known and self.pings else b"nonsense"
+        flight = self.machine.flight
+        self.tell(fact.PongReceived(self.pick(data, self.live_ones(), true=true), payload))
+        assert flight is None or not flight.proven, "what no ping followed was proven"
+
+    @precondition(lambda self: self.newest > 0)
+    @rule(data=st.data(), true=aimed, paused=st.booleans())
+    def writing_changes(self, data, true, paused):
+        number = self.pick(data, self.live_ones(), true=true)
+        kind = fact.WritingPaused if paused else fact.WritingResumed
+        self.tell(kind(number))
+
+    @precondition(lambda self: self.questions)
+    @rule(
+        true=aimed,
+        allowed=aimed,
+        exception=st.sampled_from([None, None, None, LookupError("oops")]),
+    )
+    def predicate_answers(self, true, allowed, exception):
+        question = self.questions if true else self.questions + 1
+        before, was_asked = self.machine.state, self.machine.asks(question)
+        self.tell(fact.PredicateAnswered(question, allowed, exception))
+        assert was_asked or self.machine.state is before
+        assert not self.machine.asks(question)
+
+    def live_ones(self):
+        live = self.machine.live_transport
+        return set() if live is None else {live}
+
+    # Rules: time
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 4.9, 5.1, 12.0]), hears=st.booleans())
+    def time_passes(self, seconds, hears):
+        """As on a loop that is never blocked: no deadline is passed over."""
+        until = self.now + seconds
+        for _ in range(50):
+            deadline = self.machine.deadline
+            if deadline is None or deadline > until:
+                break
+            self.reach(deadline, hears=hears)
+        else:
+            pytest.fail("the machine does not come to rest")
+        self.now = until
+
+    @precondition(lambda self: self.machine.deadline not in {None, math.inf})
+    @rule(late=st.sampled_from([0.0, 0.0, 0.0, 0.3, 60.0]), hears=st.booleans())
+    def deadline_is_reached(self, late, hears):
+        self.reach(self.machine.deadline + late, hears=hears)
+
+    def reach(self, deadline, *, hears):
+        self.now = max(self.now, deadline)
+        self.heard += hears
+        live, before = self.machine.live_transport, self.machine.state
+        pings, aborted = len(self.pings), dict(self.aborted)
+        told = fact.DeadlineReached(self.heard if live else 0)
+        orders = self.tell(told)
+        after = self.machine.deadline
+        progress = bool(orders) or self.machine.state is not before
+        assert after is None or after > self.now or progress or hears
+        for number, since in self.retired_at.items():
+            still_there = number in self.standing | self.opening | self.ended
+            if still_there and since + self.settings.close_timeout <= self.now:
+                assert self.aborted.get(number), "a retired transport lingers for ever"
+        assert len(self.pings) <= pings + 1
+        assert sum(self.aborted.values()) <= sum(aborted.values()) + len(self.retired_at)
+
+    # A round without mishaps, so that what comes after it is reached
+
+    @rule(count=st.integers(0, 3), ending=st.sampled_from(["close", "loss", "stay", "stay"]))
+    def healthy_round(self, count, ending):
+        self.tell(fact.ConnectRequested(self.machine.destination or URLS[0]), user=True)
+        if self.newest not in self.opening or self.newest in self.told_to_end:
+            self.tell(fact.ReconnectRequested(), user=True)
+        number = self.newest
+        self.opening.discard(number)
+        self.standing.add(number)
+        self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        if self.settings.has_on_open:
+            self.send_one(1, from_on_open=True)
+            assert self.fate[self.sent] == "handed over"
+            self.tell(fact.OnOpenFinished(number))
+        assert self.machine.state.connected
+        assert not self.waiting
+        for _ in range(count):
+            self.send_one(1, from_on_open=False)
+            assert self.fate[self.sent] == "handed over"
+        flight = self.machine.flight
+        if self.settings.ping_interval is not None:
+            self.now = self.machine._phase.liveness.next_ping_at
+            self.heard += 1
+            self.tell(fact.DeadlineReached(self.heard))
+            self.tell(fact.PongReceived(number, self.pings[-1]))
+            assert flight.proven
+        if ending == "stay":
+            return
+        if ending == "close":
+            self.tell(fact.CloseRequested(), user=True)
+            assert self.machine.state.phase == "closing"
+        self.standing.discard(number)
+        self.tell(fact.TransportClosed(number, Close(1006), "broke"))
+        self.tell(fact.TransportReleased(number))
+        if ending == "close":
+            assert self.machine.state.phase == "closed"
+        else:
+            assert self.machine.state.error or self.machine.state.phase == "failed"
+
+    # An on_open that is under way, while other things happen
+
+    @precondition(lambda self: self.settings.has_on_open)
+    @rule(data=st.data(), pauses=st.booleans(), finishes=aimed, then_sends=st.integers(0, 2))
+    def on_open_round(self, data, pauses, finishes, then_sends):
+        self.tell(fact.ReconnectRequested(), user=True)
+        number = self.newest
+        self.opening.discard(number)
+        self.standing.add(number)
+        orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        assert orders == [order.RunOnOpen(number)]
+        if pauses:
+            self.tell(fact.WritingPaused(number))
+        self.tell(fact.OnOpenFinished(self.pick(data, {number}, true=finishes)))
+        assert self.machine.state.connected == finishes
+        for _ in range(then_sends):
+            self.send_one(1, from_on_open=False)
+
+    # A link that is congested: what is sent waits in the outbox until it is resumed or ends
+
+    @precondition(lambda self: self.machine.state.connected)
+    @rule(
+        sizes=st.lists(st.integers(0, 6), min_size=1, max_size=4),
+        ending=st.sampled_from(["resume", "loss", "reconnect", "other url", "close"]),
+    )
+    def congested_round(self, sizes, ending):
+        number = self.machine.live_transport
+        self.tell(fact.WritingPaused(number))
+        for size in sizes:
+            self.send_one(size, from_on_open=False)
+            assert self.fate.get(self.sent) != "handed over"
+        waited = list(self.waiting)
+        match ending:
+            case "resume":
+                self.tell(fact.WritingResumed(number))
+                assert all(self.fate[each] == "handed over" for each in waited)
+            case "loss":
+                self.standing.discard(number)
+                self.ended.add(number)
+                self.tell(fact.TransportClosed(number, Close(1006), "broke"))
+                assert self.waiting == (waited if self.machine.state.phase != "failed" else [])
+            case "reconnect":
+                self.reconnect()
+                assert self.waiting == waited
+            case "other url":
+                self.connect(URLS[self.machine.destination == URLS[0]])
+                assert all(self.fate[each] == "dropped" for each in waited)
+            case "close":
+                self.close(1000)
+
+    # Invariants
+
+    @invariant()
+    def connected_open_and_socket_are_one_thing(self):
+        state = self.machine.state
+        assert state.connected == (state.phase == "open") == (state.socket is not None)
+
+    @invariant()
+    def there_is_no_error_where_none_belongs(self):
+        state = self.machine.state
+        if state.phase in {"idle", "open", "closing", "closed"}:
+            assert state.error is None
+        if state.phase == "failed":
+            assert state.error is not None
+
+    @invariant()
+    def each_fact_is_shown_in_its_phase_only(self):
+        state = self.machine.state
+        assert state.retry_at is None or state.phase == "waiting"
+        assert (state.failure is not None) == (state.phase == "failed")
+        assert state.attempt == 0 or state.phase in {"connecting", "waiting"}
+        assert state.since <= self.now
+
+    @invariant()
+    def every_message_is_in_exactly_one_place_and_in_order(self):
+        queue = [entry.receipt for entry in self.machine.outbox._entries]
+        assert queue == self.waiting
+        assert queue == sorted(queue)
+        assert set(queue) | set(self.fate) == set(range(1, self.sent + 1))
+        assert not set(queue) & set(self.fate)
+        assert self.machine.outbox.bytes == sum(e.size for e in self.machine.outbox._entries)
+
+    @invariant()
+    def nothing_waits_where_nothing_can_leave(self):
+        if self.machine.state.phase in {"closing", "closed", "failed"}:
+            assert not self.machine.outbox
+
+    @invariant()
+    def one_transport_at_most_decides_and_it_was_not_told_to_end(self):
+        live = self.machine.live_transport
+        if live is not None:
+            assert live == self.newest
+            assert live in self.standing
+            assert live not in self.told_to_end
+        elif self.machine.state.phase == "open":
+            pytest.fail("open without a live transport")
+
+    @invariant()
+    def every_transport_that_is_not_live_was_told_to_end_or_has_ended(self):
+        current = {self.machine.live_transport}
+        if self.machine.state.phase == "connecting":
+            current.add(self.newest)
+        for number in (self.opening | self.standing) - current:
+            assert number in self.told_to_end
+
+    @invariant()
+    def at_rest_means_that_nothing_is_left(self):
+        if self.machine.at_rest:
+            assert self.machine.deadline == self.machine.outbox.next_expiry
+            assert not self.opening
+            assert not self.standing
+            assert not self.ended
+        if not self.opening | self.standing | self.ended:
+            assert self.machine._retired.deadline is None
+
+
+@pytest.mark.contract("CN2", "CN5", "CN6", "CN7", "CN9", "RC10", "OB2", "OB3", "LV1")
+def test_the_machine_keeps_its_laws_in_every_story():
+    run_state_machine_as_test(
+        ModelledMachine,
+        settings=settings(
+            max_examples=350,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        ),
+    )
