@@ -28,16 +28,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "contract(*ids): the ids of docs/contract.md it proves")
 
 
+def contract_ids() -> list[str]:
+    promised, _, _ = CONTRACT.read_text().partition("## What the code added")
+    return IDS.findall(promised)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    known = set(IDS.findall(CONTRACT.read_text()))
+    known = set(contract_ids())
     for item in items:
-        unknown = ids_of(item) - known
-        if unknown:
-            raise pytest.UsageError(f"{item.nodeid} names unknown contract ids {unknown}")
-
-
-def ids_of(item: pytest.Item) -> set[str]:
-    return {name for marker in item.iter_markers("contract") for name in marker.args}
+        ids = {name for marker in item.iter_markers("contract") for name in marker.args}
+        if ids - known:
+            raise pytest.UsageError(f"{item.nodeid} names unknown contract ids {ids - known}")
+        # Properties travel with the report, also from a worker process.
+        item.user_properties.append(("contract", sorted(ids)))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,12 +49,15 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]):
     if report.skipped and os.environ.get("CI") == "true" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where nothing may be skipped: {report.longrepr}"
-    if report.failed:
-        _failed.add(item.nodeid)
-    elif report.passed and report.when == "call":
-        for name in ids_of(item):
-            _proven[name].append(item.nodeid)
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        _failed.add(report.nodeid)
+    elif report.passed and report.when == "call":
+        for name in dict(report.user_properties).get("contract", ()):
+            _proven[name].append(report.nodeid)
 
 
 def pytest_terminal_summary(
@@ -60,10 +66,10 @@ def pytest_terminal_summary(
     if not config.getoption("--contract-report"):
         return
     terminalreporter.section("contract")
-    ids = IDS.findall(CONTRACT.read_text())
-    for name in ids:
+    proven = 0
+    for name in contract_ids():
         tests = [test for test in _proven[name] if test not in _failed]
-        first = f"{len(tests):3} tests, for example {tests[0]}" if tests else "not proven yet"
-        terminalreporter.line(f"{name:5} {first}")
-    proven = sum(bool(_proven[name]) for name in ids)
-    terminalreporter.line(f"{proven} of {len(ids)} ids are proven")
+        proven += bool(tests)
+        shown = f"{len(tests):3} tests, for example {tests[0]}" if tests else "not proven yet"
+        terminalreporter.line(f"{name:5} {shown}")
+    terminalreporter.line(f"{proven} of {len(contract_ids())} ids are proven")
