@@ -444,10 +444,10 @@ def _dropped(driver: Driver, where: str) -> None:
     """The last reference to a connection is gone: end what it left open."""
     if driver.at_rest:
         return
+    driver.abandon()
     warnings.warn(
         f"a WebSocketStore created at {where} was dropped while it was in use; "
         "close it, or use it in an `async with` block",
         ResourceWarning,
         stacklevel=2,
     )
-    driver.abandon()

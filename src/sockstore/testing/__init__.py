@@ -6,6 +6,12 @@ Give a `FakeServer` with a script as ``transport=`` to a connection, and run the
 """
 
 from sockstore.testing.clock import VirtualClock
+from sockstore.testing.contract import (
+    ServerHalf,
+    TransportHarness,
+    check_store,
+    check_transport,
+)
 from sockstore.testing.fake_server import (
     FakeServer,
     Handshake,
@@ -28,10 +34,14 @@ from sockstore.testing.leaks import assert_no_leaks
 __all__ = [
     "FakeServer",
     "Handshake",
+    "ServerHalf",
     "Step",
+    "TransportHarness",
     "VirtualClock",
     "accept",
     "assert_no_leaks",
+    "check_store",
+    "check_transport",
     "close",
     "drop",
     "echo",

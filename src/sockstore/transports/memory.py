@@ -104,6 +104,8 @@ class MemoryTransport:
 
     def abort(self) -> None:
         """End it at once."""
+        if self._ended:
+            return
         self.to_client.clear()
         self.to_client.post(lambda: self.end(Close(1006), "the connection was aborted"))
 

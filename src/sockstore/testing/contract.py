@@ -1,0 +1,395 @@
+"""Contract tests for anyone's transport and anyone's store: an interface ships with its test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sockstore.errors import HandshakeFailed
+from sockstore.machine.state import SocketInfo
+from sockstore.outcomes import Close
+from sockstore.stores import Subscribable
+from sockstore.transports.base import Deliver, Listener, Target, Transport, TransportOptions
+
+__all__ = ["ServerHalf", "TransportHarness", "check_store", "check_transport"]
+
+T = TypeVar("T")
+
+PATIENCE = 10.0
+"""Seconds that anything may take which should happen at once."""
+
+LIMIT = 64 * 2**10
+"""The largest message, in UTF-8 bytes, in these tests."""
+
+
+class ServerHalf(Protocol):
+    """The server's end of one connection, whatever carries it."""
+
+    async def receive(self) -> str | bytes:
+        """Return the next message of the client."""
+        ...
+
+    async def send(self, *messages: str | bytes) -> None:
+        """Send messages, together if that is possible."""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close with a closing handshake."""
+
+    async def drop(self) -> None:
+        """Break the connection without a close frame."""
+
+
+class TransportHarness(Protocol):
+    """What `check_transport` needs to know of a transport and its server."""
+
+    @property
+    def url(self) -> str:
+        """Where a server accepts; it chooses the subprotocol ``"chat"`` if that is offered."""
+        ...
+
+    @property
+    def refusing_url(self) -> str:
+        """Where every handshake fails."""
+        ...
+
+    @property
+    def hanging_url(self) -> str:
+        """Where no handshake is ever answered."""
+        ...
+
+    @property
+    def pings(self) -> bool:
+        """Whether this transport can send pings."""
+        ...
+
+    def make(self, listener: Listener, options: TransportOptions, /) -> Transport:
+        """Return a transport that has not been opened."""
+        ...
+
+    async def server(self) -> ServerHalf:
+        """Return the server's half of the newest connection."""
+        ...
+
+
+async def check_transport(harness: TransportHarness) -> None:
+    """Assert that a transport keeps the promises of `sockstore.transports.base`.
+
+    Args:
+        harness: The transport and a server for it.
+
+    Raises:
+        AssertionError: If a promise is broken.
+
+    Example:
+        ::
+
+            async def test_my_transport():
+                await check_transport(MyHarness())
+    """
+    for check in (
+        _opens_with_what_the_server_chose,
+        _carries_text_and_binary_both_ways_in_order,
+        _loses_nothing_when_a_slice_ends_early,
+        _discards_what_nobody_wants,
+        _answers_pings,
+        _closes_with_a_handshake,
+        _tells_how_the_server_closed,
+        _tells_a_break_as_1006,
+        _aborts_at_once,
+        _refuses_large_messages_with_1009,
+        _fails_to_open_in_silence,
+        _can_be_cancelled_while_opening,
+    ):
+        async with asyncio.timeout(3 * PATIENCE):
+            await check(harness)
+
+
+class _Recorder:
+    """A listener that writes everything down."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.messages: list[str | bytes] = []
+        self.socket: SocketInfo | None = None
+        self.close: Close | None = None
+        self.pongs: list[bytes] = []
+        self.slice_length = 1000
+        self.wants_messages = True
+        self.inside_call = False
+        self._in_slice = 0
+        self._changed = asyncio.Event()
+
+    def opened(self, socket: SocketInfo) -> None:
+        self.socket = socket
+        self._note("opened")
+
+    def begin_slice(self) -> Deliver | None:
+        self._note("slice")
+        self._in_slice = 0
+        return self._deliver if self.wants_messages else None
+
+    def end_slice(self) -> None:
+        self._changed.set()
+
+    def pong_received(self, payload: bytes) -> None:
+        self.pongs.append(payload)
+        self._note("pong")
+
+    def writing_paused(self) -> None:
+        self.events.append("paused")
+
+    def writing_resumed(self) -> None:
+        self._note("resumed")
+
+    def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
+        del cause
+        assert why, "an end needs words"
+        self.close = close
+        self._note("closed")
+
+    def released(self) -> None:
+        self._note("released")
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def until_released(self) -> None:
+        await self.until(lambda: "released" in self.events)
+        ends = [event for event in self.events if event in {"closed", "released"}]
+        assert ends == ["closed", "released"], f"one end, then one release: {ends}"
+
+    def _deliver(self, message: str | bytes) -> bool:
+        self.messages.append(message)
+        self._in_slice += 1
+        return self._in_slice >= self.slice_length
+
+    def _note(self, event: str) -> None:
+        assert not self.inside_call, f"{event} was told from inside a call"
+        assert "released" not in self.events, f"{event} was told after released"
+        self.events.append(event)
+        self._changed.set()
+
+
+async def _open(
+    harness: TransportHarness, *subprotocols: str
+) -> tuple[_Recorder, Transport, ServerHalf]:
+    recorder = _Recorder()
+    transport = harness.make(recorder, TransportOptions(max_message_bytes=LIMIT))
+    await transport.open(Target(url=harness.url, subprotocols=subprotocols))
+    await recorder.until(lambda: recorder.socket)
+    return recorder, transport, await harness.server()
+
+
+async def _end(recorder: _Recorder, transport: Transport) -> None:
+    transport.abort()
+    await recorder.until_released()
+
+
+async def _opens_with_what_the_server_chose(harness: TransportHarness) -> None:
+    recorder, transport, _ = await _open(harness, "chat", "other")
+    assert recorder.events == ["opened"], recorder.events
+    assert recorder.socket is not None
+    assert recorder.socket.url == harness.url
+    assert recorder.socket.subprotocol == "chat"
+    await _end(recorder, transport)
+
+
+async def _carries_text_and_binary_both_ways_in_order(harness: TransportHarness) -> None:
+    recorder, transport, server = await _open(harness)
+    sent: list[str | bytes] = ["", "text", b"", b"\x00\xff", "grüße \N{PILE OF POO}", "x" * LIMIT]
+    heard = transport.heard
+    for message in sent:
+        transport.send(message)
+    received = [await server.receive() for _ in sent]
+    assert received == sent, "what the client sends arrives, in order and of its type"
+    await server.send(*sent)
+    await recorder.until(lambda: len(recorder.messages) == len(sent))
+    assert recorder.messages == sent, "what the server sends arrives, in order and of its type"
+    assert transport.heard > heard, "bytes that arrive are counted as life"
+    await _end(recorder, transport)
+
+
+async def _loses_nothing_when_a_slice_ends_early(harness: TransportHarness) -> None:
+    recorder, transport, server = await _open(harness)
+    recorder.slice_length = 3
+    sent = [str(number) for number in range(50)]
+    await server.send(*sent)
+    await recorder.until(lambda: len(recorder.messages) == len(sent))
+    assert recorder.messages == sent
+    await _end(recorder, transport)
+
+
+async def _discards_what_nobody_wants(harness: TransportHarness) -> None:
+    recorder, transport, server = await _open(harness)
+    recorder.wants_messages = False
+    await server.send("unwanted")
+    await recorder.until(lambda: "slice" in recorder.events)
+    recorder.wants_messages = True
+    await server.send("wanted")
+    await recorder.until(lambda: recorder.messages)
+    assert recorder.messages == ["wanted"]
+    await _end(recorder, transport)
+
+
+async def _answers_pings(harness: TransportHarness) -> None:
+    if not harness.pings:
+        return
+    recorder, transport, _ = await _open(harness)
+    transport.ping(b"\x00\x01")
+    await recorder.until(lambda: recorder.pongs)
+    assert recorder.pongs == [b"\x00\x01"]
+    await _end(recorder, transport)
+
+
+async def _closes_with_a_handshake(harness: TransportHarness) -> None:
+    recorder, transport, _ = await _open(harness)
+    recorder.inside_call = True
+    transport.close(4001, "enough")
+    recorder.inside_call = False
+    await recorder.until_released()
+    assert recorder.close is not None
+    assert recorder.close.clean
+    assert recorder.close.code == 4001, "the answer repeats the code"
+    transport.send("too late")
+    transport.ping(b"too late")
+    transport.close(1000, "")
+    transport.abort()
+
+
+async def _tells_how_the_server_closed(harness: TransportHarness) -> None:
+    recorder, _, server = await _open(harness)
+    await server.send("last words")
+    await server.close(4002, "bye")
+    await recorder.until_released()
+    assert recorder.messages == ["last words"], "messages before a close are delivered before it"
+    assert recorder.close == Close(4002, "bye", clean=True)
+
+
+async def _tells_a_break_as_1006(harness: TransportHarness) -> None:
+    recorder, transport, server = await _open(harness)
+    await server.drop()
+    await recorder.until_released()
+    assert recorder.close == Close(1006)
+    transport.send("too late")
+
+
+async def _aborts_at_once(harness: TransportHarness) -> None:
+    recorder, transport, _ = await _open(harness)
+    recorder.inside_call = True
+    transport.abort()
+    recorder.inside_call = False
+    await recorder.until_released()
+    assert recorder.close is not None
+    assert not recorder.close.clean
+
+
+async def _refuses_large_messages_with_1009(harness: TransportHarness) -> None:
+    recorder, transport, server = await _open(harness)
+    await server.send("x" * (LIMIT + 1))
+    await recorder.until(lambda: recorder.close)
+    assert recorder.close is not None
+    assert recorder.close.code == 1009
+    assert recorder.messages == []
+    transport.abort()
+    await recorder.until_released()
+
+
+async def _fails_to_open_in_silence(harness: TransportHarness) -> None:
+    recorder = _Recorder()
+    transport = harness.make(recorder, TransportOptions())
+    try:
+        await transport.open(Target(url=harness.refusing_url))
+    except HandshakeFailed:
+        pass
+    else:
+        raise AssertionError("a refused handshake raises HandshakeFailed")
+    assert recorder.events == []
+
+
+async def _can_be_cancelled_while_opening(harness: TransportHarness) -> None:
+    recorder = _Recorder()
+    transport = harness.make(recorder, TransportOptions())
+    opening = asyncio.ensure_future(transport.open(Target(url=harness.hanging_url)))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    opening.cancel()
+    done, _ = await asyncio.wait([opening], timeout=PATIENCE)
+    assert done, "a cancelled open() ends"
+    assert opening.cancelled(), "a cancellation is not swallowed"
+    assert recorder.events == []
+
+
+def check_store(
+    make: Callable[[], tuple[Subscribable[T], Callable[[T], object]]], values: Sequence[T]
+) -> None:
+    """Assert that a store keeps Svelte's contract (ST2, ST3, ST8).
+
+    Args:
+        make: Returns a new store, and a function that makes it take a value.
+        values: At least three values that differ, none of them the first value of the store.
+
+    Raises:
+        AssertionError: If the contract is broken.
+
+    Example:
+        >>> from sockstore import writable
+        >>> def make():
+        ...     store = writable(0)
+        ...     return store, store.set
+        >>> check_store(make, [1, 2, 3])
+    """
+    _calls_at_once_and_on_every_change(*make(), values)
+    _keeps_equal_functions_apart(*make(), values)
+    _lets_subscribers_leave_in_mid_notification(*make(), values)
+
+
+def _calls_at_once_and_on_every_change(
+    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
+) -> None:
+    seen: list[Any] = []
+    unsubscribe = store.subscribe(seen.append)
+    assert len(seen) == 1, "subscribe() calls at once, and once"
+    for value in values[:2]:
+        change(value)
+    assert len(seen) == 3, "and then on every change"
+    unsubscribe()
+    unsubscribe()
+    change(values[2])
+    assert len(seen) == 3, "after unsubscribing never again"
+
+
+def _keeps_equal_functions_apart(
+    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
+) -> None:
+    seen: list[Any] = []
+    first = store.subscribe(seen.append)
+    second = store.subscribe(seen.append)
+    first()
+    first()
+    seen.clear()
+    change(values[0])
+    assert len(seen) == 1, "the same function twice is two subscriptions"
+    second()
+
+
+def _lets_subscribers_leave_in_mid_notification(
+    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
+) -> None:
+    seen: list[str] = []
+    leaving: list[Callable[[], object]] = []
+
+    def leave(_: Any) -> None:
+        seen.append("first")
+        for unsubscribe in leaving:
+            unsubscribe()
+
+    leaving.append(store.subscribe(leave))
+    leaving.append(store.subscribe(lambda _: seen.append("second")))
+    seen.clear()
+    change(values[0])
+    change(values[1])
+    assert seen == ["first"], "who has left is never called again, not even in this notification"

@@ -1,0 +1,128 @@
+"""Every transport keeps one contract: the memory network and real sockets alike."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from sockstore.testing import assert_no_leaks, check_transport
+from sockstore.transports.memory import MemoryNetwork, MemoryPeer
+from sockstore.transports.native import NativeTransport
+
+pytestmark = [
+    pytest.mark.asyncio,
+    pytest.mark.contract("CN6", "CN12", "CN15", "MS1", "TK1"),
+]
+
+
+class MemoryServerHalf:
+    def __init__(self, peer: MemoryPeer) -> None:
+        self.peer = peer
+        self.messages: asyncio.Queue[str | bytes] = asyncio.Queue()
+        peer.on_message = self.messages.put_nowait
+
+    async def receive(self) -> str | bytes:
+        return await self.messages.get()
+
+    async def send(self, *messages: str | bytes) -> None:
+        self.peer.send(*messages)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.peer.close(code, reason)
+
+    async def drop(self) -> None:
+        self.peer.drop()
+
+
+class MemoryHarness:
+    url = "ws://memory/accepts"
+    refusing_url = "ws://memory/refuses"
+    hanging_url = "ws://memory/hangs"
+    pings = True
+
+    def __init__(self, latency: float) -> None:
+        self.make = MemoryNetwork(self.handshake_received, latency)
+        self.newest: MemoryServerHalf | None = None
+
+    def handshake_received(self, peer: MemoryPeer) -> None:
+        match peer.target.url:
+            case self.url:
+                self.newest = MemoryServerHalf(peer)
+                peer.accept("chat" if "chat" in peer.target.subprotocols else None)
+            case self.refusing_url:
+                peer.refuse(403)
+
+    async def server(self) -> MemoryServerHalf:
+        assert self.newest is not None
+        return self.newest
+
+
+@pytest.mark.parametrize("latency", [0.0, 0.001])
+async def test_the_memory_transport_keeps_the_contract(latency):
+    async with assert_no_leaks():
+        await check_transport(MemoryHarness(latency))
+
+
+class NativeServerHalf:
+    def __init__(self, connection: ServerConnection) -> None:
+        self.connection = connection
+
+    async def receive(self) -> str | bytes:
+        return await self.connection.recv()
+
+    async def send(self, *messages: str | bytes) -> None:
+        for message in messages:
+            await self.connection.send(message)
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.connection.close(code, reason)
+
+    async def drop(self) -> None:
+        self.connection.transport.abort()
+
+
+class NativeHarness:
+    pings = True
+    make = NativeTransport
+
+    def __init__(self, port: int, connections: deque[ServerConnection], hanging: int) -> None:
+        self.url = f"ws://127.0.0.1:{port}/"
+        self.refusing_url = f"ws://127.0.0.1:{port}/refused"
+        self.hanging_url = f"ws://127.0.0.1:{hanging}/"
+        self.connections = connections
+
+    async def server(self) -> NativeServerHalf:
+        async with asyncio.timeout(10):
+            while not self.connections:
+                await asyncio.sleep(0)
+        return NativeServerHalf(self.connections.pop())
+
+
+@pytest.mark.loopback
+async def test_the_native_transport_keeps_the_contract():
+    connections: deque[ServerConnection] = deque()
+
+    async def keep(connection: ServerConnection) -> None:
+        connections.append(connection)
+        await connection.wait_closed()
+
+    def refuse(connection: ServerConnection, request):
+        return connection.respond(403, "no") if request.path == "/refused" else None
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    def choose(connection: ServerConnection, offered):
+        return "chat" if "chat" in offered else None
+
+    hanging = await asyncio.start_server(hang, "127.0.0.1", 0)
+    async with (
+        hanging,
+        serve(keep, "127.0.0.1", 0, process_request=refuse, select_subprotocol=choose) as server,
+    ):
+        ports = [it.sockets[0].getsockname()[1] for it in (server, hanging)]
+        await check_transport(NativeHarness(ports[0], connections, ports[1]))

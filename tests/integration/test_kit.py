@@ -1,0 +1,238 @@
+"""The test kit: its fake server, its clock, its proof against leaks, its pytest plugin."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from sockstore import Reconnect, WebSocketStore
+from sockstore.testing import (
+    FakeServer,
+    VirtualClock,
+    accept,
+    assert_no_leaks,
+    close,
+    drop,
+    echo,
+    freeze,
+    hang,
+    pause,
+    receive,
+    refuse,
+    repeat,
+    send,
+    slow,
+)
+
+pytestmark = pytest.mark.contract("TK1")
+
+EVERY_SECOND = Reconnect(schedule=lambda attempt, outcome: 1.0, min_uptime=0)
+
+
+def connected(server: FakeServer, **options) -> WebSocketStore:
+    return WebSocketStore("ws://fake", transport=server, reconnect=EVERY_SECOND, **options)
+
+
+@pytest.mark.virtual_clock
+async def test_a_script_is_played_in_order_and_then_everything_is_accepted(virtual_clock):
+    server = FakeServer(
+        refuse(),
+        refuse(503, retry_after=12),
+        hang(),
+        accept("chat"),
+        send("a", {"b": 1}, b"c"),
+        drop(),
+        accept(),
+        close(1012, "restart"),
+        accept(),
+        drop(4000),
+    )
+    async with assert_no_leaks(), connected(server, subprotocols=["chat"]) as connection:
+        await virtual_clock.advance(60)
+        assert [handshake.at for handshake in server.handshakes] == [0, 1, 13, 24, 25, 26, 27]
+        assert [message.data for message in connection.messages.value] == ["a", {"b": 1}, b"c"]
+        assert connection.socket.value.subprotocol == "chat"
+        assert connection.phase.value == "open"
+    assert len(server.connections) == 4
+    assert server.open_connections == []
+
+
+@pytest.mark.virtual_clock
+async def test_receive_echo_pause_slow_and_freeze(virtual_clock):
+    server = FakeServer(accept(), receive(), send("got it"), pause(5), echo(), slow(2.0))
+    async with assert_no_leaks(), connected(server) as connection:
+        await connection.ready(1)
+        stream = connection.stream()
+        connection.send("hello")
+        assert (await anext(stream)).data == "got it"
+        assert virtual_clock.now == 0
+        await virtual_clock.advance(5)
+        connection.send("echo me")
+        assert (await anext(stream)).data == "echo me"
+        assert virtual_clock.now == 9  # two seconds there, two seconds back
+        assert server.received == ["hello", "echo me"]
+    server = FakeServer(accept(), freeze())
+    async with connected(server, ping_interval=1, ping_timeout=1) as connection:
+        await connection.ready(1)
+        state = await connection.state.wait_for(lambda state: state.phase == "waiting", 10)
+        assert state.error == "no answer to ping"
+
+
+@pytest.mark.virtual_clock
+async def test_a_handshake_during_a_pause_waits_for_its_step():
+    server = FakeServer(accept(), drop(), pause(10), refuse(403))
+    connection = connected(server)
+    connection.connect()
+    state = await connection.state.wait_for(lambda state: state.phase == "failed", 30)
+    assert "403" in state.error
+    assert [handshake.at for handshake in server.handshakes] == [0, 1]
+
+
+@pytest.mark.virtual_clock
+async def test_repeat_plays_for_ever_and_a_server_can_go_down_and_come_up(virtual_clock):
+    server = FakeServer(repeat(accept(), drop()))
+    async with connected(server):
+        await virtual_clock.advance(99.5)
+        assert len(server.handshakes) == 100
+    server = FakeServer()
+    async with connected(server) as connection:
+        await connection.ready(1)
+        server.go_down()
+        await virtual_clock.advance(9.5)
+        assert connection.phase.value == "waiting"
+        server.come_up()
+        await connection.ready(2)
+        server.send({"back": True})
+        message = await anext(connection.stream())
+        assert message.data == {"back": True}
+        server.close(1000)
+        await connection.phase.wait_for(lambda phase: phase == "closed", 1)
+
+
+def test_a_server_without_a_connection_says_so():
+    with pytest.raises(AssertionError, match="no connection yet"):
+        FakeServer().send("x")
+
+
+def test_hours_pass_in_no_time_and_always_the_same_way():
+    async def sleep_through_the_night(clock: VirtualClock) -> list[float]:
+        times: list[float] = []
+
+        async def ring(after: float) -> None:
+            await asyncio.sleep(after)
+            times.append(clock.now)
+
+        await asyncio.gather(ring(3600), ring(7200), ring(0.5))
+        return times
+
+    for _ in range(3):
+        clock = VirtualClock(start=100)
+        assert clock.run(sleep_through_the_night(clock)) == [100.5, 3700, 7300]
+
+
+def test_a_story_that_can_never_end_is_told_and_does_not_hang(monkeypatch):
+    monkeypatch.setattr("sockstore.testing.clock.REAL_SECONDS_FOR_OTHER_THREADS", 0.05)
+
+    async def wait_for_nothing() -> None:
+        await asyncio.get_running_loop().create_future()
+
+    with pytest.raises(RuntimeError, match="nothing can ever happen again"):
+        VirtualClock().run(wait_for_nothing())
+
+
+def test_a_timer_in_the_past_is_refused():
+    async def set_it() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(1)
+        with pytest.raises(ValueError, match="in the past"):
+            loop.call_at(0.5, print)
+
+    VirtualClock().run(set_it())
+
+
+def test_another_thread_is_waited_for_in_earnest():
+    async def ask_a_thread() -> str:
+        return await asyncio.to_thread(lambda: "answer")
+
+    assert VirtualClock().run(ask_a_thread()) == "answer"
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("kind", ["task", "timer", "file", "socket", "thread", "connection"])
+async def test_what_is_left_behind_is_found(kind):
+    left: list = []
+    stop = threading.Event()
+    with pytest.raises(AssertionError, match="left behind"):
+        async with assert_no_leaks():
+            loop = asyncio.get_running_loop()
+            match kind:
+                case "task":
+                    left.append(loop.create_task(asyncio.sleep(1000)))
+                case "timer":
+                    left.append(loop.call_later(1000, print))
+                case "file":
+                    left.append(open(os.devnull))  # noqa: SIM115, PTH123
+                case "socket":
+                    left.append(socket.socket())
+                case "thread":
+                    left.append(threading.Thread(target=stop.wait))
+                    left[0].start()
+                case "connection":
+                    left.append(connected(FakeServer()))
+                    left[0].connect()
+    stop.set()
+    for thing in left:
+        if kind in {"task", "timer"}:
+            thing.cancel()
+        elif kind == "thread":
+            thing.join()
+        elif kind == "connection":
+            await thing.aclose()
+        else:
+            thing.close()
+
+
+@pytest.mark.virtual_clock
+async def test_a_block_that_raises_is_not_hidden_by_the_leak_check():
+    with pytest.raises(KeyError):
+        async with assert_no_leaks():
+            raise KeyError("the test's own error")
+
+
+def test_the_plugin_works_in_a_project_of_its_own(tmp_path):
+    test = tmp_path / "test_users_program.py"
+    test.write_text(
+        """
+import asyncio, pytest
+from sockstore import WebSocketStore
+
+@pytest.mark.virtual_clock
+@pytest.mark.parametrize("hours", [1, 2])
+async def test_on_the_clock(virtual_clock, fake_server, hours):
+    async with WebSocketStore("ws://fake", transport=fake_server) as connection:
+        await connection.ready()
+        await asyncio.sleep(hours * 3600)
+        assert virtual_clock.now == hours * 3600
+        assert fake_server.connection.pings > 100
+
+@pytest.mark.virtual_clock
+async def test_that_fails():
+    await asyncio.sleep(1)
+    assert False, "as it should"
+"""
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:xdist", str(test)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "1 failed" in done.stdout
+    assert "as it should" in done.stdout
