@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.options import require_count
@@ -30,13 +30,13 @@ class Message(NamedTuple):
         {'type': 'text', 'content': 'hello'}
     """
 
-    data: object
+    data: Any
     kind: MessageKind
     number: int
     received_at: float
 
     @property
-    def record(self) -> object:
+    def record(self) -> Any:
         """The guide's store view: what is no JSON is wrapped as ``{"type", "content"}``."""
         return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}
 

@@ -287,7 +287,7 @@ def test_who_recovers_compares_with_what_its_subscribers_know():
     source = writable(1)
     inverse = derived(source, lambda v: 1 / v)
     seen = watch(inverse)
-    with pytest.raises(ZeroDivisionError), batch():  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), batch():
         source.set(2)
         assert inverse.value == 0.5
         source.set(0)

@@ -196,7 +196,7 @@ def test_differs_that_raises_at_the_end_of_a_batch_tells_and_raises():
     count = writable(0, differs=lambda old, new: 1 / (new - old))
     seen = []
     count.subscribe(seen.append)
-    with pytest.raises(ZeroDivisionError), batch():  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), batch():
         count.set(1)
         count.set(0)
     assert seen == [0, 0]
@@ -207,7 +207,7 @@ def test_a_batch_that_raises_keeps_and_tells_the_changes():
     count = writable(0)
     seen = []
     count.subscribe(seen.append)
-    with pytest.raises(OSError, match="body"), batch():  # noqa: PT012
+    with pytest.raises(OSError, match="body"), batch():
         count.set(1)
         raise OSError("body")
     assert seen == [0, 1]
@@ -269,7 +269,7 @@ def test_a_batch_raises_what_subscribers_raise():
 def test_what_ends_a_batch_goes_before_what_subscribers_raise():
     count = writable(0)
     count.subscribe(raiser(OSError("mine"), []))
-    with pytest.raises(ValueError, match="body") as caught, batch():  # noqa: PT012
+    with pytest.raises(ValueError, match="body") as caught, batch():
         count.set(1)
         raise ValueError("body")
     assert "mine" in caught.value.__notes__[0]

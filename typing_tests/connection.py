@@ -1,0 +1,69 @@
+"""What type checkers see of a connection; never executed, checked by `mypy --strict`."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any, Literal, assert_type
+
+from sockstore import (
+    Attempt,
+    ConnectionState,
+    Message,
+    MessageStream,
+    MessageView,
+    Outcome,
+    Readable,
+    Receipt,
+    Reconnect,
+    SocketInfo,
+    SockstoreError,
+    WebSocketStore,
+    derived,
+)
+
+
+async def token(attempt: Attempt) -> dict[str, str]:
+    return {"Authorization": str(attempt.number)}
+
+
+def url(attempt: Attempt) -> str:
+    return f"ws://localhost/{attempt.number}"
+
+
+def wait(attempt: int, outcome: Outcome) -> float:
+    return attempt * (outcome.uptime or 1.0)
+
+
+async def main() -> None:
+    connection = WebSocketStore(url, headers=token, reconnect=Reconnect(schedule=wait))
+    WebSocketStore("ws://localhost", headers={"Authorization": "x"}, subprotocols=["chat"])
+    WebSocketStore(1)  # type: ignore[arg-type]
+    WebSocketStore("ws://localhost", reconnect="yes")  # type: ignore[arg-type]
+
+    assert_type(connection.state, Readable[ConnectionState])
+    assert_type(connection.connected, Readable[bool])
+    assert_type(connection.socket, Readable[SocketInfo | None])
+    assert_type(connection.error, Readable[SockstoreError | None])
+    assert_type(connection.status.value, Literal["connected", "disconnected", "error"])
+    assert_type(connection.messages.value, MessageView)
+    assert_type(connection.messages.value[0], Message)
+    assert_type(connection.messages.value[1:], Sequence[Message])
+    assert_type(connection.buffered_amount, Readable[int])
+
+    assert_type(connection.send({"a": 1}), Receipt)
+    assert_type(await connection.send("x"), Receipt)
+    assert_type(connection.stream(), MessageStream)
+    assert_type(connection.call_threadsafe(connection.send, "x"), Future[Receipt])
+    connection.call_threadsafe(connection.send)  # type: ignore[call-arg]
+    async for message in connection.stream(where=lambda message: message.kind == "json"):
+        assert_type(message, Message)
+        assert_type(message.data, Any)
+        assert_type(message.number, int)
+
+    assert_type(connection.select(len), Readable[int])
+    both = derived(
+        (connection.connected, connection.messages), lambda is_up, log: (is_up, len(log))
+    )
+    assert_type(both, Readable[tuple[bool, int]])
+    async with connection as same:
+        assert_type(same, WebSocketStore)
+    connection.messages.on_append(lambda message: print(message.data))
