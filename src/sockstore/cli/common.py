@@ -124,9 +124,9 @@ def sentence(state: ConnectionState, now: float) -> str:
     match state.phase:
         case "waiting" if state.retry_at is not None:
             wait = max(0.0, state.retry_at - now)
-            return (
-                f"{state.error or 'the server said goodbye'}; retry {state.attempt} in {wait:.1f} s"
-            )
+            # The user knows where to, so the reason is enough.
+            why = getattr(state.exception, "why", "the server said goodbye")
+            return f"{why}; retry {state.attempt} in {wait:.1f} s"
         case "connecting" if state.attempt:
             return f"connecting (retry {state.attempt})"
         case "open":

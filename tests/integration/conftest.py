@@ -1,0 +1,40 @@
+"""What the stories of a connection share: no story leaves anything behind, or in silence."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from typing import Any
+
+import pytest
+
+from sockstore.testing import assert_no_leaks
+
+
+@pytest.fixture
+def reported() -> list[dict[str, Any]]:
+    """What reached the event loop's exception handler; who does not ask for it expects nothing."""
+    return []
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function):
+    """Let every story on the virtual clock prove that nothing is left of it."""
+    story = pyfuncitem.obj
+    if pyfuncitem.get_closest_marker("virtual_clock") and inspect.iscoroutinefunction(story):
+        pyfuncitem.obj = _told_to_the_end(story, pyfuncitem.funcargs.get("reported"))
+    return (yield)
+
+
+def _told_to_the_end(story, reported: list[dict[str, Any]] | None):
+    @functools.wraps(story)
+    async def told(*args, **kwargs) -> None:
+        contexts = [] if reported is None else reported
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: contexts.append(context))
+        async with assert_no_leaks():
+            await story(*args, **kwargs)
+        assert reported is not None or not contexts, contexts
+
+    return told
