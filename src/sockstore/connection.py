@@ -7,7 +7,7 @@ import ssl as tls
 import sys
 import warnings
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -203,7 +203,7 @@ class WebSocketStore(ConnectionStores):
         Source:
             RFC 6455 sections 5.5.1 and 7.4; the browsers' ``WebSocket.close()``.
         """
-        if isinstance(code, bool) or not (code == 1000 or 3000 <= code <= 4999):
+        if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
             raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
         size = len(reason.encode())
         if size > LONGEST_CLOSE_REASON:
@@ -415,9 +415,9 @@ class WebSocketStore(ConnectionStores):
 
     # What the driver calls
 
-    async def make_target(self, attempt: Attempt) -> Target:
-        """Ask the url, headers and subprotocols callables."""
-        return await self._endpoint.target(attempt)
+    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
+        """Ask the url, headers and subprotocols callables; the asking does not hold us."""
+        return self._endpoint.target(attempt)
 
     def make_transport(self, listener: Listener) -> Transport:
         """Return a transport for one attempt."""

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, assert_never
 from weakref import ReferenceType
 
@@ -53,7 +54,7 @@ class Sink(Protocol):
 class Owner(Protocol):
     """The connection, as its driver sees it."""
 
-    async def make_target(self, attempt: Attempt) -> Target:
+    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
         """Ask the url, headers and subprotocols callables."""
 
     def make_transport(self, listener: Listener) -> Transport:
@@ -96,7 +97,7 @@ class Driver:
         self._where = where
         self._links: dict[int, _Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
-        self._callables = Callables(machine, self.dispatch, self._wake_if_at_rest)
+        self._callables = Callables(machine, self.dispatch, self._callable_done)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
@@ -179,6 +180,7 @@ class Driver:
         self._arm()
         if owner is not None:
             owner.publish(machine.state)
+            owner.buffered_changed()
         self._wake_if_at_rest()
 
     def send(self, data: str | bytes) -> Receipt:
@@ -194,6 +196,8 @@ class Driver:
                 self._queued(receipt, offer)
             case Disposition.REFUSED:
                 receipt.settle("refused", offer.why)
+        if (owner := self._owner()) is not None:
+            owner.buffered_changed()
         return receipt
 
     async def drain(self) -> None:
@@ -250,7 +254,6 @@ class Driver:
             case order.SettleReceipts(entries=entries, state=state, why=why):
                 for entry in entries:
                     _receipt(entry).settle(state, why)
-                self._buffered_changed()
             case order.RunOnOpen(transport=number):
                 if (owner := self._owner()) is not None:
                     self._callables.run_on_open(number, owner.run_on_open)
@@ -272,7 +275,6 @@ class Driver:
     def _flush(self) -> None:
         while (entry := self.machine.next_to_send()) is not None:
             self._hand_over(entry)
-        self._buffered_changed()
 
     def _hand_over(self, entry: Outgoing) -> None:
         transport = self._live_transport()
@@ -280,20 +282,13 @@ class Driver:
         flight = self.machine.flight
         transport.send(entry.data)
         _receipt(entry).hand_over(flight)
-        self._buffered_changed()
 
     def _queued(self, receipt: Receipt, offer: Offer) -> None:
         self._last_queued = receipt
         for entry in offer.dropped:
             _receipt(entry).settle("dropped", "newer messages took its place in the outbox")
-        self._buffered_changed()
         if self.loop is not None:
             self._arm()
-
-    def _buffered_changed(self) -> None:
-        owner = self._owner()
-        if owner is not None:
-            owner.buffered_changed()
 
     # The one timer
 
@@ -341,7 +336,12 @@ class Driver:
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
         failure = error if task.cancelled() else task.exception()
+        _forget_variables(failure)
         self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the attempt")))
+
+    def _callable_done(self) -> None:
+        _forget_variables(self.machine.state.exception)
+        self._wake_if_at_rest()
 
     # Observations
 
@@ -362,6 +362,7 @@ class Driver:
         owner = self._owner()
         if owner is not None:
             owner.receiver.end_slice()
+            owner.buffered_changed()
 
     def released(self, number: int) -> None:
         """Nothing is left of this transport."""
@@ -417,9 +418,22 @@ class _Link:
 async def _connect(owner: Owner, attempt: Attempt, link: _Link) -> None:
     """Ask for the target, then do the opening handshake."""
     link.transport = owner.make_transport(link)
-    target = await owner.make_target(attempt)
-    del owner  # a handshake under way does not keep the connection alive
-    await link.transport.open(target)
+    asking = owner.make_target(attempt)
+    del owner  # an attempt under way does not keep the connection alive
+    await link.transport.open(await asking)
+
+
+def _forget_variables(error: BaseException | None) -> None:
+    """Keep where an error came from, and let go of the variables there.
+
+    They hold the attempt, and with it the error before this one, and so on for ever; in
+    ``on_open`` they hold the connection.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _size(data: str | bytes) -> int:

@@ -88,6 +88,7 @@ class MessageLog(Readable[MessageView]):
         "_appended",
         "_chunk_size",
         "_evicted_chunks",
+        "_fresh_topics",
         "_history",
         "_inner",
         "_notified",
@@ -115,6 +116,7 @@ class MessageLog(Readable[MessageView]):
         self._on_append: tuple[Callable[[Message], object], ...] = ()
         self._streams: tuple[ref[MessageStream], ...] = ()
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
+        self._fresh_topics: list[_Topic] = []
         self._inner = writable(MessageView(), self._watch)
 
     @property
@@ -176,6 +178,7 @@ class MessageLog(Readable[MessageView]):
             set_(self._latest(key, field))
 
             def stop() -> None:
+                topic.is_new = False
                 listening.remove(topic)
                 if not listening:
                     self._topics[field].pop(key, None)
@@ -205,15 +208,15 @@ class MessageLog(Readable[MessageView]):
             self._keep(message)
         if self._topics:
             self._mark_topics(data)
+        for reference in self._streams:
+            stream = reference()
+            if stream is not None and stream.push(message):
+                self._slice_over = True
         for callback in self._on_append:
             try:
                 callback(message)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(error, "on_append")
-        for reference in self._streams:
-            stream = reference()
-            if stream is not None and stream.push(message):
-                self._slice_over = True
         return self._slice_over
 
     def end_slice(self) -> None:
@@ -277,23 +280,19 @@ class MessageLog(Readable[MessageView]):
         if not isinstance(data, dict):
             return
         for field, topics in self._topics.items():
-            key = data.get(field)
-            if isinstance(key, Hashable):
+            if field in data and isinstance(key := data[field], Hashable):
                 for topic in topics.get(key, ()):
                     topic.latest = data
-                    topic.is_new = True
+                    if not topic.is_new:
+                        topic.is_new = True
+                        self._fresh_topics.append(topic)
 
     def _publish_topics(self) -> None:
-        fresh = [
-            topic
-            for topics in self._topics.values()
-            for listening in topics.values()
-            for topic in listening
-            if topic.is_new
-        ]
+        fresh, self._fresh_topics = self._fresh_topics, []
         for topic in fresh:
-            topic.is_new = False
-            topic.set(topic.latest)
+            if topic.is_new:
+                topic.is_new = False
+                topic.set(topic.latest)
 
 
 class _Topic:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from sockstore.testing import assert_no_leaks
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Let the garbage collector look only at what stories make: they collect again and again."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from sockstore import Close, SocketInfo
 from sockstore.transports.base import Listener, Target, TransportOptions
@@ -95,3 +96,9 @@ async def turns(count: int = 5) -> None:
     """Let what is due happen."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+def let_go(held: list) -> None:
+    """Drop the last reference to something, for good."""
+    held.clear()
+    gc.collect()

@@ -199,6 +199,13 @@ async def test_what_is_left_behind_is_found(kind):
 
 
 @pytest.mark.virtual_clock
+async def test_the_rest_of_a_script_is_no_leak():
+    async with assert_no_leaks():
+        async with connected(FakeServer(accept(), pause(3600), drop())) as connection:
+            await connection.ready(1)
+
+
+@pytest.mark.virtual_clock
 async def test_a_block_that_raises_is_not_hidden_by_the_leak_check():
     with pytest.raises(KeyError):
         async with assert_no_leaks():

@@ -236,7 +236,9 @@ def test_ready_and_close_need_no_connect_and_connect_needs_a_loop():
 async def test_ready_waits_through_attempts_and_tells_the_last_error_when_its_time_is_up():
     server = FakeServer(refuse(), refuse(), refuse(503), slow(0))
     async with WebSocketStore("ws://fake", transport=server, reconnect=EVERY_SECOND) as connection:
-        with pytest.raises(TimeoutError, match=r"not connected within 1.5 s; the last error: .*ref"):
+        with pytest.raises(
+            TimeoutError, match=r"not connected within 1.5 s; the last error: .*ref"
+        ):
             await connection.ready(1.5)
         assert connection.phase.value == "waiting", "it goes on trying"
         await connection.ready()
@@ -433,7 +435,7 @@ async def test_a_handshake_that_succeeds_after_another_url_was_given_is_ended_an
 async def test_the_answer_of_a_slow_server_comes_too_late():
     server = FakeServer(slow(4), accept(), send("from the slow one"), slow(0))
     async with WebSocketStore("ws://slow", transport=server) as connection:
-        await asyncio.sleep(5)  # accepted there, not yet heard of here
+        await asyncio.sleep(3)  # accepted there, not yet heard of here
         assert connection.phase.value == "connecting"
         connection.connect("ws://quick")
         await connection.ready(0.5)
