@@ -218,6 +218,8 @@ class WebSocketStore(ConnectionStores):
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
         """Close, and wait until nothing is left: at most `close_timeout`.
 
+        A `connect` in the meantime ends the waiting too.
+
         Args:
             code: The close code: 1000, or 3000 to 4999.
             reason: The close reason, at most 123 UTF-8 bytes.

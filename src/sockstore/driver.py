@@ -155,14 +155,18 @@ class Driver:
         )
 
     @property
+    def _has_ended(self) -> bool:
+        return self.at_rest or self.machine.state.phase not in {"closing", "closed", "failed"}
+
+    @property
     def buffered_amount(self) -> int:
         """Bytes in the outbox and in the live transport's send buffer."""
         transport = self._live_transport()
         return self.machine.outbox.bytes + (0 if transport is None else transport.buffered_amount)
 
     async def wait_for_rest(self) -> None:
-        """Wait until no task, timer or socket is left."""
-        while not self.at_rest:
+        """Wait until no task, timer or socket is left, or a new life has begun."""
+        while not self._has_ended:
             waiter = asyncio.get_running_loop().create_future()
             self._rest_waiters.append(waiter)
             await waiter
@@ -181,7 +185,7 @@ class Driver:
         if owner is not None:
             owner.publish(machine.state)
             owner.buffered_changed()
-        self._wake_if_at_rest()
+        self._wake_if_ended()
 
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
@@ -331,7 +335,7 @@ class Driver:
     def _attempt_done(self, number: int, link: _Link, task: asyncio.Task[None]) -> None:
         del self._attempts[number]
         if link.has_opened:
-            self._wake_if_at_rest()
+            self._wake_if_ended()
             return
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
@@ -341,7 +345,7 @@ class Driver:
 
     def _callable_done(self) -> None:
         _forget_variables(self.machine.state.exception)
-        self._wake_if_at_rest()
+        self._wake_if_ended()
 
     # Observations
 
@@ -369,8 +373,8 @@ class Driver:
         del self._links[number]
         self.dispatch(fact.TransportReleased(number))
 
-    def _wake_if_at_rest(self) -> None:
-        if self._rest_waiters and self.at_rest:
+    def _wake_if_ended(self) -> None:
+        if self._rest_waiters and self._has_ended:
             waiters, self._rest_waiters = self._rest_waiters, []
             for waiter in waiters:
                 if not waiter.done():

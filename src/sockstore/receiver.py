@@ -56,14 +56,15 @@ class Receiver:
         self._log.stop_slice()
 
     def _json_or_text(self, frame: str | bytes) -> bool:
-        if type(frame) is bytes:
+        if isinstance(frame, bytes):
             return self._log.append(frame, "binary")
         try:
-            return self._log.append(decode_json(frame), "json")  # type: ignore[arg-type]
+            data = decode_json(frame)
         except ValueError:
             return self._log.append(frame, "text")
         except RecursionError:
             return self._undecodable(frame, Undecodable("the JSON text is nested too deeply"))
+        return self._log.append(data, "json")
 
     def _decoded(self, frame: str | bytes) -> bool:
         codec = self._codec

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -234,11 +235,14 @@ async def test_that_fails():
     assert False, "as it should"
 """
     )
+    is_installed = any(it.name == "sockstore" for it in entry_points(group="pytest11"))
+    plugin = [] if is_installed else ["-p", "sockstore.testing.plugin"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:xdist", str(test)],
+        [sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:xdist", *plugin, test],
         capture_output=True,
         text=True,
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
     )
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout

@@ -478,3 +478,43 @@ async def test_one_connection_lives_many_lives_and_each_has_its_own_end():
                 await connection.ready()
                 raise ZeroDivisionError
     assert phases == ["idle", *(["connecting", "open", "closing", "closed"] * 3)]
+
+
+@pytest.mark.contract("CN5", "CN4")
+async def test_aclose_waits_for_its_own_end_and_not_for_that_of_the_next_life():
+    puppeteer = Puppeteer()
+    connection = WebSocketStore("ws://fake", transport=puppeteer)
+    connection.connect()
+    old = await puppeteer.opened()
+    endings = [asyncio.create_task(connection.aclose()) for _ in range(3)]
+    await turns()
+    assert not any(ending.done() for ending in endings)
+    connection.connect()
+    new = await puppeteer.opened()
+    await asyncio.wait_for(asyncio.gather(*endings), 1)
+    assert connection.connected.value
+    old.end()
+    connection.close()
+    new.end()
+
+
+@pytest.mark.contract("CN5", "CN8", "CN11")
+@pytest.mark.parametrize("callback", ["on_open", "url", "headers", "should_reconnect", "reader"])
+async def test_aclose_inside_an_async_callback_ends_everything(callback):
+    async def end(*_: object) -> object:
+        await connection.aclose()
+        return True
+
+    async def read() -> None:
+        async for _ in connection.stream():
+            await connection.aclose()
+
+    server = FakeServer(accept(), send("x"), pause(1), drop())
+    options = {} if callback == "reader" else {callback: end}
+    connection = WebSocketStore(**({"url": "ws://fake"} | options), transport=server)
+    connection.connect()
+    reading = asyncio.create_task(read())
+    await connection.phase.wait_for(lambda phase: phase == "closed", timeout=30)
+    await connection.aclose()
+    await reading
+    assert len(server.handshakes) <= 1

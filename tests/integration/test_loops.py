@@ -51,6 +51,26 @@ def test_a_connection_in_use_is_refused_to_another_loop():
 
 
 @pytest.mark.contract("CN4")
+def test_a_connection_in_use_is_refused_to_another_loop_of_the_same_thread():
+    connection = WebSocketStore("ws://fake", transport=FakeServer())
+
+    async def connect() -> None:
+        connection.connect()
+        await connection.ready(10)
+
+    async def refused() -> None:
+        with pytest.raises(RuntimeError, match="in use on another event loop"):
+            connection.connect()
+
+    with asyncio.Runner() as first, asyncio.Runner() as second:
+        first.run(connect())
+        second.run(refused())
+        first.run(connection.aclose())
+        second.run(connect())
+        second.run(connection.aclose())
+
+
+@pytest.mark.contract("CN4")
 def test_connect_without_a_loop_says_what_it_needs():
     with pytest.raises(RuntimeError, match=r"connect\(\) needs a running event loop"):
         WebSocketStore("ws://fake").connect()

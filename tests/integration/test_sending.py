@@ -377,6 +377,25 @@ async def test_above_the_high_water_mark_messages_wait_and_drain_resumes():
         assert amounts[-1] == 0
 
 
+@pytest.mark.contract("OB4", "OB2")
+async def test_a_peer_that_stops_reading_during_on_open_holds_back_the_others():
+    async def flood(connection: WebSocketStore) -> None:
+        server.connection.stall()
+        for _ in range(5):
+            assert connection.send(b"x" * 20_000).state == "sent", "on_open goes before all others"
+
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server, on_open=flood) as connection:
+        waiting = connection.send("waits")
+        await connection.ready()
+        assert waiting.state == "queued"
+        assert connection.send("waits too").state == "queued"
+        server.connection.resume()
+        await connection.drain(1)
+        await turns()
+        assert server.received[-2:] == ["waits", "waits too"]
+
+
 @pytest.mark.contract("OB4")
 async def test_drain_waits_through_reconnects_and_raises_when_it_is_over():
     server = FakeServer(refuse(), refuse(), accept())
