@@ -136,6 +136,7 @@ class WebSocketStore(ConnectionStores):
         require_callable("on_open", on_open)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect)
+        require_callable("transport", transport)
         self._endpoint = Endpoint(url, headers, subprotocols)
         self._codec = make_codec(codec)
         self._on_open = on_open
@@ -205,6 +206,10 @@ class WebSocketStore(ConnectionStores):
         """
         if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
             raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
+        if not isinstance(reason, str):
+            raise ValueError(  # noqa: TRY004 - CONTRACT CN5
+                f"close reason {reason!r} cannot be sent: give text"
+            )
         size = len(reason.encode())
         if size > LONGEST_CLOSE_REASON:
             raise ValueError(

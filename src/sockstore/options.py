@@ -53,6 +53,12 @@ def require_instance(option: str, value: object, kind: type, what: str) -> None:
         raise InvalidOption(option, value, f"give {what}")
 
 
+def require_flag(option: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise InvalidOption(option, value, "give True or False")
+
+
 def require_callable(option: str, value: object) -> None:
     """Refuse what is neither None nor a callable."""
     if value is not None and not callable(value):
@@ -140,6 +146,7 @@ class Reconnect:
         if not callable(self.schedule):
             raise InvalidOption("schedule", self.schedule, "give a callable (attempt, outcome)")
         require_count("attempts", self.attempts, optional=True)
+        require_flag("after_goodbye", self.after_goodbye)
         require_at_least("spread_first", self.spread_first, 0)
         require_at_least("min_uptime", self.min_uptime, 0)
         require_instance("rng", self.rng, random.Random, "a random.Random")

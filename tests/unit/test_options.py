@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from sockstore import WebSocketStore
 from sockstore.errors import InvalidOption
 from sockstore.machine.settings import Settings
 from sockstore.options import (
@@ -131,3 +132,22 @@ def test_small_checks_take_none_and_what_they_ask_for():
         require_callable("f", 3)
     with pytest.raises(InvalidOption, match="x='3' cannot be used: give an int"):
         require_instance("x", "3", int, "an int")
+
+
+@pytest.mark.contract("CN1")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("transport", 7), ("compression", "yes"), ("on_open", 3), ("ssl", True), ("outbox", 5)],
+)
+def test_an_option_of_a_connection_that_cannot_work_is_refused_at_construction(option, value):
+    with pytest.raises(InvalidOption, match=f"^{option}={value!r} cannot be used: give "):
+        WebSocketStore("ws://localhost", **{option: value})
+
+
+@pytest.mark.contract("CN5")
+@pytest.mark.parametrize("reason", [None, b"bytes", "x" * 124])
+def test_a_close_reason_that_cannot_be_sent_is_refused_before_anything_happens(reason):
+    connection = WebSocketStore("ws://localhost")
+    with pytest.raises(ValueError, match=r"^(the )?close reason"):
+        connection.close(reason=reason)
+    assert connection.phase.value == "idle"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from sockstore.machine.state import SocketInfo
-from sockstore.options import require_count, require_instance
+from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
 from sockstore.urls import redact_url
 
@@ -56,6 +56,7 @@ class TransportOptions:
 
     def __post_init__(self) -> None:
         require_count("max_message_bytes", self.max_message_bytes, least=1)
+        require_flag("compression", self.compression)
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
 
 
