@@ -82,7 +82,8 @@ class WebSocketStore(ConnectionStores):
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
         on_open: A sync or async callable that is called with the connection after each opening
-            handshake, before the connection is open for everyone; what it sends goes first.
+            handshake, before the connection is open for everyone; what it sends goes first. It
+            may read a `stream`, but not wait for `ready`, which waits for it.
         on_error: Called with an exception and the raw frame that could not be decoded.
         should_reconnect: A sync or async callable that is asked with an `Outcome` before each
             retry; if it returns false, the connection fails.

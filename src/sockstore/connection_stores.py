@@ -77,7 +77,7 @@ class ConnectionStores:
         store._node._thread_error = FOREIGN_THREAD
         return store
 
-    @property
+    @cached_property
     def buffered_amount(self) -> Readable[int]:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         return readonly(self._buffered)

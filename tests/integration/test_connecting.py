@@ -69,14 +69,15 @@ async def test_the_last_of_many_urls_wins_and_the_others_leave_nothing():
 @pytest.mark.parametrize("cut", ["connect_timeout", "close", "another url", "reconnect"])
 async def test_the_server_of_a_handshake_that_was_cut_sees_its_end(cut):
     async with assert_no_leaks():
-        server = FakeServer(slow(6), accept(), slow(0))  # it accepts at 6; 101 would arrive at 12
+        server = FakeServer(accept(), slow(0))
+        server._network.latency = 6  # it accepts at 6 s; its 101 would arrive at 12 s
         connection = WebSocketStore("ws://slow", transport=server, reconnect=EVERY_SECOND)
         connection.connect()
         await asyncio.sleep(7)
         assert len(server.open_connections) == 1
         match cut:
             case "connect_timeout":
-                await connection.phase.wait_for(lambda phase: phase == "waiting")
+                await connection.phase.wait_for(lambda phase: phase == "waiting", 60)
                 assert asyncio.get_running_loop().time() == 10
             case "close":
                 connection.close()

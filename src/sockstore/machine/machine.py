@@ -12,6 +12,7 @@ The laws to stand on:
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import assert_never
 
@@ -385,11 +386,17 @@ class Machine:
 
     def _follow(self, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
         settings = self.settings
+        can_refresh = settings.can_refresh or callable(self.destination)
+        # A schedule is the user's code: what it does to its own connection counts, not its answer.
+        undecided = self._phase = Waiting(math.inf, streak, outcome.close)
         try:
-            can_refresh = settings.can_refresh or callable(self.destination)
             decision = decide(settings.reconnect, outcome, streak, can_refresh=can_refresh)
         except Exception as exception:  # noqa: BLE001 - the user's schedule may raise anything
+            if self._phase is not undecided:
+                return []
             return self._policy_error("the reconnect schedule", exception, outcome.close)
+        if self._phase is not undecided:
+            return []
         match decision:
             case Goodbye():
                 self._phase = Closed(outcome.close)

@@ -1,6 +1,7 @@
 """The pytest plugin: it is loaded by itself where sockstore is installed.
 
-It imports sockstore only when a test asks for it.
+It imports sockstore only when a test asks for it. The marker ``virtual_clock`` runs the test
+itself; asynchronous fixtures of other plugins run on their own loops.
 """
 
 from __future__ import annotations

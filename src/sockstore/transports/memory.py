@@ -78,6 +78,7 @@ class MemoryTransport:
             await self.decision
         except BaseException:
             self._ended = True
+            self._peer.is_open = False
             self.to_client.close()
             self.to_server.close()
             raise
@@ -107,7 +108,7 @@ class MemoryTransport:
         if self._ended:
             return
         self.to_client.clear()
-        self.to_client.post(lambda: self.end(Close(1006), "the connection was aborted"))
+        self.to_client.post_first(lambda: self.end(Close(1006), "the connection was aborted"))
 
     # What the peer calls, in the client's turn
 
@@ -161,7 +162,7 @@ class MemoryTransport:
         self._listener.closed(close, why)
         self._peer.is_open = False
         self.to_server.close()
-        self.to_client.post(self._release)
+        self.to_client.post_first(self._release)
 
     def _resume_writing(self) -> None:
         if not self._ended:
@@ -213,7 +214,7 @@ class MemoryPeer:
         self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         """Answer the handshake with 101."""
-        self.is_open = True
+        self.is_open = not self.transport.decision.done()  # it may have given up meanwhile
         offered = self.target.subprotocols
         if offered and subprotocol not in offered:
             why = "the server speaks none of the offered subprotocols"
@@ -320,12 +321,13 @@ class _Pipe:
 
     def clear(self) -> None:
         self._events.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def close(self) -> None:
         self._closed = True
         self.clear()
-        if self._timer is not None:
-            self._timer.cancel()
 
     def _arm(self) -> None:
         if self._timer is None and self._events:
