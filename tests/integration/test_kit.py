@@ -96,6 +96,15 @@ async def test_a_handshake_during_a_pause_waits_for_its_step():
 
 
 @pytest.mark.virtual_clock
+async def test_a_client_that_gave_up_during_a_pause_takes_no_step_of_the_script():
+    server = FakeServer(accept(), drop(), pause(30), accept(), send("hello"))
+    async with connected(server, connect_timeout=10) as connection:
+        message = await anext(connection.stream())
+        assert message.data == "hello"
+        assert len(server.connections) == 2
+
+
+@pytest.mark.virtual_clock
 async def test_repeat_plays_for_ever_and_a_server_can_go_down_and_come_up(virtual_clock):
     server = FakeServer(repeat(accept(), drop()))
     async with connected(server):

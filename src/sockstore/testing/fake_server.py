@@ -311,6 +311,8 @@ class FakeServer:
         return True
 
     def _answer(self, step: _Answer) -> bool:
+        while self._waiting and self._waiting[0].has_given_up:
+            self._waiting.popleft()
         if not self._waiting:
             return False
         match step:

@@ -206,6 +206,11 @@ class MemoryPeer:
     _stalled: bool = False
 
     @property
+    def has_given_up(self) -> bool:
+        """Whether the client does not wait for an answer to its handshake any more."""
+        return self.transport.decision.done()
+
+    @property
     def reads(self) -> bool:
         """Whether it takes what the client writes."""
         return not (self._frozen or self._stalled)
@@ -214,7 +219,7 @@ class MemoryPeer:
         self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         """Answer the handshake with 101."""
-        self.is_open = not self.transport.decision.done()  # it may have given up meanwhile
+        self.is_open = not self.has_given_up
         offered = self.target.subprotocols
         if offered and subprotocol not in offered:
             why = "the server speaks none of the offered subprotocols"
