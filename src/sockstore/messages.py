@@ -280,12 +280,17 @@ class MessageLog(Readable[MessageView]):
         if not isinstance(data, dict):
             return
         for field, topics in self._topics.items():
-            if field in data and isinstance(key := data[field], Hashable):
-                for topic in topics.get(key, ()):
-                    topic.latest = data
-                    if not topic.is_new:
-                        topic.is_new = True
-                        self._fresh_topics.append(topic)
+            if field not in data:
+                continue
+            try:
+                listening = topics.get(data[field], ())
+            except TypeError:  # it cannot be hashed, so it is nobody's key
+                continue
+            for topic in listening:
+                topic.latest = data
+                if not topic.is_new:
+                    topic.is_new = True
+                    self._fresh_topics.append(topic)
 
     def _publish_topics(self) -> None:
         fresh, self._fresh_topics = self._fresh_topics, []

@@ -79,7 +79,7 @@ class MessageStream:
         owner: object = None,
     ) -> None:
         require_count("limit", limit, least=1)
-        if overflow not in {"error", "drop_oldest"}:
+        if overflow not in ("error", "drop_oldest"):
             raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
         self._where = where
         self._limit = limit
@@ -113,6 +113,7 @@ class MessageStream:
         while not self._waiting:
             if self._missed:
                 missed, self._missed = self._missed, 0
+                del self  # as below: the error is kept by the task that died of it
                 raise Lagged(missed)
             if self._ended:
                 if self._end is not None:

@@ -20,7 +20,7 @@ from sockstore import (
     Reconnect,
     WebSocketStore,
 )
-from sockstore.testing import FakeServer, accept, close, drop, pause, refuse, send
+from sockstore.testing import FakeServer, accept, close, drop, pause, refuse, send, slow
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -428,3 +428,212 @@ async def test_messages_of_a_replaced_socket_reach_no_stream():
     assert [message.data async for message in stream] == ["a", "go", "b"]
     for puppet in (old, new):
         puppet.end()
+
+
+@pytest.mark.contract("MS4")
+@pytest.mark.parametrize("limit", [1, 2, 256])
+@pytest.mark.parametrize("count", [1, 3])
+async def test_a_reader_that_waits_for_each_message_never_lags_whatever_its_limit(limit, count):
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server) as connection:
+        await connection.ready()
+
+        async def read() -> list[object]:
+            stream = connection.stream(limit=limit)
+            return [(await anext(stream)).data for _ in range(900)]
+
+        readers = [asyncio.create_task(read()) for _ in range(count)]
+        await turns()
+        for start in (0, 300, 600):
+            server.send(*range(start, start + 300))
+        assert await asyncio.gather(*readers) == [list(range(900))] * count
+
+
+@pytest.mark.contract("MS4")
+@pytest.mark.parametrize("way", ["cancel", "wait_for"])
+async def test_cancelling_reads_in_the_midst_of_traffic_loses_nothing_of_300(way):
+    server = FakeServer(accept(), slow(0.5))
+    async with WebSocketStore("ws://fake", transport=server) as connection:
+        await connection.ready()
+        stream = connection.stream()
+        loop = asyncio.get_running_loop()
+        for n in range(100):
+            loop.call_later(1 + n, server.send, 3 * n, 3 * n + 1, 3 * n + 2)
+        seen: list[object] = []
+        cancelled = 0
+        while len(seen) < 300:
+            try:
+                if way == "cancel":
+                    reading = asyncio.ensure_future(anext(stream))
+                    handle = loop.call_later(0.25, reading.cancel)
+                    try:
+                        seen.append((await reading).data)
+                    finally:
+                        handle.cancel()
+                else:
+                    seen.append((await asyncio.wait_for(anext(stream), 0.25)).data)
+            except (TimeoutError, asyncio.CancelledError):
+                cancelled += 1
+        assert seen == list(range(300))
+        assert cancelled >= 100
+
+
+@pytest.mark.contract("MS4")
+async def test_lag_and_dropped_count_on_across_a_reconnect():
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server, reconnect=EVERY_SECOND) as connection:
+        await connection.ready()
+        strict = connection.stream(limit=2)
+        lossy = connection.stream(limit=2, overflow="drop_oldest")
+        for life in range(3):
+            server.send(*(f"m{life}{n}" for n in range(3)))
+            await received(connection, 3 * life + 3)
+            server.drop()
+            await connection.phase.wait_for(lambda phase: phase == "waiting")
+            await connection.ready()
+        assert (strict.lag, lossy.lag, strict.dropped, lossy.dropped) == (2, 2, 0, 7)
+        assert [(await anext(lossy)).data for _ in range(2)] == ["m21", "m22"]
+        assert [(await anext(strict)).data for _ in range(2)] == ["m00", "m01"]
+        with pytest.raises(Lagged) as caught:
+            await anext(strict)
+        assert caught.value.missed == 7
+        connection.close()
+        for stream in (strict, lossy):
+            assert [message async for message in stream] == []
+
+
+@pytest.mark.contract("MS4")
+async def test_readers_that_wait_are_woken_by_the_close_and_by_the_failure():
+    server = FakeServer()
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=False)
+    for end in (connection.close, server.drop):
+        connection.connect()
+        await connection.ready()
+        readings = [asyncio.ensure_future(anext(connection.stream(), "the end")) for _ in range(3)]
+        await turns()
+        end()
+        await asyncio.wait(readings, timeout=1)
+        if end == connection.close:
+            assert [reading.result() for reading in readings] == ["the end"] * 3
+        else:
+            assert {type(reading.exception()) for reading in readings} == {ConnectionEnded}
+        await connection.aclose()
+    assert connection.messages._streams == ()
+
+
+@pytest.mark.contract("MS4")
+def test_a_stream_of_bad_options_is_refused_and_leaves_nothing():
+    connection = WebSocketStore("ws://fake", transport=FakeServer())
+    for options in ({"limit": 0}, {"limit": None}, {"overflow": "block"}, {"overflow": []}):
+        with pytest.raises(InvalidOption, match=next(iter(options))):
+            connection.stream(**options)
+    assert connection.messages._streams == ()
+
+
+@pytest.mark.contract("MS3", "ST9")
+async def test_one_subscriber_that_raises_is_reported_each_time_and_all_others_hear(reported):
+    server = FakeServer()
+    heard: list[object] = []
+    async with WebSocketStore("ws://fake", transport=server) as connection:
+        await connection.ready()
+
+        def broken(value: object) -> None:
+            if value:
+                raise LookupError("a bug of the user")
+
+        connection.messages.subscribe(lambda view: heard.append(len(view)))
+        connection.messages.subscribe(broken)
+        connection.messages.subscribe(lambda view: heard.append(-len(view)))
+        connection.topic("a").subscribe(broken)
+        connection.topic("a").subscribe(heard.append)
+        connection.select(len).subscribe(broken)
+        connection.select(len).subscribe(lambda n: heard.append(f"{n} messages"))
+        heard.clear()
+        for total in (1, 2):
+            server.send({"type": "a"})
+            await received(connection, total)
+            await turns()
+            assert len(heard) == 4
+            assert {total, -total, f"{total} messages"} == {
+                it for it in heard if not isinstance(it, dict)
+            }
+            heard.clear()
+        assert connection.status.value == "connected"
+    assert len(reported) == 2
+    for context in reported:
+        assert isinstance(context["exception"], ExceptionGroup)
+        assert [type(error) for error in context["exception"].exceptions] == [LookupError] * 3
+
+
+@pytest.mark.contract("MS3")
+async def test_an_on_append_that_unsubscribes_in_mid_slice_hears_no_more_of_it():
+    server = FakeServer()
+    seen: list[object] = []
+    async with WebSocketStore("ws://fake", transport=server) as connection:
+        await connection.ready()
+
+        def listen(message: Message) -> None:
+            seen.append(message.data)
+            if message.data == "b":
+                stop()
+                stop()
+
+        stop = connection.messages.on_append(listen)
+        server.send("a", "b", "c")
+        server.send("d")
+        await received(connection, 4)
+        stop()
+        assert seen == ["a", "b"]
+
+
+@pytest.mark.contract("MS6")
+async def test_select_and_topic_without_subscribers_are_up_to_date_whenever_they_are_read():
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server, history=2) as connection:
+        await connection.ready()
+        last = connection.select(lambda view: view[-1].data if view else None)
+        topic = connection.topic("a", field="kind")
+        assert (last.value, topic.value) == (None, None)
+        read: list[tuple[object, object]] = []
+        for data in ({"kind": "a"}, {"kind": ["a"]}, {"type": "a"}):
+            server.send(data)
+            await turns()
+            read.append((last.value, topic.value))
+        one, two, three = {"kind": "a"}, {"kind": ["a"]}, {"type": "a"}
+        assert read == [(one, one), (two, one), (three, None)]
+        assert connection.messages._topics == {}
+
+
+@pytest.mark.contract("MS6", "MS5", "CN7")
+async def test_a_codec_that_makes_fields_that_cannot_be_hashed_breaks_no_link():
+    server = FakeServer()
+    async with WebSocketStore(
+        "ws://fake", transport=server, codec=(lambda frame: {"type": ([frame],)}, str)
+    ) as connection:
+        topic = connection.topic("a")
+        topic.subscribe(lambda data: None)
+        await connection.ready()
+        server.send("x", "y")
+        await received(connection, 2)
+        await turns()
+        assert connection.status.value == "connected"
+        assert topic.value is None
+
+
+@pytest.mark.contract("MS1")
+async def test_json_that_no_value_can_hold_is_kept_and_ends_nothing():
+    frames = ["9" * 10_000, "1e999", '{"a": 1} trailing', '"\\ud800"', "\ufeff{}", "[1,]", "-0"]
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server) as connection:
+        await connection.ready()
+        server.connection.send(*frames)
+        messages = await received(connection, len(frames))
+        assert [message.number for message in messages] == list(range(1, len(frames) + 1))
+        for message, frame in zip(messages, frames, strict=True):
+            if message.kind == "text":
+                assert message.data == frame
+                assert message.record == {"type": "text", "content": frame}
+            else:
+                assert message.record == message.data
+        assert [m.kind for m in messages][2] == [m.kind for m in messages][5] == "text"
+        assert connection.status.value == "connected"

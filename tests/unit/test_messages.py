@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
 import tracemalloc
+import weakref
 from typing import Any
 
 import pytest
@@ -302,3 +304,139 @@ def test_two_topics_of_one_slice_change_together():
     both.subscribe(seen.append)
     take(log, {"type": "bid"}, {"type": "ask"})
     assert seen == [(None, None), ({"type": "bid"}, {"type": "ask"})]
+
+
+@pytest.mark.contract("MS6")
+def test_each_of_many_topics_is_told_of_its_own_messages_only():
+    log = make_log(10)
+    seen: dict[int, list[Any]] = {n: [] for n in range(500)}
+    for n, list_ in seen.items():
+        log.topic(n, "type").subscribe(list_.append)
+    take(log, *({"type": n, "round": 1} for n in range(0, 500, 2)))
+    take(log, {"type": 7, "round": 2})
+    for n, list_ in seen.items():
+        rounds = [1] if n % 2 == 0 else [2] if n == 7 else []
+        assert list_ == [None, *({"type": n, "round": number} for number in rounds)]
+
+
+@pytest.mark.contract("MS6", "MS2")
+def test_a_topic_that_is_watched_works_with_no_history_at_all():
+    log = make_log(0)
+    seen: list[Any] = []
+    topic = log.topic("a", "type")
+    stop = topic.subscribe(seen.append)
+    take(log, {"type": "a", "n": 1}, {"type": "b"})
+    assert seen == [None, {"type": "a", "n": 1}]
+    assert topic.value == {"type": "a", "n": 1}
+    stop()
+    assert topic.value is None, "nothing was kept to find it in"
+
+
+@pytest.mark.contract("MS6")
+def test_a_topic_that_is_subscribed_in_mid_slice_has_the_message_of_that_moment():
+    log = make_log(10)
+    seen: list[Any] = []
+    stops: list[Any] = []
+
+    def subscribe_once(message) -> None:
+        if not stops:
+            stops.append(log.topic("a", "type").subscribe(seen.append))
+
+    log.on_append(subscribe_once)
+    take(log, {"type": "a", "n": 1}, {"type": "b"}, {"type": "a", "n": 2})
+    assert seen == [{"type": "a", "n": 1}, {"type": "a", "n": 2}]
+
+
+@pytest.mark.contract("MS6", "MS5")
+def test_a_field_that_only_seems_hashable_is_no_topic_and_stops_nothing():
+    log = make_log(10)
+    seen: list[Any] = []
+    log.topic("a", "type").subscribe(seen.append)
+    take(log, {"type": ("a codec may make", ["this"])}, {"type": "a"})
+    assert log.total == 2
+    assert seen == [None, {"type": "a"}]
+
+
+# Memory, and views of any moment
+
+
+@pytest.mark.contract("MS2")
+@pytest.mark.parametrize("history", [None, 0, 1, 10, 300, 1000])
+@given(steps=st.lists(st.integers(1, 400), max_size=12))
+def test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever(history, steps):
+    log = make_log(history)
+    log.begin_slice()
+    model: list[int] = []
+    views: list[tuple[MessageView, list[int]]] = []
+    for size in steps:
+        for _ in range(size):
+            log.append(len(model), "json")
+            model.append(len(model))
+        kept = model[:] if history is None else model[len(model) - min(history, len(model)) :]
+        views.append((log.value, kept))
+    log.end_slice()
+    for view, kept in views:
+        assert texts(view) == kept
+        assert [view[-n].data for n in range(1, len(kept) + 1)] == kept[::-1]
+        assert texts(view[-7:-2]) == kept[-7:-2]
+        assert texts(view[::-3]) == kept[::-3]
+
+
+class Payload:
+    """Something that a weak reference can watch."""
+
+
+@pytest.mark.contract("MS2", "RC11")
+@pytest.mark.parametrize("history", [0, 1, 10, 300, 1000])
+def test_evicted_messages_are_freed_and_a_view_keeps_only_its_own_alive(history):
+    log = make_log(history)
+    alive: weakref.WeakSet[Payload] = weakref.WeakSet()
+    bound = history + 2 * min(CHUNK, history)
+
+    def arrive(count: int) -> None:
+        log.begin_slice()
+        for _ in range(count):
+            payload = Payload()
+            alive.add(payload)
+            log.append(payload, "json")
+        del payload
+        log.end_slice()
+        gc.collect()
+
+    arrive(5000)
+    assert history <= len(alive) <= bound
+    view = log.value
+    old = list(view)
+    arrive(20_000)
+    assert list(view) == old
+    # The chunk after the view's last one may belong to its spine too.
+    assert len(alive) <= 2 * bound + CHUNK, "the view and the log: nothing between them"
+    del view, old
+    gc.collect()
+    assert len(alive) <= bound
+
+
+@pytest.mark.contract("MS3")
+def test_unsubscribing_another_in_mid_slice_is_effective_at_once_and_idempotent():
+    log = make_log(None)
+    seen: list[str] = []
+    stops: list[Any] = []
+
+    def stopper(message) -> None:
+        if message.data == 2:
+            for _ in range(3):
+                stops[0]()
+
+    log.on_append(stopper)
+
+    def listen(message) -> None:
+        seen.append(f"heard {message.data}")
+
+    stops.append(log.on_append(listen))
+    stop_other = log.on_append(listen)
+    take(log, 1, 2, 3)
+    assert seen == ["heard 1", "heard 1", "heard 2", "heard 3"], "the same function twice is two"
+    stop_other()
+    stops[0]()
+    take(log, 4)
+    assert len(seen) == 4

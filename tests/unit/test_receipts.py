@@ -106,5 +106,46 @@ async def test_a_receipt_that_nobody_awaits_logs_nothing(caplog):
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("state", ["sent", "dropped"])
+async def test_one_who_is_cancelled_in_the_turn_in_which_it_settles_is_cancelled(state):
+    receipt = Receipt()
+    waiting = asyncio.ensure_future(wait(receipt))
+    await asyncio.sleep(0)
+    receipt.settle(state)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert receipt.state == state
+
+
+async def test_a_timeout_on_a_receipt_leaves_it_queued_and_it_can_be_awaited_again():
+    receipt = Receipt()
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wait(receipt), 5)
+    assert receipt.state == "queued"
+    assert receipt._waiters == []
+    asyncio.get_running_loop().call_later(1, receipt.settle, "sent")
+    assert await asyncio.wait_for(wait(receipt), 5) is receipt
+
+
+async def test_one_who_is_woken_after_the_flight_was_lost_too_is_told_the_truth():
+    flight, receipt = Flight(), Receipt()
+    waiting = asyncio.ensure_future(wait(receipt))
+    await asyncio.sleep(0)
+    receipt.hand_over(flight)
+    flight.lost = True
+    with pytest.raises(DeliveryError) as caught:
+        await waiting
+    assert caught.value.state == "unknown"
+
+
+def test_a_message_handed_over_without_a_flight_is_sent_for_good():
+    receipt = Receipt()
+    receipt.hand_over(None)
+    assert receipt.state == "sent"
+    assert receipt
+
+
 async def wait(receipt: Receipt) -> Receipt:
     return await receipt

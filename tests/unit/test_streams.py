@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import weakref
 
 import pytest
@@ -280,3 +281,109 @@ def test_each_message_comes_once_in_order_or_is_counted(limit, overflow, script)
         assert len(seen) + lagged + stream.dropped == pushed
 
     VirtualClock().run(story())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("limit", -1),
+        ("limit", None),
+        ("limit", "5"),
+        ("limit", True),
+        ("overflow", None),
+        ("overflow", "drop"),
+        ("overflow", ["error"]),
+    ],
+)
+def test_an_option_of_the_wrong_kind_is_refused_in_one_sentence(option, value):
+    with pytest.raises(InvalidOption, match=option) as caught:
+        MessageStream(**{option: value})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["cancel", "wait_for", "timeout"])
+async def test_three_hundred_messages_survive_three_hundred_cancelled_reads(way):
+    stream = MessageStream(limit=1000)
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for number in range(300):
+        loop.call_at(started + 1 + number, push, stream, number)
+    seen: list[object] = []
+    cancelled = 0
+    for attempt in itertools.count():
+        if len(seen) == 300:
+            break
+        # Some end in the very turn in which a message comes.
+        seconds = (0.5, 1.0, 0.25)[attempt % 3]
+        try:
+            if way == "cancel":
+                reading = asyncio.ensure_future(anext(stream))
+                loop.call_later(seconds, reading.cancel)
+                seen.append((await reading).data)
+            elif way == "wait_for":
+                seen.append((await asyncio.wait_for(anext(stream), seconds)).data)
+            else:
+                async with asyncio.timeout(seconds):
+                    seen.append((await anext(stream)).data)
+        except (TimeoutError, asyncio.CancelledError):
+            cancelled += 1
+    assert seen == list(range(300))
+    assert cancelled > 100
+    assert stream.lag == 0
+
+
+async def test_a_where_that_raises_is_told_after_what_waits_and_again_and_again():
+    stream = MessageStream(where=lambda message: {1: True, 2: True}[message.number])
+    push(stream, 1, 2, 3, 4)
+    assert await read(stream, 2) == [1, 2]
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            await anext(stream)
+
+
+async def test_a_where_that_raises_wakes_the_reader_that_waits():
+    stream = MessageStream(where=lambda message: 1 / 0)
+    reading = asyncio.ensure_future(anext(stream))
+    await asyncio.sleep(0)
+    push(stream, 1)
+    with pytest.raises(ZeroDivisionError):
+        await reading
+
+
+async def test_lagged_comes_once_for_each_time_the_reader_fell_behind():
+    stream = MessageStream(limit=2)
+    for first in (1, 11):
+        push(stream, *range(first, first + 7))
+        assert await read(stream, 2) == [first, first + 1]
+        with pytest.raises(Lagged) as caught:
+            await anext(stream)
+        assert caught.value.missed == 5
+    push(stream, 20)
+    assert await read(stream, 1) == [20]
+
+
+async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
+    log = MessageLog(10, report=lambda error, where: None)
+
+    def make() -> MessageStream:
+        stream = MessageStream(limit=1)
+        log.add_stream(stream)
+        return stream
+
+    async def read_on() -> None:
+        async for _ in make():
+            await asyncio.sleep(1)
+
+    reading = asyncio.create_task(read_on())
+    await asyncio.sleep(0)
+    gc.disable()  # it is at once, not at some time
+    try:
+        log.begin_slice()
+        for number in range(5):
+            log.append(number, "json")
+        log.end_slice()
+        await asyncio.wait([reading])
+        assert isinstance(reading.exception(), Lagged)
+        assert log._streams == (), "the task is still held, its stream is not"
+    finally:
+        gc.enable()
