@@ -25,11 +25,15 @@ try:
 except ImportError:  # pragma: no cover - exercised by tests that hide msgspec
     msgspec = None  # type: ignore[assignment]
 
-__all__ = ["Codec", "CodecLike", "Undecodable", "encode", "make_codec"]
-
-
-class Undecodable(ValueError):
-    """A received frame is not what the codec expects; the frame itself is kept."""
+__all__ = [
+    "Codec",
+    "CodecLike",
+    "decode_json",
+    "encode",
+    "encode_json",
+    "encode_with",
+    "make_codec",
+]
 
 
 @runtime_checkable
@@ -66,16 +70,6 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
             return codec
         case _:
             raise InvalidOption("codec", codec, "give a type, a (decode, encode) pair or a codec")
-
-
-def decode_json(text: str) -> Any:
-    """Return the value of a JSON text.
-
-    Raises:
-        ValueError: If it is no JSON (RFC 8259), or its numbers or texts cannot be represented.
-        RecursionError: If it is nested too deeply.
-    """
-    return _decode_json(text)
 
 
 def encode(data: Any) -> str | bytes:
@@ -224,9 +218,17 @@ def _encode_with_msgspec(data: Any) -> str:
     return msgspec.json.encode(data, enc_hook=_plain).decode()
 
 
-_decode_json: Callable[[str], Any]
+decode_json: Callable[[str], Any]
+"""Return the value of a JSON text (RFC 8259).
+
+It raises `ValueError` if the text is no JSON or its numbers or texts cannot be represented, and
+`RecursionError` if it is nested too deeply.
+"""
+
 encode_json: Callable[[Any], str]
+"""Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
+
 if msgspec is None:
-    _decode_json, encode_json = _decode_with_json, _encode_with_json
+    decode_json, encode_json = _decode_with_json, _encode_with_json
 else:
-    _decode_json, encode_json = msgspec.json.Decoder().decode, _encode_with_msgspec
+    decode_json, encode_json = msgspec.json.Decoder().decode, _encode_with_msgspec

@@ -97,19 +97,22 @@ async def _ask(option: str, answer: Any, attempt: Attempt) -> Any:
 
 def _check_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     try:
-        pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
-        checked = tuple((_check_header_name(name), value) for name, value in pairs)
+        items = headers.items() if isinstance(headers, Mapping) else headers
+        pairs = [(name, value) for name, value in items]
     except (TypeError, ValueError) as error:
-        if isinstance(error, InvalidOption):
-            raise
         # A value may be a secret, so it is never shown.
         raise InvalidOption(
             "headers", type(headers), "give a mapping of names to values"
         ) from error
-    for name, value in checked:
-        if not isinstance(value, str) or any(character in value for character in "\r\n\0"):
-            raise InvalidOption("headers", name, "its value must be text on one line")
-    return checked
+    return tuple(
+        (_check_header_name(name), _check_header_value(name, value)) for name, value in pairs
+    )
+
+
+def _check_header_value(name: str, value: object) -> str:
+    if not isinstance(value, str) or any(character in value for character in "\r\n\0"):
+        raise InvalidOption("headers", name, "its value must be text on one line")
+    return value
 
 
 def _check_header_name(name: object) -> str:

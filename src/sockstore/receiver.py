@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockstore.codecs import Codec, Undecodable, decode_json
+from sockstore.codecs import Codec, decode_json
 from sockstore.messages import MessageLog, Report
 from sockstore.streams import MessageKind
 
@@ -63,7 +63,7 @@ class Receiver:
         except ValueError:
             return self._log.append(frame, "text")
         except RecursionError:
-            return self._undecodable(frame, Undecodable("the JSON text is nested too deeply"))
+            return self._undecodable(frame, ValueError("the JSON text is nested too deeply"))
         return self._log.append(data, "json")
 
     def _decoded(self, frame: str | bytes) -> bool:

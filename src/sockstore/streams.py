@@ -111,14 +111,10 @@ class MessageStream:
         if self._waiter is not None:
             raise RuntimeError("another task reads this stream; give each task its own stream()")
         while not self._waiting:
-            if self._missed:
-                missed, self._missed = self._missed, 0
-                del self  # as below: the error is kept by the task that died of it
-                raise Lagged(missed)
-            if self._ended:
-                if self._end is not None:
-                    raise self._end
-                raise StopAsyncIteration
+            ending = self._ending()
+            if ending is not None:
+                del self  # as below: the task that dies of it keeps the error, and its frames
+                raise ending
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter
@@ -168,6 +164,15 @@ class MessageStream:
             self._ended = True
             self._end = error
             self._wake()
+
+    def _ending(self) -> Exception | None:
+        """Return what a reader who has read everything is told, if it need not wait."""
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            return Lagged(missed)
+        if self._ended:
+            return self._end or StopAsyncIteration()
+        return None
 
     def _wants(self, message: Message) -> bool:
         if self._where is None:

@@ -387,3 +387,23 @@ async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
         assert log._streams == (), "the task is still held, its stream is not"
     finally:
         gc.enable()
+
+
+@pytest.mark.contract("MS4", "CN10")
+async def test_a_reader_that_dies_of_the_failure_does_not_keep_the_stream():
+    held = [MessageStream()]
+    gone = weakref.ref(held[0])
+
+    async def read_on() -> None:
+        async for _ in held.pop():
+            pass
+
+    held[0].end(ConnectionEnded("it failed"))
+    gc.disable()  # it is at once, not at some time
+    try:
+        reading = asyncio.create_task(read_on())
+        await asyncio.wait([reading])
+        assert isinstance(reading.exception(), ConnectionEnded)
+        assert gone() is None
+    finally:
+        gc.enable()

@@ -27,7 +27,7 @@ from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import AttemptError, Event
-from sockstore.machine.liveness import check, next_check, started
+from sockstore.machine.liveness import check, started
 from sockstore.machine.outbox import Disposition, Flight, Flights, Offer, OutboxQueue, Outgoing
 from sockstore.machine.phases import (
     AnyPhase,
@@ -40,6 +40,8 @@ from sockstore.machine.phases import (
     Open,
     Preparing,
     Waiting,
+    deadline_of,
+    live_phase,
     project,
 )
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Streak, decide
@@ -84,17 +86,14 @@ class Machine:
     @property
     def deadline(self) -> float | None:
         """When to tell the machine `DeadlineReached`; None if nothing is waited for."""
-        times = (self._phase_deadline(), self.outbox.next_expiry, self._retired.deadline)
+        times = (deadline_of(self._phase), self.outbox.next_expiry, self._retired.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
     def live_transport(self) -> int | None:
         """The transport whose messages count; None while there is none."""
-        match self._phase:
-            case Preparing(transport=transport) | Open(transport=transport):
-                return transport
-            case _:
-                return None
+        live = live_phase(self._phase)
+        return None if live is None else live.transport
 
     @property
     def at_rest(self) -> bool:
@@ -104,11 +103,8 @@ class Machine:
     @property
     def flight(self) -> Flight | None:
         """What a message that is handed over now belongs to."""
-        match self._phase:
-            case Preparing(flights=flights) | Open(flights=flights):
-                return flights.current
-            case _:
-                return None
+        live = live_phase(self._phase)
+        return None if live is None else live.flights.current
 
     def prepares(self, transport: int) -> bool:
         """Whether the end of this transport's ``on_open`` is still waited for."""
@@ -468,17 +464,6 @@ class Machine:
         known = isinstance(self.destination, str)
         where = redact_url(str(self.destination)) if known else "the server"
         return HandshakeFailed(where, why, kind=kind)
-
-    def _phase_deadline(self) -> float | None:
-        match self._phase:
-            case Connecting(deadline=deadline) | Preparing(deadline=deadline):
-                return deadline
-            case Waiting(until=until):
-                return until
-            case Open(liveness=liveness):
-                return next_check(liveness)
-            case _:
-                return None
 
     def _project(self, now: float) -> None:
         shown = project(self._phase, now)

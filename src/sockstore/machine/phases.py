@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sockstore.errors import SockstoreError
-from sockstore.machine.liveness import Liveness
+from sockstore.machine.liveness import Liveness, next_check
 from sockstore.machine.outbox import Flights
 from sockstore.machine.reconnect import RetryAfter, Streak
 from sockstore.machine.state import ConnectionState, Failure, SocketInfo
@@ -23,6 +23,8 @@ __all__ = [
     "Open",
     "Preparing",
     "Waiting",
+    "deadline_of",
+    "live_phase",
     "project",
 ]
 
@@ -112,6 +114,24 @@ class Failed:
 AnyPhase: TypeAlias = (
     Idle | Connecting | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
 )
+
+
+def live_phase(phase: AnyPhase) -> Preparing | Open | None:
+    """Return the phase if it has a transport whose messages count."""
+    return phase if isinstance(phase, Preparing | Open) else None
+
+
+def deadline_of(phase: AnyPhase) -> float | None:
+    """Return when a phase must be looked at again, if ever."""
+    match phase:
+        case Connecting(deadline=deadline) | Preparing(deadline=deadline):
+            return deadline
+        case Waiting(until=until):
+            return until
+        case Open(liveness=liveness):
+            return next_check(liveness)
+        case _:
+            return None
 
 
 def project(phase: AnyPhase, since: float) -> ConnectionState:

@@ -26,13 +26,16 @@ from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.urls import check_url, is_secure, redact_url
 
-__all__ = ["NoSubprotocolError", "make_request", "redirect_of", "translate"]
+__all__ = ["NoSubprotocolError", "make_request", "redirect_of", "translate", "without_body"]
 
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
 
 _SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - nobody's
 """`ClientProtocol` writes headers and messages, secrets included, to its logger (CN14)."""
+
+
+_BODY_HEADERS = re.compile(rb"(?im)^(?:Content-Length|Transfer-Encoding):.*\r\n")
 
 
 class NoSubprotocolError(Exception):
@@ -96,6 +99,13 @@ def _joined(url: str, location: str) -> str:
 def _origin(url: str) -> tuple[str, str | None, int]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or (443 if is_secure(url) else 80)
+
+
+def without_body(head: bytes) -> bytes:
+    """Say that no body follows: the status says enough, and nobody should wait for more."""
+    if head.startswith(b"HTTP/1.1 101"):
+        return head
+    return _BODY_HEADERS.sub(b"", head[:-2]) + b"Content-Length: 0\r\n\r\n"
 
 
 def translate(url: str, error: Exception) -> HandshakeFailed | InvalidURI:

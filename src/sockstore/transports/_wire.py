@@ -9,7 +9,6 @@ it never holds bytes back.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -22,7 +21,7 @@ from websockets.uri import WebSocketURI
 
 from sockstore.outcomes import Close
 from sockstore.transports._frames import BINARY, PING, TEXT, extent
-from sockstore.transports._handshake import NoSubprotocolError
+from sockstore.transports._handshake import NoSubprotocolError, without_body
 from sockstore.transports.base import Deliver, Listener
 
 __all__ = ["Wire"]
@@ -42,8 +41,6 @@ LARGEST_PING = 125
 
 LONGEST_HANDSHAKE_HEAD = 256 * 2**10
 """Bytes; a server that sends more before the handshake's end is refused."""
-
-_BODY_HEADERS = re.compile(rb"(?im)^(?:Content-Length|Transfer-Encoding):.*\r\n")
 
 
 class Wire(asyncio.Protocol):
@@ -188,7 +185,7 @@ class Wire(asyncio.Protocol):
                 self._fail_handshake(InvalidMessage("did not receive a valid HTTP response"))
             return
         self._buffer = b""
-        self._protocol.receive_data(_without_body(head + end))
+        self._protocol.receive_data(without_body(head + end))
         if self._protocol.handshake_exc is None:
             self._open(rest)
         else:
@@ -435,13 +432,6 @@ class Wire(asyncio.Protocol):
         for data in self._protocol.data_to_send():
             if data:
                 self._transport.write(data)
-
-
-def _without_body(head: bytes) -> bytes:
-    """Say that no body follows: the status says enough, and nobody should wait for more."""
-    if head.startswith(b"HTTP/1.1 101"):
-        return head
-    return _BODY_HEADERS.sub(b"", head[:-2]) + b"Content-Length: 0\r\n\r\n"
 
 
 def _discard(message: str | bytes) -> bool:
