@@ -102,12 +102,15 @@ class WebSocketStore(ConnectionStores):
         The guide's store pattern (``initWebSocket``, ``closeWebSocket``, ``sendMessage``).
 
     Example:
-        ::
-
-            async with WebSocketStore("ws://localhost:8765/echo") as connection:
-                connection.send({"content": "hello"})
-                async for message in connection.stream():
-                    print(message.data)
+        >>> from sockstore.testing import FakeServer, VirtualClock, accept, echo
+        >>> async def main(server: FakeServer) -> None:
+        ...     async with WebSocketStore("ws://localhost", transport=server) as connection:
+        ...         connection.send({"content": "hello"})
+        ...         async for message in connection.stream():
+        ...             print(message.data)
+        ...             break
+        >>> VirtualClock().run(main(FakeServer(accept(), echo())))
+        {'content': 'hello'}
     """
 
     def __init__(
@@ -204,6 +207,12 @@ class WebSocketStore(ConnectionStores):
 
         Source:
             RFC 6455 sections 5.5.1 and 7.4; the browsers' ``WebSocket.close()``.
+
+        Example:
+            >>> connection = WebSocketStore("ws://localhost")
+            >>> connection.close()
+            >>> connection.phase.value
+            'closed'
         """
         if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
             raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
@@ -303,6 +312,10 @@ class WebSocketStore(ConnectionStores):
         Raises:
             TypeError: If the data cannot be encoded; nothing was sent.
             RuntimeError: If it is called from another thread.
+
+        Example:
+            >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
+            <Receipt queued>
         """
         frame = encode_with(encode_json if self._codec is None else self._codec.encode, data)
         self._driver.check_thread()
@@ -365,6 +378,10 @@ class WebSocketStore(ConnectionStores):
 
         Returns:
             The store.
+
+        Example:
+            >>> WebSocketStore("ws://localhost").select(len).value
+            0
         """
         return derived(self.messages, fn, differs=differs)
 
@@ -377,6 +394,12 @@ class WebSocketStore(ConnectionStores):
 
         Returns:
             The store; None until there was such a message.
+
+        Example:
+            >>> price = WebSocketStore("ws://localhost").topic("price")
+            >>> with price.subscribe(print):
+            ...     pass
+            None
         """
         return self.messages.topic(key, field)
 

@@ -288,6 +288,10 @@ class Outbox:
 
     Raises:
         InvalidOption: If a value cannot work.
+
+    Example:
+        >>> Outbox(limit=100, ttl=60.0)
+        Outbox(limit=100, max_bytes=8388608, ttl=60.0, overflow='refuse')
     """
 
     limit: int = 1000

@@ -23,11 +23,14 @@ class Receipt:
     receipt that nobody looks at logs nothing.
 
     Example:
-        ::
-
-            receipt = connection.send({"content": "hello"})
-            await receipt               # returns when it was handed over
-            receipt.state               # "sent", and "unknown" if the connection then broke
+        >>> from sockstore import WebSocketStore
+        >>> connection = WebSocketStore("ws://localhost")
+        >>> receipt = connection.send("waits for the connection to open")
+        >>> bool(receipt), receipt.state
+        (True, 'queued')
+        >>> connection.close()
+        >>> bool(receipt), receipt.state
+        (False, 'dropped')
     """
 
     __slots__ = ("_flight", "_state", "_waiters", "why")
