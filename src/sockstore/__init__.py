@@ -21,9 +21,13 @@ from sockstore.errors import (
 )
 from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.messages import MessageView
+from sockstore.navigation import Navigation
+from sockstore.navigator import Navigator
 from sockstore.options import Outbox, Reconnect
 from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
+from sockstore.provider import WebSocketProvider, use_websocket
 from sockstore.receipts import Receipt
+from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 from sockstore.streams import Message, MessageStream
 
@@ -44,6 +48,8 @@ __all__ = [
     "Message",
     "MessageStream",
     "MessageView",
+    "Navigation",
+    "Navigator",
     "Outbox",
     "Outcome",
     "OutcomeUnknown",
@@ -51,10 +57,12 @@ __all__ = [
     "Readable",
     "Receipt",
     "Reconnect",
+    "Scope",
     "ScopeClosed",
     "SocketInfo",
     "SockstoreError",
     "StopReconnecting",
+    "WebSocketProvider",
     "WebSocketStore",
     "Writable",
     "__version__",
@@ -63,5 +71,6 @@ __all__ = [
     "get",
     "readable",
     "readonly",
+    "use_websocket",
     "writable",
 ]

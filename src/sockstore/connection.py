@@ -7,7 +7,7 @@ import ssl as tls
 import sys
 import warnings
 import weakref
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
@@ -26,8 +26,9 @@ from sockstore.errors import InvalidOption
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import Attempt
-from sockstore.messages import MessageLog, MessageView
+from sockstore.machine.state import Attempt, ConnectionState
+from sockstore.messages import MessageLog
+from sockstore.navigation import CloseOnNavigate, Navigates
 from sockstore.options import (
     Outbox,
     Reconnect,
@@ -35,11 +36,10 @@ from sockstore.options import (
     require_callable,
     require_instance,
 )
-from sockstore.outcomes import Outcome
+from sockstore.outcomes import Outcome, check_close
 from sockstore.receipts import Receipt
 from sockstore.receiver import Receiver
-from sockstore.stores import Readable, derived
-from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.threads import call_on_loop
 from sockstore.transports import default_transport
 from sockstore.transports.base import (
     Listener,
@@ -56,8 +56,6 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 DEFAULT_OUTBOX = Outbox()
-LONGEST_CLOSE_REASON = 123
-"""UTF-8 bytes; a close frame has room for no more (RFC 6455 section 5.5)."""
 
 
 class WebSocketStore(ConnectionStores):
@@ -89,6 +87,7 @@ class WebSocketStore(ConnectionStores):
             retry; if it returns false, the connection fails.
         ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
         compression: Whether to offer permessage-deflate.
+        close_on_navigate: A `Navigator`, whose next navigation closes the connection.
         transport: What carries the messages; for tests, a `sockstore.testing.FakeServer`.
 
     Attributes:
@@ -134,6 +133,7 @@ class WebSocketStore(ConnectionStores):
         should_reconnect: Callable[[Outcome], object] | None = None,
         ssl: tls.SSLContext | None = None,
         compression: bool = False,
+        close_on_navigate: Navigates | None = None,
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
@@ -167,6 +167,7 @@ class WebSocketStore(ConnectionStores):
         weakref.finalize(self, _dropped, driver, where).atexit = False
         super().__init__(machine.state, MessageLog(history, driver.report), driver)
         self.receiver = Receiver(self.messages, self._codec, on_error, driver.report)
+        self._navigation = CloseOnNavigate(close_on_navigate, self.close)
 
     # Connecting and closing
 
@@ -183,12 +184,15 @@ class WebSocketStore(ConnectionStores):
             InvalidURI: If the url cannot be used.
             InvalidOption: If there is no url at all.
             RuntimeError: If no event loop runs here.
+            ScopeClosed: If its provider has been left.
         """
+        self.check_scope("connect")
         url = self._endpoint.url if url is None else check_endpoint_url(url)
         if url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
         self._driver.bind("connect")
         self._endpoint.url = url
+        self._navigation.listen()
         self._driver.dispatch(fact.ConnectRequested(url))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
@@ -214,17 +218,7 @@ class WebSocketStore(ConnectionStores):
             >>> connection.phase.value
             'closed'
         """
-        if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
-            raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
-        if not isinstance(reason, str):
-            raise ValueError(  # noqa: TRY004 - CONTRACT CN5
-                f"close reason {reason!r} cannot be sent: give text"
-            )
-        size = len(reason.encode())
-        if size > LONGEST_CLOSE_REASON:
-            raise ValueError(
-                f"the close reason has {size} UTF-8 bytes: give at most {LONGEST_CLOSE_REASON}"
-            )
+        check_close(code, reason)
         self._driver.check_thread()
         self._driver.dispatch(fact.CloseRequested(code, reason))
 
@@ -258,10 +252,13 @@ class WebSocketStore(ConnectionStores):
         Raises:
             InvalidOption: If there is no url.
             RuntimeError: If no event loop runs here.
+            ScopeClosed: If its provider has been left.
         """
+        self.check_scope("reconnect")
         if self._endpoint.url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
         self._driver.bind("reconnect")
+        self._navigation.listen()
         self._driver.dispatch(fact.ReconnectRequested())
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
@@ -312,11 +309,13 @@ class WebSocketStore(ConnectionStores):
         Raises:
             TypeError: If the data cannot be encoded; nothing was sent.
             RuntimeError: If it is called from another thread.
+            ScopeClosed: If its provider has been left.
 
         Example:
             >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
             <Receipt queued>
         """
+        self.check_scope("send")
         frame = encode_with(encode_json if self._codec is None else self._codec.encode, data)
         self._driver.check_thread()
         return self._driver.send(frame)
@@ -333,75 +332,6 @@ class WebSocketStore(ConnectionStores):
         """
         async with asyncio.timeout(timeout):
             await self._driver.drain()
-
-    def stream(
-        self,
-        where: Callable[[Message], object] | None = None,
-        *,
-        limit: int = 256,
-        overflow: Overflow = "error",
-    ) -> MessageStream:
-        """Return an asynchronous iterator over the messages from now on.
-
-        Any number of streams read independently; each gets every message once and in order,
-        across reconnects.
-
-        Args:
-            where: Which messages to take; None takes all.
-            limit: Messages that may wait for the reader.
-            overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
-                counts in `MessageStream.dropped`.
-
-        Returns:
-            The iterator. It ends when the connection closes, raises when it fails, and ends at
-            once if the connection has ended already.
-
-        Raises:
-            InvalidOption: If `limit` or `overflow` cannot be used.
-        """
-        stream = MessageStream(where, limit, overflow, owner=self)
-        state = self._state.value
-        if state.phase in ENDED:
-            stream.end(ended_by(state) if state.phase == "failed" else None)
-        else:
-            self.messages.add_stream(stream)
-        return stream
-
-    def select(
-        self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None
-    ) -> Readable[T]:
-        """Return a store of what `fn` makes of the messages, told only when that changes.
-
-        Args:
-            fn: Called with the last `history` messages after each slice of new ones.
-            differs: ``differs(old, new)`` tells whether it changed; needed for containers.
-
-        Returns:
-            The store.
-
-        Example:
-            >>> WebSocketStore("ws://localhost").select(len).value
-            0
-        """
-        return derived(self.messages, fn, differs=differs)
-
-    def topic(self, key: Hashable, *, field: str = "type") -> Readable[Any]:
-        """Return a store of the latest JSON object whose `field` equals `key`.
-
-        Args:
-            key: The value to look for, for example ``"price"``.
-            field: Where to look for it; the guide's messages have a ``type``.
-
-        Returns:
-            The store; None until there was such a message.
-
-        Example:
-            >>> price = WebSocketStore("ws://localhost").topic("price")
-            >>> with price.subscribe(print):
-            ...     pass
-            None
-        """
-        return self.messages.topic(key, field)
 
     # Threads
 
@@ -427,17 +357,7 @@ class WebSocketStore(ConnectionStores):
         loop = self._driver.loop
         if loop is None:
             raise RuntimeError("call_threadsafe() needs a connection that was connected once")
-        future: Future[T] = Future()
-
-        def call() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001 - it belongs to the caller
-                    future.set_exception(error)
-
-        loop.call_soon_threadsafe(call)
-        return future
+        return call_on_loop(loop, fn, *args, **kwargs)
 
     def __repr__(self) -> str:
         url = self._endpoint.url
@@ -445,6 +365,12 @@ class WebSocketStore(ConnectionStores):
         return f"<WebSocketStore {shown} {self._state.value.phase}>"
 
     # What the driver calls
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+        if state.phase in ENDED:
+            self._navigation.stop()
+        super().publish(state)
 
     def make_target(self, attempt: Attempt) -> Awaitable[Target]:
         """Ask the url, headers and subprotocols callables; the asking does not hold us."""

@@ -1,19 +1,23 @@
-"""What a connection shows: its state and messages as stores."""
+"""What a connection shows: its state and messages, as stores and streams."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from sockstore.driver import FOREIGN_THREAD, Driver
-from sockstore.errors import ConnectionEnded, SockstoreError
+from sockstore.driver import Driver
+from sockstore.errors import ConnectionEnded, ScopeClosed, SockstoreError
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
-from sockstore.messages import MessageLog
+from sockstore.messages import MessageLog, MessageView
 from sockstore.stores import Readable, derived, readonly, writable
+from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.threads import FOREIGN_THREAD
 
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
+
+T = TypeVar("T")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 """The phases in which no further message will come by itself."""
@@ -34,7 +38,9 @@ class ConnectionStores:
     def __init__(self, state: ConnectionState, messages: MessageLog, driver: Driver) -> None:
         self.messages = messages
         self._driver = driver
-        self._state = writable(state)
+        self._scope_left = False
+        self._snapshot = writable(state)
+        self._state: Readable[ConnectionState] = self._snapshot
         self._buffered = writable(0, self._watch_buffered)
         for store in (self._state, self._buffered, messages):
             store._node._owner = self
@@ -82,6 +88,90 @@ class ConnectionStores:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         return readonly(self._buffered)
 
+    def stream(
+        self,
+        where: Callable[[Message], object] | None = None,
+        *,
+        limit: int = 256,
+        overflow: Overflow = "error",
+    ) -> MessageStream:
+        """Return an asynchronous iterator over the messages from now on.
+
+        Any number of streams read independently; each gets every message once and in order,
+        across reconnects.
+
+        Args:
+            where: Which messages to take; None takes all.
+            limit: Messages that may wait for the reader.
+            overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
+                counts in `MessageStream.dropped`.
+
+        Returns:
+            The iterator. It ends when the connection closes, raises when it fails, and ends at
+            once if the connection has ended already.
+
+        Raises:
+            InvalidOption: If `limit` or `overflow` cannot be used.
+            ScopeClosed: If its provider has been left.
+        """
+        self.check_scope("stream")
+        stream = MessageStream(where, limit, overflow, owner=self)
+        state = self._state.value
+        if state.phase in ENDED:
+            stream.end(ended_by(state) if state.phase == "failed" else None)
+        else:
+            self.messages.add_stream(stream)
+        return stream
+
+    def select(
+        self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None
+    ) -> Readable[T]:
+        """Return a store of what `fn` makes of the messages, told only when that changes.
+
+        Args:
+            fn: Called with the last `history` messages after each slice of new ones.
+            differs: ``differs(old, new)`` tells whether it changed; needed for containers.
+
+        Returns:
+            The store.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> WebSocketStore("ws://localhost").select(len).value
+            0
+        """
+        return derived(self.messages, fn, differs=differs)
+
+    def topic(self, key: Hashable, *, field: str = "type") -> Readable[Any]:
+        """Return a store of the latest JSON object whose `field` equals `key`.
+
+        Args:
+            key: The value to look for, for example ``"price"``.
+            field: Where to look for it; the guide's messages have a ``type``.
+
+        Returns:
+            The store; None until there was such a message.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> price = WebSocketStore("ws://localhost").topic("price")
+            >>> with price.subscribe(print):
+            ...     pass
+            None
+        """
+        return self.messages.topic(key, field)
+
+    # What a provider calls
+
+    def leave_scope(self) -> None:
+        """The scope that owns this connection is left: from now on only reading is legal."""
+        self._scope_left = True
+
+    def check_scope(self, action: str) -> None:
+        """Refuse what is legal only while the scope is there (PV5)."""
+        if self._scope_left:
+            raise ScopeClosed(action)
+
     # What the driver calls
 
     def bound(self) -> None:
@@ -97,7 +187,7 @@ class ConnectionStores:
         if state.phase in ENDED and before.phase not in ENDED:
             self.messages.end_streams(ended_by(state) if state.phase == "failed" else None)
         try:
-            self._state.set(state)
+            self._snapshot.set(state)
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._driver.report(error, "a subscriber of the connection's state")
 

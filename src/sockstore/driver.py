@@ -26,14 +26,10 @@ from sockstore.machine.outbox import Disposition, Offer, Outgoing
 from sockstore.machine.state import Attempt, ConnectionState, SocketInfo
 from sockstore.outcomes import Close, Outcome
 from sockstore.receipts import Receipt
+from sockstore.threads import FOREIGN_THREAD
 from sockstore.transports.base import Deliver, Listener, Target, Transport
 
-__all__ = ["FOREIGN_THREAD", "Driver", "Owner"]
-
-FOREIGN_THREAD = (
-    "a connection belongs to the thread of its event loop; from another thread use "
-    "connection.call_threadsafe(function, *arguments)"
-)
+__all__ = ["Driver", "Owner"]
 
 logger = logging.getLogger("sockstore")
 

@@ -11,7 +11,7 @@
     ├── DeliveryError                     state, why
     ├── OutcomeUnknown                    why
     ├── Lagged                            missed
-    ├── ProviderNotFound(LookupError)     name, in_scope
+    ├── ProviderNotFound(LookupError)     name, in_scope, why
     └── ScopeClosed                       action
 
     StopReconnecting(Exception)           why    (a signal that *your* callable raises)
@@ -221,20 +221,23 @@ class ProviderNotFound(SockstoreError, LookupError):
     Args:
         name: The name that was looked up.
         in_scope: The names that can be seen from there, nearest first.
+        why: The usual cause and its remedy, as the end of a sentence.
     """
 
-    def __init__(self, name: str, in_scope: Sequence[str] = ()) -> None:
-        super().__init__(name, in_scope)
+    def __init__(self, name: str, in_scope: Sequence[str] = (), why: str = "") -> None:
+        super().__init__(name, in_scope, why)
         self.name = name
         self.in_scope = tuple(in_scope)
+        self.why = why
 
     def __str__(self) -> str:
         names = ", ".join(map(repr, self.in_scope)) or "none"
-        return f"no WebSocketProvider named {self.name!r} surrounds this code (in scope: {names})"
+        told = f"no WebSocketProvider named {self.name!r} surrounds this code (in scope: {names})"
+        return f"{told}; {self.why}" if self.why else told
 
 
 class ScopeClosed(SockstoreError):
-    """A connection was used after the scope that owned it had been left.
+    """A scope, or a connection that it owned, was used after the scope had been left.
 
     Args:
         action: What was tried, for example ``"send"``.
@@ -245,7 +248,7 @@ class ScopeClosed(SockstoreError):
         self.action = action
 
     def __str__(self) -> str:
-        return f"cannot {self.action}: the scope that owns this connection has been left"
+        return f"cannot {self.action}: the scope that this belongs to has been left"
 
 
 class StopReconnecting(Exception):

@@ -11,7 +11,7 @@ from enum import Enum, StrEnum
 
 from sockstore.errors import HandshakeFailed, InvalidURI
 
-__all__ = ["Classification", "Close", "FailureReason", "Outcome", "classify"]
+__all__ = ["Classification", "Close", "FailureReason", "Outcome", "check_close", "classify"]
 
 
 class Classification(Enum):
@@ -61,6 +61,29 @@ class Close:
         name = _CLOSE_CODE_NAMES.get(self.code)
         text = f"{self.code} ({name})" if name else str(self.code)
         return f"{text}: {self.reason}" if self.reason else text
+
+
+LONGEST_CLOSE_REASON = 123
+"""UTF-8 bytes; a close frame has room for no more (RFC 6455 section 5.5)."""
+
+
+def check_close(code: int, reason: str) -> None:
+    """Refuse what an application may not send in a close frame (RFC 6455 section 7.4.2).
+
+    Raises:
+        ValueError: If code or reason cannot be sent.
+    """
+    if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
+        raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
+    if not isinstance(reason, str):
+        raise ValueError(  # noqa: TRY004 - CONTRACT CN5
+            f"close reason {reason!r} cannot be sent: give text"
+        )
+    size = len(reason.encode())
+    if size > LONGEST_CLOSE_REASON:
+        raise ValueError(
+            f"the close reason has {size} UTF-8 bytes: give at most {LONGEST_CLOSE_REASON}"
+        )
 
 
 _CLOSE_CODE_NAMES = {

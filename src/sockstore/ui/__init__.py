@@ -1,0 +1,1 @@
+"""User interfaces: the same components, with the same names, in each kit."""
