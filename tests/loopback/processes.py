@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import re
+import shutil
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 SECONDS = 60
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass
@@ -22,30 +27,47 @@ class Finished:
     err: str
 
 
-async def run(*arguments: str, stdin: str | None = None) -> Finished:
+async def run(
+    *arguments: str, stdin: str | None = None, environment: Mapping[str, str] = NOTHING
+) -> Finished:
     """Run `sockstore ARGUMENTS` to its end."""
-    process = await start(*arguments, stdin=stdin is not None)
+    process = await start(*arguments, stdin=stdin is not None, environment=environment)
     async with asyncio.timeout(SECONDS):
         out, err = await process.communicate(None if stdin is None else stdin.encode())
     return Finished(process.returncode or 0, out.decode(), err.decode())
 
 
-async def start(*arguments: str, stdin: bool = False) -> asyncio.subprocess.Process:
+async def start(
+    *arguments: str, stdin: bool = False, environment: Mapping[str, str] = NOTHING
+) -> asyncio.subprocess.Process:
+    """Start `sockstore ARGUMENTS`; what it keeps for its user goes to a folder of its own."""
     pipe = asyncio.subprocess.PIPE
+    data = tempfile.mkdtemp(prefix="sockstore-tests-")
+    atexit.register(shutil.rmtree, data, ignore_errors=True)
     return await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "sockstore", *arguments),
         stdin=pipe if stdin else asyncio.subprocess.DEVNULL,
         stdout=pipe,
         stderr=pipe,
-        env={**os.environ, "PYTHONWARNINGS": "default", "PYTHONUNBUFFERED": "1"},
+        env={
+            **os.environ,
+            "PYTHONWARNINGS": "default",
+            "PYTHONUNBUFFERED": "1",
+            "XDG_DATA_HOME": data,
+            **environment,
+        },
     )
 
 
 @asynccontextmanager
-async def serving(port: int = 0) -> AsyncIterator[EchoServer]:
-    """Run `sockstore serve` until the block ends."""
-    server = EchoServer(await start("serve", "--port", str(port)))
+async def serving(
+    port: int = 0, *arguments: str, environment: Mapping[str, str] = NOTHING
+) -> AsyncIterator[EchoServer]:
+    """Run `sockstore serve ARGUMENTS` until the block ends."""
+    server = EchoServer(
+        await start("serve", "--port", str(port), *arguments, environment=environment)
+    )
     try:
         await server.read_port()
         yield server

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import argparse
-import signal
-import socket
+import os
 import sys
-from types import FrameType
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sockstore.cli.common import CommandError
+from sockstore.cli.common import CommandError, count
+from sockstore.cli.running import address_of, listen, serve_until_stopped
 
-HELP = """serve /echo, which sends every message back
+if TYPE_CHECKING:
+    from sockstore.server import Limits, SqliteHistory
+
+HELP = """serve /echo, which sends every message back, and chat rooms under /chat/
+
+What is said in a room is kept in a file, and shown to whoever enters later.
 
 examples:
-  sockstore serve                            on ws://127.0.0.1:8765/echo
+  sockstore serve                            on ws://127.0.0.1:8765/echo and /chat/ROOM
   sockstore serve --host 0.0.0.0 --port 80   for other machines
-  sockstore serve --port 0                   on any free port, which it prints"""
+  sockstore serve --port 0                   on any free port, which it prints
+  sockstore serve --history sqlite:///:memory:         keep nothing
+  sockstore serve --origin https://example.com         pages of that site may connect
+  SOCKSTORE_TOKEN=secret sockstore serve               clients must show the token"""
 
 HIGHEST_PORT = 65535
+TOKEN_VARIABLE = "SOCKSTORE_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def port(text: str) -> int:
@@ -29,61 +40,142 @@ def port(text: str) -> int:
     return int(text)
 
 
+def rate(text: str) -> float:
+    """Check a number of messages a second for argparse."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of messages a second")
+    return number
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
     parser.add_argument(
         "--port", type=port, default=8765, help="the port; 0 takes any free one (default: 8765)"
     )
+    parser.add_argument(
+        "--history",
+        metavar="URL",
+        help="where messages are kept: sqlite:///PATH, or sqlite:///:memory: to keep nothing "
+        "(default: history.db in your data directory)",
+    )
+    parser.add_argument(
+        "--origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="let pages of another site connect, such as https://example.com; * lets all; "
+        "may be repeated (default: pages of the same host and port)",
+    )
+    parser.add_argument(
+        "--token",
+        help=f"what clients must show to come in; better set {TOKEN_VARIABLE}, which is not "
+        "seen in the list of processes",
+    )
+    parser.add_argument(
+        "--rate",
+        type=rate,
+        metavar="N",
+        help="messages a second that one client may send in the long run (default: 20)",
+    )
+    parser.add_argument(
+        "--max-message-bytes",
+        type=count,
+        metavar="N",
+        help="the largest message a client may send (default: 65536)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     try:
-        import uvicorn  # noqa: PLC0415 - an extra
+        import uvicorn  # noqa: F401, PLC0415 - an extra
 
-        from sockstore.server.app import create_app  # noqa: PLC0415 - needs the extra
+        from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
     except ImportError as error:
         raise CommandError(
             f"the server needs the package {error.name}: pip install 'sockstore[server]'"
         ) from None
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            # Told only now: from here on a signal ends the server in order.
-            print(f"listening on ws://{_address(listening)}/echo (Ctrl-C ends it)", flush=True)
-
-    listening = _listen(options.host, options.port)
-    config = uvicorn.Config(
-        create_app(), log_level="warning", ws="websockets-sansio", lifespan="off"
+    history = _open_history(options.history)
+    limits = _limits(options)
+    app = create_app(
+        history=history, allowed_origins=options.origin, token=_token(options), limits=limits
     )
-    # uvicorn raises the signal again when everything is closed; being told to end is no failure.
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listening.close()
+    listening = listen(options.host, options.port)
+    address = address_of(listening)
+
+    def tell() -> None:
+        print(f"listening on ws://{address}/echo (Ctrl-C ends it)", flush=True)
+        print(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}", flush=True)
+
+    serve_until_stopped(app, listening, on_started=tell, max_message_bytes=limits.max_message_bytes)
     return 0
 
 
-def _listen(host: str, number: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def data_directory(environment: Mapping[str, str], platform: str, home: Path) -> Path:
+    """Return the folder for what a program keeps for its user, as each system has it.
+
+    Args:
+        environment: The environment variables.
+        platform: As in ``sys.platform``.
+        home: The user's home directory.
+    """
+    if (chosen := environment.get("XDG_DATA_HOME", "")) and Path(chosen).is_absolute():
+        base = Path(chosen)
+    elif platform == "darwin":
+        base = home / "Library" / "Application Support"
+    elif platform == "win32":
+        base = Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    else:
+        base = home / ".local" / "share"
+    return base / "sockstore"
+
+
+def _open_history(address: str | None) -> SqliteHistory:
+    """Return the history, which can be used as far as can be known now."""
+    from sockstore.server.history import SqliteHistory, open_history  # noqa: PLC0415 - an extra
+
+    if address is None:
+        address = f"sqlite:///{_default_path()}"
+    history = open_history(address)
+    assert isinstance(history, SqliteHistory)  # noqa: S101 - the only one there is
+    history.check()
+    return history
+
+
+def _default_path() -> Path:
     try:
-        return socket.create_server((host, number), family=family)
-    except OSError as error:
+        folder = data_directory(os.environ, sys.platform, Path.home())
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
         raise CommandError(
-            f"cannot listen on {host} port {number}: {error.strerror}; choose another --port"
+            f"there is no data directory to keep the history in ({error}); choose a --history"
         ) from None
+    return folder / "history.db"
 
 
-def _address(listening: socket.socket) -> str:
-    host, number = listening.getsockname()[:2]
-    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+def _limits(options: argparse.Namespace) -> Limits:
+    from sockstore.server import Limits  # noqa: PLC0415 - needs the extra
+
+    chosen = {}
+    if options.rate is not None:
+        # Whoever may send so many in each second may send them at once.
+        chosen["rate"] = options.rate
+        chosen["burst"] = max(Limits().burst, min(1_000_000, int(options.rate)))
+    if options.max_message_bytes is not None:
+        chosen["max_message_bytes"] = options.max_message_bytes
+        chosen["buffer_bytes"] = max(Limits().buffer_bytes, 2 * options.max_message_bytes)
+    return Limits(**chosen)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    sys.exit(0)
+def _token(options: argparse.Namespace) -> str | None:
+    token: str | None = options.token
+    if token is None:
+        token = os.environ.get(TOKEN_VARIABLE)
+    if token == "":
+        raise CommandError(f"the token is empty; give --token or {TOKEN_VARIABLE} a value")
+    return token

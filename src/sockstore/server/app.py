@@ -1,29 +1,78 @@
-"""The server's ASGI application: for now the echo, the counterpart of the guide's first page."""
+"""The server as an ASGI application, to serve or to mount in another one."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.types import Receive, Scope, Send
+
+from sockstore.server.admission import Refused, Token
+from sockstore.server.asgi import Peer, PeerLeft
+from sockstore.server.chat import ChatServer
+from sockstore.server.history import IN_MEMORY, History
+from sockstore.server.limits import Limits
 
 __all__ = ["create_app"]
 
 
-def create_app() -> Starlette:
+def create_app(
+    *,
+    history: History | str = IN_MEMORY,
+    allowed_origins: Iterable[str] = (),
+    token: Token | None = None,
+    limits: Limits | None = None,
+) -> Starlette:
     """Return the ASGI application, to serve or to mount in another one.
 
+    Its lifespan opens and closes the history. Where it is mounted that does not run, so the
+    history is opened at its first use; what was stored is safe at any time.
+
+    Args:
+        history: As in `ChatServer`; messages are kept in memory unless you say where.
+        allowed_origins: As in `ChatServer`.
+        token: As in `ChatServer`.
+        limits: As in `ChatServer`.
+
     Returns:
-        An application with ``/echo``, which sends every message back as it came.
+        An application with ``/echo``, which sends every message back as it came, and
+        ``/chat/{room}``. Its `ChatServer` is ``app.state.chat_server``.
+
+    Raises:
+        InvalidOption: If a value cannot work.
 
     Example:
         ::
 
-            uvicorn.run(create_app(), port=8765)
+            uvicorn.run(create_app(history="sqlite:///chat.db"), port=8765)
+            Starlette(routes=[Mount("/live", create_app())])
     """
-    return Starlette(routes=[WebSocketRoute("/echo", _echo)])
+    server = ChatServer(
+        history=history, allowed_origins=allowed_origins, token=token, limits=limits
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        await server.open()
+        try:
+            yield
+        finally:
+            await server.aclose()
+
+    elsewhere = WebSocketRoute("/{path:path}", _Nowhere(), name="nowhere")
+    app = Starlette(routes=[*server.routes, elsewhere], lifespan=lifespan)
+    app.state.chat_server = server
+    return app
 
 
-async def _echo(websocket: WebSocket) -> None:
-    await websocket.accept()
-    while (event := await websocket.receive())["type"] == "websocket.receive":
-        await websocket.send({**event, "type": "websocket.send"})
+class _Nowhere:
+    """Says that nothing is there; without it the answer would be 403, as for a wrong token."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        refused = Refused(404, "There is nothing here; try /echo or /chat/ROOM.")
+        with suppress(PeerLeft):
+            await Peer(scope, receive, send).refuse(refused)

@@ -1,0 +1,122 @@
+"""Running an ASGI application from a command: listening, saying so, and a clean end."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Literal
+
+from sockstore.cli.common import CommandError
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+__all__ = ["address_of", "listen", "serve_until_stopped"]
+
+SECONDS_BETWEEN_PINGS = 20.0
+SECONDS_FOR_PONG = 20.0
+SECONDS_TO_END = 15
+"""The last resort: every connection is closed or aborted, and every history written, before."""
+UVICORNS_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: The address, IPv4 or IPv6, or a host name.
+        port: The port; 0 takes any free one.
+
+    Raises:
+        CommandError: If that is not possible, for example because the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        # Python adds the address, which is said already.
+        why, _, _ = (error.strerror or str(error)).partition(" (while attempting")
+        raise CommandError(
+            f"cannot listen on {host} port {port}: {why}; choose another --port"
+        ) from None
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return where a socket listens, as a url says it: ``127.0.0.1:8765``."""
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def serve_until_stopped(
+    app: ASGIApp,
+    listening: socket.socket,
+    *,
+    on_started: Callable[[], None] | None = None,
+    lifespan: Literal["on", "off", "auto"] = "on",
+    max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
+) -> None:
+    """Serve an application until Ctrl-C or SIGTERM, then close every WebSocket with 1012.
+
+    Returns when everything is closed; being told to end is no failure. Needs the extra
+    ``server``, and the main thread.
+
+    Args:
+        app: The ASGI application.
+        listening: From `listen`; it is closed at the end.
+        on_started: Called once connections are accepted: from here on a signal ends it in order.
+        lifespan: Whether the application's lifespan runs; "on" fails if it raises.
+        max_message_bytes: The largest WebSocket message that reaches the application; a larger
+            one closes its connection with 1009.
+
+    Raises:
+        CommandError: If the application's lifespan raises at the start.
+
+    Example:
+        ::
+
+            listening = listen("127.0.0.1", 0)
+            serve_until_stopped(app, listening, on_started=lambda: print(address_of(listening)))
+    """
+    import uvicorn  # noqa: PLC0415 - an extra
+
+    from sockstore.server.uvicorn_protocol import (  # noqa: PLC0415 - needs the extra
+        BoundedWebSocketProtocol,
+    )
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if on_started is not None:
+                on_started()
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        ws=BoundedWebSocketProtocol,
+        ws_max_size=max_message_bytes,
+        ws_ping_interval=SECONDS_BETWEEN_PINGS,
+        ws_ping_timeout=SECONDS_FOR_PONG,
+        # Compressing costs hundreds of kilobytes for each client, and little is gained here.
+        ws_per_message_deflate=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
+    # uvicorn raises the signal again when everything is closed.
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        Server(config).run(sockets=[listening])
+    except KeyboardInterrupt:
+        pass
+    except SystemExit:
+        # uvicorn has logged why.
+        raise CommandError("the server could not start") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        listening.close()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt

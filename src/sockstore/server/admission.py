@@ -1,0 +1,245 @@
+"""Who may come in, decided from the opening handshake alone: origin, token, room and name.
+
+Everything here is pure, but for the user's own token check, which may be asynchronous.
+"""
+
+from __future__ import annotations
+
+import hmac
+import inspect
+import re
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+from urllib.parse import parse_qs
+
+from sockstore.errors import InvalidOption
+
+__all__ = [
+    "Handshake",
+    "Refused",
+    "Token",
+    "check_name",
+    "check_origin",
+    "check_origins",
+    "check_room",
+    "check_token",
+    "is_admitted",
+]
+
+Token: TypeAlias = str | Callable[[str | None], bool | Awaitable[bool]]
+"""The secret itself, or a sync or async callable that is given what the client showed."""
+
+LONGEST_ROOM = 64
+LONGEST_NAME = 64
+MOST_QUERY_FIELDS = 32
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+ORIGIN = re.compile(
+    r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?"
+)
+DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+class Refused(Exception):
+    """The opening handshake is answered with an HTTP status, and no WebSocket is opened.
+
+    Args:
+        status: The HTTP status.
+        message: One sentence for whoever runs the client.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+        self.headers = headers
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a client says before it is let in."""
+
+    headers: tuple[tuple[str, str], ...]
+    query: Mapping[str, str]
+
+    @classmethod
+    def read(cls, headers: Iterable[tuple[bytes, bytes]], query_string: bytes) -> Handshake:
+        """Read what the server hands over.
+
+        Raises:
+            Refused: 400, if the query has too many fields.
+        """
+        read = tuple(
+            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
+            for name, value in headers
+        )
+        return cls(read, _query(query_string))
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of a header; its name is given in lower case."""
+        return [value for key, value in self.headers if key == name]
+
+    @property
+    def token(self) -> str | None:
+        """The token that the client shows, or None."""
+        for value in self.values("authorization"):
+            scheme, _, credentials = value.partition(" ")
+            if scheme.lower() == "bearer":
+                return credentials.strip()
+        return self.query.get("token")
+
+
+def check_origins(allowed: Iterable[str]) -> frozenset[str]:
+    """Check an allow list of origins.
+
+    Args:
+        allowed: Origins such as ``"https://example.com"``, or ``"*"`` for all.
+
+    Raises:
+        InvalidOption: If one of them is no origin.
+    """
+    if isinstance(allowed, str):
+        raise InvalidOption("allowed_origins", allowed, "give a list of origins")
+    checked = set()
+    for origin in allowed:
+        normal = origin if origin in {"*", "null"} else _normal(origin)
+        if normal is None:
+            raise InvalidOption(
+                "allowed_origins", origin, "give 'scheme://host' or 'scheme://host:port', or '*'"
+            )
+        checked.add(normal)
+    return frozenset(checked)
+
+
+def check_token(token: Token | None) -> Token | None:
+    """Check the option `token`.
+
+    Raises:
+        InvalidOption: If it is an empty text, or neither a text nor a callable.
+    """
+    is_right = bool(token) if isinstance(token, str) else token is None or callable(token)
+    if is_right:
+        return token
+    # What was given may be a secret, so it is not repeated.
+    raise InvalidOption("token", "...", "give a text that is not empty, or a callable")
+
+
+def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
+    """Let in programs, which send no Origin, pages of the same host and port, and the allowed.
+
+    Raises:
+        Refused: 403, for a page of another site.
+    """
+    origins, hosts = handshake.values("origin"), handshake.values("host")
+    if not origins or "*" in allowed:
+        return
+    origin = origins[0]
+    normal = _normal(origin) or origin
+    if len(origins) == 1 and (normal in allowed or (len(hosts) == 1 and _same(origin, hosts[0]))):
+        return
+    raise Refused(403, f"Pages of {origin[:200]!a} may not connect; allow that origin if they may.")
+
+
+def check_room(name: str) -> str:
+    """Return the name of a room in its one form (NFC).
+
+    A name has 1 to 64 characters: letters and digits of any language, "-", "_" and ".", and
+    begins with a letter or digit.
+
+    Raises:
+        Refused: 404, if there can be no such room.
+    """
+    # Longer ones are refused before anything is computed about them.
+    normal = unicodedata.normalize("NFC", name[: 4 * LONGEST_ROOM])
+    if (
+        len(name) > 4 * LONGEST_ROOM
+        or not 1 <= len(normal) <= LONGEST_ROOM
+        or not normal[0].isalnum()
+        or not all(character in "-_." or _is_word(character) for character in normal)
+    ):
+        raise Refused(
+            404,
+            f"There is no such room: a name has 1 to {LONGEST_ROOM} letters, digits, "
+            "'-', '_' or '.', and begins with a letter or digit.",
+        )
+    return normal
+
+
+def check_name(name: str | None) -> str | None:
+    """Return the sender's name; None if there is none.
+
+    Raises:
+        Refused: 400, if it has more than 64 characters, or control characters.
+    """
+    stripped = (name or "").strip()
+    if len(stripped) > LONGEST_NAME or not all(map(_is_visible, stripped)):
+        raise Refused(
+            400, f"A name has at most {LONGEST_NAME} characters, and no control characters."
+        )
+    return stripped or None
+
+
+async def is_admitted(token: Token | None, shown: str | None) -> bool:
+    """Whether the token that a client shows is right.
+
+    Args:
+        token: The secret, or the user's check; whatever that raises passes through.
+        shown: What the client showed.
+    """
+    if token is None:
+        return True
+    if isinstance(token, str):
+        given = (shown or "").encode("utf-8", "surrogatepass")
+        return hmac.compare_digest(given, token.encode("utf-8", "surrogatepass"))
+    answer = token(shown)
+    return bool(await answer if inspect.isawaitable(answer) else answer)
+
+
+def _query(query_string: bytes) -> dict[str, str]:
+    try:
+        fields = parse_qs(
+            query_string.decode("latin-1"),
+            keep_blank_values=True,
+            max_num_fields=MOST_QUERY_FIELDS,
+        )
+    except ValueError:
+        raise Refused(400, f"The query has more than {MOST_QUERY_FIELDS} fields.") from None
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _normal(origin: str) -> str | None:
+    """Return an origin in its one form, without a port that goes without saying."""
+    found = ORIGIN.fullmatch(origin.lower())
+    if found is None:
+        return None
+    scheme, host, port = found.group("scheme", "host", "port")
+    if port is None or port == DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{port}"
+
+
+def _same(origin: str, host: str) -> bool:
+    """Whether the Host header names the origin's host and port.
+
+    Both are read with the origin's scheme: behind a proxy that ends TLS the server itself speaks
+    plain HTTP, and its own default port would be the wrong one.
+    """
+    scheme, separator, _ = origin.partition("://")
+    normal = _normal(origin)
+    return bool(separator) and normal is not None and normal == _normal(f"{scheme}://{host}")
+
+
+def _is_word(character: str) -> bool:
+    # Marks (M) are letters' parts in many scripts, such as the vowels of Hindi.
+    return character.isalnum() or unicodedata.category(character).startswith("M")
+
+
+def _is_visible(character: str) -> bool:
+    # Characters that turn the direction of writing could make one name look like another.
+    category = unicodedata.category(character)
+    return category not in {"Cc", "Cs", "Zl", "Zp"} and character not in DIRECTION_CONTROLS

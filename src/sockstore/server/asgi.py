@@ -1,0 +1,98 @@
+"""The ASGI side of one connection: what comes in, what goes out, and its hard end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from starlette.types import Message, Receive, Scope, Send
+
+from sockstore.server.admission import Refused
+
+__all__ = ["ABORT", "Peer", "PeerLeft"]
+
+ABORT = "sockstore.abort"
+"""The ASGI extension of our uvicorn protocol; its value holds the callable under "abort"."""
+
+
+class PeerLeft(Exception):
+    """There is nobody to send to any more."""
+
+
+class Peer:
+    """One WebSocket, as the server hands it over.
+
+    Everything that sends may raise `PeerLeft`.
+
+    Args:
+        scope: What the server says about it.
+        receive: Returns the next event.
+        send: Takes the next event.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        extensions: dict[str, dict[Any, Any]] = scope.get("extensions") or {}
+        self._receive = receive
+        self._send = send
+        self._can_answer = "websocket.http.response" in extensions
+        self._abort: Callable[[], None] | None = extensions.get(ABORT, {}).get("abort")
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None when the connection has ended."""
+        while True:
+            event = await self._receive()
+            if event["type"] == "websocket.disconnect":
+                return None
+            if event["type"] == "websocket.receive":
+                text: str | None = event.get("text")
+                data: bytes = event.get("bytes") or b""
+                return data if text is None else text
+
+    async def accept(self) -> None:
+        """Do the opening handshake."""
+        await self._emit({"type": "websocket.accept"})
+
+    async def send(self, message: str | bytes) -> None:
+        """Send a message, as soon as the server takes one."""
+        key = "text" if isinstance(message, str) else "bytes"
+        await self._emit({"type": "websocket.send", key: message})
+
+    async def close(self, code: int, reason: str) -> None:
+        """Send the close frame, as soon as the server takes one."""
+        await self._emit({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def refuse(self, refused: Refused) -> None:
+        """Answer the opening handshake with an HTTP status.
+
+        A server without the ASGI extension for it can only say 403.
+        """
+        if not self._can_answer:
+            await self.close(1008, "")
+            return
+        headers = (("content-type", "text/plain; charset=utf-8"), *refused.headers)
+        await self._emit(
+            {
+                "type": "websocket.http.response.start",
+                "status": refused.status,
+                "headers": [(name.encode(), value.encode()) for name, value in headers],
+            }
+        )
+        body = f"{refused.message}\n".encode()
+        await self._emit({"type": "websocket.http.response.body", "body": body})
+
+    async def _emit(self, event: Message) -> None:
+        """Hand an event to the server.
+
+        Raises:
+            PeerLeft: However the server says it: by ASGI's OSError, or by a RuntimeError where
+                the closing handshake has begun behind our back.
+        """
+        try:
+            await self._send(event)
+        except (OSError, RuntimeError) as error:
+            raise PeerLeft from error
+
+    def abort(self) -> None:
+        """End the TCP connection at once, where the server lets us."""
+        if self._abort is not None:
+            self._abort()

@@ -1,0 +1,214 @@
+"""The chat server: lets clients in, and brings them to the echo or to their room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
+from functools import partial
+
+from starlette.routing import WebSocketRoute
+from starlette.types import Receive, Scope, Send
+
+from sockstore.server import admission
+from sockstore.server.admission import Handshake, Refused, Token
+from sockstore.server.asgi import Peer, PeerLeft
+from sockstore.server.client import Client
+from sockstore.server.history import IN_MEMORY, History, open_history
+from sockstore.server.limits import Limits
+from sockstore.server.rooms import Rooms
+
+__all__ = ["ChatServer"]
+
+SECONDS_FOR_TOKEN_CHECK = 10.0
+SECONDS_TO_COME_BACK = 5
+RESTARTING = (1012, "the server is restarting")
+
+logger = logging.getLogger("sockstore.server")
+
+
+class ChatServer:
+    """The echo and the rooms, as routes for an ASGI application of your own.
+
+    Its `routes` are a list of Starlette's ``WebSocketRoute``. With a uvicorn of your own, give it
+    ``ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol"``: uvicorn by itself keeps the
+    TCP connection of a client that never reads, after we have dropped it.
+
+    Args:
+        history: Where messages are kept: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``, or a
+            `History`. It is opened at its first use and closed with the server.
+        allowed_origins: Web origins such as ``"https://example.com"`` whose pages may connect
+            besides those of the same host and port; ``"*"`` allows all.
+        token: A secret that clients show as ``Authorization: Bearer ...`` or ``?token=...``, or a
+            sync or async callable ``(token: str | None) -> bool``; a sync one must be quick.
+        limits: What one client may do and cost.
+
+    Raises:
+        InvalidOption: If a value cannot work.
+
+    Example:
+        ::
+
+            server = ChatServer(history="sqlite:///chat.db")
+            app.router.routes.extend(server.routes)
+            ...
+            await server.aclose()
+    """
+
+    def __init__(
+        self,
+        *,
+        history: History | str = IN_MEMORY,
+        allowed_origins: Iterable[str] = (),
+        token: Token | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._origins = admission.check_origins(allowed_origins)
+        self._token = admission.check_token(token)
+        self._history = open_history(history)
+        self._rooms = Rooms(self._history, self._limits)
+        self._clients: set[Client] = set()
+        self._admitting = 0
+        self._is_closing = False
+        self._all_left = asyncio.Event()
+        self.routes = [
+            WebSocketRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
+            WebSocketRoute("/chat/{room:path}", _Endpoint(self._admit_to_room), name="chat"),
+        ]
+
+    @property
+    def clients(self) -> int:
+        """How many clients are connected."""
+        return len(self._clients)
+
+    @property
+    def rooms(self) -> dict[str, list[str | None]]:
+        """Who is in each room, in the order in which they came; None has no name."""
+        return self._rooms.members
+
+    async def open(self) -> None:
+        """Open the history now, so that a problem shows before the first client comes.
+
+        Raises:
+            HistoryUnavailable: If it cannot be used.
+        """
+        self._is_closing = False
+        await self._history.open()
+
+    async def aclose(self) -> None:
+        """Let nobody in any more, close all clients with 1012, then write and close the history."""
+        self._is_closing = True
+        for client in self._clients:
+            client.end(*RESTARTING)
+        while self._clients:
+            self._all_left.clear()
+            await self._all_left.wait()
+        await self._history.aclose()
+
+    async def _admit_to_echo(self, scope: Scope, peer: Peer) -> None:
+        handshake = self._check(scope)
+        await self._serve(handshake, peer, None, _echo)
+
+    async def _admit_to_room(self, scope: Scope, peer: Peer) -> None:
+        handshake = self._check(scope)
+        room = admission.check_room(scope["path_params"]["room"])
+        name = admission.check_name(handshake.query.get("name"))
+        await self._serve(handshake, peer, name, partial(self._rooms.visit, room))
+
+    def _check(self, scope: Scope) -> Handshake:
+        handshake = Handshake.read(scope["headers"], scope["query_string"])
+        admission.check_origin(handshake, self._origins)
+        return handshake
+
+    async def _serve(
+        self,
+        handshake: Handshake,
+        peer: Peer,
+        name: str | None,
+        visit: Callable[[Client], Awaitable[None]],
+    ) -> None:
+        """Let a client in, if its token is right and there is room for it."""
+        self._check_capacity()
+        self._admitting += 1
+        try:
+            await self._check_token(handshake)
+            self._check_open()
+            await peer.accept()
+        finally:
+            self._admitting -= 1
+        if self._is_closing:  # it came in while the door was closing
+            await peer.close(*RESTARTING)
+            return
+        client = Client(peer, self._limits, name)
+        self._clients.add(client)
+        try:
+            await visit(client)
+        finally:
+            self._clients.remove(client)
+            if not self._clients:
+                self._all_left.set()
+
+    def _check_open(self) -> None:
+        if self._is_closing:
+            raise _come_back()
+
+    def _check_capacity(self) -> None:
+        self._check_open()
+        if len(self._clients) + self._admitting >= self._limits.clients:
+            raise _come_back()
+
+    async def _check_token(self, handshake: Handshake) -> None:
+        try:
+            async with asyncio.timeout(SECONDS_FOR_TOKEN_CHECK):
+                is_admitted = await admission.is_admitted(self._token, handshake.token)
+        except Exception:
+            logger.exception("the token check failed, so a client was turned away")
+            raise Refused(500, "The server could not check the token.") from None
+        if not is_admitted:
+            raise Refused(
+                401,
+                "Show the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
+                (("www-authenticate", "Bearer"),),
+            )
+
+
+class _Endpoint:
+    """One route as an ASGI application: answers the handshake, and survives whatever happens."""
+
+    def __init__(self, admit: Callable[[Scope, Peer], Awaitable[None]]) -> None:
+        self._admit = admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        peer = Peer(scope, receive, send)
+        await receive()  # "websocket.connect"
+        try:
+            await self._answer(scope, peer)
+        except PeerLeft:
+            return  # it left before it was answered
+        except Exception:
+            logger.exception("a client was dropped because of an error in the server")
+            with suppress(PeerLeft):
+                await peer.close(1011, "internal error")
+
+    async def _answer(self, scope: Scope, peer: Peer) -> None:
+        try:
+            await self._admit(scope, peer)
+        except Refused as refused:
+            await peer.refuse(refused)
+
+
+def _come_back() -> Refused:
+    return Refused(
+        503,
+        "The server takes no more clients now; come back later.",
+        (("retry-after", str(SECONDS_TO_COME_BACK)),),
+    )
+
+
+async def _echo(client: Client) -> None:
+    async def send_back(message: str | bytes) -> None:
+        client.offer(message)
+
+    await client.run(send_back)

@@ -1,0 +1,146 @@
+"""One client: what it sends is counted and measured, what it is sent waits in a bounded buffer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+from sockstore.server.asgi import Peer, PeerLeft
+from sockstore.server.limits import Limits, TokenBucket
+
+__all__ = ["Client", "Handle", "size_of"]
+
+Handle: TypeAlias = Callable[[str | bytes], Awaitable[None]]
+
+
+class Client:
+    """A client that was let in, until its connection ends.
+
+    Nothing that others do waits for it: `offer` puts a frame into its buffer, a writer task of
+    its own sends it on, and a client that lets its buffer overflow is dropped (1013).
+
+    Args:
+        peer: The connection.
+        limits: What it may do and cost.
+        name: What it calls itself; None if it has not said.
+    """
+
+    def __init__(self, peer: Peer, limits: Limits, name: str | None = None) -> None:
+        self.name = name
+        self._peer = peer
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._bucket = TokenBucket(limits.rate, limits.burst, self._loop.time())
+        self._buffer: deque[tuple[str | bytes, int]] = deque()
+        self._buffered_bytes = 0
+        self._wake = asyncio.Event()
+        self._close: tuple[int, str] | None = None
+        self._deadline: asyncio.Timeout | None = None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is being closed; what it sends counts no more."""
+        return self._close is not None
+
+    def offer(self, frame: str | bytes, size: int | None = None) -> None:
+        """Queue a frame for the client; never waits.
+
+        Args:
+            frame: Text, or bytes for a binary message.
+            size: What `size_of` says about it, for who has asked already.
+        """
+        if self._close is not None:
+            return
+        size = size_of(frame) if size is None else size
+        self._buffer.append((frame, size))
+        self._buffered_bytes += size
+        self._wake.set()
+        limits = self._limits
+        if self._buffered_bytes > limits.buffer_bytes or len(self._buffer) > limits.buffer_messages:
+            self._buffer.clear()
+            self._buffered_bytes = 0
+            self.end(1013, "the client reads too slowly")
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection behind what is buffered; a second call changes nothing.
+
+        Args:
+            code: The close code.
+            reason: The close reason, at most 123 UTF-8 bytes.
+        """
+        if self._close is not None:
+            return
+        self._close = (code, reason)
+        self._wake.set()
+        # A peer that reads nothing would hold up the close frame, and everything, for ever.
+        if self._deadline is not None:
+            self._deadline.reschedule(self._loop.time() + self._limits.close_seconds)
+
+    async def run(self, handle: Handle) -> None:
+        """Hand over what the client sends, until the connection has ended.
+
+        Args:
+            handle: Is awaited with every message that is within the limits.
+        """
+        writer = asyncio.create_task(self._write())
+        try:
+            async with asyncio.timeout(self._seconds_left()) as self._deadline:
+                await self._read(handle)
+        except TimeoutError:
+            if self._deadline is None or not self._deadline.expired():
+                raise
+            self._peer.abort()
+        finally:
+            self._deadline = None
+            self._close = self._close or (1000, "")
+            writer.cancel()
+            await asyncio.wait([writer])
+
+    async def _read(self, handle: Handle) -> None:
+        while (message := await self._peer.receive()) is not None:
+            if self._close is not None:
+                continue  # what was on its way while we were closing
+            if not self._bucket.take(self._loop.time()):
+                limits = self._limits
+                self.end(
+                    4429,
+                    f"more than {limits.rate:g} messages a second (at most {limits.burst} at once)",
+                )
+            elif _is_larger(message, self._limits.max_message_bytes):
+                self.end(1009, f"larger than {self._limits.max_message_bytes} bytes")
+            else:
+                await handle(message)
+                if self._buffer:
+                    await asyncio.sleep(0)  # many messages came at once: the writer has its turn
+
+    async def _write(self) -> None:
+        """Send what is buffered, and at the end the close frame."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while self._buffer:
+                    frame, size = self._buffer.popleft()
+                    self._buffered_bytes -= size
+                    await self._peer.send(frame)
+                if self._close is not None:
+                    await self._peer.close(*self._close)
+                    return
+        except PeerLeft:
+            return  # the reader is told too
+
+    def _seconds_left(self) -> float | None:
+        return None if self._close is None else self._limits.close_seconds
+
+
+def size_of(frame: str | bytes) -> int:
+    """Return the bytes that a frame takes on the wire."""
+    if isinstance(frame, bytes) or frame.isascii():
+        return len(frame)
+    return len(frame.encode("utf-8", "surrogatepass"))
+
+
+def _is_larger(message: str | bytes, limit: int) -> bool:
+    return len(message) > limit or size_of(message) > limit

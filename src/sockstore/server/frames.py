@@ -1,0 +1,163 @@
+"""The plain JSON frames of a room, as PROTOCOL.md lists them: parsed and built, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "ChatMessage",
+    "Draft",
+    "ErrorCode",
+    "FrameError",
+    "encode_error",
+    "encode_history",
+    "encode_join",
+    "encode_leave",
+    "encode_message",
+    "encode_presence",
+    "parse",
+]
+
+LONGEST_TIMESTAMP = 64
+
+ErrorCode: TypeAlias = Literal[
+    "binary_message",
+    "empty_content",
+    "history_unavailable",
+    "invalid_json",
+    "invalid_message",
+    "not_stored",
+]
+
+
+class FrameError(Exception):
+    """A client's frame is not what a room takes.
+
+    Args:
+        code: What is wrong, for programs.
+        message: What is wrong and what would be right, for people.
+    """
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(code, message)
+        self.code: ErrorCode = code
+        self.message = message
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """What a client sends; other keys are ignored."""
+
+    content: str
+    timestamp: str | None = None
+
+
+class ChatMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
+    """A stored message, as everybody in the room gets it."""
+
+    sender: str | None
+    content: str
+    timestamp: str
+    id: str
+    offset: int
+
+
+class _Join(msgspec.Struct, frozen=True, tag_field="type", tag="join"):
+    sender: str | None
+    timestamp: str
+    count: int
+
+
+class _Leave(msgspec.Struct, frozen=True, tag_field="type", tag="leave"):
+    sender: str | None
+    timestamp: str
+    count: int
+
+
+class _Presence(msgspec.Struct, frozen=True, tag_field="type", tag="presence"):
+    members: Sequence[str | None]
+    count: int
+
+
+class _History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
+    messages: Sequence[ChatMessage]
+
+
+class _Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    code: ErrorCode
+    message: str
+
+
+_decoder = msgspec.json.Decoder(Draft)
+_encoder = msgspec.json.Encoder()
+
+
+def parse(frame: str | bytes) -> Draft:
+    """Return what a client says with one message of the WebSocket.
+
+    Args:
+        frame: The text, or the bytes of a binary message.
+
+    Raises:
+        FrameError: If it is no `{"content": ..., "timestamp": ...}` that a room takes.
+    """
+    if isinstance(frame, bytes):
+        raise FrameError("binary_message", "A room takes text messages only, not binary ones.")
+    try:
+        draft = _decoder.decode(frame)
+    except msgspec.ValidationError as error:
+        raise FrameError(
+            "invalid_message",
+            f'Send {{"content": text, "timestamp": text}}; here: {error}.',
+        ) from None
+    except RecursionError:
+        raise FrameError("invalid_json", "The JSON is nested too deeply.") from None
+    except (msgspec.DecodeError, UnicodeError):
+        raise FrameError(
+            "invalid_json", 'The message is no valid JSON; send {"content": "hello"}.'
+        ) from None
+    if not draft.content.strip():
+        raise FrameError("empty_content", "The content is empty; send some text.")
+    if draft.timestamp is not None and not 0 < len(draft.timestamp) <= LONGEST_TIMESTAMP:
+        raise FrameError(
+            "invalid_message",
+            f"The timestamp must have 1 to {LONGEST_TIMESTAMP} characters; "
+            "send the time in ISO 8601, or none.",
+        )
+    return draft
+
+
+def encode_message(message: ChatMessage) -> str:
+    """Build the frame of a message."""
+    return _encode(message)
+
+
+def encode_join(sender: str | None, timestamp: str, count: int) -> str:
+    """Build the frame that tells who came, and how many are there now."""
+    return _encode(_Join(sender, timestamp, count))
+
+
+def encode_leave(sender: str | None, timestamp: str, count: int) -> str:
+    """Build the frame that tells who left, and how many are there now."""
+    return _encode(_Leave(sender, timestamp, count))
+
+
+def encode_presence(members: Sequence[str | None], count: int) -> str:
+    """Build the frame that tells who is there."""
+    return _encode(_Presence(members, count))
+
+
+def encode_history(messages: Sequence[ChatMessage]) -> str:
+    """Build the frame with what was said before, oldest first."""
+    return _encode(_History(messages))
+
+
+def encode_error(code: ErrorCode, message: str) -> str:
+    """Build the frame that tells one client what it did wrong, or what went wrong for it."""
+    return _encode(_Error(code, message))
+
+
+def _encode(frame: msgspec.Struct) -> str:
+    return _encoder.encode(frame).decode()

@@ -1,0 +1,15 @@
+"""Where the messages of rooms are kept."""
+
+from sockstore.server.history.base import History, HistoryError, HistoryUnavailable, NotStored
+from sockstore.server.history.opening import IN_MEMORY, open_history
+from sockstore.server.history.sqlite import SqliteHistory
+
+__all__ = [
+    "IN_MEMORY",
+    "History",
+    "HistoryError",
+    "HistoryUnavailable",
+    "NotStored",
+    "SqliteHistory",
+    "open_history",
+]

@@ -1,0 +1,105 @@
+"""What one client may do, and how much one client may cost: frozen values and a token bucket."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sockstore.errors import InvalidOption
+from sockstore.options import require_at_least, require_count, require_seconds
+
+__all__ = ["Limits", "TokenBucket"]
+
+KIBIBYTE = 1024
+LEAST_BYTES = 64
+LARGEST_BURST = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds of a server; every one of them holds for each client by itself.
+
+    Args:
+        max_message_bytes: The largest message a client may send, in UTF-8 bytes; a larger one
+            closes its connection with 1009.
+        rate: Messages a second that a client may send in the long run; more closes its
+            connection with 4429.
+        burst: Messages that a client which was quiet may send at once.
+        buffer_bytes: Bytes that may wait for a client that reads slowly; more closes its
+            connection with 1013. At least twice `max_message_bytes`.
+        buffer_messages: Messages that may wait for a client that reads slowly.
+        close_seconds: Seconds that a client has to take what is left and the close frame; then
+            its connection is aborted.
+        clients: Clients of the whole server; the next one is answered 503 with Retry-After.
+        history_messages: Messages that a client gets on entry; 0 sends none. Fewer if they are
+            more than half of `buffer_bytes`.
+        announced_members: Clients in a room up to which every join and leave is told by itself;
+            in a fuller room `presence` is told instead, at most once a second.
+
+    Raises:
+        InvalidOption: If a value cannot work.
+
+    Example:
+        ::
+
+            create_app(limits=Limits(rate=5, burst=20, max_message_bytes=4096))
+    """
+
+    max_message_bytes: int = 64 * KIBIBYTE
+    rate: float = 20.0
+    burst: int = 100
+    buffer_bytes: int = 1024 * KIBIBYTE
+    buffer_messages: int = 1024
+    close_seconds: float = 5.0
+    clients: int = 10_000
+    history_messages: int = 100
+    announced_members: int = 100
+
+    def __post_init__(self) -> None:
+        require_count("max_message_bytes", self.max_message_bytes, least=LEAST_BYTES)
+        require_at_least("rate", self.rate, 0.001)
+        require_count("burst", self.burst, least=1)
+        require_count("buffer_bytes", self.buffer_bytes, least=2 * self.max_message_bytes)
+        require_count("buffer_messages", self.buffer_messages, least=16)
+        require_seconds("close_seconds", self.close_seconds)
+        require_count("clients", self.clients, least=1)
+        require_count("history_messages", self.history_messages)
+        require_count("announced_members", self.announced_members)
+        if self.burst > LARGEST_BURST:
+            raise InvalidOption("burst", self.burst, f"give at most {LARGEST_BURST}")
+
+    @property
+    def history_bytes(self) -> int:
+        """The largest history frame: what a client gets on entry must not overflow its buffer."""
+        return self.buffer_bytes // 2
+
+
+class TokenBucket:
+    """A rate with a burst allowance: `burst` tokens at first, `rate` more every second.
+
+    Args:
+        rate: Tokens that come back every second.
+        burst: Tokens that the bucket holds.
+        now: The present time in seconds, on the clock that `take` is told.
+    """
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: int, now: float) -> None:
+        self._rate = rate
+        self._burst = float(burst)
+        self._tokens = float(burst)
+        self._at = now
+
+    def take(self, now: float) -> bool:
+        """Take one token; False if there is none.
+
+        Args:
+            now: The present time in seconds.
+        """
+        elapsed = max(0.0, now - self._at)
+        self._at = max(self._at, now)
+        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True

@@ -1,0 +1,188 @@
+"""What the server's tests share: a server in this process, and guests that talk plain JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from sockstore.server import ChatServer, Limits, create_app
+from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
+
+PATIENCE = 20.0
+"""Seconds any single step may take before a test fails; far above what it needs."""
+
+QUICK = {"rate": 1e6, "burst": 1_000_000}
+"""Limits of a server that counts nothing, for tests of something else."""
+
+
+class Running:
+    """A server that runs in this process and this event loop."""
+
+    def __init__(self, app: Any, port: int, state: uvicorn.server.ServerState) -> None:
+        self.app = app
+        self.port = port
+        self.state = state
+
+    @property
+    def chat(self) -> ChatServer:
+        return self.app.state.chat_server
+
+    def url(self, path: str = "/echo") -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    def sockets(self) -> list[socket.socket]:
+        """The sockets of the open WebSockets, as the server has them."""
+        return [each.transport.get_extra_info("socket") for each in self.state.connections]
+
+    def enter(self, room: str = "lobby", name: str | None = None, **options: Any) -> Any:
+        """Enter a room; the guest has read history and presence."""
+        return guest(self.url(f"/chat/{room}{'' if name is None else f'?name={name}'}"), **options)
+
+
+@asynccontextmanager
+async def running(
+    app: Any = None, *, limits: Limits | None = None, ws: Any = None, **config: Any
+) -> AsyncIterator[Running]:
+    """Run an application, by default the chat server, until the block ends."""
+    app = app or create_app(limits=limits or Limits(**QUICK))
+    listening = socket.socket()
+    # Small buffers in the kernel: what a client does not read is felt soon.
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+    listening.bind(("127.0.0.1", 0))
+    options = {"log_level": "warning", "lifespan": "on", "ws_ping_interval": None, **config}
+    settings = uvicorn.Config(app, ws=ws or BoundedWebSocketProtocol, **options)
+    settings.load()
+    server = uvicorn.Server(settings)
+    server.lifespan = settings.lifespan_class(settings)
+    await server.startup(sockets=[listening])
+    try:
+        yield Running(app, listening.getsockname()[1], server.server_state)
+    finally:
+        await stop(server)
+
+
+async def stop(server: uvicorn.Server) -> None:
+    """Do what uvicorn does at its end, without the tenth of a second that it sleeps."""
+    for each in server.servers:
+        each.close()
+    for connection in list(server.server_state.connections):
+        connection.shutdown()
+    await until(lambda: not (server.server_state.connections or server.server_state.tasks))
+    await server.lifespan.shutdown()
+
+
+class Guest:
+    """A client that speaks plain JSON, and is not of the library under test."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+        self.history: list[dict[str, Any]] = []
+        self.presence: dict[str, Any] = {}
+
+    async def read(self) -> dict[str, Any]:
+        async with asyncio.timeout(PATIENCE):
+            return json.loads(await self.connection.recv())
+
+    async def read_until(self, kind: str, **fields: Any) -> dict[str, Any]:
+        """Read until a frame of that type, with those fields."""
+        while True:
+            frame = await self.read()
+            if frame["type"] == kind and fields.items() <= frame.items():
+                return frame
+
+    async def messages(self, count: int) -> list[dict[str, Any]]:
+        return [await self.read_until("message") for _ in range(count)]
+
+    async def say(self, content: str, **fields: Any) -> None:
+        await self.connection.send(json.dumps({"content": content, **fields}, ensure_ascii=False))
+
+    async def close_of(self) -> tuple[int, str]:
+        """Read to the end, and return the close code and reason."""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    await self.connection.recv()
+        except ConnectionClosed:
+            return self.connection.close_code or 0, self.connection.close_reason or ""
+
+
+@asynccontextmanager
+async def guest(url: str, **options: Any) -> AsyncIterator[Guest]:
+    """Connect, and read history and presence if it is a room."""
+    options = {"max_size": None, "max_queue": None, "ping_interval": None, "proxy": None, **options}
+    async with connect(url, **options) as connection:
+        visitor = Guest(connection)
+        if "/chat/" in url:
+            history = await visitor.read()
+            assert history["type"] == "history"
+            visitor.history = history["messages"]
+            visitor.presence = await visitor.read()
+            assert visitor.presence["type"] == "presence"
+        yield visitor
+
+
+class Mute:
+    """A client that did the opening handshake, and then does nothing at all: it never reads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+
+    @classmethod
+    async def connect(cls, port: int, path: str) -> Mute:
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(sock, ("127.0.0.1", port))
+        request = (
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n"
+        )
+        await loop.sock_sendall(sock, request.encode())
+        answer = b""
+        async with asyncio.timeout(PATIENCE):
+            while not answer.endswith(b"\r\n\r\n"):
+                answer += await loop.sock_recv(sock, 1)
+        assert answer.startswith(b"HTTP/1.1 101")
+        return cls(sock)
+
+    async def read_until(self, wanted: bytes) -> None:
+        """Read until these bytes came."""
+        loop = asyncio.get_running_loop()
+        tail = b""
+        async with asyncio.timeout(PATIENCE):
+            while wanted not in tail:
+                part = await loop.sock_recv(self.sock, 65536)
+                assert part, "they never came"
+                tail = tail[-len(wanted) :] + part
+
+    async def until_gone(self) -> bytes:
+        """Read to the end, by close or by reset."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while part := await loop.sock_recv(self.sock, 65536):
+                    data += part
+        except ConnectionError:
+            pass
+        finally:
+            self.sock.close()
+        return data
+
+
+async def until(condition: Any) -> None:
+    """Let the event loop turn until a condition holds."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():
+            await asyncio.sleep(0.001)

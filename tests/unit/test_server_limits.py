@@ -1,0 +1,57 @@
+"""The bounds of a server: what they refuse, and how the token bucket counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from sockstore import InvalidOption
+from sockstore.server import Limits
+from sockstore.server.limits import TokenBucket
+
+pytestmark = pytest.mark.contract("SV3")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("max_message_bytes", 63),
+        ("max_message_bytes", 1.5),
+        ("rate", 0),
+        ("rate", float("inf")),
+        ("rate", float("nan")),
+        ("burst", 0),
+        ("burst", 1_000_001),
+        ("buffer_bytes", 131_071),
+        ("buffer_messages", 15),
+        ("close_seconds", 0),
+        ("clients", 0),
+        ("history_messages", -1),
+        ("announced_members", -1),
+    ],
+)
+def test_a_limit_that_cannot_work_is_refused_by_its_name(option, value):
+    with pytest.raises(InvalidOption) as refused:
+        Limits(**{option: value})
+    assert refused.value.option == option
+
+
+def test_a_history_frame_never_fills_the_buffer_that_it_goes_into():
+    assert Limits().history_bytes + Limits().max_message_bytes < Limits().buffer_bytes
+    assert Limits(buffer_bytes=200_000).history_bytes == 100_000
+
+
+def test_a_bucket_gives_its_burst_at_once_and_then_its_rate():
+    bucket = TokenBucket(rate=2, burst=3, now=10.0)
+    assert [bucket.take(10.0) for _ in range(4)] == [True, True, True, False]
+    assert not bucket.take(10.4)
+    assert bucket.take(10.5)
+    assert not bucket.take(10.5)
+    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
+
+
+def test_a_clock_that_goes_back_gives_nothing():
+    bucket = TokenBucket(rate=1, burst=1, now=10.0)
+    assert bucket.take(10.0)
+    assert not bucket.take(5.0)
+    assert not bucket.take(10.5)
+    assert bucket.take(11.0)
