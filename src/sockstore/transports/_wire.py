@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
+from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidMessage, PayloadTooBig
@@ -97,8 +98,8 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the handshake request."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's promise
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes, but keep its promises.
+        self._transport = cast("asyncio.Transport", transport)
         self._connected = True
         self._protocol.send_request(self._request)
         self._write()
