@@ -5,13 +5,16 @@ BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo test check lint types imports format clean help
+.PHONY: demo story test check lint types imports format clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
 
-demo: $(VENV)/.server ## Watch a connection survive the restart of its server
+demo: $(VENV)/.web ## Open the echo page and the chat in a browser
 	$(BIN)/sockstore demo
+
+story: $(VENV)/.web ## Watch a connection survive the death of its server, in the terminal
+	$(BIN)/sockstore demo --terminal
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --contract-report
@@ -40,10 +43,10 @@ $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("sockstore needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.server: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -c constraints.txt -e '.[server]'
+$(VENV)/.web: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -c constraints.txt -e '.[web]'
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements-dev.txt | $(BIN)/python
-	$(INSTALL) -c constraints.txt -e '.[server]' -r requirements-dev.txt
+	$(INSTALL) -c constraints.txt -e '.[web]' -r requirements-dev.txt
 	touch $@

@@ -12,14 +12,18 @@ import pytest
 
 import sockstore
 import sockstore.errors
+import sockstore.server
 import sockstore.stores
 import sockstore.testing
+import sockstore.ui.nicegui
+
+PUBLIC = [sockstore, sockstore.server, sockstore.stores, sockstore.testing, sockstore.ui.nicegui]
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "src" / "sockstore"
 
 
-@pytest.mark.parametrize("module", [sockstore, sockstore.stores, sockstore.testing])
+@pytest.mark.parametrize("module", PUBLIC)
 def test_public_names_are_sorted_and_exist(module):
     names = module.__all__
     assert names == sorted(names, key=lambda name: (name.startswith("_"), name)) or names == sorted(
@@ -57,7 +61,7 @@ def test_importing_loads_no_engine_no_framework_and_needs_no_loop():
 
 
 def public_objects():
-    for module in (sockstore, sockstore.stores, sockstore.testing):
+    for module in PUBLIC:
         for name in module.__all__:
             thing = getattr(module, name)
             if inspect.isclass(thing) or inspect.isfunction(thing):

@@ -191,8 +191,8 @@ async def test_help_has_examples(command):
     assert "sockstore " in finished.out
 
 
-async def test_the_demo_shows_a_connection_that_survives_its_server():
-    finished = await run("demo", "--messages", "8")
+async def test_the_demo_in_the_terminal_shows_a_connection_that_survives_its_server():
+    finished = await run("demo", "--terminal", "--messages", "8")
     assert finished.status == 0, finished.out + finished.err
     assert "the server is killed" in finished.out
     assert "queued" in finished.out

@@ -53,17 +53,18 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="sockstore",
-        description="A WebSocket connection that stays open, in the terminal.",
+        description="A WebSocket connection that stays open: demo, server and tools.",
         epilog="examples:\n"
-        "  sockstore serve                                     an echo server to try things on\n"
+        "  sockstore demo                                      an echo and a chat in the browser\n"
+        "  sockstore demo --terminal                           a connection survives its server\n"
+        "  sockstore serve                                     a server: an echo, and chat rooms\n"
         "  sockstore listen ws://localhost:8765/echo | jq .    every message, one a line\n"
-        "  sockstore send ws://localhost:8765/echo hello       one message, delivered\n"
-        "  sockstore demo                                      a connection survives its server",
+        "  sockstore send ws://localhost:8765/echo hello       one message, delivered",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sockstore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (listen, send, serve, demo):
+    for module in (demo, serve, listen, send):
         name = module.__name__.rpartition(".")[2]
         description, _, examples = module.HELP.partition("\n\n")
         command = commands.add_parser(

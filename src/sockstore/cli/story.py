@@ -1,8 +1,7 @@
-"""``sockstore demo``: a real connection survives the death of a real server."""
+"""``sockstore demo --terminal``: a real connection survives the death of a real server."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import re
 import sys
@@ -14,15 +13,6 @@ from time import monotonic
 from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
 from sockstore.cli.common import CommandError, sentence
 
-HELP = """watch a connection survive the restart of its server, in the terminal
-
-It starts an echo server, sends a message every half second, kills the server without warning,
-starts it again, and shows that every message came back once and in order.
-
-examples:
-  sockstore demo
-  sockstore demo --messages 30"""
-
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5
 SECONDS_TO_START = 30.0
@@ -30,23 +20,20 @@ SECONDS_TO_START = 30.0
 GREEN, RED, FAINT, PLAIN = "\033[32m", "\033[31m", "\033[2m", "\033[0m"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
-    parser.add_argument(
-        "--terminal", action="store_true", help="show it in the terminal (the only way for now)"
-    )
-    parser.add_argument(
-        "--messages", type=int, default=16, metavar="N", help="how many to send (default: 16)"
-    )
+def play(messages: int) -> int:
+    """Play the story: an echo server is killed without warning and started again.
 
+    Args:
+        messages: How many to send, one every half second; at least 4.
 
-def run(options: argparse.Namespace) -> int:
-    """Play the story."""
-    return asyncio.run(_Demo(max(4, options.messages)).play())
+    Returns:
+        The exit status: 0 if each came back once and in order.
+    """
+    return asyncio.run(_Story(max(4, messages)).play())
 
 
 @dataclass
-class _Demo:
+class _Story:
     """The story, and what has come back so far."""
 
     messages: int
@@ -125,7 +112,7 @@ async def _server(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, 
     """Run ``sockstore serve`` as a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "sockstore", "serve", "--port", str(port)),
+        *("-m", "sockstore", "serve", "--port", str(port), "--history", "sqlite:///:memory:"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

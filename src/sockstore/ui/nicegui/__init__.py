@@ -1,0 +1,32 @@
+"""The components as NiceGUI elements, for pages that Python makes.
+
+They are placed where elements are placed, and mounted when a visitor's browser has connected to the
+page: one that only fetches it (a crawler, a prefetch) makes nobody connect.
+
+Example:
+    ::
+
+        from nicegui import ui
+        from sockstore.ui.nicegui import ChatInput, ChatMessages, WebSocketProvider
+
+
+        @ui.page("/chat")
+        def chat() -> None:
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                ChatMessages()
+                ChatInput()
+"""
+
+from sockstore.ui.nicegui.chat import ChatInput, ChatMembers, ChatMessages
+from sockstore.ui.nicegui.demo import WebSocketDemo
+from sockstore.ui.nicegui.provider import WebSocketProvider
+from sockstore.ui.nicegui.status import ConnectionStatus
+
+__all__ = [
+    "ChatInput",
+    "ChatMembers",
+    "ChatMessages",
+    "ConnectionStatus",
+    "WebSocketDemo",
+    "WebSocketProvider",
+]

@@ -1,0 +1,73 @@
+"""What all components share: they are mounted with their page, and destroyed with it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from weakref import WeakSet
+
+from nicegui import Client, app, background_tasks, ui
+from nicegui.element import Element
+
+from sockstore.scope import Mounted, Scope
+
+__all__ = ["Component"]
+
+STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+
+_styled: WeakSet[Client] = WeakSet()
+_mounted: set[Component] = set()
+
+
+class Component(Element):
+    """An element that is mounted when its page is shown, and destroyed when either is gone.
+
+    Args:
+        tag: The HTML tag.
+
+    Attributes:
+        scope: Owns what the component subscribes to.
+    """
+
+    mounted: Mounted | None = None
+    """Await it to wait until `on_mount` is through; None before it begins."""
+
+    def __init__(self, tag: str = "div") -> None:
+        super().__init__(None if self.component else tag)
+        self.scope = Scope()
+        _add_style(self.client)
+        if self.client.has_socket_connection:
+            # Later, because the element is still being constructed.
+            asyncio.get_running_loop().call_soon(self._mount)
+        else:
+            # The page is built, but nobody may ever look at it.
+            self.client.on_connect(self._mount)
+
+    async def on_mount(self) -> None:
+        """Subscribe; the browser shows the page now."""
+
+    def _mount(self) -> None:
+        # A browser that connects again after a short loss of its own link finds us mounted.
+        if self.mounted is None and not self.is_deleted:
+            _mounted.add(self)
+            self.mounted = self.scope.mount(self.on_mount)
+
+    def _handle_delete(self) -> None:
+        super()._handle_delete()
+        if self.mounted is not None:
+            _mounted.discard(self)
+            background_tasks.create(self.scope.aclose(), name="sockstore: unmount")
+
+
+def _add_style(client: Client) -> None:
+    if client not in _styled:
+        _styled.add(client)
+        ui.add_css(STYLE)
+
+
+@app.on_shutdown
+async def _unmount_all() -> None:
+    """The program ends: pages that are still shown lose their connections in good order."""
+    components = list(_mounted)
+    _mounted.clear()
+    await asyncio.gather(*(component.scope.aclose() for component in components))

@@ -1,0 +1,77 @@
+"""The connection status as an element."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from nicegui import ui
+
+from sockstore.connection import WebSocketStore
+from sockstore.machine.state import ConnectionState
+from sockstore.ui.nicegui.provider import Bound
+from sockstore.ui.status import describe
+
+__all__ = ["ConnectionStatus"]
+
+
+class ConnectionStatus(Bound):
+    """Show whether a connection is open, and if not, why and what happens next.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+
+    Raises:
+        ProviderNotFound: If it stands in no such provider.
+
+    Source:
+        The guide's ``ConnectionStatusFromContext``.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                ConnectionStatus()
+    """
+
+    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+        super().__init__(connection, name)
+        self._connection: WebSocketStore | None = None
+        self._shown = ""
+        self.classes("sockstore-status")
+        with self:
+            # Only the sentence is announced: a countdown read aloud every second is a nuisance.
+            self._sentence = ui.label().classes("sockstore-status-text").props("role=status")
+            self._detail = ui.label().classes("sockstore-status-detail")
+            self._button = ui.element("button").classes("sockstore-button").props("type=button")
+            with self._button:
+                self._action = ui.label()
+            self._button.on("click", self._reconnect, args=[])
+        self._show(ConnectionState())
+
+    async def on_mount(self) -> None:
+        """Follow the connection's state, and count down while it waits."""
+        self._connection = await self.connection()
+        states = self._connection.state.stream(buffer=1)
+        while True:
+            state = self._connection.state.value
+            self._show(state)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
+                    await anext(states)
+
+    def _show(self, state: ConnectionState) -> None:
+        said = describe(state, asyncio.get_running_loop().time())
+        self._sentence.text = said.text
+        self._detail.text = said.detail
+        self._detail.visible = bool(said.detail)
+        self._action.text = said.action or ""
+        self._button.visible = said.action is not None
+        if said.status != self._shown:
+            self._shown = said.status
+            self.classes(remove="connected disconnected error", add=said.status)
+
+    def _reconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.reconnect()

@@ -1,0 +1,100 @@
+"""What the user of this connection has posted, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+from sockstore.connection import WebSocketStore
+from sockstore.receipts import Receipt
+from sockstore.stores import Readable, Writable, writable
+
+__all__ = ["Mark", "Post", "Posts", "posts_of", "utc_now"]
+
+Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
+"""The delivery mark of an own message."""
+
+KEPT = 1000
+"""Posts that are remembered for each connection, as many as messages are by default."""
+
+
+@dataclass(slots=True, eq=False)
+class Post:
+    """One message that the user sent.
+
+    Args:
+        content: The text.
+        timestamp: When, in ISO 8601, UTC: the server passes it on, so it comes back.
+        receipt: What the connection knows of it.
+        returned: Whether the server has sent it to everyone, us included.
+    """
+
+    content: str
+    timestamp: str
+    receipt: Receipt
+    returned: bool = False
+
+    @property
+    def mark(self) -> Mark:
+        """What its reader should know."""
+        if self.returned:
+            return "acknowledged"
+        match self.receipt.state:
+            case "queued" | "sent" | "acknowledged" as state:
+                return state
+            case _:
+                return "failed"
+
+
+class Posts:
+    """The latest posts over one connection."""
+
+    def __init__(self) -> None:
+        self._posts: Writable[tuple[Post, ...]] = writable(())
+
+    @property
+    def store(self) -> Readable[tuple[Post, ...]]:
+        """The posts, oldest first."""
+        return self._posts
+
+    def send(self, connection: WebSocketStore, text: str) -> bool:
+        """Send the guide's chat message, unless it is blank.
+
+        Args:
+            connection: Where to send it.
+            text: What the user wrote.
+
+        Returns:
+            Whether it was accepted, so that the text can be cleared.
+
+        Source:
+            The guide's ``ChatInput`` component: ``{content, timestamp}``.
+        """
+        if not text.strip():
+            return False
+        timestamp = utc_now()
+        receipt = connection.send({"content": text, "timestamp": timestamp})
+        if receipt:
+            self._posts.update(lambda posts: (*posts[1 - KEPT :], Post(text, timestamp, receipt)))
+        return bool(receipt)
+
+    def returned(self, posts: Iterable[Post]) -> None:
+        """The server has sent these to everyone."""
+        for post in posts:
+            post.returned = True
+
+
+_posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
+
+
+def posts_of(connection: WebSocketStore) -> Posts:
+    """Return what was posted over a connection: the input writes it, the messages show it."""
+    return _posts.setdefault(connection, Posts())
+
+
+def utc_now() -> str:
+    """Return the time as JavaScript's ``toISOString`` does: ISO 8601, UTC, milliseconds."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

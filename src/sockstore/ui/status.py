@@ -1,0 +1,82 @@
+"""What a connection status says, in every user interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal, TypeAlias
+
+from sockstore.machine.state import ConnectionState
+
+__all__ = ["StatusText", "describe"]
+
+Action: TypeAlias = Literal["Retry", "Connect"]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusText:
+    """What to show.
+
+    Args:
+        status: The guide's status, which decides the colour.
+        text: The guide's sentence.
+        detail: What happens next, in a few words; empty if nothing does.
+        action: What the button says that calls `reconnect`; None for no button.
+    """
+
+    status: Literal["connected", "disconnected", "error"]
+    text: str
+    detail: str = ""
+    action: Action | None = None
+
+
+def describe(state: ConnectionState, now: float) -> StatusText:
+    """Say what a connection is doing.
+
+    Args:
+        state: The connection's state.
+        now: The time, in the clock of ``loop.time()``.
+
+    Returns:
+        The guide's sentence, and beyond it what happens next.
+
+    Source:
+        The guide's ``ConnectionStatus`` component.
+
+    Example:
+        >>> describe(ConnectionState("open"), now=0.0).text
+        'Connected to chat server'
+        >>> describe(ConnectionState("waiting", attempt=2, retry_at=5.0), now=0.5).detail
+        'Retry 2 in 5 s'
+    """
+    return StatusText(state.status, _sentence(state), _next(state, now), _action(state))
+
+
+def _sentence(state: ConnectionState) -> str:
+    match state.status:
+        case "connected":
+            return "Connected to chat server"
+        case "error":
+            return f"Connection error: {state.error}"
+        case "disconnected":
+            return "Disconnected from chat server"
+
+
+def _next(state: ConnectionState, now: float) -> str:
+    match state.phase:
+        case "waiting" if state.retry_at is not None:
+            return f"Retry {state.attempt} in {max(1, ceil(state.retry_at - now))} s"
+        case "connecting":
+            return f"Retry {state.attempt} …" if state.attempt else "Connecting …"
+        case _:
+            return ""
+
+
+def _action(state: ConnectionState) -> Action | None:
+    match state.phase:
+        case "failed":
+            return "Retry"
+        case "closed":
+            return "Connect"
+        case _:
+            return None

@@ -1,0 +1,57 @@
+"""The command `sockstore demo` as a process, and what tests do on its pages."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from loopback.processes import SECONDS, start
+
+CONNECTED = ".connected"
+FIELD = "textarea"
+SEND = "button[type=submit].sockstore-send"
+LINES = ".sockstore-line.message .sockstore-content"
+RECORDS = ".sockstore-record"
+
+
+@asynccontextmanager
+async def demo(*arguments: str) -> AsyncIterator[str]:
+    """Run `sockstore demo ARGUMENTS`; the address of its pages."""
+    process = await start("demo", "--no-browser", "--port", "0", *arguments)
+    try:
+        async with asyncio.timeout(SECONDS):
+            line = (await process.stdout.readline()).decode()
+        found = re.search(r"(http://\S+)", line)
+        if found is None:
+            raise AssertionError(f"{line!r} {(await process.stderr.read()).decode()}")
+        yield found[1]
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def say(page, text: str) -> None:
+    """Write a message and send it with Enter."""
+    await page.locator(FIELD).fill(text)
+    await page.locator(FIELD).press("Enter")
+
+
+async def texts(page, selector: str) -> list[str]:
+    return await page.locator(selector).all_text_contents()
+
+
+async def wait_for_lines(page, *expected: str, selector: str = LINES) -> None:
+    """Wait until exactly these are shown, in this order."""
+    await page.wait_for_function(
+        """([selector, expected]) => JSON.stringify(
+            [...document.querySelectorAll(selector)].map(one => one.textContent)
+        ) === JSON.stringify(expected)""",
+        arg=[selector, list(expected)],
+    )
+
+
+async def background(page, selector: str) -> str:
+    return await page.locator(selector).evaluate("one => getComputedStyle(one).backgroundColor")

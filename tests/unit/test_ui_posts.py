@@ -1,0 +1,63 @@
+"""What a chat input sends, and what it remembers of it."""
+
+from __future__ import annotations
+
+import gc
+from datetime import UTC, datetime
+from weakref import ref
+
+import pytest
+
+from sockstore import WebSocketStore
+from sockstore.testing import FakeServer, accept, echo
+from sockstore.ui.posts import KEPT, posts_of, utc_now
+
+pytestmark = pytest.mark.contract("UI4")
+
+
+@pytest.mark.virtual_clock
+async def test_it_sends_the_guides_message_with_the_time_in_utc():
+    async with WebSocketStore("ws://localhost", transport=FakeServer(accept(), echo())) as one:
+        await one.ready()
+        assert posts_of(one).send(one, "  hello\nworld ")
+        [message] = await one.messages.wait_for(len)
+    assert message.data.keys() == {"content", "timestamp"}
+    assert message.data["content"] == "  hello\nworld "
+    moment = datetime.fromisoformat(message.data["timestamp"])
+    assert moment.utcoffset() == UTC.utcoffset(None)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u2003"])
+def test_blank_text_is_not_sent(text):
+    connection = WebSocketStore("ws://localhost")
+    assert not posts_of(connection).send(connection, text)
+    assert connection.buffered_amount.value == 0
+
+
+def test_what_is_refused_is_told_and_not_remembered():
+    connection = WebSocketStore("ws://localhost", outbox=None)
+    assert not posts_of(connection).send(connection, "too early")
+    assert posts_of(connection).store.value == ()
+
+
+def test_only_so_many_posts_are_remembered():
+    connection = WebSocketStore("ws://localhost")
+    for number in range(KEPT + 5):
+        posts_of(connection).send(connection, str(number))
+    kept = posts_of(connection).store.value
+    assert len(kept) <= KEPT
+    assert kept[-1].content != kept[0].content
+
+
+def test_posts_do_not_keep_their_connection_alive():
+    connection = WebSocketStore("ws://localhost")
+    posts_of(connection).send(connection, "hello")
+    gone = ref(connection)
+    del connection
+    gc.collect()
+    assert gone() is None
+
+
+def test_the_time_is_written_as_javascript_does():
+    assert len(utc_now()) == len("2026-03-01T12:00:00.000Z")
+    assert utc_now().endswith("Z")

@@ -1,0 +1,204 @@
+"""The lines of a chat: what is shown, once, in order, and never as markup."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockstore import Message
+from sockstore.receipts import Receipt
+from sockstore.ui.posts import Post
+from sockstore.ui.transcript import as_text, members, transcript
+
+MOMENT = "2026-03-01T12:00:00.000Z"
+
+
+def received(*data: object) -> list[Message]:
+    return [
+        Message(one, "text" if isinstance(one, str) else "json", number, 0.0)
+        for number, one in enumerate(data, 1)
+    ]
+
+
+def live(number: int, content: str = "hello", sender: str | None = "Ann") -> dict[str, object]:
+    return {
+        "type": "message",
+        "sender": sender,
+        "content": content,
+        "timestamp": MOMENT,
+        "id": f"m{number}",
+        "offset": number,
+    }
+
+
+def post(content: str, timestamp: str = MOMENT, state: str = "sent") -> Post:
+    receipt = Receipt()
+    receipt.settle(state)
+    return Post(content, timestamp, receipt)
+
+
+@pytest.mark.contract("UI3")
+def test_a_message_shows_sender_content_and_time():
+    [line] = transcript(received(live(1))).lines
+    assert (line.sender, line.content, line.time) == ("Ann", "hello", "2026-03-01T12:00:00+00:00")
+    assert line.mark is None
+    assert line.kind == "message"
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.parametrize("sender", [None, "", 7, ["Ann"]])
+def test_a_message_without_a_sender_is_from_anonymous(sender):
+    [line] = transcript(received({"content": "hi", "sender": sender})).lines
+    assert line.sender == "Anonymous"
+
+
+@pytest.mark.contract("UI3")
+def test_plain_text_is_a_line_without_a_sender():
+    [line] = transcript(received("just text")).lines
+    assert (line.content, line.sender, line.time) == ("just text", None, None)
+
+
+@pytest.mark.contract("UI3")
+def test_markup_stays_the_text_that_it_is():
+    text = "<script>alert(1)</script> **bold** [red]x[/red]"
+    assert transcript(received(live(1, text))).lines[0].content == text
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.contract("SV6")
+def test_history_after_a_reconnect_doubles_nothing_and_adds_what_was_missed():
+    messages = received(
+        {"type": "history", "messages": [live(1), live(2)]},
+        live(3),
+        {"type": "history", "messages": [live(2), live(3), live(4)]},
+        live(5),
+    )
+    assert [line.key for line in transcript(messages).lines] == [f"id m{n}" for n in range(1, 6)]
+
+
+def test_messages_without_an_id_are_told_apart_by_their_number():
+    same = {"content": "again"}
+    assert len(transcript(received(same, same)).lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("timestamp", "time"),
+    [
+        (MOMENT, "2026-03-01T12:00:00+00:00"),
+        ("2026-03-01T14:00:00+02:00", "2026-03-01T12:00:00+00:00"),
+        (1772366400000, "2026-03-01T12:00:00+00:00"),
+        ("yesterday", None),
+        (None, None),
+        (float("nan"), None),
+        (1e300, None),
+        ({}, None),
+        ("0001-01-01T00:00:00+14:00", None),
+    ],
+)
+def test_times_are_read_as_javascript_would_and_nonsense_is_no_time(timestamp, time):
+    [line] = transcript(received({"content": "x", "timestamp": timestamp})).lines
+    assert line.time == time
+
+
+@pytest.mark.contract("UI3")
+def test_who_comes_and_goes_is_a_notice_and_an_error_says_so():
+    lines = transcript(
+        received(
+            {"type": "presence", "members": ["Ann"], "count": 1},
+            {"type": "join", "sender": "Bob"},
+            {"type": "leave", "sender": None},
+            {"type": "error", "code": "invalid", "message": "send {content}"},
+        )
+    ).lines
+    assert [(line.kind, line.content) for line in lines] == [
+        ("notice", "Bob joined"),
+        ("notice", "Anonymous left"),
+        ("error", "send {content}"),
+    ]
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.parametrize(
+    ("state", "mark"),
+    [
+        ("queued", "queued"),
+        ("sent", "sent"),
+        ("acknowledged", "acknowledged"),
+        ("expired", "failed"),
+        ("dropped", "failed"),
+        ("refused", "failed"),
+        ("unknown", "failed"),
+    ],
+)
+def test_an_own_message_that_is_not_back_stands_last_with_its_mark(state, mark):
+    lines = transcript(received(live(1)), [post("mine", state=state)]).lines
+    assert [(line.content, line.mark) for line in lines] == [("hello", None), ("mine", mark)]
+
+
+@pytest.mark.contract("UI3")
+def test_an_own_message_that_came_back_is_one_line_marked_acknowledged():
+    mine = post("mine")
+    shown = transcript(received(live(1, "mine")), [mine])
+    assert [(line.content, line.mark) for line in shown.lines] == [("mine", "acknowledged")]
+    assert shown.returned == (mine,)
+
+
+def test_an_own_message_that_came_back_and_has_left_the_log_is_not_shown_again():
+    mine = post("mine")
+    mine.returned = True
+    assert transcript(received(live(2, "later")), [mine]).lines[-1].content == "later"
+
+
+def test_the_same_text_of_somebody_else_at_another_time_is_theirs():
+    shown = transcript(received(live(1, "mine")), [post("mine", "2026-03-01T12:00:01.000Z")])
+    assert [line.mark for line in shown.lines] == [None, "sent"]
+
+
+def test_two_own_messages_of_the_same_moment_are_two():
+    posts = [post("mine"), post("mine")]
+    shown = transcript(received(live(1, "mine")), posts)
+    assert [line.mark for line in shown.lines] == ["acknowledged", "sent"]
+
+
+def test_who_is_in_the_room_follows_presence_join_and_leave():
+    story = [
+        {"type": "presence", "members": ["Bob", "Ann", None], "count": 3},
+        {"type": "join", "sender": "Cid"},
+        {"type": "leave", "sender": "Bob"},
+        {"type": "leave", "sender": "Nobody"},
+    ]
+    assert members(received(*story)) == ("Ann", "Anonymous", "Cid")
+    assert members(received(*story, {"type": "presence", "members": ["Zoe"]})) == ("Zoe",)
+
+
+def test_json_is_shown_indented_and_bytes_by_their_number():
+    assert as_text({"a": [1]}) == json.dumps({"a": [1]}, indent=2)
+    assert as_text("text") == "text"
+    assert as_text(b"123") == "3 bytes"
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["type", "content", "sender", "timestamp", "id", "messages", "members"])
+            | st.text(max_size=3),
+            inner | st.sampled_from(["history", "presence", "join", "leave", "error", "message"]),
+            max_size=5,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(ANYTHING, max_size=6))
+def test_nothing_that_a_server_sends_breaks_the_page(story):
+    messages = received(*story)
+    lines = transcript(messages, [post("mine")]).lines
+    assert len({line.key for line in lines}) == len(lines)
+    assert all(isinstance(line.content, str) for line in lines)
+    assert all(isinstance(name, str) for name in members(messages))
