@@ -12,7 +12,7 @@ from sockstore.stores import Readable
 from sockstore.stores.subscription import Subscription
 from sockstore.stores.weak import subscribe_weakly
 
-__all__ = ["CloseOnNavigate", "Navigates", "Navigation"]
+__all__ = ["CloseOnNavigate", "Navigates", "Navigation", "check_navigator"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,17 @@ class Navigates(Protocol):
         """None, or what is true while a navigation is under way."""
 
 
+def check_navigator(navigator: object) -> None:
+    """Refuse what has no store ``navigating``.
+
+    Raises:
+        InvalidOption: If it is neither None nor such an object.
+    """
+    store = getattr(navigator, "navigating", None)
+    if navigator is not None and not isinstance(store, Readable):
+        raise InvalidOption("close_on_navigate", navigator, "give a Navigator")
+
+
 class CloseOnNavigate:
     """Call `close` at the first navigation that begins after `listen`, and listen no longer.
 
@@ -53,9 +64,7 @@ class CloseOnNavigate:
     __slots__ = ("__weakref__", "_close", "_ignored", "_navigator", "_subscription")
 
     def __init__(self, navigator: Navigates | None, close: Callable[[], object]) -> None:
-        store = getattr(navigator, "navigating", None)
-        if navigator is not None and not isinstance(store, Readable):
-            raise InvalidOption("close_on_navigate", navigator, "give a Navigator")
+        check_navigator(navigator)
         self._navigator = navigator
         self._close = WeakMethod(close)
         self._ignored: object = None
@@ -75,7 +84,10 @@ class CloseOnNavigate:
             subscription()
 
     def _navigated(self, navigation: object) -> None:
-        if navigation and navigation is not self._ignored:
+        if navigation is self._ignored:
+            return
+        self._ignored = None
+        if navigation:
             self.stop()
             close = self._close()
             if close is not None:

@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 
 from sockstore.errors import ScopeClosed
 from sockstore.navigation import Navigation
+from sockstore.owned import awaited, name_of, report
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
 
@@ -125,11 +126,13 @@ class Navigator:
         if earlier:
             await asyncio.wait(earlier)
         trouble = await self._leave()
-        if not self._is_latest():
-            return False
         try:
-            if page is not None:
+            if page is not None and self._is_latest():
                 await self._mount(page)
+        except BaseException:
+            if trouble is not None:
+                report(trouble, "a cleanup of the page before")
+            raise
         finally:
             if self._is_latest():
                 self._tell(None)
@@ -152,17 +155,24 @@ class Navigator:
     async def _mount(self, page: Page) -> None:
         scope = self._scope = await Scope(destroy_timeout=self._destroy_timeout).__aenter__()
         try:
-            await page(scope)
+            # The scope ends it, within a bound, if another navigation cancels this one.
+            mounting = scope.task(awaited(page(scope)), name=f"page {name_of(page)}")
+            await asyncio.wait({mounting})
+            mounting.result()
             self._page = page
         except Exception:
             self._scope = None
-            await scope.aclose()
+            await self._leave_after_error(scope)
             raise
+
+    async def _leave_after_error(self, scope: Scope) -> None:
+        try:
+            await scope.aclose()
+        except Exception as error:  # noqa: BLE001 - what the page raised says more
+            report(error, "a cleanup of the page")
 
     def _tell(self, navigation: Navigation | None) -> None:
         try:
             self._navigating.set(navigation)
         except Exception as error:  # noqa: BLE001 - a subscriber's bug stops no navigation
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a subscriber of navigating raised", "exception": error}
-            )
+            report(error, "a subscriber of navigating")

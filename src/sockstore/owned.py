@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakSet
 
-__all__ = ["Bound", "Cleanup", "Entered", "ExitDetails", "Leaving", "Mounting", "Owned", "Running"]
+__all__ = [
+    "Bound",
+    "Cleanup",
+    "Entered",
+    "ExitDetails",
+    "Leaving",
+    "Mounting",
+    "Owned",
+    "Running",
+    "awaited",
+    "name_of",
+    "report",
+]
 
 T = TypeVar("T")
 
@@ -34,24 +48,29 @@ class Bound:
 
     def __init__(self, timeout: float) -> None:
         self.deadline = asyncio.get_running_loop().time() + timeout
-        self.waits_for: asyncio.Future[Any] | None = None
 
-    async def end(self, task: asyncio.Future[Any]) -> None:
+    async def end(self, task: asyncio.Future[Any]) -> bool:
         """Wait for a task until the deadline, then cancel it, then give it up.
+
+        Returns:
+            Whether it ended by itself.
 
         Raises:
             TimeoutError: If it goes on all the same.
         """
-        self.waits_for = task
+        for leaving in _under_way.get():
+            leaving.waits_for.add(task)
+        by_itself = False
         try:
             await _wait(task, self.deadline)
+            by_itself = task.done()
         finally:
             if not task.done():
                 task.cancel()
                 await _wait(task, self.deadline + GRACE)
-            self.waits_for = None
         if not task.done():
             raise TimeoutError(f"{task!r} goes on although it was cancelled")
+        return by_itself
 
 
 async def _wait(task: asyncio.Future[Any], until: float) -> None:
@@ -88,8 +107,10 @@ class Cleanup(Owned):
         result = self.fn()
         if inspect.isawaitable(result):
             task = asyncio.ensure_future(awaited(result))
-            await bound.end(task)
+            by_itself = await bound.end(task)
             if task.cancelled():
+                if by_itself:
+                    raise RuntimeError(f"the cleanup {name_of(self.fn)} was cancelled")
                 raise TimeoutError(f"the cleanup {name_of(self.fn)} did not end in time")
             task.result()
 
@@ -115,28 +136,40 @@ class Running(Owned, Generic[T]):
                 self.task.result()
 
 
-class Mounting(Running[object]):
-    """A task whose result, if it is a callable, is a cleanup."""
+class Mounting(Running[None]):
+    """A task that mounts something: what comes of it is a cleanup, if it is a callable.
+
+    Args:
+        mounting: To be awaited in the task.
+        start: How to start the task.
+    """
+
+    def __init__(
+        self,
+        mounting: Awaitable[object],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._cleanup: Cleanup | None = None
+        super().__init__(start(self._mount(mounting)))
 
     @property
     def is_over(self) -> bool:
         """Whether nothing of it is left to destroy."""
-        return self.task.done() and self._cleanup() is None
+        return self.task.done() and self._cleanup is None
 
     async def destroy(self, bound: Bound, details: ExitDetails) -> None:
         """Cancel it if it is under way, and clean up after it if it came to its end."""
         try:
             await super().destroy(bound, details)
         finally:
-            cleanup = self._cleanup()
-            if cleanup is not None:
-                await cleanup.destroy(bound, details)
+            if self._cleanup is not None:
+                await self._cleanup.destroy(bound, details)
 
-    def _cleanup(self) -> Cleanup | None:
-        if not self.task.done() or self.task.cancelled() or self.task.exception() is not None:
-            return None
-        result = self.task.result()
-        return Cleanup(result) if callable(result) else None
+    async def _mount(self, mounting: Awaitable[object]) -> None:
+        # Asking the task for it would mark its error as seen, and nobody would hear of it.
+        result = await mounting
+        if callable(result):
+            self._cleanup = Cleanup(result)
 
 
 class Entered(Owned, Generic[T]):
@@ -166,12 +199,15 @@ class Leaving:
     Args:
         owned: What there is; it is empty afterwards.
         bound: How long all of it may take.
+
+    Attributes:
+        waits_for: The tasks whose end it waits for, also those of scopes within it.
     """
 
     def __init__(self, owned: dict[Owned, None], bound: Bound) -> None:
+        self.waits_for: WeakSet[asyncio.Future[Any]] = WeakSet()
         self._owned = owned
         self._bound = bound
-        self._leaver = asyncio.current_task()
         self._over = asyncio.Event()
 
     async def run(self, details: ExitDetails) -> None:
@@ -181,6 +217,8 @@ class Leaving:
             ExceptionGroup: Of what was raised.
             BaseException: What interrupted it, for example a cancellation.
         """
+        around = _under_way.get()
+        _under_way.set((*around, self))
         errors: list[Exception] = []
         interruptions: list[BaseException] = []
         while self._owned:
@@ -191,10 +229,12 @@ class Leaving:
                 errors.append(error)
             except BaseException as error:  # noqa: BLE001 - raised below, when the rest is gone
                 interruptions.append(error)
+        _under_way.set(around)
         self._over.set()
         if interruptions or not (details[1] is None or isinstance(details[1], Exception)):
             # A cancellation must stay one, so the errors go where nobody can miss them.
-            _report(errors)
+            for lost in errors:
+                report(lost, "a cleanup of a scope")
             if interruptions:
                 raise interruptions.pop()
         elif errors:
@@ -207,15 +247,18 @@ class Leaving:
 
     async def wait(self) -> None:
         """Wait until it is over, unless it is part of that to return from here."""
-        if asyncio.current_task() not in {self._leaver, self._bound.waits_for}:
+        if self not in _under_way.get() and asyncio.current_task() not in self.waits_for:
             await self._over.wait()
 
 
-def _report(errors: list[Exception]) -> None:
-    for error in errors:
-        asyncio.get_running_loop().call_exception_handler(
-            {"message": "a cleanup of a scope raised", "exception": error}
-        )
+_under_way: ContextVar[tuple[Leaving, ...]] = ContextVar("sockstore_leaving", default=())
+"""What is being left around the code that runs: the cleanups, and what they call."""
+
+
+def report(error: Exception, what: str) -> None:
+    """Tell the event loop's exception handler what a user's callable raised."""
+    context = {"message": f"{what} raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
 
 
 async def awaited(awaitable: Awaitable[T]) -> T:

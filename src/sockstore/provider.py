@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl as tls
+import sys
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -13,11 +14,11 @@ from sockstore.codecs import CodecLike
 from sockstore.connection import WebSocketStore
 from sockstore.endpoint import Headers, PerAttempt, Subprotocols, check_endpoint_url
 from sockstore.errors import InvalidOption, ProviderNotFound
-from sockstore.navigation import Navigates
+from sockstore.navigation import Navigates, check_navigator
 from sockstore.options import Outbox, Reconnect, require_at_least, require_flag
 from sockstore.outcomes import Outcome
 from sockstore.scope import Scope, scopes_here
-from sockstore.sharing import lease
+from sockstore.sharing import another_url, lease
 from sockstore.transports.base import TransportFactory
 
 __all__ = ["ConnectionOptions", "WebSocketProvider", "use_websocket"]
@@ -114,6 +115,7 @@ class WebSocketProvider:
         policy = _policy(reconnect, max_reconnect_attempts, reconnect_interval)
         self._navigator = options.get("close_on_navigate")
         if share:
+            check_navigator(self._navigator)
             # Each lease listens for itself: one holder's navigation closes nothing of the others.
             options["close_on_navigate"] = None
         self._connection = WebSocketStore(url, reconnect=policy, **options)
@@ -125,6 +127,11 @@ class WebSocketProvider:
     def scope(self) -> Scope:
         """The scope that this provider is; it owns the connection and whatever you mount."""
         return self._scope
+
+    @property
+    def connection(self) -> WebSocketStore:
+        """The connection; a shared one is known from entry on."""
+        return self._connection
 
     @property
     def url(self) -> PerAttempt[str]:
@@ -143,16 +150,24 @@ class WebSocketProvider:
     @url.setter
     def url(self, url: PerAttempt[str]) -> None:
         if self._share:
-            raise InvalidOption("url", url, "a shared connection keeps its url")
+            raise another_url(url)
+        url = check_endpoint_url(url)
         if self._connection.phase.value in {"idle", "closing", "closed"}:
             self._connection.check_scope("change the url")
-            self._connection._endpoint.url = check_endpoint_url(url)
+            self._connection._endpoint.url = url
         else:
             self._connection.connect(url)
         self._url = url
 
     async def __aenter__(self) -> WebSocketStore:
         await self._scope.__aenter__()
+        try:
+            return self._provide()
+        except BaseException:
+            await self._scope.__aexit__(*sys.exc_info())
+            raise
+
+    def _provide(self) -> WebSocketStore:
         if self._share:
             key = (self._name, self._url)
             self._connection = lease(key, self._connection, self._linger, self._navigator)
@@ -201,6 +216,13 @@ def use_websocket(name: str = "default") -> WebSocketStore:
 
     Source:
         The guide's ``getContext``, whose key can never be found: it is a new symbol each time.
+
+    Example:
+        >>> async def main() -> None:
+        ...     async with WebSocketProvider("ws://localhost", auto_connect=False) as connection:
+        ...         print(use_websocket() is connection)
+        >>> asyncio.run(main())
+        True
     """
     in_scope: dict[str, None] = {}
     for scope in scopes_here():

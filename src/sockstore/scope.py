@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from contextvars import Context, ContextVar, copy_context
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
@@ -26,7 +26,6 @@ from sockstore.owned import (
     Mounting,
     Owned,
     Running,
-    awaited,
     name_of,
 )
 from sockstore.stores import readonly
@@ -79,7 +78,9 @@ class Scope:
         require_seconds("destroy_timeout", destroy_timeout)
         self._destroy_timeout = destroy_timeout
         self._parent = _nearest(_current.get())
-        self._innermost = self
+        self._is_entered = False
+        self._entered: list[Scope] = []
+        """The scopes of the managers that were entered: providers, for example."""
         self._owned: dict[Owned, None] = {}
         self.provided: dict[str, Any] = {}
         """What code inside this scope finds by name."""
@@ -120,8 +121,8 @@ class Scope:
         with self._inside():
             result = fn()
         if inspect.isawaitable(result):
-            task = self._start(awaited(result), f"mount {name_of(fn)}")
-            return Mounted(self, self._run(Mounting(task)))
+            start = partial(self._start, name=f"mount {name_of(fn)}")
+            return Mounted(self, self._run(Mounting(result, start)))
         return Mounted(self, self._own(Cleanup(result)) if callable(result) else None)
 
     def subscribe(self, store: Subscribable[T], run: Callable[[T], object]) -> Callable[[], None]:
@@ -165,6 +166,12 @@ class Scope:
         Raises:
             ScopeClosed: If the scope has been left.
             RuntimeError: If no event loop runs here.
+
+        Example:
+            >>> async def main() -> None:
+            ...     async with Scope() as scope:
+            ...         scope.task(asyncio.sleep(3600))
+            >>> asyncio.run(main())
         """
         try:
             self._check_open("start a task")
@@ -177,7 +184,8 @@ class Scope:
         """Enter a context manager that is left when the scope is left.
 
         Args:
-            manager: For example a `WebSocketProvider`; async and sync managers will do.
+            manager: For example a `WebSocketProvider`, which all code in the scope finds from then
+                on, whichever task enters it; async and sync managers will do.
 
         Returns:
             What ``async with manager as value`` would give.
@@ -185,21 +193,30 @@ class Scope:
         Raises:
             ScopeClosed: If the scope has been left.
             Exception: What the manager raises.
+
+        Example:
+            >>> from contextlib import nullcontext
+            >>> async def main() -> None:
+            ...     async with Scope() as scope:
+            ...         print(await scope.enter(nullcontext("entered")))
+            >>> asyncio.run(main())
+            entered
         """
         self._check_open("enter")
         entered = Entered(manager)
         before = _current.get()
-        with self._inside():
+        _current.set(self)
+        try:
             value = await entered.enter()
-            inner = _nearest(_current.get())
+            inner = _current.get()
+        finally:
+            _current.set(before)
         if self.closed:
             await entered.destroy(self._bound(), NO_ERROR)
             raise ScopeClosed("enter")
         self._own(entered)
-        if inner is not None and inner.is_inside(self):
-            self._innermost = inner
-            if before is not None and before.is_inside(self):
-                _current.set(inner)
+        if inner is not None and inner is not self and inner.is_inside(self):
+            self._entered.append(inner)
         return value
 
     def on_destroy(self, fn: F) -> F:
@@ -225,7 +242,8 @@ class Scope:
         """Return a function that runs in this scope, wherever it is called.
 
         Args:
-            fn: For example the target of a plain thread, which would start with no context.
+            fn: For example the target of a plain thread, which would start with no context; no
+                coroutine function, for a task runs where it is started (see `task`).
 
         Returns:
             The function; it can be called any number of times.
@@ -247,7 +265,12 @@ class Scope:
 
     async def __aenter__(self) -> Self:
         self._check_open("enter")
-        self._parent = _nearest(_current.get())
+        if self._is_entered:
+            raise RuntimeError("this scope was entered before; each is used once")
+        self._is_entered = True
+        around = _nearest(_current.get())
+        if around is None or not around.is_inside(self):
+            self._parent = around
         _current.set(self)
         return self
 
@@ -262,7 +285,8 @@ class Scope:
                 NO_ERROR if kind is None or error is None else (kind, error, traceback)
             )
         finally:
-            self._restore()
+            # By value: the exit may run in another task, whose context has a variable of its own.
+            _current.set(_nearest(_current.get()))
 
     async def aclose(self) -> None:
         """Leave the scope: destroy what it owns, the latest first, each once.
@@ -285,6 +309,7 @@ class Scope:
                 await self._leaving.run(details)
         finally:
             self.provided.clear()
+            self._entered.clear()
 
     # What providers and navigators use
 
@@ -294,6 +319,15 @@ class Scope:
         while scope is not None and scope is not other:
             scope = scope._parent
         return scope is other
+
+    def _names(self) -> Iterator[Scope]:
+        """Return where code in this scope looks for a name: in what was entered last, first."""
+        for entered in reversed(self._entered):
+            inner = _nearest(entered)
+            while inner is not None and inner is not self:
+                yield from inner._names()
+                inner = _nearest(inner._parent)
+        yield self
 
     @property
     def has_been_left(self) -> bool:
@@ -338,8 +372,7 @@ class Scope:
         """Let the scope be the current one, unless it, or one within it, already is."""
         current = _nearest(_current.get())
         if current is None or not current.is_inside(self):
-            innermost = _nearest(self._innermost)
-            _current.set(innermost if innermost and innermost.is_inside(self) else self)
+            _current.set(self)
 
     @contextmanager
     def _inside(self) -> Iterator[None]:
@@ -349,12 +382,6 @@ class Scope:
             yield
         finally:
             _current.set(before)
-
-    def _restore(self) -> None:
-        """Step out of this scope, by value: another task's context has its own variable."""
-        current = _current.get()
-        if current is not None and current.is_inside(self):
-            _current.set(_nearest(self._parent))
 
 
 class Mounted:
@@ -394,7 +421,7 @@ def scopes_here() -> Iterator[Scope]:
     """Return the scopes that surround the calling code, nearest first."""
     scope = _nearest(_current.get())
     while scope is not None:
-        yield scope
+        yield from scope._names()
         scope = _nearest(scope._parent)
 
 

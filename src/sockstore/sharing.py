@@ -8,6 +8,7 @@ holder, while the others go on.
 from __future__ import annotations
 
 import asyncio
+import operator
 from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 from weakref import WeakSet
@@ -22,8 +23,9 @@ from sockstore.outcomes import check_close
 from sockstore.receipts import Receipt
 from sockstore.stores import Writable, derived, writable
 from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.urls import redact_url
 
-__all__ = ["Lease", "lease"]
+__all__ = ["Lease", "another_url", "lease"]
 
 Key: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
 
@@ -39,10 +41,10 @@ class _Shared:
         self._lingering: asyncio.TimerHandle | None = None
 
     def take(self, lease: Lease) -> None:
+        self.connection.connect()
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        self.connection.connect()
         self.takers.add(lease)
 
     def give_back(self, lease: Lease, linger: float, code: int, reason: str) -> None:
@@ -118,7 +120,7 @@ class Lease(WebSocketStore):
         self._linger = linger
         self._streams: WeakSet[MessageStream] = WeakSet()
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
-        self._state = derived((connection._state, self._own), _seen)
+        self._state = derived((connection._state, self._own), _seen, differs=operator.is_not)
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
@@ -134,10 +136,10 @@ class Lease(WebSocketStore):
         """
         self.check_scope("connect")
         if url is not None and url != self._endpoint.url:
-            raise InvalidOption("url", url, "a shared connection keeps its url")
+            raise another_url(url)
         self._shared.take(self)
         self._navigation.listen()
-        self._own.set(None)
+        self._show(None)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Give the lease back; the connection is closed if nobody else holds one.
@@ -154,7 +156,7 @@ class Lease(WebSocketStore):
         self._driver.check_thread()
         self._navigation.stop()
         if self._own.value is None or self._own.value.phase == "idle":
-            self._own.set(ConnectionState("closed", since=self._driver.now))
+            self._show(ConnectionState("closed", since=self._driver.now))
         for stream in list(self._streams):
             stream.end(None)
         self._shared.give_back(self, self._linger, code, reason)
@@ -168,6 +170,7 @@ class Lease(WebSocketStore):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
+        self.check_scope("reconnect")
         self.connect()
         self._shared.connection.reconnect()
 
@@ -218,6 +221,18 @@ class Lease(WebSocketStore):
         """The provider is left: its lease is not taken again."""
         super().leave_scope()
         self._shared.leave(self)
+
+    def _show(self, own: ConnectionState | None) -> None:
+        try:
+            self._own.set(own)
+        except Exception as error:  # noqa: BLE001 - a user's bug keeps no lease (ST9)
+            self._driver.report(error, "a subscriber of the connection's state")
+
+
+def another_url(url: PerAttempt[str]) -> InvalidOption:
+    """Return the refusal of another url: the others who share did not ask for it."""
+    shown = redact_url(url) if isinstance(url, str) else url
+    return InvalidOption("url", shown, "a shared connection keeps its url")
 
 
 def _seen(shared: ConnectionState, own: ConnectionState | None) -> ConnectionState:

@@ -10,6 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from sockstore.stores import Readable
 
 __all__ = ["assert_no_leaks"]
 
@@ -25,16 +28,18 @@ class _Census:
     timers: frozenset[asyncio.TimerHandle]
     files: frozenset[str]
     threads: frozenset[threading.Thread]
+    audiences: tuple[tuple[Readable[Any], int], ...]
 
     @classmethod
-    def take(cls) -> _Census:
+    def take(cls, stores: tuple[Readable[Any], ...]) -> _Census:
         loop = asyncio.get_running_loop()
         scheduled: list[asyncio.TimerHandle] = getattr(loop, "_scheduled", [])
         return cls(
             frozenset(asyncio.all_tasks()),
-            frozenset(timer for timer in scheduled if not (timer.cancelled() or _is_kit(timer))),
+            frozenset(timer for timer in scheduled if not (timer.cancelled() or _is_told(timer))),
             _open_files(),
             frozenset(threading.enumerate()),
+            tuple((store, _audience(store)) for store in stores),
         )
 
     def more_than(self, before: _Census) -> list[str]:
@@ -44,45 +49,69 @@ class _Census:
             *(f"timer {timer!r}" for timer in self.timers - before.timers),
             *(f"open file {file}" for file in self.files - before.files),
             *(f"thread {thread.name!r}" for thread in self.threads - before.threads),
+            *(
+                f"{now - earlier} subscribers of {store!r}"
+                for (store, now), (_, earlier) in zip(self.audiences, before.audiences, strict=True)
+                if now > earlier
+            ),
         ]
 
 
 @asynccontextmanager
-async def assert_no_leaks() -> AsyncIterator[None]:
+async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     """Assert that a block leaves no task, timer, socket, file descriptor or thread behind.
 
     Executor threads of the loop count as well: begin with one use of them if yours may start
     some. File descriptors are counted where the system shows them (Linux, macOS).
 
+    Args:
+        stores: Stores that outlive the block; no subscriber may be left on them either, nor a
+            store that is derived from them and watched.
+
     Raises:
         AssertionError: If something is left, with one line for each thing.
 
     Example:
-        ::
-
-            async with assert_no_leaks():
-                async with WebSocketStore(url) as connection:
-                    await connection.ready()
+        >>> from sockstore import Scope, writable
+        >>> from sockstore.testing import assert_no_leaks
+        >>> name = writable("Ada")
+        >>> async def main() -> None:
+        ...     async with assert_no_leaks(name), Scope() as scope:
+        ...         scope.subscribe(name, print)
+        >>> asyncio.run(main())
+        Ada
     """
     gc.collect()
-    before = _Census.take()
+    before = _Census.take(stores)
     yield
     left = ["nothing was looked at"]
     for _ in range(TURNS):
         await asyncio.sleep(0)
-        left = _Census.take().more_than(before)
+        left = _Census.take(stores).more_than(before)
         if not left:
             return
     gc.collect()
-    left = _Census.take().more_than(before)
+    left = _Census.take(stores).more_than(before)
     if left:
         raise AssertionError("left behind:\n  " + "\n  ".join(sorted(left)))
 
 
-def _is_kit(timer: asyncio.TimerHandle) -> bool:
-    """Whether a fake server set it: the rest of its script is no leak of the program."""
+def _audience(store: Readable[Any]) -> int:
+    node = store._node
+    return len(node._subscriptions) + len(node._dependents)
+
+
+def _is_told(timer: asyncio.TimerHandle) -> bool:
+    """Whether something else tells of it, or it is no leak of the program.
+
+    A sleep is part of its task, which is counted; the rest of a fake server's script is the kit's.
+    """
     callback = getattr(timer, "_callback", None)
-    return getattr(callback, "__module__", "") == "sockstore.testing.fake_server"
+    name = getattr(callback, "__name__", "")
+    module = getattr(callback, "__module__", "")
+    return module == "sockstore.testing.fake_server" or (
+        module == "asyncio.futures" and name == "_set_result_unless_cancelled"
+    )
 
 
 def _open_files() -> frozenset[str]:
