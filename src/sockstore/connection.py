@@ -237,11 +237,7 @@ class WebSocketStore(ConnectionStores):
             ValueError: If code or reason cannot be sent.
         """
         self.close(code, reason)
-        try:
-            await self._driver.wait_for_rest()
-        except asyncio.CancelledError:
-            self._driver.abort()
-            raise
+        await self._driver.wait_for_rest()
 
     def reconnect(self) -> None:
         """Open a new connection now: a wait is skipped, a live socket is retired.
@@ -259,7 +255,7 @@ class WebSocketStore(ConnectionStores):
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
         self._driver.bind("reconnect")
         self._navigation.listen()
-        self._driver.dispatch(fact.ReconnectRequested())
+        self._driver.dispatch(fact.ReconnectRequested(self._endpoint.url))
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
         """Wait until the connection is open.

@@ -161,11 +161,19 @@ class Driver:
         return self.machine.outbox.bytes + (0 if transport is None else transport.buffered_amount)
 
     async def wait_for_rest(self) -> None:
-        """Wait until no task, timer or socket is left, or a new life has begun."""
+        """Wait until no task, timer or socket is left, or a new life has begun.
+
+        Who cannot wait so long and is cancelled ends everything at once.
+        """
         while not self._has_ended:
             waiter = asyncio.get_running_loop().create_future()
             self._rest_waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if not self._has_ended:
+                    self.abort()
+                raise
 
     def dispatch(self, event: Event, now: float | None = None) -> None:
         """Tell the machine a fact, carry out its orders, and show the outcome."""

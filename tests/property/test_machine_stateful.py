@@ -224,9 +224,9 @@ class ModelledMachine(RuleBasedStateMachine):
         assert self.machine.state.phase not in {"idle", "closing", "closed", "failed"}
 
     @precondition(lambda self: self.machine.destination is not None)
-    @rule()
-    def reconnect(self):
-        self.tell(fact.ReconnectRequested(), user=True)
+    @rule(url=st.sampled_from([None, None, *URLS]))
+    def reconnect(self, url):
+        self.tell(fact.ReconnectRequested(url or self.machine.destination), user=True)
         assert self.machine.state.phase == "connecting"
         assert self.machine.state.attempt == 0
 
@@ -383,7 +383,7 @@ class ModelledMachine(RuleBasedStateMachine):
     def healthy_round(self, count, ending):
         self.tell(fact.ConnectRequested(self.machine.destination or URLS[0]), user=True)
         if self.newest not in self.opening or self.newest in self.told_to_end:
-            self.tell(fact.ReconnectRequested(), user=True)
+            self.tell(fact.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
@@ -422,7 +422,7 @@ class ModelledMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.settings.has_on_open)
     @rule(data=st.data(), pauses=st.booleans(), finishes=aimed, then_sends=st.integers(0, 2))
     def on_open_round(self, data, pauses, finishes, then_sends):
-        self.tell(fact.ReconnectRequested(), user=True)
+        self.tell(fact.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
@@ -440,7 +440,7 @@ class ModelledMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.state.connected)
     @rule(
         sizes=st.lists(st.integers(0, 6), min_size=1, max_size=4),
-        ending=st.sampled_from(["resume", "loss", "reconnect", "other url", "close"]),
+        ending=st.sampled_from(["resume", "loss", "reconnect", "elsewhere", "other url", "close"]),
     )
     def congested_round(self, sizes, ending):
         number = self.machine.live_transport
@@ -459,8 +459,11 @@ class ModelledMachine(RuleBasedStateMachine):
                 self.tell(fact.TransportClosed(number, Close(1006), "broke"))
                 assert self.waiting == (waited if self.machine.state.phase != "failed" else [])
             case "reconnect":
-                self.reconnect()
+                self.reconnect(self.machine.destination)
                 assert self.waiting == waited
+            case "elsewhere":
+                self.reconnect(URLS[self.machine.destination == URLS[0]])
+                assert all(self.fate[each] == "dropped" for each in waited)
             case "other url":
                 self.connect(URLS[self.machine.destination == URLS[0]])
                 assert all(self.fate[each] == "dropped" for each in waited)

@@ -417,7 +417,7 @@ def stale_events(bench):
 def test_stale_events_of_every_kind_change_nothing(phase):
     bench = PHASES[phase]()
     if bench.machine.live_transport or phase == "connecting":
-        bench.tell(fact.ReconnectRequested())  # an older transport that is still there
+        bench.tell(fact.ReconnectRequested(URL))  # an older transport that is still there
         if phase != "connecting":
             bench.open()
     bench.offer("kept")
@@ -968,7 +968,7 @@ def test_the_predicate_is_never_asked_about_the_users_own_close(phase):
 def test_reconnect_starts_an_uncounted_attempt_in_every_phase(phase):
     bench = PHASES[phase]()
     old = bench.transport
-    opening = bench.tell(fact.ReconnectRequested())[-1]
+    opening = bench.tell(fact.ReconnectRequested(URL))[-1]
     assert isinstance(opening, order.OpenTransport)
     assert opening.transport == old + 1
     assert opening.attempt.number == 0
@@ -986,7 +986,7 @@ def test_reconnect_starts_an_uncounted_attempt_in_every_phase(phase):
     ],
 )
 def test_reconnect_retires_the_socket_it_replaces(phase, retired):
-    assert PHASES[phase]().tell(fact.ReconnectRequested())[0] == retired
+    assert PHASES[phase]().tell(fact.ReconnectRequested(URL))[0] == retired
 
 
 @pytest.mark.contract("RC10")
@@ -997,7 +997,7 @@ def test_reconnect_works_after_the_attempts_ran_out_and_gives_all_of_them_again(
         bench.wait()
     bench.fail()
     assert bench.state.phase == "failed"
-    bench.tell(fact.ReconnectRequested())
+    bench.tell(fact.ReconnectRequested(URL))
     assert bench.state.error == "Failed to reconnect after 2 attempts"
     for attempt in (1, 2):
         bench.fail()
@@ -1011,7 +1011,7 @@ def test_reconnect_works_after_the_attempts_ran_out_and_gives_all_of_them_again(
 def test_reconnect_skips_a_wait_whose_end_then_changes_nothing():
     bench = waiting()
     until = bench.machine.deadline
-    bench.tell(fact.ReconnectRequested())
+    bench.tell(fact.ReconnectRequested(URL))
     before = bench.state
     bench.now = until
     assert bench.tell(fact.DeadlineReached()) == []
@@ -1106,7 +1106,7 @@ def test_what_waits_is_kept_across_a_reconnect_in_order(end):
         assert drain(bench) == []
         bench.retry()
     else:
-        bench.tell(fact.ReconnectRequested())
+        bench.tell(fact.ReconnectRequested(URL))
     bench.offer("d")
     bench.open()
     assert drain(bench) == ["b", "c", "d"]
@@ -1119,6 +1119,7 @@ def test_what_waits_is_kept_across_a_reconnect_in_order(end):
         (fact.CloseRequested(), "closed"),
         (fact.AttemptFailed(1, StopReconnecting("enough")), "failed: enough"),
         (fact.ConnectRequested(OTHER_URL), "another url"),
+        (fact.ReconnectRequested(OTHER_URL), "another url"),
     ],
 )
 def test_close_failure_and_another_url_drop_what_waits(event, words):
@@ -1226,7 +1227,7 @@ def test_a_clean_close_by_the_server_leaves_what_was_sent_unknown():
 
 
 @pytest.mark.contract("OB3")
-@pytest.mark.parametrize("event", [fact.ReconnectRequested(), fact.ConnectRequested(OTHER_URL)])
+@pytest.mark.parametrize("event", [fact.ReconnectRequested(URL), fact.ConnectRequested(OTHER_URL)])
 def test_what_went_over_a_replaced_socket_is_settled_by_its_own_end(event):
     bench = opened()
     flight = bench.machine.flight

@@ -52,7 +52,9 @@ class CloseRequested:
 
 @dataclass(frozen=True, slots=True)
 class ReconnectRequested:
-    """The user called ``reconnect()``."""
+    """The user called ``reconnect()``; `destination` is as in `ConnectRequested`."""
+
+    destination: object
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,8 +165,8 @@ class Machine:
                 return self._connect_requested(destination, now)
             case fact.CloseRequested(code=code, reason=reason):
                 return self._close_requested(code, reason, now)
-            case fact.ReconnectRequested():
-                return self._reconnect_requested(now)
+            case fact.ReconnectRequested(destination=destination):
+                return self._reconnect_requested(destination, now)
             case fact.TransportOpened():
                 return self._transport_opened(event, now)
             case fact.AttemptFailed(transport=transport, exception=exception):
@@ -191,13 +191,10 @@ class Machine:
                 assert_never(event)
 
     def _connect_requested(self, destination: object, now: float) -> list[Effect]:
-        changed = self.destination is not None and destination != self.destination
         live = not isinstance(self._phase, Idle | Closing | Closed | Failed)
-        if live and not changed:
+        if live and destination == self.destination:
             return []
-        self.destination = destination
-        dropped = self._drop_outbox("the connection goes to another url now") if changed else []
-        return [*self._retire(now), *dropped, *self._attempt(Streak(), now)]
+        return [*self._retire(now), *self._head_for(destination), *self._attempt(Streak(), now)]
 
     def _close_requested(self, code: int, reason: str, now: float) -> list[Effect]:
         if isinstance(self._phase, Closing | Closed):
@@ -211,9 +208,15 @@ class Machine:
                 self._phase = Closed()
         return [*retiring, *dropped]
 
-    def _reconnect_requested(self, now: float) -> list[Effect]:
+    def _reconnect_requested(self, destination: object, now: float) -> list[Effect]:
         streak = Streak(error=self.state.exception)
-        return [*self._retire(now), *self._attempt(streak, now)]
+        return [*self._retire(now), *self._head_for(destination), *self._attempt(streak, now)]
+
+    def _head_for(self, destination: object) -> list[Effect]:
+        """Take note of where to; what was meant for another place never gets there (OB2)."""
+        changed = self.destination is not None and destination != self.destination
+        self.destination = destination
+        return self._drop_outbox("the connection goes to another url now") if changed else []
 
     def _transport_opened(self, event: fact.TransportOpened, now: float) -> list[Effect]:
         match self._phase:
