@@ -7,15 +7,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from loopback.processes import free_port, serving
+from sockstore import Reconnect, WebSocketStore
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
 ROOT = Path(__file__).parent.parent.parent
 EXAMPLES = ROOT / "examples"
+OFTEN = Reconnect(schedule=lambda attempt, outcome: 0.1)
 HELLO = "ws://localhost:8765/echo"
 
 
@@ -92,6 +95,44 @@ async def test_token_refresh():
         assert await output_of(str(EXAMPLES / "token_refresh.py"), server.url) == "connected\n"
 
 
+async def test_providers():
+    async with serving() as server:
+        printed = await output_of(str(EXAMPLES / "providers.py"), server.url)
+    assert sorted(printed.splitlines()) == [
+        "afterwards it is closed",
+        "chat is connected",
+        "price 42",
+    ]
+
+
+async def test_pages():
+    async with serving() as server:
+        printed = await output_of(str(EXAMPLES / "pages.py"), server.url)
+    assert printed.splitlines() == [
+        "chat is connected",
+        "chat is left",
+        "home is mounted, news is disconnected",
+    ]
+
+
+async def test_web_chat_serves_its_page_and_its_room():
+    port = free_port()
+    process = await start(str(EXAMPLES / "web_chat.py"), str(port))
+    try:
+        room = f"ws://localhost:{port}/chat/lobby?name=Bob"
+        async with WebSocketStore(room, reconnect=OFTEN) as connection:
+            await connection.ready(timeout=60)
+            page = await asyncio.to_thread(urlopen, f"http://localhost:{port}/?name=Ann")
+            with page:
+                assert "sockstore-input" in page.read().decode()
+            connection.send({"content": "hello"})
+            said = await connection.topic("message").wait_for(lambda said: said, timeout=60)
+            assert (said["sender"], said["content"], said["offset"]) == ("Bob", "hello", 1)
+    finally:
+        process.kill()
+        await process.communicate()
+
+
 async def test_test_your_program():
     path = str(EXAMPLES / "test_your_program.py")
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
@@ -106,7 +147,10 @@ async def test_every_example_has_a_test():
     assert names == {
         "hello",
         "offline_outbox",
+        "pages",
+        "providers",
         "stores",
         "test_your_program",
         "token_refresh",
+        "web_chat",
     }
