@@ -659,3 +659,20 @@ def test_options_that_cannot_work_are_refused_at_construction():
     }.items():
         with pytest.raises(InvalidOption, match=option):
             WebSocketStore("ws://fake", **{option: value})
+
+
+@pytest.mark.contract("CN8", "CN4")
+async def test_an_aclose_that_is_cancelled_as_a_new_life_begins_does_not_end_that_life():
+    server = FakeServer(accept())
+    connection = WebSocketStore("ws://fake", transport=server)
+    connection.connect()
+    await connection.ready()
+    closing = asyncio.create_task(connection.aclose())
+    await turns(1)
+    assert connection.phase.value == "closing"
+    closing.cancel()
+    connection.connect()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    await connection.ready()
+    await connection.aclose()

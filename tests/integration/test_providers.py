@@ -503,15 +503,16 @@ async def test_another_url_does_not_connect_what_is_disconnected(fake_server, wh
 
 
 @pytest.mark.contract("PV6", "OB2")
-async def test_what_was_queued_for_the_old_url_never_reaches_the_new_one(fake_server):
-    one = provider(fake_server, "ws://old", auto_connect=False)
+@pytest.mark.parametrize("action", ["connect", "reconnect"])
+async def test_what_was_queued_for_the_old_url_never_reaches_the_new_one(fake_server, action):
+    one = provider(fake_server, auto_connect=False)
     async with one as connection:
         receipt = connection.send("for the old one")
-        one.url = "ws://new"
-        connection.connect()
+        one.url = "ws://other"
+        getattr(connection, action)()
         await connection.ready()
-        await turns()
-        assert (receipt.state, fake_server.received) == ("dropped", [])
+        assert receipt.state == "dropped"
+        assert fake_server.received == []
 
 
 @pytest.mark.contract("PV6")
