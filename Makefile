@@ -17,7 +17,7 @@ story: $(VENV)/.web ## Watch a connection survive the death of its server, in th
 	$(BIN)/sockstore demo --terminal
 
 test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest -n 2 --contract-report
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --contract-report
 
 check: lint types imports test ## Everything: lint, types, import layers, tests
 

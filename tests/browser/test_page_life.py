@@ -31,7 +31,11 @@ from sockstore.ui.nicegui import (
     WebSocketProvider,
 )
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.loopback]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.loopback,
+    pytest.mark.xdist_group("page life"),
+]
 
 
 @asynccontextmanager

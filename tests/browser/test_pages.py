@@ -21,7 +21,11 @@ from browser.demos import (
 )
 from loopback.processes import free_port, serving
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.loopback]
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.loopback,
+    pytest.mark.xdist_group("pages"),
+]
 
 GREEN = "rgb(212, 237, 218)"
 RED = "rgb(248, 215, 218)"
