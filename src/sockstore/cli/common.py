@@ -52,12 +52,17 @@ def count(text: str) -> int:
 
 def seconds(text: str) -> float:
     """Check a positive number of seconds for argparse."""
+    return positive(text, "seconds")
+
+
+def positive(text: str, what: str) -> float:
+    """Check a positive number for argparse."""
     try:
         number = float(text)
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of seconds")
+        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of {what}")
     return number
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockstore.cli.common import CommandError, count
+from sockstore.cli.common import CommandError, count, positive
 from sockstore.cli.running import address_of, listen, serve_until_stopped
 
 if TYPE_CHECKING:
@@ -42,13 +42,7 @@ def port(text: str) -> int:
 
 def rate(text: str) -> float:
     """Check a number of messages a second for argparse."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of messages a second")
-    return number
+    return positive(text, "messages a second")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

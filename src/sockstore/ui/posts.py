@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sockstore.connection import WebSocketStore
 from sockstore.receipts import Receipt
 from sockstore.stores import Readable, Writable, writable
+from sockstore.ui.text import clean
 
 __all__ = ["Mark", "Post", "Posts", "posts_of", "utc_now"]
 
@@ -29,12 +31,14 @@ class Post:
         content: The text.
         timestamp: When, in ISO 8601, UTC: the server passes it on, so it comes back.
         receipt: What the connection knows of it.
+        after: How many messages had arrived by then, which is its place among them.
         returned: Whether the server has sent it to everyone, us included.
     """
 
     content: str
     timestamp: str
     receipt: Receipt
+    after: float = inf
     returned: bool = False
 
     @property
@@ -75,10 +79,12 @@ class Posts:
         """
         if not text.strip():
             return False
+        text = clean(text)
         timestamp = utc_now()
         receipt = connection.send({"content": text, "timestamp": timestamp})
         if receipt:
-            self._posts.update(lambda posts: (*posts[1 - KEPT :], Post(text, timestamp, receipt)))
+            post = Post(text, timestamp, receipt, connection.messages.total)
+            self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
         return bool(receipt)
 
     def returned(self, posts: Iterable[Post]) -> None:

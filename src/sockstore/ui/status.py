@@ -7,10 +7,14 @@ from math import ceil
 from typing import Literal, TypeAlias
 
 from sockstore.machine.state import ConnectionState
+from sockstore.ui.text import shorten
 
 __all__ = ["StatusText", "describe"]
 
 Action: TypeAlias = Literal["Retry", "Connect"]
+
+ERROR_SHOWN = 500
+"""Characters of an error that are shown: a server may send a whole page with a refusal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def _sentence(state: ConnectionState) -> str:
         case "connected":
             return "Connected to chat server"
         case "error":
-            return f"Connection error: {state.error}"
+            return f"Connection error: {shorten(state.error or '', ERROR_SHOWN)}"
         case "disconnected":
             return "Disconnected from chat server"
 

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, TypeAlias
 
 from sockstore.streams import Message
 from sockstore.ui.posts import Mark, Post
+from sockstore.ui.presence import members
+from sockstore.ui.text import ANONYMOUS, as_name, as_text
 
-__all__ = ["ANONYMOUS", "Line", "Transcript", "as_text", "members", "transcript"]
+__all__ = [
+    "ANONYMOUS",
+    "Conversation",
+    "Line",
+    "Transcript",
+    "as_text",
+    "members",
+    "transcript",
+]
 
-ANONYMOUS = "Anonymous"
+KEPT = 1000
+"""Lines that are remembered, as many as messages are by default; a history repeats some."""
+
+Waiting: TypeAlias = dict[tuple[str, str], deque[Post]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +56,51 @@ class Transcript:
     """What a chat shows.
 
     Args:
-        lines: Oldest first; own messages that have not come back yet are the last ones.
+        lines: Oldest first; an own message that has not come back stands where it was sent.
         returned: The posts that came back from the server.
     """
 
     lines: tuple[Line, ...]
     returned: tuple[Post, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line, the number of the message that brought it, and what it would answer."""
+
+    line: Line
+    number: int
+    post: tuple[str, str] | None
+
+
+class Conversation:
+    """The lines of a chat, read on as messages come; one that came twice is one line.
+
+    A message is read once, however long the log is, so that a flood costs what is new in it.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._read = 0
+
+    def update(self, messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
+        """Read what is new.
+
+        Args:
+            messages: The log, or its newest part.
+            posts: What the user sent.
+
+        Returns:
+            All lines, with what became of the posts.
+        """
+        for message in messages:
+            if message.number > self._read:
+                self._read = message.number
+                for entry in _entries(message):
+                    self._entries.setdefault(entry.line.key, entry)
+        for key in list(islice(self._entries, max(0, len(self._entries) - KEPT))):
+            del self._entries[key]
+        return _merge(self._entries.values(), list(posts))
 
 
 def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
@@ -70,87 +122,81 @@ def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Trans
         >>> line.sender, line.content
         ('Ann', 'hello')
     """
-    lines: dict[str, Line] = {}
-    waiting: defaultdict[tuple[str, str], deque[Post]] = defaultdict(deque)
+    return Conversation().update(messages, posts)
+
+
+def _merge(entries: Iterable[_Entry], posts: list[Post]) -> Transcript:
+    """Recognise own messages by text and time; those not back stand where they were sent."""
+    waiting: Waiting = defaultdict(deque)
     for post in posts:
         waiting[post.content, post.timestamp].append(post)
     returned: list[Post] = []
-    for line, data in _lines(messages):
-        if line.key in lines:
-            continue
-        sent = waiting.get((line.content, str(data.get("timestamp")))) if line.sender else None
+    came: list[tuple[float, Line]] = []
+    for entry in entries:
+        sent = waiting.get(entry.post) if waiting and entry.post is not None else None
         if sent:
             returned.append(sent.popleft())
-        lines[line.key] = replace(line, mark="acknowledged") if sent is not None else line
-    pending = (
-        Line(f"post {id(post)}", post.content, "You", post.timestamp, mark=post.mark)
-        for post in _in_order(waiting.values())
-        if not post.returned
-    )
-    return Transcript((*lines.values(), *pending), tuple(returned))
+            # The line that stood for the post becomes this one, instead of being another.
+            line = replace(entry.line, key=_key(returned[-1]), mark="acknowledged")
+        elif sent is not None:
+            line = replace(entry.line, mark="acknowledged")
+        else:
+            line = entry.line
+        came.append((entry.number, line))
+    back = set(map(id, returned))
+    me = next((line.sender for _, line in reversed(came) if line.mark), "You")
+    pending = [
+        (
+            post.after + 0.5,
+            Line(_key(post), as_text(post.content), me, post.timestamp, mark=post.mark),
+        )
+        for post in posts
+        if not post.returned and id(post) not in back
+    ]
+    # Both are in order already; sorting is stable and keeps it.
+    lines = sorted((*came, *pending), key=lambda placed: placed[0]) if pending else came
+    return Transcript(tuple(line for _, line in lines), tuple(returned))
 
 
-def members(messages: Iterable[Message]) -> tuple[str, ...]:
-    """Return who is in the room, as the server's presence, join and leave frames tell it.
-
-    Args:
-        messages: What was received.
-
-    Returns:
-        The names, sorted.
-    """
-    present: list[str] = []
-    for message in messages:
-        match message.data:
-            case {"type": "presence", "members": list() as names}:
-                present = [_name(name) for name in names]
-            case {"type": "join", "sender": sender}:
-                present.append(_name(sender))
-            case {"type": "leave", "sender": sender} if _name(sender) in present:
-                present.remove(_name(sender))
-    return tuple(sorted(present))
+def _key(post: Post) -> str:
+    return f"post {id(post)}"
 
 
-def as_text(data: object) -> str:
-    """Return JSON as indented text, and text as it is."""
-    if isinstance(data, bytes):
-        return f"{len(data)} bytes"
-    if isinstance(data, str):
-        return data
-    return json.dumps(data, indent=2, ensure_ascii=False)
+def _entries(message: Message) -> Iterator[_Entry]:
+    data = message.data
+    if not isinstance(data, dict):
+        yield _Entry(Line(f"number {message.number}", as_text(data)), message.number, None)
+    elif data.get("type") == "history" and isinstance(data.get("messages"), list):
+        # More would push each other out again.
+        for index, past in enumerate(data["messages"][-KEPT:]):
+            if isinstance(past, dict):
+                yield _entry(past, f"{message.number}.{index}", message.number)
+    elif data.get("type") != "presence":
+        yield _entry(data, str(message.number), message.number)
 
 
-def _lines(messages: Iterable[Message]) -> Iterator[tuple[Line, dict[str, Any]]]:
-    for message in messages:
-        data = message.data
-        if not isinstance(data, dict):
-            yield Line(f"number {message.number}", as_text(data)), {}
-        elif data.get("type") == "history" and isinstance(data.get("messages"), list):
-            for index, past in enumerate(data["messages"]):
-                if isinstance(past, dict):
-                    yield _line(past, f"{message.number}.{index}"), past
-        elif data.get("type") != "presence":
-            yield _line(data, str(message.number)), data
+def _entry(data: dict[str, Any], place: str, number: int) -> _Entry:
+    line = _line(data, place)
+    content, timestamp = data.get("content"), data.get("timestamp")
+    if line.sender and isinstance(content, str) and isinstance(timestamp, str):
+        return _Entry(line, number, (content, timestamp))
+    return _Entry(line, number, None)
 
 
-def _line(data: dict[str, Any], number: str) -> Line:
-    key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {number}"
+def _line(data: dict[str, Any], place: str) -> Line:
+    key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {place}"
     time = _time(data.get("timestamp"))
     match data:
         case {"type": "join", "sender": sender}:
-            return Line(key, f"{_name(sender)} joined", time=time, kind="notice")
+            return Line(key, f"{as_name(sender)} joined", time=time, kind="notice")
         case {"type": "leave", "sender": sender}:
-            return Line(key, f"{_name(sender)} left", time=time, kind="notice")
+            return Line(key, f"{as_name(sender)} left", time=time, kind="notice")
         case {"type": "error", "message": str(text)}:
-            return Line(key, text, time=time, kind="error")
+            return Line(key, as_text(text), time=time, kind="error")
         case {"content": content}:
-            return Line(key, as_text(content), _name(data.get("sender")), time)
+            return Line(key, as_text(content), as_name(data.get("sender")), time)
         case _:
             return Line(key, as_text(data), time=time)
-
-
-def _name(sender: object) -> str:
-    return sender if isinstance(sender, str) and sender else ANONYMOUS
 
 
 def _time(timestamp: object) -> str | None:
@@ -165,7 +211,3 @@ def _time(timestamp: object) -> str | None:
         return moment.astimezone(UTC).isoformat()
     except (ValueError, OverflowError, OSError):
         return None
-
-
-def _in_order(waiting: Iterable[deque[Post]]) -> list[Post]:
-    return sorted((post for posts in waiting for post in posts), key=lambda post: post.timestamp)
