@@ -44,11 +44,12 @@ async def texts(page, selector: str) -> list[str]:
 
 
 async def wait_for_lines(page, *expected: str, selector: str = LINES) -> None:
-    """Wait until exactly these are shown, in this order."""
+    """Wait until exactly these are shown, in this order, and none is on its way to the server."""
     await page.wait_for_function(
         """([selector, expected]) => JSON.stringify(
             [...document.querySelectorAll(selector)].map(one => one.textContent)
-        ) === JSON.stringify(expected)""",
+        ) === JSON.stringify(expected)
+        && !document.querySelector("[data-mark=queued], [data-mark=sent]")""",
         arg=[selector, list(expected)],
     )
 

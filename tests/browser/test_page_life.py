@@ -121,12 +121,14 @@ async def eventually(is_true: Callable[[], object], what: str) -> None:
     assert is_true(), what
 
 
+def visitors() -> list[Client]:
+    """Those that a browser has looked at: NiceGUI keeps the others for a minute."""
+    return [client for client in Client.instances.values() if client._pinned_tab_id is not None]
+
+
 async def rest(site: Site) -> None:
     """Wait until every visitor has been given up, as NiceGUI does after some seconds."""
-    for client in list(Client.instances.values()):
-        if client._pinned_tab_id is None:
-            client.delete()  # nobody ever looked at it: NiceGUI waits a minute
-    await eventually(lambda: not Client.instances, "visitors are gone")
+    await eventually(lambda: not visitors(), "visitors are gone")
     await eventually(lambda: site.clients == 0, "their connections are closed")
 
 
@@ -193,7 +195,7 @@ async def test_tabs_that_share_have_one_connection_until_the_last_one_is_closed(
     for tab in tabs:
         await wait_for_lines(tab, "to all")
     await tabs.pop().close()
-    await eventually(lambda: len(Client.instances) == 2, "one visitor is gone")
+    await eventually(lambda: len(visitors()) == 2, "one visitor is gone")
     await say(tabs[1], "to the others")
     await wait_for_lines(tabs[0], "to all", "to the others")
     assert site.clients == 1
@@ -213,7 +215,7 @@ async def test_a_component_takes_a_connection_of_the_program_and_leaves_it_open(
         [message] = await store.messages.wait_for(len)
         assert message.data["content"] == "hello"
         await page.close()
-        await eventually(lambda: not Client.instances, "the visitor is gone")
+        await eventually(lambda: not visitors(), "the visitor is gone")
         assert store.connected.value
         assert len(store.state._node._dependents) == subscribers
 

@@ -12,7 +12,8 @@ from sockstore.server import HistoryUnavailable, Limits
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.frames import ChatMessage
-from sockstore.server.rooms import Room, Rooms, utc_now
+from sockstore.server.rooms import Room, Rooms
+from sockstore.timestamps import utc_now
 
 pytestmark = pytest.mark.asyncio
 

@@ -10,7 +10,7 @@ import pytest
 
 from sockstore import WebSocketStore
 from sockstore.testing import FakeServer, accept, echo
-from sockstore.ui.posts import KEPT, posts_of, utc_now
+from sockstore.ui.posts import KEPT, posts_of
 
 pytestmark = pytest.mark.contract("UI4")
 
@@ -56,8 +56,3 @@ def test_posts_do_not_keep_their_connection_alive():
     del connection
     gc.collect()
     assert gone() is None
-
-
-def test_the_time_is_written_as_javascript_does():
-    assert len(utc_now()) == len("2026-03-01T12:00:00.000Z")
-    assert utc_now().endswith("Z")

@@ -59,3 +59,12 @@ LOST = ConnectionLost("no answer to ping")
 )
 def test_each_phase_says_the_guides_sentence_and_what_comes_next(state, said):
     assert describe(state, now=10.0) == said
+
+
+@pytest.mark.contract("UI2")
+def test_a_very_long_error_is_shown_with_both_of_its_ends():
+    lost = ConnectionLost("why " + "x" * 10_000 + " HTTP 404")
+    text = describe(ConnectionState("failed", exception=lost), now=0.0).text
+    assert text.startswith("Connection error: why ")
+    assert text.endswith(" HTTP 404")
+    assert len(text) < 400

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sockstore import Message
 from sockstore.receipts import Receipt
 from sockstore.ui.posts import Post
-from sockstore.ui.transcript import as_text, members, transcript
+from sockstore.ui.presence import Presence
+from sockstore.ui.transcript import Conversation, as_text, transcript
 
 MOMENT = "2026-03-01T12:00:00.000Z"
 
@@ -21,6 +22,13 @@ def received(*data: object) -> list[Message]:
         Message(one, "text" if isinstance(one, str) else "json", number, 0.0)
         for number, one in enumerate(data, 1)
     ]
+
+
+def members(messages: list[Message]) -> tuple[str, ...]:
+    presence = Presence()
+    for message in messages:
+        presence.read(message)
+    return presence.names
 
 
 def live(number: int, content: str = "hello", sender: str | None = "Ann") -> dict[str, object]:
@@ -202,3 +210,46 @@ def test_nothing_that_a_server_sends_breaks_the_page(story):
     assert len({line.key for line in lines}) == len(lines)
     assert all(isinstance(line.content, str) for line in lines)
     assert all(isinstance(name, str) for name in members(messages))
+
+
+@pytest.mark.contract("UI3")
+def test_an_own_message_that_never_came_back_stays_where_it_was_sent():
+    lost = post("lost", state="unknown")
+    lost.after = 1
+    lines = transcript(received(live(1), live(2, "later")), [lost]).lines
+    assert [line.content for line in lines] == ["hello", "lost", "later"]
+
+
+@pytest.mark.contract("UI3")
+def test_an_own_message_keeps_its_line_and_its_sender_when_it_comes_back():
+    first, second = post("one"), post("two")
+    before = transcript(received(live(1, "one")), [first, second]).lines
+    after = transcript(received(live(1, "one"), live(2, "two")), [first, second]).lines
+    assert [line.key for line in before] == [line.key for line in after]
+    assert [line.sender for line in before] == ["Ann", "Ann"]
+
+
+@pytest.mark.contract("UI3")
+def test_a_text_that_nobody_else_has_is_shown_whole():
+    text = "x" * 100_000
+    [line] = transcript([], [post(text, state="unknown")]).lines
+    assert line.content == text
+    [line] = transcript(received(live(1, text)), [post(text)]).lines
+    assert len(line.content) < len(text)
+    assert line.mark == "acknowledged"
+
+
+def test_a_conversation_reads_each_message_once_and_forgets_the_oldest_lines():
+    conversation = Conversation()
+    messages = received(*(live(number) for number in range(3000)))
+    for end in range(0, 3001, 100):
+        conversation.read(messages[max(0, end - 1000) : end])
+        lines = conversation.merge().lines
+    assert [line.key for line in lines] == [f"id m{number}" for number in range(2000, 3000)]
+    conversation.read(messages[-1000:])
+    assert conversation.merge().lines == lines
+
+
+def test_a_history_frame_of_any_size_is_bounded():
+    frame = {"type": "history", "messages": [live(number) for number in range(5000)]}
+    assert len(transcript(received(frame)).lines) == 1000

@@ -61,7 +61,7 @@ def _page(title: str, path: str) -> ui.element:
                 link = ui.link(text, target).classes("demo-link")
                 if target == path:
                     link.props("aria-current=page")
-    main = ui.element("main").classes("demo-main")
+    main = ui.element("div").classes("demo-main")  # Quasar has made the `main` around it
     with main:
         TextElement(tag="h1", text=title)
     return main

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from itertools import islice
 from uuid import uuid4
 
@@ -12,8 +11,9 @@ from sockstore.server.client import Client, size_of
 from sockstore.server.frames import ChatMessage, FrameError
 from sockstore.server.history.base import Entry, History, HistoryError, NotStored
 from sockstore.server.limits import Limits
+from sockstore.timestamps import utc_now
 
-__all__ = ["Room", "Rooms", "utc_now"]
+__all__ = ["Room", "Rooms"]
 
 PRESENCE_FRAMES_A_SECOND = 1000
 """How many clients of one crowded room may be told who is there, each second."""
@@ -189,8 +189,3 @@ class Room:
     def _presence(self) -> str:
         shown = islice(self._members, self._limits.announced_members)
         return frames.encode_presence([member.name for member in shown], len(self._members))
-
-
-def utc_now() -> str:
-    """Return the present time as the guide writes it: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from math import inf
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
@@ -12,9 +11,10 @@ from weakref import WeakKeyDictionary
 from sockstore.connection import WebSocketStore
 from sockstore.receipts import Receipt
 from sockstore.stores import Readable, Writable, writable
+from sockstore.timestamps import utc_now
 from sockstore.ui.text import clean
 
-__all__ = ["Mark", "Post", "Posts", "posts_of", "utc_now"]
+__all__ = ["Mark", "Post", "Posts", "posts_of"]
 
 Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
 """The delivery mark of an own message."""
@@ -99,8 +99,3 @@ _posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
 def posts_of(connection: WebSocketStore) -> Posts:
     """Return what was posted over a connection: the input writes it, the messages show it."""
     return _posts.setdefault(connection, Posts())
-
-
-def utc_now() -> str:
-    """Return the time as JavaScript's ``toISOString`` does: ISO 8601, UTC, milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

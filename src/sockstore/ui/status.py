@@ -7,13 +7,13 @@ from math import ceil
 from typing import Literal, TypeAlias
 
 from sockstore.machine.state import ConnectionState
-from sockstore.ui.text import shorten
+from sockstore.ui.text import abridge
 
-__all__ = ["StatusText", "describe"]
+__all__ = ["StatusText", "action", "describe"]
 
 Action: TypeAlias = Literal["Retry", "Connect"]
 
-ERROR_SHOWN = 500
+ERROR_SHOWN = 300
 """Characters of an error that are shown: a server may send a whole page with a refusal."""
 
 
@@ -53,7 +53,7 @@ def describe(state: ConnectionState, now: float) -> StatusText:
         >>> describe(ConnectionState("waiting", attempt=2, retry_at=5.0), now=0.5).detail
         'Retry 2 in 5 s'
     """
-    return StatusText(state.status, _sentence(state), _next(state, now), _action(state))
+    return StatusText(state.status, _sentence(state), _next(state, now), action=action(state))
 
 
 def _sentence(state: ConnectionState) -> str:
@@ -61,7 +61,7 @@ def _sentence(state: ConnectionState) -> str:
         case "connected":
             return "Connected to chat server"
         case "error":
-            return f"Connection error: {shorten(state.error or '', ERROR_SHOWN)}"
+            return f"Connection error: {abridge(state.error or '', ERROR_SHOWN)}"
         case "disconnected":
             return "Disconnected from chat server"
 
@@ -76,7 +76,8 @@ def _next(state: ConnectionState, now: float) -> str:
             return ""
 
 
-def _action(state: ConnectionState) -> Action | None:
+def action(state: ConnectionState) -> Action | None:
+    """Return what the user may ask for: to connect again when nothing else does."""
     match state.phase:
         case "failed":
             return "Retry"

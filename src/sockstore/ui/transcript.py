@@ -11,8 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from sockstore.streams import Message
 from sockstore.ui.posts import Mark, Post
-from sockstore.ui.presence import members
-from sockstore.ui.text import ANONYMOUS, as_name, as_text
+from sockstore.ui.text import ANONYMOUS, as_name, as_text, clean
 
 __all__ = [
     "ANONYMOUS",
@@ -20,7 +19,6 @@ __all__ = [
     "Line",
     "Transcript",
     "as_text",
-    "members",
     "transcript",
 ]
 
@@ -83,15 +81,11 @@ class Conversation:
         self._entries: dict[str, _Entry] = {}
         self._read = 0
 
-    def update(self, messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
-        """Read what is new.
+    def read(self, messages: Iterable[Message]) -> None:
+        """Read on.
 
         Args:
-            messages: The log, or its newest part.
-            posts: What the user sent.
-
-        Returns:
-            All lines, with what became of the posts.
+            messages: The log, or its newest part; what was read already is passed over.
         """
         for message in messages:
             if message.number > self._read:
@@ -100,6 +94,9 @@ class Conversation:
                     self._entries.setdefault(entry.line.key, entry)
         for key in list(islice(self._entries, max(0, len(self._entries) - KEPT))):
             del self._entries[key]
+
+    def merge(self, posts: Iterable[Post] = ()) -> Transcript:
+        """Return all lines, with what became of what the user sent."""
         return _merge(self._entries.values(), list(posts))
 
 
@@ -122,7 +119,9 @@ def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Trans
         >>> line.sender, line.content
         ('Ann', 'hello')
     """
-    return Conversation().update(messages, posts)
+    conversation = Conversation()
+    conversation.read(messages)
+    return conversation.merge(posts)
 
 
 def _merge(entries: Iterable[_Entry], posts: list[Post]) -> Transcript:
@@ -138,8 +137,6 @@ def _merge(entries: Iterable[_Entry], posts: list[Post]) -> Transcript:
             returned.append(sent.popleft())
             # The line that stood for the post becomes this one, instead of being another.
             line = replace(entry.line, key=_key(returned[-1]), mark="acknowledged")
-        elif sent is not None:
-            line = replace(entry.line, mark="acknowledged")
         else:
             line = entry.line
         came.append((entry.number, line))
@@ -148,7 +145,8 @@ def _merge(entries: Iterable[_Entry], posts: list[Post]) -> Transcript:
     pending = [
         (
             post.after + 0.5,
-            Line(_key(post), as_text(post.content), me, post.timestamp, mark=post.mark),
+            # Whole, however long: nobody else may have it.
+            Line(_key(post), clean(post.content), me, post.timestamp, mark=post.mark),
         )
         for post in posts
         if not post.returned and id(post) not in back

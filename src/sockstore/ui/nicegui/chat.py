@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from time import perf_counter
 
 from nicegui import ui
 from nicegui.element import Element
@@ -11,19 +12,56 @@ from nicegui.events import GenericEventArguments
 
 from sockstore.connection import WebSocketStore
 from sockstore.stores import derived
+from sockstore.streams import Message
 from sockstore.ui.nicegui.provider import Bound
 from sockstore.ui.posts import posts_of
-from sockstore.ui.transcript import Line, members, transcript
+from sockstore.ui.presence import Presence
+from sockstore.ui.transcript import Conversation, Line
 
 __all__ = ["ChatInput", "ChatMembers", "ChatMessages", "MessageField", "MessageList"]
 
-NAMES_SHOWN = 5
 PAUSE = 0.05
 """Seconds between two updates of a page, so that a burst is one update."""
+SHARE = 0.25
+"""How much of the event loop's time the updates of one component may take."""
+
+
+CHARACTERS_A_SECOND = 1_000_000
+"""What a visitor's browser can take and lay out, and still answer its user."""
+AT_ONCE = 20
+"""Messages that are made ready to be shown without a look at what else there is to do."""
+
+
+def pause(spent: float, characters: int) -> float:
+    """Return the seconds until the next update.
+
+    Args:
+        spent: How long this one took, in seconds.
+        characters: How much text it sent.
+    """
+    return max(PAUSE, spent / SHARE, characters / CHARACTERS_A_SECOND)
+
+
+async def in_slices(messages: Sequence[Message]) -> AsyncIterator[Sequence[Message]]:
+    """Yield the messages a few at a time, and let the event loop do other things between."""
+    for start in range(0, len(messages), AT_ONCE):
+        yield messages[start : start + AT_ONCE]
+        await asyncio.sleep(0)
 
 
 class MessageList(Element, component="message_list.js"):
     """A list that follows its end, unless its reader has scrolled away from there."""
+
+    def forget(self, rows: Iterable[Element]) -> None:
+        """Delete some rows."""
+        for row in rows:
+            row.delete()
+
+    def place(self, row: Element, index: int) -> None:
+        """See to it that a row stands where it belongs."""
+        children = self.default_slot.children
+        if index >= len(children) or children[index] is not row:
+            row.move(target_index=index)
 
 
 class ChatLine(Element, component="chat_line.js"):
@@ -84,33 +122,36 @@ class ChatMessages(Bound):
         """Follow the messages, and what became of one's own."""
         connection = await self.connection()
         posts = posts_of(connection)
+        conversation = Conversation()
         # The state tells when something that was queued has left, or was lost.
         changes = derived(
             (connection.messages, posts.store, connection.state), lambda *values: values
         )
         async for view, sent, _ in changes:
-            shown = transcript(view, sent)
+            started = perf_counter()
+            async for some in in_slices(view[-self._limit :]):
+                conversation.read(some)
+            shown = conversation.merge(sent)
             posts.returned(shown.returned)
-            self._show(shown.lines[-self._limit :])
-            await asyncio.sleep(PAUSE)
+            characters = self._show(shown.lines[-self._limit :])
+            await asyncio.sleep(pause(perf_counter() - started, characters))
 
-    def _show(self, lines: tuple[Line, ...]) -> None:
+    def _show(self, lines: tuple[Line, ...]) -> int:
         self._empty.visible = not lines
         gone = self._lines.keys() - {line.key for line in lines}
-        for key in gone:
-            self._lines.pop(key).delete()
+        self._list.forget([self._lines.pop(key) for key in gone])
         with self._list:
-            for index, line in enumerate(lines):
-                self._show_line(index, line)
+            return sum(self._show_line(index, line) for index, line in enumerate(lines))
 
-    def _show_line(self, index: int, line: Line) -> None:
+    def _show_line(self, index: int, line: Line) -> int:
         row = self._lines.get(line.key)
+        is_news = row is None or row.line != line
         if row is None:
             row = self._lines[line.key] = ChatLine(line)
-            if index < len(self._lines) - 1:
-                row.move(target_index=index)
-        elif row.line != line:
+        elif is_news:
             row.show(line)
+        self._list.place(row, index)
+        return len(line.content) if is_news else 0
 
 
 class ChatMembers(Bound):
@@ -132,21 +173,15 @@ class ChatMembers(Bound):
 
     async def on_mount(self) -> None:
         """Follow those who come and go."""
-        connection = await self.connection()
-        async for present in connection.select(members):
-            self._label.text = _who_is_here(present)
+        messages = (await self.connection()).messages
+        presence = Presence()
+        for message in messages.value:
+            presence.read(message)
+        # Each one, also when a flood pushes them out of the log before the page is updated.
+        self.scope.on_destroy(messages.on_append(presence.read))
+        async for _ in messages:
+            self._label.text = presence.text
             await asyncio.sleep(PAUSE)
-
-
-def _who_is_here(present: tuple[str, ...]) -> str:
-    """Name the first few; a name that is there several times (tabs) is named once."""
-    if not present:
-        return ""
-    counts = Counter(present)
-    names = [name if times == 1 else f"{name} ({times})" for name, times in counts.items()]
-    more = len(names) - NAMES_SHOWN
-    shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
-    return f"{len(present)} here: {shown}"
 
 
 class MessageField(Element, component="message_field.js"):

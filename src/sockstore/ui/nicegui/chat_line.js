@@ -3,14 +3,14 @@ const MARKS = {
   queued: ["…", "Queued: it leaves when the connection is open"],
   sent: ["✓", "Sent"],
   acknowledged: ["✓✓", "Delivered to the room"],
-  failed: ["!", "Not delivered, or nobody can tell whether it was"],
+  failed: ["Not delivered", "Not delivered, or nobody can tell whether it was"],
 };
 
 export default {
   template: `
     <div :class="['sockstore-line', kind, { own: mark }]" :data-mark="mark">
       <div class="sockstore-line-head" v-if="kind === 'message' && (sender || time)">
-        <strong v-if="sender" class="sockstore-sender">{{ sender }}</strong>
+        <strong v-if="sender" class="sockstore-sender"><bdi>{{ sender }}</bdi></strong>
         <time v-if="time" :datetime="time" :title="fullTime">{{ localTime }}</time>
         <span v-if="mark" class="sockstore-mark" role="img" :aria-label="marks[1]" :title="marks[1]">{{ marks[0] }}</span>
       </div>

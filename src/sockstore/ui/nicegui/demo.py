@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from time import perf_counter
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore.connection import WebSocketStore
+from sockstore.machine.state import ConnectionState
 from sockstore.streams import Message
-from sockstore.ui.nicegui.chat import PAUSE, ChatInput, MessageList
+from sockstore.timestamps import utc_now
+from sockstore.ui.nicegui.chat import ChatInput, MessageList, in_slices, pause
 from sockstore.ui.nicegui.provider import Bound
-from sockstore.ui.posts import utc_now
-from sockstore.ui.transcript import as_text
+from sockstore.ui.nicegui.status import ReconnectButton
+from sockstore.ui.status import action
+from sockstore.ui.text import as_text, clean
 
 __all__ = ["WebSocketDemo"]
 
@@ -47,40 +51,58 @@ class WebSocketDemo(Bound):
         limit: int = 200,
     ) -> None:
         super().__init__(connection, name)
+        self._connection: WebSocketStore | None = None
         self._limit = limit
+        self._shown = ""
         self._rows: dict[int, TextElement] = {}
         self.classes("sockstore-demo")
         with self:
-            self._banner = ui.label().classes("sockstore-banner").props("role=status")
+            with ui.element().classes("sockstore-banner") as self._banner:
+                self._sentence = ui.label().props("role=status")
+                self._button = ReconnectButton(lambda: self._connection)
             self._list = MessageList()
             _DemoInput(connection, name=name)
-        self._show_status("disconnected")
+        self._show_state(ConnectionState())
 
     async def on_mount(self) -> None:
         """Follow the status and the messages."""
-        connection = await self.connection()
-        self.scope.subscribe(connection.status, self._show_status)
+        connection = self._connection = await self.connection()
+        self.scope.subscribe(connection.state, self._show_state)
         async for view in connection.messages:
-            self._show_messages(view[-self._limit :])
-            await asyncio.sleep(PAUSE)
+            started, characters = perf_counter(), 0
+            self._forget_all_but(view[-self._limit :])
+            async for some in in_slices(view[-self._limit :]):
+                characters += self._show_messages(some)
+            await asyncio.sleep(pause(perf_counter() - started, characters))
 
-    def _show_status(self, status: str) -> None:
-        self._banner.text = f"Connection Status: {status}"
-        self._banner.classes(remove="connected disconnected error", add=status)
+    def _show_state(self, state: ConnectionState) -> None:
+        self._button.offer(action(state))
+        if state.status != self._shown:
+            self._shown = state.status
+            self._sentence.text = f"Connection Status: {state.status}"
+            self._banner.classes(remove="connected disconnected error", add=state.status)
 
-    def _show_messages(self, messages: Sequence[Message]) -> None:
-        for number in self._rows.keys() - {message.number for message in messages}:
-            self._rows.pop(number).delete()
+    def _forget_all_but(self, messages: Sequence[Message]) -> None:
+        gone = self._rows.keys() - {message.number for message in messages}
+        self._list.forget([self._rows.pop(number) for number in gone])
+
+    def _show_messages(self, messages: Sequence[Message]) -> int:
+        """Show those that are new; how many characters that took."""
+        characters = 0
         with self._list:
             for message in messages:
                 if message.number not in self._rows:
                     tag = "pre" if message.kind == "json" else "div"
                     row = TextElement(tag=tag, text=as_text(message.data))
                     self._rows[message.number] = row.classes("sockstore-record")
+                    characters += len(row.text)
+        return characters
 
 
 class _DemoInput(ChatInput):
     """The guide's demo also says that it is a chat message."""
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
-        return bool(connection.send({"type": "chat", "content": text, "timestamp": utc_now()}))
+        return bool(
+            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+        )

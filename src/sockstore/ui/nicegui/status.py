@@ -3,16 +3,45 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from nicegui import ui
+from nicegui.element import Element
 
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.ui.nicegui.provider import Bound
 from sockstore.ui.status import describe
 
-__all__ = ["ConnectionStatus"]
+__all__ = ["ConnectionStatus", "ReconnectButton"]
+
+
+class ReconnectButton(Element):
+    """A button that connects again; it is there only while nothing else does.
+
+    Args:
+        connection: Returns the connection, or None before it is known.
+    """
+
+    def __init__(self, connection: Callable[[], WebSocketStore | None]) -> None:
+        super().__init__("button")
+        self._connection = connection
+        self.classes("sockstore-button").props("type=button")
+        with self:
+            self._label = ui.label()
+        self.on("click", self._reconnect, args=[])
+        self.offer(None)
+
+    def offer(self, action: str | None) -> None:
+        """Show the button under this name, or hide it."""
+        self._label.text = action or ""
+        self.visible = action is not None
+
+    def _reconnect(self) -> None:
+        connection = self._connection()
+        if connection is not None:
+            connection.reconnect()
 
 
 class ConnectionStatus(Bound):
@@ -44,10 +73,7 @@ class ConnectionStatus(Bound):
             # Only the sentence is announced: a countdown read aloud every second is a nuisance.
             self._sentence = ui.label().classes("sockstore-status-text").props("role=status")
             self._detail = ui.label().classes("sockstore-status-detail")
-            self._button = ui.element("button").classes("sockstore-button").props("type=button")
-            with self._button:
-                self._action = ui.label()
-            self._button.on("click", self._reconnect, args=[])
+            self._button = ReconnectButton(lambda: self._connection)
         self._show(ConnectionState())
 
     async def on_mount(self) -> None:
@@ -66,12 +92,7 @@ class ConnectionStatus(Bound):
         self._sentence.text = said.text
         self._detail.text = said.detail
         self._detail.visible = bool(said.detail)
-        self._action.text = said.action or ""
-        self._button.visible = said.action is not None
+        self._button.offer(said.action)
         if said.status != self._shown:
             self._shown = said.status
             self.classes(remove="connected disconnected error", add=said.status)
-
-    def _reconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.reconnect()
