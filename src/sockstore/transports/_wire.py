@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidMessage, PayloadTooBig
@@ -28,7 +28,10 @@ from sockstore.transports.base import Deliver, Listener
 __all__ = ["Wire"]
 
 SLICE_SECONDS = 0.005
-"""A burst is delivered in slices of about this length, so that the event loop stays responsive."""
+"""A burst is delivered in slices of about this length, so that the event loop stays responsive.
+
+After so many seconds of delivering, in one slice or in many, the loop takes a turn.
+"""
 
 LOOK_AT_THE_CLOCK_EVERY = 8
 """Messages; a look at the clock costs as much as a tenth of a small message."""
@@ -83,6 +86,7 @@ class Wire(asyncio.Protocol):
         self._later_bytes = 0
         self._need = 2
         self._pumping: asyncio.Handle | None = None
+        self._delivered_for = 0.0
         self._slice_over = False
         self._short_cut = False
         self._fragments: bytearray | None = None
@@ -97,12 +101,14 @@ class Wire(asyncio.Protocol):
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send the handshake request."""
+        """Take the transport; the handshake begins with `send_request`."""
         # uvloop's transports are none of asyncio's classes, but keep its promises.
         self._transport = cast("asyncio.Transport", transport)
         self._connected = True
-        self._protocol.send_request(self._request)
-        self._write()
+        if transport.get_extra_info("uvloop.sslproto") is not None:
+            # While we do not read, uvloop goes on to read the socket, and at an end of file it
+            # forgets what it has not decrypted. With this limit it stops at the first bytes.
+            cast("Any", transport).set_read_buffer_limits(high=1)
 
     def data_received(self, data: bytes) -> None:
         """Take note of a sign of life, and pass the bytes on."""
@@ -144,6 +150,11 @@ class Wire(asyncio.Protocol):
     def buffered_amount(self) -> int:
         """Bytes in the send buffer."""
         return self._transport.get_write_buffer_size() if self._connected else 0
+
+    def send_request(self) -> None:
+        """Begin the opening handshake, once the loop is done with making the connection."""
+        self._protocol.send_request(self._request)
+        self._write()
 
     def send(self, data: str | bytes) -> None:
         """Write one message."""
@@ -247,26 +258,40 @@ class Wire(asyncio.Protocol):
         self.reading_paused = False
         self._transport.resume_reading()
 
+    def _go_on(self) -> None:
+        """Deliver on, now that the loop has taken a turn."""
+        self._pumping = None
+        self._delivered_for = 0.0
+        if self._unread >= self._need:
+            self._pump()
+        else:
+            self._after_slice()
+
     def _pump(self) -> None:
         """Deliver one slice; the rest, if any, in the loop's next turn."""
-        self._pumping = None
+        begun = monotonic()
         deliver = self._listener.begin_slice()
         try:
-            more = self._deliver_slice(deliver or _discard)
+            more = self._deliver_slice(deliver or _discard, begun + SLICE_SECONDS)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
-        if more and not self._ended:
-            self._pumping = self._loop.call_soon(self._pump)
+        # uvloop reads up to 32 times in one turn, 250 KiB each: many slices that are short enough
+        # alone, and together block the loop for long.
+        self._delivered_for += monotonic() - begun
+        if (more or self._delivered_for > SLICE_SECONDS) and not self._ended:
+            self._pumping = self._loop.call_soon(self._go_on)
+        self._after_slice()
+
+    def _after_slice(self) -> None:
         if self.reading_paused and (self._pumping is None or self._unread < UNDELIVERED_LOW):
             # What no slice can deliver is the beginning of a message: its end must be read.
             self._resume_reading()
         if self._pumping is None and self.gone.done():
             self._conclude()
 
-    def _deliver_slice(self, deliver: Deliver) -> bool:
+    def _deliver_slice(self, deliver: Deliver, until: float) -> bool:
         """Deliver until the slice is over; return whether complete frames may remain."""
-        until = monotonic() + SLICE_SECONDS
         self._slice_over = False
         while not self._slice_over:
             if self._short_cut and self._deliver_short_frames(deliver, until):
@@ -431,7 +456,8 @@ class Wire(asyncio.Protocol):
 
     def _write(self) -> None:
         for data in self._protocol.data_to_send():
-            if data:
+            # What is delivered after the end may ask for an answer, at which uvloop would raise.
+            if data and not self._transport.is_closing():
                 self._transport.write(data)
 
 

@@ -134,6 +134,9 @@ class NativeTransport:
             ssl=(self._options.ssl or _default_tls()) if uri.secure else None,
             server_hostname=uri.host if uri.secure else None,
         )
+        # Not earlier: a transport whose making is cancelled gets no `connection_lost` from uvloop,
+        # so nothing may have opened on it.
+        wire.send_request()
 
 
 async def _connected_socket(host: str, port: int) -> socket.socket:
