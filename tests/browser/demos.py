@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from loopback.processes import SECONDS, start
@@ -56,3 +56,13 @@ async def wait_for_lines(page, *expected: str, selector: str = LINES) -> None:
 
 async def background(page, selector: str) -> str:
     return await page.locator(selector).evaluate("one => getComputedStyle(one).backgroundColor")
+
+
+async def eventually(is_true: Callable[[], object], what: str) -> None:
+    """Wait until something on the server's side is so, of which no event tells."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not is_true():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"it never came true that {what}") from None

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,7 +16,17 @@ from nicegui import ui
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from browser.demos import CONNECTED, FIELD, LINES, RECORDS, SEND, say, texts, wait_for_lines
+from browser.demos import (
+    CONNECTED,
+    FIELD,
+    LINES,
+    RECORDS,
+    SEND,
+    eventually,
+    say,
+    texts,
+    wait_for_lines,
+)
 from loopback.processes import SECONDS, run, start
 from sockstore import WebSocketStore
 from sockstore.cli.running import address_of, listen, serve_until_stopped
@@ -70,13 +79,6 @@ class Nonsense:
     @property
     def open(self) -> list[ServerConnection]:
         return [client for client in self.clients if client.close_code is None]
-
-
-async def eventually(is_true: Callable[[], object], what: str) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_true():
-            await asyncio.sleep(0.02)
-    assert is_true(), what
 
 
 def serve_pages(nonsense: str) -> None:
@@ -142,7 +144,7 @@ def serve_pages(nonsense: str) -> None:
             chat()
 
         def turn() -> None:
-            provider.url = f"{chat_server}/second?name=Ann"
+            provider.url = f"{nonsense}/second"
 
         ui.button("connect", on_click=provider.connection.connect)
         ui.button("turn", on_click=turn)
@@ -569,8 +571,8 @@ async def test_a_provider_connects_from_a_button_and_goes_elsewhere_with_its_mes
     await say(page, "in the first")
     await wait_for_lines(page, "in the first")
     await page.get_by_role("button", name="turn").click()
-    await page.wait_for_selector(CONNECTED)
-    await say(page, "in the second")
+    await site.nonsense.have(1)
+    await site.nonsense.send(message("in the second"))
     await wait_for_lines(page, "in the first", "in the second")
 
 
@@ -600,7 +602,7 @@ async def test_a_page_that_raises_leaves_nothing_and_a_part_made_anew_has_one_co
     await eventually(lambda: len(site.nonsense.clients) == 2, "a new connection")
     await site.nonsense.have(1)
     await page.get_by_role("button", name="brief").click()
-    await page.wait_for_selector(CONNECTED)
+    await eventually(lambda: len(site.nonsense.clients) == 3, "one more, and only one")
     await site.nonsense.have(1)
     await site.nonsense.send(message("to the last"))
     await wait_for_lines(page, "to the last")

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -17,7 +16,7 @@ from anyio.to_thread import current_default_thread_limiter
 from nicegui import Client, core, ui
 
 import sockstore
-from browser.demos import CONNECTED, say, wait_for_lines
+from browser.demos import CONNECTED, eventually, say, wait_for_lines
 from loopback.processes import SECONDS
 from sockstore.cli.running import address_of, listen
 from sockstore.demo.app import create_demo
@@ -112,13 +111,6 @@ async def site():
         await stack.enter_async_context(served(site.server_app, site.server_socket))
         await stack.enter_async_context(served(site.demo_app, site.page_socket))
         yield site
-
-
-async def eventually(is_true: Callable[[], object], what: str) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not is_true():
-            await asyncio.sleep(0.02)
-    assert is_true(), what
 
 
 def visitors() -> list[Client]:

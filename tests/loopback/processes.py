@@ -57,7 +57,13 @@ async def start(
             "XDG_DATA_HOME": data,
             **environment,
         },
+        # A shell without job control lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=_heed_ctrl_c if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else None,
     )
+
+
+def _heed_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @asynccontextmanager

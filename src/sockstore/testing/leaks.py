@@ -62,7 +62,8 @@ async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     """Assert that a block leaves no task, timer, socket, file descriptor or thread behind.
 
     Executor threads of the loop count as well: begin with one use of them if yours may start
-    some. File descriptors are counted where the system shows them (Linux, macOS).
+    some. File descriptors are counted where the system shows them (Linux, macOS), timers on loops
+    that show them (asyncio's own; not uvloop).
 
     Args:
         stores: Stores that outlive the block; no subscriber may be left on them either, nor a
