@@ -139,8 +139,8 @@ async def test_a_plain_http_client_that_fetches_the_page_makes_nobody_connect(si
         assert await asyncio.to_thread(fetch, f"{site.address}{path}") == 200
     page = await open_page(f"{site.address}/chat?name=Ann")
     await page.wait_for_selector(CONNECTED)
+    await eventually(lambda: site.chat_server.rooms == {"lobby": ["Ann"]}, "Ann is in the room")
     assert site.clients == 1
-    assert site.chat_server.rooms == {"lobby": ["Ann"]}
     await page.close()
     await rest(site)
 
@@ -151,7 +151,9 @@ async def test_navigation_and_closing_a_tab_close_their_sockets_and_no_other(sit
     bob = await open_page(f"{site.address}/chat?room=tabs&name=Bob")
     for page in (ann, bob):
         await page.wait_for_selector(CONNECTED)
-    assert sorted(site.chat_server.rooms["tabs"]) == ["Ann", "Bob"]
+    await eventually(
+        lambda: sorted(site.chat_server.rooms["tabs"]) == ["Ann", "Bob"], "both are in the room"
+    )
     await ann.get_by_role("link", name="Echo").click()
     await ann.wait_for_selector(".sockstore-banner.connected")
     await eventually(lambda: site.chat_server.rooms["tabs"] == ["Bob"], "Ann has left the room")
@@ -170,7 +172,7 @@ async def test_components_that_are_added_later_mount_and_removed_ones_unmount(si
     for _ in range(3):
         await page.get_by_text("add").click()
         await page.wait_for_selector(CONNECTED)
-        assert site.chat_server.rooms["parts"] == ["Ann"]
+        await eventually(lambda: site.chat_server.rooms["parts"] == ["Ann"], "Ann is in the room")
         await page.get_by_text("clear").click()
         await eventually(lambda: site.clients == 0, "the removed provider has disconnected")
     await page.close()
