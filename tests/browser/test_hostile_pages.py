@@ -327,7 +327,10 @@ async def test_a_message_of_ten_megabytes_ends_the_connection_and_retry_brings_i
     await site.nonsense.send("z" * (10 * 2**20))
     for one in (page, echo):
         await one.wait_for_selector(".error")
-    assert {client.close_code for client in site.nonsense.clients} == {1009}
+    await eventually(
+        lambda: {client.close_code for client in site.nonsense.clients} == {1009},
+        "the server is told the close code",
+    )
     assert "larger than" in (await texts(page, "[role=status]"))[0]
     for one in (page, echo):
         await one.get_by_role("button", name="Retry").click()
@@ -663,7 +666,10 @@ async def test_the_demo_is_stopped_while_pages_are_open_and_says_nothing_more(nu
                 out, err = await process.communicate()
             assert (process.returncode, out.decode(), err.decode()) == (0, "", "")
             await nonsense.have(0)
-            assert {client.close_code for client in nonsense.clients} == {1000}
+            await eventually(
+                lambda: {client.close_code for client in nonsense.clients} == {1000},
+                "the connections were closed in order",
+            )
         finally:
             if process.returncode is None:
                 process.kill()
