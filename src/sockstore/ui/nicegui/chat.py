@@ -13,7 +13,7 @@ from nicegui.events import GenericEventArguments
 from sockstore.connection import WebSocketStore
 from sockstore.stores import derived
 from sockstore.streams import Message
-from sockstore.ui.nicegui.provider import Bound
+from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.posts import posts_of
 from sockstore.ui.presence import Presence
 from sockstore.ui.transcript import Conversation, Line
@@ -82,7 +82,7 @@ class ChatLine(Element, component="chat_line.js"):
         self.props["mark"] = line.mark
 
 
-class ChatMessages(Bound):
+class ChatMessages(ConnectionComponent):
     """Show the messages of a chat, the newest last.
 
     Args:
@@ -154,7 +154,7 @@ class ChatMessages(Bound):
         return len(line.content) if is_news else 0
 
 
-class ChatMembers(Bound):
+class ChatMembers(ConnectionComponent):
     """Show who is in the room, as a server with presence tells it.
 
     Args:
@@ -188,7 +188,7 @@ class MessageField(Element, component="message_field.js"):
     """A text field and its button: Enter sends, Shift+Enter is a new line."""
 
 
-class ChatInput(Bound):
+class ChatInput(ConnectionComponent):
     """Let the user write messages; it is disabled while the connection is not open.
 
     The text leaves the field when it is sent, and comes back if it was not accepted.

@@ -14,7 +14,7 @@ from sockstore.machine.state import ConnectionState
 from sockstore.streams import Message
 from sockstore.timestamps import utc_now
 from sockstore.ui.nicegui.chat import ChatInput, MessageList, in_slices, pause
-from sockstore.ui.nicegui.provider import Bound
+from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.nicegui.status import ReconnectButton
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text, clean
@@ -22,7 +22,7 @@ from sockstore.ui.text import as_text, clean
 __all__ = ["WebSocketDemo"]
 
 
-class WebSocketDemo(Bound):
+class WebSocketDemo(ConnectionComponent):
     """Show a connection's status and its messages as JSON, and send more of them.
 
     Args:

@@ -12,7 +12,7 @@ from sockstore.options import Reconnect
 from sockstore.provider import ATTEMPTS, INTERVAL, ConnectionOptions, use_websocket
 from sockstore.ui.nicegui.component import Component
 
-__all__ = ["Bound", "WebSocketProvider"]
+__all__ = ["ConnectionComponent", "WebSocketProvider"]
 
 
 class WebSocketProvider(Component):
@@ -97,7 +97,7 @@ class WebSocketProvider(Component):
 Source: TypeAlias = WebSocketStore | WebSocketProvider
 
 
-class Bound(Component):
+class ConnectionComponent(Component):
     """A component that shows a connection.
 
     Args:

@@ -11,7 +11,7 @@ from nicegui.element import Element
 
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
-from sockstore.ui.nicegui.provider import Bound
+from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.status import describe
 
 __all__ = ["ConnectionStatus", "ReconnectButton"]
@@ -44,7 +44,7 @@ class ReconnectButton(Element):
             connection.reconnect()
 
 
-class ConnectionStatus(Bound):
+class ConnectionStatus(ConnectionComponent):
     """Show whether a connection is open, and if not, why and what happens next.
 
     Args:
