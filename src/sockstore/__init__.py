@@ -15,6 +15,7 @@ from sockstore.errors import (
     Lagged,
     OutcomeUnknown,
     ProviderNotFound,
+    RequestFailed,
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
@@ -25,8 +26,11 @@ from sockstore.navigation import Navigation
 from sockstore.navigator import Navigator
 from sockstore.options import Outbox, Reconnect
 from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
+from sockstore.positions import Gap, Position, Publication
 from sockstore.provider import WebSocketProvider, use_websocket
 from sockstore.receipts import Receipt
+from sockstore.recovery import Resume, Session
+from sockstore.requests import IdField, JsonRpc
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 from sockstore.streams import Message, MessageStream
@@ -41,9 +45,12 @@ __all__ = [
     "DeliveryError",
     "Failure",
     "FailureReason",
+    "Gap",
     "HandshakeFailed",
+    "IdField",
     "InvalidOption",
     "InvalidURI",
+    "JsonRpc",
     "Lagged",
     "Message",
     "MessageStream",
@@ -53,12 +60,17 @@ __all__ = [
     "Outbox",
     "Outcome",
     "OutcomeUnknown",
+    "Position",
     "ProviderNotFound",
+    "Publication",
     "Readable",
     "Receipt",
     "Reconnect",
+    "RequestFailed",
+    "Resume",
     "Scope",
     "ScopeClosed",
+    "Session",
     "SocketInfo",
     "SockstoreError",
     "StopReconnecting",

@@ -15,6 +15,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.errors import InvalidOption
@@ -33,6 +34,7 @@ __all__ = [
     "encode_json",
     "encode_with",
     "make_codec",
+    "make_encoder",
 ]
 
 
@@ -70,6 +72,39 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
             return codec
         case _:
             raise InvalidOption("codec", codec, "give a type, a (decode, encode) pair or a codec")
+
+
+def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str | bytes]:
+    """Return what turns what users send into frames.
+
+    Args:
+        codec: The user's codec, or None.
+        only_json: Whether what is sent must be JSON on one line: text becomes a JSON text then.
+
+    Returns:
+        A callable that raises `TypeError` if the data cannot be encoded.
+    """
+    if not only_json:
+        return partial(encode_with, encode_json if codec is None else codec.encode)
+    return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
+
+
+def _encode_as_json(data: Any) -> str | bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError("bytes cannot be sent with a session, which carries JSON")
+    return encode_with(encode_json, data) if not isinstance(data, str) else encode_json(data)
+
+
+def _encode_as_checked_json(codec: Codec, data: Any) -> str | bytes:
+    if isinstance(data, (str, bytes, bytearray, memoryview)):
+        return _encode_as_json(data)
+    text = encode_with(codec.encode, data)
+    try:
+        decode_json(text if isinstance(text, str) else text.decode())
+    except ValueError:
+        raise TypeError("the codec wrote no JSON, which is what a session carries") from None
+    text = text if isinstance(text, str) else text.decode()
+    return text.replace("\r", " ").replace("\n", " ")
 
 
 def encode(data: Any) -> str | bytes:

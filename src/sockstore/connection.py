@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
-from sockstore.codecs import CodecLike, encode_json, encode_with, make_codec
+from sockstore.codecs import CodecLike, make_codec, make_encoder
 from sockstore.connection_stores import ENDED, ConnectionStores, ended_by
 from sockstore.driver import Driver
 from sockstore.endpoint import (
@@ -35,10 +35,14 @@ from sockstore.options import (
     reconnect_policy,
     require_callable,
     require_instance,
+    require_seconds,
 )
 from sockstore.outcomes import Outcome, check_close
 from sockstore.receipts import Receipt
 from sockstore.receiver import Receiver
+from sockstore.recovery import Resume, Session
+from sockstore.requests import IdField, RequestFormat, Requests
+from sockstore.resuming import Opening
 from sockstore.threads import call_on_loop
 from sockstore.transports import default_transport
 from sockstore.transports.base import (
@@ -56,6 +60,7 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 DEFAULT_OUTBOX = Outbox()
+DEFAULT_FORMAT = IdField()
 
 
 class WebSocketStore(ConnectionStores):
@@ -77,6 +82,10 @@ class WebSocketStore(ConnectionStores):
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
         outbox: What may wait while the connection is not open; None refuses it.
+        session: A `Session`, for a room of a server that speaks it: nothing is lost over a
+            reconnection, and nothing comes twice.
+        resume: A `Resume`, for a server that has a way of its own to give what was missed.
+        request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
         on_open: A sync or async callable that is called with the connection after each opening
@@ -127,6 +136,9 @@ class WebSocketStore(ConnectionStores):
         max_message_bytes: int = 2**20,
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
+        session: Session | None = None,
+        resume: Resume | None = None,
+        request_format: RequestFormat = DEFAULT_FORMAT,
         codec: CodecLike | None = None,
         on_open: Callable[[WebSocketStore], object] | None = None,
         on_error: Callable[[Exception, str | bytes], object] | None = None,
@@ -137,18 +149,24 @@ class WebSocketStore(ConnectionStores):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
+        require_instance("session", session, Session, "a Session or None")
+        require_instance("resume", resume, Resume, "a Resume or None")
+        if session is not None and resume is not None:
+            raise InvalidOption("resume", resume, "a session needs none; give one of the two")
         require_callable("on_open", on_open)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect)
         require_callable("transport", transport)
-        self._endpoint = Endpoint(url, headers, subprotocols)
+        token = None if session is None else session.token
+        self._endpoint = Endpoint(url, headers, subprotocols, token)
         self._codec = make_codec(codec)
-        self._on_open = on_open
+        self._encoder = make_encoder(self._codec, only_json=session is not None)
         self._should_reconnect = should_reconnect
         self._transport = transport
         self._transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression
         )
+        self._opening = Opening(session, resume, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
@@ -157,16 +175,25 @@ class WebSocketStore(ConnectionStores):
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
-            has_on_open=on_open is not None,
+            session=session,
+            has_on_open=bool(self._opening),
             has_predicate=should_reconnect is not None,
-            can_refresh=callable(headers),
+            can_refresh=callable(headers) or callable(token),
         )
         machine = Machine(settings, self._endpoint.url)
         where = _caller()
         driver = Driver(machine, weakref.ref(self), where)
         weakref.finalize(self, _dropped, driver, where).atexit = False
         super().__init__(machine.state, MessageLog(history, driver.report), driver)
-        self.receiver = Receiver(self.messages, self._codec, on_error, driver.report)
+        self._requests = Requests(request_format, driver.sender.withdraw)
+        self.receiver = Receiver(
+            self.messages,
+            self._codec,
+            on_error,
+            driver.report,
+            requests=self._requests,
+            resumption=self._opening.resumption,
+        )
         self._navigation = CloseOnNavigate(close_on_navigate, self.close)
 
     # Connecting and closing
@@ -312,12 +339,53 @@ class WebSocketStore(ConnectionStores):
             <Receipt queued>
         """
         self.check_scope("send")
-        frame = encode_with(encode_json if self._codec is None else self._codec.encode, data)
+        frame = self._encoder(data)
         self._driver.check_thread()
         return self._driver.send(frame)
 
+    async def request(
+        self,
+        data: Any,
+        timeout: float = 10.0,  # noqa: ASYNC109 - CONTRACT OB5
+        *,
+        idempotent: bool = False,
+    ) -> Any:
+        """Send a request, and wait for the answer that carries its id.
+
+        The id is added to what is sent; the answer is not put into `messages`.
+
+        Args:
+            data: What to ask; a dict for the formats that come with this package.
+            timeout: Seconds to wait at most. What was not sent by then is never sent.
+            idempotent: Whether it may be done twice: then it is sent again after a loss.
+
+        Returns:
+            The answer: the object itself for `IdField`, the result for `JsonRpc`.
+
+        Raises:
+            TimeoutError: If no answer came in time.
+            OutcomeUnknown: If the connection was lost after it was handed over.
+            RequestFailed: If the answer is an error (`JsonRpc`).
+            DeliveryError: If it could not be sent.
+            TypeError: If the data cannot be encoded, or cannot carry an id.
+            RuntimeError: If the connection has a session: a room answers nobody.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> from sockstore.testing import FakeServer, VirtualClock, accept, echo
+            >>> async def main(server: FakeServer) -> None:
+            ...     async with WebSocketStore("ws://localhost", transport=server) as connection:
+            ...         print(await connection.request({"op": "time"}))
+            >>> VirtualClock().run(main(FakeServer(accept(), echo())))
+            {'op': 'time', 'id': 1}
+        """
+        if self._driver.machine.session is not None:
+            raise RuntimeError("request() cannot be used with a session: a room answers nobody")
+        require_seconds("timeout", timeout)
+        return await self._requests.ask(self.send, data, seconds=timeout, is_idempotent=idempotent)
+
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
-        """Wait until everything that was sent so far was handed over to an open socket.
+        """Wait until everything that was sent so far was handed over; with a session, is stored.
 
         Args:
             timeout: Seconds to wait at most; None waits for ever.
@@ -327,7 +395,7 @@ class WebSocketStore(ConnectionStores):
             DeliveryError: If the connection ended, or the last message expired.
         """
         async with asyncio.timeout(timeout):
-            await self._driver.drain()
+            await self._driver.sender.drain()
 
     # Threads
 
@@ -367,6 +435,8 @@ class WebSocketStore(ConnectionStores):
         if state.phase in ENDED:
             self._navigation.stop()
         super().publish(state)
+        if self._requests.waiting:
+            self._requests.connection_changed(state.phase)
 
     def make_target(self, attempt: Attempt) -> Awaitable[Target]:
         """Ask the url, headers and subprotocols callables; the asking does not hold us."""
@@ -377,8 +447,10 @@ class WebSocketStore(ConnectionStores):
         return self._transport(listener, self._transport_options)
 
     def run_on_open(self) -> object:
-        """Call the user's ``on_open``."""
-        return None if self._on_open is None else self._on_open(self)
+        """Load a snapshot if one is needed, ask for what was missed, call ``on_open``."""
+        session = self._driver.machine.session
+        needs_state = session is None or not session.recovered
+        return self._opening.run(self, needs_state=needs_state)
 
     def ask_predicate(self, outcome: Outcome) -> object:
         """Call the user's ``should_reconnect``."""

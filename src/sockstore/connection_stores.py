@@ -11,6 +11,7 @@ from sockstore.driver import Driver
 from sockstore.errors import ConnectionEnded, ScopeClosed, SockstoreError
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
 from sockstore.messages import MessageLog, MessageView
+from sockstore.positions import Position
 from sockstore.stores import Readable, derived, readonly, writable
 from sockstore.streams import Message, MessageStream, Overflow
 from sockstore.threads import FOREIGN_THREAD
@@ -94,6 +95,7 @@ class ConnectionStores:
         *,
         limit: int = 256,
         overflow: Overflow = "error",
+        gaps: bool | None = None,
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages from now on.
 
@@ -105,6 +107,9 @@ class ConnectionStores:
             limit: Messages that may wait for the reader.
             overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
                 counts in `MessageStream.dropped`.
+            gaps: Whether to be told where messages are missing, by a `Message` of kind ``"gap"``
+                whose data is a `Gap`, and which `where` is not asked about. None tells it with a
+                session; without one there is a gap at every reconnection, since nobody counts.
 
         Returns:
             The iterator. It ends when the connection closes, raises when it fails, and ends at
@@ -115,13 +120,25 @@ class ConnectionStores:
             ScopeClosed: If its provider has been left.
         """
         self.check_scope("stream")
-        stream = MessageStream(where, limit, overflow, owner=self)
+        if gaps is None:
+            gaps = self._driver.machine.session is not None
+        stream = MessageStream(where, limit, overflow, gaps=gaps, owner=self)
         state = self._state.value
         if state.phase in ENDED:
             stream.end(ended_by(state) if state.phase == "failed" else None)
         else:
             self.messages.add_stream(stream)
         return stream
+
+    @property
+    def position(self) -> Position | None:
+        """What was seen last of a session's room, to go on from after a restart; else None.
+
+        Keep it together with what you did with the message: ``Session(since=position)`` begins
+        with the next one. A message has a `Publication.position` of its own, too.
+        """
+        session = self._driver.machine.session
+        return None if session is None else session.position
 
     def select(
         self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None

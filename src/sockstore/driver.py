@@ -11,21 +11,24 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Protocol, assert_never
 from weakref import ReferenceType
 
 from sockstore.callables import Callables, as_attempt_error
+from sockstore.centrifuge import FrameError, Published, Said, read
 from sockstore.errors import HandshakeFailed
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition, Offer, Outgoing
 from sockstore.machine.state import Attempt, ConnectionState, SocketInfo
 from sockstore.outcomes import Close, Outcome
+from sockstore.positions import Gap
 from sockstore.receipts import Receipt
+from sockstore.sender import Sender
 from sockstore.threads import FOREIGN_THREAD
 from sockstore.transports.base import Deliver, Listener, Target, Transport
 
@@ -45,6 +48,12 @@ class Sink(Protocol):
 
     def stop_slice(self) -> None:
         """End the slice that is being delivered, if there is one."""
+
+    def publish(self, publication: Published, epoch: str) -> bool:
+        """Take a message of a session's room; return whether the slice should end now."""
+
+    def gap(self, gap: Gap) -> None:
+        """Messages are missing here."""
 
 
 class Owner(Protocol):
@@ -98,7 +107,7 @@ class Driver:
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
         self._last_message_at: float | None = None
-        self._last_queued: Receipt | None = None
+        self.sender = Sender(machine, self._live_transport, lambda: self.now)
 
     # What the connection calls
 
@@ -193,25 +202,13 @@ class Driver:
 
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
-        receipt = Receipt()
-        entry = Outgoing(data, _size(data), receipt)
         from_on_open = self._callables.are_inside_on_open
-        offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
-        match offer.disposition:
-            case Disposition.HAND_OVER:
-                self._hand_over(entry)
-            case Disposition.QUEUED:
-                self._queued(receipt, offer)
-            case Disposition.REFUSED:
-                receipt.settle("refused", offer.why)
+        receipt = self.sender.send(data, from_on_open=from_on_open)
+        if receipt.is_pending and self.loop is not None:
+            self._arm()
         if (owner := self._owner()) is not None:
             owner.buffered_changed()
         return receipt
-
-    async def drain(self) -> None:
-        """Wait until the last message that was queued is handed over."""
-        if self._last_queued is not None and self._last_queued.state == "queued":
-            await self._last_queued
 
     def abort(self) -> None:
         """End everything at once."""
@@ -257,11 +254,17 @@ class Driver:
                 self._abort(number)
             case order.SendPing(transport=number, payload=payload):
                 self._links[number].transport.ping(payload)
+            case order.SendText(transport=number, text=text):
+                self._links[number].transport.send(text)
             case order.FlushOutbox():
-                self._flush()
-            case order.SettleReceipts(entries=entries, state=state, why=why):
-                for entry in entries:
-                    _receipt(entry).settle(state, why)
+                self.sender.flush()
+            case order.SettleReceipts():
+                self.sender.settle(effect)
+            case order.DeliverGap(gap=gap):
+                if (owner := self._owner()) is not None:
+                    owner.receiver.gap(gap)
+            case order.DeliverMissed(publications=publications):
+                self._deliver(publications)
             case order.RunOnOpen(transport=number):
                 if (owner := self._owner()) is not None:
                     self._callables.run_on_open(number, owner.run_on_open)
@@ -279,24 +282,6 @@ class Driver:
             link.transport.abort()
         elif attempt is not None:
             attempt.cancel()
-
-    def _flush(self) -> None:
-        while (entry := self.machine.next_to_send()) is not None:
-            self._hand_over(entry)
-
-    def _hand_over(self, entry: Outgoing) -> None:
-        transport = self._live_transport()
-        assert transport is not None  # noqa: S101 - the machine gives nothing away otherwise
-        flight = self.machine.flight
-        transport.send(entry.data)
-        _receipt(entry).hand_over(flight)
-
-    def _queued(self, receipt: Receipt, offer: Offer) -> None:
-        self._last_queued = receipt
-        for entry in offer.dropped:
-            _receipt(entry).settle("dropped", "newer messages took its place in the outbox")
-        if self.loop is not None:
-            self._arm()
 
     # The one timer
 
@@ -363,7 +348,8 @@ class Driver:
         if owner is None or self.machine.live_transport != number:
             return None
         self._last_message_at = self.now
-        return owner.receiver.begin_slice()
+        deliver = owner.receiver.begin_slice()
+        return deliver if self.machine.session is None else partial(self._hear, number)
 
     def end_slice(self) -> None:
         """The messages of a slice were delivered."""
@@ -371,6 +357,32 @@ class Driver:
         if owner is not None:
             owner.receiver.end_slice()
             owner.buffered_changed()
+
+    def _hear(self, number: int, frame: str | bytes) -> bool:
+        """Take what the server of a session says; return whether the slice should end now."""
+        try:
+            is_over = False
+            for said in read(frame):
+                is_over = self._heard(number, said) or is_over
+        except FrameError as error:
+            self.dispatch(fact.SessionBroken(number, str(error)))
+            return True
+        return is_over
+
+    def _heard(self, number: int, said: Said) -> bool:
+        session, owner = self.machine.session, self._owner()
+        if session is None or owner is None or self.machine.live_transport != number:
+            return True
+        if isinstance(said, Published) and (is_news := session.accept(said)) is not None:
+            return is_news and owner.receiver.publish(said, session.epoch)
+        self.dispatch(fact.SessionHeard(number, said))
+        return self.machine.live_transport != number
+
+    def _deliver(self, publications: Iterable[Published]) -> None:
+        session = self.machine.session
+        for publication in publications:
+            if (owner := self._owner()) is not None and session is not None:
+                owner.receiver.publish(publication, session.epoch)
 
     def released(self, number: int) -> None:
         """Nothing is left of this transport."""
@@ -388,7 +400,7 @@ class Driver:
 class _Link:
     """What one transport tells its driver, stamped with the transport's number."""
 
-    __slots__ = ("_driver", "_number", "has_opened", "transport")
+    __slots__ = ("_driver", "_number", "has_opened", "token", "transport")
 
     transport: Transport
 
@@ -396,10 +408,11 @@ class _Link:
         self._driver = driver
         self._number = number
         self.has_opened = False
+        self.token: str | None = None
 
     def opened(self, socket: SocketInfo) -> None:
         self.has_opened = True
-        self._driver.dispatch(fact.TransportOpened(self._number, socket))
+        self._driver.dispatch(fact.TransportOpened(self._number, socket, self.token))
 
     def begin_slice(self) -> Deliver | None:
         return self._driver.begin_slice(self._number)
@@ -428,7 +441,9 @@ async def _connect(owner: Owner, attempt: Attempt, link: _Link) -> None:
     link.transport = owner.make_transport(link)
     asking = owner.make_target(attempt)
     del owner  # an attempt under way does not keep the connection alive
-    await link.transport.open(await asking)
+    target = await asking
+    link.token = target.token
+    await link.transport.open(target)
 
 
 def _forget_variables(error: BaseException | None) -> None:
@@ -442,14 +457,3 @@ def _forget_variables(error: BaseException | None) -> None:
         seen.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
-
-
-def _size(data: str | bytes) -> int:
-    """UTF-8 bytes; plain ASCII, the usual case, need not be encoded to be counted."""
-    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
-
-
-def _receipt(entry: Outgoing) -> Receipt:
-    receipt = entry.receipt
-    assert isinstance(receipt, Receipt)  # noqa: S101 - the driver made it
-    return receipt

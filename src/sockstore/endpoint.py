@@ -36,20 +36,23 @@ class Endpoint:
         url: A url, a callable that returns one, or None if it comes with ``connect()``.
         headers: Handshake headers to add.
         subprotocols: Subprotocols to offer, the preferred one first.
+        token: What a session shows once the connection is open.
 
     Raises:
         InvalidURI: If a url that is no callable cannot be used.
         InvalidOption: If headers or subprotocols that are no callables cannot be used.
     """
 
-    __slots__ = ("headers", "subprotocols", "url")
+    __slots__ = ("headers", "subprotocols", "token", "url")
 
     def __init__(
         self,
         url: PerAttempt[str] | None,
         headers: PerAttempt[Headers],
         subprotocols: PerAttempt[Subprotocols],
+        token: PerAttempt[str | None] = None,
     ) -> None:
+        self.token = token
         self.url = None if url is None else check_endpoint_url(url)
         self.headers = headers if callable(headers) else _check_headers(headers)
         self.subprotocols = (
@@ -67,11 +70,13 @@ class Endpoint:
         url = check_url(await _ask("url", self.url, attempt))
         headers = await _ask("headers", self.headers, attempt)
         subprotocols = await _ask("subprotocols", self.subprotocols, attempt)
+        token = await _ask("token", self.token, attempt)
         try:
             return Target(
                 url=url,
                 headers=_check_headers(headers),
                 subprotocols=_check_subprotocols(subprotocols),
+                token=_check_token(token),
             )
         except InvalidOption as error:
             raise HandshakeFailed(redact_url(url), str(error), kind="option") from error
@@ -119,6 +124,12 @@ def _check_header_name(name: object) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
         raise InvalidOption("headers", name, "that is no name of a header")
     return name
+
+
+def _check_token(token: object) -> str | None:
+    if token is not None and not isinstance(token, str):
+        raise InvalidOption("token", type(token), "the callable must return text or None")
+    return token
 
 
 def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:

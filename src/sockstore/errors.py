@@ -5,11 +5,12 @@
     SockstoreError
     ├── InvalidURI(ValueError)            uri, why
     ├── InvalidOption(ValueError)         option, value, why
-    ├── HandshakeFailed                   url, why, kind, status, retry_after
+    ├── HandshakeFailed                   url, why, kind, status, retry_after, code
     ├── ConnectionLost                    why, close
     ├── ConnectionEnded                   why, reason, close
     ├── DeliveryError                     state, why
     ├── OutcomeUnknown                    why
+    ├── RequestFailed                     code, message, data
     ├── Lagged                            missed
     ├── ProviderNotFound(LookupError)     name, in_scope, why
     └── ScopeClosed                       action
@@ -37,6 +38,7 @@ __all__ = [
     "Lagged",
     "OutcomeUnknown",
     "ProviderNotFound",
+    "RequestFailed",
     "ScopeClosed",
     "SockstoreError",
     "StopReconnecting",
@@ -49,6 +51,7 @@ HandshakeFailureKind = Literal[
     "on_open",  # the on_open callable raised
     "option",  # a url, headers or subprotocols callable raised
     "protocol",  # the answer is no valid WebSocket handshake
+    "session",  # the server refused the room, or what a session says
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed
 ]
@@ -103,6 +106,7 @@ class HandshakeFailed(SockstoreError):
         kind: The family of the failure, for `classify`.
         status: The HTTP status the server answered with, if it did.
         retry_after: Seconds after which the server asks to be tried again, if it said so.
+        code: The error code of a session's server, if it said one.
     """
 
     def __init__(
@@ -113,6 +117,7 @@ class HandshakeFailed(SockstoreError):
         kind: HandshakeFailureKind = "network",
         status: int | None = None,
         retry_after: float | None = None,
+        code: int | None = None,
     ) -> None:
         super().__init__(url, why)
         self.url = url
@@ -120,6 +125,7 @@ class HandshakeFailed(SockstoreError):
         self.kind = kind
         self.status = status
         self.retry_after = retry_after
+        self.code = code
 
     def __str__(self) -> str:
         return f"cannot connect to {self.url}: {self.why}"
@@ -195,6 +201,26 @@ class OutcomeUnknown(SockstoreError):
 
     def __str__(self) -> str:
         return f"the outcome of the request is unknown: {self.why}"
+
+
+class RequestFailed(SockstoreError):
+    """The server answered a request with an error.
+
+    Args:
+        code: What the server calls it: a number, a text, or None.
+        message: What the server says about it.
+        data: What else the server says, or None.
+    """
+
+    def __init__(self, code: object, message: str, data: object = None) -> None:
+        super().__init__(code, message, data)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def __str__(self) -> str:
+        told = f": {self.message}" if self.message else ""
+        return f"the server answered the request with error {self.code}{told}"
 
 
 class Lagged(SockstoreError):

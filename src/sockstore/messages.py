@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, overload
 from weakref import ref
 
 from sockstore.options import require_count
+from sockstore.positions import Gap, Publication
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.nodes import Node
 from sockstore.streams import Message, MessageKind, MessageStream
@@ -200,10 +201,12 @@ class MessageLog(Readable[MessageView]):
         """Nothing more of this slice is wanted."""
         self._slice_over = True
 
-    def append(self, data: object, kind: MessageKind) -> bool:
+    def append(
+        self, data: object, kind: MessageKind, publication: Publication | None = None
+    ) -> bool:
         """Add one message; return whether the slice should end now."""
         self.total += 1
-        message = Message(data, kind, self.total, self._received_at)
+        message = Message(data, kind, self.total, self._received_at, publication)
         if self._history != 0:
             self._keep(message)
         if self._topics:
@@ -218,6 +221,17 @@ class MessageLog(Readable[MessageView]):
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(error, "on_append")
         return self._slice_over
+
+    def next_message(self, data: object, kind: MessageKind) -> Message:
+        """Return what the message would be that is appended next."""
+        return Message(data, kind, self.total + 1, self._received_at)
+
+    def append_gap(self, gap: Gap) -> None:
+        """Tell the streams that ask for it that messages are missing here."""
+        message = Message(gap, "gap", self.total, time())
+        for reference in self._streams:
+            if (stream := reference()) is not None:
+                stream.push_gap(message)
 
     def end_slice(self) -> None:
         """Notify subscribers once, if anything arrived."""

@@ -53,6 +53,12 @@ def require_instance(option: str, value: object, kind: type, what: str) -> None:
         raise InvalidOption(option, value, f"give {what}")
 
 
+def require_text(option: str, value: object, what: str) -> None:
+    """Refuse what is no text, or empty."""
+    if not isinstance(value, str) or not value:
+        raise InvalidOption(option, value, f"give {what}")
+
+
 def require_flag(option: str, value: object) -> None:
     """Refuse what is neither True nor False."""
     if not isinstance(value, bool):

@@ -36,6 +36,7 @@ class FailureReason(StrEnum):
     FATAL_TLS = "fatal TLS"
     FATAL_URL = "fatal url"
     NO_SUBPROTOCOL = "no common subprotocol"
+    SESSION_REFUSED = "session refused"
     UNAUTHORISED = "unauthorised"
     POLICY_ERROR = "policy error"
 
@@ -115,6 +116,7 @@ class Outcome:
         close: The close code and reason, if the connection had been open.
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
+        in_session: Whether a session was spoken, whose close codes mean more.
     """
 
     attempt: int = 0
@@ -122,6 +124,7 @@ class Outcome:
     close: Close | None = None
     uptime: float | None = None
     opened_before: bool = False
+    in_session: bool = False
 
     @property
     def status(self) -> int | None:
@@ -144,6 +147,20 @@ _BY_CLOSE_CODE = (
     )
     | dict.fromkeys((1008, 3000, 4401, 4403), Classification.UNAUTHORISED)
     | dict.fromkeys((1013, 4429), Classification.THROTTLE)
+)
+
+# Centrifugo's: from 3500 to 3999 and from 4500 to 4999 coming back is of no use.
+_BY_SESSION_CLOSE_CODE: dict[int, Classification] = (
+    _BY_CLOSE_CODE
+    | dict.fromkeys((*range(3500, 4000), *range(4500, 5000)), Classification.FATAL)
+    | {3000: Classification.RETRY}
+    | dict.fromkeys((3500, 3507), Classification.UNAUTHORISED)
+)
+
+_BY_SESSION_ERROR = (
+    dict.fromkeys((100, 110, 112), Classification.RETRY)
+    | {111: Classification.THROTTLE}
+    | dict.fromkeys((101, 103, 109), Classification.UNAUTHORISED)
 )
 
 _BY_HTTP_STATUS = (
@@ -183,6 +200,10 @@ def classify(outcome: Outcome) -> Classification:
             return _BY_HTTP_STATUS.get(status, Classification.RETRY)
         case HandshakeFailed(kind=kind) if kind in _FATAL_UNTIL_FIRST_SUCCESS:
             return Classification.RETRY if outcome.opened_before else Classification.FATAL
+        case HandshakeFailed(kind="session", code=int(code)):
+            return _BY_SESSION_ERROR.get(code, Classification.FATAL)
+        case _ if outcome.in_session and outcome.close is not None:
+            return _BY_SESSION_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
         case _ if outcome.close is not None:
             return _BY_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
         case _:
@@ -198,6 +219,8 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
             return FailureReason.FATAL_TLS
         case HandshakeFailed(kind="subprotocol"):
             return FailureReason.NO_SUBPROTOCOL
+        case HandshakeFailed(kind="session"):
+            return FailureReason.SESSION_REFUSED
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS
         case _:

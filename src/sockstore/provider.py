@@ -17,6 +17,8 @@ from sockstore.errors import InvalidOption, ProviderNotFound
 from sockstore.navigation import Navigates, check_navigator
 from sockstore.options import Outbox, Reconnect, require_at_least, require_flag
 from sockstore.outcomes import Outcome
+from sockstore.recovery import Resume, Session
+from sockstore.requests import RequestFormat
 from sockstore.scope import Scope, scopes_here
 from sockstore.sharing import another_url, lease
 from sockstore.transports.base import TransportFactory
@@ -41,6 +43,9 @@ class ConnectionOptions(TypedDict, total=False):
     max_message_bytes: int
     history: int | None
     outbox: Outbox | None
+    session: Session | None
+    resume: Resume | None
+    request_format: RequestFormat
     codec: CodecLike | None
     on_open: Callable[[WebSocketStore], object] | None
     on_error: Callable[[Exception, str | bytes], object] | None

@@ -33,23 +33,26 @@ class Receipt:
         (False, 'dropped')
     """
 
-    __slots__ = ("_flight", "_state", "_waiters", "why")
+    __slots__ = ("_awaits_reply", "_flight", "_state", "_waiters", "offset", "why")
 
-    def __init__(self) -> None:
+    def __init__(self, *, awaits_reply: bool = False) -> None:
+        self._awaits_reply = awaits_reply
         self._state: ReceiptState = "queued"
         self._flight: Flight | None = None
         self._waiters: list[asyncio.Future[None]] = []
         self.why = ""
         """Why it was not delivered, in words; empty while all is well."""
+        self.offset: int | None = None
+        """Where in the room of a session it is stored, once it is acknowledged."""
 
     @property
     def state(self) -> ReceiptState:
         """The state now.
 
         ``queued`` waits in the outbox; ``sent`` was handed to an open socket; ``acknowledged``
-        was confirmed by a session; ``expired``, ``dropped`` and ``refused`` were never handed
-        over; ``unknown`` was handed over, then the connection broke before anything proved that
-        it arrived.
+        is stored, says the server of a session; ``expired`` and ``dropped`` were never handed
+        over, ``refused`` neither, or the server of a session did not want it; ``unknown`` was
+        handed over, and nothing proves that it arrived.
         """
         if self._state == "sent" and self._flight is not None and self._flight.lost:
             return "unknown"
@@ -62,7 +65,7 @@ class Receipt:
         return f"<Receipt {self.state}{': ' + self.why if self.why else ''}>"
 
     def __await__(self) -> Generator[object, None, Self]:
-        """Wait until the message was handed over.
+        """Wait until the message was handed over; with a session, until it is stored.
 
         Returns:
             The receipt itself.
@@ -70,7 +73,7 @@ class Receipt:
         Raises:
             DeliveryError: If it was not, or nobody can tell whether it arrived.
         """
-        if self._state == "queued":
+        if self.is_pending:
             waiter = asyncio.get_running_loop().create_future()
             self._waiters.append(waiter)
             try:
@@ -83,10 +86,19 @@ class Receipt:
             return self
         raise DeliveryError(state, self.why or "the connection broke after it was handed over")
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is on its way to what `await` waits for."""
+        return self._state == "queued" or (self._state == "sent" and self._awaits_reply)
+
     def hand_over(self, flight: Flight | None) -> None:
         """It was given to an open socket, as part of `flight`."""
-        self._flight = flight
-        self.settle("sent")
+        if self._awaits_reply:
+            # A broken connection does not end it: it is sent again.
+            self._state = "sent"
+        else:
+            self._flight = flight
+            self.settle("sent")
 
     def settle(self, state: ReceiptState, why: str = "") -> None:
         """Its state is known; wake whoever waits for it."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockstore.codecs import Codec, decode_json
+from sockstore.centrifuge import Published
+from sockstore.codecs import Codec, decode_json, encode_json
 from sockstore.messages import MessageLog, Report
+from sockstore.positions import Gap, Publication
+from sockstore.requests import Requests
+from sockstore.resuming import Resumption
 from sockstore.streams import MessageKind
 
 __all__ = ["Receiver"]
@@ -22,9 +26,20 @@ class Receiver:
         codec: How frames are decoded; None decodes JSON and keeps other text as text.
         on_error: Called with an exception and the raw frame.
         report: Told what a user's callable raised.
+        requests: What waits for answers, which are no messages for anybody else.
+        resumption: Knows what came before; None if everything is taken.
     """
 
-    __slots__ = ("_codec", "_log", "_on_error", "_report", "deliver")
+    __slots__ = (
+        "_append",
+        "_codec",
+        "_log",
+        "_on_error",
+        "_report",
+        "_requests",
+        "_resumption",
+        "deliver",
+    )
 
     def __init__(
         self,
@@ -32,8 +47,14 @@ class Receiver:
         codec: Codec | None,
         on_error: Callable[[Exception, str | bytes], object] | None,
         report: Report,
+        *,
+        requests: Requests,
+        resumption: Resumption | None = None,
     ) -> None:
         self._log = log
+        self._append = log.append if resumption is None else self._append_unless_repeated
+        self._requests = requests
+        self._resumption = resumption
         self._codec = codec
         self._on_error = on_error
         self._report = report
@@ -51,20 +72,38 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
 
+    def publish(self, publication: Published, epoch: str) -> bool:
+        """Take a message of a session's room; return whether the slice should end now."""
+        data = publication.data
+        kind: MessageKind = "text" if isinstance(data, str) else "json"
+        if self._codec is not None:
+            try:
+                data, kind = self._codec.decode(encode_json(data)), "json"
+            except Exception as error:  # noqa: BLE001 - a codec may raise anything
+                self._tell(error, encode_json(data))
+        place = Publication(publication.offset, epoch, publication.id, publication.sender)
+        return self._log.append(data, kind, place)
+
+    def gap(self, gap: Gap) -> None:
+        """Messages are missing here."""
+        self._log.append_gap(gap)
+
     def stop_slice(self) -> None:
         """Nothing more of this slice is wanted."""
         self._log.stop_slice()
 
     def _json_or_text(self, frame: str | bytes) -> bool:
         if isinstance(frame, bytes):
-            return self._log.append(frame, "binary")
+            return self._append(frame, "binary")
         try:
             data = decode_json(frame)
         except ValueError:
-            return self._log.append(frame, "text")
+            return self._append(frame, "text")
         except RecursionError:
             return self._undecodable(frame, ValueError("the JSON text is nested too deeply"))
-        return self._log.append(data, "json")
+        if self._requests.waiting and self._requests.take(data):
+            return False
+        return self._append(data, "json")
 
     def _decoded(self, frame: str | bytes) -> bool:
         codec = self._codec
@@ -73,13 +112,24 @@ class Receiver:
             data = codec.decode(frame)
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
-        return self._log.append(data, "json" if isinstance(frame, str) else "binary")
+        if self._requests.waiting and self._requests.take(data):
+            return False
+        return self._append(data, "json" if isinstance(frame, str) else "binary")
+
+    def _append_unless_repeated(self, data: object, kind: MessageKind) -> bool:
+        message = self._log.next_message(data, kind)
+        if self._resumption is not None and self._resumption.is_repeated(message, self._report):
+            return False
+        return self._log.append(data, kind)
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:
+        self._tell(error, frame)
+        kind: MessageKind = "text" if isinstance(frame, str) else "binary"
+        return self._append(frame, kind)
+
+    def _tell(self, error: Exception, frame: str | bytes) -> None:
         if self._on_error is not None:
             try:
                 self._on_error(error, frame)
             except Exception as another:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(another, "on_error")
-        kind: MessageKind = "text" if isinstance(frame, str) else "binary"
-        return self._log.append(frame, kind)

@@ -13,7 +13,6 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
-from sockstore.codecs import encode_json, encode_with
 from sockstore.connection import WebSocketStore
 from sockstore.endpoint import PerAttempt
 from sockstore.errors import InvalidOption
@@ -112,7 +111,8 @@ class Lease(WebSocketStore):
         self.receiver = connection.receiver
         self._driver = connection._driver
         self._endpoint = connection._endpoint
-        self._codec = connection._codec
+        self._encoder = connection._encoder
+        self._requests = connection._requests
         self._buffered = connection._buffered
         self._scope_left = False
         self._navigation = CloseOnNavigate(navigator, self.close)
@@ -191,7 +191,7 @@ class Lease(WebSocketStore):
         self.check_scope("send")
         if self._own.value is None:
             return super().send(data)
-        encode_with(encode_json if self._codec is None else self._codec.encode, data)
+        self._encoder(data)
         receipt = Receipt()
         receipt.settle("refused", "this share of the connection is not in use: connect() first")
         return receipt
@@ -202,6 +202,7 @@ class Lease(WebSocketStore):
         *,
         limit: int = 256,
         overflow: Overflow = "error",
+        gaps: bool | None = None,
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages; it ends with the lease.
 
@@ -209,11 +210,12 @@ class Lease(WebSocketStore):
             where: As for `WebSocketStore.stream`.
             limit: The same.
             overflow: The same.
+            gaps: The same.
 
         Returns:
             The iterator.
         """
-        stream = super().stream(where, limit=limit, overflow=overflow)
+        stream = super().stream(where, limit=limit, overflow=overflow, gaps=gaps)
         self._streams.add(stream)
         return stream
 

@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
 from sockstore.errors import InvalidOption, Lagged
-from sockstore.options import require_count
+from sockstore.options import require_count, require_flag
+from sockstore.positions import Publication
 
 __all__ = ["Message", "MessageKind", "MessageStream", "Overflow"]
 
-MessageKind: TypeAlias = Literal["json", "text", "binary"]
+MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
 Overflow: TypeAlias = Literal["error", "drop_oldest"]
 
 
@@ -20,10 +21,13 @@ class Message(NamedTuple):
     """One received message.
 
     Args:
-        data: The decoded value; the text itself if it was no JSON; bytes if it was binary.
-        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``.
-        number: 1 for the first message of the connection object, then counted up.
+        data: The decoded value; the text itself if it was no JSON; bytes if it was binary; a
+            `Gap` where messages are missing (in streams only).
+        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``.
+        number: 1 for the first message of the connection object, then counted up; that of the
+            message before it for a gap.
         received_at: Seconds since the epoch.
+        publication: Its offset, id and sender in a session's room; None without a session.
 
     Example:
         >>> Message("hello", "text", 1, 0.0).record
@@ -34,6 +38,7 @@ class Message(NamedTuple):
     kind: MessageKind
     number: int
     received_at: float
+    publication: Publication | None = None
 
     @property
     def record(self) -> Any:
@@ -51,6 +56,7 @@ class MessageStream:
         where: Which messages to take; None takes all.
         limit: Messages that may wait for the reader, at least 1.
         overflow: What happens above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
+        gaps: Whether the reader is told where messages are missing.
         owner: What must live as long as this stream.
 
     Attributes:
@@ -61,6 +67,7 @@ class MessageStream:
         "__weakref__",
         "_end",
         "_ended",
+        "_gaps",
         "_limit",
         "_missed",
         "_overflow",
@@ -76,6 +83,8 @@ class MessageStream:
         where: Callable[[Message], object] | None = None,
         limit: int = 256,
         overflow: Overflow = "error",
+        *,
+        gaps: bool = False,
         owner: object = None,
     ) -> None:
         require_count("limit", limit, least=1)
@@ -84,6 +93,8 @@ class MessageStream:
         self._where = where
         self._limit = limit
         self._overflow = overflow
+        require_flag("gaps", gaps)
+        self._gaps = gaps
         self._owner = owner
         self._waiting: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
@@ -157,6 +168,12 @@ class MessageStream:
             return False
         self._wake()
         return len(waiting) * 2 >= self._limit
+
+    def push_gap(self, message: Message) -> None:
+        """Take the news that messages are missing, whatever waits already."""
+        if self._gaps and not self._ended:
+            self._waiting.append(message)
+            self._wake()
 
     def end(self, error: Exception | None) -> None:
         """There will be no further message; readers get what waits, then `error` or the end."""

@@ -24,6 +24,7 @@ from sockstore.machine.settings import Settings
 from sockstore.machine.state import SocketInfo
 from sockstore.options import Outbox, Reconnect
 from sockstore.outcomes import Close
+from sockstore.positions import Gap
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 
@@ -173,8 +174,7 @@ class ModelledMachine(RuleBasedStateMachine):
             case order.SendPing(transport=number, payload=payload):
                 assert number == self.machine.live_transport
                 self.pings.append(payload)
-            case order.FlushOutbox(transport=number):
-                assert number == self.machine.live_transport
+            case order.FlushOutbox():
                 self.flush()
             case order.SettleReceipts(entries=entries, state=state):
                 assert entries
@@ -197,7 +197,7 @@ class ModelledMachine(RuleBasedStateMachine):
             self.fate[entry.receipt] = fate
 
     def flush(self):
-        while (entry := self.machine.next_to_send()) is not None:
+        while (entry := self.machine.next_to_send(self.now)) is not None:
             assert self.machine.live_transport not in self.paused
             self.leave_outbox([entry], "handed over")
             assert self.machine.flight is not None
@@ -426,8 +426,11 @@ class ModelledMachine(RuleBasedStateMachine):
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
+        opened_before = self.machine._opened_before
         orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
-        assert orders == [order.RunOnOpen(number)]
+        *gaps, last = orders
+        assert last == order.RunOnOpen(number)
+        assert gaps == [order.DeliverGap(Gap(None, None, "reconnected"))] * opened_before
         if pauses:
             self.tell(fact.WritingPaused(number))
         self.tell(fact.OnOpenFinished(self.pick(data, {number}, true=finishes)))

@@ -16,6 +16,7 @@ from sockstore.errors import (
     Lagged,
     OutcomeUnknown,
     ProviderNotFound,
+    RequestFailed,
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
@@ -32,6 +33,7 @@ EXAMPLES = [
     OutcomeUnknown("the connection broke"),
     Lagged(7),
     ProviderNotFound("chat", ["default"]),
+    RequestFailed(-32601, "no such method"),
     ScopeClosed("send"),
     StopReconnecting("enough"),
 ]

@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from sockstore.centrifuge import Published
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.state import Attempt
 from sockstore.outcomes import Outcome
+from sockstore.positions import Gap
 
 __all__ = [
     "AbortTransport",
     "AskPredicate",
     "CloseTransport",
+    "DeliverGap",
+    "DeliverMissed",
     "Effect",
     "FlushOutbox",
     "OpenTransport",
     "RunOnOpen",
     "SendPing",
+    "SendText",
     "SettleReceipts",
     "Warn",
 ]
@@ -66,15 +71,35 @@ class SendPing:
 class FlushOutbox:
     """Hand over what waits, in order, for as long as `Machine.next_to_send` gives something."""
 
+
+@dataclass(frozen=True, slots=True)
+class SendText:
+    """Send what the session itself has to say."""
+
     transport: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverGap:
+    """Tell the streams that messages are missing."""
+
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverMissed:
+    """Deliver what was said while there was no connection."""
+
+    publications: tuple[Published, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SettleReceipts:
-    """These messages will not be handed over: `state` is ``expired`` or ``dropped``."""
+    """It is known what became of these messages."""
 
     entries: tuple[Outgoing, ...]
-    state: Literal["expired", "dropped"]
+    state: Literal["acknowledged", "expired", "dropped", "refused", "unknown"]
     why: str
 
 
@@ -99,6 +124,9 @@ Effect: TypeAlias = (
     | CloseTransport
     | AbortTransport
     | SendPing
+    | SendText
+    | DeliverGap
+    | DeliverMissed
     | FlushOutbox
     | SettleReceipts
     | AskPredicate

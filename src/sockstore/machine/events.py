@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from sockstore.centrifuge import Said
 from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
@@ -24,6 +25,8 @@ __all__ = [
     "PongReceived",
     "PredicateAnswered",
     "ReconnectRequested",
+    "SessionBroken",
+    "SessionHeard",
     "TransportClosed",
     "TransportOpened",
     "TransportReleased",
@@ -59,10 +62,11 @@ class ReconnectRequested:
 
 @dataclass(frozen=True, slots=True)
 class TransportOpened:
-    """The opening handshake succeeded."""
+    """The opening handshake succeeded; `token` is what a session shows."""
 
     transport: int
     socket: SocketInfo
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,22 @@ class PongReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionHeard:
+    """The server said something that is no message of the room, or shows that one is missing."""
+
+    transport: int
+    said: Said
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBroken:
+    """The server said what no session has."""
+
+    transport: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class WritingPaused:
     """The transport's buffer is above its high-water mark."""
 
@@ -161,6 +181,8 @@ Event: TypeAlias = (
     | TransportClosed
     | TransportReleased
     | PongReceived
+    | SessionHeard
+    | SessionBroken
     | WritingPaused
     | WritingResumed
     | PredicateAnswered

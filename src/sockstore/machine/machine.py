@@ -12,55 +12,47 @@ The laws to stand on:
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import assert_never
 
-from sockstore.errors import (
-    ConnectionEnded,
-    ConnectionLost,
-    HandshakeFailed,
-    HandshakeFailureKind,
-    SockstoreError,
-)
+from sockstore.centrifuge import FrameError, Said
+from sockstore.errors import ConnectionEnded
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.decisions import Decisions
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import AttemptError, Event
-from sockstore.machine.liveness import check, started
+from sockstore.machine.failures import (
+    handshake_failed,
+)
 from sockstore.machine.outbox import Disposition, Flight, Flights, Offer, OutboxQueue, Outgoing
 from sockstore.machine.phases import (
-    AnyPhase,
     Closed,
     Closing,
     Connecting,
     Deciding,
     Failed,
     Idle,
+    Joining,
     Open,
     Preparing,
     Waiting,
     deadline_of,
     live_phase,
-    project,
 )
-from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Streak, decide
-from sockstore.machine.retired import RetiredTransports
-from sockstore.machine.settings import Settings
-from sockstore.machine.state import Attempt, ConnectionState, Failure
-from sockstore.outcomes import Close, FailureReason, Outcome
-from sockstore.urls import redact_url
+from sockstore.machine.reconnect import Streak
+from sockstore.outcomes import FailureReason
+from sockstore.positions import Gap
 
 __all__ = ["Machine"]
 
+PROTOCOL_BROKEN = 107
+"""Centrifugo's code for a request that makes no sense, for a server that makes none."""
+
 _HAND_OVER = Offer(Disposition.HAND_OVER)
-_BLOCKED = (
-    "the event loop was blocked for at least {:.1f} s, so that no ping could be answered; "
-    "the server gets one more ping"
-)
 
 
-class Machine:
+class Machine(Decisions):
     """Decide what a managed connection does next; do none of it.
 
     Args:
@@ -69,24 +61,18 @@ class Machine:
 
     Attributes:
         state: The public snapshot of the phase.
-        outbox: What waits to be sent.
+        session: What a session remembers; None without one.
     """
 
-    def __init__(self, settings: Settings, destination: object = None) -> None:
-        self.settings = settings
-        self.destination = destination
-        self.outbox = OutboxQueue(settings.outbox)
-        self.state = ConnectionState()
-        self._phase: AnyPhase = Idle()
-        self._retired = RetiredTransports()
-        self._transports = 0
-        self._questions = 0
-        self._opened_before = False
+    @property
+    def outbox(self) -> OutboxQueue:
+        """What waits to be sent."""
+        return self._sending.outbox
 
     @property
     def deadline(self) -> float | None:
         """When to tell the machine `DeadlineReached`; None if nothing is waited for."""
-        times = (deadline_of(self._phase), self.outbox.next_expiry, self._retired.deadline)
+        times = (deadline_of(self._phase), self._sending.deadline, self._retired.deadline)
         return min((time for time in times if time is not None), default=None)
 
     @property
@@ -140,22 +126,30 @@ class Machine:
             Hand it over, queued, or refused and why.
         """
         match self._phase:
-            case Open(writable=True) if not self.outbox:
+            case Open(writable=True) if self._sending.is_free(now):
                 return _HAND_OVER
-            case Preparing() if from_on_open:
+            case Preparing() if from_on_open and (
+                self.session is None or self._sending.is_free(now)
+            ):
                 return _HAND_OVER
             case Closing() | Closed() | Failed():
                 return Offer(Disposition.REFUSED, why=f"the connection is {self.state.phase}")
             case _:
                 return self.outbox.offer(entry, now)
 
-    def next_to_send(self) -> Outgoing | None:
+    def next_to_send(self, now: float) -> Outgoing | None:
         """Remove and return the next message to hand over, if one may be."""
         match self._phase:
-            case Open(writable=True) if self.outbox:
-                return self.outbox.take()
+            case Open(writable=True):
+                return self._sending.next_to_send(now)
+            case Preparing(writable=True):
+                return self._sending.next_to_send(now, only_again=True)
             case _:
                 return None
+
+    def write(self, entry: Outgoing, now: float) -> str | bytes | None:
+        """Return what goes on the wire for a message; None if the server would not take it."""
+        return self._sending.write(entry, now)
 
     # Facts
 
@@ -169,6 +163,10 @@ class Machine:
                 return self._reconnect_requested(destination, now)
             case fact.TransportOpened():
                 return self._transport_opened(event, now)
+            case fact.SessionHeard(transport=transport, said=said):
+                return self._session_heard(transport, said, now)
+            case fact.SessionBroken(transport=transport, why=why):
+                return self._session_broken(transport, why, now)
             case fact.AttemptFailed(transport=transport, exception=exception):
                 return self._attempt_failed(transport, exception, now)
             case fact.OnOpenFinished():
@@ -200,9 +198,9 @@ class Machine:
         if isinstance(self._phase, Closing | Closed):
             return []
         retiring = self._retire(now, code, reason)
-        dropped = self._drop_outbox("the connection was closed")
+        dropped = self._sending.drop("the connection was closed")
         match self._phase:
-            case Connecting() | Preparing() | Open() as phase:
+            case Connecting() | Joining() | Preparing() | Open() as phase:
                 self._phase = Closing(phase.transport)
             case _:
                 self._phase = Closed()
@@ -216,18 +214,19 @@ class Machine:
         """Take note of where to; what was meant for another place never gets there (OB2)."""
         changed = self.destination is not None and destination != self.destination
         self.destination = destination
-        return self._drop_outbox("the connection goes to another url now") if changed else []
+        return self._sending.drop("the connection goes to another url now") if changed else []
 
     def _transport_opened(self, event: fact.TransportOpened, now: float) -> list[Effect]:
         match self._phase:
             case Connecting(transport=transport, streak=streak) if transport == event.transport:
-                self._opened_before = True
+                is_first, self._opened_before = not self._opened_before, True
                 deadline = now + self.settings.connect_timeout
-                preparing = Preparing(transport, event.socket, deadline, now, Flights(), streak)
-                if not self.settings.has_on_open:
-                    return self._open(preparing, now)
-                self._phase = preparing
-                return [order.RunOnOpen(transport)]
+                joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
+                if self.session is not None:
+                    self._phase = joining
+                    return [order.SendText(transport, self.session.begin(event.token))]
+                gap = [] if is_first else [order.DeliverGap(Gap(None, None, "reconnected"))]
+                return [*gap, *self._prepare(joining, now)]
             case _:
                 return [order.AbortTransport(event.transport)]
 
@@ -249,11 +248,10 @@ class Machine:
 
     def _transport_closed(self, event: fact.TransportClosed, now: float) -> list[Effect]:
         match self._phase:
-            case Preparing(transport=transport) | Open(transport=transport) as phase if (
-                transport == event.transport
-            ):
+            case Joining() | Preparing() | Open() as phase if phase.transport == event.transport:
                 # The end of the WebSocket is known; the TCP connection may linger a little.
-                phase.flights.lose()
+                transport = phase.transport
+                self._lose(phase.flights)
                 self._retired.add(transport, self._last_moment(now), phase.flights)
                 return self._lost(phase, event.close, event.why, event.cause, now)
             case Closing(transport=transport) if transport == event.transport:
@@ -278,9 +276,11 @@ class Machine:
         match self._phase:
             case Open(transport=current) as phase if current == transport:
                 self._phase = replace(phase, writable=writable)
-                return self._flush(transport, now) if writable else []
-            case Preparing(transport=current) as preparing if current == transport:
-                self._phase = replace(preparing, writable=writable)
+                return self._flush(now) if writable else []
+            case Joining(transport=current) | Preparing(transport=current) as opening if (
+                current == transport
+            ):
+                self._phase = replace(opening, writable=writable)
                 return []
             case _:
                 return []
@@ -300,7 +300,7 @@ class Machine:
         return []
 
     def _deadline_reached(self, event: fact.DeadlineReached, now: float) -> list[Effect]:
-        effects = self._expire_outbox(now)
+        effects = self._sending.expire(now)
         effects += map(order.AbortTransport, self._retired.take_overdue(now))
         return effects + self._phase_deadline_reached(event, now)
 
@@ -308,169 +308,45 @@ class Machine:
         timeout = self.settings.connect_timeout
         match self._phase:
             case Connecting(deadline=deadline) if deadline <= now:
-                error = self._handshake_failed(f"no answer within {timeout:g} s", "timeout")
+                error = handshake_failed(
+                    self.destination, f"no answer within {timeout:g} s", "timeout"
+                )
+                return [*self._retire(now), *self._failed_attempt(error, now)]
+            case Joining(deadline=deadline) if deadline <= now:
+                error = handshake_failed(
+                    self.destination, f"no room within {timeout:g} s", "session"
+                )
                 return [*self._retire(now), *self._failed_attempt(error, now)]
             case Preparing(deadline=deadline) if deadline <= now:
-                error = self._handshake_failed(f"on_open took over {timeout:g} s", "on_open")
+                error = handshake_failed(
+                    self.destination, f"on_open took over {timeout:g} s", "on_open"
+                )
                 return [*self._retire(now), *self._failed_attempt(error, now)]
             case Waiting(until=until, streak=streak) if until <= now:
                 return self._attempt(streak, now)
             case Open() as phase:
-                return self._check_liveness(phase, event, now)
+                effects = self._check_liveness(phase, event, now)
+                return effects if self.session is None else [*effects, *self._flush(now)]
             case _:
                 return []
 
-    # Decisions
-
-    def _attempt(self, streak: Streak, now: float) -> list[Effect]:
-        self._transports += 1
-        deadline = now + self.settings.connect_timeout
-        self._phase = Connecting(self._transports, deadline, streak)
-        attempt = Attempt(streak.failures, streak.refreshing, streak.previous)
-        return [order.OpenTransport(self._transports, attempt)]
-
-    def _open(self, preparing: Preparing, now: float) -> list[Effect]:
-        settings = self.settings
-        liveness = started(
-            now,
-            ping_interval=settings.ping_interval,
-            ping_timeout=settings.ping_timeout,
-            idle_timeout=settings.idle_timeout,
-        )
-        self._phase = Open(
-            preparing.transport,
-            preparing.socket,
-            preparing.opened_at,
-            liveness,
-            preparing.flights,
-            preparing.streak,
-            preparing.writable,
-        )
-        return self._flush(preparing.transport, now)
-
-    def _check_liveness(
-        self, phase: Open, observed: fact.DeadlineReached, now: float
-    ) -> list[Effect]:
-        verdict = check(phase.liveness, observed, now)
-        if verdict.lost is not None:
-            retiring = self._retire(now, abort=True)
-            return [*retiring, *self._lost(phase, Close(1006), verdict.lost, None, now)]
-        self._phase = replace(phase, liveness=verdict.liveness)
-        effects: list[Effect] = []
-        if verdict.blocked_for is not None:
-            effects.append(order.Warn(_BLOCKED.format(verdict.blocked_for)))
-        if verdict.ping:
-            payload = verdict.liveness.payload
-            phase.flights.seal(payload)
-            effects.append(order.SendPing(phase.transport, payload))
-        return effects
-
-    def _failed_attempt(self, exception: AttemptError, now: float) -> list[Effect]:
+    def _session_heard(self, transport: int, said: Said, now: float) -> list[Effect]:
         match self._phase:
-            case Connecting(streak=streak) | Preparing(streak=streak):
-                outcome = Outcome(streak.failures, exception, opened_before=self._opened_before)
-                return self._follow(outcome, streak, now)
+            case Joining() | Preparing() | Open() as phase if phase.transport == transport:
+                assert self.session is not None  # noqa: S101 - it is what the driver asks
+                try:
+                    heard = self.session.hear(said, now)
+                except FrameError as error:
+                    return self._session_broken(transport, str(error), now)
+                return self._follow_session(phase, heard, now)
             case _:
                 return []
 
-    def _lost(
-        self, phase: Preparing | Open, close: Close, why: str, cause: Exception | None, now: float
-    ) -> list[Effect]:
-        error = ConnectionLost(why, close)
-        error.__cause__ = cause
-        outcome = Outcome(
-            phase.streak.failures, error, close, now - phase.opened_at, opened_before=True
-        )
-        return self._follow(outcome, phase.streak, now)
-
-    def _follow(self, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
-        settings = self.settings
-        can_refresh = settings.can_refresh or callable(self.destination)
-        # A schedule is the user's code: what it does to its own connection counts, not its answer.
-        undecided = self._phase = Waiting(math.inf, streak, outcome.close)
-        try:
-            decision = decide(settings.reconnect, outcome, streak, can_refresh=can_refresh)
-        except Exception as exception:  # noqa: BLE001 - the user's schedule may raise anything
-            if self._phase is not undecided:
-                return []
-            return self._policy_error("the reconnect schedule", exception, outcome.close)
-        if self._phase is not undecided:
-            return []
-        match decision:
-            case Goodbye():
-                self._phase = Closed(outcome.close)
-                return self._drop_outbox("the server said goodbye")
-            case GiveUp(reason=reason, error=error):
-                return self._fail(reason, error, outcome.close, outcome.exception)
-            case RefreshNow(streak=streak):
-                return self._attempt(streak, now)
-            case RetryAfter() if settings.has_predicate:
-                self._questions += 1
-                self._phase = Deciding(self._questions, decision, outcome.close)
-                return [order.AskPredicate(self._questions, outcome)]
-            case RetryAfter(seconds=seconds, streak=streak):
-                self._phase = Waiting(now + seconds, streak, outcome.close)
-                return []
-            case _:
-                assert_never(decision)
-
-    def _fail(
-        self,
-        reason: FailureReason,
-        error: SockstoreError,
-        close: Close | None,
-        beneath: Exception | None,
-    ) -> list[Effect]:
-        self._phase = Failed(Failure(reason, beneath), error, close)
-        return self._drop_outbox(f"the connection failed: {error}")
-
-    def _policy_error(self, who: str, exception: Exception, close: Close | None) -> list[Effect]:
-        error = ConnectionEnded(
-            f"policy error: {who} raised {exception!r}", reason=FailureReason.POLICY_ERROR
-        )
-        error.__cause__ = exception
-        return self._fail(FailureReason.POLICY_ERROR, error, close, exception)
-
-    def _retire(
-        self, now: float, code: int = 1000, reason: str = "", *, abort: bool = False
-    ) -> list[Effect]:
-        """Take the current transport's voice away, and order its end."""
+    def _session_broken(self, transport: int, why: str, now: float) -> list[Effect]:
         match self._phase:
-            case Connecting(transport=transport):
-                self._retired.add(transport, self._last_moment(now), Flights())
-                return [order.AbortTransport(transport)]
-            case Preparing(transport=transport) | Open(transport=transport) as phase:
-                self._retired.add(transport, self._last_moment(now), phase.flights, code)
-                if not abort:
-                    return [order.CloseTransport(transport, code, reason)]
-                phase.flights.lose()
-                return [order.AbortTransport(transport)]
+            case Joining() | Preparing() | Open() as phase if phase.transport == transport:
+                why = f"the server does not speak the session's protocol: it said {why}"
+                error = handshake_failed(self.destination, why, "session", PROTOCOL_BROKEN)
+                return self._session_failed(phase, error, now)
             case _:
                 return []
-
-    def _last_moment(self, now: float) -> float:
-        return now + self.settings.close_timeout
-
-    def _flush(self, transport: int, now: float) -> list[Effect]:
-        expired = self._expire_outbox(now)
-        return [*expired, order.FlushOutbox(transport)] if self.outbox else expired
-
-    def _expire_outbox(self, now: float) -> list[Effect]:
-        expired = self.outbox.take_expired(now)
-        return [order.SettleReceipts(expired, "expired", "it waited too long")] if expired else []
-
-    def _drop_outbox(self, why: str) -> list[Effect]:
-        dropped = self.outbox.take_all()
-        return [order.SettleReceipts(dropped, "dropped", why)] if dropped else []
-
-    def _handshake_failed(self, why: str, kind: HandshakeFailureKind) -> HandshakeFailed:
-        known = isinstance(self.destination, str)
-        where = redact_url(str(self.destination)) if known else "the server"
-        return HandshakeFailed(where, why, kind=kind)
-
-    def _project(self, now: float) -> None:
-        shown = project(self._phase, now)
-        if shown.phase == self.state.phase:
-            shown = replace(shown, since=self.state.since)
-        if shown != self.state:
-            self.state = shown

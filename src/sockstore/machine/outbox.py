@@ -23,12 +23,18 @@ class Outgoing:
         size: UTF-8 bytes.
         receipt: What the user holds; opaque here.
         expires_at: When it is no longer worth sending, or None.
+        id: What a session tells it by; empty until it was handed over.
+        first_sent_at: When a session handed it over for the first time, or None.
+        offset: Where in the room it was stored, or None.
     """
 
     data: str | bytes
     size: int
     receipt: object
     expires_at: float | None = None
+    id: str = ""
+    first_sent_at: float | None = None
+    offset: int | None = None
 
 
 class Disposition(Enum):
@@ -92,6 +98,14 @@ class OutboxQueue:
         entry = self._entries.popleft()
         self.bytes -= entry.size
         return entry
+
+    def withdraw(self, receipt: object) -> tuple[Outgoing, ...]:
+        """Remove and return the entry with this receipt, if it waits."""
+        found = tuple(entry for entry in self._entries if entry.receipt is receipt)
+        for entry in found:
+            self._entries.remove(entry)
+            self.bytes -= entry.size
+        return found
 
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
         """Remove and return what is no longer worth sending."""

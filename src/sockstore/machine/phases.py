@@ -20,11 +20,14 @@ __all__ = [
     "Deciding",
     "Failed",
     "Idle",
+    "Joining",
     "Open",
     "Preparing",
     "Waiting",
     "deadline_of",
     "live_phase",
+    "opened",
+    "prepared",
     "project",
 ]
 
@@ -41,6 +44,19 @@ class Connecting:
     transport: int
     deadline: float
     streak: Streak
+
+
+@dataclass(frozen=True, slots=True)
+class Joining:
+    """The socket is open, and the session's room has not let us in yet."""
+
+    transport: int
+    socket: SocketInfo
+    deadline: float
+    opened_at: float
+    flights: Flights
+    streak: Streak
+    writable: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,7 @@ class Open:
     flights: Flights
     streak: Streak
     writable: bool = True
+    recovered: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +129,50 @@ class Failed:
 
 
 AnyPhase: TypeAlias = (
-    Idle | Connecting | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
+    Idle | Connecting | Joining | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
 )
 
 
-def live_phase(phase: AnyPhase) -> Preparing | Open | None:
+def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
     """Return the phase if it has a transport whose messages count."""
-    return phase if isinstance(phase, Preparing | Open) else None
+    return phase if isinstance(phase, Joining | Preparing | Open) else None
+
+
+def prepared(joining: Joining, deadline: float) -> Preparing:
+    """Return the phase after the room has let us in, or at once where there is none."""
+    return Preparing(
+        joining.transport,
+        joining.socket,
+        deadline,
+        joining.opened_at,
+        joining.flights,
+        joining.streak,
+        joining.writable,
+    )
+
+
+def opened(preparing: Preparing, liveness: Liveness, recovered: bool | None) -> Open:  # noqa: FBT001
+    """Return the phase in which messages flow for everyone."""
+    return Open(
+        preparing.transport,
+        preparing.socket,
+        preparing.opened_at,
+        liveness,
+        preparing.flights,
+        preparing.streak,
+        preparing.writable,
+        recovered,
+    )
 
 
 def deadline_of(phase: AnyPhase) -> float | None:
     """Return when a phase must be looked at again, if ever."""
     match phase:
-        case Connecting(deadline=deadline) | Preparing(deadline=deadline):
+        case (
+            Connecting(deadline=deadline)
+            | Joining(deadline=deadline)
+            | Preparing(deadline=deadline)
+        ):
             return deadline
         case Waiting(until=until):
             return until
@@ -139,7 +187,7 @@ def project(phase: AnyPhase, since: float) -> ConnectionState:
     match phase:
         case Idle():
             return ConnectionState("idle", since=since)
-        case Connecting(streak=streak) | Preparing(streak=streak):
+        case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
             return ConnectionState(
                 "connecting",
                 attempt=streak.failures,
@@ -147,8 +195,8 @@ def project(phase: AnyPhase, since: float) -> ConnectionState:
                 close=None if streak.previous is None else streak.previous.close,
                 since=since,
             )
-        case Open(socket=socket):
-            return ConnectionState("open", socket=socket, since=since)
+        case Open(socket=socket, recovered=recovered):
+            return ConnectionState("open", socket=socket, recovered=recovered, since=since)
         case Deciding(retry=retry, close=close):
             return _waiting(retry.streak, close, None, since)
         case Waiting(until=until, streak=streak, close=close):

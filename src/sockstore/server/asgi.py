@@ -48,9 +48,13 @@ class Peer:
                 data: bytes = event.get("bytes") or b""
                 return data if text is None else text
 
-    async def accept(self) -> None:
-        """Do the opening handshake."""
-        await self._emit({"type": "websocket.accept"})
+    async def accept(self, subprotocol: str | None = None) -> None:
+        """Do the opening handshake.
+
+        Args:
+            subprotocol: The one that was chosen of those that the client offers.
+        """
+        await self._emit({"type": "websocket.accept", "subprotocol": subprotocol})
 
     async def send(self, message: str | bytes) -> None:
         """Send a message, as soon as the server takes one."""

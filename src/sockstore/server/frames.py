@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from sockstore.server.history.base import StoredMessage
+
 __all__ = [
     "ChatMessage",
     "Draft",
@@ -19,6 +21,8 @@ __all__ = [
     "encode_message",
     "encode_presence",
     "parse",
+    "to_chat_message",
+    "to_data",
 ]
 
 LONGEST_TIMESTAMP = 64
@@ -129,6 +133,24 @@ def parse(frame: str | bytes) -> Draft:
     return draft
 
 
+def to_data(draft: Draft, now: str) -> str:
+    """Return what is stored of what a client says, as JSON text.
+
+    Args:
+        draft: What it says.
+        now: The time, if it does not say one.
+    """
+    return _encode(Draft(draft.content, draft.timestamp or now))
+
+
+def to_chat_message(stored: StoredMessage) -> ChatMessage:
+    """Return a stored message as clients of plain JSON see it, whoever sent it in whatever way."""
+    content, timestamp = _said(stored.data)
+    return ChatMessage(
+        stored.sender, content, timestamp or stored.stored_at, stored.id, stored.offset
+    )
+
+
 def encode_message(message: ChatMessage) -> str:
     """Build the frame of a message."""
     return _encode(message)
@@ -157,6 +179,17 @@ def encode_history(messages: Sequence[ChatMessage]) -> str:
 def encode_error(code: ErrorCode, message: str) -> str:
     """Build the frame that tells one client what it did wrong, or what went wrong for it."""
     return _encode(_Error(code, message))
+
+
+def _said(data: str) -> tuple[str, str | None]:
+    value = msgspec.json.decode(data)
+    if isinstance(value, str):
+        return value, None
+    if isinstance(value, dict) and isinstance(content := value.get("content"), str):
+        timestamp = value.get("timestamp")
+        is_right = isinstance(timestamp, str) and 0 < len(timestamp) <= LONGEST_TIMESTAMP
+        return content, timestamp if is_right else None
+    return data, None
 
 
 def _encode(frame: msgspec.Struct) -> str:

@@ -12,6 +12,8 @@ __all__ = ["Limits", "TokenBucket"]
 KIBIBYTE = 1024
 LEAST_BYTES = 64
 LARGEST_BURST = 1_000_000
+LARGEST_PAGE = 256 * KIBIBYTE
+MOST_IN_A_PAGE = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +36,10 @@ class Limits:
             more than half of `buffer_bytes`.
         announced_members: Clients in a room up to which every join and leave is told by itself;
             in a fuller room `presence` is told instead, at most once a second.
+        subscriptions: Rooms that one session may be in at once.
+        connect_seconds: Seconds that a session has to say ``connect``.
+        ping_seconds: Seconds between two pings of a session, which are messages of its protocol.
+        pong_seconds: Seconds that a session has to answer such a ping.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -53,6 +59,10 @@ class Limits:
     clients: int = 10_000
     history_messages: int = 100
     announced_members: int = 100
+    subscriptions: int = 100
+    connect_seconds: float = 10.0
+    ping_seconds: float = 25.0
+    pong_seconds: float = 10.0
 
     def __post_init__(self) -> None:
         require_count("max_message_bytes", self.max_message_bytes, least=LEAST_BYTES)
@@ -64,6 +74,10 @@ class Limits:
         require_count("clients", self.clients, least=1)
         require_count("history_messages", self.history_messages)
         require_count("announced_members", self.announced_members)
+        require_count("subscriptions", self.subscriptions, least=1)
+        require_seconds("connect_seconds", self.connect_seconds)
+        require_seconds("ping_seconds", self.ping_seconds)
+        require_seconds("pong_seconds", self.pong_seconds)
         if self.burst > LARGEST_BURST:
             raise InvalidOption("burst", self.burst, f"give at most {LARGEST_BURST}")
 
@@ -71,6 +85,16 @@ class Limits:
     def history_bytes(self) -> int:
         """The largest history frame: what a client gets on entry must not overflow its buffer."""
         return self.buffer_bytes // 2
+
+    @property
+    def page_bytes(self) -> int:
+        """What is read of a history at once: with it a buffer that is half full is not full."""
+        return min(LARGEST_PAGE, self.buffer_bytes // 4)
+
+    @property
+    def page_messages(self) -> int:
+        """Messages that are read of a history at once."""
+        return min(MOST_IN_A_PAGE, self.buffer_messages // 4)
 
 
 class TokenBucket:

@@ -26,11 +26,13 @@ class Target:
         url: A checked ``ws://`` or ``wss://`` url.
         headers: Handshake headers to add, as (name, value) pairs.
         subprotocols: The subprotocols to offer, the preferred one first.
+        token: What a session shows once the connection is open; no matter of the transport.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
+    token: str | None = None
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from sockstore.errors import SockstoreError
-from sockstore.server.frames import ChatMessage
 
 __all__ = [
     "Entry",
@@ -15,12 +14,11 @@ __all__ = [
     "HistoryError",
     "HistoryUnavailable",
     "NotStored",
+    "Page",
     "Published",
+    "Stored",
+    "StoredMessage",
 ]
-
-Published: TypeAlias = Callable[[str, ChatMessage], None]
-"""``(room, message)``: is told every message that was stored, in the order of the offsets."""
-
 
 class HistoryError(SockstoreError):
     """A history cannot do what it was asked.
@@ -49,28 +47,96 @@ class NotStored(HistoryError):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message that has no offset yet."""
+    """A message that has no offset yet.
+
+    Args:
+        sender: The name of the one who said it, or None.
+        data: What was said, as JSON text.
+        id: Makes it one of a kind among the messages of its sender in its room.
+    """
 
     sender: str | None
-    content: str
-    timestamp: str
+    data: str
     id: str
 
-    def at(self, offset: int) -> ChatMessage:
-        """Return the message that is stored at this offset."""
-        return ChatMessage(self.sender, self.content, self.timestamp, self.id, offset)
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """A message of a room's log.
+
+    Args:
+        sender: The name of the one who said it, or None.
+        data: What was said, as JSON text.
+        id: Its id.
+        offset: Its place in the room: 1, 2, 3 and so on.
+        stored_at: When it was stored, ISO 8601 in UTC.
+    """
+
+    sender: str | None
+    data: str
+    id: str
+    offset: int
+    stored_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Where a message is now.
+
+    Args:
+        offset: Its place in the room.
+        epoch: The log that the offset belongs to.
+        is_duplicate: Whether it had been stored before; then it was not stored again.
+    """
+
+    offset: int
+    epoch: str
+    is_duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a room's log, as it was in one moment.
+
+    Args:
+        epoch: The log.
+        top: The offset of the newest message; 0 if there was none ever.
+        first: The offset of the oldest message that is kept; `top` + 1 if there is none.
+        messages: The messages that were asked for, by rising offset.
+        id_before: The id of the message right before the ones asked for (the one at `after`);
+            None if it is not kept.
+    """
+
+    epoch: str
+    top: int
+    first: int
+    messages: Sequence[StoredMessage] = field(default=())
+    id_before: str | None = None
+
+
+Published: TypeAlias = Callable[[str, StoredMessage], None]
+"""``(room, message)``: is told every message that was stored, in the order of the offsets."""
 
 
 class History(Protocol):
     """An ordered, bounded list of messages for each room, which survives the server.
 
     Offsets of a room are contiguous from 1 and never come back, also after trimming and after a
-    restart. `append` returns when the message is safe, and everybody is told it afterwards, in
-    the order of the offsets, by the callable that `start` was given.
+    restart. `append` returns when the messages are safe. Every server that shares the history is
+    told every message of the rooms by the callable that `start` was given: after it is safe, once
+    and in the order of the offsets. It may leave some out when it was cut off from where messages
+    are kept: then `Published` is called with an offset that is not the next one, or `lost_sight`
+    is called, and who wants the missing ones reads them.
     """
 
-    def start(self, published: Published) -> None:
-        """Say who is told the stored messages; does no I/O."""
+    def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
+        """Say who is told the stored messages; does no I/O.
+
+        Args:
+            published: Is told every stored message.
+            lost_sight: Is called when messages may have been stored that `published` will not be
+                told, at once after that is over: every room should look for what it missed.
+        """
 
     async def open(self) -> None:
         """Open what must be open; every other method does so by itself.
@@ -79,15 +145,36 @@ class History(Protocol):
             HistoryUnavailable: If that does not work.
         """
 
-    async def append(self, room: str, entry: Entry) -> int:
-        """Store a message, and return its offset once it is safe.
+    async def append(self, room: str, entries: Sequence[Entry]) -> list[Stored]:
+        """Store messages in their order, all of them or none, and return once they are safe.
+
+        One whose room, sender and id were stored before (in the last `remember_seconds` at
+        least) is not stored again.
+
+        Args:
+            room: The room's name.
+            entries: What to store, at least one.
 
         Raises:
-            NotStored: If it could not be stored; then nobody is told it.
+            NotStored: If they could not be stored, or nobody can tell; sending them again under
+                the same ids is right in both cases.
         """
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> list[ChatMessage]:
-        """Return the last messages of a room, oldest first.
+    async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
+        """Return the oldest messages that are kept and have a higher offset than `after`.
+
+        Args:
+            room: The room's name.
+            after: An offset, 0 or more.
+            count: How many at most; 0 asks for the position only.
+            max_bytes: Bytes that they may have together; one is returned in any case.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
+
+    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
+        """Return the last messages of a room, by rising offset.
 
         Args:
             room: The room's name.
@@ -97,6 +184,10 @@ class History(Protocol):
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
+
+    @property
+    def remember_seconds(self) -> float:
+        """Seconds for which the id of a stored message is remembered, at least."""
 
     async def aclose(self) -> None:
         """Write what is waiting, and close; a later use opens it again."""

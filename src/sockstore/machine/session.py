@@ -1,0 +1,343 @@
+"""The session: what one room has told us, what we have told it, over all connections to it.
+
+It decides, and does nothing: what the server says comes in as values, what is to be said goes out
+as text. Nothing is lost (the position, P34) and nothing is stored twice (the ids, P29 and P35).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Literal, TypeAlias, assert_never
+
+from sockstore import centrifuge as frames
+from sockstore.centrifuge import (
+    Announced,
+    ErrorReply,
+    Ping,
+    Published,
+    Reply,
+    Said,
+    Subscribed,
+    Unsubscribed,
+)
+from sockstore.machine import effects as order
+from sockstore.machine.effects import Effect
+from sockstore.machine.outbox import Outgoing
+from sockstore.machine.pace import Pace
+from sockstore.positions import Gap, GapReason, Position
+
+__all__ = ["Heard", "SessionMachine", "orders_of"]
+
+MOST_UNDER_WAY = 128
+"""Messages without a reply, at most."""
+
+COME_BACK = 2500
+"""From this code on a subscription that the server ended may be asked for again."""
+
+_Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What follows from what the server said.
+
+    Args:
+        say: What to answer, or None.
+        joined: Whether the room has let us in just now.
+        gap: What is missing before `publications`, if something is.
+        publications: What was missed, in order.
+        acknowledged: The messages that are stored now.
+        refused: A message that the server will never store, and why.
+        error: Why the server does not let us in, or not go on; or None.
+        lost: Why only a new connection helps, or None.
+    """
+
+    say: str | None = None
+    joined: bool = False
+    gap: Gap | None = None
+    publications: tuple[Published, ...] = ()
+    acknowledged: tuple[Outgoing, ...] = ()
+    refused: tuple[Outgoing, str] | None = None
+    error: ErrorReply | None = None
+    lost: str | None = None
+
+
+NOTHING = Heard()
+
+
+def orders_of(transport: int, heard: Heard) -> list[Effect]:
+    """Return the orders to the driver that follow from what was heard."""
+    effects: list[Effect] = []
+    if heard.say is not None:
+        effects.append(order.SendText(transport, heard.say))
+    if heard.gap is not None:
+        effects.append(order.DeliverGap(heard.gap))
+    if heard.publications:
+        effects.append(order.DeliverMissed(heard.publications))
+    if heard.acknowledged:
+        effects.append(order.SettleReceipts(heard.acknowledged, "acknowledged", ""))
+    if heard.refused is not None:
+        entry, why = heard.refused
+        effects.append(order.SettleReceipts((entry,), "refused", f"the server said: {why}"))
+    return effects
+
+
+class SessionMachine:
+    """Decide what a session says and hears; do none of it.
+
+    Args:
+        channel: The room.
+        since: What was seen last, or None for now.
+        new_id: Makes the id of a message.
+
+    Attributes:
+        position: What was seen last; None before the first subscription.
+        recovered: Whether the last subscription got all that was missed; None for the first one.
+    """
+
+    def __init__(
+        self,
+        channel: str,
+        since: Position | None = None,
+        new_id: Callable[[], str] = lambda: token_hex(16),
+    ) -> None:
+        self.channel = channel
+        self.position = since
+        self.recovered: bool | None = None
+        self._new_id = new_id
+        self._numbers = 0
+        self._asked: dict[int, _Asked] = {}
+        self._unproven: dict[str, Outgoing] = {}
+        self._to_resend: deque[Outgoing] = deque()
+        self._announced = Announced()
+        self._pace = Pace()
+        self._was_joined = False
+        self._is_joined = False
+
+    @property
+    def epoch(self) -> str:
+        """The log that the position belongs to."""
+        return "" if self.position is None else self.position.epoch
+
+    # What the connection tells
+
+    def begin(self, token: str | None) -> str:
+        """A new connection is there: return what to say first."""
+        self.lose()
+        self._pace = Pace()
+        connect = frames.connect_command(self._ask("connect"), token)
+        subscribe = frames.subscribe_command(self._ask("subscribe"), self.channel, self.position)
+        return f"{connect}\n{subscribe}"
+
+    def lose(self) -> None:
+        """The connection is gone: nothing will be replied to any more."""
+        self._asked.clear()
+        self._to_resend = deque(self._unproven.values())
+        self._is_joined = False
+
+    def hear(self, said: Said, now: float) -> Heard:
+        """Take note of what the server says, except of publications (`accept`).
+
+        Raises:
+            FrameError: If it makes no sense.
+        """
+        match said:
+            case Ping():
+                return Heard(say=frames.PONG)
+            case Reply():
+                return self._replied(said, now)
+            case Unsubscribed(channel=channel) if channel != self.channel:
+                return NOTHING
+            case Unsubscribed(code=code, reason=reason) if code >= COME_BACK:
+                return Heard(lost=f"the server ended the subscription: {reason} ({code})")
+            case Unsubscribed(reason=reason):
+                return Heard(error=ErrorReply(103, reason or "unsubscribed"))
+            case Published(offset=offset):
+                return Heard(lost=f"the server left out messages before offset {offset}")
+            case _:
+                assert_never(said)
+
+    def accept(self, said: Published) -> bool | None:
+        """Say whether a publication is news; None if something is missing before it.
+
+        After None `hear` is to be told the same.
+        """
+        if said.channel != self.channel or not self._is_joined:
+            return False
+        if said.offset is None or self.position is None:
+            return True
+        expected = self.position.offset + 1
+        if said.offset == expected:
+            self.position = Position(said.offset, self.position.epoch, said.id)
+            return True
+        return False if said.offset < expected else None
+
+    # Sending
+
+    @property
+    def has_resends(self) -> bool:
+        """Whether something must be sent again before anything new."""
+        return bool(self._to_resend)
+
+    def may_send(self, now: float) -> bool:
+        """Whether the server takes one more message now (P37)."""
+        return (
+            self._is_joined
+            and len(self._unproven) - len(self._to_resend) < self._most_under_way
+            and self._pace.has_token(now)
+        )
+
+    def next_resend(self) -> Outgoing:
+        """Remove and return the next message that must be sent again."""
+        return self._to_resend.popleft()
+
+    def write(self, entry: Outgoing, now: float) -> str | None:
+        """Return the frame for a message, which is under way now; None if it is too large."""
+        assert isinstance(entry.data, str)  # noqa: S101 - a session carries JSON
+        limit = self._announced.max_message_bytes
+        number = self._numbers + 1
+        message_id = entry.id or self._new_id()
+        if self._announced.stores_once:
+            frame = frames.send_command(number, self.channel, message_id, entry.data)
+        else:
+            frame = frames.publish_command(number, self.channel, entry.data)
+        if limit is not None and entry.size + len(frame) - len(entry.data) > limit:
+            return None
+        entry.id = message_id
+        entry.first_sent_at = now if entry.first_sent_at is None else entry.first_sent_at
+        self._unproven[message_id] = entry
+        self._ask(entry)
+        self._pace.take(now)
+        return frame
+
+    def deadline(self, *, is_waited_for: bool) -> float | None:
+        """When to look again: to send more, or to give a message up.
+
+        Args:
+            is_waited_for: Whether new messages wait to be sent.
+        """
+        times: list[float | None] = [*map(self._expiry, self._to_resend)]
+        if self._is_joined and (is_waited_for or self._to_resend):
+            times.append(self._pace.next_token)
+        return min((time for time in times if time is not None), default=None)
+
+    def take_expired(self, now: float) -> tuple[Outgoing, ...]:
+        """Remove and return what must not be sent again (P36): nobody knows what became of it."""
+        self._pace.has_token(now)  # what has been looked at is no deadline any more
+        expired = [entry for entry in self._to_resend if self._expiry(entry) <= now]
+        for entry in expired:
+            self._forget(entry)
+        return tuple(expired)
+
+    def take_all(self) -> tuple[Outgoing, ...]:
+        """Remove and return all that was sent and not replied to."""
+        entries = tuple(self._unproven.values())
+        self._unproven.clear()
+        self._to_resend.clear()
+        return entries
+
+    # Decisions
+
+    @property
+    def _most_under_way(self) -> int:
+        burst = self._announced.burst
+        return MOST_UNDER_WAY if burst is None else max(1, min(MOST_UNDER_WAY, burst // 2))
+
+    def _expiry(self, entry: Outgoing) -> float:
+        remembers = self._announced.remembers
+        sent_at = entry.first_sent_at
+        if remembers is None or sent_at is None:
+            horizon = float("inf")
+        else:
+            horizon = sent_at + remembers - min(600.0, remembers / 6)
+        return horizon if entry.expires_at is None else min(horizon, entry.expires_at)
+
+    def _forget(self, entry: Outgoing) -> None:
+        self._unproven.pop(entry.id, None)
+        if entry in self._to_resend:
+            self._to_resend.remove(entry)
+
+    def _ask(self, what: _Asked) -> int:
+        self._numbers += 1
+        self._asked[self._numbers] = what
+        return self._numbers
+
+    def _replied(self, reply: Reply, now: float) -> Heard:
+        asked = self._asked.pop(reply.id, None)
+        match asked:
+            case None:
+                return NOTHING
+            case Outgoing():
+                return self._message_replied(asked, reply)
+            case _ if reply.error is not None:
+                return Heard(error=reply.error)
+            case "connect":
+                self._announced = frames.announced_by(reply.result)
+                self._pace = Pace.below(self._announced.rate, self._announced.burst, now)
+                return NOTHING
+            case "subscribe":
+                self._is_joined = True
+                return self._joined(frames.subscribed_by(self.channel, reply.result))
+            case _:
+                assert_never(asked)
+
+    def _message_replied(self, entry: Outgoing, reply: Reply) -> Heard:
+        if reply.error is not None and reply.error.temporary:
+            # Only a new connection can keep the order: those behind it are under way.
+            return Heard(lost=f"the server cannot store messages now: {reply.error.message}")
+        self._forget(entry)
+        if reply.error is not None:
+            return Heard(refused=(entry, reply.error.message or f"error {reply.error.code}"))
+        entry.offset = _offset_of(reply.result)
+        return Heard(acknowledged=(entry,))
+
+    def _joined(self, told: Subscribed) -> Heard:
+        seen, is_first = self.position, not self._was_joined
+        self._was_joined = True
+        if seen is not None:
+            publications, gap = _what_was_missed(seen, told)
+            self.recovered = gap is None
+        else:
+            publications = told.publications
+            gap = None if is_first else Gap(None, None, "reconnected")
+            self.recovered = None if is_first else False
+        self.position = _position_after(seen, told, gap) if told.is_recoverable else None
+        return Heard(joined=True, gap=gap, publications=publications)
+
+
+def _position_after(seen: Position | None, told: Subscribed, gap: Gap | None) -> Position:
+    last = told.publications[-1].id if told.publications else told.last
+    if last is None and gap is None and seen is not None and seen.offset == told.offset:
+        last = seen.id
+    return Position(told.offset, told.epoch, last)
+
+
+def _what_was_missed(seen: Position, told: Subscribed) -> tuple[tuple[Published, ...], Gap | None]:
+    """Compare what was seen with what the server says: what is new, and whether a hole is left."""
+    is_same_log = not seen.epoch or seen.epoch == told.epoch
+    publications = told.publications
+    if is_same_log:
+        publications = tuple(each for each in publications if (each.offset or 0) > seen.offset)
+    first = (publications[0].offset or 0) if publications else told.offset + 1
+    if told.recovered and is_same_log and first == seen.offset + 1:
+        return publications, None
+    return publications, Gap(seen.offset, first - 1, _reason(seen, told, is_same_log=is_same_log))
+
+
+def _reason(seen: Position, told: Subscribed, *, is_same_log: bool) -> GapReason:
+    if told.reason == "trimmed":
+        return "trimmed"
+    if not is_same_log:
+        return "epoch"
+    if told.reason == "forked" or told.offset < seen.offset:
+        return "forked"
+    return "unavailable"
+
+
+def _offset_of(result: Mapping[str, Any]) -> int | None:
+    data = result.get("data")
+    offset = data.get("offset") if isinstance(data, dict) else None
+    return offset if type(offset) is int else None

@@ -1,0 +1,130 @@
+"""The sender: messages out, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sockstore.machine.effects import SettleReceipts
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import Disposition, Offer, Outgoing
+from sockstore.receipts import Receipt
+from sockstore.transports.base import Transport
+
+__all__ = ["Sender"]
+
+BYTES_IN_ONE_MESSAGE = 16 * 1024
+"""How much a session says in one WebSocket message; its server stores that at once."""
+
+
+class Sender:
+    """Hand messages to the live transport, in the order that the machine says.
+
+    Args:
+        machine: Decides.
+        live_transport: Returns the transport that messages go to, if there is one.
+        clock: Returns the time of the machine.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        live_transport: Callable[[], Transport | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._machine = machine
+        self._live_transport = live_transport
+        self._clock = clock
+        self._last: Receipt | None = None
+
+    def send(self, data: str | bytes, *, from_on_open: bool) -> Receipt:
+        """Hand a message over, queue it, or refuse it."""
+        receipt = Receipt(awaits_reply=self._machine.session is not None)
+        entry = Outgoing(data, _size(data), receipt)
+        offer = self._machine.offer(entry, self._clock(), from_on_open=from_on_open)
+        match offer.disposition:
+            case Disposition.HAND_OVER:
+                self._hand_over(entry)
+                self._last = receipt
+            case Disposition.QUEUED:
+                self._last = receipt
+                self._drop(offer)
+            case Disposition.REFUSED:
+                receipt.settle("refused", offer.why)
+        return receipt
+
+    def flush(self) -> None:
+        """Hand over what waits, for as long as the machine gives something."""
+        now = self._clock()
+        if self._machine.session is not None:
+            self._flush_session(now)
+            return
+        while (entry := self._machine.next_to_send(now)) is not None:
+            self._hand_over(entry)
+
+    def withdraw(self, receipt: Receipt) -> None:
+        """Take a message back if it still waits."""
+        if receipt.state == "queued" and self._machine.outbox.withdraw(receipt):
+            receipt.settle("dropped", "it was taken back")
+
+    def settle(self, told: SettleReceipts) -> None:
+        """It is known what became of some messages."""
+        for entry in told.entries:
+            receipt = receipt_of(entry)
+            receipt.offset = entry.offset
+            receipt.settle(told.state, told.why)
+
+    async def drain(self) -> None:
+        """Wait until the last message that was sent is handed over, or acknowledged."""
+        if self._last is not None and self._last.is_pending:
+            await self._last
+
+    def _hand_over(self, entry: Outgoing) -> None:
+        if (data := self._written(entry, self._clock())) is not None:
+            self._give([data], [entry])
+
+    def _flush_session(self, now: float) -> None:
+        """Hand over what waits, many messages in one."""
+        frames: list[str | bytes] = []
+        entries: list[Outgoing] = []
+        size = 0
+        while (entry := self._machine.next_to_send(now)) is not None:
+            if (data := self._written(entry, now)) is None:
+                continue
+            if frames and size + len(data) > BYTES_IN_ONE_MESSAGE:
+                self._give(frames, entries)
+                frames, entries, size = [], [], 0
+            frames.append(data)
+            entries.append(entry)
+            size += len(data)
+        if frames:
+            self._give(frames, entries)
+
+    def _written(self, entry: Outgoing, now: float) -> str | bytes | None:
+        data = self._machine.write(entry, now)
+        if data is None:
+            receipt_of(entry).settle("refused", "it is larger than the server takes")
+        return data
+
+    def _give(self, frames: list[str | bytes], entries: Iterable[Outgoing]) -> None:
+        transport = self._live_transport()
+        assert transport is not None  # noqa: S101 - the machine gives nothing away otherwise
+        flight = self._machine.flight
+        transport.send(frames[0] if len(frames) == 1 else "\n".join(map(str, frames)))
+        for entry in entries:
+            receipt_of(entry).hand_over(flight)
+
+    def _drop(self, offer: Offer) -> None:
+        for entry in offer.dropped:
+            receipt_of(entry).settle("dropped", "newer messages took its place in the outbox")
+
+
+def receipt_of(entry: Outgoing) -> Receipt:
+    """Return the receipt that travels with a message."""
+    receipt = entry.receipt
+    assert isinstance(receipt, Receipt)  # noqa: S101 - the sender made it
+    return receipt
+
+
+def _size(data: str | bytes) -> int:
+    """UTF-8 bytes; plain ASCII, the usual case, need not be encoded to be counted."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

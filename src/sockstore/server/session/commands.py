@@ -1,0 +1,289 @@
+"""What the client of a session says, as PROTOCOL.md lists it: parsed, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+
+__all__ = [
+    "Command",
+    "Connect",
+    "Disregarded",
+    "History",
+    "Invalid",
+    "Line",
+    "Parsed",
+    "Ping",
+    "Pong",
+    "Presence",
+    "PresenceStats",
+    "Publish",
+    "Send",
+    "Since",
+    "Subscribe",
+    "Unsubscribe",
+    "Violation",
+    "parse",
+]
+
+HIGHEST_NUMBER = 2**53 - 1
+"""What every language's JSON can hold exactly."""
+
+DEEPEST_DATA = 100
+"""Levels of nesting: below what any reader's JSON parser takes, with the frame around it."""
+
+MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,64}")
+
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_NUMBER)]
+Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_NUMBER)]
+
+
+class Connect(msgspec.Struct, frozen=True):
+    """The first command."""
+
+    token: str | None = None
+
+
+class Last(msgspec.Struct, frozen=True):
+    """What a client that comes back knows of the message at its offset."""
+
+    last: str | None = None
+
+
+class Subscribe(msgspec.Struct, frozen=True):
+    """Asks for a room; `data` is any JSON, for P27 an object with `last`."""
+
+    channel: str
+    recover: bool = False
+    epoch: str = ""
+    offset: Offset = 0
+    data: msgspec.Raw = msgspec.Raw()
+    join_leave: bool = False
+
+    @property
+    def last(self) -> str | None:
+        """The id of the message at `offset`, if the client says it."""
+        try:
+            return msgspec.json.decode(self.data, type=Last).last
+        except msgspec.DecodeError:
+            return None
+
+
+class Unsubscribe(msgspec.Struct, frozen=True):
+    """Leaves a room."""
+
+    channel: str
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Stores a message once."""
+
+    channel: str
+    id: str
+    data: msgspec.Raw
+
+
+class Publish(msgspec.Struct, frozen=True):
+    """Stores a message."""
+
+    channel: str
+    data: msgspec.Raw
+
+
+class Since(msgspec.Struct, frozen=True):
+    """A place in a log."""
+
+    offset: Offset = 0
+    epoch: str = ""
+
+
+class History(msgspec.Struct, frozen=True):
+    """Asks for messages of a room."""
+
+    channel: str
+    since: Since | None = None
+    limit: Annotated[int, msgspec.Meta(ge=-1, le=HIGHEST_NUMBER)] = 0
+    reverse: bool = False
+
+
+class Presence(msgspec.Struct, frozen=True):
+    """Asks who is in a room."""
+
+    channel: str
+
+
+class PresenceStats(msgspec.Struct, frozen=True):
+    """Asks how many are in a room."""
+
+    channel: str
+
+
+class Ping(msgspec.Struct, frozen=True):
+    """Asks for a sign of life."""
+
+
+class Disregarded(msgspec.Struct, frozen=True):
+    """A message to the server itself, which takes none."""
+
+
+class _Rpc(msgspec.Struct, frozen=True):
+    data: msgspec.Raw = msgspec.Raw()
+    method: str = ""
+
+
+Command: TypeAlias = (
+    Connect
+    | Subscribe
+    | Unsubscribe
+    | Send
+    | Publish
+    | History
+    | Presence
+    | PresenceStats
+    | Ping
+    | Disregarded
+)
+
+COMMANDS: dict[str, type[Any]] = {
+    "connect": Connect,
+    "subscribe": Subscribe,
+    "unsubscribe": Unsubscribe,
+    "rpc": _Rpc,
+    "publish": Publish,
+    "history": History,
+    "presence": Presence,
+    "presence_stats": PresenceStats,
+    "ping": Ping,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One command, and the number that its reply has."""
+
+    number: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A command that cannot be done, and what its reply says."""
+
+    number: int
+    name: str
+    code: Literal[104, 107]
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to a ping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What ends the connection, because nobody can tell what the client knows."""
+
+    reason: str
+
+
+Parsed: TypeAlias = Line | Invalid | Pong | Violation
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_number = msgspec.json.Decoder(Number)
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in COMMANDS.items()}
+_send = msgspec.json.Decoder(Send)
+
+
+def parse(message: str | bytes) -> list[Parsed]:
+    """Return what a client says with one message of the WebSocket.
+
+    Args:
+        message: The text, or the bytes of a binary message.
+
+    Returns:
+        At least one; nothing comes behind a `Violation`.
+    """
+    if isinstance(message, bytes):
+        return [Violation("a binary message")]
+    parsed: list[Parsed] = []
+    for line in message.split("\n"):
+        if not line or line.isspace():
+            continue
+        parsed.append(_parse_line(line))
+        if isinstance(parsed[-1], Violation):
+            return parsed
+    return parsed or [Violation("an empty message")]
+
+
+def _parse_line(line: str) -> Parsed:
+    try:
+        # What is passed on as it came must be JSON down to its last letter.
+        value = msgspec.json.decode(line)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return Violation("a message that is no JSON")
+    if not isinstance(value, dict):
+        return Violation("a message that is no object")
+    if not value:
+        return Pong()
+    return _parse_command(_fields.decode(line), value)
+
+
+def _parse_command(fields: dict[str, msgspec.Raw], value: dict[str, Any]) -> Parsed:
+    names = [name for name in fields if name in COMMANDS]
+    if not names and "send" in fields:
+        return Line(0, Disregarded())
+    try:
+        number = _number.decode(fields["id"])
+    except (KeyError, msgspec.ValidationError):
+        return Violation("a command without an id of 1 or more")
+    if len(names) > 1 or fields.keys() == {"id"}:
+        return Violation("an object that is no command")
+    if not names:
+        return Invalid(number, "", 104, "There is no such command.")
+    (name,) = names
+    return _parse_fields(number, name, fields[name], value[name])
+
+
+def _parse_fields(number: int, name: str, raw: msgspec.Raw, value: Any) -> Parsed:
+    try:
+        command = _decoders[name].decode(raw)
+        if isinstance(command, _Rpc):
+            if command.method != "send":
+                return Invalid(number, name, 104, "There is no such method; send is one.")
+            command = _send.decode(command.data or b"null")
+        _check(command, value)
+    except msgspec.ValidationError as error:
+        return Invalid(number, name, 107, f"The command {name} cannot be understood: {error}.")
+    return Line(number, command)
+
+
+def _check(command: Command, value: Any) -> None:
+    """Check what types do not say.
+
+    Raises:
+        ValidationError: If it cannot be done.
+    """
+    if isinstance(command, Send) and not MESSAGE_ID.fullmatch(command.id):
+        raise msgspec.ValidationError("`id` must have 1 to 64 visible ASCII characters")
+    if isinstance(command, Send | Publish) and _is_deep(command.data, value):
+        raise msgspec.ValidationError(f"`data` is nested more than {DEEPEST_DATA} levels deep")
+
+
+def _is_deep(raw: msgspec.Raw, value: Any) -> bool:
+    text = bytes(raw)
+    if text.count(b"[") + text.count(b"{") <= DEEPEST_DATA:
+        return False
+    level = [value["data"]]
+    for _ in range(DEEPEST_DATA + 2):
+        level = [inner for each in level for inner in _children(each)]
+    return bool(level)
+
+
+def _children(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return list(value.values())
+    return value if isinstance(value, list) else []

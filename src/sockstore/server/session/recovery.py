@@ -1,0 +1,46 @@
+"""Whether a client that comes back can be given all that it missed: decided, no I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from sockstore.server.history.base import Page
+
+__all__ = ["Recovery", "Seen", "decide_recovery"]
+
+Recovery: TypeAlias = Literal["recovered", "trimmed", "epoch", "forked"]
+"""``recovered``: the page begins with what was missed. ``trimmed``: older messages were deleted.
+``epoch``: the log is another one. ``forked``: the log is not the one that the client saw."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a client saw last.
+
+    Args:
+        epoch: The log; empty if it saw nothing.
+        offset: The offset of the last message that it saw; 0 is before the first one.
+        last: The id of that message, if the client says it.
+    """
+
+    epoch: str
+    offset: int
+    last: str | None = None
+
+
+def decide_recovery(seen: Seen, page: Page) -> Recovery:
+    """Decide whether a page continues what a client saw (P25 to P27).
+
+    Args:
+        seen: What the client saw last.
+        page: What was read behind `seen.offset`.
+    """
+    is_beginning = seen.offset == 0 and not seen.epoch
+    if seen.epoch != page.epoch and not is_beginning:
+        return "epoch"
+    if seen.offset > page.top:
+        return "forked"
+    if seen.last is not None and page.id_before not in {None, seen.last}:
+        return "forked"
+    return "recovered" if page.first <= seen.offset + 1 else "trimmed"

@@ -1,0 +1,133 @@
+"""What the server says in a session, as PROTOCOL.md lists it: built, no I/O.
+
+What clients said is JSON text already, and is put in as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from sockstore.server.history.base import StoredMessage
+from sockstore.server.presence import Member
+
+__all__ = [
+    "PING",
+    "ErrorReply",
+    "encode_error",
+    "encode_join",
+    "encode_leave",
+    "encode_publication",
+    "encode_reply",
+    "encode_unsubscribe",
+    "to_client",
+    "to_publications",
+]
+
+PING = "{}"
+
+_encoder = msgspec.json.Encoder()
+
+
+class ErrorReply(Exception):
+    """A command cannot be done.
+
+    Args:
+        code: What is wrong, for programs: one of PROTOCOL.md's.
+        message: What is wrong and what would be right, for people.
+        is_temporary: Whether it is worth trying again.
+    """
+
+    def __init__(self, code: int, message: str, *, is_temporary: bool = False) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.is_temporary = is_temporary
+
+
+class _Info(msgspec.Struct, frozen=True):
+    user: str
+    client: str
+
+
+class _Tags(msgspec.Struct, frozen=True):
+    id: str
+
+
+class _Publication(msgspec.Struct, frozen=True):
+    offset: int
+    data: msgspec.Raw
+    info: _Info
+    tags: _Tags
+
+
+class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
+    code: int
+    message: str
+    temporary: bool = False
+
+
+def encode_reply(number: int, name: str, result: Mapping[str, Any]) -> str:
+    """Build the answer to a command.
+
+    Args:
+        number: The command's number.
+        name: The command.
+        result: What the answer says.
+    """
+    return _encode({"id": number, name: result})
+
+
+def encode_error(number: int, error: ErrorReply) -> str:
+    """Build the answer to a command that was not done."""
+    told = _Error(error.code, error.message, error.is_temporary)
+    return _encode({"id": number, "error": told})
+
+
+def encode_publication(channel: str, message: StoredMessage) -> str:
+    """Build the push of a message."""
+    return _push(channel, "pub", _to_publication(message))
+
+
+def encode_join(channel: str, member: Member) -> str:
+    """Build the push that tells who came."""
+    return _push(channel, "join", {"info": to_client(member)})
+
+
+def encode_leave(channel: str, member: Member) -> str:
+    """Build the push that tells who left."""
+    return _push(channel, "leave", {"info": to_client(member)})
+
+
+def encode_unsubscribe(channel: str, code: int, reason: str) -> str:
+    """Build the push that ends a subscription."""
+    return _push(channel, "unsubscribe", {"code": code, "reason": reason})
+
+
+def to_publications(messages: Iterable[StoredMessage]) -> Sequence[object]:
+    """Return messages as replies have them."""
+    return [_to_publication(message) for message in messages]
+
+
+def to_client(member: Member) -> object:
+    """Return a member as replies and pushes have it."""
+    return _Info(user=member.name or "", client=member.client)
+
+
+def _to_publication(message: StoredMessage) -> _Publication:
+    return _Publication(
+        message.offset,
+        msgspec.Raw(message.data.encode()),
+        _Info(user=message.sender or "", client=""),
+        _Tags(message.id),
+    )
+
+
+def _push(channel: str, name: str, content: object) -> str:
+    return _encode({"push": {"channel": channel, name: content}})
+
+
+def _encode(frame: Mapping[str, Any]) -> str:
+    return _encoder.encode(frame).decode()
