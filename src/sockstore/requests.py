@@ -150,7 +150,7 @@ class Requests:
         except TimeoutError:
             raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
         finally:
-            del self.waiting[number]
+            self.waiting.pop(number, None)
             self._withdraw(request.receipt)
         return self._format.result_of(told)
 
@@ -159,7 +159,7 @@ class Requests:
         number = self._format.number_of(data)
         if isinstance(number, bool) or not isinstance(number, Hashable):
             return False
-        request = self.waiting.get(number)
+        request = self.waiting.pop(number, None)
         if request is None:
             return False
         if not request.answer.done():

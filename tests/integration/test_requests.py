@@ -1,0 +1,339 @@
+"""Requests and their answers, and a way of one's own to get what was missed; virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sockstore import (
+    ConnectionEnded,
+    DeliveryError,
+    Gap,
+    IdField,
+    InvalidOption,
+    JsonRpc,
+    Outbox,
+    OutcomeUnknown,
+    Reconnect,
+    RequestFailed,
+    Resume,
+    Session,
+    WebSocketProvider,
+    WebSocketStore,
+)
+from sockstore.codecs import decode_json
+from sockstore.testing import FakeServer
+
+pytestmark = pytest.mark.virtual_clock
+
+EVERY_SECOND = Reconnect(schedule=lambda attempt, outcome: 1.0)
+
+
+def asks(server, **options):
+    options = {"reconnect": EVERY_SECOND, **options}
+    return WebSocketStore("ws://fake", transport=server, **options)
+
+
+async def frames(server, count):
+    while len(server.received) < count:
+        await asyncio.sleep(0.01)
+    return server.received
+
+
+async def received(server, count):
+    return [decode_json(each) for each in await frames(server, count)]
+
+
+@pytest.mark.contract("OB5")
+async def test_the_answer_with_the_id_is_the_answer_and_no_message():
+    server = FakeServer()
+    async with asks(server) as connection:
+        first = asyncio.ensure_future(connection.request({"op": "one"}))
+        second = asyncio.ensure_future(connection.request({"op": "two"}))
+        one, two = await received(server, 2)
+        server.send({"id": two["id"], "is": 2}, {"id": 77}, {"id": True}, {"id": []}, "text")
+        assert await second == {"id": two["id"], "is": 2}
+        server.send({"id": one["id"], "is": 1}, {"id": one["id"], "is": "late"})
+        assert (await first)["is"] == 1
+        await connection.messages.wait_for(lambda messages: len(messages) == 5)
+        late = {"id": one["id"], "is": "late"}
+        assert [m.data for m in connection.messages.value] == [
+            {"id": 77},
+            {"id": True},
+            {"id": []},
+            "text",
+            late,
+        ]
+
+
+@pytest.mark.contract("OB5")
+async def test_json_rpc_returns_results_and_raises_errors():
+    server = FakeServer()
+    async with asks(server, request_format=JsonRpc()) as connection:
+        sums = asyncio.ensure_future(connection.request({"method": "add", "params": [1, 2]}))
+        (asked,) = await received(server, 1)
+        assert asked == {"jsonrpc": "2.0", "method": "add", "params": [1, 2], "id": asked["id"]}
+        server.send({"jsonrpc": "2.0", "method": "tick", "id": asked["id"]})  # no response
+        server.send({"jsonrpc": "2.0", "id": asked["id"], "result": 3})
+        assert await sums == 3
+        wrong = asyncio.ensure_future(connection.request({"method": "nothing"}))
+        _, asked = await received(server, 2)
+        error = {"code": -32601, "message": "no such method", "data": [1]}
+        server.send({"jsonrpc": "2.0", "id": asked["id"], "error": error})
+        with pytest.raises(RequestFailed, match="-32601: no such method") as raised:
+            await wrong
+        assert (raised.value.code, raised.value.data) == (-32601, [1])
+        odd = asyncio.ensure_future(connection.request({"method": "odd"}))
+        *_, asked = await received(server, 3)
+        server.send({"id": asked["id"], "error": "just text"})
+        with pytest.raises(RequestFailed, match="just text"):
+            await odd
+        for nothing in ("text", {"params": []}, [1]):
+            with pytest.raises(TypeError, match="method"):
+                await connection.request(nothing)
+
+
+@pytest.mark.contract("OB5")
+async def test_a_format_of_ones_own():
+    class Wrapped:
+        def wrap(self, data, number):
+            return [number, data]
+
+        def number_of(self, data):
+            return data[0] if isinstance(data, list) else None
+
+        def result_of(self, data):
+            return data[1]
+
+    server = FakeServer()
+    async with asks(server, request_format=Wrapped()) as connection:
+        asking = asyncio.ensure_future(connection.request("question"))
+        ((number, _),) = await received(server, 1)
+        server.send([number, "answer"])
+        assert await asking == "answer"
+    async with asks(server, request_format=IdField("reqId")) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "book"}))
+        *_, asked = await received(server, 2)
+        server.send({"reqId": asked["reqId"]})
+        await asking
+        with pytest.raises(TypeError, match="reqId"):
+            await connection.request("text")
+    with pytest.raises(InvalidOption):
+        IdField("")
+
+
+@pytest.mark.contract("OB5")
+@pytest.mark.parametrize("end", ["drop", "close", "reconnect", "goodbye"])
+async def test_a_loss_after_hand_over_makes_the_outcome_unknown(end):
+    server = FakeServer()
+    async with asks(server) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "pay"}))
+        await received(server, 1)
+        match end:
+            case "drop":
+                server.drop()
+            case "close":
+                connection.close()
+            case "reconnect":
+                connection.reconnect()
+            case "goodbye":
+                server.close()
+        with pytest.raises(OutcomeUnknown, match="before the answer came"):
+            await asking
+
+
+@pytest.mark.contract("OB5")
+async def test_an_idempotent_request_is_sent_again_with_its_id():
+    server = FakeServer()
+    async with asks(server) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}, idempotent=True))
+        await received(server, 1)
+        server.drop()
+        first, again = await received(server, 2)
+        assert first == again
+        server.send({"id": again["id"]})
+        assert await asking == {"id": again["id"]}
+        ending = asyncio.ensure_future(connection.request({"op": "get"}, idempotent=True))
+        await received(server, 3)
+        connection.close()
+        with pytest.raises(OutcomeUnknown):
+            await ending
+
+
+@pytest.mark.contract("OB5")
+async def test_what_waits_for_the_connection_is_asked_once_it_is_open():
+    server = FakeServer()
+    server.go_down()
+    async with asks(server) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}))
+        await asyncio.sleep(3)
+        server.come_up()
+        (asked,) = await received(server, 1)
+        server.send({"id": asked["id"]})
+        await asking
+
+
+@pytest.mark.contract("OB5")
+async def test_a_timeout_takes_back_what_was_not_sent():
+    server = FakeServer()
+    server.go_down()
+    async with asks(server) as connection:
+        with pytest.raises(TimeoutError, match="no answer to the request within 2 s"):
+            await connection.request({"op": "get"}, timeout=2)
+        assert connection.buffered_amount.value == 0
+        server.come_up()
+        await connection.ready()
+        with pytest.raises(TimeoutError):
+            await connection.request({"op": "late"}, timeout=2)
+        assert [decode_json(each)["op"] for each in server.received] == ["late"]
+        server.send({"id": 2})  # an answer that nobody waits for any more is a message
+        await connection.messages.wait_for(len)
+
+
+@pytest.mark.contract("OB5")
+async def test_what_cannot_be_sent_is_told_at_once():
+    server = FakeServer()
+    server.go_down()
+    async with asks(server, outbox=None) as connection:
+        with pytest.raises(DeliveryError, match="refused"):
+            await connection.request({"op": "get"})
+    async with asks(server, outbox=Outbox()) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}))
+        await asyncio.sleep(0)
+        connection.close()
+        with pytest.raises(DeliveryError, match="dropped"):
+            await asking
+        with pytest.raises(DeliveryError, match="closed"):
+            await connection.request({"op": "get"})
+        with pytest.raises(InvalidOption):
+            await connection.request({"op": "get"}, timeout=0)
+    with pytest.raises(RuntimeError, match="session"):
+        await asks(server, session=Session("room")).request({"op": "get"})
+
+
+@pytest.mark.contract("OB5")
+async def test_cancelling_who_asks_takes_the_request_back():
+    server = FakeServer()
+    server.go_down()
+    async with asks(server) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}))
+        await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert connection.buffered_amount.value == 0
+
+
+@pytest.mark.contract("OB5", "PV7")
+async def test_who_shares_a_connection_may_ask_too():
+    server = FakeServer()
+    async with WebSocketProvider("ws://fake", transport=server, share=True) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}))
+        (asked,) = await received(server, 1)
+        server.send({"id": asked["id"]})
+        await asking
+
+
+# Other servers
+
+
+@pytest.mark.contract("SE4")
+async def test_every_reconnection_is_a_gap_for_streams_that_ask_for_it():
+    server = FakeServer()
+    async with asks(server) as connection:
+        asks_for_gaps = connection.stream(gaps=True, where=lambda message: message.data != "no")
+        plain = connection.stream()
+        await connection.ready()
+        server.send("one")
+        server.drop()
+        await connection.state.wait_for(lambda state: state.phase == "waiting")
+        await connection.ready()
+        server.send("no", "two")
+        items = [await anext(asks_for_gaps) for _ in range(3)]
+        assert [item.data for item in items] == ["one", Gap(None, None, "reconnected"), "two"]
+        assert [item.kind for item in items] == ["text", "gap", "text"]
+        assert [item.number for item in items] == [1, 1, 3]
+        assert [(await anext(plain)).data for _ in range(3)] == ["one", "no", "two"]
+        assert connection.messages.total == 3
+        assert connection.state.value.recovered is None
+        with pytest.raises(InvalidOption):
+            connection.stream(gaps="yes")
+
+
+@pytest.mark.contract("SE4")
+async def test_resume_asks_from_the_last_cursor_and_drops_what_comes_twice():
+    server = FakeServer()
+    calls = []
+    resume = Resume(
+        cursor=lambda message: message.data["n"],
+        request=lambda cursor: {"replay": cursor},
+        dedupe_key=lambda message: message.data["n"],
+        fetch_state=lambda connection: calls.append("state"),
+    )
+
+    async def on_open(connection):
+        calls.append("on_open")
+        connection.send("hello")
+
+    async with asks(server, resume=resume, on_open=on_open) as connection:
+        stream = connection.stream()
+        connection.send("queued")
+        await connection.ready()
+        assert await frames(server, 2) == ["hello", "queued"]
+        server.send({"n": 1}, {"n": 2}, {"n": 2})
+        server.drop()
+        await connection.state.wait_for(lambda state: state.phase == "waiting")
+        await connection.ready()
+        assert (await frames(server, 4))[2:] == ['{"replay":2}', "hello"]
+        server.send({"n": 2}, {"n": 3})
+        assert [(await anext(stream)).data["n"] for _ in range(3)] == [1, 2, 3]
+        assert connection.messages.total == 3
+        assert calls == ["state", "on_open"] * 2
+
+
+@pytest.mark.contract("SE4", "ST9")
+async def test_what_resume_raises_is_reported_and_loses_nothing(reported):
+    def unhashable(message):
+        return [message.data["n"]]
+
+    server = FakeServer()
+    resume = Resume(
+        cursor=lambda message: message.data["missing"],
+        request=lambda cursor: {"replay": cursor},
+        dedupe_key=unhashable,
+    )
+    async with asks(server, resume=resume) as connection:
+        await connection.ready()
+        server.send({"n": 1})
+        await connection.messages.wait_for(len)
+        server.drop()
+        await connection.state.wait_for(lambda state: state.phase == "waiting")
+        await connection.ready()
+        assert server.received == []
+    assert len(reported) == 2
+    assert "Resume.dedupe_key" in reported[0]["message"]
+    assert "Resume.cursor" in reported[1]["message"]
+
+
+@pytest.mark.contract("SE4", "CN11")
+async def test_a_snapshot_that_cannot_be_loaded_is_a_failed_attempt():
+    server = FakeServer()
+
+    async def fetch(connection):
+        raise OSError("no such state")
+
+    connection = asks(server, resume=Resume(fetch_state=fetch), reconnect=False)
+    connection.connect()
+    with pytest.raises(ConnectionEnded, match="no such state"):
+        await connection.ready()
+
+
+@pytest.mark.contract("SE4")
+async def test_keys_are_remembered_up_to_a_bound():
+    server = FakeServer()
+    async with asks(server, resume=Resume(dedupe_key=lambda message: message.data)) as connection:
+        await connection.ready()
+        server.send(*range(10_001), 0, 10_000)
+        await connection.messages.wait_for(lambda _: connection.messages.total == 10_002)
+        assert [m.data for m in connection.messages.value][-2:] == [10_000, 0]

@@ -1,0 +1,366 @@
+"""A server of PROTOCOL.md's session and its clients, without I/O: every step is one call.
+
+The clients are the real `Machine`; the server is a model, whose decision about recovery is the real
+one. Both can be told to be wrong (`Mutant`), to see that the laws notice.
+"""
+
+import itertools
+import json
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from sockstore.centrifuge import Published, read
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine import session
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import Disposition, Outgoing
+from sockstore.machine.settings import Settings
+from sockstore.machine.state import SocketInfo
+from sockstore.options import Reconnect
+from sockstore.outcomes import Close
+from sockstore.recovery import Session
+
+ROOM = "room"
+
+
+class Mutant(Enum):
+    """One way in which a server or a client may be wrong."""
+
+    ACKNOWLEDGES_BEFORE_COMMIT = auto()
+    STORES_TWICE = auto()
+    RECOVERS_ONE_TOO_LATE = auto()
+    RECOVERS_ONE_TOO_EARLY = auto()
+    NO_EPOCH = auto()
+    IGNORES_THE_LAST_MESSAGE_SEEN = auto()
+    HIDES_TRIMMING = auto()
+    DELIVERS_TWICE = auto()
+    TELLS_BEFORE_COMMIT = auto()
+    SUBSCRIBES_AFTER_READING = auto()
+    CLIENT_FORGETS_WHAT_IS_UNDER_WAY = auto()
+    CLIENT_SENDS_NEW_BEFORE_OLD = auto()
+    CLIENT_TAKES_WHATEVER_COMES = auto()
+    CLIENT_TRUSTS_THE_SERVER = auto()
+    CLIENT_MAKES_A_NEW_ID = auto()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One message; `before` is the id of the one that it was stored behind, `log` the true log."""
+
+    offset: int
+    id: str
+    sender: str
+    number: int
+    before: str | None
+    log: int
+
+
+@dataclass(frozen=True)
+class Log:
+    """What is on the disk; `number` tells one log from another even if the epoch does not."""
+
+    number: int
+    epoch: str
+    messages: tuple[Stored, ...] = ()
+    first: int = 1
+
+    @property
+    def top(self):
+        return self.messages[-1].offset if self.messages else 0
+
+    def at(self, offset):
+        kept = self.first <= offset <= self.top
+        return self.messages[offset - 1] if kept else None
+
+    def find(self, sender, message_id):
+        return next((m for m in self.messages if (m.sender, m.id) == (sender, message_id)), None)
+
+    def after(self, offset):
+        return [m for m in self.messages if m.offset > max(offset, self.first - 1)]
+
+
+@dataclass
+class Connection:
+    """One WebSocket: frames on their way in both directions."""
+
+    up: deque = field(default_factory=deque)
+    down: deque = field(default_factory=deque)
+    is_subscribed: bool = False
+    reading: object = None
+
+
+class Server:
+    """Rooms have one log here; what was received is committed in a step of its own."""
+
+    def __init__(self, decide_recovery, mutants=frozenset()):
+        self.mutants = mutants
+        self.decide_recovery = decide_recovery
+        self.stored = {}
+        self.uncommitted = []
+        self.connections = {}
+        self.log = self.new_log(1)
+
+    def new_log(self, number):
+        return Log(number, "" if Mutant.NO_EPOCH in self.mutants else f"epoch {number}")
+
+    def crash(self):
+        """Lose all that is not on the disk."""
+        self.uncommitted.clear()
+        self.connections.clear()
+
+    def take(self, name):
+        """Handle one frame of a client."""
+        connection = self.connections[name]
+        for line in connection.up.popleft().split("\n"):
+            command = json.loads(line)
+            if "connect" in command:
+                limits = {
+                    "rate": 1000,
+                    "burst": 1000,
+                    "max_message_bytes": 65536,
+                    "remembers": 3600,
+                }
+                reply = {"client": name, "data": {"sockstore": limits}}
+                self.say(name, {"id": command["id"], "connect": reply})
+            elif "subscribe" in command:
+                self.subscribe(name, command["id"], command["subscribe"])
+            elif "rpc" in command:
+                self.store(name, command["id"], command["rpc"]["data"])
+
+    def say(self, name, frame):
+        if name in self.connections:
+            self.connections[name].down.append(json.dumps(frame))
+
+    def subscribe(self, name, number, asked):
+        connection = self.connections[name]
+        if Mutant.SUBSCRIBES_AFTER_READING in self.mutants and self.uncommitted:
+            connection.reading = (number, self.answer(asked))  # what is committed now falls between
+            return
+        self.say(name, {"id": number, "subscribe": self.answer(asked)})
+        connection.is_subscribed = True
+
+    def answer(self, asked):
+        log = self.log
+        answer = {"epoch": log.epoch, "offset": log.top, "recoverable": True, "publications": []}
+        if log.top >= log.first:
+            answer["data"] = {"last": log.at(log.top).id}
+        if not asked.get("recover"):
+            return answer
+        offset, epoch = asked["offset"], asked["epoch"]
+        last = (asked.get("data") or {}).get("last")
+        if Mutant.IGNORES_THE_LAST_MESSAGE_SEEN in self.mutants:
+            last = None
+        verdict = self.decide_recovery(log, offset, epoch, last)
+        if Mutant.HIDES_TRIMMING in self.mutants and verdict == "trimmed":
+            verdict = "recovered"
+        since = offset if verdict in {"recovered", "trimmed"} else 0
+        if verdict == "recovered":
+            since += Mutant.RECOVERS_ONE_TOO_LATE in self.mutants
+            since -= Mutant.RECOVERS_ONE_TOO_EARLY in self.mutants
+        answer["recovered"] = verdict == "recovered"
+        if verdict != "recovered":
+            answer["data"] = {**answer.get("data", {}), "reason": verdict}
+        if verdict != "forked":
+            answer["publications"] = [publication(each) for each in log.after(since)]
+        return answer
+
+    def store(self, name, number, asked):
+        waiting = (name, number, asked["id"], asked["data"])
+        self.uncommitted.append(waiting)
+        if Mutant.ACKNOWLEDGES_BEFORE_COMMIT in self.mutants:
+            self.acknowledge(waiting, 0)
+        if Mutant.TELLS_BEFORE_COMMIT in self.mutants:
+            offset, data = self.log.top + len(self.uncommitted), asked["data"]
+            self.tell(Stored(offset, asked["id"], data["sender"], data["n"], None, 0))
+
+    def acknowledge(self, waiting, offset):
+        name, number, _, _ = waiting
+        data = {"offset": offset, "epoch": self.log.epoch, "duplicate": False}
+        self.say(name, {"id": number, "rpc": {"data": data}})
+
+    def commit(self):
+        """Write what was received to the disk; then, and only then, say so."""
+        waiting, self.uncommitted = self.uncommitted, []
+        for each in waiting:
+            _, _, message_id, data = each
+            known = self.log.find(data["sender"], message_id)
+            if known is not None and Mutant.STORES_TWICE not in self.mutants:
+                self.acknowledge(each, known.offset)
+                continue
+            before = self.log.messages[-1].id if self.log.messages else None
+            stored = Stored(
+                self.log.top + 1, message_id, data["sender"], data["n"], before, self.log.number
+            )
+            self.log = replace(self.log, messages=(*self.log.messages, stored))
+            self.stored[stored.log, stored.offset, stored.id] = stored
+            if Mutant.ACKNOWLEDGES_BEFORE_COMMIT not in self.mutants:
+                self.acknowledge(each, stored.offset)
+            if Mutant.TELLS_BEFORE_COMMIT not in self.mutants:
+                self.tell(stored)
+                if Mutant.DELIVERS_TWICE in self.mutants:
+                    self.tell(stored)
+        for name, connection in self.connections.items():
+            if connection.reading is not None:
+                number, answer = connection.reading
+                self.say(name, {"id": number, "subscribe": answer})
+                connection.reading, connection.is_subscribed = None, True
+
+    def tell(self, stored):
+        for name, connection in self.connections.items():
+            if connection.is_subscribed:
+                self.say(name, {"push": {"channel": ROOM, "pub": publication(stored)}})
+
+
+def publication(stored):
+    return {
+        "offset": stored.offset,
+        "data": {"sender": stored.sender, "n": stored.number, "log": stored.log},
+        "info": {"user": stored.sender},
+        "tags": {"id": stored.id},
+    }
+
+
+class Client:
+    """The real machine, with what a driver would do, step by step."""
+
+    def __init__(self, name, server, since, mutants=frozenset()):
+        self.name = name
+        self.server = server
+        self.mutants = mutants
+        self.now = 0.0
+        self.sent = 0
+        self.fates = {}
+        self.seen = []
+        self.machine = Machine(
+            Settings(
+                reconnect=Reconnect.exponential(jitter=0.0, min_uptime=0.0),
+                session=Session(ROOM, since=since),
+                ping_interval=None,
+            ),
+            "ws://server.test/",
+        )
+        ids = itertools.count(1)
+        self.machine.session._new_id = lambda: f"{name}-{next(ids)}"
+        self.opening = None
+        self.tell(fact.ConnectRequested("ws://server.test/"))
+
+    @property
+    def connection(self):
+        return self.server.connections.get(self.name)
+
+    def tell(self, event):
+        for each in self.machine.handle(event, self.now):
+            self.carry_out(each)
+
+    def carry_out(self, each):
+        match each:
+            case order.OpenTransport(transport=number):
+                self.opening = number
+            case order.CloseTransport() | order.AbortTransport():
+                self.server.connections.pop(self.name, None)
+            case order.SendText(text=text):
+                self.write(text)
+            case order.FlushOutbox():
+                self.flush()
+            case order.DeliverMissed(publications=publications):
+                self.seen += publications
+            case order.DeliverGap(gap=gap):
+                self.seen.append(gap)
+            case order.SettleReceipts(entries=entries, state=state):
+                for entry in entries:
+                    assert entry.receipt not in self.fates
+                    self.fates[entry.receipt] = state
+
+    def write(self, text):
+        if self.connection is not None:
+            self.connection.up.append(text)
+
+    def flush(self):
+        memory = self.machine.session
+        if Mutant.CLIENT_SENDS_NEW_BEFORE_OLD in self.mutants and len(memory._to_resend) > 1:
+            memory._to_resend.rotate(1)
+        while (entry := self.machine.next_to_send(self.now)) is not None:
+            self.hand_over(entry)
+
+    def hand_over(self, entry):
+        if Mutant.CLIENT_MAKES_A_NEW_ID in self.mutants and entry.id:
+            self.machine.session._unproven.pop(entry.id, None)
+            entry.id = ""
+        self.write(self.machine.write(entry, self.now))
+
+    def send(self):
+        self.sent += 1
+        number = self.sent
+        data = json.dumps({"sender": self.name, "n": number})
+        entry = Outgoing(data, len(data), number)
+        if self.machine.offer(entry, self.now).disposition is Disposition.HAND_OVER:
+            self.hand_over(entry)
+
+    def connect(self):
+        """Let the time come for the next attempt, and let it succeed."""
+        if self.connection is not None:
+            return
+        if self.machine.live_transport is not None:
+            self.lose()
+        if self.opening is None and self.machine.deadline is not None:
+            self.now = max(self.now, self.machine.deadline)
+            self.tell(fact.DeadlineReached())
+        if self.opening is not None:
+            number, self.opening = self.opening, None
+            self.server.connections[self.name] = Connection()
+            self.tell(fact.TransportOpened(number, SocketInfo("ws://server.test/")))
+
+    def lose(self):
+        """The connection breaks; what was on its way is lost."""
+        number = self.machine.live_transport
+        self.server.connections.pop(self.name, None)
+        if number is not None:
+            if Mutant.CLIENT_FORGETS_WHAT_IS_UNDER_WAY in self.mutants:
+                self.machine.session._unproven.clear()
+            self.tell(fact.TransportClosed(number, Close(1006), "the connection broke"))
+            self.tell(fact.TransportReleased(number))
+
+    def take(self):
+        """Read one frame of the server."""
+        number = self.machine.live_transport
+        for said in read(self.connection.down.popleft()):
+            if number is None or self.machine.live_transport != number:
+                return
+            if isinstance(said, Published):
+                is_news = self.machine.session.accept(said)
+                if Mutant.CLIENT_TAKES_WHATEVER_COMES in self.mutants:
+                    is_news = True
+                if is_news is not None:
+                    self.seen += [said] if is_news else []
+                    continue
+            was_nowhere = self.machine.session.position is None
+            with trusting(Mutant.CLIENT_TRUSTS_THE_SERVER in self.mutants):
+                self.tell(fact.SessionHeard(number, said))
+            if was_nowhere and self.machine.session.position is not None:
+                self.seen.append(Began(self.server.log.number, self.machine.session.position))
+
+
+@dataclass(frozen=True)
+class Began:
+    """A reader without a position got one."""
+
+    log: int
+    position: object
+
+
+@contextmanager
+def trusting(is_so):
+    """Let the client believe what the server says about recovery."""
+    careful = session._what_was_missed
+    if is_so:
+        session._what_was_missed = lambda seen, told: (
+            told.publications,
+            None if told.recovered else careful(seen, replace(told, recovered=False))[1],
+        )
+    try:
+        yield
+    finally:
+        session._what_was_missed = careful
