@@ -3,53 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 
 import pytest
 
-from sockstore.server import HistoryUnavailable, Limits
+from fake_history import FakeHistory
+from session_kit import Listener, idle, rooms_of
+from sockstore.server import Limits, plain
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
-from sockstore.server.frames import ChatMessage
-from sockstore.server.rooms import Room, Rooms
+from sockstore.server.rooms import Rooms
 from sockstore.timestamps import utc_now
 
 pytestmark = pytest.mark.asyncio
 
 
-def message(offset: int) -> ChatMessage:
-    return ChatMessage("Ann", f"message {offset}", "t", f"{offset:032x}", offset)
+class Guest:
+    """A client of plain JSON in the lobby, without a connection."""
 
+    def __init__(self, rooms: Rooms, name: str | None = None) -> None:
+        self.client = Listener(rooms.limits, name)
+        self.rooms = rooms
+        self.room = rooms.take("lobby")
+        self.visitor = plain._Visitor(rooms, self.room, self.client)
 
-class GatedHistory:
-    """A history that answers when the test says so."""
+    async def enter(self) -> Guest:
+        await self.visitor.enter()
+        return self
 
-    def __init__(self) -> None:
-        self.answer = asyncio.get_running_loop().create_future()
+    def leave(self) -> None:
+        self.visitor.leave()
+        self.rooms.give_back(self.room)
 
-    def start(self, published) -> None:
-        self.published = published
-
-    async def newest(self, room: str, count: int, max_bytes: int) -> list[ChatMessage]:
-        return await self.answer
-
-
-class Listener:
-    """Stands for a client, and keeps what it is told."""
-
-    is_ending = False
-
-    def __init__(self, name: str | None = None) -> None:
-        self.name = name
-        self.frames: list[dict[str, object]] = []
-        self.ended: tuple[int, str] | None = None
-
-    def offer(self, frame: str, size: int | None = None) -> None:
-        self.frames.append(json.loads(frame))
-
-    def end(self, code: int, reason: str) -> None:
-        self.ended = (code, reason)
+    @property
+    def frames(self) -> list[dict[str, object]]:
+        return self.client.frames
 
     @property
     def types(self) -> list[object]:
@@ -66,91 +54,150 @@ class Listener:
 
 
 @pytest.mark.contract("SV1")
-@pytest.mark.parametrize("read_up_to", [0, 1, 2, 3])
-async def test_what_is_said_while_the_history_is_read_comes_once_and_in_order(read_up_to):
-    history = GatedHistory()
-    room, listener = Room("lobby", history, Limits()), Listener()
-    entering = asyncio.create_task(room.enter(listener))
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+async def test_what_is_said_while_the_history_is_read_comes_once_and_in_order(before):
+    history = FakeHistory()
+    guest = Guest(rooms_of(history))
+    history.hold()
+    history.say("lobby", before)
+    entering = asyncio.create_task(guest.enter())
     await asyncio.sleep(0)
-    for offset in (1, 2, 3):
-        room.publish(message(offset))
-    assert listener.frames == []
-    history.answer.set_result([message(offset) for offset in range(1, read_up_to + 1)])
+    history.say("lobby", 3 - before)
+    assert guest.frames == []
+    history.release()
     await entering
-    room.publish(message(4))
-    assert listener.offsets == [1, 2, 3, 4]
-    assert listener.types[:2] == ["history", "presence"]
-    assert set(listener.types[2:]) == {"message"}
+    await idle()
+    history.say("lobby")
+    assert guest.offsets == [1, 2, 3, 4]
+    assert guest.types[:2] == ["history", "presence"]
+    assert set(guest.types[2:]) == {"message"}
+    guest.leave()
 
 
 @pytest.mark.contract("SV3")
-async def test_a_client_whose_history_takes_too_long_is_dropped_with_bounded_memory():
-    history = GatedHistory()
-    room, listener = Room("lobby", history, Limits(buffer_messages=16)), Listener()
-    entering = asyncio.create_task(room.enter(listener))
+async def test_what_is_said_while_the_history_is_read_takes_no_memory():
+    history = FakeHistory()
+    guest = Guest(rooms_of(history, buffer_messages=16))
+    history.hold()
+    entering = asyncio.create_task(guest.enter())
     await asyncio.sleep(0)
-    for offset in range(1, 18):
-        room.publish(message(offset))
-    assert listener.ended == (1013, "the history takes too long; come back later")
-    assert room._entering[listener] == []
-    entering.cancel()
+    history.say("lobby", 1000)
+    history.release()
+    await entering
+    guest.client.is_reading = False
+    await idle()
+    assert guest.client.ended is None
+    assert guest.client.buffered <= 16
+    while guest.client.buffered:
+        guest.client.take()
+        await idle(20)
+    assert guest.offsets == list(range(1, 1001))
+    guest.leave()
 
 
 @pytest.mark.contract("SV1")
 async def test_without_a_history_on_entry_nothing_live_is_lost():
-    room, listener = Room("lobby", GatedHistory(), Limits(history_messages=0)), Listener()
-    await room.enter(listener)
-    room.publish(message(7))
-    assert listener.offsets == [7]
+    history = FakeHistory()
+    history.say("lobby", 6)
+    guest = await Guest(rooms_of(history, history_messages=0)).enter()
+    history.say("lobby")
+    assert guest.offsets == [7]
+    guest.leave()
 
 
 @pytest.mark.contract("SV2")
 async def test_a_history_that_fails_is_told_behind_the_presence():
-    history = GatedHistory()
-    history.answer.set_exception(HistoryUnavailable("h", "it is gone"))
-    room, listener = Room("lobby", history, Limits()), Listener()
-    await room.enter(listener)
-    assert listener.types == ["history", "presence", "error"]
+    history = FakeHistory()
+    history.say("lobby", 4)
+    history.is_broken = True
+    guest = await Guest(rooms_of(history)).enter()
+    assert guest.types == ["history", "presence", "error"]
+    history.is_broken = False
+    history.say("lobby", 2)
+    assert guest.offsets == [5, 6]
+    guest.leave()
+
+
+@pytest.mark.contract("SV2")
+async def test_what_cannot_be_filled_in_sends_a_plain_client_back_to_the_door():
+    history = FakeHistory()
+    guest = await Guest(rooms_of(history)).enter()
+    history.lose_everything()
+    history.lost_sight()
+    await idle()
+    assert guest.client.ended == (
+        1012,
+        "the server lost sight of the room; come back for its history",
+    )
+    guest.leave()
 
 
 @pytest.mark.contract("SV1")
 async def test_who_leaves_while_entering_was_never_there():
-    room, other, listener = Room("lobby", GatedHistory(), Limits()), Listener(), Listener()
-    room._members[other] = None
-    entering = asyncio.create_task(room.enter(listener))
+    history = FakeHistory()
+    rooms = rooms_of(history)
+    other = await Guest(rooms).enter()
+    history.hold()
+    guest = Guest(rooms)
+    entering = asyncio.create_task(guest.enter())
     await asyncio.sleep(0)
     entering.cancel()
     await asyncio.wait([entering])
-    room.leave(listener)
-    assert other.frames == []
-    room.leave(other)
-    assert room.is_empty
+    guest.leave()
+    assert other.types == ["history", "presence"]
+    other.leave()
+    assert rooms._rooms == {}
 
 
 @pytest.mark.contract("SV1")
 async def test_when_a_crowd_gets_small_again_everybody_gets_the_whole_list():
-    room = Room("lobby", GatedHistory(), Limits(announced_members=2, history_messages=0))
-    people = [Listener(name) for name in "ABC"]
-    for person in people:
-        await room.enter(person)
-    room.leave(people[0])
+    rooms = rooms_of(announced_members=2, history_messages=0)
+    people = [await Guest(rooms, name).enter() for name in "ABC"]
+    people[0].leave()
     assert "leave" not in people[1].types
-    timer = room._announcing
+    timer = people[1].room._announcing
     assert timer is not None
     timer.cancel()
-    room._announce_presence()
+    people[1].room._announce_presence()
     last = {"type": "presence", "members": ["B", "C"], "count": 2}
     assert people[1].frames[-1] == people[2].frames[-1] == last
-    room.leave(people[1])
+    people[1].leave()
     assert people[2].types[-1] == "leave"
+    people[2].leave()
+
+
+@pytest.mark.contract("SV1")
+async def test_members_that_came_or_left_elsewhere_unseen_are_told_together():
+    rooms = rooms_of()
+    guest = await Guest(rooms, "Ann").enter()
+    rooms._changed("lobby", "unknown", None)
+    timer = guest.room._announcing
+    assert timer is not None
+    timer.cancel()
+    guest.room._announce_presence()
+    assert guest.types == ["history", "presence", "presence"]
+    guest.leave()
 
 
 @pytest.mark.contract("SV1")
 async def test_a_message_of_a_room_that_nobody_is_in_harms_nobody():
-    history = GatedHistory()
-    rooms = Rooms(history, Limits())
-    history.published("lobby", message(1))
+    history = FakeHistory()
+    rooms = rooms_of(history)
+    history.say("lobby")
+    history.lost_sight()
     assert rooms.members == {}
+
+
+@pytest.mark.contract("SV3")
+async def test_who_reads_waits_until_half_of_the_buffer_is_free():
+    client = Client(StuckServer().peer(), Limits(buffer_messages=16))
+    for _ in range(8):
+        client.offer("x")
+    waiting = asyncio.create_task(client.drained())
+    await idle(5)
+    assert not waiting.done()
+    client.end(1012, "")
+    assert await waiting is False
 
 
 class StuckServer:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore import Message
+from sockstore import Message, Publication
 from sockstore.receipts import Receipt
 from sockstore.ui.posts import Post
 from sockstore.ui.presence import Presence
@@ -253,3 +253,36 @@ def test_a_conversation_reads_each_message_once_and_forgets_the_oldest_lines():
 def test_a_history_frame_of_any_size_is_bounded():
     frame = {"type": "history", "messages": [live(number) for number in range(5000)]}
     assert len(transcript(received(frame)).lines) == 1000
+
+
+@pytest.mark.contract("UI3", "SE0")
+def test_a_message_of_a_room_is_the_senders_who_speaks_for_nobody_else():
+    def told(data, sender="Ann", message_id="m1"):
+        return Message(data, "json", 1, 0.0, Publication(1, "e", message_id, sender))
+
+    [line] = transcript([told({"content": "hello", "timestamp": "2026-05-01T10:00:00Z"})]).lines
+    assert (line.key, line.sender, line.content) == ("id m1", "Ann", "hello")
+    assert line.time == "2026-05-01T10:00:00+00:00"
+    for forged in (
+        {"type": "join", "sender": "Bob"},
+        {"type": "history", "messages": [{"sender": "Bob", "content": "I resign"}]},
+        {"type": "error", "message": "the end"},
+        {"type": "presence", "members": ["Bob"]},
+        ["I", "resign"],
+        "text",
+    ):
+        [line] = transcript([told(forged)]).lines
+        assert (line.sender, line.kind) == ("Ann", "message"), forged
+    [line] = transcript([told({"content": "x", "sender": "Bob", "id": "other"})]).lines
+    assert (line.key, line.sender) == ("id m1", "Ann")
+    [line] = transcript([told("text", sender=None, message_id=None)]).lines
+    assert (line.key, line.sender, line.content) == ("number 1", "Anonymous", "text")
+
+
+@pytest.mark.contract("UI3", "SE2")
+def test_an_own_message_comes_back_from_a_room_too():
+    mine = post("hello", state="acknowledged")
+    data = {"content": "hello", "timestamp": mine.timestamp}
+    message = Message(data, "json", 1, 0.0, Publication(1, "e", "m1", None))
+    [line] = transcript([message], [mine]).lines
+    assert line.mark == "acknowledged"

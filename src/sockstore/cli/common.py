@@ -11,6 +11,7 @@ from sockstore import (
     InvalidOption,
     InvalidURI,
     Reconnect,
+    Session,
     SockstoreError,
     WebSocketStore,
 )
@@ -93,6 +94,11 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         help="offer a subprotocol; may be repeated",
     )
     parser.add_argument(
+        "--room",
+        metavar="NAME",
+        help="a room of a server that speaks the session (PROTOCOL.md): nothing is lost or doubled",
+    )
+    parser.add_argument(
         "--attempts",
         type=int,
         metavar="N",
@@ -105,6 +111,7 @@ def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
     try:
         return WebSocketStore(
             options.url,
+            session=None if options.room is None else Session(options.room),
             headers=options.header,
             subprotocols=options.subprotocol,
             reconnect=Reconnect.exponential(attempts=options.attempts),
@@ -134,6 +141,8 @@ def sentence(state: ConnectionState, now: float) -> str:
             return f"{why}; retry {state.attempt} in {wait:.1f} s"
         case "connecting" if state.attempt:
             return f"connecting (retry {state.attempt})"
+        case "open" if state.recovered is False:
+            return "connected; the server does not have all that was missed"
         case "open":
             return "connected"
         case "failed":

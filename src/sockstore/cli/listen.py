@@ -100,6 +100,7 @@ def _state_event(state: ConnectionState) -> dict[str, Any]:
         "phase": state.phase,
         "attempt": state.attempt,
         "error": state.error,
+        "recovered": state.recovered,
         "close": None if close is None else {"code": close.code, "reason": close.reason},
     }
 

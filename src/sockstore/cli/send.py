@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from typing import Any
 
 from sockstore import ConnectionEnded, DeliveryError, Receipt, SockstoreError, WebSocketStore
 from sockstore.cli.common import (
@@ -15,7 +16,7 @@ from sockstore.cli.common import (
     make_connection,
     seconds,
 )
-from sockstore.codecs import encode_json
+from sockstore.codecs import decode_json, encode_json
 
 HELP = """send messages to a WebSocket, and leave when they are delivered
 
@@ -48,7 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send, wait for the proof of arrival, leave."""
-    messages = [_read(message) for message in options.message]
+    texts = [_read(message) for message in options.message]
+    messages = texts if options.room is None else [_as_json(text) for text in texts]
     asyncio.run(_send(options, messages))
     return 0
 
@@ -57,7 +59,15 @@ def _read(message: str) -> str:
     return sys.stdin.read() if message == "-" else message
 
 
-async def _send(options: argparse.Namespace, messages: list[str]) -> None:
+def _as_json(text: str) -> Any:
+    """Return what a room is told: the value of a JSON text, or the text itself."""
+    try:
+        return decode_json(text)
+    except (ValueError, RecursionError):
+        return text
+
+
+async def _send(options: argparse.Namespace, messages: list[Any]) -> None:
     connection = make_connection(options)
     receipts: list[Receipt] = []
     errors: list[SockstoreError | None] = []
@@ -71,7 +81,7 @@ async def _send(options: argparse.Namespace, messages: list[str]) -> None:
         raise CommandError(f"not delivered within {options.timeout:g} s{why}") from None
     except (ConnectionEnded, DeliveryError) as error:
         raise CommandError(f"not delivered: {explain(error)}") from None
-    unproven = [receipt for receipt in receipts if receipt.state != "sent"]
+    unproven = [r for r in receipts if r.state not in {"sent", "acknowledged"}]
     if unproven:
         raise CommandError(
             f"{len(unproven)} of {len(receipts)} messages were sent, but the server did not "
@@ -80,7 +90,7 @@ async def _send(options: argparse.Namespace, messages: list[str]) -> None:
 
 
 async def _talk(
-    connection: WebSocketStore, messages: list[str], receipts: list[Receipt], replies: int | None
+    connection: WebSocketStore, messages: list[Any], receipts: list[Receipt], replies: int | None
 ) -> None:
     stream = connection.stream()
     await connection.ready()

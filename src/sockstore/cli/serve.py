@@ -7,28 +7,36 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sockstore.cli.common import CommandError, count, positive
 from sockstore.cli.running import address_of, listen, serve_until_stopped
 
 if TYPE_CHECKING:
-    from sockstore.server import Limits, SqliteHistory
+    from sockstore.server import History, Limits
 
-HELP = """serve /echo, which sends every message back, and chat rooms under /chat/
+HELP = """serve /echo, which sends every message back, and chat rooms
 
-What is said in a room is kept in a file, and shown to whoever enters later.
+What is said in a room is kept in a file, and shown to whoever enters later. Rooms are under
+/chat/ROOM in plain JSON, and under /connection/websocket for sessions, which lose nothing.
 
 examples:
   sockstore serve                            on ws://127.0.0.1:8765/echo and /chat/ROOM
   sockstore serve --host 0.0.0.0 --port 80   for other machines
   sockstore serve --port 0                   on any free port, which it prints
   sockstore serve --history sqlite:///:memory:         keep nothing
+  sockstore serve --history redis://localhost:6379/0   share the rooms with other servers
   sockstore serve --origin https://example.com         pages of that site may connect
   SOCKSTORE_TOKEN=secret sockstore serve               clients must show the token"""
 
 HIGHEST_PORT = 65535
 TOKEN_VARIABLE = "SOCKSTORE_TOKEN"  # noqa: S105 - the name of a variable
+
+
+class _Checkable(Protocol):
+    """Every history that an address can name."""
+
+    def check(self) -> None: ...
 
 
 def port(text: str) -> int:
@@ -54,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history",
         metavar="URL",
-        help="where messages are kept: sqlite:///PATH, or sqlite:///:memory: to keep nothing "
+        help="where messages are kept: sqlite:///PATH, sqlite:///:memory: to keep nothing, or "
+        "redis://HOST:PORT/DB for several servers that share the rooms "
         "(default: history.db in your data directory)",
     )
     parser.add_argument(
@@ -105,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
     def tell() -> None:
         print(f"listening on ws://{address}/echo (Ctrl-C ends it)", flush=True)
         print(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}", flush=True)
+        print(f"sessions on ws://{address}/connection/websocket?name=NAME", flush=True)
 
     serve_until_stopped(app, listening, on_started=tell, max_message_bytes=limits.max_message_bytes)
     return 0
@@ -129,15 +139,14 @@ def data_directory(environment: Mapping[str, str], platform: str, home: Path) ->
     return base / "sockstore"
 
 
-def _open_history(address: str | None) -> SqliteHistory:
+def _open_history(address: str | None) -> History:
     """Return the history, which can be used as far as can be known now."""
-    from sockstore.server.history import SqliteHistory, open_history  # noqa: PLC0415 - an extra
+    from sockstore.server.history import open_history  # noqa: PLC0415 - an extra
 
     if address is None:
         address = f"sqlite:///{_default_path()}"
     history = open_history(address)
-    assert isinstance(history, SqliteHistory)  # noqa: S101 - the only one there is
-    history.check()
+    cast("_Checkable", history).check()
     return history
 
 

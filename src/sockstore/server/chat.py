@@ -11,19 +11,24 @@ from functools import partial
 from starlette.routing import WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from sockstore.server import admission
+from sockstore.server import admission, plain
 from sockstore.server.admission import Handshake, Refused, Token
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.history import IN_MEMORY, History, open_history
+from sockstore.server.history.opening import presence_for
 from sockstore.server.limits import Limits
 from sockstore.server.rooms import Rooms
+from sockstore.server.session import visitor
 
 __all__ = ["ChatServer"]
 
 SECONDS_FOR_TOKEN_CHECK = 10.0
 SECONDS_TO_COME_BACK = 5
 RESTARTING = (1012, "the server is restarting")
+WRONG_TOKEN = (3500, "the token is wrong or missing")
+NOT_CHECKED = (3004, "the server could not check the token")
+SUBPROTOCOL = "centrifuge-json"
 
 logger = logging.getLogger("sockstore.server")
 
@@ -36,8 +41,9 @@ class ChatServer:
     TCP connection of a client that never reads, after we have dropped it.
 
     Args:
-        history: Where messages are kept: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``, or a
-            `History`. It is opened at its first use and closed with the server.
+        history: Where messages are kept: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``,
+            ``"redis://HOST:PORT/DB"`` for several servers that share the rooms, or a `History`.
+            It is opened at its first use and closed with the server.
         allowed_origins: Web origins such as ``"https://example.com"`` whose pages may connect
             besides those of the same host and port; ``"*"`` allows all.
         token: A secret that clients show as ``Authorization: Bearer ...`` or ``?token=...``, or a
@@ -68,7 +74,8 @@ class ChatServer:
         self._origins = admission.check_origins(allowed_origins)
         self._token = admission.check_token(token)
         self._history = open_history(history)
-        self._rooms = Rooms(self._history, self._limits)
+        self._presence = presence_for(self._history)
+        self._rooms = Rooms(self._history, self._presence, self._limits)
         self._clients: set[Client] = set()
         self._admitting = 0
         self._is_closing = False
@@ -76,6 +83,9 @@ class ChatServer:
         self.routes = [
             WebSocketRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
             WebSocketRoute("/chat/{room:path}", _Endpoint(self._admit_to_room), name="chat"),
+            WebSocketRoute(
+                "/connection/websocket", _Endpoint(self._admit_to_session), name="session"
+            ),
         ]
 
     @property
@@ -96,6 +106,7 @@ class ChatServer:
         """
         self._is_closing = False
         await self._history.open()
+        await self._presence.open()
 
     async def aclose(self) -> None:
         """Let nobody in any more, close all clients with 1012, then write and close the history."""
@@ -105,6 +116,7 @@ class ChatServer:
         while self._clients:
             self._all_left.clear()
             await self._all_left.wait()
+        await self._presence.aclose()
         await self._history.aclose()
 
     async def _admit_to_echo(self, scope: Scope, peer: Peer) -> None:
@@ -115,12 +127,42 @@ class ChatServer:
         handshake = self._check(scope)
         room = admission.check_room(scope["path_params"]["room"])
         name = admission.check_name(handshake.query.get("name"))
-        await self._serve(handshake, peer, name, partial(self._rooms.visit, room))
+        if SUBPROTOCOL in scope.get("subprotocols", ()):
+            await self._serve_session(handshake, peer, name, room)
+        else:
+            await self._serve(handshake, peer, name, partial(plain.visit, self._rooms, room))
+
+    async def _admit_to_session(self, scope: Scope, peer: Peer) -> None:
+        handshake = self._check(scope)
+        name = admission.check_name(handshake.query.get("name"))
+        offered = scope.get("subprotocols", ())
+        await self._serve_session(
+            handshake, peer, name, None, SUBPROTOCOL if SUBPROTOCOL in offered else None
+        )
 
     def _check(self, scope: Scope) -> Handshake:
         handshake = Handshake.read(scope["headers"], scope["query_string"])
         admission.check_origin(handshake, self._origins)
         return handshake
+
+    async def _serve_session(
+        self,
+        handshake: Handshake,
+        peer: Peer,
+        name: str | None,
+        room: str | None,
+        subprotocol: str | None = SUBPROTOCOL,
+    ) -> None:
+        """Let a client of the session in; one without a token may show it in its first command."""
+        is_checked = self._token is None or handshake.token is not None
+
+        async def admit(token: str | None) -> tuple[int, str] | None:
+            return None if is_checked else await self._judge(token)
+
+        visit = partial(visitor.visit, self._rooms, room, admit)
+        await self._serve(
+            handshake, peer, name, visit, is_checked=is_checked, subprotocol=subprotocol
+        )
 
     async def _serve(
         self,
@@ -128,14 +170,27 @@ class ChatServer:
         peer: Peer,
         name: str | None,
         visit: Callable[[Client], Awaitable[None]],
+        *,
+        is_checked: bool = True,
+        subprotocol: str | None = None,
     ) -> None:
-        """Let a client in, if its token is right and there is room for it."""
+        """Let a client in, if its token is right and there is room for it.
+
+        Args:
+            handshake: What it said.
+            peer: Its connection.
+            name: What it calls itself.
+            visit: Is awaited with the client.
+            is_checked: Whether the handshake's token decides.
+            subprotocol: The one to agree on.
+        """
         self._check_capacity()
         self._admitting += 1
         try:
-            await self._check_token(handshake)
+            if is_checked:
+                await self._check_token(handshake.token)
             self._check_open()
-            await peer.accept()
+            await peer.accept(subprotocol)
         finally:
             self._admitting -= 1
         if self._is_closing:  # it came in while the door was closing
@@ -159,10 +214,18 @@ class ChatServer:
         if len(self._clients) + self._admitting >= self._limits.clients:
             raise _come_back()
 
-    async def _check_token(self, handshake: Handshake) -> None:
+    async def _judge(self, token: str | None) -> tuple[int, str] | None:
+        """Check a token that came after the handshake; return how the connection ends if wrong."""
+        try:
+            await self._check_token(token)
+        except Refused as refused:
+            return WRONG_TOKEN if refused.status == 401 else NOT_CHECKED
+        return None
+
+    async def _check_token(self, token: str | None) -> None:
         try:
             async with asyncio.timeout(SECONDS_FOR_TOKEN_CHECK):
-                is_admitted = await admission.is_admitted(self._token, handshake.token)
+                is_admitted = await admission.is_admitted(self._token, token)
         except Exception:
             logger.exception("the token check failed, so a client was turned away")
             raise Refused(500, "The server could not check the token.") from None

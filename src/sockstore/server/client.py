@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
+from uuid import uuid4
 
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.limits import Limits, TokenBucket
@@ -29,6 +30,7 @@ class Client:
 
     def __init__(self, peer: Peer, limits: Limits, name: str | None = None) -> None:
         self.name = name
+        self.id = uuid4().hex
         self._peer = peer
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -36,6 +38,7 @@ class Client:
         self._buffer: deque[tuple[str | bytes, int]] = deque()
         self._buffered_bytes = 0
         self._wake = asyncio.Event()
+        self._drained = asyncio.Event()
         self._close: tuple[int, str] | None = None
         self._deadline: asyncio.Timeout | None = None
 
@@ -74,20 +77,41 @@ class Client:
             return
         self._close = (code, reason)
         self._wake.set()
+        self._drained.set()
         # A peer that reads nothing would hold up the close frame, and everything, for ever.
         if self._deadline is not None:
             self._deadline.reschedule(self._loop.time() + self._limits.close_seconds)
 
-    async def run(self, handle: Handle) -> None:
+    async def drained(self) -> bool:
+        """Wait until less than half of the buffer is in use; False if the client is ending."""
+        while self._close is None and self._is_half_full():
+            self._drained.clear()
+            await self._drained.wait()
+        return self._close is None
+
+    def take_token(self) -> bool:
+        """Count one message; False if that was more than the client may send."""
+        return self._bucket.take(self._loop.time())
+
+    def end_throttled(self) -> None:
+        """Close the connection, because the client sends too much."""
+        limits = self._limits
+        self.end(
+            4429,
+            f"more than {limits.rate:g} messages a second (at most {limits.burst} at once)",
+        )
+
+    async def run(self, handle: Handle, *, counts_messages: bool = True) -> None:
         """Hand over what the client sends, until the connection has ended.
 
         Args:
             handle: Is awaited with every message that is within the limits.
+            counts_messages: Whether each of them counts; otherwise `handle` calls `take_token`.
         """
         writer = asyncio.create_task(self._write())
         try:
             async with asyncio.timeout(self._seconds_left()) as self._deadline:
-                await self._read(handle)
+                await self._read(handle, counts_messages=counts_messages)
         except TimeoutError:
             if self._deadline is None or not self._deadline.expired():
                 raise
@@ -98,16 +122,12 @@ class Client:
             writer.cancel()
             await asyncio.wait([writer])
 
-    async def _read(self, handle: Handle) -> None:
+    async def _read(self, handle: Handle, *, counts_messages: bool) -> None:
         while (message := await self._peer.receive()) is not None:
             if self._close is not None:
                 continue  # what was on its way while we were closing
-            if not self._bucket.take(self._loop.time()):
-                limits = self._limits
-                self.end(
-                    4429,
-                    f"more than {limits.rate:g} messages a second (at most {limits.burst} at once)",
-                )
+            if counts_messages and not self.take_token():
+                self.end_throttled()
             elif _is_larger(message, self._limits.max_message_bytes):
                 self.end(1009, f"larger than {self._limits.max_message_bytes} bytes")
             else:
@@ -125,11 +145,20 @@ class Client:
                     frame, size = self._buffer.popleft()
                     self._buffered_bytes -= size
                     await self._peer.send(frame)
+                    if not self._is_half_full():
+                        self._drained.set()
                 if self._close is not None:
                     await self._peer.close(*self._close)
                     return
         except PeerLeft:
             return  # the reader is told too
+
+    def _is_half_full(self) -> bool:
+        limits = self._limits
+        return (
+            2 * self._buffered_bytes >= limits.buffer_bytes
+            or 2 * len(self._buffer) >= limits.buffer_messages
+        )
 
     def _seconds_left(self) -> float | None:
         return None if self._close is None else self._limits.close_seconds

@@ -47,6 +47,8 @@ class Presence:
 
     def read(self, message: Message) -> None:
         """Take notice of who came or left; all other messages are none of our business."""
+        if message.publication is not None:
+            return  # somebody said it, not the server
         match message.data:
             case {"type": "presence", "members": list() as names} as data:
                 self._present = [as_name(name) for name in names[:NAMES_KEPT]]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Literal, TypeAlias
 
+from sockstore.positions import Publication
 from sockstore.streams import Message
 from sockstore.ui.posts import Mark, Post
 from sockstore.ui.text import ANONYMOUS, as_name, as_text, clean
@@ -162,7 +163,10 @@ def _key(post: Post) -> str:
 
 def _entries(message: Message) -> Iterator[_Entry]:
     data = message.data
-    if not isinstance(data, dict):
+    if message.publication is not None:
+        told = _told(data, message.publication)
+        yield _entry(told, str(message.number), message.number)
+    elif not isinstance(data, dict):
         yield _Entry(Line(f"number {message.number}", as_text(data)), message.number, None)
     elif data.get("type") == "history" and isinstance(data.get("messages"), list):
         # More would push each other out again.
@@ -171,6 +175,17 @@ def _entries(message: Message) -> Iterator[_Entry]:
                 yield _entry(past, f"{message.number}.{index}", message.number)
     elif data.get("type") != "presence":
         yield _entry(data, str(message.number), message.number)
+
+
+def _told(data: Any, publication: Publication) -> dict[str, Any]:
+    """Return a message of a room as the chat server's frames have it.
+
+    Only what was said is taken from `data`: it is the sender's, who must not speak for others.
+    """
+    is_chat = isinstance(data, dict) and "content" in data
+    told = {"content": data["content"], "timestamp": data.get("timestamp")} if is_chat else None
+    name = {} if publication.id is None else {"id": publication.id}
+    return {**(told or {"content": data}), "sender": publication.sender, **name}
 
 
 def _entry(data: dict[str, Any], place: str, number: int) -> _Entry:

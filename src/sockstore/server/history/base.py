@@ -20,6 +20,7 @@ __all__ = [
     "StoredMessage",
 ]
 
+
 class HistoryError(SockstoreError):
     """A history cannot do what it was asked.
 

@@ -8,28 +8,53 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from time import time
+from typing import TypeAlias
 
-from sockstore.server.frames import ChatMessage
-from sockstore.server.history.base import Entry
+from sockstore.server.history.base import Entry, Page, Stored, StoredMessage
+from sockstore.timestamps import utc_now
 
-__all__ = ["Database", "explain"]
+__all__ = ["Database", "Kept", "Unit", "explain"]
+
+Unit: TypeAlias = tuple[str, Sequence[Entry]]
+"""A room and the messages that are stored there together."""
+
+Kept: TypeAlias = tuple[Stored, StoredMessage | None]
+"""Where a message is, and the message if it is new."""
 
 APPLICATION_ID = 0x50C57035
 """Tells our files from other programs' databases."""
-VERSION = 1
+VERSION = 2
 SECONDS_TO_WAIT_FOR_A_LOCK = 1.0
+MOST_FORGOTTEN_AT_ONCE = 256
+"""Bounds how long one transaction deletes; in the long run more are forgotten than remembered."""
 
 SCHEMA = f"""
-CREATE TABLE rooms (
-    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, top INTEGER NOT NULL
-);
+CREATE TABLE log (epoch TEXT NOT NULL);
+CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, top INTEGER NOT NULL);
 CREATE TABLE messages (
     room INTEGER NOT NULL REFERENCES rooms (id), offset INTEGER NOT NULL,
-    id TEXT NOT NULL, sender TEXT, content TEXT NOT NULL, timestamp TEXT NOT NULL,
+    id TEXT NOT NULL, sender TEXT, data TEXT NOT NULL, stored_at TEXT NOT NULL,
     PRIMARY KEY (room, offset)
 ) WITHOUT ROWID;
+CREATE TABLE ids (
+    room INTEGER NOT NULL REFERENCES rooms (id), sender TEXT NOT NULL, id TEXT NOT NULL,
+    offset INTEGER NOT NULL, stored_at REAL NOT NULL,
+    PRIMARY KEY (room, sender, id)
+) WITHOUT ROWID;
+CREATE INDEX ids_by_age ON ids (stored_at);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
+"""
+
+FROM_VERSION_1 = """
+INSERT INTO rooms SELECT id, name, top FROM rooms_1;
+INSERT INTO messages
+    SELECT room, offset, id, sender,
+        json_object('content', content, 'timestamp', timestamp), timestamp
+    FROM messages_1;
+DROP TABLE messages_1;
+DROP TABLE rooms_1;
 """
 
 REASONS = {
@@ -50,11 +75,14 @@ class Database:
     Args:
         path: The file; None keeps everything in memory.
         keep: Messages that are kept of each room.
+        remember: Seconds for which the id of a message is remembered.
     """
 
-    def __init__(self, path: Path | None, keep: int) -> None:
+    def __init__(self, path: Path | None, keep: int, remember: float) -> None:
         self._path = path
         self._keep = keep
+        self._remember = remember
+        self._epoch = ""
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
 
@@ -68,6 +96,7 @@ class Database:
             )
             try:
                 _prepare(connection)
+                (self._epoch,) = connection.execute("SELECT epoch FROM log").fetchone()
                 self._identity = self._identify()
             except BaseException:
                 connection.close()
@@ -75,43 +104,68 @@ class Database:
             self._connection = connection
         return self._connection
 
-    def append(self, entries: Sequence[tuple[str, Entry]]) -> list[ChatMessage]:
-        """Store messages in one transaction, and return them with their offsets.
-
-        Args:
-            entries: Pairs of a room's name and what was said there.
-        """
+    def append(self, units: Sequence[Unit]) -> list[list[Kept]]:
+        """Store messages in one transaction, and return where they are."""
         connection = self.open()
         # SQLite would go on writing into a file that was removed, and all would be lost at exit.
         if self._identify() != self._identity:
             raise FileNotFoundError("its file was removed or replaced; restart the server")
         connection.execute("BEGIN IMMEDIATE")
         try:
-            messages = self._insert(connection, entries)
+            kept = self._insert(connection, units)
             connection.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):  # some errors have rolled back already
                 connection.execute("ROLLBACK")
             raise
-        return messages
+        return kept
 
-    def newest(self, room: str, count: int, max_bytes: int) -> list[ChatMessage]:
-        """Return the last messages of a room, oldest first: at most `count` and `max_bytes`."""
-        rows = self.open().execute(
-            "SELECT sender, content, timestamp, messages.id, offset"
-            " FROM messages JOIN rooms ON rooms.id = room"
-            " WHERE rooms.name = ? ORDER BY offset DESC LIMIT ?",
-            (room, count),
+    def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
+        """Return the oldest messages that are kept and lie behind an offset."""
+        connection = self.open()
+        number, top = _find_room(connection, room)
+        rows = connection.execute(
+            "SELECT sender, data, id, offset, stored_at FROM messages"
+            " WHERE room = ? AND offset > ? ORDER BY offset LIMIT ?",
+            (number, after, count),
         )
-        messages: list[ChatMessage] = []
-        for row in rows:
-            message = ChatMessage(*row)
-            max_bytes -= _size(message)
-            if max_bytes < 0 and messages:
-                break
-            messages.append(message)
-        rows.close()
-        return messages[::-1]
+        messages = _bounded(rows, max_bytes)
+        return self._page(connection, number, top, messages, after)
+
+    def newest(self, room: str, count: int, max_bytes: int) -> Page:
+        """Return the last messages of a room, oldest first."""
+        connection = self.open()
+        number, top = _find_room(connection, room)
+        rows = connection.execute(
+            "SELECT sender, data, id, offset, stored_at FROM messages"
+            " WHERE room = ? ORDER BY offset DESC LIMIT ?",
+            (number, count),
+        )
+        messages = _bounded(rows, max_bytes)[::-1]
+        before = messages[0].offset - 1 if messages else top
+        return self._page(connection, number, top, messages, before)
+
+    def _page(
+        self,
+        connection: sqlite3.Connection,
+        room: int,
+        top: int,
+        messages: list[StoredMessage],
+        before: int,
+    ) -> Page:
+        (first,) = connection.execute(
+            "SELECT min(offset) FROM messages WHERE room = ?", (room,)
+        ).fetchone()
+        found = connection.execute(
+            "SELECT id FROM messages WHERE room = ? AND offset = ?", (room, before)
+        ).fetchone()
+        return Page(
+            self._epoch,
+            top,
+            top + 1 if first is None else int(first),
+            messages,
+            None if found is None else str(found[0]),
+        )
 
     def close(self) -> None:
         """Close; a later use opens it again."""
@@ -119,26 +173,50 @@ class Database:
             connection, self._connection = self._connection, None
             connection.close()
 
-    def _insert(
-        self, connection: sqlite3.Connection, entries: Sequence[tuple[str, Entry]]
-    ) -> list[ChatMessage]:
+    def _insert(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> list[list[Kept]]:
+        moment = time(), utc_now()
         tops: dict[str, tuple[int, int]] = {}
-        messages = []
-        for name, entry in entries:
-            room, top = tops.get(name) or _find_room(connection, name)
-            message = entry.at(top + 1)
-            connection.execute(
-                "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
-                (room, top + 1, entry.id, entry.sender, entry.content, entry.timestamp),
-            )
-            tops[name] = (room, top + 1)
-            messages.append(message)
+        kept: list[list[Kept]] = []
+        for name, entries in units:
+            kept.append([])
+            for entry in entries:
+                room, top = tops.get(name) or _make_room(connection, name)
+                one = self._insert_one(connection, room, top + 1, entry, moment)
+                tops[name] = (room, top if one[0].is_duplicate else top + 1)
+                kept[-1].append(one)
         for room, top in tops.values():
             connection.execute("UPDATE rooms SET top = ? WHERE id = ?", (top, room))
             connection.execute(
                 "DELETE FROM messages WHERE room = ? AND offset <= ?", (room, top - self._keep)
             )
-        return messages
+        _forget(connection, moment[0] - self._remember)
+        return kept
+
+    def _insert_one(
+        self,
+        connection: sqlite3.Connection,
+        room: int,
+        offset: int,
+        entry: Entry,
+        moment: tuple[float, str],
+    ) -> Kept:
+        now, stored_at = moment
+        sender = entry.sender or ""  # no name is empty
+        known = connection.execute(
+            "SELECT offset FROM ids WHERE room = ? AND sender = ? AND id = ?",
+            (room, sender, entry.id),
+        ).fetchone()
+        if known is not None:
+            return Stored(int(known[0]), self._epoch, is_duplicate=True), None
+        connection.execute(
+            "INSERT INTO ids VALUES (?, ?, ?, ?, ?)", (room, sender, entry.id, offset, now)
+        )
+        connection.execute(
+            "INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)",
+            (room, offset, entry.id, entry.sender, entry.data, stored_at),
+        )
+        message = StoredMessage(entry.sender, entry.data, entry.id, offset, stored_at)
+        return Stored(offset, self._epoch), message
 
     def _identify(self) -> tuple[int, int] | None:
         if self._path is None:
@@ -165,10 +243,21 @@ def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN EXCLUSIVE")
-    if _number(connection, "PRAGMA application_id") == 0:
-        for statement in filter(str.strip, SCHEMA.split(";")):
-            connection.execute(statement)
+    version = _number(connection, "PRAGMA user_version")
+    if version == 1:
+        connection.execute("ALTER TABLE rooms RENAME TO rooms_1")
+        connection.execute("ALTER TABLE messages RENAME TO messages_1")
+    if version < VERSION:
+        _execute_all(connection, SCHEMA)
+        connection.execute("INSERT INTO log VALUES (?)", (token_hex(8),))
+    if version == 1:
+        _execute_all(connection, FROM_VERSION_1)
     connection.execute("COMMIT")
+
+
+def _execute_all(connection: sqlite3.Connection, script: str) -> None:
+    for statement in filter(str.strip, script.split(";")):
+        connection.execute(statement)
 
 
 def _check_owner(connection: sqlite3.Connection) -> None:
@@ -176,7 +265,8 @@ def _check_owner(connection: sqlite3.Connection) -> None:
     is_new = owner == 0 and not _number(connection, "SELECT count(*) FROM sqlite_schema")
     if not is_new and owner != APPLICATION_ID:
         raise sqlite3.DatabaseError("it is the database of another program")
-    if not is_new and (version := _number(connection, "PRAGMA user_version")) != VERSION:
+    version = _number(connection, "PRAGMA user_version")
+    if not is_new and not 1 <= version <= VERSION:
         raise sqlite3.DatabaseError(f"its version is {version}, this sockstore reads {VERSION}")
 
 
@@ -186,17 +276,43 @@ def _number(connection: sqlite3.Connection, query: str) -> int:
 
 
 def _find_room(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
-    """Return the number and the highest offset of a room, which is made if it is new."""
+    """Return the number and the highest offset of a room; zeros if nothing was said there."""
     found = connection.execute("SELECT id, top FROM rooms WHERE name = ?", (name,)).fetchone()
-    if found is not None:
-        return int(found[0]), int(found[1])
-    made = connection.execute(
-        "INSERT INTO rooms (name, epoch, top) VALUES (?, ?, 0)", (name, token_hex(8))
-    )
+    return (0, 0) if found is None else (int(found[0]), int(found[1]))
+
+
+def _make_room(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
+    """Return the number and the highest offset of a room, which is made if it is new."""
+    found = _find_room(connection, name)
+    if found != (0, 0):
+        return found
+    made = connection.execute("INSERT INTO rooms (name, top) VALUES (?, 0)", (name,))
     return int(made.lastrowid or 0), 0
 
 
-def _size(message: ChatMessage) -> int:
+def _forget(connection: sqlite3.Connection, before: float) -> None:
+    """Forget the ids that were stored before a moment, the oldest first."""
+    connection.execute(
+        "DELETE FROM ids WHERE (room, sender, id) IN"
+        " (SELECT room, sender, id FROM ids WHERE stored_at < ? ORDER BY stored_at LIMIT ?)",
+        (before, MOST_FORGOTTEN_AT_ONCE),
+    )
+
+
+def _bounded(rows: sqlite3.Cursor, max_bytes: int) -> list[StoredMessage]:
+    """Return messages up to a number of bytes, and one in any case."""
+    messages: list[StoredMessage] = []
+    for row in rows:
+        message = StoredMessage(*row)
+        max_bytes -= _size(message)
+        if max_bytes < 0 and messages:
+            break
+        messages.append(message)
+    rows.close()
+    return messages
+
+
+def _size(message: StoredMessage) -> int:
     """Return about how many bytes of a frame a message takes."""
     overhead = 160
-    return overhead + len(message.content.encode()) + len((message.sender or "").encode())
+    return overhead + len(message.data.encode()) + len((message.sender or "").encode())

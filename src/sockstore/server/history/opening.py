@@ -7,8 +7,9 @@ from pathlib import Path
 from sockstore.errors import InvalidOption
 from sockstore.server.history.base import History
 from sockstore.server.history.sqlite import SqliteHistory
+from sockstore.server.presence import LocalPresence, Presence
 
-__all__ = ["IN_MEMORY", "open_history"]
+__all__ = ["IN_MEMORY", "open_history", "presence_for"]
 
 IN_MEMORY = "sqlite:///:memory:"
 SCHEME = "sqlite:///"
@@ -30,3 +31,13 @@ def open_history(history: History | str) -> History:
     if not history.startswith(SCHEME) or not path or "\0" in path:
         raise InvalidOption("history", history, "give 'sqlite:///PATH' or 'sqlite:///:memory:'")
     return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
+
+
+def presence_for(history: History) -> Presence:
+    """Return what knows who is in the rooms of a history; does no I/O.
+
+    Args:
+        history: What several servers may share.
+    """
+    del history
+    return LocalPresence()

@@ -11,32 +11,40 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sockstore.options import require_count
-from sockstore.server.frames import ChatMessage
+from sockstore.options import require_count, require_seconds
 from sockstore.server.history.base import (
     Entry,
     HistoryUnavailable,
     NotStored,
+    Page,
     Published,
+    Stored,
+    StoredMessage,
 )
-from sockstore.server.history.database import Database, explain
+from sockstore.server.history.database import Database, Kept, Unit, explain
 
 __all__ = ["SqliteHistory"]
 
 MOST_IN_ONE_TRANSACTION = 64
-"""Also bounds how long telling the members of the rooms keeps the event loop busy."""
+"""Messages, or the units that reach so many. It also bounds how long telling the members of the
+rooms keeps the event loop busy."""
 
 logger = logging.getLogger("sockstore.server")
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something for the thread: a message to store, or other work on the database."""
+    """Something for the thread: messages to store, or other work on the database."""
 
     future: asyncio.Future[Any]
     work: Callable[[Database], Any]
-    entry: tuple[str, Entry] | None = None
+    unit: Unit | None = None
     is_last: bool = False
+
+    @property
+    def messages(self) -> int:
+        """How many messages it stores."""
+        return 0 if self.unit is None else len(self.unit[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +74,11 @@ class SqliteHistory:
     Args:
         path: The file, which is made if it is missing; None keeps everything in memory.
         keep: Messages that are kept of each room; older ones are deleted.
+        remember_seconds: Seconds for which the id of a message is known again, so that it is
+            stored once however often it is sent.
 
     Raises:
-        InvalidOption: If `keep` cannot work.
+        InvalidOption: If an option cannot work.
 
     Example:
         ::
@@ -76,10 +86,18 @@ class SqliteHistory:
             create_app(history=SqliteHistory("chat.db", keep=1000))
     """
 
-    def __init__(self, path: str | Path | None = None, *, keep: int = 10_000) -> None:
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        keep: int = 10_000,
+        remember_seconds: float = 3600.0,
+    ) -> None:
         require_count("keep", keep, least=1)
+        require_seconds("remember_seconds", remember_seconds)
         self._path = None if path is None else Path(path)
         self._keep = keep
+        self._remember = remember_seconds
         self._published: Published = _tell_nobody
         self._worker: _Worker | None = None
         self._was_failing = False
@@ -87,8 +105,19 @@ class SqliteHistory:
     def __str__(self) -> str:
         return "in memory" if self._path is None else str(self._path)
 
-    def start(self, published: Published) -> None:
-        """Say who is told the stored messages; does no I/O."""
+    @property
+    def remember_seconds(self) -> float:
+        """Seconds for which the id of a stored message is remembered, at least."""
+        return self._remember
+
+    def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
+        """Say who is told the stored messages; does no I/O.
+
+        Args:
+            published: Is told every stored message.
+            lost_sight: Is never called: nobody else writes into this file.
+        """
+        del lost_sight
         self._published = published
 
     def check(self) -> None:
@@ -97,7 +126,7 @@ class SqliteHistory:
         Raises:
             HistoryUnavailable: If it cannot be used.
         """
-        database = Database(self._path, self._keep)
+        database = self._database()
         try:
             database.open()
             database.close()
@@ -115,30 +144,39 @@ class SqliteHistory:
         except Exception as error:
             raise HistoryUnavailable(str(self), explain(error)) from error
 
-    async def append(self, room: str, entry: Entry) -> int:
-        """Store a message, and return its offset once it is on the disk.
+    async def append(self, room: str, entries: Sequence[Entry]) -> list[Stored]:
+        """Store messages in their order, all or none, and return once they are on the disk.
 
         Raises:
-            NotStored: If it could not be stored; then nobody is told it.
+            NotStored: If they could not be stored; then nobody is told them.
         """
         try:
-            message: ChatMessage = await self._ask(_open, (room, entry))
+            kept: list[Kept] = await self._ask(_open, (room, tuple(entries)))
         except Exception as error:
             self._note_failure(error)
             raise NotStored(str(self), explain(error)) from error
         self._was_failing = False
-        return message.offset
+        return [stored for stored, _ in kept]
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> list[ChatMessage]:
-        """Return the last messages of a room, oldest first.
+    async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
+        """Return the oldest messages that are kept and have a higher offset than `after`.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
+        return await self._look(lambda database: database.read(room, after, count, max_bytes))
+
+    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
+        """Return the last messages of a room, by rising offset.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
+        return await self._look(lambda database: database.newest(room, count, max_bytes))
+
+    async def _look(self, work: Callable[[Database], Page]) -> Page:
         try:
-            found: list[ChatMessage] = await self._ask(
-                lambda database: database.newest(room, count, max_bytes)
-            )
+            found: Page = await self._ask(work)
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
@@ -154,9 +192,7 @@ class SqliteHistory:
         await future
         worker.thread.join()  # it has nothing left to do
 
-    async def _ask(
-        self, work: Callable[[Database], Any], entry: tuple[str, Entry] | None = None
-    ) -> Any:
+    async def _ask(self, work: Callable[[Database], Any], unit: Unit | None = None) -> Any:
         if self._worker is None:
             jobs: SimpleQueue[_Job] = SimpleQueue()
             # A daemon: a program that forgets to close must be able to end.
@@ -166,12 +202,12 @@ class SqliteHistory:
             self._worker = _Worker(thread, jobs)
             thread.start()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._worker.jobs.put(_Job(future, work, entry))
+        self._worker.jobs.put(_Job(future, work, unit))
         return await future
 
     def _serve(self, jobs: SimpleQueue[_Job]) -> None:
         """Do the jobs; runs in the thread until the last one."""
-        database = Database(self._path, self._keep)
+        database = self._database()
         while True:
             batch = _waiting(jobs)
             done = [*_store(database, batch), *_work(database, batch)]
@@ -186,8 +222,8 @@ class SqliteHistory:
     def _settle(self, done: list[_Done]) -> None:
         """Tell what was stored, in order, and then those who wait; runs in the event loop."""
         for each in done:
-            if each.job.entry is not None and each.error is None:
-                self._published(each.job.entry[0], each.result)
+            if each.job.unit is not None and each.error is None:
+                self._publish(each.job.unit[0], each.result)
         for each in done:
             if each.job.future.done():
                 continue  # who waited was cancelled
@@ -195,6 +231,14 @@ class SqliteHistory:
                 each.job.future.set_result(each.result)
             else:
                 each.job.future.set_exception(each.error)
+
+    def _publish(self, room: str, kept: Sequence[Kept]) -> None:
+        for _, message in kept:
+            if message is not None:
+                self._published(room, message)
+
+    def _database(self) -> Database:
+        return Database(self._path, self._keep, self._remember)
 
     def _note_failure(self, error: Exception) -> None:
         """Log the first failure of a row: a full disk must not fill the log too."""
@@ -206,9 +250,11 @@ class SqliteHistory:
 def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
     """Wait for a job, and take with it what else is waiting."""
     batch = [jobs.get()]
+    messages = batch[0].messages
     try:
-        while len(batch) < MOST_IN_ONE_TRANSACTION and not batch[-1].is_last:
+        while messages < MOST_IN_ONE_TRANSACTION and not batch[-1].is_last:
             batch.append(jobs.get_nowait())
+            messages += batch[-1].messages
     except Empty:
         pass
     return batch
@@ -216,21 +262,21 @@ def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
 
 def _store(database: Database, batch: Sequence[_Job]) -> list[_Done]:
     """Store all messages of a batch in one transaction: all or none of them."""
-    stores = [job for job in batch if job.entry is not None]
+    stores = [job for job in batch if job.unit is not None]
     if not stores:
         return []
     try:
-        messages = database.append([job.entry for job in stores if job.entry is not None])
+        kept = database.append([job.unit for job in stores if job.unit is not None])
     except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on for the others
         return [_Done(job, error=error) for job in stores]
-    return [_Done(job, message) for job, message in zip(stores, messages, strict=True)]
+    return [_Done(job, unit) for job, unit in zip(stores, kept, strict=True)]
 
 
 def _work(database: Database, batch: Sequence[_Job]) -> list[_Done]:
     """Do the other jobs of a batch, each by itself."""
     done = []
     for job in batch:
-        if job.entry is not None:
+        if job.unit is not None:
             continue
         try:
             done.append(_Done(job, job.work(database)))
@@ -243,5 +289,5 @@ def _open(database: Database) -> None:
     database.open()
 
 
-def _tell_nobody(room: str, message: ChatMessage) -> None:
+def _tell_nobody(room: str, message: StoredMessage) -> None:
     del room, message

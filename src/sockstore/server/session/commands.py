@@ -254,7 +254,7 @@ def _parse_fields(number: int, name: str, raw: msgspec.Raw, value: Any) -> Parse
         if isinstance(command, _Rpc):
             if command.method != "send":
                 return Invalid(number, name, 104, "There is no such method; send is one.")
-            command = _send.decode(command.data or b"null")
+            command, value = _send.decode(bytes(command.data) or b"null"), value.get("data")
         _check(command, value)
     except msgspec.ValidationError as error:
         return Invalid(number, name, 107, f"The command {name} cannot be understood: {error}.")
@@ -278,9 +278,9 @@ def _is_deep(raw: msgspec.Raw, value: Any) -> bool:
     if text.count(b"[") + text.count(b"{") <= DEEPEST_DATA:
         return False
     level = [value["data"]]
-    for _ in range(DEEPEST_DATA + 2):
+    for _ in range(DEEPEST_DATA):
         level = [inner for each in level for inner in _children(each)]
-    return bool(level)
+    return any(isinstance(each, dict | list) for each in level)
 
 
 def _children(value: Any) -> list[Any]:

@@ -1,0 +1,101 @@
+"""A client of plain JSON in its room, from its coming to its leaving."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from sockstore.server import frames
+from sockstore.server.client import Client
+from sockstore.server.frames import FrameError
+from sockstore.server.history.base import Entry, HistoryError, NotStored, Page
+from sockstore.server.presence import Member
+from sockstore.server.room import Room
+from sockstore.server.rooms import Rooms
+from sockstore.server.session.recovery import Seen
+from sockstore.server.subscribers import PLAIN, Subscriber
+from sockstore.timestamps import utc_now
+
+__all__ = ["visit"]
+
+RESUMING = (1012, "the server lost sight of the room; come back for its history")
+
+
+async def visit(rooms: Rooms, name: str, client: Client) -> None:
+    """Let a client of plain JSON be in a room until its connection has ended.
+
+    Args:
+        rooms: The rooms of the server.
+        name: The room's name, checked.
+        client: The client; it was accepted.
+    """
+    room = rooms.take(name)
+    visitor = _Visitor(rooms, room, client)
+    try:
+        await visitor.enter()
+        await client.run(visitor.hear)
+    finally:
+        visitor.leave()
+        rooms.give_back(room)
+
+
+class _Visitor:
+    def __init__(self, rooms: Rooms, room: Room, client: Client) -> None:
+        self._rooms = rooms
+        self._room = room
+        self._client = client
+        self._member = Member(client.id, client.name)
+        self._subscriber = Subscriber(
+            client, self._member, PLAIN, None, lambda: client.end(*RESUMING)
+        )
+
+    async def enter(self) -> None:
+        """Tell the client what was said before and who is there, and the others that it came."""
+        client, room = self._client, self._room
+        page = await self._read()
+        await self._rooms.presence.enter(room.name, self._member)
+        shown = [] if page is None else page.messages
+        if not self._rooms.limits.history_messages:
+            shown = []
+        client.offer(frames.encode_history(list(map(frames.to_chat_message, shown))))
+        client.offer(room.presence_frame(PLAIN) or "")
+        if page is None:
+            client.offer(
+                frames.encode_error(
+                    "history_unavailable",
+                    "What was said before cannot be shown, because the server cannot read it.",
+                )
+            )
+        else:
+            last = page.messages[-1].id if page.messages else None
+            self._subscriber.seen = Seen(page.epoch, page.top, last)
+        room.add(self._subscriber)
+
+    def leave(self) -> None:
+        """Take the client out of the room, and tell the others."""
+        self._room.remove(self._subscriber)
+        self._rooms.presence.leave(self._room.name, self._member)
+
+    async def hear(self, message: str | bytes) -> None:
+        """Store what the client says; whoever is there is told it once it is stored."""
+        try:
+            draft = frames.parse(message)
+            entry = Entry(self._client.name, frames.to_data(draft, utc_now()), uuid4().hex)
+            await self._rooms.history.append(self._room.name, [entry])
+        except FrameError as error:
+            self._client.offer(frames.encode_error(error.code, error.message))
+        except NotStored:
+            self._client.offer(
+                frames.encode_error(
+                    "not_stored",
+                    "The message was not delivered, because the server cannot store it; try later.",
+                )
+            )
+
+    async def _read(self) -> Page | None:
+        limits = self._rooms.limits
+        # One is read in any case: its id tells whether the log is still the same, later.
+        count = max(1, limits.history_messages)
+        try:
+            return await self._room.read_newest(count, limits.history_bytes)
+        except HistoryError:
+            return None

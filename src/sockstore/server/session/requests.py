@@ -1,0 +1,134 @@
+"""The commands of a session that ask for something, and are answered at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+from uuid import uuid4
+
+from sockstore.server.client import Client
+from sockstore.server.history.base import Entry, Page, StoredMessage
+from sockstore.server.rooms import Rooms
+from sockstore.server.session import replies
+from sockstore.server.session.commands import (
+    Command,
+    Connect,
+    Disregarded,
+    History,
+    Ping,
+    Presence,
+    PresenceStats,
+    Publish,
+    Send,
+    Since,
+    Subscribe,
+    Unsubscribe,
+)
+from sockstore.server.session.membership import Membership
+from sockstore.server.session.replies import ErrorReply
+
+__all__ = ["Requests"]
+
+MOST_MESSAGES = 100
+MOST_MEMBERS = 100
+
+
+class Requests:
+    """Does the commands of one session.
+
+    Args:
+        rooms: The rooms of the server.
+        client: The client.
+        membership: The rooms that it is in.
+    """
+
+    def __init__(self, rooms: Rooms, client: Client, membership: Membership) -> None:
+        self._rooms = rooms
+        self._client = client
+        self._membership = membership
+
+    async def do(self, number: int, command: Command) -> tuple[str, Mapping[str, Any] | None]:
+        """Do a command.
+
+        Args:
+            number: Its number.
+            command: The command; the first one and messages to store are not among them.
+
+        Returns:
+            The name of the command, and what its reply says; None if it was replied to.
+
+        Raises:
+            ErrorReply: If it cannot be done.
+            HistoryError: If the history fails.
+        """
+        match command:
+            case Subscribe():
+                await self._client.drained()
+                await self._membership.subscribe(number, command)
+                return "subscribe", None
+            case Unsubscribe(channel=channel):
+                self._membership.unsubscribe(channel)
+                return "unsubscribe", {}
+            case Publish():
+                await self._publish(command)
+                return "publish", {}
+            case History():
+                await self._client.drained()
+                return "history", await self._history(command)
+            case Presence(channel=channel):
+                shown = self._membership.members(channel)[:MOST_MEMBERS]
+                members = {member.client: replies.to_client(member) for member in shown}
+                return "presence", {"presence": members}
+            case PresenceStats(channel=channel):
+                everybody = self._membership.members(channel)
+                users = {member.name for member in everybody}
+                return "presence_stats", {"num_clients": len(everybody), "num_users": len(users)}
+            case Ping():
+                return "ping", {}
+            case Connect() | Send() | Disregarded():  # pragma: no cover - the visitor does them
+                raise AssertionError
+            case _ as never:
+                assert_never(never)
+
+    async def _publish(self, command: Publish) -> None:
+        room = self._membership.check(command.channel)
+        entry = Entry(self._client.name, bytes(command.data).decode(), uuid4().hex)
+        await self._rooms.history.append(room, [entry])
+
+    async def _history(self, command: History) -> Mapping[str, Any]:
+        room = self._membership.check(command.channel)
+        limit = MOST_MESSAGES if command.limit < 0 else min(command.limit, MOST_MESSAGES)
+        page, messages = await self._read(room, command, limit)
+        if command.since is not None:
+            _check_since(command.since, page)
+        return {
+            "publications": replies.to_publications(messages),
+            "epoch": page.epoch,
+            "offset": page.top,
+        }
+
+    async def _read(
+        self, room: str, command: History, limit: int
+    ) -> tuple[Page, list[StoredMessage]]:
+        history, size, since = self._rooms.history, self._rooms.limits.page_bytes, command.since
+        if not limit:
+            return await history.read(room, 0, 0, 0), []
+        if not command.reverse:
+            page = await history.read(room, since.offset if since else 0, limit, size)
+            return page, list(page.messages)
+        if since is None:
+            page = await history.newest(room, limit, size)
+            return page, list(page.messages)[::-1]
+        after = max(0, since.offset - 1 - limit)
+        page = await history.read(room, after, limit, size)
+        return page, [each for each in page.messages if each.offset < since.offset][::-1]
+
+
+def _check_since(since: Since, page: Page) -> None:
+    """Check that a position is of the log.
+
+    Raises:
+        ErrorReply: 112, if it is not.
+    """
+    if since.epoch not in {"", page.epoch} or since.offset > page.top:
+        raise ErrorReply(112, "The position is of another log; ask without `since`.")

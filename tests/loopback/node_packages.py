@@ -1,0 +1,63 @@
+"""Packages from npm for the tests: installed once per machine, for scripts in `node/`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parent / "node"
+SECONDS_TO_INSTALL = 100
+
+
+def node_modules() -> Path:
+    """Return a folder that has `node_modules`; skips the test where there is no Node.
+
+    Two workers may install at once: each does so in a folder of its own, and the first one to
+    rename it wins.
+    """
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"there is no {tool}; install Debian's packages nodejs and npm")
+    package = (SCRIPTS / "package.json").read_bytes()
+    name = f"sockstore-node-{hashlib.sha256(package).hexdigest()[:16]}"
+    place = Path(tempfile.gettempdir()) / name
+    if not place.exists():
+        fresh = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        (fresh / "package.json").write_bytes(package)
+        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+        subprocess.run(command, cwd=fresh, check=True, timeout=SECONDS_TO_INSTALL)
+        try:
+            fresh.rename(place)
+        except OSError:
+            shutil.rmtree(fresh)
+    return place
+
+
+@asynccontextmanager
+async def running_node(script: str, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a script of `node/` until the block ends; it may import what package.json lists."""
+    place = node_modules()
+    shutil.copy(SCRIPTS / script, place / f"{os.getpid()}-{script}")
+    process = await asyncio.create_subprocess_exec(
+        "node",
+        str(place / f"{os.getpid()}-{script}"),
+        *arguments,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()

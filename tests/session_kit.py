@@ -1,0 +1,133 @@
+"""A session without a socket: a test says commands, and reads what the client was told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from fake_history import FakeHistory
+from sockstore.server import Limits
+from sockstore.server.client import Client
+from sockstore.server.limits import TokenBucket
+from sockstore.server.presence import LocalPresence
+from sockstore.server.rooms import Rooms
+from sockstore.server.session.visitor import Visitor
+
+UNCOUNTED = {"rate": 1e6, "burst": 1_000_000}
+
+
+class Listener(Client):
+    """A client without a connection; it reads at once what it is told, unless it is stopped."""
+
+    def __init__(self, limits: Limits, name: str | None = None) -> None:
+        super().__init__(peer=None, limits=limits, name=name)
+        self.bucket = TokenBucket(limits.rate, limits.burst, 0.0)
+        self.is_reading = True
+        self.texts: list[str] = []
+        self.frames: list[dict[str, Any]] = []
+
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        return self._close
+
+    @property
+    def buffered(self) -> int:
+        return len(self._buffer)
+
+    def take_token(self) -> bool:
+        return self.bucket.take(0.0)
+
+    def offer(self, frame: str, size: int | None = None) -> None:
+        super().offer(frame, size)
+        if self.is_reading:
+            self.take()
+
+    def take(self, count: int | None = None) -> None:
+        """Read what is buffered."""
+        taken = 0
+        while self._buffer and (count is None or taken < count):
+            text, size = self._buffer.popleft()
+            self._buffered_bytes -= size
+            taken += 1
+            self.texts.append(text)
+            self.frames.extend(json.loads(line) for line in text.split("\n"))
+        if not self._is_half_full():
+            self._drained.set()
+
+
+class Person:
+    """One client of the session."""
+
+    def __init__(
+        self, rooms: Rooms, name: str | None = None, *, only: str | None = None, refusal=None
+    ) -> None:
+        self.client = Listener(rooms.limits, name)
+        self.shown: list[str | None] = []
+
+        async def admit(token: str | None) -> tuple[int, str] | None:
+            self.shown.append(token)
+            return refusal
+
+        self.visitor = Visitor(rooms, only, admit, self.client)
+        self._number = 0
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        return self.client.frames
+
+    @property
+    def pushes(self) -> list[dict[str, Any]]:
+        return [frame["push"] for frame in self.frames if "push" in frame]
+
+    def offsets(self, channel: str = "lobby") -> list[int]:
+        """All publications that it was given, in replies to subscribe and in pushes."""
+        found = []
+        for frame in self.frames:
+            for publication in frame.get("subscribe", {}).get("publications", ()):
+                found.append(publication["offset"])
+            push = frame.get("push", {})
+            if push.get("channel") == channel and "pub" in push:
+                found.append(push["pub"]["offset"])
+        return found
+
+    async def say(self, *texts: str | bytes) -> list[dict[str, Any]]:
+        """Send messages of the WebSocket; return what it was told until they were done."""
+        before = len(self.frames)
+        for text in texts:
+            if self.client.ended is None:
+                await self.visitor.hear(text)
+        return self.frames[before:]
+
+    async def ask(self, command: str, **fields: Any) -> dict[str, Any]:
+        """Send one command, and return its reply."""
+        self._number += 1
+        told = await self.say(json.dumps({"id": self._number, command: fields}))
+        (reply,) = [frame for frame in told if frame.get("id") == self._number]
+        return reply
+
+    async def connect(self) -> Person:
+        await self.ask("connect")
+        return self
+
+    async def subscribe(self, channel: str = "lobby", **fields: Any) -> dict[str, Any]:
+        reply = await self.ask("subscribe", channel=channel, **fields)
+        return reply.get("subscribe", reply)
+
+    def leave(self) -> None:
+        self.visitor.leave()
+
+
+def rooms_of(history: FakeHistory | None = None, **limits: Any) -> Rooms:
+    return Rooms(history or FakeHistory(), LocalPresence(), Limits(**{**UNCOUNTED, **limits}))
+
+
+async def idle(steps: int = 200) -> None:
+    """Let everything go on that can."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+
+
+def send(number: int, channel: str = "lobby", *, id: str, data: Any = "x") -> str:  # noqa: A002
+    content = {"channel": channel, "id": id, "data": data}
+    return json.dumps({"id": number, "rpc": {"method": "send", "data": content}})
