@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,9 @@ class Reading(SubscriptionEventHandler):
         self.recovered: list[bool] = []
         self.arrived = asyncio.Condition()
 
+    def has(self, count: int) -> bool:
+        return len(self.seen) >= count
+
     async def on_subscribed(self, ctx: SubscribedContext) -> None:
         self.recovered.append(ctx.recovered)
 
@@ -171,7 +175,7 @@ async def test_centrifuge_python_gets_all_messages_through_eighteen_faults(tmp_p
             await write_with(client)
             await again(lambda: ask_with(subscription))
             async with reading.arrived:
-                await reading.arrived.wait_for(lambda: len(reading.seen) >= TOTAL)
+                await reading.arrived.wait_for(partial(reading.has, TOTAL))
         finally:
             harming.cancel()
             await asyncio.wait([harming])
@@ -189,7 +193,7 @@ async def harm_along(server: Rough, reading: Reading) -> None:
     """Do a fault each time that so many messages more have arrived."""
     for fault in range(1, FAULTS + 1):
         async with reading.arrived:
-            await reading.arrived.wait_for(lambda due=due(fault): len(reading.seen) >= due)
+            await reading.arrived.wait_for(partial(reading.has, due(fault)))
         await server.harm()
 
 

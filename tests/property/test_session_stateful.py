@@ -12,6 +12,8 @@ from hypothesis.stateful import (
 )
 
 from sockstore.positions import Gap, Position
+from sockstore.server.history.base import Page
+from sockstore.server.session.recovery import Seen, decide_recovery
 from tests.property.session_model import Began, Client, Log, Mutant, Server
 
 NAMES = ["Ann", "Bob"]
@@ -19,18 +21,11 @@ names = st.sampled_from(NAMES)
 disasters = st.sampled_from(["nothing", "crash", "trim", "restore", "wipe"])
 
 
-def decide_recovery(log, offset, epoch, last):
-    """What P25 to P27 say."""
-    if epoch not in {"", log.epoch}:
-        return "epoch"
-    if offset > log.top:
-        return "forked"
+def decide(log, offset, epoch, last):
+    """Ask the real server's decision."""
     known = log.at(offset)
-    if known is not None and last is not None and known.id != last:
-        return "forked"
-    if offset + 1 < log.first or (offset and known is None):
-        return "trimmed"
-    return "recovered"
+    page = Page(log.epoch, log.top, log.first, (), None if known is None else known.id)
+    return decide_recovery(Seen(epoch, offset, last), page)
 
 
 class Faults(RuleBasedStateMachine):
@@ -40,7 +35,7 @@ class Faults(RuleBasedStateMachine):
 
     @initialize(beginning=st.booleans())
     def start(self, beginning):
-        self.server = Server(decide_recovery, self.mutants)
+        self.server = Server(decide, self.mutants)
         since = Position(0) if beginning else None
         self.clients = {name: Client(name, self.server, since, self.mutants) for name in NAMES}
         self.checked = dict.fromkeys(NAMES, 0)

@@ -179,7 +179,7 @@ MESSAGES = [StoredMessage(None, "1", f"id-{offset}", offset, "t") for offset in 
         (Seen("e", 5), 5, "recovered"),
         (Seen("e", 5, "id-5"), 5, "recovered"),
         (Seen("e", 3), 3, "recovered"),
-        (Seen("e", 3, "id-3"), 3, "recovered"),
+        (Seen("e", 3, "id-3"), 3, "trimmed"),
         (Seen("e", 2), 2, "trimmed"),
         (Seen("e", 0), 0, "trimmed"),
         (Seen("", 0), 0, "trimmed"),

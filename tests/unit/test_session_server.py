@@ -237,6 +237,23 @@ async def test_what_another_server_stored_is_found_when_sight_comes_back():
         person.leave()
 
 
+async def test_what_was_stored_unseen_while_the_first_subscriber_came_is_found():
+    """P24: sight may come back before the answer that shows the room to the server."""
+    history = FakeHistory()
+    person = await Person(rooms_of(history)).connect()
+    history.hold()
+    subscribing = asyncio.create_task(person.subscribe())
+    await idle()
+    history.tells = False
+    history.say("lobby")
+    history.lost_sight()
+    history.release()
+    await subscribing
+    await idle()
+    assert person.offsets() == [1]
+    person.leave()
+
+
 async def test_a_hole_in_what_is_told_is_filled_before_what_comes_behind_it():
     """P24."""
     history = FakeHistory()

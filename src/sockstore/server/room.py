@@ -48,7 +48,6 @@ class Room:
         self._subscribers: dict[Subscriber, None] = {}
         self._epoch: str | None = None
         self._newest: Seen | None = None
-        self._highest_told = 0
         self._logs = 0
         self._looking: asyncio.Task[None] | None = None
         self._must_look = False
@@ -104,7 +103,6 @@ class Room:
 
     def publish(self, message: StoredMessage) -> None:
         """Tell everybody a message that is stored."""
-        self._highest_told = max(self._highest_told, message.offset)
         newest = self._newest
         if newest is not None and message.offset > newest.offset + 1:
             self.look()
@@ -171,12 +169,10 @@ class Room:
         is_same = known is None or known.offset <= page.top
         if self._epoch is not None and (page.epoch != self._epoch or not is_same):
             self._start_over(page)
-        if self._epoch is None and self._newest is not None:
-            self._newest = replace(self._newest, epoch=page.epoch)
         self._epoch = page.epoch
         if self._newest is None:
             self._newest = Seen(page.epoch, page.top)
-            if self._must_look or self._highest_told > page.top:
+            if self._must_look:
                 self.look()
 
     def _start_over(self, page: Page) -> None:
@@ -185,7 +181,6 @@ class Room:
         self._logs += 1
         self._epoch = page.epoch
         self._newest = Seen(page.epoch, page.top)
-        self._highest_told = page.top
         for subscriber in list(self._subscribers):
             self._lose(subscriber)
 
@@ -229,8 +224,6 @@ class Room:
             self._newest = Seen(page.epoch, page.top)
             for subscriber in list(self._subscribers):
                 self._catch_up_if_behind(subscriber)
-        if self._newest is not None and self._newest.offset < self._highest_told:
-            self._must_look = True
 
     def _catch_up_if_behind(self, subscriber: Subscriber) -> None:
         if subscriber.catching_up is None and self._is_behind(subscriber):

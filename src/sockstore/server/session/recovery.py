@@ -43,4 +43,6 @@ def decide_recovery(seen: Seen, page: Page) -> Recovery:
         return "forked"
     if seen.last is not None and page.id_before not in {None, seen.last}:
         return "forked"
-    return "recovered" if page.first <= seen.offset + 1 else "trimmed"
+    # Without the message that the client saw nobody can tell whether this is the log it saw.
+    is_known = seen.last is None or page.id_before is not None
+    return "recovered" if is_known and page.first <= seen.offset + 1 else "trimmed"
