@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import signal
 import sqlite3
@@ -67,9 +68,9 @@ async def test_kill_9_loses_no_message_that_anybody_saw(tmp_path):
             async with asyncio.timeout(PATIENCE):
                 await asyncio.gather(*talking, watching)
         with sqlite3.connect(tmp_path / "history.db") as database:
-            rows = database.execute("SELECT offset, id, content FROM messages").fetchall()
+            rows = database.execute("SELECT offset, id, data FROM messages").fetchall()
         database.close()
-        stored = {offset: (key, content) for offset, key, content in rows}
+        stored = {offset: (key, json.loads(data)["content"]) for offset, key, data in rows}
         assert sorted(stored) == list(range(1, len(stored) + 1))
         assert len(stored) > kept
         kept = len(stored)

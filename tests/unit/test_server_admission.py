@@ -70,7 +70,7 @@ def test_a_token_that_cannot_work_is_refused_and_not_repeated(token):
         ChatServer(token=token)
 
 
-@pytest.mark.parametrize("history", ["", "chat.db", "redis://h", "sqlite:///", "sqlite://h/x"])
+@pytest.mark.parametrize("history", ["", "chat.db", "postgres://h", "sqlite:///", "sqlite://h/x"])
 def test_an_address_that_is_no_history_is_refused(history):
     with pytest.raises(InvalidOption, match="history"):
         ChatServer(history=history)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import sqlite3
 import subprocess
 import sys
@@ -13,19 +15,28 @@ import pytest
 from sockstore import InvalidOption
 from sockstore.cli.serve import data_directory
 from sockstore.server import ChatServer, HistoryUnavailable, NotStored, SqliteHistory
-from sockstore.server.frames import ChatMessage
+from sockstore.server.history import database
 from sockstore.server.history.base import Entry, History
 from sockstore.server.history.database import Database
 from sockstore.server.history.sqlite import MOST_IN_ONE_TRANSACTION
 from sockstore.testing import assert_no_leaks
+from tests.fake_history import FakeHistory
 
 pytestmark = [pytest.mark.contract("SV2")]
 
 HUGE = 2**30
 
 
-def entry(content: str = "hello") -> Entry:
-    return Entry("Ann", content, "2026-05-01T10:00:00Z", "0" * 32)
+_numbers = itertools.count()
+
+
+def entry(content: str = "hello") -> list[Entry]:
+    return [Entry("Ann", f'"{content}"', f"id-{next(_numbers)}")]
+
+
+async def offset_of(storing) -> int:
+    (stored,) = await storing
+    return stored.offset
 
 
 @pytest.fixture
@@ -36,7 +47,10 @@ def told() -> list[tuple[str, int, str]]:
 @pytest.fixture
 def history(tmp_path, told):
     made = SqliteHistory(tmp_path / "history.db")
-    made.start(lambda room, message: told.append((room, message.offset, message.content)))
+    made.start(
+        lambda room, message: told.append((room, message.offset, message.data.strip('"'))),
+        lost_sight=pytest.fail,
+    )
     return made
 
 
@@ -53,7 +67,7 @@ async def test_what_is_waiting_is_stored_in_one_transaction(history, told, monke
     await history.open()
     rooms = ["one", "two"]
     offsets = await asyncio.gather(
-        *(history.append(rooms[n % 2], entry(str(n))) for n in range(200))
+        *(offset_of(history.append(rooms[n % 2], entry(str(n)))) for n in range(200))
     )
     assert offsets == [n // 2 + 1 for n in range(200)]
     assert told == [(rooms[n % 2], n // 2 + 1, str(n)) for n in range(200)]
@@ -71,35 +85,38 @@ async def test_everybody_is_told_a_message_whose_sender_has_left(history, told):
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert await history.append("lobby", entry("next")) == 2
+    assert await offset_of(history.append("lobby", entry("next"))) == 2
     assert told == [("lobby", 1, "last words"), ("lobby", 2, "next")]
     await history.aclose()
 
 
 @pytest.mark.asyncio
 async def test_who_is_told_is_told_before_the_sender(history, told):
-    offset = await history.append("lobby", entry())
-    assert told == [("lobby", offset, "hello")]
+    (stored,) = await history.append("lobby", entry())
+    assert told == [("lobby", stored.offset, "hello")]
     await history.aclose()
 
 
 @pytest.mark.asyncio
 async def test_closing_writes_what_is_waiting_and_a_later_use_opens_again(history, told):
     async with assert_no_leaks():
-        waiting = [asyncio.create_task(history.append("lobby", entry(str(n)))) for n in range(100)]
+        waiting = [
+            asyncio.create_task(offset_of(history.append("lobby", entry(str(n)))))
+            for n in range(100)
+        ]
         await asyncio.sleep(0)
         await history.aclose()
         await history.aclose()
         assert await asyncio.gather(*waiting) == list(range(1, 101))
-        assert await history.append("lobby", entry()) == 101
-        found = await history.newest("lobby", 2, HUGE)
+        assert await offset_of(history.append("lobby", entry())) == 101
+        found = (await history.newest("lobby", 2, HUGE)).messages
         assert [message.offset for message in found] == [100, 101]
         await history.aclose()
 
 
 def test_a_history_may_be_used_by_one_loop_after_the_other(history):
     async def use() -> int:
-        offset = await history.append("lobby", entry())
+        offset = await offset_of(history.append("lobby", entry()))
         await history.aclose()
         return offset
 
@@ -107,32 +124,10 @@ def test_a_history_may_be_used_by_one_loop_after_the_other(history):
 
 
 @pytest.mark.asyncio
-async def test_the_newest_are_bounded_by_count_and_bytes(history):
-    for number in range(1, 6):
-        await history.append("lobby", entry("x" * 1000 * number))
-    count_offsets = [m.offset for m in await history.newest("lobby", 3, HUGE)]
-    assert count_offsets == [3, 4, 5]
-    assert [m.offset for m in await history.newest("lobby", 10, 10_000)] == [4, 5]
-    assert [m.offset for m in await history.newest("lobby", 10, 1)] == [5]
-    assert await history.newest("lobby", 0, HUGE) == []
-    assert await history.newest("never heard of", 10, HUGE) == []
-    await history.aclose()
-
-
-@pytest.mark.asyncio
-async def test_what_was_said_comes_back_as_it_was(history):
-    content = "\x00 'quotes' \"double\" <b> \U0001f600 \u202e %s ? ; DROP TABLE messages"
-    said = Entry(None, content, "any text", "f" * 32)
-    offset = await history.append("日本語", said)
-    assert await history.newest("日本語", 1, HUGE) == [said.at(offset)]
-    await history.aclose()
-
-
-@pytest.mark.asyncio
 async def test_an_entry_that_cannot_be_stored_stops_nobody_else(history, told):
     with pytest.raises(NotStored):
         await history.append("lobby", entry("\ud800"))
-    assert await history.append("lobby", entry()) == 1
+    assert await offset_of(history.append("lobby", entry())) == 1
     assert len(told) == 1
     await history.aclose()
 
@@ -150,7 +145,7 @@ async def test_a_file_that_cannot_be_opened_is_tried_again(tmp_path):
             await use
         assert str(path) in str(refused.value)
     path.parent.mkdir()
-    assert await history.append("lobby", entry()) == 1
+    assert await offset_of(history.append("lobby", entry())) == 1
     await history.aclose()
 
 
@@ -192,38 +187,80 @@ def test_a_history_keeps_at_least_one_message():
         SqliteHistory(keep=0)
 
 
-class ListHistory:
-    """A history of one's own: the smallest one that is right."""
-
-    def __init__(self) -> None:
-        self.rooms: dict[str, list[ChatMessage]] = {}
-
-    def start(self, published) -> None:
-        self.published = published
-
-    async def open(self) -> None:
-        pass
-
-    async def append(self, room: str, entry: Entry) -> int:
-        messages = self.rooms.setdefault(room, [])
-        messages.append(entry.at(len(messages) + 1))
-        self.published(room, messages[-1])
-        return len(messages)
-
-    async def newest(self, room: str, count: int, max_bytes: int) -> list[ChatMessage]:
-        return self.rooms.get(room, [])[-count:]
-
-    async def aclose(self) -> None:
-        pass
+@pytest.mark.asyncio
+async def test_a_history_of_ones_own_will_do():
+    own: History = FakeHistory()
+    server = ChatServer(history=own)
+    await server.open()
+    assert await offset_of(own.append("lobby", entry())) == 1
+    await server.aclose()
 
 
 @pytest.mark.asyncio
-async def test_a_history_of_ones_own_will_do():
-    own: History = ListHistory()
-    server = ChatServer(history=own)
-    await server.open()
-    assert await own.append("lobby", entry()) == 1
-    await server.aclose()
+async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(database, "time", lambda: now)
+    history = SqliteHistory(tmp_path / "history.db", keep=1, remember_seconds=60)
+    once = entry()
+    await history.append("lobby", once)
+    for now in (1001.0, 1060.0):
+        (again,) = await history.append("lobby", once)
+        assert (again.offset, again.is_duplicate) == (1, True)
+    now = 1060.1
+    await history.append("lobby", entry())
+    (again,) = await history.append("lobby", once)
+    assert (again.offset, again.is_duplicate) == (3, False)
+    kept = await history._ask(
+        lambda database: database.open().execute("SELECT count(*) FROM ids").fetchone()[0]
+    )
+    assert kept == 2
+    await history.aclose()
+
+
+VERSION_1 = """
+CREATE TABLE rooms (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL, top INTEGER NOT NULL
+);
+CREATE TABLE messages (
+    room INTEGER NOT NULL REFERENCES rooms (id), offset INTEGER NOT NULL,
+    id TEXT NOT NULL, sender TEXT, content TEXT NOT NULL, timestamp TEXT NOT NULL,
+    PRIMARY KEY (room, offset)
+) WITHOUT ROWID;
+INSERT INTO rooms VALUES (1, 'lobby', 'old', 12);
+INSERT INTO messages VALUES (1, 11, 'a', NULL, 'quoted "text" ü', '2026-05-01T10:00:00Z');
+INSERT INTO messages VALUES (1, 12, 'b', 'Ann', 'hello', '2026-05-01T10:00:01Z');
+PRAGMA application_id = 1355116597;
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_the_first_version_is_read_and_goes_on(tmp_path):
+    path = tmp_path / "history.db"
+    old = sqlite3.connect(path)
+    old.executescript(VERSION_1)
+    old.close()
+    history = SqliteHistory(path)
+    page = await history.read("lobby", 0, 10, HUGE)
+    assert [(m.offset, m.sender, json.loads(m.data), m.id) for m in page.messages] == [
+        (11, None, {"content": 'quoted "text" ü', "timestamp": "2026-05-01T10:00:00Z"}, "a"),
+        (12, "Ann", {"content": "hello", "timestamp": "2026-05-01T10:00:01Z"}, "b"),
+    ]
+    assert (page.first, page.top, len(page.epoch)) == (11, 12, 16)
+    assert await offset_of(history.append("lobby", entry())) == 13
+    await history.aclose()
+    assert (await history.read("lobby", 12, 10, HUGE)).epoch == page.epoch
+    await history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_file_of_a_later_version_is_left_alone(tmp_path):
+    path = tmp_path / "history.db"
+    later = sqlite3.connect(path)
+    later.executescript(VERSION_1.replace("user_version = 1", "user_version = 99"))
+    later.close()
+    with pytest.raises(HistoryUnavailable, match="its version is 99"):
+        await SqliteHistory(path).open()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ pytestmark = pytest.mark.contract("SV3")
         ("clients", 0),
         ("history_messages", -1),
         ("announced_members", -1),
+        ("subscriptions", 0),
+        ("connect_seconds", 0),
+        ("ping_seconds", 0),
+        ("pong_seconds", float("nan")),
     ],
 )
 def test_a_limit_that_cannot_work_is_refused_by_its_name(option, value):
@@ -38,6 +42,12 @@ def test_a_limit_that_cannot_work_is_refused_by_its_name(option, value):
 def test_a_history_frame_never_fills_the_buffer_that_it_goes_into():
     assert Limits().history_bytes + Limits().max_message_bytes < Limits().buffer_bytes
     assert Limits(buffer_bytes=200_000).history_bytes == 100_000
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(buffer_bytes=131_072, buffer_messages=16)])
+def test_a_page_of_the_history_fits_a_buffer_that_is_half_full(limits):
+    assert 2 * limits.page_bytes <= limits.buffer_bytes
+    assert 1 <= limits.page_messages <= limits.buffer_messages // 2
 
 
 def test_a_bucket_gives_its_burst_at_once_and_then_its_rate():

@@ -1,0 +1,206 @@
+"""What every history promises, whatever it is made of."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+
+from sockstore.server import SqliteHistory
+from sockstore.server.history.base import Entry, StoredMessage
+from sockstore.timestamps import utc_now
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV2", "SE2")]
+
+HUGE = 2**30
+
+
+class Kit:
+    """Makes histories on the same storage, and remembers what they tell."""
+
+    def __init__(self, make) -> None:
+        self._make = make
+        self._open = []
+        self.told: list[tuple[str, StoredMessage]] = []
+
+    def __call__(self, **options):
+        history = self._make(**options)
+        history.start(lambda room, message: self.told.append((room, message)), lambda: None)
+        self._open.append(history)
+        return history
+
+    async def told_all(self, count):
+        """Wait until so many messages were told."""
+        async with asyncio.timeout(20):
+            while len(self.told) < count:
+                await asyncio.sleep(0.005)
+        return [(room, message.offset) for room, message in self.told]
+
+    async def aclose(self):
+        for history in self._open:
+            await history.aclose()
+
+
+@pytest_asyncio.fixture(params=["file", "memory"])
+async def kit(request, tmp_path):
+    match request.param:
+        case "file":
+            made = Kit(lambda **options: SqliteHistory(tmp_path / "history.db", **options))
+        case "memory":
+            made = Kit(lambda **options: SqliteHistory(**options))
+    made.is_durable = request.param != "memory"
+    yield made
+    await made.aclose()
+
+
+def entries(*texts, sender="Ann"):
+    return [Entry(sender, f'{{"content":"{text}"}}', f"id {text}") for text in texts]
+
+
+def offsets(stored):
+    return [each.offset for each in stored]
+
+
+def offsets_of(page):
+    return [message.offset for message in page.messages]
+
+
+async def test_offsets_are_contiguous_for_each_room(kit):
+    history = kit()
+    assert offsets(await history.append("one", entries("a", "b"))) == [1, 2]
+    assert offsets(await history.append("two", entries("a"))) == [1]
+    assert offsets(await history.append("one", entries("c"))) == [3]
+    assert await kit.told_all(4) == [("one", 1), ("one", 2), ("two", 1), ("one", 3)]
+
+
+async def test_what_was_said_comes_back_as_it_was(kit):
+    history = kit()
+    data = '{"content":"\\u0000 \'quotes\' \\" <b> \U0001f600 \u202e %s ? ; DROP TABLE messages"}'
+    before = utc_now()
+    await history.append("\u65e5\u672c\u8a9e", [Entry(None, data, "f" * 32), *entries("b")])
+    page = await history.read("\u65e5\u672c\u8a9e", 0, 10, HUGE)
+    first, second = page.messages
+    assert before <= first.stored_at <= utc_now()
+    assert first == StoredMessage(None, data, "f" * 32, 1, first.stored_at)
+    assert (second.sender, second.offset) == ("Ann", 2)
+    await kit.told_all(2)
+    assert [message for _, message in kit.told] == [first, second]
+
+
+async def test_the_same_id_of_the_same_sender_in_the_same_room_is_stored_once(kit):
+    history = kit()
+    await history.append("lobby", entries("a", "b"))
+    again = await history.append("lobby", entries("b", "c", "c", "a"))
+    assert [(each.offset, each.is_duplicate) for each in again] == [
+        (2, True),
+        (3, False),
+        (3, True),
+        (1, True),
+    ]
+    assert len({each.epoch for each in again}) == 1
+    for room, sender in (("lobby", "Bob"), ("lobby", None), ("other", "Ann")):
+        (stored,) = await history.append(room, entries("a", sender=sender))
+        assert not stored.is_duplicate
+    await kit.told_all(6)
+    assert await history.append("lobby", entries("a")) == again[-1:]
+    await history.append("lobby", entries("last"))
+    assert len(await kit.told_all(7)) == 7
+
+
+async def test_at_the_same_time_too(kit):
+    history = kit()
+    stored = await asyncio.gather(
+        *(history.append("lobby", entries(f"{n // 4}", "x")) for n in range(200))
+    )
+    assert sorted({unit[0].offset for unit in stored} | {unit[1].offset for unit in stored}) == [
+        *range(1, 52)
+    ]
+    assert [offset for _, offset in await kit.told_all(51)] == [*range(1, 52)]
+
+
+async def test_fifty_senders_are_told_in_the_order_of_the_offsets(kit):
+    history = kit()
+
+    async def send(name):
+        return [
+            offsets(await history.append("lobby", entries(f"{name} {n} a", f"{name} {n} b")))
+            for n in range(4)
+        ]
+
+    sent = await asyncio.gather(*map(send, range(50)))
+    assert [offset for _, offset in await kit.told_all(400)] == [*range(1, 401)]
+    for mine in sent:
+        flat = [offset for unit in mine for offset in unit]
+        assert flat == sorted(flat)
+        assert all(second == first + 1 for first, second in mine)
+
+
+async def test_reading_is_bounded_and_knows_what_lies_before(kit):
+    history = kit()
+    texts = ["x" * 1000 * number for number in range(1, 6)]
+    await history.append("lobby", entries(*texts))
+    page = await history.read("lobby", 2, 2, HUGE)
+    assert (offsets_of(page), page.top, page.first, page.id_before) == (
+        [3, 4],
+        5,
+        1,
+        f"id {texts[1]}",
+    )
+    assert offsets_of(await history.read("lobby", 0, 10, 4000)) == [1, 2]
+    assert offsets_of(await history.read("lobby", 3, 10, 1)) == [4]
+    assert offsets_of(await history.read("lobby", 5, 10, HUGE)) == []
+    beyond = await history.read("lobby", 9, 10, HUGE)
+    assert (offsets_of(beyond), beyond.top, beyond.id_before) == ([], 5, None)
+    position = await history.read("lobby", 5, 0, HUGE)
+    assert (offsets_of(position), position.top, position.id_before) == ([], 5, f"id {texts[4]}")
+    newest = await history.newest("lobby", 3, HUGE)
+    assert (offsets_of(newest), newest.id_before) == ([3, 4, 5], f"id {texts[1]}")
+    assert offsets_of(await history.newest("lobby", 10, 10_000)) == [4, 5]
+    assert offsets_of(await history.newest("lobby", 10, 1)) == [5]
+    assert offsets_of(await history.newest("lobby", 0, HUGE)) == []
+
+
+async def test_a_room_of_which_nobody_has_heard_is_empty_and_has_the_epoch(kit):
+    history = kit()
+    empty = await history.read("nowhere", 0, 10, HUGE)
+    assert (empty.top, empty.first, list(empty.messages), empty.id_before) == (0, 1, [], None)
+    assert (await history.newest("nowhere", 10, HUGE)) == empty
+    (stored,) = await history.append("nowhere", entries("a"))
+    assert empty.epoch == stored.epoch != ""
+
+
+async def test_the_oldest_are_deleted_and_offsets_go_on(kit):
+    history = kit(keep=3)
+    for number in range(10):
+        await history.append("lobby", entries(str(number)))
+    page = await history.read("lobby", 0, 10, HUGE)
+    assert (offsets_of(page), page.first, page.top) == ([8, 9, 10], 8, 10)
+    assert page.id_before is None
+    await history.append("lobby", entries(*"abcdefgh"))
+    assert offsets_of(await history.newest("lobby", 10, HUGE)) == [16, 17, 18]
+    # What is deleted is remembered all the same.
+    (again,) = await history.append("lobby", entries("0"))
+    assert (again.offset, again.is_duplicate) == (1, True)
+
+
+async def test_closing_and_opening_changes_nothing(kit):
+    history = kit()
+    await history.open()
+    waiting = [asyncio.create_task(history.append("lobby", entries(str(n)))) for n in range(20)]
+    await asyncio.sleep(0)
+    await history.aclose()
+    await history.aclose()
+    stored = [unit for done in await asyncio.gather(*waiting) for unit in done]
+    assert offsets(stored) == [*range(1, 21)]
+    if not kit.is_durable:
+        return
+    other = kit()
+    assert offsets_of(await other.read("lobby", 0, 100, HUGE)) == [*range(1, 21)]
+    (again,) = await other.append("lobby", entries("7"))
+    assert again.is_duplicate
+    assert again.epoch == stored[0].epoch
+
+
+async def test_it_says_for_how_long_it_remembers(kit):
+    assert kit(remember_seconds=60.0).remember_seconds == 60.0
