@@ -9,7 +9,9 @@ import pytest_asyncio
 
 from sockstore.server import SqliteHistory
 from sockstore.server.history.base import Entry, StoredMessage
+from sockstore.server.redis.history import RedisHistory
 from sockstore.timestamps import utc_now
+from tests.loopback.redis_servers import redis_server
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV2", "SE2")]
 
@@ -42,8 +44,15 @@ class Kit:
             await history.aclose()
 
 
-@pytest_asyncio.fixture(params=["file", "memory"])
+@pytest_asyncio.fixture(params=["file", "memory", "redis"])
 async def kit(request, tmp_path):
+    if request.param == "redis":
+        async with redis_server(tmp_path) as redis:
+            made = Kit(lambda **options: RedisHistory(redis.url, **options))
+            made.is_durable = True
+            yield made
+            await made.aclose()
+        return
     match request.param:
         case "file":
             made = Kit(lambda **options: SqliteHistory(tmp_path / "history.db", **options))

@@ -9,8 +9,6 @@ import pytest
 
 from fake_history import FakeHistory
 from session_kit import Person, idle, rooms_of, send
-from sockstore.server import Limits
-from sockstore.server.session.heartbeat import Heartbeat
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SE1")]
 
@@ -531,58 +529,3 @@ async def test_leaving_while_catching_up_leaves_nothing_behind():
     await idle()
     assert rooms._rooms == {}
     assert len(asyncio.all_tasks()) == 1
-
-
-class Pinged:
-    """What a heartbeat sees of a client."""
-
-    def __init__(self) -> None:
-        self.told: list[object] = []
-
-    def offer(self, frame: str) -> None:
-        self.told.append(frame)
-
-    def end(self, code: int, reason: str) -> None:
-        self.told.append(code)
-
-
-@pytest.mark.virtual_clock
-async def test_a_pong_that_waits_behind_what_the_server_holds_up_is_not_missed():
-    """P22."""
-    client, busy = Pinged(), [True]
-    heartbeat = Heartbeat(client, Limits(), lambda: busy[0])
-    heartbeat.start()
-    await asyncio.sleep(60)
-    assert client.told == ["{}"]
-    assert heartbeat.take_pong()
-    busy[0] = False
-    await asyncio.sleep(30)
-    assert client.told == ["{}", "{}"]
-    await asyncio.sleep(10)
-    assert client.told == ["{}", "{}", 3012]
-    heartbeat.stop()
-
-
-@pytest.mark.virtual_clock
-async def test_pings_come_every_twenty_five_seconds():
-    """P22."""
-    client = Pinged()
-    heartbeat = Heartbeat(client, Limits(), lambda: False)
-    await asyncio.sleep(9)
-    heartbeat.start()
-    for count in range(1, 5):
-        await asyncio.sleep(25)
-        await asyncio.sleep(0)
-        assert client.told == ["{}"] * count
-        assert heartbeat.take_pong()
-        assert not heartbeat.take_pong()
-    heartbeat.stop()
-
-
-@pytest.mark.virtual_clock
-async def test_who_says_nothing_for_ten_seconds_is_closed():
-    """P21."""
-    client = Pinged()
-    Heartbeat(client, Limits(), lambda: False)
-    await asyncio.sleep(10.1)
-    assert client.told == [3502]

@@ -1,4 +1,4 @@
-"""From what a user writes to a history."""
+"""From what a user writes to a history, and to what knows who is in its rooms."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from sockstore.errors import InvalidOption
 from sockstore.server.history.base import History
 from sockstore.server.history.sqlite import SqliteHistory
 from sockstore.server.presence import LocalPresence, Presence
+from sockstore.server.redis.history import RedisHistory
+from sockstore.server.redis.presence import RedisPresence
 
 __all__ = ["IN_MEMORY", "open_history", "presence_for"]
 
 IN_MEMORY = "sqlite:///:memory:"
 SCHEME = "sqlite:///"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def open_history(history: History | str) -> History:
@@ -20,16 +23,21 @@ def open_history(history: History | str) -> History:
 
     Args:
         history: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"`` (kept only while the server
-            runs), or a history, which is returned as it is.
+            runs), ``"redis://HOST:PORT/DB"`` (shared by all servers that use it), or a history,
+            which is returned as it is.
 
     Raises:
-        InvalidOption: If it is neither.
+        InvalidOption: If it is none of them.
     """
     if not isinstance(history, str):
         return history
+    if history.startswith(REDIS_SCHEMES):
+        return RedisHistory(history)
     path = history.removeprefix(SCHEME)
     if not history.startswith(SCHEME) or not path or "\0" in path:
-        raise InvalidOption("history", history, "give 'sqlite:///PATH' or 'sqlite:///:memory:'")
+        raise InvalidOption(
+            "history", history, "give 'sqlite:///PATH', 'sqlite:///:memory:' or 'redis://HOST/DB'"
+        )
     return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
 
 
@@ -39,5 +47,4 @@ def presence_for(history: History) -> Presence:
     Args:
         history: What several servers may share.
     """
-    del history
-    return LocalPresence()
+    return RedisPresence(history) if isinstance(history, RedisHistory) else LocalPresence()

@@ -1,0 +1,1 @@
+"""Rooms that several servers share, in Redis or Valkey; needs the extra ``redis``."""

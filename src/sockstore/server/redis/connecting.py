@@ -1,0 +1,100 @@
+"""How the server reaches Redis: one client for calls, one for the feed, and errors in words."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sockstore.errors import InvalidOption
+from sockstore.server.history.base import HistoryUnavailable
+from sockstore.urls import redact_url
+
+__all__ = ["Connecting", "explain", "problems_of"]
+
+SECONDS_FOR_A_CALL = 5.0
+MOST_CONNECTIONS = 16
+
+logger = logging.getLogger("sockstore.server")
+
+
+class Connecting:
+    """Makes clients of one Redis; nothing connects before it is used.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+
+    Raises:
+        InvalidOption: If it is no such url.
+    """
+
+    def __init__(self, url: str) -> None:
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise InvalidOption("history", redact_url(url), "give redis://HOST:PORT/DB")
+        self.url = url
+        self.shown = redact_url(url)
+
+    def client(self, *, seconds: float = SECONDS_FOR_A_CALL) -> Any:
+        """Return a client whose calls take at most so many seconds.
+
+        Raises:
+            HistoryUnavailable: If the package is missing, or the url cannot be used.
+        """
+        try:
+            from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - an extra
+            from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
+            from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+        except ImportError:
+            why = "the package redis is missing; install it with: pip install 'sockstore[redis]'"
+            raise HistoryUnavailable(self.shown, why) from None
+        try:
+            pool = BlockingConnectionPool.from_url(
+                self.url,
+                max_connections=MOST_CONNECTIONS,
+                timeout=seconds,
+                socket_timeout=seconds,
+                socket_connect_timeout=SECONDS_FOR_A_CALL,
+                # Once more at once, over a new connection, if an idle one has died. All that is
+                # called may be called twice.
+                retry=Retry(NoBackoff(), 1),
+                decode_responses=True,
+            )
+        except ValueError as error:
+            raise HistoryUnavailable(self.shown, str(error)) from None
+        return Redis.from_pool(pool)
+
+
+async def problems_of(client: Any) -> tuple[str | None, list[str]]:
+    """Look whether a Redis keeps what it is given.
+
+    Returns:
+        Why it must not be used as it is, or None; and what its operator should know.
+    """
+    from redis.exceptions import ResponseError  # noqa: PLC0415 - an extra
+
+    try:
+        found: dict[str, Any] = {}
+        for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
+            found.update(await client.config_get(name))
+    except ResponseError:
+        return None, ["nobody may ask it whether it keeps what it is given (CONFIG is forbidden)"]
+    refusal = None
+    if found.get("appendonly") == "no":
+        refusal = (
+            "appendonly is off, so it loses everything when it stops; turn it on with "
+            "'CONFIG SET appendonly yes' or in redis.conf, or say ?appendonly=ignore in the url"
+        )
+    warnings = []
+    if found.get("appendfsync") == "no":
+        warnings.append("appendfsync is 'no': what it keeps may be minutes old when a machine dies")
+    policy = found.get("maxmemory-policy")
+    if found.get("maxmemory", "0") != "0" and policy != "noeviction":
+        warnings.append(f"maxmemory-policy is {policy!r}: it may throw messages away")
+    return refusal, warnings
+
+
+def explain(error: BaseException) -> str:
+    """Say what is wrong with a Redis, as the end of a sentence."""
+    if isinstance(error, HistoryUnavailable):
+        return error.why
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"Redis says: {text}" if type(error).__name__.endswith("ResponseError") else text

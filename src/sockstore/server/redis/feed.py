@@ -1,0 +1,134 @@
+"""The feed: what happens in all rooms, as every server that shares them follows it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, explain
+
+__all__ = ["Feed", "Hear"]
+
+SECONDS_TO_BLOCK = 4.0
+MOST_AT_ONCE = 256
+LONGEST_WAIT = 2.0
+
+Hear: TypeAlias = Callable[[Mapping[str, str]], None]
+
+logger = logging.getLogger("sockstore.server")
+
+
+class Feed:
+    """Follows the feed in a task of its own, for as long as it is open.
+
+    Every entry is heard once and in order. When some may have been missed (the connection was
+    lost, Redis was restarted or emptied, the feed was trimmed before it was read) `lost_sight` is
+    called, as soon as the feed is followed again.
+
+    Args:
+        connecting: Where it is.
+        prefix: The beginning of all keys.
+        hear: Is told every entry.
+        lost_sight: Is told that some may have been missed.
+    """
+
+    def __init__(
+        self, connecting: Connecting, prefix: str, hear: Hear, lost_sight: Callable[[], None]
+    ) -> None:
+        self._connecting = connecting
+        self._key = f"{prefix}:feed"
+        self._hear = hear
+        self._lost_sight = lost_sight
+        self._last_id = "$"
+        self._number: int | None = None
+        self._epoch: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_out_of_sight = False
+
+    async def open(self) -> None:
+        """Follow the feed from now on; a second call changes nothing.
+
+        Raises:
+            RedisError: If it cannot be read.
+        """
+        if self._task is not None:
+            return
+        client = self._connecting.client(seconds=SECONDS_TO_BLOCK + SECONDS_FOR_A_CALL)
+        newest = await client.xrevrange(self._key, count=1)
+        if self._task is not None:  # somebody else was quicker
+            await client.aclose()
+            return
+        self._last_id, self._number = "0-0", None
+        if newest:
+            self._last_id, fields = newest[0]
+            self._number = int(fields["number"])
+        self._task = asyncio.create_task(self._follow(client), name="sockstore: feed")
+
+    async def aclose(self) -> None:
+        """Follow it no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _follow(self, client: Any) -> None:
+        wait = 0.05
+        try:
+            while True:
+                try:
+                    await self._read(client)
+                    wait = 0.05
+                except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
+                    self._note(error)
+                    await asyncio.sleep(wait)
+                    wait = min(2 * wait, LONGEST_WAIT)
+        finally:
+            await client.aclose()
+
+    async def _read(self, client: Any) -> None:
+        if self._is_out_of_sight:
+            await client.ping()
+        found = await client.xread(
+            {self._key: self._last_id},
+            count=MOST_AT_ONCE,
+            # What came in the meantime is read at once; only then is there something to tell.
+            block=None if self._is_out_of_sight else int(SECONDS_TO_BLOCK * 1000),
+        )
+        for entry_id, fields in _entries(found):
+            self._last_id = entry_id
+            self._check(fields)
+            self._hear(fields)
+        if self._is_out_of_sight:
+            self._is_out_of_sight = False
+            logger.warning("the history %s is there again", self._connecting.shown)
+            self._lost_sight()
+
+    def _check(self, fields: Mapping[str, str]) -> None:
+        """See whether an entry is the one that follows."""
+        number, epoch = int(fields["number"]), fields.get("epoch", self._epoch)
+        is_next = self._number is None or number == self._number + 1
+        is_same_log = self._epoch is None or epoch == self._epoch
+        self._number, self._epoch = number, epoch
+        if not (is_next and is_same_log):
+            self._lost_sight()
+
+    def _note(self, error: Exception) -> None:
+        if not self._is_out_of_sight:
+            self._is_out_of_sight = True
+            logger.error(
+                "the history %s cannot be followed: %s", self._connecting.shown, explain(error)
+            )
+
+
+def _entries(found: Any) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the entries of one stream, in whichever shape the protocol's version has them."""
+    if not found:
+        return []
+    streams = found.values() if isinstance(found, dict) else [entries for _, entries in found]
+    flat: list[tuple[str, Mapping[str, str]]] = []
+    for entries in streams:
+        for each in entries:
+            flat += [each] if isinstance(each, tuple) or isinstance(each[0], str) else each
+    return flat

@@ -1,0 +1,285 @@
+"""A history in Redis Streams, which several servers may share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from secrets import token_hex
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from sockstore.errors import InvalidOption
+from sockstore.options import require_count, require_seconds, require_text
+from sockstore.server.history.base import (
+    Entry,
+    HistoryUnavailable,
+    NotStored,
+    Page,
+    Published,
+    Stored,
+    StoredMessage,
+)
+from sockstore.server.redis.connecting import Connecting, explain, problems_of
+from sockstore.server.redis.feed import Feed, Hear
+from sockstore.server.redis.scripts import PAGE, STORE
+from sockstore.timestamps import utc_now
+
+__all__ = ["FEED_LENGTH", "RedisHistory"]
+
+FEED_LENGTH = 10_000
+"""Entries of the feed that are kept, about; who is further behind looks into the rooms."""
+
+logger = logging.getLogger("sockstore.server")
+
+
+class RedisHistory:
+    """Keeps the messages of rooms in Redis Streams (Redis 6.2, Valkey, or later).
+
+    Servers that use the same Redis and prefix share the rooms: every message reaches the clients
+    of all of them, in one order. Redis must keep what it is given, so one whose ``appendonly`` is
+    off is refused. With ``appendfsync everysec``, its default, the death of Redis loses nothing; the
+    death of the machine may lose the last second, and then clients are told of a gap.
+
+    Args:
+        url: ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``, ``rediss://...`` or ``unix://PATH``;
+            with ``?appendonly=ignore`` a Redis that forgets is warned of instead of refused.
+        prefix: The beginning of all keys.
+        keep: Messages that are kept of each room; older ones are deleted.
+        remember_seconds: Seconds for which the id of a message is known again.
+
+    Raises:
+        InvalidOption: If an option cannot work.
+
+    Example:
+        ::
+
+            create_app(history=RedisHistory("redis://localhost:6379/0", keep=1000))
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "sockstore",
+        keep: int = 10_000,
+        remember_seconds: float = 3600.0,
+    ) -> None:
+        require_text("prefix", prefix, "text")
+        require_count("keep", keep, least=1)
+        require_seconds("remember_seconds", remember_seconds)
+        url, self._tolerates_forgetting = _without_our_option(url)
+        self.connecting = Connecting(url)
+        self.prefix = f"{{{prefix}}}"
+        self._keep = keep
+        self._remember = remember_seconds
+        self._published: Published = _tell_nobody
+        self._lost_sight: Callable[[], None] = _nothing
+        self._hearers: list[tuple[Hear, Callable[[], None]]] = []
+        self._feed = Feed(self.connecting, self.prefix, self._heard, self._out_of_sight)
+        self._client: Any = None
+        self._opening: asyncio.Lock | None = None
+        self._was_failing = False
+
+    def __str__(self) -> str:
+        return self.connecting.shown
+
+    @property
+    def remember_seconds(self) -> float:
+        """Seconds for which the id of a stored message is remembered, at least."""
+        return self._remember
+
+    def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
+        """Say who is told the stored messages, those of other servers too; does no I/O."""
+        self._published = published
+        self._lost_sight = lost_sight
+
+    def follow(self, hear: Hear, lost_sight: Callable[[], None]) -> None:
+        """Say who else is told what the feed brings; does no I/O."""
+        self._hearers.append((hear, lost_sight))
+
+    def check(self) -> None:
+        """See whether Redis can be used, before a server starts; not inside an event loop.
+
+        Raises:
+            HistoryUnavailable: If it cannot.
+        """
+        asyncio.run(self._check())
+
+    async def _check(self) -> None:
+        await self.open()
+        await self.aclose()
+
+    async def open(self) -> None:
+        """Connect, see whether Redis keeps what it is given, and follow what others store.
+
+        Raises:
+            HistoryUnavailable: If that does not work.
+        """
+        await self._opened()
+
+    async def append(self, room: str, entries: Sequence[Entry]) -> list[Stored]:
+        """Store messages in their order, all or none, and return once Redis has them.
+
+        Raises:
+            NotStored: If they could not be stored, or nobody can tell.
+        """
+        words = [word for e in entries for word in (e.sender or "", e.id, e.data)]
+        arguments = (self._keep, int(self._remember * 1000), FEED_LENGTH, utc_now(), *words)
+        try:
+            epoch, *offsets = await self.call(STORE, room, token_hex(8), *arguments)
+        except Exception as error:
+            self._note_failure(error)
+            raise NotStored(str(self), explain(error)) from error
+        self._was_failing = False
+        return [Stored(abs(offset), epoch, is_duplicate=offset < 0) for offset in offsets]
+
+    async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
+        """Return the oldest messages that are kept and have a higher offset than `after`.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
+        epoch, top, first, before, found = await self._page(room, str(after), count)
+        return Page(epoch, top, first, _bounded(found, max_bytes), before or None)
+
+    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
+        """Return the last messages of a room, by rising offset.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
+        epoch, top, first, before, found = await self._page(room, "", count)
+        messages = _bounded(found, max_bytes)[::-1]
+        if len(messages) < len(found):
+            before = found[len(messages)].id
+        return Page(epoch, top, first, messages, before or None)
+
+    async def call(self, script: str, *arguments: object) -> Any:
+        """Run a script; it may run twice if an idle connection has died.
+
+        Raises:
+            RedisError: If it does not work.
+        """
+        client = await self._opened()
+        return await client.eval(script, 1, self.prefix, *arguments)
+
+    async def set(self, name: str, seconds: float) -> None:
+        """Let a key of ours be there for some time."""
+        client = await self._opened()
+        await client.set(f"{self.prefix}:{name}", "1", px=int(seconds * 1000))
+
+    async def delete(self, name: str) -> None:
+        """Delete a key of ours."""
+        client = await self._opened()
+        await client.delete(f"{self.prefix}:{name}")
+
+    async def aclose(self) -> None:
+        """Close the connections; a later use opens them again."""
+        client, self._client = self._client, None
+        await self._feed.aclose()
+        if client is not None:
+            await client.aclose()
+
+    async def _opened(self) -> Any:
+        if self._client is None:
+            self._opening = self._opening or asyncio.Lock()
+            async with self._opening:
+                if self._client is None:
+                    self._client = await self._connect()
+        return self._client
+
+    async def _connect(self) -> Any:
+        client = self.connecting.client()
+        try:
+            await self._see_whether_it_keeps(client)
+            await self._feed.open()
+        except BaseException as error:
+            await client.aclose()
+            if isinstance(error, HistoryUnavailable) or not isinstance(error, Exception):
+                raise
+            raise HistoryUnavailable(str(self), explain(error)) from error
+        return client
+
+    async def _see_whether_it_keeps(self, client: Any) -> None:
+        refusal, warnings = await problems_of(client)
+        if refusal is not None and not self._tolerates_forgetting:
+            raise HistoryUnavailable(str(self), refusal)
+        for warning in (*warnings, *([refusal] if refusal else [])):
+            logger.warning("the history %s: %s", self, warning)
+
+    async def _page(
+        self, room: str, after: str, count: int
+    ) -> tuple[str, int, int, str, list[StoredMessage]]:
+        try:
+            epoch, top, first, before, found = await self.call(
+                PAGE, room, token_hex(8), after, count
+            )
+        except Exception as error:
+            self._note_failure(error)
+            raise HistoryUnavailable(str(self), explain(error)) from error
+        return epoch, top, first, before, [_message(entry_id, flat) for entry_id, flat in found]
+
+    def _heard(self, fields: Mapping[str, str]) -> None:
+        if fields["kind"] == "message":
+            message = StoredMessage(
+                fields["sender"] or None,
+                fields["data"],
+                fields["id"],
+                int(fields["offset"]),
+                fields["at"],
+            )
+            self._published(fields["room"], message)
+        for hear, _ in self._hearers:
+            hear(fields)
+
+    def _out_of_sight(self) -> None:
+        self._lost_sight()
+        for _, lost_sight in self._hearers:
+            lost_sight()
+
+    def _note_failure(self, error: Exception) -> None:
+        """Log the first failure of a row."""
+        if not self._was_failing:
+            self._was_failing = True
+            logger.error("the history %s cannot be used: %s", self, explain(error))
+
+
+def _message(entry_id: str, flat: Sequence[str]) -> StoredMessage:
+    fields = dict(zip(flat[::2], flat[1::2], strict=True))
+    offset = int(entry_id.partition("-")[0])
+    return StoredMessage(
+        fields["sender"] or None, fields["data"], fields["id"], offset, fields["at"]
+    )
+
+
+def _bounded(messages: Sequence[StoredMessage], max_bytes: int) -> list[StoredMessage]:
+    """Return messages up to a number of bytes, and one in any case."""
+    chosen: list[StoredMessage] = []
+    overhead = 160
+    for message in messages:
+        max_bytes -= overhead + len(message.data.encode()) + len((message.sender or "").encode())
+        if max_bytes < 0 and chosen:
+            break
+        chosen.append(message)
+    return chosen
+
+
+def _without_our_option(url: object) -> tuple[str, bool]:
+    """Take ``appendonly=ignore`` out of a url; whether it was there."""
+    if not isinstance(url, str):
+        raise InvalidOption("history", url, "give redis://HOST:PORT/DB")
+    parts = urlsplit(url)
+    fields = parse_qsl(parts.query, keep_blank_values=True)
+    others = [field for field in fields if field[0] != "appendonly"]
+    if any(field != ("appendonly", "ignore") for field in fields if field not in others):
+        raise InvalidOption("appendonly", dict(fields)["appendonly"], "only 'ignore' is possible")
+    return urlunsplit(parts._replace(query=urlencode(others))), len(others) < len(fields)
+
+
+def _tell_nobody(room: str, message: StoredMessage) -> None:
+    del room, message
+
+
+def _nothing() -> None:
+    pass
