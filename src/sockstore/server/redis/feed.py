@@ -13,6 +13,7 @@ __all__ = ["Feed", "Hear"]
 
 SECONDS_TO_BLOCK = 4.0
 MOST_AT_ONCE = 256
+SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
 Hear: TypeAlias = Callable[[Mapping[str, str]], None]
@@ -42,9 +43,10 @@ class Feed:
         self._hear = hear
         self._lost_sight = lost_sight
         self._last_id = "$"
-        self._number: int | None = None
+        self._number = 0
         self._epoch: str | None = None
         self._task: asyncio.Task[None] | None = None
+        self._client: Any = None
         self._is_out_of_sight = False
 
     async def open(self) -> None:
@@ -56,36 +58,39 @@ class Feed:
         if self._task is not None:
             return
         client = self._connecting.client(seconds=SECONDS_TO_BLOCK + SECONDS_FOR_A_CALL)
-        newest = await client.xrevrange(self._key, count=1)
-        if self._task is not None:  # somebody else was quicker
+        try:
+            newest = await client.xrevrange(self._key, count=1)
+        except BaseException:
             await client.aclose()
-            return
-        self._last_id, self._number = "0-0", None
+            raise
+        self._last_id, self._number = "0-0", 0
         if newest:
             self._last_id, fields = newest[0]
             self._number = int(fields["number"])
+        self._client = client
         self._task = asyncio.create_task(self._follow(client), name="sockstore: feed")
 
     async def aclose(self) -> None:
         """Follow it no more."""
         task, self._task = self._task, None
-        if task is not None:
+        while task is not None and not task.done():
+            # The client swallows a cancellation that comes in the moment of an answer.
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.wait([task], timeout=0.1)
+        client, self._client = self._client, None
+        if client is not None:
+            await client.aclose()
 
     async def _follow(self, client: Any) -> None:
-        wait = 0.05
-        try:
-            while True:
-                try:
-                    await self._read(client)
-                    wait = 0.05
-                except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
-                    self._note(error)
-                    await asyncio.sleep(wait)
-                    wait = min(2 * wait, LONGEST_WAIT)
-        finally:
-            await client.aclose()
+        wait = SHORTEST_WAIT
+        while True:
+            try:
+                await self._read(client)
+                wait = SHORTEST_WAIT
+            except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
+                self._note(error)
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, LONGEST_WAIT)
 
     async def _read(self, client: Any) -> None:
         if self._is_out_of_sight:
@@ -108,7 +113,7 @@ class Feed:
     def _check(self, fields: Mapping[str, str]) -> None:
         """See whether an entry is the one that follows."""
         number, epoch = int(fields["number"]), fields.get("epoch", self._epoch)
-        is_next = self._number is None or number == self._number + 1
+        is_next = number == self._number + 1
         is_same_log = self._epoch is None or epoch == self._epoch
         self._number, self._epoch = number, epoch
         if not (is_next and is_same_log):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode
 
 from sockstore.errors import InvalidOption
 from sockstore.options import require_count, require_seconds, require_text
@@ -38,8 +38,8 @@ class RedisHistory:
 
     Servers that use the same Redis and prefix share the rooms: every message reaches the clients
     of all of them, in one order. Redis must keep what it is given, so one whose ``appendonly`` is
-    off is refused. With ``appendfsync everysec``, its default, the death of Redis loses nothing; the
-    death of the machine may lose the last second, and then clients are told of a gap.
+    off is refused. With ``appendfsync everysec``, its default, the death of Redis loses
+    nothing; the death of the machine may lose the last second, of which clients are told by a gap.
 
     Args:
         url: ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``, ``rediss://...`` or ``unix://PATH``;
@@ -269,12 +269,12 @@ def _without_our_option(url: object) -> tuple[str, bool]:
     """Take ``appendonly=ignore`` out of a url; whether it was there."""
     if not isinstance(url, str):
         raise InvalidOption("history", url, "give redis://HOST:PORT/DB")
-    parts = urlsplit(url)
-    fields = parse_qsl(parts.query, keep_blank_values=True)
+    base, _, query = url.partition("?")
+    fields = parse_qsl(query, keep_blank_values=True)
     others = [field for field in fields if field[0] != "appendonly"]
     if any(field != ("appendonly", "ignore") for field in fields if field not in others):
         raise InvalidOption("appendonly", dict(fields)["appendonly"], "only 'ignore' is possible")
-    return urlunsplit(parts._replace(query=urlencode(others))), len(others) < len(fields)
+    return f"{base}?{urlencode(others)}" if others else base, len(others) < len(fields)
 
 
 def _tell_nobody(room: str, message: StoredMessage) -> None:

@@ -1,0 +1,333 @@
+"""Rooms in a real Redis: what it keeps through its death, and what several servers see of it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+import pytest_asyncio
+
+from sockstore import InvalidOption
+from sockstore.server.history import HistoryUnavailable, NotStored
+from sockstore.server.history.base import Entry
+from sockstore.server.history.opening import open_history, presence_for
+from sockstore.server.presence import LocalPresence, Member
+from sockstore.server.redis import connecting
+from sockstore.server.redis.history import RedisHistory
+from sockstore.server.redis.presence import RedisPresence
+from sockstore.testing import assert_no_leaks
+from tests.loopback.redis_servers import redis_server
+
+pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]
+
+HUGE = 2**30
+
+
+@pytest_asyncio.fixture
+async def redis(tmp_path):
+    async with redis_server(tmp_path) as server:
+        yield server
+
+
+def entry(text="hello"):
+    return Entry("Ann", f'"{text}"', f"id {text}")
+
+
+class Told:
+    """A history, and what it told."""
+
+    def __init__(self, url, **options):
+        self.history = RedisHistory(url, **options)
+        self.offsets = []
+        self.lost = 0
+        self.history.start(lambda room, message: self.offsets.append(message.offset), self.lose)
+
+    def lose(self):
+        self.lost += 1
+
+    async def wait(self, is_so):
+        async with asyncio.timeout(20):
+            while not is_so():
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_what_was_acknowledged_survives_the_death_of_redis(redis):
+    told = Told(redis.url)
+    stored = {}
+    deaths = 3
+
+    async def send(name):
+        number = 0
+        while len(redis.deaths) < deaths or number % 20:
+            number += 1
+            for _ in range(200):
+                try:
+                    (found,) = await told.history.append("lobby", [entry(f"{name} {number}")])
+                except NotStored:
+                    await asyncio.sleep(0.05)
+                else:
+                    stored[name, number] = found.offset
+                    break
+            else:
+                pytest.fail("it was never stored")
+
+    redis.deaths = []
+    senders = [asyncio.create_task(send(name)) for name in range(4)]
+    for death in range(deaths):
+        await told.wait(lambda death=death: len(stored) > 100 * (death + 1))
+        await redis.kill()
+        await redis.start()
+        redis.deaths.append(death)
+    await asyncio.gather(*senders)
+    page = await told.history.read("lobby", 0, 100_000, HUGE)
+    assert [message.offset for message in page.messages] == [*range(1, page.top + 1)]
+    assert sorted(stored.values()) == [*range(1, page.top + 1)]
+    await told.wait(lambda: told.lost >= 1)
+    assert told.offsets == sorted(set(told.offsets))
+    await told.history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_all_servers_are_told_everything_in_one_order(redis):
+    one, two = Told(redis.url), Told(redis.url)
+    await one.history.open()
+    await two.history.open()
+    units = [[entry(f"{n} {m}") for m in range(3)] for n in range(100)]
+    await asyncio.gather(
+        *(side.history.append("lobby", unit) for side in (one, two) for unit in units)
+    )
+    for side in (one, two):
+        await side.wait(lambda side=side: len(side.offsets) >= 300)
+        assert side.offsets == [*range(1, 301)]
+        assert side.lost == 0
+        await side.history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_redis_that_is_frozen_or_gone_is_an_answer_in_time(redis, monkeypatch):
+    monkeypatch.setattr(connecting, "SECONDS_FOR_A_CALL", 0.3)
+    history = RedisHistory(redis.url)
+    history.connecting.client = lambda seconds=0.3, make=history.connecting.client: make(
+        seconds=seconds
+    )
+    await history.append("lobby", [entry("a")])
+    redis.freeze()
+    with pytest.raises(NotStored):
+        await history.append("lobby", [entry("b")])
+    with pytest.raises(HistoryUnavailable):
+        await history.read("lobby", 0, 10, HUGE)
+    redis.thaw()
+    # What was written to it in the meantime it has stored: once.
+    (found,) = await history.append("lobby", [entry("b")])
+    assert found.offset == 2
+    await redis.kill()
+    with pytest.raises(NotStored, match="127.0.0.1") as refused:
+        await history.append("lobby", [entry("c")])
+    assert "\n" not in str(refused.value)
+    await redis.start()
+    (found,) = await history.append("lobby", [entry("c")])
+    assert found.offset == 3
+    await history.aclose()
+
+
+@pytest.mark.contract("SE3")
+@pytest.mark.asyncio
+async def test_a_redis_that_was_emptied_has_another_epoch_and_everybody_is_told(redis):
+    told = Told(redis.url)
+    (before,) = await told.history.append("lobby", [entry("a")])
+    await told.wait(lambda: told.offsets)
+    await redis.ask("FLUSHALL")
+    (after,) = await told.history.append("lobby", [entry("b")])
+    assert (after.offset, after.epoch != before.epoch) == (1, True)
+    await told.wait(lambda: told.lost)
+    await told.history.aclose()
+
+
+@pytest.mark.contract("SE3")
+@pytest.mark.asyncio
+async def test_who_reads_the_feed_too_late_is_told_so(redis, monkeypatch):
+    monkeypatch.setattr("sockstore.server.redis.history.FEED_LENGTH", 10)
+    told, other = Told(redis.url), Told(redis.url)
+    feed, may_read = told.history._feed, asyncio.Event()
+    read = feed._read
+
+    async def read_when_it_may(client):
+        await may_read.wait()
+        await read(client)
+
+    monkeypatch.setattr(feed, "_read", read_when_it_may)
+    await told.history.open()
+    for number in range(500):
+        await other.history.append("lobby", [entry(str(number))])
+    assert told.lost == 0
+    may_read.set()
+    await told.wait(lambda: told.lost)
+    assert told.lost == 1
+    await told.wait(lambda: told.offsets[-1:] == [500])
+    await told.history.aclose()
+    await other.history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_a_redis_that_forgets_is_refused_or_warned_of(tmp_path, caplog):
+    async with redis_server(tmp_path, "--appendonly", "no") as redis:
+        with pytest.raises(HistoryUnavailable, match="appendonly is off") as refused:
+            await RedisHistory(redis.url).open()
+        assert "\n" not in str(refused.value)
+        with pytest.raises(NotStored, match="appendonly is off"):
+            await RedisHistory(redis.url).append("lobby", [entry()])
+        history = RedisHistory(redis.url + "?appendonly=ignore")
+        await history.append("lobby", [entry()])
+        assert "appendonly is off" in caplog.text
+        await history.aclose()
+    arguments = ("--appendfsync", "no", "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+    folder = tmp_path / "second"
+    folder.mkdir()
+    async with redis_server(folder, *arguments) as redis:
+        history = RedisHistory(redis.url)
+        await history.open()
+        assert "appendfsync is 'no'" in caplog.text
+        assert "maxmemory-policy is 'allkeys-lru'" in caplog.text
+        await history.aclose()
+    folder = tmp_path / "third"
+    folder.mkdir()
+    async with redis_server(folder, "--rename-command", "CONFIG", '""') as redis:
+        history = RedisHistory(redis.url)
+        await history.open()
+        assert "CONFIG is forbidden" in caplog.text
+        await history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_of_a_history(redis):
+    async with assert_no_leaks():
+        history = RedisHistory(redis.url)
+        presence = RedisPresence(history)
+        await history.open()
+        await presence.open()
+        member = Member("c1", "Ann")
+        await presence.enter("lobby", member)
+        await history.append("lobby", [entry()])
+        await presence.aclose()
+        await history.aclose()
+
+
+@pytest.mark.asyncio
+async def test_addresses(monkeypatch):
+    assert isinstance(open_history("redis://localhost/1"), RedisHistory)
+    assert isinstance(open_history("rediss://localhost"), RedisHistory)
+    assert isinstance(open_history("unix:///run/redis.sock"), RedisHistory)
+    assert isinstance(presence_for(open_history("redis://localhost")), RedisPresence)
+    assert isinstance(presence_for(open_history("sqlite:///:memory:")), LocalPresence)
+    for wrong in ("mysql://localhost", "redis:localhost", 7):
+        with pytest.raises((InvalidOption, AttributeError)):
+            open_history(wrong).remember_seconds  # noqa: B018
+    with pytest.raises(InvalidOption, match="ignore"):
+        open_history("redis://localhost?appendonly=maybe")
+    with pytest.raises(InvalidOption):
+        RedisHistory("redis://localhost", keep=0)
+    secret = RedisHistory("redis://user:secret@localhost:1/0")
+    with pytest.raises(HistoryUnavailable) as refused:
+        await secret.open()
+    assert "secret" not in str(refused.value)
+    assert "secret" not in str(secret)
+    with pytest.raises(HistoryUnavailable):
+        await RedisHistory("redis://localhost/notanumber").open()
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(HistoryUnavailable, match="pip install"):
+        await RedisHistory("redis://localhost").open()
+
+
+def test_a_command_looks_before_it_serves():
+    with pytest.raises(HistoryUnavailable):
+        RedisHistory("redis://127.0.0.1:1/0").check()
+
+
+# Presence
+
+
+class Here:
+    """One server's presence, and what it told."""
+
+    def __init__(self, url, lease=15.0):
+        self.history = RedisHistory(url)
+        self.presence = RedisPresence(self.history, lease=lease)
+        self.history.start(lambda room, message: None, lambda: None)
+        self.changes = []
+        self.presence.start(lambda room, change, member: self.changes.append((change, member)))
+
+    async def enter(self, name, room="lobby"):
+        member = Member(f"client of {name}", name)
+        await self.presence.enter(room, member)
+        return member
+
+    @property
+    def names(self):
+        return [member.name for member in self.presence.members("lobby")]
+
+    async def shows(self, *names):
+        async with asyncio.timeout(20):
+            while self.names != list(names):
+                await asyncio.sleep(0.01)
+
+    async def aclose(self):
+        await self.presence.aclose()
+        await self.history.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_members_are_seen_everywhere_in_the_order_of_arrival(redis):
+    one, two = Here(redis.url), Here(redis.url)
+    ann = await one.enter("Ann")
+    assert one.names == ["Ann"]
+    bob = await two.enter("Bob")
+    assert two.names == ["Ann", "Bob"]
+    nobody = await one.enter(None)
+    await one.shows("Ann", "Bob", None)
+    await two.shows("Ann", "Bob", None)
+    assert ("join", bob) in one.changes
+    one.presence.leave("lobby", ann)
+    assert one.names == ["Bob", None]
+    await two.shows("Bob", None)
+    assert ("leave", ann) in two.changes
+    await two.aclose()
+    await one.shows(None)
+    one.presence.leave("lobby", nobody)
+    one.presence.leave("lobby", nobody)
+    assert one.names == []
+    await one.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_the_members_of_a_server_that_was_killed_are_not_shown_for_long(redis):
+    one, two = Here(redis.url, lease=0.3), Here(redis.url, lease=0.3)
+    await one.enter("Ann")
+    await two.enter("Bob")
+    await one.shows("Ann", "Bob")
+    two.presence._leases.cancel()  # it says nothing any more
+    await one.shows("Ann")
+    assert ("unknown", None) in one.changes
+    await one.aclose()
+    await two.history.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_without_redis_a_server_shows_its_own_and_says_so_later(redis):
+    one = Here(redis.url, lease=0.3)
+    await one.enter("Ann")
+    await redis.kill()
+    await one.enter("Bob")
+    assert one.names == ["Ann", "Bob"]
+    await redis.start()
+    two = Here(redis.url, lease=0.3)
+    await two.enter("Cid")
+    async with asyncio.timeout(20):
+        while sorted(two.names) != ["Ann", "Bob", "Cid"]:
+            await asyncio.sleep(0.01)
+    await one.aclose()
+    await two.aclose()
