@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo story test conformance check lint types imports format clean help
+.PHONY: demo story test soak conformance check lint types imports format clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -18,6 +18,9 @@ story: $(VENV)/.web ## Watch a connection survive the death of its server, in th
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --contract-report
+
+soak: $(VENV)/.dev ## 100,000 messages through 200 faults, with SQLite and with Redis (some minutes)
+	$(BIN)/python -m tests.soak.soak
 
 conformance: $(VENV)/.dev ## Run all of Autobahn's cases (15 minutes) and write down the results
 	$(BIN)/python -m tests.conformance.autobahn

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 import pytest_asyncio
+from tests.loopback.redis_servers import redis_server
 
 from sockstore.server import SqliteHistory
 from sockstore.server.history.base import Entry, StoredMessage
 from sockstore.server.redis.history import RedisHistory
 from sockstore.timestamps import utc_now
-from tests.loopback.redis_servers import redis_server
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV2", "SE2")]
 
@@ -57,7 +57,7 @@ async def kit(request, tmp_path):
         case "file":
             made = Kit(lambda **options: SqliteHistory(tmp_path / "history.db", **options))
         case "memory":
-            made = Kit(lambda **options: SqliteHistory(**options))
+            made = Kit(SqliteHistory)
     made.is_durable = request.param != "memory"
     yield made
     await made.aclose()

@@ -21,7 +21,10 @@ class Pair:
 
     def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.writers: dict[Direction, asyncio.StreamWriter] = {"up": server, "down": client}
-        self.flows: dict[Direction, asyncio.Event] = {"up": asyncio.Event(), "down": asyncio.Event()}
+        self.flows: dict[Direction, asyncio.Event] = {
+            "up": asyncio.Event(),
+            "down": asyncio.Event(),
+        }
         self.left: dict[Direction, int | None] = {"up": None, "down": None}
         self.rate: float | None = None
         for flow in self.flows.values():

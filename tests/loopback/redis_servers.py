@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.loopback.processes import free_port
 
 SECONDS = 20

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import pytest_asyncio
+from tests.loopback.redis_servers import redis_server
 
 from sockstore import InvalidOption
 from sockstore.server.history import HistoryUnavailable, NotStored
@@ -17,7 +18,6 @@ from sockstore.server.redis import connecting
 from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
 from sockstore.testing import assert_no_leaks
-from tests.loopback.redis_servers import redis_server
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]
 
@@ -123,7 +123,7 @@ async def test_a_redis_that_is_frozen_or_gone_is_an_answer_in_time(redis, monkey
     (found,) = await history.append("lobby", [entry("b")])
     assert found.offset == 2
     await redis.kill()
-    with pytest.raises(NotStored, match="127.0.0.1") as refused:
+    with pytest.raises(NotStored, match="127") as refused:
         await history.append("lobby", [entry("c")])
     assert "\n" not in str(refused.value)
     await redis.start()

@@ -10,11 +10,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from tests.property.session_model import Began, Client, Log, Mutant, Server
 
 from sockstore.positions import Gap, Position
 from sockstore.server.history.base import Page
 from sockstore.server.session.recovery import Seen, decide_recovery
-from tests.property.session_model import Began, Client, Log, Mutant, Server
 
 NAMES = ["Ann", "Bob"]
 names = st.sampled_from(NAMES)
@@ -162,7 +162,8 @@ class Faults(RuleBasedStateMachine):
     def settle(self, only=None):
         """Let everything happen that can happen without a fault."""
         for _ in range(300):
-            if not any([self.step(name) for name in NAMES if only in {None, name}]):
+            steps = [self.step(name) for name in NAMES if only in {None, name}]
+            if not any(steps):
                 if not self.server.uncommitted:
                     return
                 self.server.commit()

@@ -18,10 +18,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sockstore import Outbox, Position, Reconnect, Session, WebSocketStore
 from tests.loopback.chaos import ChaosProxy, chaos
 from tests.loopback.processes import free_port
 from tests.loopback.redis_servers import RedisServer, redis_server
+
+from sockstore import Outbox, Position, Reconnect, Session, WebSocketStore
 
 SENDERS = READERS = 4
 ROOM = "soak"
@@ -87,7 +88,8 @@ class Tally:
         faults = ", ".join(f"{count} {kind}" for kind, count in sorted(self.faults.items()))
         receipts = ", ".join(f"{count} {state}" for state, count in sorted(self.receipts.items()))
         return (
-            f"seed {self.seed}: {self.messages} messages ({receipts}; {self.sent_again} sent again),"
+            f"seed {self.seed}: {self.messages} messages"
+            f" ({receipts}; {self.sent_again} sent again),"
             f" {self.deliveries} deliveries, {self.gaps} gaps,"
             f" {sum(self.faults.values())} faults ({faults}),"
             f" {self.server_starts} server starts, {self.connections} connections,"
@@ -273,7 +275,7 @@ def main() -> None:
     histories = ["sqlite", "redis"] if options.history == "both" else [options.history]
     for history in histories:
         tally = asyncio.run(soak(options.messages, options.faults, history, options.seed))
-        print(f"{history}: {tally}", flush=True)
+        print(f"{history}: {tally}", flush=True)  # noqa: T201 - it is a program
 
 
 if __name__ == "__main__":

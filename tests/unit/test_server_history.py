@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.fake_history import FakeHistory
 
 from sockstore import InvalidOption
 from sockstore.cli.serve import data_directory
@@ -20,7 +21,6 @@ from sockstore.server.history.base import Entry, History
 from sockstore.server.history.database import Database
 from sockstore.server.history.sqlite import MOST_IN_ONE_TRANSACTION
 from sockstore.testing import assert_no_leaks
-from tests.fake_history import FakeHistory
 
 pytestmark = [pytest.mark.contract("SV2")]
 
@@ -203,7 +203,8 @@ async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monke
     history = SqliteHistory(tmp_path / "history.db", keep=1, remember_seconds=60)
     once = entry()
     await history.append("lobby", once)
-    for now in (1001.0, 1060.0):
+    for later in (1001.0, 1060.0):
+        now = later
         (again,) = await history.append("lobby", once)
         assert (again.offset, again.is_duplicate) == (1, True)
     now = 1060.1
