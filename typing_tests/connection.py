@@ -7,13 +7,19 @@ from typing import Any, Literal, assert_type
 from sockstore import (
     Attempt,
     ConnectionState,
+    IdField,
+    JsonRpc,
     Message,
     MessageStream,
     MessageView,
     Outcome,
+    Position,
+    Publication,
     Readable,
     Receipt,
     Reconnect,
+    Resume,
+    Session,
     SocketInfo,
     SockstoreError,
     WebSocketStore,
@@ -58,6 +64,19 @@ async def main() -> None:
         assert_type(message, Message)
         assert_type(message.data, Any)
         assert_type(message.number, int)
+
+    assert_type(message.publication, Publication | None)
+    assert_type(connection.position, Position | None)
+    assert_type(connection.stream(gaps=True), MessageStream)
+    assert_type(await connection.request({"op": "time"}, timeout=5, idempotent=True), Any)
+    await connection.request()  # type: ignore[call-arg]
+    WebSocketStore("ws://localhost", session=Session("lobby", token="t", since=Position(3)))
+    WebSocketStore("ws://localhost", session=Session("lobby", token=lambda attempt: None))
+    WebSocketStore("ws://localhost", session="lobby")  # type: ignore[arg-type]
+    WebSocketStore("ws://localhost", request_format=JsonRpc())
+    WebSocketStore("ws://localhost", request_format=IdField("reqId"))
+    WebSocketStore("ws://localhost", resume=Resume(cursor=lambda message: message.number))
+    Session("lobby", since=3)  # type: ignore[arg-type]
 
     assert_type(connection.select(len), Readable[int])
     both = derived(

@@ -213,6 +213,8 @@ def announced_by(result: Mapping[str, Any]) -> Announced:
     Raises:
         FrameError: If it cannot be understood.
     """
+    if _text(result.get("client")) is None:
+        raise FrameError("a reply to connect that names no client, as an echo does")
     data = result.get("data")
     told = data.get("sockstore") if isinstance(data, dict) else None
     if not isinstance(told, dict):

@@ -558,6 +558,7 @@ async def test_close_codes_mean_what_they_mean_to_centrifugo(code, phase):
         '{"push": {"channel": "room", "pub": {"offset": 1}}}',
         b"binary",
         '{"id": 1, "connect": []}',
+        '{"id": 1, "connect": {"name": "sockstore"}}',
         '{"id": 1, "connect": {"data": {"sockstore": {"rate": "fast"}}}}',
         '{"id": 2, "subscribe": {"publications": [{}]}}',
         '{"id": 1, "error": {"code": "x"}}',

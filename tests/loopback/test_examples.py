@@ -84,6 +84,13 @@ async def test_stores():
     ]
 
 
+async def test_room():
+    async with serving(0, "--history", "sqlite:///:memory:") as server:
+        url = f"ws://127.0.0.1:{server.port}/connection/websocket"
+        printed = await output_of(str(EXAMPLES / "room.py"), url)
+    assert printed == "stored at 1\nstored at 2\n1 Ann: hello\n2 Ann: still here\n"
+
+
 async def test_offline_outbox():
     async with serving() as server:
         printed = await output_of(str(EXAMPLES / "offline_outbox.py"), server.url)
@@ -147,6 +154,7 @@ async def test_every_example_has_a_test():
     assert names == {
         "hello",
         "offline_outbox",
+        "room",
         "pages",
         "providers",
         "stores",
