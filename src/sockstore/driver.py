@@ -107,7 +107,7 @@ class Driver:
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
         self._last_message_at: float | None = None
-        self.sender = Sender(machine, self._live_transport, lambda: self.now)
+        self.sender = Sender(machine, self._live_transport)
 
     # What the connection calls
 
@@ -203,7 +203,7 @@ class Driver:
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
         from_on_open = self._callables.are_inside_on_open
-        receipt = self.sender.send(data, from_on_open=from_on_open)
+        receipt = self.sender.send(data, self.now, from_on_open=from_on_open)
         if receipt.is_pending and self.loop is not None:
             self._arm()
         if (owner := self._owner()) is not None:
@@ -257,7 +257,7 @@ class Driver:
             case order.SendText(transport=number, text=text):
                 self._links[number].transport.send(text)
             case order.FlushOutbox():
-                self.sender.flush()
+                self.sender.flush(self.now)
             case order.SettleReceipts():
                 self.sender.settle(effect)
             case order.DeliverGap(gap=gap):

@@ -22,28 +22,21 @@ class Sender:
     Args:
         machine: Decides.
         live_transport: Returns the transport that messages go to, if there is one.
-        clock: Returns the time of the machine.
     """
 
-    def __init__(
-        self,
-        machine: Machine,
-        live_transport: Callable[[], Transport | None],
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, machine: Machine, live_transport: Callable[[], Transport | None]) -> None:
         self._machine = machine
         self._live_transport = live_transport
-        self._clock = clock
         self._last: Receipt | None = None
 
-    def send(self, data: str | bytes, *, from_on_open: bool) -> Receipt:
+    def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
         receipt = Receipt(awaits_reply=self._machine.session is not None)
         entry = Outgoing(data, _size(data), receipt)
-        offer = self._machine.offer(entry, self._clock(), from_on_open=from_on_open)
+        offer = self._machine.offer(entry, now, from_on_open=from_on_open)
         match offer.disposition:
             case Disposition.HAND_OVER:
-                self._hand_over(entry)
+                self._hand_over(entry, now)
                 self._last = receipt
             case Disposition.QUEUED:
                 self._last = receipt
@@ -52,14 +45,13 @@ class Sender:
                 receipt.settle("refused", offer.why)
         return receipt
 
-    def flush(self) -> None:
+    def flush(self, now: float) -> None:
         """Hand over what waits, for as long as the machine gives something."""
-        now = self._clock()
         if self._machine.session is not None:
             self._flush_session(now)
             return
         while (entry := self._machine.next_to_send(now)) is not None:
-            self._hand_over(entry)
+            self._hand_over(entry, now)
 
     def withdraw(self, receipt: Receipt) -> None:
         """Take a message back if it still waits."""
@@ -78,38 +70,40 @@ class Sender:
         if self._last is not None and self._last.is_pending:
             await self._last
 
-    def _hand_over(self, entry: Outgoing) -> None:
-        if (data := self._written(entry, self._clock())) is not None:
-            self._give([data], [entry])
+    def _hand_over(self, entry: Outgoing, now: float) -> None:
+        if (data := self._written(entry, now)) is not None:
+            self._give(data, (entry,))
 
     def _flush_session(self, now: float) -> None:
         """Hand over what waits, many messages in one."""
-        frames: list[str | bytes] = []
+        frames: list[str] = []
         entries: list[Outgoing] = []
         size = 0
         while (entry := self._machine.next_to_send(now)) is not None:
             if (data := self._written(entry, now)) is None:
                 continue
             if frames and size + len(data) > BYTES_IN_ONE_MESSAGE:
-                self._give(frames, entries)
+                self._give("\n".join(frames), entries)
                 frames, entries, size = [], [], 0
-            frames.append(data)
+            frames.append(str(data))
             entries.append(entry)
             size += len(data)
         if frames:
-            self._give(frames, entries)
+            self._give("\n".join(frames), entries)
 
     def _written(self, entry: Outgoing, now: float) -> str | bytes | None:
+        if self._machine.session is None:
+            return entry.data
         data = self._machine.write(entry, now)
         if data is None:
             receipt_of(entry).settle("refused", "it is larger than the server takes")
         return data
 
-    def _give(self, frames: list[str | bytes], entries: Iterable[Outgoing]) -> None:
+    def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
         transport = self._live_transport()
         assert transport is not None  # noqa: S101 - the machine gives nothing away otherwise
         flight = self._machine.flight
-        transport.send(frames[0] if len(frames) == 1 else "\n".join(map(str, frames)))
+        transport.send(data)
         for entry in entries:
             receipt_of(entry).hand_over(flight)
 

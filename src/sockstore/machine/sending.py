@@ -49,7 +49,9 @@ class Sending:
 
     def is_free(self, now: float) -> bool:
         """Whether a new message need not wait for anything here."""
-        return not self.has_something and (self.session is None or self.session.may_send(now))
+        if self.session is None:
+            return not self.outbox
+        return not self.has_something and self.session.may_send(now)
 
     def offer(self, entry: Outgoing, now: float) -> Offer:
         """Queue a message, or say why not."""
