@@ -74,7 +74,7 @@ class WebSocketStore(ConnectionStores):
         reconnect: True for `Reconnect.exponential`, False for never, or a `Reconnect`.
         headers: Handshake headers to add, or a callable as for `url`.
         subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
-        connect_timeout: Seconds for one attempt: DNS, TCP, TLS and opening handshake together.
+        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
         ping_interval: Seconds between pings; None for no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
@@ -96,6 +96,8 @@ class WebSocketStore(ConnectionStores):
             retry; if it returns false, the connection fails.
         ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
         compression: Whether to offer permessage-deflate.
+        proxy: The url of an HTTP or SOCKS proxy (the latter with the extra ``proxy``); True for
+            what the environment names (``HTTPS_PROXY``, ``NO_PROXY``...), None for no proxy.
         close_on_navigate: A `Navigator`, whose next navigation closes the connection.
         transport: What carries the messages; for tests, a `sockstore.testing.FakeServer`.
 
@@ -145,6 +147,7 @@ class WebSocketStore(ConnectionStores):
         should_reconnect: Callable[[Outcome], object] | None = None,
         ssl: tls.SSLContext | None = None,
         compression: bool = False,
+        proxy: str | bool | None = True,
         close_on_navigate: Navigates | None = None,
         transport: TransportFactory = default_transport,
     ) -> None:
@@ -164,7 +167,7 @@ class WebSocketStore(ConnectionStores):
         self._should_reconnect = should_reconnect
         self._transport = transport
         self._transport_options = TransportOptions(
-            max_message_bytes=max_message_bytes, ssl=ssl, compression=compression
+            max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
         self._opening = Opening(session, resume, on_open)
         settings = Settings(

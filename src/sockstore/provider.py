@@ -52,6 +52,7 @@ class ConnectionOptions(TypedDict, total=False):
     should_reconnect: Callable[[Outcome], object] | None
     ssl: tls.SSLContext | None
     compression: bool
+    proxy: str | bool | None
     close_on_navigate: Navigates | None
     transport: TransportFactory
 

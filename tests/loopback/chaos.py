@@ -14,6 +14,7 @@ from typing import Literal
 Direction = Literal["up", "down"]
 BOTH: tuple[Direction, ...] = ("up", "down")
 CHUNK = 64 * 1024
+LITTLE, MUCH = 60, 2000
 
 
 class Pair:
@@ -39,11 +40,13 @@ class Pair:
                     socket.SOL_SOCKET, socket.SO_LINGER, linger
                 )
             writer.transport.abort()
+        self.thaw()
 
     def fin(self) -> None:
         """End it with FIN on both sides."""
         for writer in self.writers.values():
             writer.close()
+        self.thaw()
 
     def freeze(self, *directions: Direction) -> None:
         """Let nothing through; what is written to it fills its buffers."""
@@ -65,6 +68,8 @@ class Pair:
         with suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self.flows[direction].wait()
+                if writer.is_closing():
+                    return
                 left = self.left[direction]
                 if left is not None and len(data) >= left:
                     writer.write(data[:left])
@@ -126,7 +131,7 @@ class ChaosProxy:
 
     def hang(self) -> None:
         """Accept new connections, and say nothing."""
-        self._instead = lambda reader, writer: reader.read()
+        self._instead = lambda reader, writer: asyncio.Event().wait()
 
     def answer(self, status: int, headers: Mapping[str, str] | None = None, body: str = "") -> None:
         """Answer the request of new connections with an HTTP status."""
@@ -158,7 +163,9 @@ class ChaosProxy:
                 pair.fin()
                 return "fin"
             case "cut in a frame":
-                pair.cut_after(rng.randrange(1, 2000), rng.choice(BOTH))
+                direction = rng.choice(BOTH)
+                # Who only listens sends little, and the cut is to come while somebody waits.
+                pair.cut_after(rng.randrange(1, LITTLE if direction == "up" else MUCH), direction)
                 return "cut in a frame"
             case _:
                 pair.freeze(*rng.choice([BOTH, BOTH[:1], BOTH[1:]]))

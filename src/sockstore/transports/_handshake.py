@@ -23,10 +23,20 @@ from websockets.uri import parse_uri
 
 from sockstore._version import __version__
 from sockstore.errors import HandshakeFailed, InvalidURI
+from sockstore.transports._proxies import ProxyFailedError
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.urls import check_url, is_secure, redact_url
 
-__all__ = ["NoSubprotocolError", "make_request", "redirect_of", "translate", "without_body"]
+__all__ = [
+    "NoSubprotocolError",
+    "make_request",
+    "network_words",
+    "redirect_of",
+    "retry_after",
+    "translate",
+    "without_body",
+    "words_of",
+]
 
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
@@ -112,7 +122,11 @@ def translate(url: str, error: Exception) -> HandshakeFailed | InvalidURI:
     """Return our error for whatever ended an opening handshake."""
     if isinstance(error, HandshakeFailed | InvalidURI):
         return error
-    failed = _translate(redact_url(url), error)
+    failed = (
+        _failed_at_proxy(redact_url(url), error)
+        if isinstance(error, ProxyFailedError)
+        else _translate(redact_url(url), error)
+    )
     failed.__cause__ = error
     return failed
 
@@ -138,24 +152,25 @@ def _translate(url: str, error: Exception) -> HandshakeFailed:
                 kind="certificate",
             )
         case OSError() | EOFError():
-            return HandshakeFailed(url, _network_words(error), kind="network")
+            return HandshakeFailed(url, network_words(error), kind="network")
         case _ if isinstance(error.__cause__, EOFError):
-            return HandshakeFailed(url, _network_words(error.__cause__), kind="network")
+            return HandshakeFailed(url, network_words(error.__cause__), kind="network")
         case _:
             why = f"the answer is no WebSocket handshake: {error}"
             return HandshakeFailed(url, why, kind="protocol")
 
 
-def _network_words(error: OSError | EOFError) -> str:
+def network_words(error: OSError | EOFError, who: str = "server") -> str:
+    """Say what the network did, or who was at its other end."""
     match error:
         case EOFError():
-            return "the server ended the connection during the handshake"
+            return f"the {who} ended the connection during the handshake"
         case socket.gaierror():
             return "its host name cannot be resolved"
         case ssl.SSLError():
             return f"TLS failed: {error.reason or error}"
         case ConnectionRefusedError():
-            return "the connection was refused (is the server running?)"
+            return f"the connection was refused (is the {who} running?)"
         case ConnectionResetError():
             return "the connection was reset during the handshake"
         case TimeoutError():
@@ -166,14 +181,29 @@ def _network_words(error: OSError | EOFError) -> str:
 
 
 def _refused(url: str, response: Response) -> HandshakeFailed:
-    status = response.status_code
     return HandshakeFailed(
         url,
-        f"the server answered HTTP {status} {response.reason_phrase}".rstrip(),
+        f"the server {words_of(response)}",
         kind="http",
-        status=status,
-        retry_after=_seconds_to_wait(response.headers.get_all("Retry-After")),
+        status=response.status_code,
+        retry_after=retry_after(response),
     )
+
+
+def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
+    return HandshakeFailed(
+        url, error.why, kind=error.kind, status=error.status, retry_after=error.retry_after
+    )
+
+
+def words_of(response: Response) -> str:
+    """Say what was answered."""
+    return f"answered HTTP {response.status_code} {response.reason_phrase}".rstrip()
+
+
+def retry_after(response: Response) -> float | None:
+    """Return the seconds after which an answer asks to be tried again, if it says so."""
+    return _seconds_to_wait(response.headers.get_all("Retry-After"))
 
 
 def _seconds_to_wait(values: list[str]) -> float | None:

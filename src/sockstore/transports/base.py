@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
+from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
 __all__ = ["Deliver", "Listener", "Target", "Transport", "TransportFactory", "TransportOptions"]
@@ -47,6 +48,7 @@ class TransportOptions:
         max_message_bytes: A larger message closes the connection with 1009.
         ssl: The TLS context for ``wss://``; None for the system's defaults.
         compression: Whether to offer permessage-deflate (RFC 7692).
+        proxy: The url of a proxy; True for what the environment names, None or False for none.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -55,11 +57,14 @@ class TransportOptions:
     max_message_bytes: int = 2**20
     ssl: tls.SSLContext | None = None
     compression: bool = False
+    proxy: str | bool | None = field(default=True, repr=False)  # its url may have a password
 
     def __post_init__(self) -> None:
         require_count("max_message_bytes", self.max_message_bytes, least=1)
         require_flag("compression", self.compression)
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
+        if self.proxy is not None and not isinstance(self.proxy, bool):
+            parse_proxy(self.proxy)
 
 
 class Listener(Protocol):

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
-import itertools
-import socket
 import ssl
-from typing import Any, TypeAlias
 
 from websockets.http11 import Response
 
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.transports._handshake import make_request, redirect_of, translate
+from sockstore.transports._proxies import proxy_for
+from sockstore.transports._sockets import connected_socket
+from sockstore.transports._tunnels import tunnel
 from sockstore.transports._wire import Wire
 from sockstore.transports.base import Listener, Target, TransportOptions
 from sockstore.urls import redact_url
@@ -25,11 +24,6 @@ from sockstore.urls import redact_url
 __all__ = ["NativeTransport"]
 
 MOST_REDIRECTS = 10
-HAPPY_EYEBALLS_SECONDS = 0.25
-"""Wait before the next address of a host is tried beside the first (RFC 8305 section 5)."""
-
-_Address: TypeAlias = tuple[int, int, int, str, Any]
-"""What ``getaddrinfo`` returns: family, type, protocol, name, and where to connect to."""
 
 
 class NativeTransport:
@@ -124,14 +118,20 @@ class NativeTransport:
         return Wire(self._listener, protocol, request, limit, on_open)
 
     async def _connect(self, wire: Wire) -> None:
-        """Open the TCP connection, with TLS if the url asks for it."""
+        """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
         uri = wire.uri
-        sock = await _connected_socket(uri.host, uri.port)
+        trust = self._options.ssl or _default_tls()
+        proxy = proxy_for(uri.host, uri.port, self._options.proxy, secure=uri.secure)
+        sock = await (
+            connected_socket(uri.host, uri.port)
+            if proxy is None
+            else tunnel(proxy, uri.host, uri.port, trust)
+        )
         # There is no `await` until the socket belongs to asyncio's transport.
         await asyncio.get_running_loop().create_connection(
             lambda: wire,
             sock=sock,
-            ssl=(self._options.ssl or _default_tls()) if uri.secure else None,
+            ssl=trust if uri.secure else None,
             server_hostname=uri.host if uri.secure else None,
         )
         # Not earlier: a transport whose making is cancelled gets no `connection_lost` from uvloop,
@@ -139,79 +139,7 @@ class NativeTransport:
         wire.send_request()
 
 
-async def _connected_socket(host: str, port: int) -> socket.socket:
-    """Connect to the address of the host that answers first (RFC 8305, happy eyeballs).
-
-    asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop,
-    so here every socket is in a list, or closed.
-    """
-    untried = await _addresses(host, port)
-    connected: list[socket.socket] = []
-    failures: list[OSError] = []
-    trials: set[asyncio.Task[None]] = set()
-    try:
-        while (untried or trials) and not connected:
-            if untried:
-                trial = _try_address(untried.pop(0), connected, failures)
-                trials.add(asyncio.create_task(trial, name=f"sockstore: connect to {host}"))
-            patience = HAPPY_EYEBALLS_SECONDS if untried else None
-            _, trials = await asyncio.wait(
-                trials, timeout=patience, return_when=asyncio.FIRST_COMPLETED
-            )
-        if not connected:
-            raise failures[-1]
-        return connected.pop(0)
-    finally:
-        for task in trials:
-            task.cancel()
-        for sock in connected:
-            sock.close()
-
-
-async def _try_address(
-    address: _Address, connected: list[socket.socket], failures: list[OSError]
-) -> None:
-    family, kind, protocol, _, where = address
-    try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:
-        failures.append(error)
-        return
-    try:
-        sock.setblocking(False)  # noqa: FBT003 - its only parameter
-        await asyncio.get_running_loop().sock_connect(sock, where)
-    except BaseException as error:
-        sock.close()
-        if not isinstance(error, OSError):
-            raise
-        failures.append(error)
-    else:
-        connected.append(sock)
-
-
-async def _addresses(host: str, port: int) -> list[_Address]:
-    """Return the addresses of a host, IPv6 and IPv4 by turns."""
-    if _is_address(host):
-        # Nobody is asked, so no thread is needed for it.
-        numeric = socket.AI_NUMERICHOST
-        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)]
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    preferred = [address for address in found if address[0] == found[0][0]]
-    others = [address for address in found if address[0] != found[0][0]]
-    pairs = itertools.zip_longest(preferred, others)
-    return [address for pair in pairs for address in pair if address is not None]
-
-
 @functools.cache
 def _default_tls() -> ssl.SSLContext:
     """Return the system's trust; loading it takes long enough to be felt on each attempt."""
     return ssl.create_default_context()
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
