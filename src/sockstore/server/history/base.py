@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -18,6 +18,7 @@ __all__ = [
     "Published",
     "Stored",
     "StoredMessage",
+    "bounded",
 ]
 
 
@@ -113,6 +114,27 @@ class Page:
     first: int
     messages: Sequence[StoredMessage] = field(default=())
     id_before: str | None = None
+
+
+BYTES_AROUND = 160
+"""About what a frame has around what was said."""
+
+
+def bounded(messages: Iterable[StoredMessage], max_bytes: int) -> list[StoredMessage]:
+    """Return the first messages that have so many bytes together, and one in any case.
+
+    Args:
+        messages: In the order in which they are wanted.
+        max_bytes: Bytes of the frames that they will be, about.
+    """
+    chosen: list[StoredMessage] = []
+    for message in messages:
+        text = message.data.encode(), (message.sender or "").encode()
+        max_bytes -= BYTES_AROUND + sum(map(len, text))
+        if max_bytes < 0 and chosen:
+            break
+        chosen.append(message)
+    return chosen
 
 
 Published: TypeAlias = Callable[[str, StoredMessage], None]

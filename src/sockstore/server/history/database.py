@@ -11,7 +11,7 @@ from secrets import token_hex
 from time import time
 from typing import TypeAlias
 
-from sockstore.server.history.base import Entry, Page, Stored, StoredMessage
+from sockstore.server.history.base import Entry, Page, Stored, StoredMessage, bounded
 from sockstore.timestamps import utc_now
 
 __all__ = ["Database", "Kept", "Unit", "explain"]
@@ -129,7 +129,7 @@ class Database:
             " WHERE room = ? AND offset > ? ORDER BY offset LIMIT ?",
             (number, after, count),
         )
-        messages = _bounded(rows, max_bytes)
+        messages = _messages(rows, max_bytes)
         return self._page(connection, number, top, messages, after)
 
     def newest(self, room: str, count: int, max_bytes: int) -> Page:
@@ -141,7 +141,7 @@ class Database:
             " WHERE room = ? ORDER BY offset DESC LIMIT ?",
             (number, count),
         )
-        messages = _bounded(rows, max_bytes)[::-1]
+        messages = _messages(rows, max_bytes)[::-1]
         before = messages[0].offset - 1 if messages else top
         return self._page(connection, number, top, messages, before)
 
@@ -299,20 +299,7 @@ def _forget(connection: sqlite3.Connection, before: float) -> None:
     )
 
 
-def _bounded(rows: sqlite3.Cursor, max_bytes: int) -> list[StoredMessage]:
-    """Return messages up to a number of bytes, and one in any case."""
-    messages: list[StoredMessage] = []
-    for row in rows:
-        message = StoredMessage(*row)
-        max_bytes -= _size(message)
-        if max_bytes < 0 and messages:
-            break
-        messages.append(message)
+def _messages(rows: sqlite3.Cursor, max_bytes: int) -> list[StoredMessage]:
+    messages = bounded((StoredMessage(*row) for row in rows), max_bytes)
     rows.close()
     return messages
-
-
-def _size(message: StoredMessage) -> int:
-    """Return about how many bytes of a frame a message takes."""
-    overhead = 160
-    return overhead + len(message.data.encode()) + len((message.sender or "").encode())

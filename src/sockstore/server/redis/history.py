@@ -19,6 +19,7 @@ from sockstore.server.history.base import (
     Published,
     Stored,
     StoredMessage,
+    bounded,
 )
 from sockstore.server.redis.connecting import Connecting, explain, problems_of
 from sockstore.server.redis.feed import Feed, Hear
@@ -141,7 +142,7 @@ class RedisHistory:
             HistoryUnavailable: If they cannot be read.
         """
         epoch, top, first, before, found = await self._page(room, str(after), count)
-        return Page(epoch, top, first, _bounded(found, max_bytes), before or None)
+        return Page(epoch, top, first, bounded(found, max_bytes), before or None)
 
     async def newest(self, room: str, count: int, max_bytes: int) -> Page:
         """Return the last messages of a room, by rising offset.
@@ -150,7 +151,7 @@ class RedisHistory:
             HistoryUnavailable: If they cannot be read.
         """
         epoch, top, first, before, found = await self._page(room, "", count)
-        messages = _bounded(found, max_bytes)[::-1]
+        messages = bounded(found, max_bytes)[::-1]
         if len(messages) < len(found):
             before = found[len(messages)].id
         return Page(epoch, top, first, messages, before or None)
@@ -251,18 +252,6 @@ def _message(entry_id: str, flat: Sequence[str]) -> StoredMessage:
     return StoredMessage(
         fields["sender"] or None, fields["data"], fields["id"], offset, fields["at"]
     )
-
-
-def _bounded(messages: Sequence[StoredMessage], max_bytes: int) -> list[StoredMessage]:
-    """Return messages up to a number of bytes, and one in any case."""
-    chosen: list[StoredMessage] = []
-    overhead = 160
-    for message in messages:
-        max_bytes -= overhead + len(message.data.encode()) + len((message.sender or "").encode())
-        if max_bytes < 0 and chosen:
-            break
-        chosen.append(message)
-    return chosen
 
 
 def _without_our_option(url: object) -> tuple[str, bool]:
