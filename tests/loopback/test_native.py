@@ -137,7 +137,7 @@ async def test_a_burst_before_a_disconnect_is_delivered_before_closed() -> None:
     heard = await received(burst)
     assert heard.messages == [str(number) for number in range(50_000)]
     assert heard.before_closed == 50_000
-    assert heard.slices > 3
+    assert heard.slices > 1
     assert heard.events == ["opened", "closed", "released"]
     assert code_of(heard) == 1006
 

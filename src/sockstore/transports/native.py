@@ -117,21 +117,23 @@ class NativeTransport:
         limit = self._options.max_message_bytes
         return Wire(self._listener, protocol, request, limit, on_open)
 
+    @property
+    def _trust(self) -> ssl.SSLContext:
+        return self._options.ssl or _default_tls()
+
     async def _connect(self, wire: Wire) -> None:
         """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
         uri = wire.uri
-        trust = self._options.ssl or _default_tls()
         proxy = proxy_for(uri.host, uri.port, self._options.proxy, secure=uri.secure)
-        sock = await (
-            connected_socket(uri.host, uri.port)
-            if proxy is None
-            else tunnel(proxy, uri.host, uri.port, trust)
-        )
+        if proxy is None:
+            sock = await connected_socket(uri.host, uri.port)
+        else:
+            sock = await tunnel(proxy, uri.host, uri.port, self._trust)
         # There is no `await` until the socket belongs to asyncio's transport.
         await asyncio.get_running_loop().create_connection(
             lambda: wire,
             sock=sock,
-            ssl=trust if uri.secure else None,
+            ssl=self._trust if uri.secure else None,
             server_hostname=uri.host if uri.secure else None,
         )
         # Not earlier: a transport whose making is cancelled gets no `connection_lost` from uvloop,
