@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
+import sys
 from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias, cast, get_args
 from urllib.parse import unquote, urlsplit
@@ -150,7 +150,7 @@ def proxy_for(host: str, port: int, option: str | bool | None, *, secure: bool) 
 
 def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
     """Ask as `websockets` does: SOCKS first, HTTPS before HTTP (RFC 6455 section 4.1)."""
-    asks_the_system = platform.system() in {"Darwin", "Windows"}
+    asks_the_system = sys.platform in {"darwin", "win32"}
     if not asks_the_system and not any(name.lower().endswith("_proxy") for name in os.environ):
         return None  # nothing has to be imported to know that
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and seldom used
