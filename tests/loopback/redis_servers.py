@@ -36,7 +36,7 @@ class RedisServer:
                 "--appendonly",
                 "yes",
                 "--appendfsync",
-                "everysec",
+                "always",
                 "--daemonize",
                 "no",
             ),

@@ -84,8 +84,13 @@ async def problems_of(client: Any) -> tuple[str | None, list[str]]:
             "'CONFIG SET appendonly yes' or in redis.conf, or say ?appendonly=ignore in the url"
         )
     warnings = []
-    if found.get("appendfsync") == "no":
-        warnings.append("appendfsync is 'no': what it keeps may be minutes old when a machine dies")
+    fsync = found.get("appendfsync", "always")
+    if fsync != "always" and refusal is None:
+        # Redis writes behind a running fsync for up to 2 s, so even its own death loses something.
+        warnings.append(
+            f"appendfsync is {fsync!r}, so it may lose the last seconds when it is killed; "
+            "'CONFIG SET appendfsync always' keeps every acknowledged message"
+        )
     policy = found.get("maxmemory-policy")
     if found.get("maxmemory", "0") != "0" and policy != "noeviction":
         warnings.append(f"maxmemory-policy is {policy!r}: it may throw messages away")

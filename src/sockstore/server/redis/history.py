@@ -39,8 +39,9 @@ class RedisHistory:
 
     Servers that use the same Redis and prefix share the rooms: every message reaches the clients
     of all of them, in one order. Redis must keep what it is given, so one whose ``appendonly`` is
-    off is refused. With ``appendfsync everysec``, its default, the death of Redis loses
-    nothing; the death of the machine may lose the last second, of which clients are told by a gap.
+    off is refused. With ``appendfsync always`` every acknowledged message survives its
+    death. With ``everysec``, its default, of which a warning tells, the last seconds may be lost,
+    and clients are told of a gap.
 
     Args:
         url: ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``, ``rediss://...`` or ``unix://PATH``;
