@@ -35,10 +35,9 @@ def make_server(kind: str, port: int | None = None) -> ServerProgram:
     """Return a server that is not started yet."""
     port = port or free_port()
     if kind == "ws":
-        place = node_modules()
-        script = place / "ws_server.mjs"
-        if not script.exists():
-            script.write_bytes((SCRIPTS / "ws_server.mjs").read_bytes())
+        # Beside the packages, and for this worker alone: another one may be writing its own.
+        script = node_modules() / f"{os.getpid()}-ws_server.mjs"
+        script.write_bytes((SCRIPTS / "ws_server.mjs").read_bytes())
         return ServerProgram(port, "node", str(script), str(port))
     if kind == "aiohttp":
         script = Path(__file__).with_name("aiohttp_app.py")
