@@ -170,6 +170,43 @@ async def test_who_reads_the_feed_too_late_is_told_so(redis, monkeypatch):
     await other.history.aclose()
 
 
+@pytest.mark.contract("SE3")
+@pytest.mark.asyncio
+async def test_a_redis_that_was_emptied_and_whose_clock_went_back_is_followed(redis, monkeypatch):
+    monkeypatch.setattr("sockstore.server.redis.feed.SECONDS_TO_BLOCK", 0.1)
+    await redis.ask(
+        *("XADD", "{sockstore}:feed", "99999999999999-0", "number", "1", "kind", "x", "room", "r")
+    )
+    told = Told(redis.url)
+    await told.history.open()
+    await redis.ask("FLUSHALL")
+    await told.history.append("lobby", [entry("a")])
+    await told.wait(lambda: told.lost)
+    await told.history.append("lobby", [entry("b")])
+    await told.wait(lambda: told.offsets[-1:] == [2])
+    await told.history.aclose()
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), "its memory is full"),
+        (("REPLICAOF", "127.0.0.1", "1"), "a replica that only reads"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_a_redis_that_takes_nothing_can_be_read(redis, command, why):
+    history = RedisHistory(redis.url)
+    await history.append("lobby", [entry("a")])
+    await redis.ask(*command)
+    with pytest.raises(NotStored, match=why) as refused:
+        await history.append("lobby", [entry("b"), entry("c")])
+    assert "\n" not in str(refused.value)
+    page = await history.read("lobby", 0, 10, HUGE)
+    assert (page.top, [message.id for message in page.messages]) == (1, ["id a"])
+    await history.aclose()
+
+
 @pytest.mark.asyncio
 async def test_a_redis_that_forgets_is_refused_or_warned_of(tmp_path, caplog):
     async with redis_server(tmp_path, "--appendonly", "no") as redis:

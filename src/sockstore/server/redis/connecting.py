@@ -14,6 +14,12 @@ __all__ = ["Connecting", "explain", "problems_of"]
 SECONDS_FOR_A_CALL = 5.0
 MOST_CONNECTIONS = 16
 
+REASONS = {
+    "ReadOnlyError": "it is a replica that only reads; give the address of its primary",
+    "OutOfMemoryError": "its memory is full; raise its maxmemory",
+}
+"""By the names of redis-py's errors, which is no dependency of what only explains them."""
+
 logger = logging.getLogger("sockstore.server")
 
 
@@ -101,5 +107,7 @@ def explain(error: BaseException) -> str:
     """Say what is wrong with a Redis, as the end of a sentence."""
     if isinstance(error, HistoryUnavailable):
         return error.why
+    if type(error).__name__ in REASONS:
+        return REASONS[type(error).__name__]
     text = " ".join(str(error).split()) or type(error).__name__
     return f"Redis says: {text}" if type(error).__name__.endswith("ResponseError") else text

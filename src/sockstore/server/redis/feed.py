@@ -59,14 +59,10 @@ class Feed:
             return
         client = self._connecting.client(seconds=SECONDS_TO_BLOCK + SECONDS_FOR_A_CALL)
         try:
-            newest = await client.xrevrange(self._key, count=1)
+            self._last_id, self._number = await self._newest(client)
         except BaseException:
             await client.aclose()
             raise
-        self._last_id, self._number = "0-0", 0
-        if newest:
-            self._last_id, fields = newest[0]
-            self._number = int(fields["number"])
         self._client = client
         self._task = asyncio.create_task(self._follow(client), name="sockstore: feed")
 
@@ -105,9 +101,29 @@ class Feed:
             self._last_id = entry_id
             self._check(fields)
             self._hear(fields)
+        if not found:
+            await self._see_whether_it_went_back(client)
         if self._is_out_of_sight:
             self._is_out_of_sight = False
             logger.warning("the history %s is there again", self._connecting.shown)
+            self._lost_sight()
+
+    async def _newest(self, client: Any) -> tuple[str, int]:
+        """Return the id and the number of the last entry."""
+        newest = await client.xrevrange(self._key, count=1)
+        if not newest:
+            return "0-0", 0
+        entry_id, fields = newest[0]
+        return entry_id, int(fields["number"])
+
+    async def _see_whether_it_went_back(self, client: Any) -> None:
+        """See whether the feed ends before what was read last: nothing would ever follow that.
+
+        It does after Redis was emptied and its clock set back, as on another machine.
+        """
+        last_id, number = await self._newest(client)
+        if _order(last_id) < _order(self._last_id):
+            self._last_id, self._number, self._epoch = last_id, number, None
             self._lost_sight()
 
     def _check(self, fields: Mapping[str, str]) -> None:
@@ -125,6 +141,10 @@ class Feed:
             logger.error(
                 "the history %s cannot be followed: %s", self._connecting.shown, explain(error)
             )
+
+
+def _order(entry_id: str) -> tuple[int, ...]:
+    return tuple(map(int, entry_id.split("-")))
 
 
 def _entries(found: Any) -> list[tuple[str, Mapping[str, str]]]:

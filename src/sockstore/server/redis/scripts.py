@@ -9,10 +9,14 @@ from __future__ import annotations
 
 __all__ = ["ENTER", "LEAVE", "MEMBERS", "PAGE", "STORE"]
 
+# It writes only what is missing: a Redis that is full, or a replica, can be read all the same.
 EPOCH = """
 local function epoch_of(prefix, new)
-    redis.call('SET', prefix .. ':epoch', new, 'NX')
-    return redis.call('GET', prefix .. ':epoch')
+    local epoch = redis.call('GET', prefix .. ':epoch')
+    if not epoch then
+        redis.call('SET', prefix .. ':epoch', new)
+    end
+    return epoch or new
 end
 """
 
