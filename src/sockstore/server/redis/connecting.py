@@ -49,6 +49,7 @@ class Connecting:
             from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - an extra
             from redis.asyncio.retry import Retry  # noqa: PLC0415 - an extra
             from redis.backoff import NoBackoff  # noqa: PLC0415 - an extra
+            from redis.exceptions import ConnectionError  # noqa: A004, PLC0415 - an extra
         except ImportError:
             why = "the package redis is missing; install it with: pip install 'sockstore[redis]'"
             raise HistoryUnavailable(self.shown, why) from None
@@ -59,9 +60,9 @@ class Connecting:
                 timeout=seconds,
                 socket_timeout=seconds,
                 socket_connect_timeout=SECONDS_FOR_A_CALL,
-                # Once more at once, over a new connection, if an idle one has died. All that is
-                # called may be called twice.
-                retry=Retry(NoBackoff(), 1),
+                # Once more at once, over a new connection, if an idle one has died; not after a
+                # timeout, which would double it. All that is called may be called twice.
+                retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
                 decode_responses=True,
             )
         except ValueError as error:
