@@ -54,5 +54,5 @@ $(VENV)/.web: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements-dev.txt | $(BIN)/python
-	$(INSTALL) -c constraints.txt -e '.[web]' -r requirements-dev.txt
+	$(INSTALL) -c constraints.txt -e '.[web,textual,otel]' -r requirements-dev.txt
 	touch $@
