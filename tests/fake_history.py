@@ -112,12 +112,14 @@ class FakeHistory:
             after,
         )
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
-        return await self._page(
-            room,
-            lambda messages: _bounded(messages[::-1], count, max_bytes)[::-1],
-            None,
-        )
+    async def newest(
+        self, room: str, count: int, max_bytes: int, before: int | None = None
+    ) -> Page:
+        def choose(messages: list[StoredMessage]) -> list[StoredMessage]:
+            earlier = [m for m in messages if before is None or m.offset < before]
+            return _bounded(earlier[::-1], count, max_bytes)[::-1]
+
+        return await self._page(room, choose, None)
 
     async def _page(self, room: str, choose, after: int | None) -> Page:
         self.reads += 1

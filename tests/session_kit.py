@@ -1,4 +1,4 @@
-"""A session without a socket: a test says commands, and reads what the client was told."""
+"""Clients without a socket: a test says what they say, and reads what they were told."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from fake_history import FakeHistory
-from sockstore.server import Limits
+from sockstore.server import Limits, plain
 from sockstore.server.client import Client
 from sockstore.server.limits import TokenBucket
 from sockstore.server.presence import LocalPresence
@@ -116,6 +116,41 @@ class Person:
 
     def leave(self) -> None:
         self.visitor.leave()
+
+
+class Guest:
+    """A client of plain JSON in the lobby, without a connection."""
+
+    def __init__(self, rooms: Rooms, name: str | None = None) -> None:
+        self.client = Listener(rooms.limits, name)
+        self.rooms = rooms
+        self.room = rooms.take("lobby")
+        self.visitor = plain._Visitor(rooms, self.room, self.client)
+
+    async def enter(self) -> Guest:
+        await self.visitor.enter()
+        return self
+
+    def leave(self) -> None:
+        self.visitor.leave()
+        self.rooms.give_back(self.room)
+
+    @property
+    def frames(self) -> list[dict[str, object]]:
+        return self.client.frames
+
+    @property
+    def types(self) -> list[object]:
+        return [frame["type"] for frame in self.frames]
+
+    @property
+    def offsets(self) -> list[object]:
+        """All messages it knows: history, then live."""
+        (history, *rest) = self.frames
+        return [
+            *(each["offset"] for each in history["messages"]),
+            *(frame["offset"] for frame in rest if frame["type"] == "message"),
+        ]
 
 
 def rooms_of(history: FakeHistory | None = None, **limits: Any) -> Rooms:

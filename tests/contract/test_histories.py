@@ -170,6 +170,30 @@ async def test_reading_is_bounded_and_knows_what_lies_before(kit):
     assert offsets_of(await history.newest("lobby", 0, HUGE)) == []
 
 
+@pytest.mark.contract("SV1")
+async def test_a_page_before_an_offset_is_the_newest_below_it(kit):
+    history = kit(keep=7)
+    texts = ["x" * 1000 * number for number in range(1, 11)]
+    await history.append("lobby", entries(*texts))
+    page = await history.newest("lobby", 2, HUGE, before=8)
+    assert (offsets_of(page), page.top, page.first, page.id_before) == (
+        [6, 7],
+        10,
+        4,
+        f"id {texts[4]}",
+    )
+    assert offsets_of(await history.newest("lobby", 9, HUGE, before=7)) == [4, 5, 6]
+    assert offsets_of(await history.newest("lobby", 9, 14_000, before=8)) == [6, 7]
+    assert offsets_of(await history.newest("lobby", 9, 1, before=8)) == [7]
+    for before in (11, 12, 2**53 - 1):
+        assert offsets_of(await history.newest("lobby", 2, HUGE, before=before)) == [9, 10]
+    for before in (1, 2, 4):
+        page = await history.newest("lobby", 2, HUGE, before=before)
+        assert (offsets_of(page), page.first, page.id_before) == ([], 4, None)
+    empty = await history.newest("nowhere", 9, HUGE, before=5)
+    assert (offsets_of(empty), empty.top, empty.first) == ([], 0, 1)
+
+
 async def test_a_room_of_which_nobody_has_heard_is_empty_and_has_the_epoch(kit):
     history = kit()
     empty = await history.read("nowhere", 0, 10, HUGE)

@@ -105,6 +105,10 @@ class Guest:
     async def say(self, content: str, **fields: Any) -> None:
         await self.connection.send(json.dumps({"content": content, **fields}, ensure_ascii=False))
 
+    async def ask(self, before: int, **fields: Any) -> None:
+        """Ask for the messages before an offset."""
+        await self.connection.send(json.dumps({"type": "history", "before": before, **fields}))
+
     async def close_of(self) -> tuple[int, str]:
         """Read to the end, and return the close code and reason."""
         try:

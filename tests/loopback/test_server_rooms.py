@@ -154,6 +154,48 @@ async def test_nothing_is_lost_or_doubled_between_history_and_live():
                 assert offsets == list(range(1, total + 1))
 
 
+@pytest.mark.contract("SV1", "SV6")
+async def test_who_pages_back_while_others_talk_has_everything_once_and_in_order():
+    said, pagers = 420, 5
+    async with running(limits=Limits(**QUICK, history_messages=10)) as server:
+
+        async def page_back() -> list[int]:
+            async with server.enter() as reader:
+                known = [message["offset"] for message in reader.history]
+                older: list[int] = []
+                live: list[int] = []
+                await reader.ask(known[0], limit=30)
+                while known[-1:] + live != [*range(known[-1], said + 1)] or (older or [0])[0] != 1:
+                    frame = await reader.read()
+                    if frame["type"] == "message":
+                        live.append(frame["offset"])
+                    elif frame["type"] == "history":
+                        older[:0] = [message["offset"] for message in frame["messages"]]
+                        assert frame["more"] is (older[0] > 1)
+                        if frame["more"]:
+                            await reader.ask(older[0], limit=30)
+                return older + known + live
+
+        async with server.enter() as talker:
+            for number in range(200):
+                await talker.say(f"message {number}")
+            await talker.messages(200)
+            paging = [asyncio.create_task(page_back()) for _ in range(pagers)]
+            for number in range(200, said):
+                await talker.say(f"message {number}")
+                await asyncio.sleep(0)
+            for offsets in await asyncio.gather(*paging):
+                assert offsets == list(range(1, said + 1))
+
+
+@pytest.mark.contract("SV3")
+async def test_asking_for_pages_counts_for_the_rate_limit():
+    async with running(limits=Limits(rate=1, burst=5)) as server, server.enter() as reader:
+        for _ in range(6):
+            await reader.ask(1)
+        assert (await reader.close_of())[0] == 4429
+
+
 @pytest.mark.contract("SV2")
 async def test_offsets_go_on_after_trimming_and_after_a_restart(tmp_path):
     path = tmp_path / "history.db"
@@ -211,6 +253,10 @@ async def test_room_names_are_one_form_of_any_language():
         (json.dumps({"content": "a", "timestamp": "9" * 65}), "invalid_message"),
         ('{"content": ""}', "empty_content"),
         ('{"content": " \\n\\t"}', "empty_content"),
+        ('{"type": "history"}', "invalid_message"),
+        ('{"type": "history", "before": 0}', "invalid_message"),
+        ('{"type": "history", "before": 5, "limit": 101}', "invalid_message"),
+        ('{"type": "history", "before": 5, "content": ""}', "empty_content"),
         (b'{"content": "a"}', "binary_message"),
     ],
     ids=lambda value: repr(value)[:30],

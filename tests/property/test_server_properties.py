@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sockstore.server import Limits, admission, frames
 from sockstore.server.admission import Handshake, Refused
-from sockstore.server.frames import ChatMessage, FrameError
+from sockstore.server.frames import ChatMessage, FrameError, HistoryRequest
 from sockstore.server.limits import TokenBucket
 
 JSON = st.recursive(
@@ -23,14 +23,22 @@ FRAMES = st.one_of(
     st.text(),
     JSON.map(json.dumps),
     st.fixed_dictionaries({"content": JSON}, optional={"timestamp": JSON}).map(json.dumps),
+    st.fixed_dictionaries(
+        {"type": st.just("history") | JSON},
+        optional={
+            "before": st.integers() | JSON,
+            "limit": st.integers(-1, 102) | JSON,
+            "content": JSON,
+        },
+    ).map(json.dumps),
 )
 
 
 @pytest.mark.contract("SV4", "SV6")
 @given(FRAMES)
-def test_a_frame_is_a_draft_or_an_error_with_a_code_and_a_sentence(frame):
+def test_a_frame_is_a_draft_a_request_or_an_error_with_a_code_and_a_sentence(frame):
     try:
-        draft = frames.parse(frame)
+        said = frames.parse(frame)
     except FrameError as error:
         refused = error
     else:
@@ -38,11 +46,15 @@ def test_a_frame_is_a_draft_or_an_error_with_a_code_and_a_sentence(frame):
     if refused is not None:
         assert refused.code
         assert refused.message.endswith(".")
+    elif isinstance(said, HistoryRequest):
+        assert "content" not in json.loads(frame)
+        assert 1 <= said.before < 2**53
+        assert 1 <= said.limit <= 100
     else:
-        assert json.loads(frame)["content"] == draft.content
-        assert draft.content.strip()
-        message = ChatMessage(None, draft.content, draft.timestamp or "", "id", 1)
-        assert json.loads(frames.encode_message(message))["content"] == draft.content
+        assert json.loads(frame)["content"] == said.content
+        assert said.content.strip()
+        message = ChatMessage(None, said.content, said.timestamp or "", "id", 1)
+        assert json.loads(frames.encode_message(message))["content"] == said.content
 
 
 @pytest.mark.contract("SV3")

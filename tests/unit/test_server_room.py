@@ -8,49 +8,13 @@ import re
 import pytest
 
 from fake_history import FakeHistory
-from session_kit import Listener, idle, rooms_of
-from sockstore.server import Limits, plain
+from session_kit import Guest, idle, rooms_of
+from sockstore.server import Limits
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
-from sockstore.server.rooms import Rooms
 from sockstore.timestamps import utc_now
 
 pytestmark = pytest.mark.asyncio
-
-
-class Guest:
-    """A client of plain JSON in the lobby, without a connection."""
-
-    def __init__(self, rooms: Rooms, name: str | None = None) -> None:
-        self.client = Listener(rooms.limits, name)
-        self.rooms = rooms
-        self.room = rooms.take("lobby")
-        self.visitor = plain._Visitor(rooms, self.room, self.client)
-
-    async def enter(self) -> Guest:
-        await self.visitor.enter()
-        return self
-
-    def leave(self) -> None:
-        self.visitor.leave()
-        self.rooms.give_back(self.room)
-
-    @property
-    def frames(self) -> list[dict[str, object]]:
-        return self.client.frames
-
-    @property
-    def types(self) -> list[object]:
-        return [frame["type"] for frame in self.frames]
-
-    @property
-    def offsets(self) -> list[object]:
-        """All messages it knows: history, then live."""
-        (history, *rest) = self.frames
-        return [
-            *(each["offset"] for each in history["messages"]),
-            *(frame["offset"] for frame in rest if frame["type"] == "message"),
-        ]
 
 
 @pytest.mark.contract("SV1")
@@ -261,6 +225,27 @@ async def test_who_takes_no_close_frame_is_aborted_and_is_over():
     assert server.aborted == 1
     assert server.sent == []
     assert len(asyncio.all_tasks()) == 1
+
+
+@pytest.mark.contract("SV3")
+async def test_who_leaves_while_a_page_waits_for_room_is_gone():
+    server = StuckServer()
+    client = Client(server.peer(), Limits(buffer_messages=16))
+    for _ in range(10):
+        client.offer("x")
+    waited: list[bool] = []
+
+    async def hear(_: object) -> None:
+        waited.append(await client.drained())
+
+    running = asyncio.create_task(client.run(hear))
+    server.incoming.put_nowait({"type": "websocket.receive", "text": "give me a page"})
+    await idle()
+    server.abort()
+    server.incoming.put_nowait({"type": "websocket.disconnect", "code": 1006})
+    async with asyncio.timeout(20):
+        await running
+    assert waited == [False]
 
 
 @pytest.mark.contract("SV3", "SV5")

@@ -40,6 +40,7 @@ class Client:
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._close: tuple[int, str] | None = None
+        self._has_left = False
         self._deadline: asyncio.Timeout | None = None
 
     @property
@@ -83,11 +84,11 @@ class Client:
             self._deadline.reschedule(self._loop.time() + self._limits.close_seconds)
 
     async def drained(self) -> bool:
-        """Wait until less than half of the buffer is in use; False if the client is ending."""
-        while self._close is None and self._is_half_full():
+        """Wait until less than half of the buffer is in use; False if nothing reaches it now."""
+        while self._is_listening and self._is_half_full():
             self._drained.clear()
             await self._drained.wait()
-        return self._close is None
+        return self._is_listening
 
     def take_token(self) -> bool:
         """Count one message; False if that was more than the client may send."""
@@ -151,7 +152,13 @@ class Client:
                     await self._peer.close(*self._close)
                     return
         except PeerLeft:
-            return  # the reader is told too
+            # The reader is told too, unless it waits for room in the buffer.
+            self._has_left = True
+            self._drained.set()
+
+    @property
+    def _is_listening(self) -> bool:
+        return self._close is None and not self._has_left
 
     def _is_half_full(self) -> bool:
         limits = self._limits

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
+from msgspec import UNSET, Meta, UnsetType
 
 from sockstore.server.history.base import StoredMessage
 
@@ -14,6 +15,7 @@ __all__ = [
     "Draft",
     "ErrorCode",
     "FrameError",
+    "HistoryRequest",
     "encode_error",
     "encode_history",
     "encode_join",
@@ -26,6 +28,9 @@ __all__ = [
 ]
 
 LONGEST_TIMESTAMP = 64
+MOST_IN_A_PAGE = 100
+HIGHEST_OFFSET = 2**53 - 1
+"""The highest integer that every reader of JSON has exactly."""
 
 ErrorCode: TypeAlias = Literal[
     "binary_message",
@@ -52,10 +57,24 @@ class FrameError(Exception):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """What a client sends; other keys are ignored."""
+    """What a client says; other keys are ignored."""
 
     content: str
     timestamp: str | None = None
+
+
+class HistoryRequest(msgspec.Struct, frozen=True):
+    """What a client asks for: the last messages before an offset; other keys are ignored."""
+
+    before: Annotated[int, Meta(ge=1, le=HIGHEST_OFFSET)]
+    limit: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = MOST_IN_A_PAGE
+
+
+class _Outline(msgspec.Struct, frozen=True):
+    """Tells a request from a message that is not right."""
+
+    type: object = None
+    content: object = UNSET
 
 
 class ChatMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
@@ -86,7 +105,9 @@ class _Presence(msgspec.Struct, frozen=True, tag_field="type", tag="presence"):
 
 
 class _History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
+    before: int | UnsetType
     messages: Sequence[ChatMessage]
+    more: bool
 
 
 class _Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
@@ -95,33 +116,67 @@ class _Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
 
 
 _decoder = msgspec.json.Decoder(Draft)
+_outlines = msgspec.json.Decoder(_Outline)
+_requests = msgspec.json.Decoder(HistoryRequest)
 _encoder = msgspec.json.Encoder()
 
 
-def parse(frame: str | bytes) -> Draft:
-    """Return what a client says with one message of the WebSocket.
+def parse(frame: str | bytes) -> Draft | HistoryRequest:
+    """Return what a client says or asks with one message of the WebSocket.
 
     Args:
         frame: The text, or the bytes of a binary message.
 
     Raises:
-        FrameError: If it is no `{"content": ..., "timestamp": ...}` that a room takes.
+        FrameError: If it is neither a `{"content": ..., "timestamp": ...}` that a room takes, nor a
+            `{"type": "history", "before": ...}`.
     """
     if isinstance(frame, bytes):
         raise FrameError("binary_message", "A room takes text messages only, not binary ones.")
     try:
-        draft = _decoder.decode(frame)
-    except msgspec.ValidationError as error:
-        raise FrameError(
-            "invalid_message",
-            f'Send {{"content": text, "timestamp": text}}; here: {error}.',
-        ) from None
+        said = _decode(frame)
     except RecursionError:
         raise FrameError("invalid_json", "The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeError):
         raise FrameError(
             "invalid_json", 'The message is no valid JSON; send {"content": "hello"}.'
         ) from None
+    return _check(said) if isinstance(said, Draft) else said
+
+
+def _decode(frame: str) -> Draft | HistoryRequest:
+    """Decode what is one of the two; the usual one is tried first.
+
+    Raises:
+        FrameError: If it is JSON, and neither of them.
+        msgspec.DecodeError: If it is no JSON.
+    """
+    try:
+        return _decoder.decode(frame)
+    except msgspec.ValidationError as error:
+        if not _is_request(frame):
+            raise FrameError(
+                "invalid_message", f'Send {{"content": text, "timestamp": text}}; here: {error}.'
+            ) from None
+    try:
+        return _requests.decode(frame)
+    except msgspec.ValidationError as error:
+        raise FrameError(
+            "invalid_message",
+            f'Send {{"type": "history", "before": offset, "limit": 1 to {MOST_IN_A_PAGE}}}; '
+            f"here: {error}.",
+        ) from None
+
+
+def _is_request(frame: str) -> bool:
+    try:
+        outline = _outlines.decode(frame)
+    except msgspec.ValidationError:
+        return False
+    return outline.type == "history" and outline.content is UNSET
+
+
+def _check(draft: Draft) -> Draft:
     if not draft.content.strip():
         raise FrameError("empty_content", "The content is empty; send some text.")
     if draft.timestamp is not None and not 0 < len(draft.timestamp) <= LONGEST_TIMESTAMP:
@@ -171,9 +226,17 @@ def encode_presence(members: Sequence[str | None], count: int) -> str:
     return _encode(_Presence(members, count))
 
 
-def encode_history(messages: Sequence[ChatMessage]) -> str:
-    """Build the frame with what was said before, oldest first."""
-    return _encode(_History(messages))
+def encode_history(
+    messages: Sequence[ChatMessage], *, more: bool, before: int | None = None
+) -> str:
+    """Build the frame with what was said before, oldest first.
+
+    Args:
+        messages: What was said.
+        more: Whether older messages can be asked for.
+        before: The offset that a client asked for; None on entry.
+    """
+    return _encode(_History(UNSET if before is None else before, messages, more))
 
 
 def encode_error(code: ErrorCode, message: str) -> str:

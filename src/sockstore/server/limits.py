@@ -83,7 +83,7 @@ class Limits:
 
     @property
     def history_bytes(self) -> int:
-        """The largest history frame: what a client gets on entry must not overflow its buffer."""
+        """The largest history frame: what a client gets at once must not overflow its buffer."""
         return self.buffer_bytes // 2
 
     @property

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import uuid4
 
 from sockstore.server import frames
 from sockstore.server.client import Client
-from sockstore.server.frames import FrameError
-from sockstore.server.history.base import Entry, HistoryError, NotStored, Page
+from sockstore.server.frames import Draft, FrameError, HistoryRequest
+from sockstore.server.history.base import Entry, HistoryError, NotStored, Page, StoredMessage
 from sockstore.server.presence import Member
 from sockstore.server.room import Room
 from sockstore.server.rooms import Rooms
@@ -51,12 +52,10 @@ class _Visitor:
     async def enter(self) -> None:
         """Tell the client what was said before and who is there, and the others that it came."""
         client, room = self._client, self._room
-        page = await self._read()
+        page = await self._read_on_entry()
         await self._rooms.presence.enter(room.name, self._member)
-        shown = [] if page is None else page.messages
-        if not self._rooms.limits.history_messages:
-            shown = []
-        client.offer(frames.encode_history(list(map(frames.to_chat_message, shown))))
+        shown = page.messages if page and self._rooms.limits.history_messages else []
+        client.offer(_history(page, shown))
         client.offer(room.presence_frame(PLAIN) or "")
         if page is None:
             client.offer(
@@ -76,13 +75,21 @@ class _Visitor:
         self._rooms.presence.leave(self._room.name, self._member)
 
     async def hear(self, message: str | bytes) -> None:
-        """Store what the client says; whoever is there is told it once it is stored."""
+        """Do what the client wants: store what it says, or give it what it asks for."""
         try:
-            draft = frames.parse(message)
-            entry = Entry(self._client.name, frames.to_data(draft, utc_now()), uuid4().hex)
-            await self._rooms.history.append(self._room.name, [entry])
+            match frames.parse(message):
+                case Draft() as draft:
+                    await self._store(draft)
+                case HistoryRequest() as request:
+                    await self._give_history(request)
         except FrameError as error:
             self._client.offer(frames.encode_error(error.code, error.message))
+
+    async def _store(self, draft: Draft) -> None:
+        """Store what the client says; whoever is there is told it once it is stored."""
+        entry = Entry(self._client.name, frames.to_data(draft, utc_now()), uuid4().hex)
+        try:
+            await self._rooms.history.append(self._room.name, [entry])
         except NotStored:
             self._client.offer(
                 frames.encode_error(
@@ -91,7 +98,26 @@ class _Visitor:
                 )
             )
 
-    async def _read(self) -> Page | None:
+    async def _give_history(self, request: HistoryRequest) -> None:
+        """Give the client one page; it is read when there is room for it in its buffer."""
+        client, limits = self._client, self._rooms.limits
+        if not await client.drained():
+            return
+        try:
+            page = await self._room.read_newest(request.limit, limits.page_bytes, request.before)
+        except HistoryError:
+            client.offer(
+                frames.encode_error(
+                    "history_unavailable",
+                    "Older messages cannot be shown now, because the server cannot read them.",
+                )
+            )
+            return
+        # Others may have filled the buffer meanwhile; only this client waits for its page.
+        if await client.drained():
+            client.offer(_history(page, page.messages, request.before))
+
+    async def _read_on_entry(self) -> Page | None:
         limits = self._rooms.limits
         # One is read in any case: its id tells whether the log is still the same, later.
         count = max(1, limits.history_messages)
@@ -99,3 +125,19 @@ class _Visitor:
             return await self._room.read_newest(count, limits.history_bytes)
         except HistoryError:
             return None
+
+
+def _history(page: Page | None, shown: Sequence[StoredMessage], before: int | None = None) -> str:
+    """Build a history frame; one that could not be read may leave something to be asked for.
+
+    Args:
+        page: What was read.
+        shown: What is shown of it.
+        before: What was asked for; None on entry.
+    """
+    if page is None:
+        more = True
+    else:
+        end = page.top + 1 if before is None else min(before, page.top + 1)
+        more = page.first < (shown[0].offset if shown else end)
+    return frames.encode_history(list(map(frames.to_chat_message, shown)), more=more, before=before)

@@ -78,14 +78,14 @@ class Room:
         self._take_in(page, known)
         return page
 
-    async def read_newest(self, count: int, max_bytes: int) -> Page:
+    async def read_newest(self, count: int, max_bytes: int, before: int | None = None) -> Page:
         """Read as `History.newest`, and take in what that says of the log.
 
         Raises:
             HistoryUnavailable: If it cannot be read.
         """
         known = self._newest
-        page = await self._history.newest(self.name, count, max_bytes)
+        page = await self._history.newest(self.name, count, max_bytes, before)
         self._take_in(page, known)
         return page
 

@@ -196,13 +196,16 @@ class History(Protocol):
             HistoryUnavailable: If they cannot be read.
         """
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
-        """Return the last messages of a room, by rising offset.
+    async def newest(
+        self, room: str, count: int, max_bytes: int, before: int | None = None
+    ) -> Page:
+        """Return the last messages of a room, or the last ones before an offset, by rising offset.
 
         Args:
             room: The room's name.
             count: How many at most.
             max_bytes: Bytes that they may have together; the newest is returned in any case.
+            before: An offset that they are below; None for the end of the log.
 
         Raises:
             HistoryUnavailable: If they cannot be read.

@@ -132,18 +132,19 @@ class Database:
         messages = _messages(rows, max_bytes)
         return self._page(connection, number, top, messages, after)
 
-    def newest(self, room: str, count: int, max_bytes: int) -> Page:
-        """Return the last messages of a room, oldest first."""
+    def newest(self, room: str, count: int, max_bytes: int, before: int | None = None) -> Page:
+        """Return the last messages of a room that lie before an offset, oldest first."""
         connection = self.open()
         number, top = _find_room(connection, room)
+        end = top + 1 if before is None else min(before, top + 1)
         rows = connection.execute(
             "SELECT sender, data, id, offset, stored_at FROM messages"
-            " WHERE room = ? ORDER BY offset DESC LIMIT ?",
-            (number, count),
+            " WHERE room = ? AND offset < ? ORDER BY offset DESC LIMIT ?",
+            (number, end, count),
         )
         messages = _messages(rows, max_bytes)[::-1]
-        before = messages[0].offset - 1 if messages else top
-        return self._page(connection, number, top, messages, before)
+        first = messages[0].offset if messages else end
+        return self._page(connection, number, top, messages, first - 1)
 
     def _page(
         self,

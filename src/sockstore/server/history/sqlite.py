@@ -166,13 +166,15 @@ class SqliteHistory:
         """
         return await self._look(lambda database: database.read(room, after, count, max_bytes))
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
-        """Return the last messages of a room, by rising offset.
+    async def newest(
+        self, room: str, count: int, max_bytes: int, before: int | None = None
+    ) -> Page:
+        """Return the last messages of a room, or the last ones before an offset, by rising offset.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
-        return await self._look(lambda database: database.newest(room, count, max_bytes))
+        return await self._look(lambda database: database.newest(room, count, max_bytes, before))
 
     async def _look(self, work: Callable[[Database], Page]) -> Page:
         try:

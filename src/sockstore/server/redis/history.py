@@ -142,20 +142,23 @@ class RedisHistory:
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
-        epoch, top, first, before, found = await self._page(room, str(after), count)
-        return Page(epoch, top, first, bounded(found, max_bytes), before or None)
+        epoch, top, first, id_before, found = await self._page(room, str(after), "", count)
+        return Page(epoch, top, first, bounded(found, max_bytes), id_before or None)
 
-    async def newest(self, room: str, count: int, max_bytes: int) -> Page:
-        """Return the last messages of a room, by rising offset.
+    async def newest(
+        self, room: str, count: int, max_bytes: int, before: int | None = None
+    ) -> Page:
+        """Return the last messages of a room, or the last ones before an offset, by rising offset.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
-        epoch, top, first, before, found = await self._page(room, "", count)
+        end = "" if before is None else str(before)
+        epoch, top, first, id_before, found = await self._page(room, "", end, count)
         messages = bounded(found, max_bytes)[::-1]
         if len(messages) < len(found):
-            before = found[len(messages)].id
-        return Page(epoch, top, first, messages, before or None)
+            id_before = found[len(messages)].id
+        return Page(epoch, top, first, messages, id_before or None)
 
     async def call(self, script: str, *arguments: object) -> Any:
         """Run a script; it may run twice if an idle connection has died.
@@ -211,16 +214,16 @@ class RedisHistory:
             logger.warning("the history %s: %s", self, warning)
 
     async def _page(
-        self, room: str, after: str, count: int
+        self, room: str, after: str, before: str, count: int
     ) -> tuple[str, int, int, str, list[StoredMessage]]:
         try:
-            epoch, top, first, before, found = await self.call(
-                PAGE, room, token_hex(8), after, count
+            epoch, top, first, id_before, found = await self.call(
+                PAGE, room, token_hex(8), after, before, count
             )
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
-        return epoch, top, first, before, [_message(entry_id, flat) for entry_id, flat in found]
+        return epoch, top, first, id_before, [_message(entry_id, flat) for entry_id, flat in found]
 
     def _heard(self, fields: Mapping[str, str]) -> None:
         if fields["kind"] == "message":

@@ -64,7 +64,8 @@ return result
 PAGE = (
     EPOCH
     + """
--- ARGV: room, new epoch, offset after which to read or '' for the newest, count.
+-- ARGV: room, new epoch, offset after which to read or '' for the newest, offset before which the
+-- newest are read or '' for the end, count.
 -- Returns the epoch, the newest and the oldest offset, the id before, and the entries.
 local prefix = KEYS[1]
 local stream = prefix .. ':room:' .. ARGV[1]
@@ -74,13 +75,14 @@ end
 local epoch = epoch_of(prefix, ARGV[2])
 local top = offset_of(redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1), 0)
 local first = offset_of(redis.call('XRANGE', stream, '-', '+', 'COUNT', 1), top + 1)
-local count = tonumber(ARGV[4])
+local count = tonumber(ARGV[5])
 local entries, before = {}, ARGV[3]
 if before == '' then
+    local last = ARGV[4] == '' and top or math.min(tonumber(ARGV[4]) - 1, top)
     if count > 0 then
-        entries = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', count)
+        entries = redis.call('XREVRANGE', stream, string.format('%.0f', last), '-', 'COUNT', count)
     end
-    before = entries[1] and offset_of({entries[#entries]}, 0) - 1 or top
+    before = string.format('%.0f', entries[1] and offset_of({entries[#entries]}, 0) - 1 or last)
 elseif count > 0 then
     entries = redis.call('XRANGE', stream, '(' .. before .. '-0', '+', 'COUNT', count)
 end

@@ -116,12 +116,8 @@ class Requests:
         if not command.reverse:
             page = await history.read(room, since.offset if since else 0, limit, size)
             return page, list(page.messages)
-        if since is None:
-            page = await history.newest(room, limit, size)
-            return page, list(page.messages)[::-1]
-        after = max(0, since.offset - 1 - limit)
-        page = await history.read(room, after, limit, size)
-        return page, [each for each in page.messages if each.offset < since.offset][::-1]
+        page = await history.newest(room, limit, size, since.offset if since else None)
+        return page, list(page.messages)[::-1]
 
 
 def _check_since(since: Since, page: Page) -> None:
