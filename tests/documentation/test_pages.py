@@ -18,7 +18,7 @@ from documentation.pages import PAGES, ROOT, blocks_of, included_by
 from sockstore.cli.main import _parser
 
 HERE = Path(__file__).parent
-LANGUAGES = {"python", "hidden", "sh", "text", "json", "nginx", "javascript", "svelte", ""}
+LANGUAGES = {"python", "hidden", "sh", "text", "json", "nginx", "javascript", "html", ""}
 
 
 def with_blocks(language):
@@ -65,6 +65,18 @@ def test_the_commands_of_a_page_exist(page):
         if block.language == "sh":
             for line in block.code.replace("\\\n", "").splitlines():
                 check_line(line)
+
+
+@pytest.mark.parametrize("page", with_blocks("nginx"))
+def test_nginx_takes_what_a_page_gives_it(page, tmp_path):
+    for block in blocks_of(page):
+        if block.language == "nginx":
+            server = f"server {{ listen 127.0.0.1:8080; {block.code} }}"
+            here = f"error_log {tmp_path}/error.log; pid {tmp_path}/nginx.pid;"
+            (tmp_path / "nginx.conf").write_text(f"{here} events {{}} http {{ {server} }}")
+            command = ["nginx", "-t", "-q", "-p", tmp_path, "-c", tmp_path / "nginx.conf"]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
 
 
 def check_line(line):
