@@ -20,6 +20,7 @@ from sockstore.errors import (
     SockstoreError,
     StopReconnecting,
 )
+from sockstore.heartbeat import Heartbeat
 from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.messages import MessageView
 from sockstore.navigation import Navigation
@@ -32,8 +33,10 @@ from sockstore.receipts import Receipt
 from sockstore.recovery import Resume, Session
 from sockstore.requests import IdField, JsonRpc
 from sockstore.scope import Scope
+from sockstore.stats import Stats
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 from sockstore.streams import Message, MessageStream
+from sockstore.timeline import TimelineEvent
 
 __all__ = [
     "Attempt",
@@ -47,6 +50,7 @@ __all__ = [
     "FailureReason",
     "Gap",
     "HandshakeFailed",
+    "Heartbeat",
     "IdField",
     "InvalidOption",
     "InvalidURI",
@@ -73,7 +77,9 @@ __all__ = [
     "Session",
     "SocketInfo",
     "SockstoreError",
+    "Stats",
     "StopReconnecting",
+    "TimelineEvent",
     "WebSocketProvider",
     "WebSocketStore",
     "Writable",

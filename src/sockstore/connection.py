@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from sockstore.codecs import CodecLike, make_codec, make_encoder
-from sockstore.connection_stores import ENDED, ConnectionStores, ended_by
+from sockstore.connection_stores import ENDED, ConnectionStores
 from sockstore.driver import Driver
 from sockstore.endpoint import (
     Endpoint,
@@ -23,10 +23,11 @@ from sockstore.endpoint import (
     check_endpoint_url,
 )
 from sockstore.errors import InvalidOption
+from sockstore.heartbeat import Heartbeat
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import Attempt, ConnectionState
+from sockstore.machine.state import Attempt, ConnectionState, Hint
 from sockstore.messages import MessageLog
 from sockstore.navigation import CloseOnNavigate, Navigates
 from sockstore.options import (
@@ -79,6 +80,7 @@ class WebSocketStore(ConnectionStores):
         ping_interval: Seconds between pings; None for no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
         idle_timeout: Seconds without a message that end a connection; None for never.
+        heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
         outbox: What may wait while the connection is not open; None refuses it.
@@ -135,6 +137,7 @@ class WebSocketStore(ConnectionStores):
         ping_interval: float | None = 20.0,
         ping_timeout: float = 20.0,
         idle_timeout: float | None = None,
+        heartbeat: Heartbeat | None = None,
         max_message_bytes: int = 2**20,
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
@@ -156,6 +159,11 @@ class WebSocketStore(ConnectionStores):
         require_instance("resume", resume, Resume, "a Resume or None")
         if session is not None and resume is not None:
             raise InvalidOption("resume", resume, "a session needs none; give one of the two")
+        require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
+        if session is not None and heartbeat is not None:
+            raise InvalidOption(
+                "heartbeat", heartbeat, "a session has its own; give one of the two"
+            )
         require_callable("on_open", on_open)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect)
@@ -178,6 +186,7 @@ class WebSocketStore(ConnectionStores):
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
+            heartbeat=heartbeat,
             session=session,
             has_on_open=bool(self._opening),
             has_predicate=should_reconnect is not None,
@@ -196,6 +205,7 @@ class WebSocketStore(ConnectionStores):
             driver.report,
             requests=self._requests,
             resumption=self._opening.resumption,
+            heartbeat=heartbeat,
         )
         self._navigation = CloseOnNavigate(close_on_navigate, self.close)
 
@@ -287,26 +297,25 @@ class WebSocketStore(ConnectionStores):
         self._navigation.listen()
         self._driver.dispatch(fact.ReconnectRequested(self._endpoint.url))
 
-    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
-        """Wait until the connection is open.
+    def hint(self, hint: Hint) -> None:
+        """Say what the platform knows of the network; legal in every phase.
 
         Args:
-            timeout: Seconds to wait at most; None waits through all attempts.
+            hint: ``"offline"`` pauses retries until it is online again, or for 30 s at most, and
+                never closes an open socket; ``"online"`` and ``"resume"`` (the machine is awake
+                again) end a wait at once and ping an open connection at once.
 
         Raises:
-            ConnectionEnded: If it is closed, or failed.
-            TimeoutError: If it did not open in time; it goes on trying.
+            InvalidOption: If it is another word.
+            RuntimeError: If it is called from another thread.
+
+        Source:
+            The browsers' events ``online``, ``offline`` and ``resume``.
         """
-        try:
-            state = await self.state.wait_for(
-                lambda state: state.phase == "open" or state.phase in ENDED, timeout
-            )
-        except TimeoutError:
-            error = self._state.value.error
-            because = f"; the last error: {error}" if error else ""
-            raise TimeoutError(f"not connected within {timeout:g} s{because}") from None
-        if state.phase != "open":
-            raise ended_by(state)
+        if hint not in ("online", "offline", "resume"):
+            raise InvalidOption("hint", hint, "give 'online', 'offline' or 'resume'")
+        self._driver.check_thread()
+        self._driver.hint(hint)
 
     async def __aenter__(self) -> Self:
         self.connect()

@@ -9,12 +9,15 @@ from typing import Any, Literal, TypeVar
 
 from sockstore.driver import Driver
 from sockstore.errors import ConnectionEnded, ScopeClosed, SockstoreError
+from sockstore.explaining import circumstances, explain
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
 from sockstore.messages import MessageLog, MessageView
 from sockstore.positions import Position
+from sockstore.stats import Stats
 from sockstore.stores import Readable, derived, readonly, writable
 from sockstore.streams import Message, MessageStream, Overflow
 from sockstore.threads import FOREIGN_THREAD
+from sockstore.timeline import TimelineEvent
 
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
 
@@ -89,6 +92,58 @@ class ConnectionStores:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         return readonly(self._buffered)
 
+    # The inspector
+
+    @cached_property
+    def timeline(self) -> Readable[tuple[TimelineEvent, ...]]:
+        """The last 200 events: attempts, ends, decisions with their reason, waits, gaps, hints."""
+        return readonly(self._driver.observer.timeline.store)
+
+    @cached_property
+    def latency(self) -> Readable[float | None]:
+        """Seconds that the last ping took to be answered; None before the first."""
+        return readonly(self._driver.observer.latency)
+
+    def explain(self) -> str:
+        """Say in one paragraph what the connection is doing, and why.
+
+        Returns:
+            A few sentences for people, without secrets.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> WebSocketStore("ws://localhost").explain()
+            'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
+        """
+        machine, observer = self._driver.machine, self._driver.observer
+        return explain(circumstances(machine, observer.latency.value, self._driver.now))
+
+    def stats(self) -> Stats:
+        """Return the figures: attempts, losses, messages, latency and more.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> WebSocketStore("ws://localhost").stats().attempts
+            0
+        """
+        machine, observer = self._driver.machine, self._driver.observer
+        session = machine.session
+        return Stats(
+            phase=self._state.value.phase,
+            attempts=observer.attempts,
+            connections=observer.connections,
+            losses=observer.losses,
+            open_seconds=observer.open_seconds(self._driver.now),
+            messages_received=self.messages.total,
+            messages_sent=observer.messages_sent,
+            messages_waiting=len(machine.outbox),
+            messages_unanswered=0 if session is None else session.unanswered,
+            bytes_waiting=self._driver.buffered_amount,
+            latency=observer.latency.value,
+        )
+
+    # Messages
+
     def stream(
         self,
         where: Callable[[Message], object] | None = None,
@@ -129,6 +184,27 @@ class ConnectionStores:
         else:
             self.messages.add_stream(stream)
         return stream
+
+    async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
+        """Wait until the connection is open.
+
+        Args:
+            timeout: Seconds to wait at most; None waits through all attempts.
+
+        Raises:
+            ConnectionEnded: If it is closed, or failed.
+            TimeoutError: If it did not open in time; it goes on trying.
+        """
+        try:
+            state = await self.state.wait_for(
+                lambda state: state.phase == "open" or state.phase in ENDED, timeout
+            )
+        except TimeoutError:
+            error = self._state.value.error
+            because = f"; the last error: {error}" if error else ""
+            raise TimeoutError(f"not connected within {timeout:g} s{because}") from None
+        if state.phase != "open":
+            raise ended_by(state)
 
     @property
     def position(self) -> Position | None:
@@ -193,7 +269,9 @@ class ConnectionStores:
 
     def bound(self) -> None:
         """The stores belong to the thread of the loop from now on."""
-        for store in (self._state, self._buffered, self.messages):
+        observer = self._driver.observer
+        inspected = (observer.timeline.store, observer.latency)
+        for store in (self._state, self._buffered, self.messages, *inspected):
             store._node._belong_here()
 
     def publish(self, state: ConnectionState) -> None:

@@ -11,9 +11,9 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Protocol, assert_never
+from typing import Any, assert_never
 from weakref import ReferenceType
 
 from sockstore.callables import Callables, as_attempt_error
@@ -24,65 +24,19 @@ from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
-from sockstore.machine.state import Attempt, ConnectionState, SocketInfo
-from sockstore.outcomes import Close, Outcome
-from sockstore.positions import Gap
+from sockstore.machine.state import Attempt, Hint, SocketInfo
+from sockstore.observer import Observer
+from sockstore.outcomes import Close
+from sockstore.owner import Owner
 from sockstore.receipts import Receipt
 from sockstore.sender import Sender
+from sockstore.sleeping import unwatch_sleep, watch_sleep
 from sockstore.threads import FOREIGN_THREAD
-from sockstore.transports.base import Deliver, Listener, Target, Transport
+from sockstore.transports.base import Deliver, Transport
 
-__all__ = ["Driver", "Owner"]
+__all__ = ["Driver"]
 
-logger = logging.getLogger("sockstore")
-
-
-class Sink(Protocol):
-    """What takes messages."""
-
-    def begin_slice(self) -> Deliver:
-        """Return what takes the messages of one slice."""
-
-    def end_slice(self) -> None:
-        """Tell subscribers about the messages of the slice."""
-
-    def stop_slice(self) -> None:
-        """End the slice that is being delivered, if there is one."""
-
-    def publish(self, publication: Published, epoch: str) -> bool:
-        """Take a message of a session's room; return whether the slice should end now."""
-
-    def gap(self, gap: Gap) -> None:
-        """Messages are missing here."""
-
-
-class Owner(Protocol):
-    """The connection, as its driver sees it."""
-
-    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
-        """Ask the url, headers and subprotocols callables."""
-
-    def make_transport(self, listener: Listener) -> Transport:
-        """Return a transport for one attempt."""
-
-    def run_on_open(self) -> object:
-        """Call the user's ``on_open``; it may return an awaitable."""
-
-    def ask_predicate(self, outcome: Outcome) -> object:
-        """Call the user's ``should_reconnect``; it may return an awaitable."""
-
-    @property
-    def receiver(self) -> Sink:
-        """Where messages go."""
-
-    def bound(self) -> None:
-        """The connection belongs to this thread from now on."""
-
-    def publish(self, state: ConnectionState) -> None:
-        """Show a new snapshot to everyone."""
-
-    def buffered_changed(self) -> None:
-        """The amount that waits to be sent may have changed."""
+logger = logging.getLogger("sockstore.connection")
 
 
 class Driver:
@@ -107,7 +61,11 @@ class Driver:
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
         self._last_message_at: float | None = None
-        self.sender = Sender(machine, self._live_transport)
+        self._message_before_slice_at: float | None = None
+        self._last_reply_at: float | None = None
+        self._watches_sleep = False
+        self.observer = Observer(machine, self.report)
+        self.sender = Sender(machine, self._live_transport, self.observer)
 
     # What the connection calls
 
@@ -133,6 +91,8 @@ class Driver:
         if not self.at_rest:
             raise RuntimeError(f"{action}(): this connection is in use on another event loop")
         self.loop, self._thread = loop, threading.get_ident()
+        # A loop on which time is virtual has a clock on its wall, too.
+        self.observer.wall_clock = getattr(loop, "wall_clock", time.time)
         owner = self._owner()
         if owner is not None:
             owner.bound()
@@ -187,14 +147,18 @@ class Driver:
     def dispatch(self, event: Event, now: float | None = None) -> None:
         """Tell the machine a fact, carry out its orders, and show the outcome."""
         machine = self.machine
-        live = machine.live_transport
-        for effect in machine.handle(event, self.now if now is None else now):
+        live, before = machine.live_transport, machine.state
+        now = self.now if now is None else now
+        effects = machine.handle(event, now)
+        self.observer.saw(event, before, effects, now)
+        for effect in effects:
             self._perform(effect)
         owner = self._owner()
         if owner is not None and live is not None and live != machine.live_transport:
             owner.receiver.stop_slice()
         self._callables.cancel_obsolete()
         self._arm()
+        self._watch_sleep()
         if owner is not None:
             owner.publish(machine.state)
             owner.buffered_changed()
@@ -240,6 +204,7 @@ class Driver:
         self._links.clear()
         self._attempts.clear()
         self._callables.forget()
+        self._watches_sleep = False
         self._timer = self._timer_for = None
 
     # Orders
@@ -254,6 +219,8 @@ class Driver:
                 self._abort(number)
             case order.SendPing(transport=number, payload=payload):
                 self._links[number].transport.ping(payload)
+            case order.SendHeartbeat(transport=number):
+                self._send_heartbeat(number)
             case order.SendText(transport=number, text=text):
                 self._links[number].transport.send(text)
             case order.FlushOutbox():
@@ -283,6 +250,32 @@ class Driver:
         elif attempt is not None:
             attempt.cancel()
 
+    def _send_heartbeat(self, number: int) -> None:
+        heartbeat = self.machine.settings.heartbeat
+        assert heartbeat is not None  # noqa: S101 - it is what the machine sends
+        try:
+            data = heartbeat.encode()
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self.report(error, "the heartbeat's message")
+        else:
+            self._links[number].transport.send(data)
+
+    # Time and the platform
+
+    def hint(self, hint: Hint) -> None:
+        """The platform says something about the network."""
+        self.dispatch(fact.Hinted(hint, self._heard_so_far))
+
+    def _slept(self, seconds: float) -> None:
+        self.dispatch(fact.Slept(seconds, self._heard_so_far))
+
+    def _watch_sleep(self) -> None:
+        is_in_use = not self.machine.at_rest
+        if is_in_use == self._watches_sleep or self.loop is None:
+            return
+        self._watches_sleep = is_in_use
+        (watch_sleep if is_in_use else unwatch_sleep)(self.loop, self._slept)
+
     # The one timer
 
     def _arm(self) -> None:
@@ -301,9 +294,10 @@ class Driver:
         deadline, self._timer, self._timer_for = self._timer_for, None, None
         transport = self._live_transport()
         event = fact.DeadlineReached(
-            0 if transport is None else transport.heard,
+            self._heard_so_far,
             transport is not None and transport.reading_paused,
             self._last_message_at,
+            self._last_reply_at,
         )
         # The loop may be early by its clock's resolution.
         self.dispatch(event, max(self.now, deadline or 0.0))
@@ -314,7 +308,7 @@ class Driver:
         owner = self._owner()
         if owner is None or self.loop is None:
             return
-        self._last_message_at = None
+        self._last_message_at = self._last_reply_at = None
         link = self._links[number] = _Link(self, number)
         connecting = _connect(owner, attempt, link)
         task = self.loop.create_task(connecting, name=f"sockstore: attempt {attempt.number}")
@@ -342,12 +336,17 @@ class Driver:
         number = self.machine.live_transport
         return None if number is None else self._links[number].transport
 
+    @property
+    def _heard_so_far(self) -> int:
+        transport = self._live_transport()
+        return 0 if transport is None else transport.heard
+
     def begin_slice(self, number: int) -> Deliver | None:
         """Return what takes the messages of this transport, if they count."""
         owner = self._owner()
         if owner is None or self.machine.live_transport != number:
             return None
-        self._last_message_at = self.now
+        self._message_before_slice_at, self._last_message_at = self._last_message_at, self.now
         deliver = owner.receiver.begin_slice()
         return deliver if self.machine.session is None else partial(self._hear, number)
 
@@ -355,6 +354,10 @@ class Driver:
         """The messages of a slice were delivered."""
         owner = self._owner()
         if owner is not None:
+            if owner.receiver.heard_reply:
+                self._last_reply_at = self.now
+                if owner.receiver.heard_only_replies:
+                    self._last_message_at = self._message_before_slice_at
             owner.receiver.end_slice()
             owner.buffered_changed()
 

@@ -14,6 +14,7 @@ from sockstore.codecs import CodecLike
 from sockstore.connection import WebSocketStore
 from sockstore.endpoint import Headers, PerAttempt, Subprotocols, check_endpoint_url
 from sockstore.errors import InvalidOption, ProviderNotFound
+from sockstore.heartbeat import Heartbeat
 from sockstore.navigation import Navigates, check_navigator
 from sockstore.options import Outbox, Reconnect, require_at_least, require_flag
 from sockstore.outcomes import Outcome
@@ -40,6 +41,7 @@ class ConnectionOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float
     idle_timeout: float | None
+    heartbeat: Heartbeat | None
     max_message_bytes: int
     history: int | None
     outbox: Outbox | None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sockstore.centrifuge import Published
 from sockstore.codecs import Codec, decode_json, encode_json
+from sockstore.heartbeat import Heartbeat
 from sockstore.messages import MessageLog, Report
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
@@ -28,17 +29,26 @@ class Receiver:
         report: Told what a user's callable raised.
         requests: What waits for answers, which are no messages for anybody else.
         resumption: Knows what came before; None if everything is taken.
+        heartbeat: Whose replies are no messages; None without one.
+
+    Attributes:
+        heard_reply: Whether the slice had a reply to a heartbeat.
+        heard_only_replies: Whether it had nothing else.
     """
 
     __slots__ = (
         "_append",
         "_codec",
+        "_decode",
+        "_heartbeat",
         "_log",
         "_on_error",
         "_report",
         "_requests",
         "_resumption",
         "deliver",
+        "heard_only_replies",
+        "heard_reply",
     )
 
     def __init__(
@@ -50,6 +60,7 @@ class Receiver:
         *,
         requests: Requests,
         resumption: Resumption | None = None,
+        heartbeat: Heartbeat | None = None,
     ) -> None:
         self._log = log
         self._append = log.append if resumption is None else self._append_unless_repeated
@@ -58,10 +69,14 @@ class Receiver:
         self._codec = codec
         self._on_error = on_error
         self._report = report
-        self.deliver = self._json_or_text if codec is None else self._decoded
+        self._heartbeat = heartbeat
+        self.heard_reply = self.heard_only_replies = False
+        self._decode = self._json_or_text if codec is None else self._decoded
+        self.deliver = self._decode if heartbeat is None else self._unless_reply
 
     def begin_slice(self) -> Callable[[str | bytes], bool]:
         """Return what takes the messages of one slice."""
+        self.heard_reply, self.heard_only_replies = False, True
         self._log.begin_slice()
         return self.deliver
 
@@ -91,6 +106,20 @@ class Receiver:
     def stop_slice(self) -> None:
         """Nothing more of this slice is wanted."""
         self._log.stop_slice()
+
+    def _unless_reply(self, frame: str | bytes) -> bool:
+        if self._is_reply(frame):
+            self.heard_reply = True
+            return False
+        self.heard_only_replies = False
+        return self._decode(frame)
+
+    def _is_reply(self, frame: str | bytes) -> bool:
+        try:
+            return self._heartbeat is not None and self._heartbeat.recognises(frame)
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self._report(error, "the heartbeat's reply")
+            return False
 
     def _json_or_text(self, frame: str | bytes) -> bool:
         if isinstance(frame, bytes):

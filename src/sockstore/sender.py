@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Disposition, Offer, Outgoing
+from sockstore.observer import Observer
 from sockstore.receipts import Receipt
 from sockstore.transports.base import Transport
 
@@ -22,10 +23,17 @@ class Sender:
     Args:
         machine: Decides.
         live_transport: Returns the transport that messages go to, if there is one.
+        observer: Counts, and takes note of what overflows.
     """
 
-    def __init__(self, machine: Machine, live_transport: Callable[[], Transport | None]) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        live_transport: Callable[[], Transport | None],
+        observer: Observer,
+    ) -> None:
         self._machine = machine
+        self._observer = observer
         self._live_transport = live_transport
         self._last: Receipt | None = None
 
@@ -43,6 +51,7 @@ class Sender:
                 self._drop(offer)
             case Disposition.REFUSED:
                 receipt.settle("refused", offer.why)
+                self._observer.refused(offer)
         return receipt
 
     def flush(self, now: float) -> None:
@@ -106,8 +115,11 @@ class Sender:
         transport.send(data)
         for entry in entries:
             receipt_of(entry).hand_over(flight)
+            self._observer.messages_sent += 1
 
     def _drop(self, offer: Offer) -> None:
+        if offer.dropped:
+            self._observer.refused(offer)
         for entry in offer.dropped:
             receipt_of(entry).settle("dropped", "newer messages took its place in the outbox")
 

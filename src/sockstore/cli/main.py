@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 2 for wrong usage, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    # The commands tell in their own words what their connections do.
+    logging.getLogger("sockstore.connection").addHandler(logging.NullHandler())
     try:
         status: int = options.run(options)
         sys.stdout.flush()

@@ -21,7 +21,8 @@ from sockstore.machine.failures import (
     policy_error,
     refused_by_room,
 )
-from sockstore.machine.liveness import check, started
+from sockstore.machine.heartbeat import Pulse, beat_at_once, check_pulse, started_pulse
+from sockstore.machine.liveness import check, probe, started, tolerance
 from sockstore.machine.outbox import Flights
 from sockstore.machine.phases import (
     AnyPhase,
@@ -38,12 +39,20 @@ from sockstore.machine.phases import (
     prepared,
     project,
 )
-from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Streak, decide
+from sockstore.machine.reconnect import (
+    GiveUp,
+    Goodbye,
+    RefreshNow,
+    RetryAfter,
+    Ruling,
+    Streak,
+    decide,
+)
 from sockstore.machine.retired import RetiredTransports
 from sockstore.machine.sending import Sending
 from sockstore.machine.session import Heard, SessionMachine, orders_of
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import Attempt, ConnectionState, Failure
+from sockstore.machine.state import Attempt, ConnectionState, Failure, Hint
 from sockstore.outcomes import Close, FailureReason, Outcome
 
 __all__ = ["Decisions"]
@@ -52,6 +61,10 @@ _BLOCKED = (
     "the event loop was blocked for at least {:.1f} s, so that no ping could be answered; "
     "the server gets one more ping"
 )
+
+
+OFFLINE_SECONDS = 30.0
+"""A platform that says it is offline is believed for so long: some are wrong (LV5)."""
 
 
 class Decisions:
@@ -64,6 +77,8 @@ class Decisions:
     Attributes:
         state: The public snapshot of the phase.
         session: What a session remembers; None without one.
+        ruling: What was decided when the last attempt or connection ended; None before.
+        offline_until: Until when retries wait for the platform to be online; it may be over.
     """
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
@@ -78,6 +93,8 @@ class Decisions:
         self._transports = 0
         self._questions = 0
         self._opened_before = False
+        self.ruling: Ruling | None = None
+        self.offline_until = -math.inf
 
     def _follow_session(
         self, phase: Joining | Preparing | Open, heard: Heard, now: float
@@ -124,25 +141,65 @@ class Decisions:
             idle_timeout=settings.idle_timeout,
         )
         recovered = None if self.session is None else self.session.recovered
-        self._phase = opened(preparing, liveness, recovered)
+        self._phase = opened(preparing, liveness, self._pulse(now), recovered=recovered)
         return self._flush(now)
+
+    def _pulse(self, now: float) -> Pulse | None:
+        heartbeat = self.settings.heartbeat
+        if heartbeat is None:
+            return None
+        timeout = None if heartbeat.reply is None else heartbeat.timeout
+        return started_pulse(now, interval=heartbeat.interval, timeout=timeout)
 
     def _check_liveness(
         self, phase: Open, observed: fact.DeadlineReached, now: float
     ) -> list[Effect]:
         verdict = check(phase.liveness, observed, now)
-        if verdict.lost is not None:
+        beat = None
+        if phase.pulse is not None:
+            late = tolerance(phase.pulse.timeout or phase.pulse.interval)
+            beat = check_pulse(phase.pulse, observed, now, tolerance=late)
+        lost = verdict.lost or (beat and beat.lost)
+        if lost:
             retiring = self._retire(now, abort=True)
-            return [*retiring, *self._lost(phase, Close(1006), verdict.lost, None, now)]
-        self._phase = replace(phase, liveness=verdict.liveness)
+            return [*retiring, *self._lost(phase, Close(1006), lost, None, now)]
+        pulse = None if beat is None else beat.pulse
+        phase = self._phase = replace(phase, liveness=verdict.liveness, pulse=pulse)
         effects: list[Effect] = []
         if verdict.blocked_for is not None:
             effects.append(order.Warn(_BLOCKED.format(verdict.blocked_for)))
         if verdict.ping:
-            payload = verdict.liveness.payload
-            phase.flights.seal(payload)
-            effects.append(order.SendPing(phase.transport, payload))
+            effects.append(_ping(phase))
+        if beat is not None and beat.send:
+            effects.append(order.SendHeartbeat(phase.transport))
         return effects
+
+    def _look_again(self, heard: int, now: float) -> list[Effect]:
+        """Time or the network may have gone on without us: probe what is open, wait no longer."""
+        match self._phase:
+            case Open(liveness=liveness, pulse=pulse) as phase:
+                pulse = None if pulse is None else beat_at_once(pulse, now)
+                probed = replace(phase, liveness=probe(liveness, heard, now), pulse=pulse)
+                self._phase = probed
+                beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
+                return [_ping(probed), *beat]
+            case Waiting(until=until, streak=streak) if math.isfinite(until):
+                return self._attempt(streak, now)
+            case _:
+                return []
+
+    def _hinted(self, hint: Hint, heard: int, now: float) -> list[Effect]:
+        if hint != "offline":
+            self.offline_until = -math.inf
+            return self._look_again(heard, now)
+        self.offline_until = now + OFFLINE_SECONDS
+        match self._phase:
+            case Waiting(until=until, streak=streak, close=close) if math.isfinite(until):
+                self._wait(until, streak, close)
+        return []
+
+    def _wait(self, until: float, streak: Streak, close: Close | None) -> None:
+        self._phase = Waiting(max(until, self.offline_until), streak, close)
 
     def _failed_attempt(self, exception: AttemptError, now: float) -> list[Effect]:
         match self._phase:
@@ -174,6 +231,7 @@ class Decisions:
         can_refresh = settings.can_refresh or callable(self.destination)
         # A schedule is the user's code: what it does to its own connection counts, not its answer.
         undecided = self._phase = Waiting(math.inf, streak, outcome.close)
+        self.ruling = Ruling(outcome)
         try:
             decision = decide(settings.reconnect, outcome, streak, can_refresh=can_refresh)
         except Exception as exception:  # noqa: BLE001 - the user's schedule may raise anything
@@ -182,6 +240,7 @@ class Decisions:
             return self._policy_error("the reconnect schedule", exception, outcome.close)
         if self._phase is not undecided:
             return []
+        self.ruling = Ruling(outcome, decision)
         match decision:
             case Goodbye():
                 self._phase = Closed(outcome.close)
@@ -195,7 +254,7 @@ class Decisions:
                 self._phase = Deciding(self._questions, decision, outcome.close)
                 return [order.AskPredicate(self._questions, outcome)]
             case RetryAfter(seconds=seconds, streak=streak):
-                self._phase = Waiting(now + seconds, streak, outcome.close)
+                self._wait(now + seconds, streak, outcome.close)
                 return []
             case _:
                 assert_never(decision)
@@ -207,6 +266,8 @@ class Decisions:
         close: Close | None,
         beneath: Exception | None,
     ) -> list[Effect]:
+        if self.ruling is not None:
+            self.ruling = Ruling(self.ruling.outcome, GiveUp(reason, error))
         self._phase = Failed(Failure(reason, beneath), error, close)
         return self._sending.drop(f"the connection failed: {error}")
 
@@ -252,3 +313,10 @@ class Decisions:
             shown = replace(shown, since=self.state.since)
         if shown != self.state:
             self.state = shown
+
+
+def _ping(phase: Open) -> Effect:
+    """Order the ping that the liveness of a phase counts on."""
+    payload = phase.liveness.payload
+    phase.flights.seal(payload)
+    return order.SendPing(phase.transport, payload)

@@ -21,6 +21,7 @@ __all__ = [
     "FlushOutbox",
     "OpenTransport",
     "RunOnOpen",
+    "SendHeartbeat",
     "SendPing",
     "SendText",
     "SettleReceipts",
@@ -65,6 +66,13 @@ class SendPing:
 
     transport: int
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendHeartbeat:
+    """Send the message that the server wants to hear now and then."""
+
+    transport: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +132,7 @@ Effect: TypeAlias = (
     | CloseTransport
     | AbortTransport
     | SendPing
+    | SendHeartbeat
     | SendText
     | DeliverGap
     | DeliverMissed

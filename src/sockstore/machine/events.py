@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from sockstore.centrifuge import Said
 from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
-from sockstore.machine.state import SocketInfo
+from sockstore.machine.state import Hint, SocketInfo
 from sockstore.outcomes import Close
 
 __all__ = [
@@ -21,12 +21,14 @@ __all__ = [
     "ConnectRequested",
     "DeadlineReached",
     "Event",
+    "Hinted",
     "OnOpenFinished",
     "PongReceived",
     "PredicateAnswered",
     "ReconnectRequested",
     "SessionBroken",
     "SessionHeard",
+    "Slept",
     "TransportClosed",
     "TransportOpened",
     "TransportReleased",
@@ -164,11 +166,29 @@ class DeadlineReached:
         heard: Reads that brought bytes from the live transport so far.
         reading_paused: Whether this side stopped reading, because too much waits to be delivered.
         last_message_at: When the last data message was delivered, in the clock of `now`.
+        last_reply_at: When the last reply to a heartbeat came, in the same clock.
     """
 
     heard: int = 0
     reading_paused: bool = False
     last_message_at: float | None = None
+    last_reply_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted:
+    """The platform said something about the network; `heard` is as in `DeadlineReached`."""
+
+    hint: Hint
+    heard: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Slept:
+    """The machine slept for `seconds`, or its clock jumped; `heard` is as in `DeadlineReached`."""
+
+    seconds: float
+    heard: int = 0
 
 
 Event: TypeAlias = (
@@ -187,4 +207,6 @@ Event: TypeAlias = (
     | WritingResumed
     | PredicateAnswered
     | DeadlineReached
+    | Hinted
+    | Slept
 )

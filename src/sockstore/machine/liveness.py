@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sockstore.machine.events import DeadlineReached
 
-__all__ = ["Liveness", "Verdict", "check", "next_check", "started"]
+__all__ = ["Liveness", "Verdict", "check", "next_check", "probe", "started", "tolerance"]
 
 BLOCKED_SHARE = 0.5
 """A check that comes later than this share of the ping timeout finds a loop that was blocked."""
@@ -102,13 +102,23 @@ def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Verdict:
         return Verdict(liveness, lost=f"no message for {liveness.idle_timeout:g} s")
     if _is_overdue(liveness, now):
         late = now - _answer_due(liveness)
-        if not liveness.probed and late >= _tolerance(liveness):
-            probing = _ping(replace(liveness, unanswered_since=None), observed, now)
-            return Verdict(replace(probing, probed=True), ping=True, blocked_for=late)
+        if not liveness.probed and late >= tolerance(liveness.ping_timeout):
+            probing = replace(probe(liveness, observed.heard, now), probed=True)
+            return Verdict(probing, ping=True, blocked_for=late)
         return Verdict(liveness, lost="no answer to ping")
     if liveness.next_ping_at is not None and now >= liveness.next_ping_at:
-        return Verdict(_ping(liveness, observed, now), ping=True)
+        return Verdict(_ping(liveness, observed.heard, now), ping=True)
     return Verdict(liveness)
+
+
+def probe(liveness: Liveness, heard: int, now: float) -> Liveness:
+    """Return what is known after one more ping, which has all its time: who knows what was."""
+    return _ping(replace(liveness, unanswered_since=None), heard, now)
+
+
+def tolerance(timeout: float) -> float:
+    """Return how late a check may be, in seconds, before the loop counts as blocked."""
+    return max(SHORTEST_BLOCK, timeout * BLOCKED_SHARE)
 
 
 def _credit(liveness: Liveness, observed: DeadlineReached, now: float) -> Liveness:
@@ -136,17 +146,13 @@ def _answer_due(liveness: Liveness) -> float:
     return (liveness.unanswered_since or 0.0) + liveness.ping_timeout
 
 
-def _tolerance(liveness: Liveness) -> float:
-    return max(SHORTEST_BLOCK, liveness.ping_timeout * BLOCKED_SHARE)
-
-
-def _ping(liveness: Liveness, observed: DeadlineReached, now: float) -> Liveness:
+def _ping(liveness: Liveness, heard: int, now: float) -> Liveness:
     awaited = liveness.unanswered_since
     interval = liveness.ping_interval
     return replace(
         liveness,
         next_ping_at=None if interval is None else now + interval,
         unanswered_since=now if awaited is None else awaited,
-        heard=observed.heard if awaited is None else liveness.heard,
+        heard=heard if awaited is None else liveness.heard,
         pings=(liveness.pings + 1) % 2**32,
     )

@@ -27,6 +27,7 @@ from sockstore.machine.failures import (
 )
 from sockstore.machine.outbox import Disposition, Flight, Flights, Offer, OutboxQueue, Outgoing
 from sockstore.machine.phases import (
+    AnyPhase,
     Closed,
     Closing,
     Connecting,
@@ -63,6 +64,11 @@ class Machine(Decisions):
         state: The public snapshot of the phase.
         session: What a session remembers; None without one.
     """
+
+    @property
+    def phase(self) -> AnyPhase:
+        """The phase, with all that is valid in it."""
+        return self._phase
 
     @property
     def outbox(self) -> OutboxQueue:
@@ -185,6 +191,10 @@ class Machine(Decisions):
                 return self._predicate_answered(event, now)
             case fact.DeadlineReached():
                 return self._deadline_reached(event, now)
+            case fact.Hinted(hint=hint, heard=heard):
+                return self._hinted(hint, heard, now)
+            case fact.Slept(heard=heard):
+                return self._look_again(heard, now)
             case _:
                 assert_never(event)
 
@@ -296,7 +306,7 @@ class Machine(Decisions):
                     return self._fail(
                         FailureReason.REFUSED_BY_PREDICATE, error, deciding.close, streak.error
                     )
-                self._phase = Waiting(now + deciding.retry.seconds, streak, deciding.close)
+                self._wait(now + deciding.retry.seconds, streak, deciding.close)
         return []
 
     def _deadline_reached(self, event: fact.DeadlineReached, now: float) -> list[Effect]:

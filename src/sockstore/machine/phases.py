@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sockstore.errors import SockstoreError
+from sockstore.machine.heartbeat import Pulse, next_beat
 from sockstore.machine.liveness import Liveness, next_check
 from sockstore.machine.outbox import Flights
 from sockstore.machine.reconnect import RetryAfter, Streak
@@ -84,6 +85,7 @@ class Open:
     streak: Streak
     writable: bool = True
     recovered: bool | None = None
+    pulse: Pulse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ def prepared(joining: Joining, deadline: float) -> Preparing:
     )
 
 
-def opened(preparing: Preparing, liveness: Liveness, recovered: bool | None) -> Open:  # noqa: FBT001
+def opened(
+    preparing: Preparing, liveness: Liveness, pulse: Pulse | None, *, recovered: bool | None
+) -> Open:
     """Return the phase in which messages flow for everyone."""
     return Open(
         preparing.transport,
@@ -162,6 +166,7 @@ def opened(preparing: Preparing, liveness: Liveness, recovered: bool | None) -> 
         preparing.streak,
         preparing.writable,
         recovered,
+        pulse,
     )
 
 
@@ -176,8 +181,9 @@ def deadline_of(phase: AnyPhase) -> float | None:
             return deadline
         case Waiting(until=until):
             return until
-        case Open(liveness=liveness):
-            return next_check(liveness)
+        case Open(liveness=liveness, pulse=pulse):
+            times = (next_check(liveness), None if pulse is None else next_beat(pulse))
+            return min((time for time in times if time is not None), default=None)
         case _:
             return None
 

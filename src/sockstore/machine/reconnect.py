@@ -16,7 +16,16 @@ from sockstore.outcomes import (
     reason_of_fatal,
 )
 
-__all__ = ["Decision", "GiveUp", "Goodbye", "RefreshNow", "RetryAfter", "Streak", "decide"]
+__all__ = [
+    "Decision",
+    "GiveUp",
+    "Goodbye",
+    "RefreshNow",
+    "RetryAfter",
+    "Ruling",
+    "Streak",
+    "decide",
+]
 
 THROTTLE_STEP = 5
 """A server that asks for less is not retried before the schedule's fifth step (RC6)."""
@@ -71,6 +80,19 @@ class GiveUp:
 
 
 Decision: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What was decided, and about what.
+
+    Args:
+        outcome: How the last attempt or connection ended.
+        decision: What follows from it; None while that is not known.
+    """
+
+    outcome: Outcome
+    decision: Decision | None = None
 
 
 def decide(

@@ -182,6 +182,11 @@ class SessionMachine:
         """Whether something must be sent again before anything new."""
         return bool(self._to_resend)
 
+    @property
+    def unanswered(self) -> int:
+        """How many messages were handed over once and are not acknowledged."""
+        return len(self._unproven)
+
     def may_send(self, now: float) -> bool:
         """Whether the server takes one more message now (P37)."""
         return (

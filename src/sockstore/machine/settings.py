@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sockstore.heartbeat import Heartbeat
 from sockstore.options import Outbox, Reconnect, require_seconds
 from sockstore.recovery import Session
 
@@ -23,6 +24,7 @@ class Settings:
         ping_interval: Seconds between pings; None for no pings.
         ping_timeout: Seconds an inbound byte may take after a ping.
         idle_timeout: Seconds without a data message that end a connection; None for never.
+        heartbeat: The application's own ping; None without one.
         session: What a session was asked for; None without one.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -39,6 +41,7 @@ class Settings:
     ping_interval: float | None = 20.0
     ping_timeout: float = 20.0
     idle_timeout: float | None = None
+    heartbeat: Heartbeat | None = None
     session: Session | None = None
     has_on_open: bool = False
     has_predicate: bool = False

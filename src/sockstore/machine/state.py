@@ -9,10 +9,13 @@ from sockstore.errors import SockstoreError
 from sockstore.outcomes import Close, FailureReason, Outcome
 from sockstore.urls import redact_url
 
-__all__ = ["Attempt", "ConnectionState", "Failure", "Phase", "SocketInfo"]
+__all__ = ["Attempt", "ConnectionState", "Failure", "Hint", "Phase", "SocketInfo"]
 
 Phase: TypeAlias = Literal["idle", "connecting", "open", "waiting", "closing", "closed", "failed"]
 """The fine state of a connection; ``waiting`` is the time before the next attempt."""
+
+Hint: TypeAlias = Literal["online", "offline", "resume"]
+"""What a platform may say: the network is there, it is not, or the machine is awake again."""
 
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 

@@ -7,11 +7,15 @@ import selectors
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
+from weakref import WeakSet
 
 __all__ = ["VirtualClock"]
 
 T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
+
+EPOCH = 1_767_225_600.0
+"""What the clock on the wall shows at 0, in Unix seconds: the first moment of 2026, UTC."""
 
 REAL_SECONDS_FOR_OTHER_THREADS = 5.0
 """How long to wait in earnest, when no timer is set, for a thread or a real socket."""
@@ -34,6 +38,8 @@ class VirtualClock:
 
     def __init__(self, start: float = 0.0) -> None:
         self._now = start
+        self._slept = 0.0
+        self._loops: WeakSet[_VirtualLoop] = WeakSet()
 
     @property
     def now(self) -> float:
@@ -57,7 +63,22 @@ class VirtualClock:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Return an event loop that lives by this clock, for ``asyncio.Runner(loop_factory=)``."""
-        return _VirtualLoop(self)
+        loop = _VirtualLoop(self)
+        self._loops.add(loop)
+        return loop
+
+    def suspend(self, seconds: float) -> None:
+        """Let the machine sleep: the clock on the wall goes on, and ``loop.time()`` stands still.
+
+        Connections notice it when the machine wakes up, that is at once.
+
+        Args:
+            seconds: For how long.
+        """
+        self._slept += seconds
+        for loop in list(self._loops):
+            for sleeper in list(loop.sleepers):
+                sleeper(seconds)
 
     async def advance(self, seconds: float) -> None:
         """Let this much time pass, with everything that happens in it.
@@ -74,10 +95,14 @@ class VirtualClock:
 class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock
+        self.sleepers: set[Callable[[float], object]] = set()
         super().__init__(_JumpingSelector(clock))
 
     def time(self) -> float:
         return self._virtual_clock.now
+
+    def wall_clock(self) -> float:
+        return EPOCH + self._virtual_clock.now + self._virtual_clock._slept
 
     def call_at(
         self,

@@ -1,0 +1,38 @@
+"""A name between single backticks in a docstring leads to its description, if it has one."""
+
+from __future__ import annotations
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+
+__all__ = ["setup"]
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.connect("missing-reference", find_name)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def find_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
+) -> nodes.Element | None:
+    """Find a name that stands in another module than the docstring that mentions it.
+
+    Returns:
+        A link; the word itself if it names a parameter or anything else in small letters; None,
+        which Sphinx warns of, if it looks like a public name that is described nowhere.
+    """
+    if node.get("refdomain") != "py":
+        return None
+    name = node["reftarget"]
+    found = env.domains.python_domain.find_obj(env, None, None, name, None, 1)
+    # Names of a home's component are those of the other home's: the shortest one is the core's.
+    for target, entry in sorted(found, key=lambda match: len(match[0])):
+        from_page = node.get("refdoc", env.docname)
+        return make_refnode(app.builder, from_page, entry.docname, entry.node_id, content, target)
+    is_plain_word = node.get("reftype") == "obj" and name.islower() and "." not in name
+    return content if is_plain_word else None

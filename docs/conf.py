@@ -1,0 +1,87 @@
+"""How Sphinx builds this folder: `make docs` writes the site to build/docs/index.html.
+
+Nothing is asked of the network, neither while it is built nor by whoever reads it.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+from sockstore._version import __version__
+
+project = "sockstore"
+author = "The sockstore authors"
+project_copyright = "The sockstore authors"
+version = release = __version__
+language = "en"
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx_copybutton",
+    "generated_reference",
+    "google_docstrings",
+    "names_in_docstrings",
+]
+exclude_patterns = ["_extensions"]
+suppress_warnings = ["config.cache"]
+
+# Pages
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+# A prompt or an output is not copied with a command.
+copybutton_exclude = ".linenos, .gp, .go"
+
+# The reference, from the docstrings
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+napoleon_custom_sections = [("Source", "notes_style")]
+autodoc_default_options = {"members": True}
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {"Step": "sockstore.testing.Step"}
+# Nobody makes one of these; their parameters are no matter of users.
+made_by_the_package = (
+    "sockstore.MessageStream",
+    "sockstore.MessageView",
+    "sockstore.Receipt",
+    "sockstore.scope.Mounted",
+    "sockstore.stores.Readable",
+    "sockstore.stores.Stream",
+    "sockstore.stores.Subscription",
+    "sockstore.stores.Writable",
+    "sockstore.transports.memory.MemoryPeer",
+)
+default_role = "py:obj"
+python_use_unqualified_type_names = True
+python_display_short_literal_types = True
+python_maximum_signature_line_length = 88
+
+# Every name in a signature leads somewhere, except type variables, the names of other packages
+# (whose pages are not asked for), and what only the package itself makes.
+nitpicky = True
+nitpick_ignore_regex = [
+    (r"py:.*", r"(.*\.)?([A-Z]|T_co|Arguments)"),
+    (
+        r"py:.*",
+        r"(abc|_?asyncio|collections|concurrent|contextlib|contextvars|pathlib|random|ssl)\..*",
+    ),
+    (r"py:.*", r"(fastapi|msgspec|nicegui|starlette|textual|uvicorn)\..*"),
+    (r"py:exc", r"CancelledError"),
+    (
+        r"py:class",
+        r"(sockstore\.provider\.ConnectionOptions|MessageKind|Node|sockstore\.machine\.outbox\.Flight)",
+    ),
+]
+
+# The look
+html_theme = "furo"
+html_title = f"sockstore {release}"
+html_static_path = ["_static"]
+html_css_files = ["sockstore.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"navigation_with_keys": True}

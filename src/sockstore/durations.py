@@ -1,0 +1,32 @@
+"""Durations as people say them."""
+
+from __future__ import annotations
+
+__all__ = ["say_duration"]
+
+_UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def say_duration(seconds: float) -> str:
+    """Say how long something takes or took, with the two largest units.
+
+    Args:
+        seconds: How long; a negative duration is none.
+
+    Returns:
+        A few words.
+
+    Example:
+        >>> [say_duration(seconds) for seconds in (0.0123, 3.21, 75, 7_260, 180_000)]
+        ['12 ms', '3.2 s', '1 min 15 s', '2 h 1 min', '2 d 2 h']
+    """
+    seconds = max(0.0, seconds)
+    if seconds < 1:
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    for (size, name), (smaller, smaller_name) in zip(_UNITS, (*_UNITS[1:], (1, "s")), strict=True):
+        if seconds >= size:
+            whole, rest = divmod(int(seconds), size)
+            return f"{whole} {name} {rest // smaller} {smaller_name}"
+    raise AssertionError  # pragma: no cover - a minute is the smallest unit

@@ -1,0 +1,232 @@
+"""The observer: sees what a driver tells its machine and what comes of it, and remembers.
+
+It decides nothing. From what it sees come the timeline, the counts, the latency and the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sockstore.explaining import explain_ruling, where_to
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.effects import Effect
+from sockstore.machine.events import Event
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import Offer
+from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
+from sockstore.machine.state import ConnectionState
+from sockstore.outage import Outage
+from sockstore.outcomes import classify
+from sockstore.stores import Writable, writable
+from sockstore.timeline import (
+    AttemptBegan,
+    AttemptFailed,
+    CloseAsked,
+    Decided,
+    Ended,
+    Flushed,
+    GapFound,
+    Hinted,
+    Lost,
+    Opened,
+    Overflowed,
+    ReconnectAsked,
+    Settled,
+    Slept,
+    Timeline,
+    TimelineEvent,
+    WaitBegan,
+    Warned,
+)
+
+__all__ = ["Observer"]
+
+logger = logging.getLogger("sockstore.connection")
+
+Report = Callable[[Exception, str], None]
+
+
+class Observer:
+    """Take note of what happens to one connection.
+
+    Args:
+        machine: What decides.
+        report: Told what a subscriber raised.
+
+    Attributes:
+        timeline: The last events.
+        latency: Seconds that the last ping took; None before the first.
+        wall_clock: Returns Unix seconds.
+        attempts: Attempts that began.
+        connections: Attempts that opened a connection.
+        losses: Connections that ended without this program's doing.
+        messages_sent: Messages that were handed over.
+    """
+
+    def __init__(self, machine: Machine, report: Report) -> None:
+        self.timeline = Timeline()
+        self.latency: Writable[float | None] = writable(None)
+        self.wall_clock: Callable[[], float] = time.time
+        self.attempts = self.connections = self.losses = self.messages_sent = 0
+        self._machine = machine
+        self._report = report
+        self._outage = Outage()
+        self._ruling: Ruling | None = None
+        self._attempt_began_at = 0.0
+        self._opened_at: float | None = None
+        self._open_before = 0.0
+        self._pinged: tuple[bytes, float] | None = None
+
+    def open_seconds(self, now: float) -> float:
+        """Return for how long the connection has been open in all."""
+        return self._open_before + (0.0 if self._opened_at is None else now - self._opened_at)
+
+    def saw(
+        self, event: Event, before: ConnectionState, effects: Iterable[Effect], now: float
+    ) -> None:
+        """The machine was told an event; see what came of it.
+
+        Args:
+            event: What it was told.
+            before: Its state before that.
+            effects: What it ordered.
+            now: The machine's clock.
+        """
+        after = self._machine.state
+        if isinstance(event, fact.PongReceived):
+            self._answered(event, now)
+        if after.phase != before.phase:
+            self._count_time(before, after, now)
+        if not isinstance(event, fact.DeadlineReached | fact.PongReceived):
+            self._asked(event, before, after)
+        if self._machine.ruling is not self._ruling:
+            self._ruled()
+        for effect in effects:
+            self._ordered(effect, now)
+        if after is not before and after.phase != before.phase:
+            self._changed(after, now)
+
+    def refused(self, offer: Offer) -> None:
+        """A message found no room in the outbox, or took the room of others."""
+        if offer.dropped:
+            self._note(Overflowed(self._now, len(offer.dropped), "drop_oldest"))
+        elif self._machine.outbox:
+            self._note(Overflowed(self._now, 1, "refuse"))
+
+    def _answered(self, event: fact.PongReceived, now: float) -> None:
+        if self._pinged is not None and self._pinged[0] == event.payload:
+            pinged_at, self._pinged = self._pinged[1], None
+            self._set(self.latency, now - pinged_at, "a subscriber of the latency")
+
+    def _count_time(self, before: ConnectionState, after: ConnectionState, now: float) -> None:
+        if after.phase == "open":
+            self._opened_at = now
+        elif before.phase == "open" and self._opened_at is not None:
+            self._open_before += now - self._opened_at
+            self._opened_at = self._pinged = None
+
+    def _asked(self, event: Event, before: ConnectionState, after: ConnectionState) -> None:
+        match event:
+            case fact.CloseRequested(code=code, reason=reason) if after.phase != before.phase:
+                self._note(CloseAsked(self._now, code, reason))
+            case fact.ReconnectRequested():
+                self._note(ReconnectAsked(self._now))
+            case fact.Hinted(hint=hint):
+                self._note(Hinted(self._now, hint))
+            case fact.Slept(seconds=seconds):
+                self._note(Slept(self._now, seconds))
+            case _:
+                pass
+
+    def _ruled(self) -> None:
+        """An attempt or a connection ended, and it was decided what follows."""
+        before, ruling = self._ruling, self._machine.ruling
+        self._ruling = ruling
+        if ruling is None:
+            return
+        if before is None or before.outcome is not ruling.outcome:
+            self._note(_end_of(ruling, self._now))
+            if ruling.outcome.uptime is not None:
+                self.losses += 1
+        if (decided := _decided(ruling, self._now)) is not None:
+            self._note(decided)
+
+    def _ordered(self, effect: Effect, now: float) -> None:
+        match effect:
+            case order.OpenTransport(attempt=attempt):
+                self.attempts += 1
+                self._attempt_began_at = now
+                self._note(AttemptBegan(self._now, attempt.number, attempt.refresh))
+            case order.SendPing(payload=payload):
+                if self._pinged is None:
+                    self._pinged = (payload, now)
+            case order.DeliverGap(gap=gap):
+                self._note(GapFound(self._now, gap))
+            case order.SettleReceipts(entries=entries, state=state, why=why):
+                if state != "acknowledged":
+                    self._note(Settled(self._now, len(entries), state, why))
+            case order.Warn(text=text):
+                self._note(Warned(self._now, text))
+            case _:
+                pass
+
+    def _changed(self, state: ConnectionState, now: float) -> None:
+        match state.phase:
+            case "open":
+                self.connections += 1
+                subprotocol = None if state.socket is None else state.socket.subprotocol
+                took = now - self._attempt_began_at
+                self._note(Opened(self._now, took, subprotocol, state.recovered))
+                if waiting := len(self._machine.outbox):
+                    self._note(Flushed(self._now, waiting))
+            case "waiting" if state.retry_at is not None:
+                self._note(WaitBegan(self._now, state.retry_at - now, state.attempt))
+            case "closed" | "failed":
+                why = state.error or "" if state.phase == "failed" else ""
+                self._note(Ended(self._now, "failed" if why else "closed", why))
+            case _:
+                pass
+        self._outage.changed(state, where_to(self._machine), now)
+
+    @property
+    def _now(self) -> float:
+        return self.wall_clock()
+
+    def _note(self, event: TimelineEvent) -> None:
+        try:
+            self.timeline.add(event)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._report(error, "a subscriber of the timeline")
+
+    def _set(self, store: Writable[Any], value: object, who: str) -> None:
+        try:
+            store.set(value)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._report(error, who)
+
+
+def _end_of(ruling: Ruling, at: float) -> TimelineEvent:
+    outcome = ruling.outcome
+    error = getattr(outcome.exception, "why", None) or str(outcome.exception or outcome.close)
+    if outcome.uptime is None:
+        return AttemptFailed(at, error)
+    return Lost(at, error, outcome.uptime, outcome.close)
+
+
+def _decided(ruling: Ruling, at: float) -> Decided | None:
+    classification, why = classify(ruling.outcome), explain_ruling(ruling)
+    match ruling.decision:
+        case RetryAfter():
+            return Decided(at, "retry", why, classification)
+        case RefreshNow():
+            return Decided(at, "refresh", why, classification)
+        case Goodbye():
+            return Decided(at, "goodbye", why, classification)
+        case GiveUp():
+            return Decided(at, "give up", why, classification)
+        case None:
+            return None

@@ -1,0 +1,70 @@
+"""The connection, as its driver sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Protocol
+
+from sockstore.centrifuge import Published
+from sockstore.machine.state import Attempt, ConnectionState
+from sockstore.outcomes import Outcome
+from sockstore.positions import Gap
+from sockstore.transports.base import Deliver, Listener, Target, Transport
+
+__all__ = ["Owner", "Sink"]
+
+
+class Sink(Protocol):
+    """What takes messages."""
+
+    def begin_slice(self) -> Deliver:
+        """Return what takes the messages of one slice."""
+
+    def end_slice(self) -> None:
+        """Tell subscribers about the messages of the slice."""
+
+    @property
+    def heard_reply(self) -> bool:
+        """Whether the slice had a reply to a heartbeat."""
+
+    @property
+    def heard_only_replies(self) -> bool:
+        """Whether the slice had nothing else."""
+
+    def stop_slice(self) -> None:
+        """End the slice that is being delivered, if there is one."""
+
+    def publish(self, publication: Published, epoch: str) -> bool:
+        """Take a message of a session's room; return whether the slice should end now."""
+
+    def gap(self, gap: Gap) -> None:
+        """Messages are missing here."""
+
+
+class Owner(Protocol):
+    """The connection, as its driver sees it."""
+
+    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
+        """Ask the url, headers and subprotocols callables."""
+
+    def make_transport(self, listener: Listener) -> Transport:
+        """Return a transport for one attempt."""
+
+    def run_on_open(self) -> object:
+        """Call the user's ``on_open``; it may return an awaitable."""
+
+    def ask_predicate(self, outcome: Outcome) -> object:
+        """Call the user's ``should_reconnect``; it may return an awaitable."""
+
+    @property
+    def receiver(self) -> Sink:
+        """Where messages go."""
+
+    def bound(self) -> None:
+        """The connection belongs to this thread from now on."""
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+
+    def buffered_changed(self) -> None:
+        """The amount that waits to be sent may have changed."""

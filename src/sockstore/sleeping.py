@@ -1,0 +1,88 @@
+"""Noticing that the machine slept: its clock jumped while the event loop's stood still (LV5).
+
+One watch serves all connections of an event loop. It ticks only while one of them is in use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from weakref import WeakKeyDictionary, ref
+
+__all__ = ["unwatch_sleep", "watch_sleep"]
+
+TICK = 2.0
+"""Seconds between two looks at the clocks; after waking, the jump is seen within them."""
+
+JUMP = 5.0
+"""Seconds by which the clocks must differ."""
+
+Sleeper = Callable[[float], object]
+
+
+def elapsed_clock() -> float:
+    """Return seconds of a clock that goes on while the machine sleeps.
+
+    Linux has one that nobody can set; elsewhere the clock on the wall has to do.
+    """
+    boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.time() if boot_time is None else time.clock_gettime(boot_time)
+
+
+class _Watch:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.sleepers: set[Sleeper] = set()
+        # Weakly: a value that holds its key would keep both for ever.
+        self._loop = ref(loop)
+        self._timer: asyncio.TimerHandle | None = None
+        self._ahead = 0.0
+
+    def add(self, sleeper: Sleeper) -> None:
+        self.sleepers.add(sleeper)
+        if self._timer is None:
+            self._look()
+
+    def discard(self, sleeper: Sleeper) -> None:
+        self.sleepers.discard(sleeper)
+        if not self.sleepers and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        if (loop := self._loop()) is not None:
+            self._ahead = elapsed_clock() - loop.time()
+            self._timer = loop.call_later(TICK, self._tick)
+
+    def _tick(self) -> None:
+        before = self._ahead
+        self._look()
+        if (slept := self._ahead - before) > JUMP:
+            for sleeper in list(self.sleepers):
+                sleeper(slept)
+
+
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
+
+
+def watch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
+    """Call `sleeper` with the seconds whenever the machine has slept.
+
+    A loop on which time is virtual says so itself, in its attribute ``sleepers``.
+    """
+    told: set[Sleeper] | None = getattr(loop, "sleepers", None)
+    if told is not None:
+        told.add(sleeper)
+        return
+    if loop not in _watches:
+        _watches[loop] = _Watch(loop)
+    _watches[loop].add(sleeper)
+
+
+def unwatch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
+    """Call it no more."""
+    told: set[Sleeper] | None = getattr(loop, "sleepers", None)
+    if told is not None:
+        told.discard(sleeper)
+    elif loop in _watches:
+        _watches[loop].discard(sleeper)

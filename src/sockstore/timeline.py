@@ -1,0 +1,406 @@
+"""The timeline: what happened to a connection lately, as typed events that say themselves."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
+
+from sockstore.durations import say_duration
+from sockstore.machine.state import Hint
+from sockstore.outcomes import Classification, Close
+from sockstore.positions import Gap
+from sockstore.stores import Readable, Writable, writable
+
+__all__ = [
+    "AttemptBegan",
+    "AttemptFailed",
+    "CloseAsked",
+    "Decided",
+    "Ended",
+    "Flushed",
+    "GapFound",
+    "Hinted",
+    "Lost",
+    "Opened",
+    "Overflowed",
+    "ReconnectAsked",
+    "Settled",
+    "Slept",
+    "Timeline",
+    "TimelineEvent",
+    "WaitBegan",
+    "Warned",
+]
+
+KEPT = 200
+"""Events that are remembered: enough for some forty outages."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEvent:
+    """Something that happened to a connection.
+
+    Args:
+        at: When, in Unix seconds.
+    """
+
+    at: float
+    kind: ClassVar[str] = ""
+    """What happened, in one word."""
+
+    @property
+    def text(self) -> str:
+        """What happened, in one sentence without secrets."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptBegan(TimelineEvent):
+    """An attempt to connect began.
+
+    Args:
+        number: 0 for the first, n for the nth retry in a row.
+        refresh: Whether the callables were asked to fetch fresh credentials.
+    """
+
+    number: int
+    refresh: bool = False
+    kind: ClassVar[str] = "attempt"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        what = f"Retry {self.number} began" if self.number else "An attempt to connect began"
+        return f"{what}, with fresh credentials." if self.refresh else f"{what}."
+
+
+@dataclass(frozen=True, slots=True)
+class Opened(TimelineEvent):
+    """The connection is open.
+
+    Args:
+        seconds: How long the attempt took.
+        subprotocol: What the server chose, or None.
+        recovered: Whether a session got all it missed; None if there was nothing to recover.
+    """
+
+    seconds: float
+    subprotocol: str | None = None
+    recovered: bool | None = None
+    kind: ClassVar[str] = "open"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
+        told = {
+            None: "",
+            True: " All that was missed came.",
+            False: " Not all that was missed can be had.",
+        }[self.recovered]
+        return f"Open after {say_duration(self.seconds)}{with_}.{told}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed(TimelineEvent):
+    """An attempt to connect failed.
+
+    Args:
+        error: The error's sentence.
+    """
+
+    error: str
+    kind: ClassVar[str] = "failure"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The attempt failed: {self.error}."
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(TimelineEvent):
+    """An open connection ended, and not by this program.
+
+    Args:
+        error: The error's sentence.
+        uptime: Seconds it was open.
+        close: Code and reason, or None.
+    """
+
+    error: str
+    uptime: float
+    close: Close | None = None
+    kind: ClassVar[str] = "loss"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
+
+
+@dataclass(frozen=True, slots=True)
+class Decided(TimelineEvent):
+    """It was decided what follows an end.
+
+    Args:
+        what: What follows.
+        why: The reason, as a sentence.
+        classification: What `classify` says of the end.
+    """
+
+    what: Literal["retry", "refresh", "goodbye", "give up"]
+    why: str
+    classification: Classification
+    kind: ClassVar[str] = "decision"
+
+    @property
+    def text(self) -> str:
+        """What was decided, and why."""
+        return self.why
+
+
+@dataclass(frozen=True, slots=True)
+class WaitBegan(TimelineEvent):
+    """The next attempt is waited for.
+
+    Args:
+        seconds: For how long.
+        attempt: The number of that retry.
+    """
+
+    seconds: float
+    attempt: int
+    kind: ClassVar[str] = "wait"
+
+    @property
+    def text(self) -> str:
+        """What happens."""
+        return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAsked(TimelineEvent):
+    """This program called ``close()``.
+
+    Args:
+        code: The close code.
+        reason: The close reason.
+    """
+
+    code: int
+    reason: str = ""
+    kind: ClassVar[str] = "close"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"This program closed the connection with {Close(self.code, self.reason)}."
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectAsked(TimelineEvent):
+    """This program called ``reconnect()``."""
+
+    kind: ClassVar[str] = "reconnect"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return "This program asked for a new connection now."
+
+
+@dataclass(frozen=True, slots=True)
+class Ended(TimelineEvent):
+    """There will be no further attempt.
+
+    Args:
+        phase: Closed in good order, or failed.
+        why: The sentence that says why; empty if it was said already.
+    """
+
+    phase: Literal["closed", "failed"]
+    why: str = ""
+    kind: ClassVar[str] = "end"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
+
+
+@dataclass(frozen=True, slots=True)
+class Flushed(TimelineEvent):
+    """What had waited for the connection was handed over.
+
+    Args:
+        messages: How many.
+    """
+
+    messages: int
+    kind: ClassVar[str] = "flush"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"{_messages(self.messages)} that had waited went out."
+
+
+@dataclass(frozen=True, slots=True)
+class Overflowed(TimelineEvent):
+    """The outbox had no room.
+
+    Args:
+        messages: How many in a row.
+        policy: Whether the new ones were refused, or the oldest dropped.
+    """
+
+    messages: int
+    policy: Literal["refuse", "drop_oldest"]
+    kind: ClassVar[str] = "overflow"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
+        were = "was" if self.messages == 1 else "were"
+        return f"The outbox is full: {_messages(self.messages)} {were} {what}."
+
+
+@dataclass(frozen=True, slots=True)
+class Settled(TimelineEvent):
+    """It is known that messages were not delivered, or that nobody knows.
+
+    Args:
+        messages: How many.
+        state: What their receipts say.
+        why: The reason.
+    """
+
+    messages: int
+    state: str
+    why: str
+    kind: ClassVar[str] = "delivery"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        are = "is" if self.messages == 1 else "are"
+        return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
+
+
+@dataclass(frozen=True, slots=True)
+class GapFound(TimelineEvent):
+    """Messages are missing.
+
+    Args:
+        gap: Which, and why.
+    """
+
+    gap: Gap
+    kind: ClassVar[str] = "gap"
+
+    @property
+    def text(self) -> str:
+        """What is missing."""
+        if self.gap.reason == "reconnected":
+            return "What was said while there was no connection may be missing."
+        missed = self.gap.missed
+        what = "Messages" if missed is None else _messages(missed)
+        return f"{what} will not come ({self.gap.reason})."
+
+
+@dataclass(frozen=True, slots=True)
+class Hinted(TimelineEvent):
+    """The platform said something about the network.
+
+    Args:
+        hint: What it said.
+    """
+
+    hint: Hint
+    kind: ClassVar[str] = "hint"
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        said = {"online": "online", "offline": "offline", "resume": "awake again"}
+        return f"The platform says it is {said[self.hint]}."
+
+
+@dataclass(frozen=True, slots=True)
+class Slept(TimelineEvent):
+    """The machine slept, or its clock jumped.
+
+    Args:
+        seconds: For how long.
+    """
+
+    seconds: float
+    kind: ClassVar[str] = "sleep"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
+
+
+@dataclass(frozen=True, slots=True)
+class Warned(TimelineEvent):
+    """Something is wrong in this program.
+
+    Args:
+        warning: The sentence, as it is logged.
+    """
+
+    warning: str
+    kind: ClassVar[str] = "warning"
+
+    @property
+    def text(self) -> str:
+        """What is wrong."""
+        return f"{self.warning[:1].upper()}{self.warning[1:]}."
+
+
+class Timeline:
+    """The last events of a connection.
+
+    Attributes:
+        store: The events, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self._events: deque[TimelineEvent] = deque(maxlen=KEPT)
+        self._store: Writable[tuple[TimelineEvent, ...]] = writable((), self._watch)
+
+    @property
+    def store(self) -> Readable[tuple[TimelineEvent, ...]]:
+        """The events, oldest first."""
+        return self._store
+
+    def add(self, event: TimelineEvent) -> None:
+        """Take note of an event; a burst of overflows is one event.
+
+        Raises:
+            Exception: Whatever a subscriber raises.
+        """
+        last = self._events[-1] if self._events else None
+        if (
+            isinstance(event, Overflowed)
+            and isinstance(last, Overflowed)
+            and last.policy == event.policy
+        ):
+            self._events[-1] = replace(last, messages=last.messages + event.messages)
+        else:
+            self._events.append(event)
+        if self._store._live:
+            self._store.set(tuple(self._events))
+
+    def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
+        set_(tuple(self._events))
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{number:,} messages"
