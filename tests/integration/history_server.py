@@ -67,3 +67,8 @@ class HistoryServer(FakeServer):
             return
         end = min(before, self.top + 1)
         peer.send(json.dumps(self.frame(end - said.get("limit", 100), end, before=before)))
+
+    def drop_all(self) -> None:
+        """Break the connections, and tell nobody."""
+        for peer in list(self.open_connections):
+            peer.drop()

@@ -126,6 +126,18 @@ async def test_a_server_without_pages_is_asked_for_nothing():
         assert (server.asked, reader.gaps) == ([], [501])
 
 
+async def test_a_server_that_can_no_longer_be_asked_is_asked_for_nothing():
+    server = HistoryServer(said=300)
+    async with Reader(server) as reader:
+        server.connection.drop()
+        await reader.connection.connected.wait_for(lambda connected: not connected)
+        reader.backlog.load_older()
+        server.can_page = False
+        await reader.settle()
+        assert server.asked == []
+        assert not reader.backlog.has_older.value
+
+
 async def test_a_gap_after_a_reconnection_is_filled():
     server = HistoryServer(said=100)
     async with Reader(server) as reader:

@@ -137,12 +137,16 @@ def _floor(history: HistoryFrame, otherwise: float) -> float:
 class Backlog:
     """The older messages of a connection's room: they come as messages of the connection.
 
-    Whoever shows them follows it while it is mounted, and says after each change what is shown.
-    Gaps are filled without being asked, up to some pages after each opening. It does nothing with
-    a server whose history frames have no ``more``.
+    Whoever shows them follows it while it is mounted, and says after each change what is shown:
+    that decides what is asked for next. Gaps are filled without being asked, up to some pages
+    after each opening. It does nothing with a server whose history frames have no ``more``.
 
     Args:
         connection: The connection; it is not kept alive.
+
+    Attributes:
+        has_older: Whether there may be messages older than what is shown.
+        is_loading: Whether a page that the reader wants is on its way.
 
     Example:
         >>> backlog = backlog_of(WebSocketStore("ws://localhost/chat/lobby"))

@@ -89,7 +89,13 @@ def history_of(message: Message) -> HistoryFrame | None:
 
 
 def hear(message: Message) -> Iterator[Heard]:
-    """Yield the lines that a message is in a chat."""
+    """Yield the lines that a message is in a chat.
+
+    Example:
+        >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
+        >>> [(heard.line.sender, heard.line.content) for heard in hear(message)]
+        [('Ann', 'hello')]
+    """
     data = message.data
     number = str(message.number)
     if message.publication is not None:
