@@ -253,7 +253,8 @@ class Backlog:
                 self._tell_what_there_is()
             else:
                 self._known = self._known.paged(history)
-                self._asked = self._receipt = None
+                if history.before == self._asked:
+                    self._asked = self._receipt = None
             self._go_on()
 
     def _see(self, state: ConnectionState) -> None:
