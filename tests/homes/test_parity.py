@@ -7,14 +7,26 @@ from typing import Any
 
 import pytest
 
-from homes import cases_of_status
+from homes import (
+    cases_of_demo,
+    cases_of_input,
+    cases_of_messages,
+    cases_of_providers,
+    cases_of_status,
+)
 from homes.harness import Home, play
 from homes.nicegui_home import NiceguiHome
 from homes.script import Case
 from sockstore.testing import assert_no_leaks
 
 HOMES = [NiceguiHome()]
-TABLE = [*cases_of_status.CASES]
+TABLE = (
+    *cases_of_status.CASES,
+    *cases_of_providers.CASES,
+    *cases_of_messages.CASES,
+    *cases_of_input.CASES,
+    *cases_of_demo.CASES,
+)
 
 
 def _row(case: Case) -> Any:
