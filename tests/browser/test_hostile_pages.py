@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -83,6 +84,8 @@ class Nonsense:
 
 def serve_pages(nonsense: str) -> None:
     """The demo and pages of all kinds, in a process of their own: NiceGUI's pages are global."""
+    # Outages are what these pages are for; what else is logged would be a mistake.
+    logging.getLogger("sockstore").setLevel(logging.ERROR)
     listening = listen("127.0.0.1", 0)
     address = address_of(listening)
     app = create_demo(address)

@@ -13,7 +13,10 @@ from sockstore.scope import Mounted, Scope
 
 __all__ = ["Component"]
 
-STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+STYLE = "\n".join(
+    (_HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "chat", "inspector")
+)
 
 _styled: WeakSet[Client] = WeakSet()
 _mounted: set[Component] = set()
