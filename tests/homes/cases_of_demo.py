@@ -6,7 +6,20 @@ from functools import partial
 
 from homes.cases_of_status import HOSTILE
 from homes.layouts import echo
-from homes.script import Calls, Case, Clicks, Leaves, Holds, Presses, Types, Waits, does, heard, sees, sends
+from homes.script import (
+    Calls,
+    Case,
+    Clicks,
+    Leaves,
+    Holds,
+    Presses,
+    Types,
+    Waits,
+    does,
+    heard,
+    sees,
+    sends,
+)
 from sockstore import WebSocketStore
 from sockstore.testing import FakeServer, hang, refuse
 
@@ -23,7 +36,7 @@ CASES = (
         ("UI5",),
         echo(),
         (banner("disconnected"), Waits(10), banner("error"), Waits(3), banner("connected"),
-         does("drop"), banner("error"), Waits(3), banner("connected"), does("close", 1000),
+         Waits(6), does("drop"), banner("error"), Waits(3), banner("connected"), does("close", 1000),
          banner("disconnected", "Connect"), Clicks(), banner("connected"),
          Calls(WebSocketStore.close), banner("disconnected", "Connect")),
         partial(FakeServer, hang()),

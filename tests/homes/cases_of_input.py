@@ -93,7 +93,7 @@ CASES = (
         chat(session=Session("room"), outbox=Outbox(limit=1)),
         (CONNECTED, Types("one"), Presses(), Types("two"), Presses(), Types("three"), Presses(),
          sees(draft="three", lines=(own("one", "acknowledged", "You"), own("two", "queued", "You"))),
-         Waits(61), Presses(), sees(draft="")),
+         Waits(120), Presses(), sees(draft="")),
         partial(RoomServer, limits={"rate": 1 / 60, "burst": 1}),
     ),
     Case(

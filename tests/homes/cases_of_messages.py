@@ -23,6 +23,7 @@ from homes.script import (
     sees,
     sends,
 )
+from integration.rooms import RoomServer
 from sockstore import Outbox, Session, WebSocketStore
 from sockstore.ui.posts import posts_of
 
@@ -47,6 +48,13 @@ def post(text: str) -> Calls:
         posts_of(connection).send(connection, text)
 
     return Calls(action)
+
+
+def unwilling() -> RoomServer:
+    """Make a server that takes no message."""
+    server = RoomServer()
+    server.answers["rpc"] = {"error": {"code": 103, "message": "permission denied"}}
+    return server
 
 
 ARRIVALS = (
@@ -84,7 +92,8 @@ ARRIVALS = (
           Row('{"content": ')),
     shown("joining and leaving are notices",
           [{"type": "join", "sender": "Bob"}, {"type": "leave", "sender": "[b]<i>Bob</i>"}],
-          notice("Bob joined"), notice("[b]<i>Bob</i> left"), members=""),
+          notice("Bob joined"), notice("[b]<i>Bob</i> left"),
+          members="1 here: Bob"),
     shown("an error of the server is one, and hurts nothing",
           [{"type": "error", "code": "too_large", "message": HOSTILE}], error(HOSTILE)),
     shown("numbers are times too, and nonsense is none",
@@ -183,6 +192,21 @@ OWN = (
             Returns(),
             sees(lines=(own("later"),)),
         ),
+    ),
+    Case(
+        "what the server of a session has stored is delivered",
+        ("UI3", "SE1"),
+        chat(session=Session("room")),
+        (CONNECTED, Types("hello"), Presses(), sees(lines=(own("hello", sender="You"),))),
+        RoomServer,
+    ),
+    Case(
+        "what the server of a session does not want is marked",
+        ("UI3", "SE1"),
+        chat(session=Session("room")),
+        (CONNECTED, Types("hello"), Presses(),
+         sees(lines=(own("hello", "failed", sender="You"),), draft="")),
+        unwilling,
     ),
     Case(
         "an own message is where it was sent until it comes back",

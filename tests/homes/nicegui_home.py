@@ -200,7 +200,11 @@ class _Field:
     def send(self) -> None:
         if self.is_enabled and self.text.strip():
             text, self.text = self.text, ""
-            _emit(self._part, "send", text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+            _emit(
+                self._part,
+                "send",
+                text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+            )
 
     def give_back(self, text: str) -> None:
         self.text = f"{text}\n{self.text}" if self.text else text

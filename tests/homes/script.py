@@ -191,7 +191,9 @@ class Heard:
 
     def difference(self, received: list[str | bytes]) -> str:
         heard = tuple(_without_time(message) for message in received)
-        return "" if heard == self.messages else f"heard {heard!r}\n    instead of {self.messages!r}"
+        return (
+            "" if heard == self.messages else f"heard {heard!r}\n    instead of {self.messages!r}"
+        )
 
 
 def heard(*messages: Any) -> Heard:
