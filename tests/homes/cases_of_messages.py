@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from homes.cases_of_status import CONNECTED, HOSTILE
@@ -27,7 +26,8 @@ from integration.rooms import RoomServer
 from sockstore import Outbox, Session, WebSocketStore
 from sockstore.ui.posts import posts_of
 
-NUL_TO_BELL = "\x00\x07"
+ALL_SCRIPTS = "日本語 👩‍👩‍👧 e\u0301 \u200bz שלום"
+HALVES = '{"content": "a\\ud83d b", "sender": "\\udc00x"}'
 
 
 def message(content: Any, sender: str | None = "Ann", **fields: Any) -> dict[str, Any]:
@@ -78,14 +78,14 @@ ARRIVALS = (
     shown("markup of every home is text", [message(HOSTILE, HOSTILE[:39])],
           Row(HOSTILE, HOSTILE[:39])),
     shown("wide, combined and joined characters stay",
-          [message("日本語 👩‍👩‍👧 e\u0301 \u200bz", "李")], Row("日本語 👩‍👩‍👧 e\u0301 \u200bz", "李")),
+          [message(ALL_SCRIPTS, "李")], Row(ALL_SCRIPTS, "李")),
     shown("right to left stays right to left", [message("שלום abc", "דוד")],
           Row("שלום abc", "דוד")),
     shown("a name cannot turn the direction of what follows",
           [message("x", "\u202eevil\u2066")], Row("x", "evil")),
     shown("a name is cut at 64 characters", [message("x", "n" * 65)], Row("x", "n" * 64 + "…")),
     shown("JSON with halves of surrogate pairs is none, and shown as it came",
-          ['{"content": "a\\ud83d b", "sender": "\\udc00x"}'], Row('{"content": "a\\ud83d b", "sender": "\\udc00x"}')),
+          [HALVES], Row(HALVES)),
     shown("of a very long message the beginning is shown", [message("x" * 10_012)],
           Row("x" * 10_000 + " … (12 more characters)", "Ann")),
     shown("a message that cannot be read is shown as it came", ['{"content": '],
@@ -226,7 +226,8 @@ OWN = (
         "hostile own text is text",
         ("UI3", "UI4"),
         chat(),
-        (CONNECTED, Types(HOSTILE), Presses(), sees(lines=(own(HOSTILE, "sent", "You"),), draft="")),
+        (CONNECTED, Types(HOSTILE), Presses(),
+         sees(lines=(own(HOSTILE, "sent", "You"),), draft="")),
     ),
     Case(
         "messages stay over a loss, and what comes after it stands behind them",
@@ -239,7 +240,8 @@ OWN = (
             sees(color="error", lines=(Row("one", "Ann"),)),
             Waits(3),
             CONNECTED,
-            sends({"type": "history", "messages": [message("one", id="1"), message("two", id="2")]}),
+            sends({"type": "history",
+                   "messages": [message("one", id="1"), message("two", id="2")]}),
             sees(lines=(Row("one", "Ann"), Row("two", "Ann"))),
         ),
     ),

@@ -9,9 +9,7 @@ from homes.layouts import chat
 from homes.script import (
     URL,
     Case,
-    Clicks,
     Goes,
-    Heard,
     Holds,
     Leaves,
     OpensAnother,
@@ -24,7 +22,7 @@ from homes.script import (
     sees,
     sends,
 )
-from sockstore.testing import FakeServer, accept, hang, refuse
+from sockstore.testing import FakeServer, hang, refuse
 
 HELLO = {"type": "message", "sender": "Ann", "content": "hello"}
 HELLO_ROW = Row("hello", "Ann")

@@ -7,7 +7,7 @@ from functools import partial
 from homes.layouts import chat
 from homes.script import Calls, Case, Clicks, Holds, Waits, does, sees
 from sockstore import StopReconnecting, WebSocketStore
-from sockstore.testing import FakeServer, accept, hang, refuse
+from sockstore.testing import FakeServer, hang, refuse
 
 IDLE = sees(
     status="Disconnected from chat server",

@@ -12,14 +12,18 @@ from homes.script import (
     Calls,
     Case,
     Clicks,
+    FillsGap,
     Goes,
     Heard,
     Holds,
     Layout,
     Leaves,
+    LoadsOlder,
     OpensAnother,
+    OpensInspector,
     Presses,
     Returns,
+    Scrolls,
     Sees,
     Server,
     Step,
@@ -52,6 +56,18 @@ class Screen(Protocol):
 
     async def click(self, button: str) -> None:
         """Press the button "send" or "reconnect"."""
+
+    async def scroll(self, to: str) -> None:
+        """Go to the "start" of the messages, or to their "end"."""
+
+    async def load_older(self) -> None:
+        """Ask for older messages."""
+
+    async def fill_gap(self) -> None:
+        """Ask for what is missing at the newest gap."""
+
+    async def open_inspector(self) -> None:
+        """Open the panel of the inspector."""
 
     async def leave(self) -> None:
         """Close the tab, or pop the screen; returns when it is gone."""
@@ -102,18 +118,13 @@ class _Stage:
         if not await self._act(step):
             await self._look(step)
 
-    async def _act(self, step: Step) -> bool:  # noqa: C901, PLR0912 - a table
+    async def _act(self, step: Step) -> bool:
+        """Do what a step does; return whether it was one that does something."""
         match step:
             case Server(method=method, arguments=arguments):
                 getattr(self._server, method)(*arguments)
             case Returns(sender=sender):
                 self._return(sender)
-            case Types(text=text):
-                await self._screens[-1].type(text)
-            case Presses(key=key):
-                await self._screens[-1].press(key)
-            case Clicks(button=button):
-                await self._screens[-1].click(button)
             case Leaves():
                 await self._screens.pop().leave()
             case OpensAnother(layout=layout):
@@ -125,7 +136,7 @@ class _Stage:
             case Goes(url=url):
                 self._screens[-1].provider.url = url
             case _:
-                return False
+                return bool(self._screens) and await _use(self._screens[-1], step)
         return True
 
     def _return(self, sender: str) -> None:
@@ -154,3 +165,25 @@ class _Stage:
                 return "" if count == connections else f"{count} instead of {connections} are open"
             case _:
                 raise TypeError(f"no home can play {step!r}")
+
+
+async def _use(screen: Screen, step: Step) -> bool:
+    """Do what the user does; return whether it was a step of the user."""
+    match step:
+        case Types(text=text):
+            await screen.type(text)
+        case Presses(key=key):
+            await screen.press(key)
+        case Clicks(button=button):
+            await screen.click(button)
+        case Scrolls(to=to):
+            await screen.scroll(to)
+        case LoadsOlder():
+            await screen.load_older()
+        case FillsGap():
+            await screen.fill_gap()
+        case OpensInspector():
+            await screen.open_inspector()
+        case _:
+            return False
+    return True

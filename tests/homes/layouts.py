@@ -31,3 +31,18 @@ def echo(**options: Any) -> Layout:
             yield kit.WebSocketDemo()
 
     return layout
+
+
+def inspected(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+    """A status and the inspector of its connection."""
+    with kit.WebSocketProvider(URL, transport=server):
+        yield kit.ConnectionStatus()
+        yield kit.ConnectionInspector()
+
+
+def long_chat(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+    """A chat that shows more lines than it does by itself."""
+    with kit.WebSocketProvider(URL, transport=server):
+        yield kit.ConnectionStatus()
+        yield kit.ChatMessages(limit=1000)
+        yield kit.ChatInput()

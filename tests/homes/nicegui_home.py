@@ -5,7 +5,8 @@ its browser comes; what a browser would be sent is read from the elements. So it
 Python code says, not what Vue makes of it: `tests/browser` does that, in Chromium.
 
 What our own Vue component does in the browser is translated, see `_Field`: the text stands in the
-browser only, and of Enter, Shift+Enter and the button comes no more than the event "send".
+browser only, and of Enter, Shift+Enter and the button comes no more than the event "send". Nothing
+is laid out, so where its reader is a list only knows from the event "reading", which we emit.
 """
 
 from __future__ import annotations
@@ -41,16 +42,18 @@ class NiceguiHome:
     async def running(self) -> AsyncIterator[_Program]:
         """Run what NiceGUI's server would, without its port."""
         problems: list[Exception] = []
-        before = core.loop, core.app._exception_handlers, core.app.config.__class__
+        before = core.loop, core.app._exception_handlers
         core.loop = asyncio.get_running_loop()
         core.app._exception_handlers = [problems.append]
         _configure()
         program = _Program()
         try:
-            yield program
-            await program.close()
+            try:
+                yield program
+            finally:
+                await program.close()
         finally:
-            core.loop, core.app._exception_handlers, _ = before
+            core.loop, core.app._exception_handlers = before
         assert not problems, problems
 
 
@@ -152,6 +155,24 @@ class _Page:
         assert element.visible, "there is no button"
         _emit(element, "click", None)
 
+    async def scroll(self, to: str) -> None:
+        _emit(self._messages, "reading", to == "end")
+
+    async def load_older(self) -> None:
+        assert self._messages.props["hasOlder"], "none are offered"
+        _emit(self._messages, "older", None)
+
+    async def fill_gap(self) -> None:
+        lines = [one for one in _all_in(self.client.layout) if type(one).__name__ == "ChatLine"]
+        _emit(next(one for one in reversed(lines) if one.props["canBeFilled"]), "fill", None)
+
+    async def open_inspector(self) -> None:
+        _emit(_last(self.client.layout, "ConnectionInspector"), "opened", 0)
+
+    @property
+    def _messages(self) -> Element:
+        return _last(self.client.layout, "MessageList")
+
     @property
     def _only_field(self) -> _Field:
         part = _last(self.client.layout, "MessageField")
@@ -172,6 +193,8 @@ class _Page:
     def _call(self, number: int, method: str, arguments: list[Any]) -> None:
         if method == "giveBack":
             self._field(self.client.elements[number]).give_back(*arguments)
+        elif method == "toEnd":
+            _emit(self.client.elements[number], "reading", True)
 
 
 class _Field:
@@ -263,15 +286,33 @@ def _read_status(part: Element) -> dict[str, Any]:
 
 def _read_messages(part: Element) -> dict[str, Any]:
     lines = [one for one in _all_in(part) if type(one).__name__ == "ChatLine"]
-    frame = next(one for one in _all_in(part) if type(one).__name__ == "MessageList")
-    note = frame.props.get("note") or " ".join(_texts(part))
-    return {"lines": tuple(map(_row, lines)), "note": note}
+    frame = _last(part, "MessageList")
+    return {
+        "lines": tuple(map(_row, lines)),
+        "note": frame.props["note"],
+        "links": tuple(url for one in lines for _, url in one.props["pieces"] if url),
+        "unread": frame.props.get("unread", 0),
+        "marker": next((_content(one) for one in lines if one.props["isFirstUnread"]), None),
+        "has_older": frame.props.get("hasOlder", False),
+    }
 
 
 def _row(line: Element) -> Row:
-    props = line.props
-    content = props["content"] if "content" in props else "".join(p[0] for p in props["pieces"])
-    return Row(content, props["sender"], props["kind"], props["mark"], bool(props["mark"]))
+    mark = line.props["mark"]
+    return Row(_content(line), line.props["sender"], line.props["kind"], mark, bool(mark))
+
+
+def _content(line: Element) -> str:
+    return "".join(text for text, _ in line.props["pieces"])
+
+
+def _read_inspector(part: Element) -> dict[str, Any]:
+    explanation, *figures = _texts(part)
+    return {
+        "explanation": explanation.partition(" for ")[0],
+        "figures": tuple(figures[::2]),
+        "events": tuple(kind for _, kind, _ in _last(part, "_Timeline").props.get("events", [])),
+    }
 
 
 def _read_members(part: Element) -> dict[str, Any]:
@@ -294,4 +335,5 @@ READERS = {
     "ChatMessages": _read_messages,
     "ChatMembers": _read_members,
     "WebSocketDemo": _read_demo,
+    "ConnectionInspector": _read_inspector,
 }

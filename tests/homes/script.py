@@ -36,6 +36,10 @@ def notice(content: str) -> Row:
     return Row(content, kind="notice")
 
 
+def gap(content: str) -> Row:
+    return Row(content, kind="gap")
+
+
 def error(content: str) -> Row:
     return Row(content, kind="error")
 
@@ -59,6 +63,13 @@ class View:
         enabled: Whether the field can be written in and the button beside it be pressed.
         draft: What stands in the field.
         records: The messages of the echo page.
+        links: Where the links in the messages of the chat lead.
+        unread: How many messages came while the reader was not at the end.
+        marker: The text of the line that the "New" marker stands before.
+        has_older: Whether older messages are offered.
+        explanation: What the inspector says the connection is doing, without how long.
+        figures: The names of the inspector's figures.
+        events: The kinds of the events in the inspector.
     """
 
     status: str | None = None
@@ -71,6 +82,13 @@ class View:
     enabled: bool | None = None
     draft: str | None = None
     records: tuple[str, ...] | None = None
+    links: tuple[str, ...] | None = None
+    unread: int | None = None
+    marker: str | None = None
+    has_older: bool | None = None
+    explanation: str | None = None
+    figures: tuple[str, ...] | None = None
+    events: tuple[str, ...] | None = None
 
 
 # What the server does
@@ -119,6 +137,28 @@ class Clicks:
     """The button "send" or the one that connects again: "reconnect"."""
 
     button: str = "reconnect"
+
+
+@dataclass(frozen=True, slots=True)
+class Scrolls:
+    """The reader of the messages goes away from their "end", or back to it."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadsOlder:
+    """The reader wants to see older messages, at the top of those that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillsGap:
+    """The reader wants to see what is missing at the newest gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpensInspector:
+    """The user opens the panel of the inspector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +258,8 @@ class Holds:
 
 
 Step: TypeAlias = (
-    Server | Returns | Types | Presses | Clicks | Leaves | OpensAnother | Waits
-    | Calls | Goes | Sees | Heard | Holds
+    Server | Returns | Types | Presses | Clicks | Scrolls | LoadsOlder | FillsGap | OpensInspector
+    | Leaves | OpensAnother | Waits | Calls | Goes | Sees | Heard | Holds
 )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from homes import (
     cases_of_demo,
+    cases_of_history,
     cases_of_input,
     cases_of_messages,
     cases_of_providers,
@@ -24,6 +25,7 @@ TABLE = (
     *cases_of_status.CASES,
     *cases_of_providers.CASES,
     *cases_of_messages.CASES,
+    *cases_of_history.CASES,
     *cases_of_input.CASES,
     *cases_of_demo.CASES,
 )
