@@ -191,7 +191,7 @@ INSPECTOR = (
             Waits(3),
             sees(
                 explanation="Connected to ws://fake/chat/lobby?***",
-                events=("attempt", "open", "loss", "decision", "wait", "attempt", "open"),
+                events=("attempt", "open", "loss", "decision", "wait", "attempt", "gap", "open"),
             ),
         ),
     ),
