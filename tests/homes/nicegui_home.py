@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -88,13 +88,13 @@ class _Program:
         except BaseException:
             client.delete()
             raise
-        opened = _Page(client, placed)
+        opened = _Page(client, placed, self._pages.remove)
         self._pages.append(opened)
         await opened.connect()
         return opened
 
     async def close(self) -> None:
-        for opened in self._pages:
+        for opened in list(self._pages):
             await opened.leave()
 
 
@@ -108,11 +108,13 @@ class _Page:
 
     _numbers = count()
 
-    def __init__(self, client: Client, placed: list[object]) -> None:
+    def __init__(
+        self, client: Client, placed: list[object], forget: Callable[[_Page], None]
+    ) -> None:
         self.placed = placed
         self.client = client
         self.provider = _last(client.layout, "WebSocketProvider")
-        self.is_open = False
+        self._forget = forget
         self._socket = f"test-{next(self._numbers)}"
         self._fields: dict[int, _Field] = {}
         self._listen_to_what_the_browser_is_sent()
@@ -121,14 +123,12 @@ class _Page:
         """The visitor's browser connects to the page."""
         assert self.client.accept_handshake(self._socket, self._socket, None)
         await self.client.handle_handshake(self._socket, self._socket, None, self._socket, None)
-        self.is_open = True
 
     async def leave(self) -> None:
-        if self.is_open:
-            self.is_open = False
-            self.client.handle_disconnect(self._socket)
-            await asyncio.sleep(RECONNECT_TIMEOUT + 0.1)
-            assert self.client.is_deleted
+        self._forget(self)
+        self.client.handle_disconnect(self._socket)
+        await asyncio.sleep(RECONNECT_TIMEOUT + 0.1)
+        assert self.client.is_deleted
 
     def look(self) -> View:
         seen: dict[str, Any] = {}
