@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta, timezone
 
@@ -69,13 +70,16 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         """Show the connection until the panel is closed: at each event, and once a second."""
         stores = (connection.timeline, connection.state, self._opened)
         loop, sampler = asyncio.get_running_loop(), Sampler()
+        known: deque[bool] = deque(maxlen=sampler.latencies.maxlen)
         due = loop.time()
         with derived(stores, lambda *values: values).stream(buffer=1) as changes:
             while (zone := self._opened.value) is not None:
                 if loop.time() >= due:
                     due = loop.time() + SECOND
                     sampler.sample(connection)
-                    self._latency.draw(_known(sampler.latencies))
+                    known.append(connection.latency.value is not None)
+                    pairs = zip(sampler.latencies, known, strict=True)
+                    self._latency.draw(value if is_known else None for value, is_known in pairs)
                     self._rate.draw(sampler.rates)
                 self._show(connection, zone)
                 await asyncio.sleep(PAUSE)
@@ -93,14 +97,6 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         minutes = event.args if isinstance(event.args, int) else 0
         away = timedelta(minutes=max(1 - DAY, min(DAY - 1, minutes)))
         self._opened.set(timezone(away))
-
-
-def _known(latencies: Iterable[float]) -> Iterator[float | None]:
-    """Yield them; those before the first one that is known are zeros, and become None."""
-    is_known = False
-    for latency in latencies:
-        is_known = is_known or latency > 0
-        yield latency if is_known else None
 
 
 class _Plot(Element, component="plot.js"):
