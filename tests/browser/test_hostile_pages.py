@@ -86,7 +86,8 @@ class Nonsense:
 def serve_pages(nonsense: str) -> None:
     """The demo and pages of all kinds, in a process of their own: NiceGUI's pages are global."""
     # Outages are what these pages are for; what is said besides would be a mistake.
-    logging.getLogger("sockstore").disabled = True
+    for name in ("connection", "ui"):
+        logging.getLogger(f"sockstore.{name}").setLevel(logging.CRITICAL)
     listening = listen("127.0.0.1", 0)
     address = address_of(listening)
     app = create_demo(address)

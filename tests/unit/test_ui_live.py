@@ -46,7 +46,7 @@ def test_with_a_key_a_later_message_takes_the_place_of_an_earlier_one():
 def test_none_leaves_a_message_out_and_an_error_too_with_one_warning(caplog):
     rows = LiveRows(lambda data: None if data is None else data["symbol"])
     odd = [Message(data, "json", number, 0.0) for number, data in enumerate((None, {}, 7), 1)]
-    with caplog.at_level(logging.WARNING, "sockstore"):
+    with caplog.at_level(logging.WARNING, "sockstore.ui"):
         rows.read([*odd, trade(4)])
     assert cells(rows) == [("BTC",)]
     [record] = caplog.records
