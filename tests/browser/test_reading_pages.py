@@ -271,7 +271,7 @@ async def test_a_screen_reader_is_told_what_everything_is(site, open_page):
         'region "Connection inspector"',
         'button "Inspector" [expanded]',
         'img "Latency',
-        'img "Received',
+        'img "Messages',
         'log "Timeline"',
         "status: Connected to chat server",
         'log "Messages"',
@@ -308,7 +308,7 @@ async def test_the_inspector_shows_what_the_connection_does_and_is_remembered(si
     # The plot lives: the ping that is sent every two seconds is answered.
     await panel.get_by_role("img", name=re.compile(r"Latency: .* ms now")).wait_for()
     await say(page, "counted")
-    await panel.get_by_role("img", name=re.compile(r"Received: .*, [1-9]")).wait_for()
+    await panel.get_by_role("img", name=re.compile(r"Messages: .*, [1-9]")).wait_for()
     await page.reload()
     await panel.get_by_text("Open after").wait_for()
     await page.get_by_role("log", name="Timeline").focus()

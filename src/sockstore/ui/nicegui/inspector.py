@@ -54,8 +54,8 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         self.on("closed", lambda: self._opened.set(None), args=[])
         with self:
             self._explanation = ui.label().classes("sockstore-explanation")
-            self._latency = _Plot("Latency", "ms")
-            self._rate = _Plot("Received", "messages/s")
+            self._latency = _Plot("Latency", "ms", least=10)
+            self._rate = _Plot("Messages", "a second", least=3)
             self._figures = _Figures()
             self._timeline = _Timeline()
 
@@ -100,10 +100,17 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
 
 
 class _Plot(Element, component="plot.js"):
-    """The last minute of one figure, as a line."""
+    """The last minute of one figure, as a line.
 
-    def __init__(self, label: str, unit: str) -> None:
+    Args:
+        label: What the figure is called.
+        unit: What is written behind a value.
+        least: What fills the height at least, so that noise does not look like news.
+    """
+
+    def __init__(self, label: str, unit: str, *, least: float) -> None:
         super().__init__()
+        self.props["least"] = least
         self.props["label"] = label
         self.props["unit"] = unit
 

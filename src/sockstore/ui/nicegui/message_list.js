@@ -14,8 +14,9 @@ export default {
       <div ref="list" class="sockstore-messages" role="log" tabindex="0" :aria-label="label" :aria-busy="String(isBusy)"
         @scroll.passive="scrolled" @wheel.passive="touched" @touchmove.passive="touched"
         @pointerdown.passive="touched" @keydown="touched" @keydown.escape="goToEnd">
-        <div v-if="hasOlder || isLoading" ref="older" class="sockstore-older">
-          <button type="button" class="sockstore-quiet-button" :aria-disabled="String(isLoading)" @click="askForOlder">{{
+        <div v-if="hasOlder || isLoading || isFull" ref="older" class="sockstore-older">
+          <span v-if="isFull">Older messages are not shown</span>
+          <button v-else type="button" class="sockstore-quiet-button" :aria-disabled="String(isLoading)" @click="askForOlder">{{
             isLoading ? "Loading older messages …" : "Load older messages" }}</button>
         </div>
         <div v-if="columns.length" ref="head" class="sockstore-cells sockstore-columns"><strong v-for="column in columns">{{ column }}</strong></div>
@@ -32,6 +33,7 @@ export default {
     columns: { type: Array, default: () => [] },
     unread: { type: Number, default: 0 },
     hasOlder: Boolean,
+    isFull: Boolean,
     isLoading: Boolean,
   },
   emits: ["reading", "older"],

@@ -123,6 +123,7 @@ class ChatMessages(ConnectionComponent):
             note="" if shown else "No messages yet",
             unread=self._unread.count,
             hasOlder=has_older and not self._window.is_full,
+            isFull=self._window.is_full,
             isLoading=backlog.is_loading.value,
         )
         return characters
