@@ -15,7 +15,7 @@ from anyio.to_thread import current_default_thread_limiter
 from nicegui import Client, core, ui
 
 import sockstore
-from browser.demos import CONNECTED, eventually, say, served, wait_for_lines
+from browser.demos import CONNECTED, RECORDS, eventually, say, served, wait_for_lines
 from loopback.processes import SECONDS
 from sockstore.cli.running import address_of, listen
 from sockstore.demo.app import create_demo
@@ -186,8 +186,8 @@ async def test_tabs_that_share_have_one_connection_until_the_last_one_is_closed(
     await rest(site)
 
 
-@pytest.mark.contract("UI1", "UI5")
-async def test_a_component_takes_a_connection_of_the_program_and_leaves_it_open(site, open_page):
+@pytest.mark.contract("UI1", "UI5", "UI6")
+async def test_components_take_a_connection_of_the_program_and_leave_it_as_it_was(site, open_page):
     async with site.store as store:
         await store.ready()
         watched = (store.state, store.timeline, store.latency, store.messages)
@@ -201,33 +201,22 @@ async def test_a_component_takes_a_connection_of_the_program_and_leaves_it_open(
         await say(page, "hello")
         [message] = await store.messages.wait_for(len)
         assert message.data["content"] == "hello"
+        await page.wait_for_selector(RECORDS)
+        closed = subscribers()
+        assert closed[1] == 0
+        # An inspector costs something only while it is open.
+        for _ in range(3):
+            await page.get_by_role("button", name="Inspector").click()
+            await page.get_by_text("Open after").wait_for()
+            assert subscribers() == [closed[0] + 1, 1, *closed[2:]]
+            await page.keyboard.press("Escape")
+            await eventually(lambda: subscribers() == closed, "nobody watches any more")
+        await page.get_by_role("button", name="Inspector").click()
+        await page.get_by_text("Open after").wait_for()
         await page.close()
         await eventually(lambda: not visitors(), "the visitor is gone")
         assert store.connected.value
-        assert subscribers() == before
-
-
-@pytest.mark.contract("UI1", "UI6")
-async def test_an_inspector_costs_nothing_while_it_is_closed(site, open_page):
-    async with site.store as store:
-        await store.ready()
-        watching = store.timeline._node._dependents
-        assert not watching
-        page = await open_page(f"{site.address}/store")
-        await page.wait_for_selector(CONNECTED)
-        button = page.get_by_role("button", name="Inspector")
-        for _ in range(3):
-            assert not watching
-            await button.click()
-            await page.get_by_text("Open after").last.wait_for()
-            assert len(watching) == 1
-            await page.keyboard.press("Escape")
-            await eventually(lambda: not watching, "nobody watches")
-            await page.wait_for_selector(".sockstore-inspector-panel", state="detached")
-        await button.click()
-        await page.get_by_text("Open after").last.wait_for()
-        await page.close()
-        await eventually(lambda: not watching, "nobody watches")
+        await eventually(lambda: subscribers() == before, "nobody watches any more")
 
 
 @pytest.mark.contract("UI1", "PV4")

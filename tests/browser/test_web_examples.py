@@ -96,9 +96,9 @@ async def test_a_chat_in_thirty_lines_fills_the_page_and_scrolls_in_itself(open_
     async with example("web_chat.py") as address:
         page = await open_page(f"{address}/?name=Ann")
         await page.wait_for_selector(CONNECTED)
-        for number in range(40):
+        for number in range(20):
             await say(page, f"message {number}")
-        await page.get_by_text("message 39").wait_for()
+        await page.get_by_text("message 19").wait_for()
         assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
         scrolls = "one => one.scrollHeight > one.clientHeight"
         assert await page.locator(".sockstore-messages").evaluate(scrolls)
