@@ -18,7 +18,7 @@ CELL_SHOWN = 1_000
 Cells: TypeAlias = "str | Sequence[object] | None"
 """What a row shows: a text, or one value for each column; None leaves the message out."""
 
-_log = logging.getLogger("sockstore")
+_log = logging.getLogger("sockstore.ui")
 
 
 @dataclass(frozen=True, slots=True)

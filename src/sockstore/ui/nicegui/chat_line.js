@@ -18,8 +18,8 @@ export default {
       <div :class="['sockstore-line', kind, { own: mark }]" :data-mark="mark">
         <strong v-if="kind === 'message' && sender" class="sockstore-sender" :data-tone="tone"><bdi>{{ sender }}</bdi></strong>
         <div class="sockstore-said">
-          <div class="sockstore-content" dir="auto"><template v-for="[text, url] in pieces"><a
-            v-if="url" :href="url" target="_blank" rel="noopener noreferrer">{{ text }}</a><template v-else>{{ text }}</template></template></div>
+          <span class="sockstore-content"><template v-for="[text, url] in pieces"><a
+            v-if="url" :href="url" target="_blank" rel="noopener noreferrer">{{ text }}</a><template v-else>{{ text }}</template></template></span>
           <button v-if="canBeFilled" type="button" class="sockstore-quiet-button" @click="$emit('fill')">Load them</button>
           <div v-if="kind === 'message' && (time || mark)" class="sockstore-line-foot">
             <time v-if="time" :datetime="time" :title="fullTime">{{ localTime }}</time>

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import timedelta, timezone
 
@@ -53,8 +54,8 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         self.on("closed", lambda: self._opened.set(None), args=[])
         with self:
             self._explanation = ui.label().classes("sockstore-explanation")
-            self._latency = _Plot("Latency", "ms")
-            self._rate = _Plot("Received", "messages/s")
+            self._latency = _Plot("Latency", "ms", least=10)
+            self._rate = _Plot("Messages", "a second", least=3)
             self._figures = _Figures()
             self._timeline = _Timeline()
 
@@ -69,13 +70,16 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         """Show the connection until the panel is closed: at each event, and once a second."""
         stores = (connection.timeline, connection.state, self._opened)
         loop, sampler = asyncio.get_running_loop(), Sampler()
+        known: deque[bool] = deque(maxlen=sampler.latencies.maxlen)
         due = loop.time()
         with derived(stores, lambda *values: values).stream(buffer=1) as changes:
             while (zone := self._opened.value) is not None:
                 if loop.time() >= due:
                     due = loop.time() + SECOND
                     sampler.sample(connection)
-                    self._latency.draw(_known(sampler.latencies))
+                    known.append(connection.latency.value is not None)
+                    pairs = zip(sampler.latencies, known, strict=True)
+                    self._latency.draw(value if is_known else None for value, is_known in pairs)
                     self._rate.draw(sampler.rates)
                 self._show(connection, zone)
                 await asyncio.sleep(PAUSE)
@@ -95,19 +99,18 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         self._opened.set(timezone(away))
 
 
-def _known(latencies: Iterable[float]) -> Iterator[float | None]:
-    """Yield them; those before the first one that is known are zeros, and become None."""
-    is_known = False
-    for latency in latencies:
-        is_known = is_known or latency > 0
-        yield latency if is_known else None
-
-
 class _Plot(Element, component="plot.js"):
-    """The last minute of one figure, as a line."""
+    """The last minute of one figure, as a line.
 
-    def __init__(self, label: str, unit: str) -> None:
+    Args:
+        label: What the figure is called.
+        unit: What is written behind a value.
+        least: What fills the height at least, so that noise does not look like news.
+    """
+
+    def __init__(self, label: str, unit: str, *, least: float) -> None:
         super().__init__()
+        self.props["least"] = least
         self.props["label"] = label
         self.props["unit"] = unit
 

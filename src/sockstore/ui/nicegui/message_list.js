@@ -4,6 +4,7 @@ const NEAR_THE_END = 32; // pixels
 const NEAR_THE_BEGINNING = 400; // pixels: older rows are there before the reader is
 const PUSH = 200; // pixels that the browser may move the list by when the field below it grows and shrinks
 const GESTURE = 1000; // milliseconds in which what moves is moved by the reader
+const GLIDE = 1000; // milliseconds that a browser may go on with a movement that was begun before
 const AGAIN = 2000; // milliseconds after which older rows that did not come are asked for again
 const SETTLED = 500; // milliseconds after which what was loaded is not read aloud any more
 
@@ -12,9 +13,10 @@ export default {
     <div class="sockstore-messages-frame">
       <div ref="list" class="sockstore-messages" role="log" tabindex="0" :aria-label="label" :aria-busy="String(isBusy)"
         @scroll.passive="scrolled" @wheel.passive="touched" @touchmove.passive="touched"
-        @pointerdown.passive="touched" @keydown="touched" @keydown.escape="toEnd">
-        <div v-if="hasOlder || isLoading" ref="older" class="sockstore-older">
-          <button type="button" class="sockstore-quiet-button" :aria-disabled="String(isLoading)" @click="askForOlder">{{
+        @pointerdown.passive="touched" @keydown="touched" @keydown.escape="goToEnd">
+        <div v-if="hasOlder || isLoading || isFull" ref="older" class="sockstore-older">
+          <span v-if="isFull">Older messages are not shown</span>
+          <button v-else type="button" class="sockstore-quiet-button" :aria-disabled="String(isLoading)" @click="askForOlder">{{
             isLoading ? "Loading older messages …" : "Load older messages" }}</button>
         </div>
         <div v-if="columns.length" ref="head" class="sockstore-cells sockstore-columns"><strong v-for="column in columns">{{ column }}</strong></div>
@@ -31,6 +33,7 @@ export default {
     columns: { type: Array, default: () => [] },
     unread: { type: Number, default: 0 },
     hasOlder: Boolean,
+    isFull: Boolean,
     isLoading: Boolean,
   },
   emits: ["reading", "older"],
@@ -54,7 +57,7 @@ export default {
     },
   },
   mounted() {
-    this.touchedAt = this.askedAt = -Infinity;
+    this.touchedAt = this.askedAt = this.wentAt = -Infinity;
     this.isReading = true;
     this.observer = new MutationObserver(this.changed);
     this.observer.observe(this.$refs.list, { childList: true, subtree: true, characterData: true });
@@ -73,6 +76,7 @@ export default {
   methods: {
     touched() {
       this.touchedAt = performance.now();
+      this.wentAt = -Infinity;
     },
     isAtEnd() {
       const { scrollHeight, scrollTop, clientHeight } = this.$refs.list;
@@ -84,6 +88,7 @@ export default {
       return up > (isTouched ? 0 : PUSH) && !this.isAtEnd();
     },
     scrolled() {
+      if (performance.now() - this.wentAt < GLIDE) this.toEnd();
       this.followsEnd = this.followsEnd ? !this.readerHasLeft() : this.isAtEnd();
       this.remember();
       this.seekOlder();
@@ -99,12 +104,10 @@ export default {
       const { list, older, head } = this.$refs;
       return [...list.children].filter((row) => row !== older && row !== head);
     },
-    // A row of a chat may begin with a date; what stays where it is is what is said in it.
-    placeOf(row) {
+    // Of a row of a chat the date and the name may come and go; where it ends is what stays.
+    endOf(row) {
       const list = this.$refs.list;
-      const { top, bottom } = (row.lastElementChild ?? row).getBoundingClientRect();
-      const origin = list.getBoundingClientRect().top - list.scrollTop;
-      return { top: top - origin, bottom: bottom - origin };
+      return row.getBoundingClientRect().bottom - list.getBoundingClientRect().top + list.scrollTop;
     },
     remember() {
       const edge = this.$refs.list.scrollTop;
@@ -112,15 +115,15 @@ export default {
       let [first, end] = [0, rows.length];
       while (first < end) {
         const middle = (first + end) >> 1;
-        if (this.placeOf(rows[middle]).bottom > edge) end = middle;
+        if (this.endOf(rows[middle]) > edge) end = middle;
         else first = middle + 1;
       }
       this.anchor = rows[first];
-      this.anchorTop = this.anchor && this.placeOf(this.anchor).top;
+      this.anchorEnd = this.anchor && this.endOf(this.anchor);
     },
     keepPlace() {
       if (this.anchor?.isConnected) {
-        const moved = this.placeOf(this.anchor).top - this.anchorTop;
+        const moved = this.endOf(this.anchor) - this.anchorEnd;
         if (Math.abs(moved) >= 1) this.$refs.list.scrollTop += moved;
       }
       this.remember();
@@ -131,8 +134,12 @@ export default {
       list.scrollTop = list.scrollHeight;
       this.top = list.scrollTop;
     },
-    leap() {
+    goToEnd() {
       this.toEnd();
+      this.wentAt = performance.now();
+    },
+    leap() {
+      this.goToEnd();
       // The button is gone now, and the focus would be with it.
       this.$refs.list.focus({ preventScroll: true });
     },

@@ -12,13 +12,14 @@ from nicegui.events import GenericEventArguments
 from sockstore.connection import WebSocketStore
 from sockstore.stores import Readable, derived, writable
 from sockstore.ui.backlog import Backlog, backlog_of
-from sockstore.ui.nicegui.message_list import ChatLine, MessageList, Row, rows
+from sockstore.ui.nicegui.message_list import ChatLine, MessageList
 from sockstore.ui.nicegui.pacing import after, in_slices, pause
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.nicegui.window import Window
 from sockstore.ui.posts import Post, Posts, posts_of
+from sockstore.ui.rows import Row, rows
 from sockstore.ui.transcript import Conversation, Transcript
 from sockstore.ui.unread import Unread
+from sockstore.ui.window import Window
 
 __all__ = ["ChatMessages"]
 
@@ -122,6 +123,7 @@ class ChatMessages(ConnectionComponent):
             note="" if shown else "No messages yet",
             unread=self._unread.count,
             hasOlder=has_older and not self._window.is_full,
+            isFull=self._window.is_full,
             isLoading=backlog.is_loading.value,
         )
         return characters

@@ -1,7 +1,6 @@
 // The last minute of one figure: a line, and in words what it shows.
 const SECONDS = 60;
 const HEIGHT = 100;
-const SMALLEST = 1; // what fills the height at least, so that noise does not look like news
 
 let plots = 0;
 
@@ -16,7 +15,7 @@ export default {
       </svg>
       <div class="sockstore-plot-scale" aria-hidden="true"><span>1 min ago</span><span v-if="known.length">{{ say(highest) }} at most</span><span>now</span></div>
     </figure>`,
-  props: { label: String, unit: String, values: { type: Array, default: () => [] } },
+  props: { label: String, unit: String, least: Number, values: { type: Array, default: () => [] } },
   data() {
     return { title: `sockstore-plot-${++plots}`, box: `0 -4 ${SECONDS - 1} ${HEIGHT + 8}` };
   },
@@ -31,7 +30,7 @@ export default {
       return this.known.length ? Math.max(...this.known) : undefined;
     },
     points() {
-      const top = Math.max(SMALLEST, this.highest ?? 0);
+      const top = Math.max(this.least, this.highest ?? 0);
       const start = SECONDS - this.values.length;
       return this.values.flatMap((value, index) =>
         value === null ? [] : [[start + index, HEIGHT * (1 - value / top)]],

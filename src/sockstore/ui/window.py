@@ -1,4 +1,4 @@
-"""Which part of a conversation a page shows: a browser cannot hold all of it."""
+"""Which part of a conversation is shown, as no screen holds all: pure, for every interface."""
 
 from __future__ import annotations
 
