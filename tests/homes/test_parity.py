@@ -202,6 +202,7 @@ async def test_a_page_leaves_a_connection_of_the_program_open_and_nothing_on_it(
                 await asyncio.sleep(SETTLING)
                 await screen.leave()
                 speaking.cancel()
+        assert not connection.messages._on_append
         assert connection.connected.value
         assert len(server.open_connections) == 1
 
