@@ -65,6 +65,7 @@ class Circumstances:
         messages_unanswered: Messages that a session has sent and that are not acknowledged.
         latency: Seconds that the last ping took, or None.
         has_outbox: Whether messages may wait.
+        close_timeout: Seconds that the closing handshake may take.
     """
 
     state: ConnectionState
@@ -79,6 +80,7 @@ class Circumstances:
     messages_unanswered: int = 0
     latency: float | None = None
     has_outbox: bool = True
+    close_timeout: float = 5.0
 
 
 def circumstances(machine: Machine, latency: float | None, now: float) -> Circumstances:
@@ -97,6 +99,7 @@ def circumstances(machine: Machine, latency: float | None, now: float) -> Circum
         messages_unanswered=0 if session is None else session.unanswered,
         latency=latency,
         has_outbox=machine.settings.outbox is not None,
+        close_timeout=machine.settings.close_timeout,
     )
 
 
@@ -154,7 +157,8 @@ def _doing(known: Circumstances) -> Iterator[str]:
         case "waiting":
             yield from _waiting(known)
         case "closing":
-            yield "This program closed the connection; the server has 5 s or so to say so, too."
+            left = say_duration(state.since + known.close_timeout - known.now)
+            yield f"This program closed the connection; the server has {left} to answer."
         case "closed":
             yield from _closed(known)
         case "failed":
@@ -221,9 +225,9 @@ def _failed(known: Circumstances) -> Iterator[str]:
 
 def _sending(known: Circumstances) -> Iterator[str]:
     if known.messages_waiting:
-        verb = "waits" if known.messages_waiting == 1 else "wait"
-        opens = "" if known.state.phase == "open" else " and leave in order when it is open"
-        yield f"{_messages(known.messages_waiting)} {verb} to be sent{opens}."
+        wait, leave = ("waits", "leaves") if known.messages_waiting == 1 else ("wait", "leave")
+        then = "" if known.state.phase == "open" else f" and {leave} as soon as it is open"
+        yield f"{_messages(known.messages_waiting)} {wait} to be sent{then}."
     elif not known.has_outbox and known.state.phase in {"idle", "connecting", "waiting"}:
         yield "What is sent now is refused, because there is no outbox."
     if known.messages_unanswered:

@@ -16,6 +16,7 @@ from hypothesis.stateful import (
 )
 
 from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.heartbeat import Heartbeat
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
@@ -60,6 +61,7 @@ machine_settings = st.builds(
     outbox=outboxes(),
     idle_timeout=st.sampled_from([None, 70.0]),
     ping_interval=st.sampled_from([20.0, 20.0, None]),
+    heartbeat=st.sampled_from([None, None, Heartbeat("ping", "pong", interval=15, timeout=5)]),
     has_on_open=st.sampled_from([True, False]),
     has_predicate=st.sampled_from([True, False]),
     can_refresh=st.booleans(),
@@ -174,6 +176,9 @@ class ModelledMachine(RuleBasedStateMachine):
             case order.SendPing(transport=number, payload=payload):
                 assert number == self.machine.live_transport
                 self.pings.append(payload)
+            case order.SendHeartbeat(transport=number):
+                assert self.settings.heartbeat is not None
+                assert number == self.machine.live_transport
             case order.FlushOutbox():
                 self.flush()
             case order.SettleReceipts(entries=entries, state=state):
@@ -336,6 +341,23 @@ class ModelledMachine(RuleBasedStateMachine):
         assert was_asked or self.machine.state is before
         assert not self.machine.asks(question)
 
+    # Rules: what the platform says
+
+    @rule(hint=st.sampled_from(["online", "offline", "resume", "slept"]))
+    def platform_tells(self, hint):
+        before, pings = self.machine.state, len(self.pings)
+        event = fact.Slept(60, self.heard) if hint == "slept" else fact.Hinted(hint, self.heard)
+        self.tell(event)
+        after = self.machine.state
+        if before.phase == "open":
+            assert after is before
+            assert len(self.pings) == pings + (hint != "offline")
+        elif before.phase == "waiting" and before.retry_at is not None:
+            assert after.phase == ("waiting" if hint == "offline" else "connecting")
+            assert hint != "offline" or after.retry_at >= self.now + 30
+        else:
+            assert after is before
+
     def live_ones(self):
         live = self.machine.live_transport
         return set() if live is None else {live}
@@ -365,7 +387,8 @@ class ModelledMachine(RuleBasedStateMachine):
         self.heard += hears
         live, before = self.machine.live_transport, self.machine.state
         pings, aborted = len(self.pings), dict(self.aborted)
-        told = fact.DeadlineReached(self.heard if live else 0)
+        replied = self.now if hears else None
+        told = fact.DeadlineReached(self.heard if live else 0, last_reply_at=replied)
         orders = self.tell(told)
         after = self.machine.deadline
         progress = bool(orders) or self.machine.state is not before

@@ -1,0 +1,21 @@
+"""Requests and answers over one WebSocket; a lost answer is never taken for a "no"."""
+
+import asyncio
+import sys
+
+from sockstore import IdField, OutcomeUnknown, WebSocketStore
+
+
+async def main(url: str) -> None:
+    async with WebSocketStore(url, request_format=IdField("reqId")) as connection:
+        prices = [connection.request({"op": "price", "symbol": name}) for name in ("BTC", "ETH")]
+        for answer in await asyncio.gather(*prices):  # each gets its own, in whatever order
+            print(answer)
+        try:
+            await connection.request({"op": "buy", "symbol": "BTC"}, timeout=5)
+        except OutcomeUnknown:
+            print("the connection was lost: nobody knows whether it was bought")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://localhost:8765/echo"))

@@ -1,0 +1,22 @@
+"""Stores of parts of a feed: each tells its subscribers only when its own value changes."""
+
+import asyncio
+import sys
+
+from sockstore import WebSocketStore, derived
+
+
+async def main(url: str) -> None:
+    async with WebSocketStore(url) as feed:
+        price = feed.topic("price")  # the latest object whose "type" is "price"
+        news = feed.topic("news")
+        headline = derived((price, news), lambda price, news: f"{price} | {news}")
+        with headline.subscribe(print):
+            feed.send({"type": "price", "value": 101})
+            feed.send({"type": "weather", "value": "rain"})  # nobody is told
+            feed.send({"type": "news", "value": "good"})
+            await news.wait_for(lambda news: news is not None, timeout=10)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "ws://localhost:8765/echo"))

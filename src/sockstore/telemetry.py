@@ -1,0 +1,193 @@
+"""OpenTelemetry for a connection: its figures as metrics, its attempts and lives as spans.
+
+It needs the extra ``otel``, and reads only what everyone may read: ``stats()`` and ``timeline``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
+
+from opentelemetry import metrics, trace
+from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvider
+from opentelemetry.util.types import AttributeValue
+
+from sockstore._version import __version__
+from sockstore.connection import WebSocketStore
+from sockstore.stats import Stats
+from sockstore.timeline import (
+    AttemptBegan,
+    AttemptFailed,
+    CloseAsked,
+    Ended,
+    Lost,
+    Opened,
+    TimelineEvent,
+)
+
+__all__ = ["instrument"]
+
+Attributes = dict[str, AttributeValue]
+
+_NANOSECONDS = 1_000_000_000
+
+
+def instrument(
+    connection: WebSocketStore,
+    *,
+    name: str | None = None,
+    meter_provider: MeterProvider | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> Callable[[], None]:
+    """Report a connection to OpenTelemetry, until what is returned is called.
+
+    Metrics: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
+    ``sockstore.losses`` (counters), ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``
+    and ``sockstore.latency`` (seconds; gauges). Spans: ``websocket attempt`` and
+    ``websocket connection``, with the timeline's events in between.
+
+    Args:
+        connection: Which one.
+        name: What tells it from others, as the attribute ``sockstore.connection``.
+        meter_provider: Where metrics go; None for the global one.
+        tracer_provider: Where spans go; None for the global one.
+
+    Returns:
+        A callable that ends it.
+
+    Raises:
+        ImportError: If the extra is missing: ``pip install 'sockstore[otel]'``.
+
+    Source:
+        The OpenTelemetry specification; names of attributes from its semantic conventions.
+
+    Example:
+        ::
+
+            from sockstore.telemetry import instrument
+
+            stop = instrument(connection, name="prices")
+    """
+    attributes: Attributes = {} if name is None else {"sockstore.connection": name}
+    figures = _Figures(connection, attributes, meter_provider)
+    spans = _Spans(connection, attributes, tracer_provider)
+
+    def stop() -> None:
+        figures.stop()
+        spans.stop()
+
+    return stop
+
+
+_COUNTERS: dict[str, Callable[[Stats], float]] = {
+    "sockstore.messages.received": lambda stats: stats.messages_received,
+    "sockstore.messages.sent": lambda stats: stats.messages_sent,
+    "sockstore.attempts": lambda stats: stats.attempts,
+    "sockstore.losses": lambda stats: stats.losses,
+}
+_GAUGES: dict[str, Callable[[Stats], float | None]] = {
+    "sockstore.connected": lambda stats: int(stats.phase == "open"),
+    "sockstore.outbox.messages": lambda stats: stats.messages_waiting,
+    "sockstore.latency": lambda stats: stats.latency,
+}
+
+
+class _Figures:
+    """The stats, observed whenever a reader wants them, from whatever thread that reads in."""
+
+    def __init__(
+        self, connection: WebSocketStore, attributes: Attributes, provider: MeterProvider | None
+    ) -> None:
+        self._connection: WebSocketStore | None = connection
+        self._attributes = attributes
+        meter = metrics.get_meter("sockstore", __version__, provider)
+        for name, counted in _COUNTERS.items():
+            meter.create_observable_counter(name, [self._observe(counted)])
+        for name, measured in _GAUGES.items():
+            unit = "s" if name == "sockstore.latency" else ""
+            meter.create_observable_gauge(name, [self._observe(measured)], unit)
+
+    def stop(self) -> None:
+        """Observe nothing more; a meter cannot forget its instruments."""
+        self._connection = None
+
+    def _observe(
+        self, figure: Callable[[Stats], float | None]
+    ) -> Callable[[CallbackOptions], Iterable[Observation]]:
+        def observe(_: CallbackOptions) -> Iterable[Observation]:
+            value = None if self._connection is None else figure(self._connection.stats())
+            return [] if value is None else [Observation(value, self._attributes)]
+
+        return observe
+
+
+class _Spans:
+    """The timeline as spans."""
+
+    def __init__(
+        self, connection: WebSocketStore, attributes: Attributes, provider: TracerProvider | None
+    ) -> None:
+        self._tracer = trace.get_tracer("sockstore", __version__, provider)
+        self._connection = connection
+        self._attributes = attributes
+        self._span: Span | None = None
+        events = connection.timeline.value
+        self._seen = events[-1] if events else None
+        self.stop_watching = connection.timeline.subscribe(self._read)
+
+    def stop(self) -> None:
+        """End the span that is under way."""
+        self.stop_watching()
+        self._end(None)
+
+    def _read(self, events: tuple[TimelineEvent, ...]) -> None:
+        places = [index for index, event in enumerate(events) if event is self._seen]
+        for event in events[places[-1] + 1 :] if places else events:
+            self._follow(event)
+        if events:
+            self._seen = events[-1]
+
+    def _follow(self, event: TimelineEvent) -> None:
+        match event:
+            case AttemptBegan(number=number, at=at):
+                self._begin("websocket attempt", at, {"sockstore.attempt": number})
+            case Opened(at=at):
+                self._begin("websocket connection", at, {})
+            case AttemptFailed(error=error, at=at) | Lost(error=error, at=at):
+                self._end(at, error)
+            case CloseAsked(at=at) | Ended(at=at):
+                self._end(at)
+            case _:
+                if self._span is not None:
+                    at = _nanoseconds(event.at)
+                    self._span.add_event(event.kind, {"text": event.text}, at)
+
+    def _begin(self, name: str, at: float, more: Attributes) -> None:
+        self._end(at)
+        self._span = self._tracer.start_span(
+            name,
+            kind=SpanKind.CLIENT,
+            attributes={**self._where(), **self._attributes, **more},
+            start_time=_nanoseconds(at),
+        )
+
+    def _end(self, at: float | None, error: str | None = None) -> None:
+        span, self._span = self._span, None
+        if span is None:
+            return
+        if error is not None:
+            span.set_status(Status(StatusCode.ERROR, error))
+        span.end(None if at is None else _nanoseconds(at))
+
+    def _where(self) -> Attributes:
+        url = self._connection._endpoint.url
+        if not isinstance(url, str):
+            return {}
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        return {"server.address": parts.hostname or "", "server.port": port}
+
+
+def _nanoseconds(at: float) -> int:
+    return int(at * _NANOSECONDS)

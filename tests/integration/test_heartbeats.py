@@ -1,0 +1,201 @@
+"""Heartbeats of the application, on the virtual clock: sent, answered, missed, and kept apart."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import msgspec
+import pytest
+
+from sockstore import Heartbeat, InvalidOption, Reconnect, Session, WebSocketStore
+from sockstore.testing import FakeServer, accept, assert_no_leaks, pause, receive, repeat, send
+
+pytestmark = pytest.mark.virtual_clock
+
+MUCH_LATER = Reconnect(schedule=lambda attempt, outcome: 1e6)
+
+
+def beating(server: FakeServer, **options) -> WebSocketStore:
+    heartbeat = Heartbeat(
+        options.pop("message", "ping"),
+        options.pop("reply", "pong"),
+        interval=options.pop("interval", 15.0),
+        timeout=options.pop("timeout", 5.0),
+    )
+    return WebSocketStore(
+        "ws://fake", transport=server, reconnect=MUCH_LATER, heartbeat=heartbeat, **options
+    )
+
+
+async def lost_at(connection: WebSocketStore) -> float:
+    await connection.phase.wait_for(lambda phase: phase == "waiting")
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.contract("LV2")
+@pytest.mark.parametrize(
+    ("message", "reply", "frames"),
+    [
+        ("ping", "pong", ("ping", "pong")),
+        (b"\x09", b"\x0a", (b"\x09", b"\x0a")),
+        ({"op": "ping"}, {"op": "pong"}, ('{"op":"ping"}', '{ "op": "pong" }')),
+        ({"op": "ping"}, lambda data: data == {"op": "pong"}, ('{"op":"ping"}', '{"op":"pong"}')),
+    ],
+    ids=["text", "binary", "JSON", "callable"],
+)
+async def test_it_is_sent_at_each_interval_and_its_reply_is_no_message(message, reply, frames):
+    sent, answer = frames
+    server = FakeServer(accept(), repeat(receive(), send(answer)))
+    async with (
+        assert_no_leaks(),
+        beating(server, message=message, reply=reply) as connection,
+    ):
+        await connection.ready()
+        await asyncio.sleep(100)
+        assert server.received == [sent] * 6
+        assert connection.connected.value
+        assert connection.messages.total == 0
+        server.send("pang")
+        await connection.messages.wait_for(len)
+        assert [message.data for message in connection.messages.value] == ["pang"]
+
+
+@pytest.mark.contract("LV2")
+async def test_a_server_that_does_not_answer_is_lost_although_it_answers_pings():
+    server = FakeServer()
+    async with beating(server) as connection:
+        await connection.ready()
+        assert await lost_at(connection) == 20
+        assert connection.state.value.error == "no answer to heartbeat"
+
+
+@pytest.mark.contract("LV2", "LV1")
+async def test_any_message_proves_that_the_servers_program_lives():
+    server = FakeServer(accept(), repeat(pause(4), send("news")))
+    async with beating(server) as connection:
+        await connection.ready()
+        await asyncio.sleep(1000)
+        assert connection.connected.value
+        assert connection.messages.total == 249
+
+
+@pytest.mark.contract("LV2")
+async def test_without_a_reply_nothing_is_expected():
+    server = FakeServer()
+    async with beating(server, reply=None) as connection:
+        await connection.ready()
+        await asyncio.sleep(100)
+        assert server.received == ["ping"] * 6
+        assert connection.connected.value
+
+
+@pytest.mark.contract("LV2", "LV3")
+async def test_replies_do_not_count_for_the_idle_timeout_and_messages_do():
+    server = FakeServer(accept(), repeat(receive(), send("pong")))
+    async with beating(server, idle_timeout=60.0) as connection:
+        await connection.ready()
+        await asyncio.sleep(30)
+        server.send("news")
+        assert await lost_at(connection) == 90
+        assert connection.state.value.error == "no message for 60 s"
+
+
+@pytest.mark.contract("LV2")
+async def test_a_callable_makes_each_heartbeat_and_one_that_raises_is_reported():
+    numbers = iter([1, 2])
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(context["message"])
+    )
+    server = FakeServer(accept(), repeat(receive(), send({"ref": 1})))
+    message, reply = (lambda: {"ref": next(numbers)}), (lambda data: "ref" in data)
+    async with beating(server, message=message, reply=reply) as connection:
+        await connection.ready()
+        assert await lost_at(connection) == 50
+        assert server.received == ['{"ref":1}', '{"ref":2}']
+    assert len(reported) == 1
+    assert reported[0].startswith("the heartbeat's message raised")
+
+
+@pytest.mark.contract("LV2")
+async def test_a_reply_that_cannot_be_asked_about_is_a_message():
+    reported: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: reported.append(context["message"])
+    )
+    server = FakeServer(accept(), send("no object"))
+    async with beating(server, reply=lambda data: data["op"] == "pong") as connection:
+        await connection.messages.wait_for(len)
+    assert reported[0].startswith("the heartbeat's reply raised")
+
+
+@pytest.mark.contract("LV2", "MS5")
+async def test_a_typed_codec_never_sees_the_replies():
+    class Trade(msgspec.Struct):
+        price: float
+
+    errors: list[object] = []
+    server = FakeServer(accept(), send("pong", {"price": 1.5}, "pong"))
+    connection = beating(server, codec=Trade, on_error=lambda *error: errors.append(error))
+    async with connection:
+        await connection.messages.wait_for(len)
+        await asyncio.sleep(1)
+        assert [message.data for message in connection.messages.value] == [Trade(1.5)]
+    assert errors == []
+
+
+@pytest.mark.contract("LV2", "LV4")
+async def test_a_loop_that_was_blocked_gets_one_more_heartbeat(virtual_clock):
+    server = FakeServer(accept(), repeat(receive(), pause(0.25), send("pong")))
+    async with beating(server, ping_interval=None) as connection:
+        await connection.ready()
+        asyncio.get_running_loop().call_at(15.1, virtual_clock._jump, 60)
+        await asyncio.sleep(200)
+        assert connection.connected.value
+
+
+@pytest.mark.contract("LV2")
+async def test_after_a_reconnection_it_goes_on():
+    beats = (receive(), send("pong"))
+    server = FakeServer(accept(), *beats, accept(), repeat(*beats))
+    async with beating(server) as connection:
+        await connection.ready()
+        await asyncio.sleep(20)
+        connection.reconnect()
+        await asyncio.sleep(50)
+        assert len(server.connections) == 2
+        assert len(server.connections[1].received) == 3
+
+
+@pytest.mark.contract("LV2")
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"message": object()}, "message"),
+        ({"message": "ping", "reply": object()}, "reply"),
+        ({"message": "ping", "interval": 0}, "interval"),
+        ({"message": "ping", "timeout": -1}, "timeout"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_what_cannot_work_is_refused_when_it_is_made(options, why):
+    with pytest.raises(InvalidOption, match=why):
+        Heartbeat(**options)
+
+
+@pytest.mark.contract("LV2", "SE0")
+async def test_a_session_has_a_heartbeat_of_its_own():
+    with pytest.raises(InvalidOption, match="heartbeat"):
+        WebSocketStore("ws://fake", session=Session("room"), heartbeat=Heartbeat("ping"))
+    with pytest.raises(InvalidOption, match="heartbeat"):
+        WebSocketStore("ws://fake", heartbeat="ping")  # type: ignore[arg-type]
+
+
+@pytest.mark.contract("LV2")
+async def test_long_frames_are_not_decoded_for_the_sake_of_a_short_reply():
+    heartbeat = Heartbeat({"op": "ping"}, reply={"op": "pong"})
+    assert heartbeat.recognises('{"op": "pong"}')
+    assert not heartbeat.recognises(json.dumps({"op": "pong", "more": "x" * 1000}))
+    assert not heartbeat.recognises(b"\x00")
+    assert not heartbeat.recognises("[" * 50_000)
