@@ -64,7 +64,7 @@ python_maximum_signature_line_length = 88
 # (whose pages are not asked for), and what only the package itself makes.
 nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
-OTHERS = "fastapi|msgspec|nicegui|starlette|textual|uvicorn"
+OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.provider.ConnectionOptions"
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|T_co|Arguments)"),

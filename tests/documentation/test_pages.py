@@ -115,3 +115,8 @@ def is_installable(requirement):
     ]
     name, _, chosen = requirement.rstrip("]").partition("[")
     return name != "sockstore" or set(filter(None, chosen.split(","))) <= set(extras)
+
+
+def test_every_example_is_shown():
+    shown = {file for page in PAGES for file in included_by(page)}
+    assert shown >= set((ROOT / "examples").glob("*.py"))
