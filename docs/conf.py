@@ -67,7 +67,7 @@ STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.provider.ConnectionOptions"
 nitpick_ignore_regex = [
-    (r"py:.*", r"(.*\.)?([A-Z]|T_co|Arguments)"),
+    (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),
     (r"py:.*", rf"({STANDARD}|{OTHERS})\..*"),
     (r"py:exc", r"CancelledError"),
     (r"py:class", INTERNAL),
