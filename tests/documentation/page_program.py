@@ -72,7 +72,7 @@ def main() -> str | None:
     logging.getLogger("sockstore").addHandler(logging.NullHandler())
     module = sys.modules["page"] = types.ModuleType("page")
     functions = Functions(page["path"])
-    with asyncio.Runner() as runner, server(page) as port:
+    with server(page) as port, asyncio.Runner() as runner:
         for block in page["blocks"]:
             code = compiled(block, page["path"], port)
             if block["language"] == "python":
