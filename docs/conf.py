@@ -63,18 +63,14 @@ python_maximum_signature_line_length = 88
 # Every name in a signature leads somewhere, except type variables, the names of other packages
 # (whose pages are not asked for), and what only the package itself makes.
 nitpicky = True
+STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
+OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
+INTERNAL = "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.provider.ConnectionOptions"
 nitpick_ignore_regex = [
-    (r"py:.*", r"(.*\.)?([A-Z]|T_co|Arguments)"),
-    (
-        r"py:.*",
-        r"(abc|_?asyncio|collections|concurrent|contextlib|contextvars|pathlib|random|ssl)\..*",
-    ),
-    (r"py:.*", r"(fastapi|msgspec|nicegui|starlette|textual|uvicorn)\..*"),
+    (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),
+    (r"py:.*", rf"({STANDARD}|{OTHERS})\..*"),
     (r"py:exc", r"CancelledError"),
-    (
-        r"py:class",
-        r"(sockstore\.provider\.ConnectionOptions|MessageKind|Node|sockstore\.machine\.outbox\.Flight)",
-    ),
+    (r"py:class", INTERNAL),
 ]
 
 # The look

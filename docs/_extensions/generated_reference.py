@@ -17,7 +17,7 @@ from sockstore.outcomes import _CLOSE_CODE_NAMES
 
 __all__ = ["setup"]
 
-COLUMNS = "88"
+COLUMNS = "80"
 CLOSE_CODES = range(1000, 5000)
 STATUSES = range(100, 600)
 

@@ -1,7 +1,7 @@
 """Docstrings in Google's style, as napoleon reads them, but for one thing.
 
-In the docstring of a property napoleon takes the words before a colon for its type, so that
-"The fine state: idle, connecting ..." has the type "The fine state".
+Types are in signatures. Napoleon takes the words before a colon for a type: in the sentence of a
+property ("The fine state: idle, connecting ...") and in what is returned ("The answer: ...").
 """
 
 from __future__ import annotations
@@ -13,6 +13,14 @@ from sphinx.ext.napoleon import Config, GoogleDocstring
 
 __all__ = ["setup"]
 
+MEANINGS = {
+    "*args: ~typing.~P": "*args: P.args",
+    "**kwargs: ~typing.~P": "**kwargs: P.kwargs",
+    "[[~P]": "[P",
+    "<factory>": "...",
+}
+"""What Sphinx writes in signatures so that it cannot read it, and what it means."""
+
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
@@ -20,8 +28,15 @@ def setup(app: Sphinx) -> dict[str, bool]:
         app.add_config_value(name, default, rebuild, kinds)
     app.add_config_value("made_by_the_package", (), "env", (tuple,))
     app.connect("autodoc-process-docstring", read)
-    app.connect("autodoc-process-signature", hide_constructor)
+    app.connect("autodoc-process-signature", mend_signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+class Docstring(GoogleDocstring):
+    """Has no types."""
+
+    def _consume_returns_section(self, *_: bool, **__: bool) -> list[tuple[str, str, list[str]]]:
+        return [("", "", self._dedent(self._consume_to_next_section()))]
 
 
 def read(  # noqa: PLR0917 - Sphinx calls it
@@ -29,12 +44,24 @@ def read(  # noqa: PLR0917 - Sphinx calls it
 ) -> None:
     """Turn a docstring into reStructuredText, in place."""
     kind = "method" if what in {"attribute", "property"} else what
-    lines[:] = GoogleDocstring(lines, app.config, app, kind, name, thing, options).lines()
+    lines[:] = Docstring(lines, app.config, app, kind, name, thing, options).lines()
 
 
-def hide_constructor(
-    app: Sphinx, what: str, name: str, thing: object, options: Any, *signature: str | None
-) -> tuple[str, None] | None:
-    """Show no parameters of a class that only the package makes objects of."""
-    del what, thing, options, signature
-    return ("", None) if name in app.config.made_by_the_package else None
+def mend_signature(  # noqa: PLR0917 - Sphinx calls it
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: object,
+    options: Any,
+    signature: str | None,
+    returned: str | None,
+) -> tuple[str, str | None] | None:
+    """Hide what only the package gives; write the rest so that Sphinx can read it."""
+    del what, thing, options
+    if name in app.config.made_by_the_package:
+        return "", None
+    if signature is None:
+        return None
+    for written, meant in MEANINGS.items():
+        signature = signature.replace(written, meant)
+    return signature, returned

@@ -23,16 +23,17 @@ def find_name(
     """Find a name that stands in another module than the docstring that mentions it.
 
     Returns:
-        A link; the word itself if it names a parameter or anything else in small letters; None,
-        which Sphinx warns of, if it looks like a public name that is described nowhere.
+        A link; the word itself if it is in small letters, for it may be a parameter's; None, which
+        Sphinx warns of, if it looks like a public name and is described nowhere.
     """
     if node.get("refdomain") != "py":
         return None
     name = node["reftarget"]
+    if node.get("reftype") == "obj" and name.islower() and "." not in name:
+        return content
     found = env.domains.python_domain.find_obj(env, None, None, name, None, 1)
-    # Names of a home's component are those of the other home's: the shortest one is the core's.
+    # A home's component may have the name of a thing of the core, which is the shorter one.
     for target, entry in sorted(found, key=lambda match: len(match[0])):
         from_page = node.get("refdoc", env.docname)
         return make_refnode(app.builder, from_page, entry.docname, entry.node_id, content, target)
-    is_plain_word = node.get("reftype") == "obj" and name.islower() and "." not in name
-    return content if is_plain_word else None
+    return None

@@ -22,6 +22,8 @@ import threading
 import types
 from contextlib import nullcontext, redirect_stdout
 
+from page_server import ADDRESS, pointed_at, serving
+
 SECONDS_TO_SHOW_WHERE_IT_HANGS = 45
 
 
@@ -63,32 +65,30 @@ class Functions:
             self.uncalled.discard((code.co_name, code.co_firstlineno))
 
 
-def main() -> int:
+def main() -> str | None:
+    """Run the page that standard input describes; return what is wrong with it."""
     page = json.load(sys.stdin)
     faulthandler.dump_traceback_later(SECONDS_TO_SHOW_WHERE_IT_HANGS, exit=True)
     logging.getLogger("sockstore").addHandler(logging.NullHandler())
     module = sys.modules["page"] = types.ModuleType("page")
     functions = Functions(page["path"])
-    with asyncio.Runner() as runner, server(page) as port:
+    with server(page) as port, asyncio.Runner() as runner:
         for block in page["blocks"]:
             code = compiled(block, page["path"], port)
             if block["language"] == "python":
                 functions.expect(code)
-            problem = run(block, code, runner, vars(module))
-            if problem:
-                print(f"{page['path']}:{block['line']}: {problem}", file=sys.stderr)
-                return 1
+            if problem := run(block, code, runner, vars(module)):
+                return f"{page['path']}:{block['line']}: {problem}"
     gc.collect()
     faulthandler.cancel_dump_traceback_later()
-    for name, line in sorted(functions.uncalled):
-        print(f"{page['path']}:{line}: {name} was never called", file=sys.stderr)
-    return 1 if functions.uncalled else 0
+    return "\n".join(
+        f"{page['path']}:{line}: {name} was never called"
+        for name, line in sorted(functions.uncalled, key=lambda function: function[1])
+    )
 
 
 def server(page):
     """A server, if the page has addresses."""
-    from page_server import ADDRESS, serving
-
     if any(ADDRESS.search(block["code"]) for block in page["blocks"]):
         return serving()
     return nullcontext(0)
@@ -96,8 +96,6 @@ def server(page):
 
 def compiled(block, path: str, port: int) -> types.CodeType:
     """Compile a block so that tracebacks name the lines of its page."""
-    from page_server import pointed_at
-
     code = "\n" * (block["line"] - 1) + pointed_at(block["code"], port)
     return compile(code, path, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
@@ -127,4 +125,4 @@ def as_promised(prints: str, printed: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main() or 0)

@@ -19,7 +19,8 @@ from sockstore.server import ChatServer
 ADDRESS = re.compile(
     r"\b(ws|http)s?://(?:localhost:8765|(?:[a-z-]+\.)*example(?:\.com)?)(?![\w.:])"
 )
-PAUSE = 0.005
+A_FEW = 10
+"""Prices that come at once; NiceGUI ends badly while a page is drawn hundreds of times a second."""
 
 
 def pointed_at(code: str, port: int) -> str:
@@ -37,6 +38,7 @@ def serving():
         ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol",
         timeout_graceful_shutdown=5,
     )
+    config.load()  # here: two threads that import the same modules at once get in each other's way
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -46,6 +48,20 @@ def serving():
         server.should_exit = True
         thread.join()
         listening.close()
+
+
+@asynccontextmanager
+async def visiting(page):
+    """Visit a page of NiceGUI, and leave it."""
+    from nicegui.testing import user_simulation  # noqa: PLC0415 - a second that few pages need
+
+    async with user_simulation(page) as visitor:
+        await visitor.open("/")
+        yield visitor
+        visitor.client.delete()
+        await asyncio.sleep(0)
+        if leaving := {task for task in asyncio.all_tasks() if "unmount" in task.get_name()}:
+            await asyncio.wait(leaving)
 
 
 def application() -> Starlette:
@@ -94,7 +110,7 @@ async def feed(websocket: WebSocket) -> None:
 async def tell_prices(websocket: WebSocket, after: int) -> None:
     with suppress(WebSocketDisconnect, RuntimeError):
         for sequence in range(after + 1, 1_000_000):
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(0.005 if sequence - after <= A_FEW else 0.5)
             symbol = "ACME" if sequence % 2 else "INITECH"
             price = {"type": "price", "symbol": symbol, "price": 100.0 + sequence}
             await websocket.send_json({**price, "sequence": sequence})
