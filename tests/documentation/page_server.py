@@ -16,7 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sockstore.server import ChatServer
 
-ADDRESS = re.compile(r"\b(ws|http)s?://(?:localhost:8765|(?:[a-z-]+\.)*example(?:\.com)?)(?![\w.:])")
+ADDRESS = re.compile(
+    r"\b(ws|http)s?://(?:localhost:8765|(?:[a-z-]+\.)*example(?:\.com)?)(?![\w.:])"
+)
 PAUSE = 0.005
 
 
