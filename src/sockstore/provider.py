@@ -12,7 +12,7 @@ from sockstore.connection import WebSocketStore
 from sockstore.connection_options import ConnectionOptions
 from sockstore.endpoint import PerAttempt, check_endpoint_url
 from sockstore.errors import InvalidOption, ProviderNotFound
-from sockstore.navigation import Navigates, check_navigator
+from sockstore.navigation import check_navigator
 from sockstore.options import Reconnect, require_at_least, require_flag
 from sockstore.scope import Scope, scopes_here
 from sockstore.sharing import another_url, lease

@@ -158,12 +158,15 @@ class _Shared:
     thread: LoopThread | None
 
     def __init__(self) -> None:
-        self.forget()
+        self.lock = threading.Lock()
+        self.thread = None
 
     def forget(self) -> None:
         """Begin anew: after a fork the thread is the parent's, and perhaps it had the lock."""
         self.lock = threading.Lock()
-        self.thread = None
+        thread, self.thread = self.thread, None
+        if thread is not None:
+            _close_copies(thread.loop)
 
     def hold(self, user: User) -> LoopThread:
         """Return the thread, started if need be; it runs at least until the user releases it."""
@@ -211,6 +214,17 @@ class _DaemonThreads(ThreadPoolExecutor):
 
         threading.Thread(target=work, name="sockstore: helper", daemon=True).start()
         return future
+
+
+def _close_copies(loop: asyncio.AbstractEventLoop) -> None:
+    """Close what a fork copied of a loop; the parent's own is not touched.
+
+    The selector comes first: who leaves it later cannot take the parent's sockets out of it.
+    """
+    for name in ("_selector", "_ssock", "_csock"):
+        copy = getattr(loop, name, None)
+        if copy is not None:
+            copy.close()
 
 
 shared = _Shared()

@@ -263,7 +263,8 @@ class Scheduled(Runner):
             self._schedule(self._run)
         except Exception as error:  # noqa: BLE001 - the user's, or an executor that has ended
             self._is_scheduled = False
-            if not self._has_failed:
+            # An executor ends before the connections do when the interpreter exits.
+            if not self._has_failed and threading.main_thread().is_alive():
                 logger.warning("callbacks cannot be run any more: %r", error)
             self._has_failed = True
         else:

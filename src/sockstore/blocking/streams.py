@@ -37,7 +37,7 @@ class Buffer(streams.MessageStream):
         self._lock = threading.RLock()
         self._news = Bell()
         self._room = Bell()
-        self._patience = 0.0
+        self._patience = PATIENCE
         self.on_news: Callable[[], None] = self._news.ring
 
     def push(self, message: Message) -> bool:

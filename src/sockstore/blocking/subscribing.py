@@ -8,7 +8,6 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback, Subscription
 from sockstore.blocking.holding import Hold
 from sockstore.blocking.streams import CallbackBuffer, require_timeout
-from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import WebSocketStore
 from sockstore.errors import InvalidOption, SockstoreError
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
