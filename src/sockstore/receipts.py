@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Literal, Self, TypeAlias
 
 from sockstore.errors import DeliveryError
@@ -33,13 +33,14 @@ class Receipt:
         (False, 'dropped')
     """
 
-    __slots__ = ("_awaits_reply", "_flight", "_state", "_waiters", "offset", "why")
+    __slots__ = ("_awaits_reply", "_flight", "_state", "_waiters", "_watcher", "offset", "why")
 
     def __init__(self, *, awaits_reply: bool = False) -> None:
         self._awaits_reply = awaits_reply
         self._state: ReceiptState = "queued"
         self._flight: Flight | None = None
         self._waiters: list[asyncio.Future[None]] = []
+        self._watcher: Callable[[], object] | None = None
         self.why = ""
         """Why it was not delivered, in words; empty while all is well."""
         self.offset: int | None = None
@@ -96,6 +97,7 @@ class Receipt:
         if self._awaits_reply:
             # A broken connection does not end it: it is sent again.
             self._state = "sent"
+            self._tell()
         else:
             self._flight = flight
             self.settle("sent")
@@ -108,3 +110,15 @@ class Receipt:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self._tell()
+
+    def watch(self, run: Callable[[], object]) -> None:
+        """Call a function after each change; one at a time, which must not raise.
+
+        The loss of a flight is no change here: the state of the connection tells of it.
+        """
+        self._watcher = run
+
+    def _tell(self) -> None:
+        if self._watcher is not None:
+            self._watcher()

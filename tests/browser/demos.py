@@ -7,6 +7,8 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+import uvicorn
+
 from loopback.processes import SECONDS, start
 
 CONNECTED = ".connected"
@@ -31,6 +33,19 @@ async def demo(*arguments: str) -> AsyncIterator[str]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+@asynccontextmanager
+async def served(app, listening):
+    """Serve an application on this loop."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="websockets-sansio"))
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()
 
 
 async def say(page, text: str) -> None:

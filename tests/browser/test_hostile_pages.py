@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import signal
 import sys
@@ -36,6 +37,7 @@ from sockstore.ui.nicegui import (
     ChatMembers,
     ChatMessages,
     ConnectionStatus,
+    LiveList,
     WebSocketDemo,
     WebSocketProvider,
 )
@@ -83,6 +85,9 @@ class Nonsense:
 
 def serve_pages(nonsense: str) -> None:
     """The demo and pages of all kinds, in a process of their own: NiceGUI's pages are global."""
+    # Outages are what these pages are for; what is said besides would be a mistake.
+    for name in ("connection", "ui"):
+        logging.getLogger(f"sockstore.{name}").setLevel(logging.CRITICAL)
     listening = listen("127.0.0.1", 0)
     address = address_of(listening)
     app = create_demo(address)
@@ -106,6 +111,19 @@ def serve_pages(nonsense: str) -> None:
     def nonsense_echo() -> None:
         with WebSocketProvider(f"{nonsense}/echo", reconnect_interval=0.1):
             WebSocketDemo()
+
+    @ui.page("/feed", reconnect_timeout=1)
+    def feed() -> None:
+        with WebSocketProvider(f"{nonsense}/feed", reconnect_interval=0.1):
+            ConnectionStatus()
+            with ui.element("section").classes("trades"):
+                LiveList(lambda trade: (trade["symbol"], trade["price"]), limit=50)
+            with ui.element("section").classes("prices"):
+                LiveList(
+                    lambda trade: f"{trade['symbol']} {trade['price']}",
+                    key=lambda trade: trade["symbol"],
+                    columns=("Price",),
+                )
 
     @ui.page("/quick")
     def quick(room: str) -> None:
@@ -202,13 +220,14 @@ class Site:
 
 
 async def start_pages(nonsense: str):
+    path = os.pathsep.join(filter(None, (str(TESTS), os.environ.get("PYTHONPATH"))))
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         f"from browser.test_hostile_pages import serve_pages; serve_pages({nonsense!r})",
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(TESTS), "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
     )
 
 
@@ -310,6 +329,24 @@ async def test_nonsense_is_shown_or_passed_over_and_hurts_nobody(site, open_page
         )
         await say(page, "still works")
     await eventually(lambda: len(site.nonsense.got) == 2, "both pages can send")
+
+
+@pytest.mark.contract("UI1", "UI3", "MS1")
+async def test_a_live_list_shows_what_it_is_made_for_and_leaves_out_nonsense(site, open_page):
+    page = await open_page(f"{site.address}/feed")
+    await page.wait_for_selector(CONNECTED)
+    await site.nonsense.have(1)
+    await site.nonsense.send(*NONSENSE)
+    trades = [(symbol, price) for price in range(30) for symbol in ("<b>BTC</b>", "ETH")]
+    for symbol, price in trades:
+        await site.nonsense.send(json.dumps({"symbol": symbol, "price": price}))
+    shown = ".prices .sockstore-messages > .sockstore-cells:not(.sockstore-columns)"
+    await wait_for_lines(page, "<b>BTC</b> 29", "ETH 29", selector=shown)
+    cells = ".trades .sockstore-cells span"
+    expected = [text for symbol, price in trades[-50:] for text in (symbol, str(price))]
+    await wait_for_lines(page, *expected, selector=cells)
+    assert await texts(page, ".sockstore-columns") == ["Price"]
+    assert not await page.locator(".sockstore-cells b").count()
 
 
 @pytest.mark.contract("CN15", "UI2")

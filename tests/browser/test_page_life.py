@@ -6,17 +6,16 @@ import asyncio
 import gc
 import urllib.error
 import urllib.request
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
-import uvicorn
 from anyio._backends._asyncio import WorkerThread
 from anyio.to_thread import current_default_thread_limiter
 from nicegui import Client, core, ui
 
 import sockstore
-from browser.demos import CONNECTED, eventually, say, wait_for_lines
+from browser.demos import CONNECTED, RECORDS, eventually, say, served, wait_for_lines
 from loopback.processes import SECONDS
 from sockstore.cli.running import address_of, listen
 from sockstore.demo.app import create_demo
@@ -25,6 +24,7 @@ from sockstore.testing import assert_no_leaks
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMessages,
+    ConnectionInspector,
     ConnectionStatus,
     WebSocketDemo,
     WebSocketProvider,
@@ -35,19 +35,6 @@ pytestmark = [
     pytest.mark.loopback,
     pytest.mark.xdist_group("page life"),
 ]
-
-
-@asynccontextmanager
-async def served(app, listening):
-    """Serve an application on this loop."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="websockets-sansio"))
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        await serving
-        listening.close()
 
 
 class Site:
@@ -96,6 +83,7 @@ class Site:
         @ui.page("/store")
         def store() -> None:
             WebSocketDemo(self.store)
+            ConnectionInspector(self.store)
 
         @ui.page("/lost")
         def lost() -> None:
@@ -198,20 +186,37 @@ async def test_tabs_that_share_have_one_connection_until_the_last_one_is_closed(
     await rest(site)
 
 
-@pytest.mark.contract("UI1", "UI5")
-async def test_a_component_takes_a_connection_of_the_program_and_leaves_it_open(site, open_page):
+@pytest.mark.contract("UI1", "UI5", "UI6")
+async def test_components_take_a_connection_of_the_program_and_leave_it_as_it_was(site, open_page):
     async with site.store as store:
         await store.ready()
-        subscribers = len(store.state._node._dependents)
+        watched = (store.state, store.timeline, store.latency, store.messages)
+
+        def subscribers() -> list[int]:
+            return [len(one._node._dependents) for one in watched]
+
+        before = subscribers()
         page = await open_page(f"{site.address}/store")
         await page.wait_for_selector(".sockstore-banner.connected")
         await say(page, "hello")
         [message] = await store.messages.wait_for(len)
         assert message.data["content"] == "hello"
+        await page.wait_for_selector(RECORDS)
+        closed = subscribers()
+        assert closed[1] == 0
+        # An inspector costs something only while it is open.
+        for _ in range(3):
+            await page.get_by_role("button", name="Inspector").click()
+            await page.get_by_text("Open after").wait_for()
+            assert subscribers() == [closed[0] + 1, 1, *closed[2:]]
+            await page.keyboard.press("Escape")
+            await eventually(lambda: subscribers() == closed, "nobody watches any more")
+        await page.get_by_role("button", name="Inspector").click()
+        await page.get_by_text("Open after").wait_for()
         await page.close()
         await eventually(lambda: not visitors(), "the visitor is gone")
         assert store.connected.value
-        assert len(store.state._node._dependents) == subscribers
+        await eventually(lambda: subscribers() == before, "nobody watches any more")
 
 
 @pytest.mark.contract("UI1", "PV4")
@@ -220,15 +225,18 @@ async def test_a_component_outside_any_provider_says_so(site):
 
 
 @pytest.mark.contract("LC2", "LC5", "UI6")
-async def test_fifty_page_loads_leave_nothing(site, chromium, monkeypatch):
+async def test_fifty_page_loads_with_the_inspector_open_leave_nothing(site, chromium, monkeypatch):
     async def visit(times: int) -> None:
         context = await chromium.new_context()
+        await context.add_init_script("localStorage.setItem('sockstore inspector', 'open')")
         context.set_default_timeout(SECONDS * 1000)
         page = await context.new_page()
         for _ in range(times):
             for path in ("/", "/chat?name=Ann", "/chat?room=other", "/shared", "/"):
                 await page.goto(f"{site.address}{path}")
                 await page.wait_for_selector(CONNECTED)
+                if path != "/shared":
+                    await page.get_by_text("Open after").wait_for()
         await context.close()
         await rest(site)
         # NiceGUI's own loops for a visitor notice some seconds later that it has gone.

@@ -11,6 +11,8 @@ from loopback.test_server_kit import PATIENCE, QUICK, guest, running, until
 from sockstore import WebSocketStore
 from sockstore.server import Limits, SqliteHistory, create_app
 from sockstore.testing import assert_no_leaks
+from sockstore.ui.backlog import backlog_of
+from sockstore.ui.transcript import Conversation
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -186,6 +188,40 @@ async def test_who_pages_back_while_others_talk_has_everything_once_and_in_order
                 await asyncio.sleep(0)
             for offsets in await asyncio.gather(*paging):
                 assert offsets == list(range(1, said + 1))
+
+
+@pytest.mark.contract("SV1", "UI3")
+async def test_a_chat_that_was_away_fills_its_gap_and_pages_back_to_the_beginning():
+    limits = Limits(**QUICK, history_messages=10)
+    async with running(limits=limits) as server, server.enter("lobby") as talker:
+        for number in range(250):
+            await talker.say(f"message {number}")
+        await talker.messages(250)
+        async with WebSocketStore(server.url("/chat/lobby")) as connection:
+            conversation, backlog = Conversation(), backlog_of(connection)
+            shown: list[int | None] = []
+
+            def show(view) -> None:
+                conversation.read(view)
+                transcript = conversation.merge()
+                shown[:] = [line.offset for line in transcript.lines if line.kind == "message"]
+                backlog.shown(transcript)
+
+            leave = backlog.follow()
+            with connection.messages.subscribe(show):
+                await until(lambda: shown == [*range(241, 251)])
+                await connection.aclose()
+                for number in range(150):
+                    await talker.say(f"meanwhile {number}")
+                await talker.messages(150)
+                connection.connect()
+                await until(lambda: shown == [*range(shown[0], 401)])
+                while backlog.has_older.value:
+                    first = shown[0]
+                    backlog.load_older()
+                    await until(lambda first=first: shown[0] != first)
+                assert shown == [*range(1, 401)]
+            leave()
 
 
 @pytest.mark.contract("SV3")

@@ -403,6 +403,20 @@ async def test_the_history_is_told_from_both_ends():
     person.leave()
 
 
+@pytest.mark.contract("SE1")
+async def test_a_history_backwards_begins_right_before_the_position_however_large_it_is():
+    history = FakeHistory()
+    history.say("lobby", 20, json.dumps("x" * 1000))
+    limits = {"buffer_bytes": 16 * 1024, "max_message_bytes": 1024}
+    person = await Person(rooms_of(history, **limits)).connect()
+    since = {"epoch": "epoch-1", "offset": 18}
+    told = await person.ask("history", channel="lobby", limit=10, since=since, reverse=True)
+    offsets = [publication["offset"] for publication in told["history"]["publications"]]
+    assert offsets == [17, 16, 15, 14][: len(offsets)]
+    assert offsets
+    person.leave()
+
+
 async def test_presence_is_told_to_who_is_there():
     rooms = rooms_of()
     people = [await Person(rooms, name).connect() for name in ("Ann", "Ann", None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from datetime import UTC, datetime
 from weakref import ref
@@ -9,7 +10,7 @@ from weakref import ref
 import pytest
 
 from sockstore import WebSocketStore
-from sockstore.testing import FakeServer, accept, echo
+from sockstore.testing import FakeServer, accept, echo, refuse
 from sockstore.ui.posts import KEPT, posts_of
 
 pytestmark = pytest.mark.contract("UI4")
@@ -38,6 +39,28 @@ def test_what_is_refused_is_told_and_not_remembered():
     connection = WebSocketStore("ws://localhost", outbox=None)
     assert not posts_of(connection).send(connection, "too early")
     assert posts_of(connection).store.value == ()
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("UI3")
+async def test_what_became_of_posts_is_told_and_of_many_at_once():
+    server = FakeServer(refuse(), accept())
+    async with WebSocketStore("ws://localhost", transport=server) as connection:
+        posts = posts_of(connection)
+        for number in range(10):
+            posts.send(connection, str(number))
+        told = []
+        with posts.store.subscribe(lambda all_posts: told.append({one.mark for one in all_posts})):
+            await connection.ready()
+            await asyncio.sleep(0)
+        assert told == [{"queued"}, {"sent"}]
+
+
+def test_without_a_loop_nobody_is_told():
+    connection = WebSocketStore("ws://localhost")
+    posts_of(connection).send(connection, "hello")
+    connection.close()
+    assert [post.mark for post in posts_of(connection).store.value] == ["failed"]
 
 
 def test_only_so_many_posts_are_remembered():

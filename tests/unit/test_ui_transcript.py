@@ -286,3 +286,170 @@ def test_an_own_message_comes_back_from_a_room_too():
     message = Message(data, "json", 1, 0.0, Publication(1, "e", "m1", None))
     [line] = transcript([message], [mine]).lines
     assert line.mark == "acknowledged"
+
+
+def entry(*numbers: int, more: bool = True) -> dict[str, object]:
+    return {"type": "history", "messages": [live(number) for number in numbers], "more": more}
+
+
+def page(before: int, *numbers: int) -> dict[str, object]:
+    return {**entry(*numbers), "before": before}
+
+
+def told(lines) -> list[object]:
+    """Offsets of messages, and the texts of everything else."""
+    return [
+        line.offset if line.kind == "message" and line.offset else line.content for line in lines
+    ]
+
+
+@pytest.mark.contract("UI3", "SV6")
+def test_older_pages_stand_before_what_is_newer_whenever_they_come():
+    lines = transcript(received(entry(7, 8), live(9), page(7, 5, 6), live(10), page(5, 3, 4))).lines
+    assert told(lines) == [3, 4, 5, 6, 7, 8, 9, 10]
+    assert [line.key for line in lines] == [f"id m{number}" for number in range(3, 11)]
+
+
+@pytest.mark.contract("UI3", "SV6")
+def test_what_a_page_brings_again_is_one_line():
+    lines = transcript(received(entry(3, 4), page(3, 1, 2), page(4, 2, 3), live(5), live(4))).lines
+    assert told(lines) == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.contract("UI3")
+def test_what_has_no_offset_stays_behind_what_was_the_newest_when_it_came():
+    joined = {"type": "join", "sender": "Bob", "count": 2}
+    story = [
+        entry(7, 8),
+        joined,
+        live(9),
+        "text",
+        page(7, 5, 6),
+        {"type": "leave", "sender": "Bob"},
+    ]
+    assert told(transcript(received(*story, live(10))).lines) == [
+        *(5, 6, 7, 8, "Bob joined", 9, "text", "Bob left", 10),
+    ]
+
+
+@pytest.mark.contract("UI3")
+def test_what_came_before_the_first_offset_stands_above_it_and_below_older_pages():
+    early = post("early", state="unknown")
+    early.after = 0
+    lines = transcript(received("first", "second", entry(7, 8), page(7, 5, 6)), [early]).lines
+    assert told(lines) == [5, 6, "early", "first", "second", 7, 8]
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.parametrize(
+    ("missed", "text"),
+    [
+        (1, "1 message is missing here"),
+        (12, "12 messages are missing here"),
+        (1500, "1,500 messages are missing here"),
+    ],
+)
+def test_messages_that_were_missed_are_a_gap_until_they_come(missed, text):
+    after = missed + 3
+    story = [
+        entry(1, 2),
+        {"type": "leave", "sender": "Bob"},
+        entry(after, after + 1),
+        live(after + 2),
+    ]
+    lines = transcript(received(*story)).lines
+    assert told(lines) == [1, 2, "Bob left", text, after, after + 1, after + 2]
+    assert (lines[3].kind, lines[3].offset) == ("gap", after)
+
+
+@pytest.mark.contract("UI3")
+def test_a_gap_shrinks_page_by_page_under_one_key():
+    story = [entry(1, 2), entry(7, 8), page(7, 5, 6), page(5, 4), page(4, 3)]
+    shown = [transcript(received(*story[:count])).lines for count in range(2, 6)]
+    gaps = [[line for line in lines if line.kind == "gap"] for lines in shown]
+    assert [[gap.content[:1] for gap in each] for each in gaps] == [["4"], ["2"], ["1"], []]
+    assert [[gap.offset for gap in each] for each in gaps] == [[7], [5], [4], []]
+    assert len({gap.key for each in gaps for gap in each}) == 1
+    assert told(shown[-1]) == [*range(1, 9)]
+
+
+@pytest.mark.contract("UI3")
+def test_another_log_of_the_same_room_stands_behind_the_one_that_is_gone():
+    def other(number: int) -> dict[str, object]:
+        return {**live(number), "id": f"other {number}"}
+
+    def again(*numbers: int) -> dict[str, object]:
+        return {**entry(*numbers), "messages": [other(number) for number in numbers]}
+
+    old = [entry(4, 5), "text"]
+    for new in (
+        [again(1, 2), other(3)],
+        [again(4, 5), other(6)],
+        [again(), other(5), other(6)],
+        [entry(more=False), other(1), other(2)],
+        [again(1, 2), {**page(1), "messages": []}, other(3)],
+    ):
+        lines = transcript(received(*old, *new)).lines
+        offsets = [line.offset for line in lines[3:]]
+        assert told(lines)[:3] == [4, 5, "text"], new
+        assert offsets == [*range(offsets[0], offsets[0] + len(offsets))], new
+        assert not [line for line in lines if line.kind == "gap"]
+
+
+@pytest.mark.contract("UI3", "SE1")
+def test_another_epoch_of_a_session_is_another_log():
+    def publication(number: int, offset: int, epoch: str) -> Message:
+        place = Publication(offset, epoch, f"{epoch} {offset}", "Ann")
+        return Message({"content": "x"}, "json", number, 0.0, place)
+
+    story = [(8, "a"), (9, "a"), (1, "b"), (2, "b"), (5, "b")]
+    lines = transcript(publication(n, *each) for n, each in enumerate(story, 1)).lines
+    assert [line.offset for line in lines if line.kind == "message"] == [8, 9, 1, 2, 5]
+    assert [line.content for line in lines if line.kind == "gap"] == ["2 messages are missing here"]
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.parametrize("offset", [None, 0, -1, True, 1.5, "7", 2**53, [1]])
+def test_what_is_no_offset_is_none(offset):
+    [first, second] = transcript(
+        received({**live(1), "offset": offset}, {**live(9), "id": "x"})
+    ).lines
+    assert (first.offset, second.offset) == (None, 9)
+    assert (
+        transcript(received({"type": "chat", "content": "x", "offset": 5})).lines[0].offset is None
+    )
+
+
+@pytest.mark.contract("UI3")
+def test_a_reader_who_pages_back_keeps_what_was_paged_in():
+    conversation = Conversation()
+    story = [entry(*range(20_001, 20_101))]
+    for before in range(20_001, 10_001, -100):
+        story.append(page(before, *range(before - 100, before)))
+    messages = received(*story)
+    for message in messages[:60]:
+        conversation.read([message])
+    shown = conversation.merge()
+    assert told(shown.lines) == [*range(14_101, 20_101)]
+    assert not shown.is_full
+    number = messages[59].number
+    flood = [
+        message._replace(number=number + message.number)
+        for message in received(*(live(n) for n in range(20_101, 21_101)))
+    ]
+    conversation.read(flood)
+    assert told(conversation.merge().lines) == [*range(14_101, 21_101)]
+    for count, message in enumerate(messages[60:], number + 1001):
+        conversation.read([message._replace(number=count)])
+    shown = conversation.merge()
+    assert shown.is_full
+    assert told(shown.lines) == [*range(11_101, 21_101)]
+
+
+@pytest.mark.contract("UI3")
+def test_what_is_forgotten_are_the_oldest_lines_not_those_that_came_first():
+    conversation = Conversation()
+    conversation.read(received(entry(*range(101, 201)), page(101, *range(1, 101))))
+    flood = [Message(live(n), "json", n, 0.0) for n in range(201, 2001)]
+    conversation.read(flood)
+    assert told(conversation.merge().lines) == [*range(801, 2001)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import json
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -10,10 +10,12 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore import Reconnect
+from sockstore.demo.visitor import Visitor, visitor
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMembers,
     ChatMessages,
+    ConnectionInspector,
     ConnectionStatus,
     WebSocketDemo,
     WebSocketProvider,
@@ -22,7 +24,8 @@ from sockstore.ui.nicegui import (
 __all__ = ["add_pages"]
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
-ROOM = "lobby"
+PING_INTERVAL = 2.0
+"""Seconds: often, so that the inspector's plot of the latency lives."""
 
 
 def add_pages(server: str) -> None:
@@ -34,26 +37,25 @@ def add_pages(server: str) -> None:
 
     @ui.page("/", title="Echo · sockstore")
     def echo() -> None:
-        with _page("Echo", "/"):
-            ui.label("What you send comes back, from a server at the other end of a WebSocket.")
-            with WebSocketProvider(f"{server}/echo", reconnect=Reconnect.exponential(max=5)):
-                WebSocketDemo()
+        with _page("/"), ui.element("div").classes("demo-column"):
+            _echo(server)
 
     @ui.page("/chat", title="Chat · sockstore")
-    def chat(room: str = ROOM, name: str = "") -> None:
-        name = name.strip() or f"Guest {secrets.randbelow(900) + 100}"
-        with _page("Chat", "/chat"):
-            _who_and_where(room, name)
-            query = urlencode({"name": name})
-            with WebSocketProvider(f"{server}/chat/{quote(room, safe='')}?{query}"):
-                ConnectionStatus()
-                ChatMembers()
-                ChatMessages()
-                ChatInput()
+    def chat(room: str = "", name: str = "") -> None:
+        request = ui.context.client.request
+        who = visitor(room, name, request.cookies if request else {})
+        ui.page_title(f"{who.room[:64]} · sockstore")
+        with _page("/chat"):
+            _rooms(who)
+            with ui.element("div").classes("demo-column"):
+                _conversation(server, who)
+        for cookie in who.cookies:
+            ui.run_javascript(f"document.cookie = {json.dumps(cookie)}")
 
 
-def _page(title: str, path: str) -> ui.element:
+def _page(path: str) -> ui.element:
     ui.add_css(STYLE)
+    TextElement(tag="a", text="Skip to the content").props("href=#main").classes("demo-skip")
     with ui.element("header").classes("demo-header"):
         ui.label("sockstore").classes("demo-brand")
         with ui.element("nav").props('aria-label="Pages"'):
@@ -61,19 +63,58 @@ def _page(title: str, path: str) -> ui.element:
                 link = ui.link(text, target).classes("demo-link")
                 if target == path:
                     link.props("aria-current=page")
-    main = ui.element("div").classes("demo-main")  # Quasar has made the `main` around it
-    with main:
-        TextElement(tag="h1", text=title)
-    return main
+    # Quasar has made the `main` around it.
+    return ui.element("div").classes("demo-main").props("id=main tabindex=-1")
 
 
-def _who_and_where(room: str, name: str) -> None:
+def _echo(server: str) -> None:
+    often = Reconnect.exponential(max=5)
+    with WebSocketProvider(f"{server}/echo", reconnect=often, ping_interval=PING_INTERVAL):
+        with ui.element("div").classes("demo-head"):
+            TextElement(tag="h1", text="Echo")
+            hint = "What you send comes back, from a server at the other end of a WebSocket."
+            ui.label(hint).classes("demo-hint")
+        ConnectionInspector()
+        WebSocketDemo()
+
+
+def _rooms(who: Visitor) -> None:
+    """Show the rooms; to join one is a navigation."""
+    # On a narrow page it is a menu: the browser opens it, closes it on Escape, and says which.
+    with ui.element("nav").classes("demo-rooms").props('id=rooms popover=auto aria-label="Rooms"'):
+        TextElement(tag="h2", text="Rooms")
+        with ui.element("ul"):
+            for room in who.rooms:
+                with ui.element("li"):
+                    link = ui.link(f"# {room}", who.path(room)).classes("demo-room")
+                    if room == who.room:
+                        link.props("aria-current=page")
+        _who_and_where(who)
+
+
+def _who_and_where(who: Visitor) -> None:
     """Let the visitor choose a name and a room, with a plain form: it is a navigation."""
     with ui.element("form").classes("demo-form").props("action=/chat method=get"):
-        for label, field, value in (("Name", "name", name), ("Room", "room", room)):
+        for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
             with ui.element("label"):
                 ui.label(label)
                 box = ui.element("input").props(f"name={field} maxlength=64 required")
                 box.props["value"] = value
         with ui.element("button").classes("sockstore-button").props("type=submit"):
             ui.label("Join")
+
+
+def _conversation(server: str, who: Visitor) -> None:
+    query = urlencode({"name": who.name})
+    url = f"{server}/chat/{quote(who.room, safe='')}?{query}"
+    with WebSocketProvider(url, ping_interval=PING_INTERVAL):
+        with ui.element("div").classes("demo-head"):
+            menu = ui.element("button").classes("demo-menu sockstore-quiet-button")
+            with menu.props("type=button popovertarget=rooms"):
+                ui.label("☰ Rooms")
+            TextElement(tag="h1", text=f"# {who.room}")
+            ChatMembers()
+        ConnectionInspector()
+        ConnectionStatus()
+        ChatMessages()
+        ChatInput()

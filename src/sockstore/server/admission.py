@@ -8,12 +8,12 @@ from __future__ import annotations
 import hmac
 import inspect
 import re
-import unicodedata
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 from urllib.parse import parse_qs
 
+from sockstore import names
 from sockstore.errors import InvalidOption
 
 __all__ = [
@@ -31,15 +31,12 @@ __all__ = [
 Token: TypeAlias = str | Callable[[str | None], bool | Awaitable[bool]]
 """The secret itself, or a sync or async callable that is given what the client showed."""
 
-LONGEST_ROOM = 64
-LONGEST_NAME = 64
 MOST_QUERY_FIELDS = 32
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]+)"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
-DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 class Refused(Exception):
@@ -148,26 +145,13 @@ def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
 def check_room(name: str) -> str:
     """Return the name of a room in its one form (NFC).
 
-    A name has 1 to 64 characters: letters and digits of any language, "-", "_" and ".", and
-    begins with a letter or digit.
-
     Raises:
         Refused: 404, if there can be no such room.
     """
-    # Longer ones are refused before anything is computed about them.
-    normal = unicodedata.normalize("NFC", name[: 4 * LONGEST_ROOM])
-    if (
-        len(name) > 4 * LONGEST_ROOM
-        or not 1 <= len(normal) <= LONGEST_ROOM
-        or not normal[0].isalnum()
-        or not all(character in "-_." or _is_word(character) for character in normal)
-    ):
-        raise Refused(
-            404,
-            f"There is no such room: a name has 1 to {LONGEST_ROOM} letters, digits, "
-            "'-', '_' or '.', and begins with a letter or digit.",
-        )
-    return normal
+    try:
+        return names.check_room(name)
+    except InvalidOption as error:
+        raise Refused(404, f"There is no such room: {error.why}.") from None
 
 
 def check_name(name: str | None) -> str | None:
@@ -176,12 +160,10 @@ def check_name(name: str | None) -> str | None:
     Raises:
         Refused: 400, if it has more than 64 characters, or control characters.
     """
-    stripped = (name or "").strip()
-    if len(stripped) > LONGEST_NAME or not all(map(_is_visible, stripped)):
-        raise Refused(
-            400, f"A name has at most {LONGEST_NAME} characters, and no control characters."
-        )
-    return stripped or None
+    try:
+        return names.check_sender(name)
+    except InvalidOption as error:
+        raise Refused(400, f"{error.why[0].upper()}{error.why[1:]}.") from None
 
 
 async def is_admitted(token: Token | None, shown: str | None) -> bool:
@@ -232,14 +214,3 @@ def _same(origin: str, host: str) -> bool:
     scheme, separator, _ = origin.partition("://")
     normal = _normal(origin)
     return bool(separator) and normal is not None and normal == _normal(f"{scheme}://{host}")
-
-
-def _is_word(character: str) -> bool:
-    # Marks (M) are letters' parts in many scripts, such as the vowels of Hindi.
-    return character.isalnum() or unicodedata.category(character).startswith("M")
-
-
-def _is_visible(character: str) -> bool:
-    # Characters that turn the direction of writing could make one name look like another.
-    category = unicodedata.category(character)
-    return category not in {"Cc", "Cs", "Zl", "Zp"} and character not in DIRECTION_CONTROLS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
@@ -58,10 +59,11 @@ class Posts:
 
     def __init__(self) -> None:
         self._posts: Writable[tuple[Post, ...]] = writable(())
+        self._telling_on: asyncio.AbstractEventLoop | None = None
 
     @property
     def store(self) -> Readable[tuple[Post, ...]]:
-        """The posts, oldest first."""
+        """The posts, oldest first; it changes when something became of one, too."""
         return self._posts
 
     def send(self, connection: WebSocketStore, text: str) -> bool:
@@ -85,12 +87,30 @@ class Posts:
         if receipt:
             post = Post(text, timestamp, receipt, connection.messages.total)
             self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
+            receipt.watch(self._tell_soon)
         return bool(receipt)
 
     def returned(self, posts: Iterable[Post]) -> None:
         """The server has sent these to everyone."""
         for post in posts:
             post.returned = True
+
+    def _tell_soon(self) -> None:
+        """Tell of all receipts that change now at once, when the connection is through with them.
+
+        Without a loop nobody is there who would have to be told.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._telling_on is not loop:
+            self._telling_on = loop
+            loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling_on = None
+        self._posts.update(lambda posts: (*posts,))
 
 
 _posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()

@@ -1,53 +1,31 @@
-"""From the messages of a connection to the lines that a chat shows: pure, for every interface."""
+"""The lines of a chat, in their order: pure, for every interface."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, Literal, TypeAlias
+from operator import attrgetter
+from typing import TypeAlias
 
-from sockstore.positions import Publication
 from sockstore.streams import Message
-from sockstore.ui.posts import Mark, Post
-from sockstore.ui.text import ANONYMOUS, as_name, as_text, clean
+from sockstore.ui.lines import Line, hear, history_of
+from sockstore.ui.posts import Post
+from sockstore.ui.text import ANONYMOUS, as_text, clean
 
-__all__ = [
-    "ANONYMOUS",
-    "Conversation",
-    "Line",
-    "Transcript",
-    "as_text",
-    "transcript",
-]
+__all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
 
 KEPT = 1000
 """Lines that are remembered, as many as messages are by default; a history repeats some."""
 
-Waiting: TypeAlias = dict[tuple[str, str], deque[Post]]
+MOST_KEPT = 10_000
+"""Lines that are remembered for a reader who pages back: each page leaves room for `KEPT` more
+lines, until there are so many; then older ones are not taken in any more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a chat.
-
-    Args:
-        key: Tells lines apart; the same line keeps its key.
-        content: The text, which is never markup.
-        sender: Who sent it; None for text that came without.
-        time: When, in ISO 8601 with its offset, to be shown in the reader's own time; or None.
-        kind: A message, a notice about the room, or an error that the server reports.
-        mark: What became of an own message; None for the messages of others.
-    """
-
-    key: str
-    content: str
-    sender: str | None = None
-    time: str | None = None
-    kind: Literal["message", "notice", "error"] = "message"
-    mark: Mark | None = None
+Place: TypeAlias = tuple[int, int, int, float, int]
+"""Log, offset, then 0 for the message at this offset, or 1 and when it came for what came while
+this was the newest offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,30 +35,40 @@ class Transcript:
     Args:
         lines: Oldest first; an own message that has not come back stands where it was sent.
         returned: The posts that came back from the server.
+        is_full: Whether so many lines are kept that no older ones are taken in.
     """
 
     lines: tuple[Line, ...]
     returned: tuple[Post, ...] = field(default=())
+    is_full: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
-    """A line, the number of the message that brought it, and what it would answer."""
-
     line: Line
-    number: int
-    post: tuple[str, str] | None
+    place: Place
+    post: tuple[str, str] | None = None
+
+
+_BY_PLACE = attrgetter("place")
 
 
 class Conversation:
     """The lines of a chat, read on as messages come; one that came twice is one line.
 
-    A message is read once, however long the log is, so that a flood costs what is new in it.
+    A message of a room stands at its offset, whether it came live, with the history on entry or
+    with a page of older ones. What has no offset stands behind the message that was the newest
+    when it came. A message is read once, however long the log is, so that a flood costs what is
+    new in it.
     """
 
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
+        self._order: list[_Entry] = []
+        self._is_sorted = True
+        self._kept = KEPT
         self._read = 0
+        self._places = _Places()
 
     def read(self, messages: Iterable[Message]) -> None:
         """Read on.
@@ -91,14 +79,173 @@ class Conversation:
         for message in messages:
             if message.number > self._read:
                 self._read = message.number
-                for entry in _entries(message):
-                    self._entries.setdefault(entry.line.key, entry)
-        for key in list(islice(self._entries, max(0, len(self._entries) - KEPT))):
-            del self._entries[key]
+                self._take_in(message)
+        self._forget(len(self._order) - self._kept)
 
     def merge(self, posts: Iterable[Post] = ()) -> Transcript:
         """Return all lines, with what became of what the user sent."""
-        return _merge(self._entries.values(), list(posts))
+        self._sort()
+        posts = list(posts)
+        own = _recognise(self._order, posts)
+        pending = self._pending(posts, own)
+        order = sorted((*self._order, *pending), key=_BY_PLACE) if pending else self._order
+        return Transcript(
+            tuple(_lines(order, own)), tuple(own.values()), len(self._order) >= MOST_KEPT
+        )
+
+    def _take_in(self, message: Message) -> None:
+        heard = list(hear(message))
+        history = history_of(message)
+        is_page = history is not None and history.before is not None
+        if history is not None and not is_page:
+            self._places.enter([each.line for each in heard], is_whole=history.more is False)
+        if message.publication is not None:
+            self._places.see_epoch(message.publication.epoch)
+        for index, each in enumerate(heard):
+            if each.line.key not in self._entries:
+                place = self._place(each.line, message.number, index, is_page=is_page)
+                self._add(_Entry(each.line, place, each.post))
+        if is_page:
+            self._kept = min(MOST_KEPT, max(self._kept, len(self._order) + KEPT))
+
+    def _place(self, line: Line, number: int, index: int, *, is_page: bool) -> Place:
+        if line.offset is None:
+            return self._places.at(number, index)
+        if self._places.is_new:
+            # What came before anything that has an offset stands right above the first of it.
+            self._places.base = line.offset - 1
+            for entry in self._order:
+                entry.place = (0, line.offset - 1, *entry.place[2:])
+        return self._places.of(line.key, line.offset, number, is_page=is_page)
+
+    def _add(self, entry: _Entry) -> None:
+        self._entries[entry.line.key] = entry
+        if self._order and entry.place < self._order[-1].place:
+            self._is_sorted = False
+        self._order.append(entry)
+
+    def _sort(self) -> None:
+        if not self._is_sorted:
+            self._order.sort(key=_BY_PLACE)
+            self._is_sorted = True
+
+    def _forget(self, count: int) -> None:
+        """Forget the oldest lines."""
+        if count <= 0:
+            return
+        self._sort()
+        for entry in self._order[:count]:
+            del self._entries[entry.line.key]
+            self._places.forget(entry.line)
+        del self._order[:count]
+
+    def _pending(self, posts: Iterable[Post], own: Mapping[int, Post]) -> list[_Entry]:
+        """Return the lines of the posts that have not come back, each where it was sent."""
+        back = set(map(id, own.values()))
+        waiting = [post for post in posts if not post.returned and id(post) not in back]
+        if not waiting:
+            return []
+        mine = (entry.line.sender for entry in reversed(self._order) if id(entry) in own)
+        me = next(mine, None) or "You"
+        return [
+            _Entry(
+                # Whole, however long: nobody else may have it.
+                Line(_key(post), clean(post.content), me, post.timestamp, mark=post.mark),
+                self._places.at(post.after + 0.5),
+            )
+            for post in waiting
+        ]
+
+
+class _Places:
+    """Where in the room lines belong.
+
+    A room may get another log, as after the loss of the server's file, whose offsets begin again:
+    a message at an offset at which another one is known already is the first sign of it.
+
+    Attributes:
+        top: The highest offset so far; 0 without any.
+        base: The offset behind which lines belong that came before there was any offset.
+    """
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.base = 0
+        self._log = 0
+        self._epoch = ""
+        self._keys: dict[int, str] = {}
+        self._numbers: list[int] = []
+        self._tops: list[tuple[int, int]] = []
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no offset yet."""
+        return not self._numbers
+
+    def at(self, number: float, index: int = 0) -> Place:
+        """Return the place of what came with a message of the connection, and has no offset."""
+        before = bisect_right(self._numbers, number)
+        log, top = self._tops[before - 1] if before else (0, self.base)
+        return log, top, 1, number, index
+
+    def of(self, key: str, offset: int, number: int, *, is_page: bool) -> Place:
+        """Return the place of a message, and remember it.
+
+        Args:
+            key: The key of its line.
+            offset: Its offset.
+            number: The number of the message of the connection that brought it.
+            is_page: Whether it was asked for, and so is of the log that is known.
+        """
+        if not is_page and self._keys.get(offset, key) != key:
+            self._begin()
+        self._keys[offset] = key
+        if offset > self.top:
+            self.top = offset
+            self._note(number)
+        return self._log, offset, 0, 0, 0
+
+    def forget(self, line: Line) -> None:
+        """A line is not kept any more."""
+        if line.offset is not None and self._keys.get(line.offset) == line.key:
+            del self._keys[line.offset]
+
+    def enter(self, lines: Sequence[Line], *, is_whole: bool) -> None:
+        """See whether the history on entry is of the log that is known.
+
+        Args:
+            lines: Its lines.
+            is_whole: Whether it is known to be the whole log.
+        """
+        keys = {line.offset: line.key for line in lines if line.offset is not None}
+        if keys:
+            is_another = max(keys) < self.top or any(
+                self._keys.get(offset, key) != key for offset, key in keys.items()
+            )
+        else:
+            is_another = bool(self.top) and not lines and is_whole
+        if is_another:
+            self._begin()
+
+    def see_epoch(self, epoch: str) -> None:
+        """See whether a message of a session is of the log that is known."""
+        if self._epoch and epoch != self._epoch:
+            self._begin()
+        self._epoch = epoch
+
+    def _begin(self) -> None:
+        self._log += 1
+        self.top = 0
+        self._keys.clear()
+
+    def _note(self, number: int) -> None:
+        if self._numbers and self._numbers[-1] == number:
+            self._tops[-1] = (self._log, self.top)
+            return
+        self._numbers.append(number)
+        self._tops.append((self._log, self.top))
+        if len(self._numbers) > 2 * MOST_KEPT:
+            del self._numbers[:MOST_KEPT], self._tops[:MOST_KEPT]
 
 
 def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
@@ -125,102 +272,39 @@ def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Trans
     return conversation.merge(posts)
 
 
-def _merge(entries: Iterable[_Entry], posts: list[Post]) -> Transcript:
-    """Recognise own messages by text and time; those not back stand where they were sent."""
-    waiting: Waiting = defaultdict(deque)
+def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Post]:
+    """Recognise own messages by text and time; return the post of each, by the entry's `id`."""
+    waiting: defaultdict[tuple[str, str], deque[Post]] = defaultdict(deque)
     for post in posts:
         waiting[post.content, post.timestamp].append(post)
-    returned: list[Post] = []
-    came: list[tuple[float, Line]] = []
-    for entry in entries:
-        sent = waiting.get(entry.post) if waiting and entry.post is not None else None
-        if sent:
-            returned.append(sent.popleft())
-            # The line that stood for the post becomes this one, instead of being another.
-            line = replace(entry.line, key=_key(returned[-1]), mark="acknowledged")
-        else:
-            line = entry.line
-        came.append((entry.number, line))
-    back = set(map(id, returned))
-    me = next((line.sender for _, line in reversed(came) if line.mark), "You")
-    pending = [
-        (
-            post.after + 0.5,
-            # Whole, however long: nobody else may have it.
-            Line(_key(post), clean(post.content), me, post.timestamp, mark=post.mark),
-        )
-        for post in posts
-        if not post.returned and id(post) not in back
-    ]
-    # Both are in order already; sorting is stable and keeps it.
-    lines = sorted((*came, *pending), key=lambda placed: placed[0]) if pending else came
-    return Transcript(tuple(line for _, line in lines), tuple(returned))
+    if not waiting:
+        return {}
+    return {
+        id(entry): sent.popleft()
+        for entry in entries
+        if entry.post is not None and (sent := waiting.get(entry.post))
+    }
+
+
+def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> Iterator[Line]:
+    """Yield the lines, and the gaps between them."""
+    log, last = -1, 0
+    for entry in order:
+        line = entry.line
+        if line.offset is not None:
+            if entry.place[0] == log and line.offset > last + 1:
+                yield _gap(log, last, line.offset)
+            log, last = entry.place[0], line.offset
+        post = own.get(id(entry))
+        # The line that stood for the post becomes this one, instead of being another.
+        yield line if post is None else replace(line, key=_key(post), mark="acknowledged")
+
+
+def _gap(log: int, last: int, offset: int) -> Line:
+    missing = offset - last - 1
+    text = "1 message is missing here" if missing == 1 else f"{missing:,} messages are missing here"
+    return Line(f"gap {log}.{last}", text, kind="gap", offset=offset)
 
 
 def _key(post: Post) -> str:
     return f"post {id(post)}"
-
-
-def _entries(message: Message) -> Iterator[_Entry]:
-    data = message.data
-    if message.publication is not None:
-        told = _told(data, message.publication)
-        yield _entry(told, str(message.number), message.number)
-    elif not isinstance(data, dict):
-        yield _Entry(Line(f"number {message.number}", as_text(data)), message.number, None)
-    elif data.get("type") == "history" and isinstance(data.get("messages"), list):
-        # More would push each other out again.
-        for index, past in enumerate(data["messages"][-KEPT:]):
-            if isinstance(past, dict):
-                yield _entry(past, f"{message.number}.{index}", message.number)
-    elif data.get("type") != "presence":
-        yield _entry(data, str(message.number), message.number)
-
-
-def _told(data: Any, publication: Publication) -> dict[str, Any]:
-    """Return a message of a room as the chat server's frames have it.
-
-    Only what was said is taken from `data`: it is the sender's, who must not speak for others.
-    """
-    is_chat = isinstance(data, dict) and "content" in data
-    told = {"content": data["content"], "timestamp": data.get("timestamp")} if is_chat else None
-    name = {} if publication.id is None else {"id": publication.id}
-    return {**(told or {"content": data}), "sender": publication.sender, **name}
-
-
-def _entry(data: dict[str, Any], place: str, number: int) -> _Entry:
-    line = _line(data, place)
-    content, timestamp = data.get("content"), data.get("timestamp")
-    if line.sender and isinstance(content, str) and isinstance(timestamp, str):
-        return _Entry(line, number, (content, timestamp))
-    return _Entry(line, number, None)
-
-
-def _line(data: dict[str, Any], place: str) -> Line:
-    key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {place}"
-    time = _time(data.get("timestamp"))
-    match data:
-        case {"type": "join", "sender": sender}:
-            return Line(key, f"{as_name(sender)} joined", time=time, kind="notice")
-        case {"type": "leave", "sender": sender}:
-            return Line(key, f"{as_name(sender)} left", time=time, kind="notice")
-        case {"type": "error", "message": str(text)}:
-            return Line(key, as_text(text), time=time, kind="error")
-        case {"content": content}:
-            return Line(key, as_text(content), as_name(data.get("sender")), time)
-        case _:
-            return Line(key, as_text(data), time=time)
-
-
-def _time(timestamp: object) -> str | None:
-    """Read what JavaScript's ``new Date(timestamp)`` would: ISO 8601 or milliseconds."""
-    try:
-        if isinstance(timestamp, str):
-            moment = datetime.fromisoformat(timestamp)
-        elif isinstance(timestamp, int | float):
-            moment = datetime.fromtimestamp(timestamp / 1000, UTC)
-        else:
-            return None
-        return moment.astimezone(UTC).isoformat()
-    except (ValueError, OverflowError, OSError):
-        return None

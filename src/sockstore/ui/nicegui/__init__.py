@@ -17,8 +17,12 @@ Example:
                 ChatInput()
 """
 
-from sockstore.ui.nicegui.chat import ChatInput, ChatMembers, ChatMessages
+from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.demo import WebSocketDemo
+from sockstore.ui.nicegui.inspector import ConnectionInspector
+from sockstore.ui.nicegui.live_list import LiveList
+from sockstore.ui.nicegui.members import ChatMembers
+from sockstore.ui.nicegui.messages import ChatMessages
 from sockstore.ui.nicegui.provider import WebSocketProvider
 from sockstore.ui.nicegui.status import ConnectionStatus
 
@@ -26,7 +30,9 @@ __all__ = [
     "ChatInput",
     "ChatMembers",
     "ChatMessages",
+    "ConnectionInspector",
     "ConnectionStatus",
+    "LiveList",
     "WebSocketDemo",
     "WebSocketProvider",
 ]

@@ -13,7 +13,10 @@ from sockstore.scope import Mounted, Scope
 
 __all__ = ["Component"]
 
-STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+_HERE = Path(__file__).parent
+STYLE = "\n".join(
+    (_HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "chat", "inspector")
+)
 
 _styled: WeakSet[Client] = WeakSet()
 _mounted: set[Component] = set()
@@ -35,6 +38,7 @@ class Component(Element):
     def __init__(self, tag: str = "div") -> None:
         super().__init__(None if self.component else tag)
         self.scope = Scope()
+        self._mounting: asyncio.Task[object] | None = None
         _add_style(self.client)
         if self.client.has_socket_connection:
             # Later, because the element is still being constructed.
@@ -50,12 +54,19 @@ class Component(Element):
         # A browser that connects again after a short loss of its own link finds us mounted.
         if self.mounted is None and not self.is_deleted:
             _mounted.add(self)
-            self.mounted = self.scope.mount(self.on_mount)
+            self.mounted = self.scope.mount(self._on_mount)
+
+    async def _on_mount(self) -> None:
+        self._mounting = asyncio.current_task()
+        await self.on_mount()
 
     def _handle_delete(self) -> None:
         super()._handle_delete()
         if self.mounted is not None:
             _mounted.discard(self)
+            if self._mounting not in {None, asyncio.current_task()}:
+                # At once: until the scope is left it would go on with elements that are gone.
+                self._mounting.cancel()
             background_tasks.create(self.scope.aclose(), name="sockstore: unmount")
 
 

@@ -13,7 +13,9 @@ from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.streams import Message
 from sockstore.timestamps import utc_now
-from sockstore.ui.nicegui.chat import ChatInput, MessageList, in_slices, pause
+from sockstore.ui.nicegui.chat_input import ChatInput
+from sockstore.ui.nicegui.message_list import MessageList
+from sockstore.ui.nicegui.pacing import in_slices, pause
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.nicegui.status import ReconnectButton
 from sockstore.ui.status import action

@@ -79,13 +79,13 @@ class ConnectionStatus(ConnectionComponent):
     async def on_mount(self) -> None:
         """Follow the connection's state, and count down while it waits."""
         self._connection = await self.connection()
-        states = self._connection.state.stream(buffer=1)
-        while True:
-            state = self._connection.state.value
-            self._show(state)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
-                    await anext(states)
+        with self._connection.state.stream(buffer=1) as states:
+            while True:
+                state = self._connection.state.value
+                self._show(state)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
+                        await anext(states)
 
     def _show(self, state: ConnectionState) -> None:
         said = describe(state, asyncio.get_running_loop().time())

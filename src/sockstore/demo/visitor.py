@@ -1,0 +1,91 @@
+"""Who looks at the demo, and what the browser remembers of that: a name, and rooms."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote, urlencode
+
+from sockstore.errors import InvalidOption
+from sockstore.names import check_room, check_sender
+
+__all__ = ["ROOMS", "Visitor", "visitor"]
+
+ROOMS = ("lobby", "help", "random")
+"""Rooms that everybody is shown."""
+
+MOST_ROOMS = 12
+REMEMBERED_FOR = 30 * 24 * 3600
+"""Seconds."""
+
+NAME, VISITED = "sockstore-name", "sockstore-rooms"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody in a room.
+
+    Args:
+        name: How the visitor is called.
+        room: The room, as it was asked for: whether there can be one the server says.
+        rooms: The rooms that are shown.
+    """
+
+    name: str
+    room: str
+    rooms: tuple[str, ...]
+
+    def path(self, room: str) -> str:
+        """Return the address of another room's page."""
+        return f"/chat?{urlencode({'room': room, 'name': self.name})}"
+
+    @property
+    def cookies(self) -> tuple[str, ...]:
+        """What the browser is to remember, as ``document.cookie`` takes it."""
+        remembered = {NAME: self.name, VISITED: ",".join(self.rooms)}
+        about = f"path=/chat; max-age={REMEMBERED_FOR}; samesite=strict"
+        return tuple(
+            f"{key}={quote(value, safe=',')}; {about}" for key, value in remembered.items()
+        )
+
+
+def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
+    """Return who asks for a page.
+
+    Args:
+        room: The room that is asked for; empty for the first one.
+        name: The name that is asked for; empty for the one that the browser remembers.
+        cookies: What the browser remembers; anybody may have written it.
+
+    Example:
+        >>> ann = visitor("tea", "Ann", {"sockstore-rooms": "cake"})
+        >>> ann.rooms
+        ('lobby', 'help', 'random', 'tea', 'cake')
+        >>> ann.path("lobby")
+        '/chat?room=lobby&name=Ann'
+    """
+    room = room.strip() or ROOMS[0]
+    [room, *_] = [*_rooms([room]), room]
+    called = name.strip() or _name(unquote(cookies.get(NAME, "")))
+    visited = unquote(cookies.get(VISITED, "")).split(",")
+    rooms = dict.fromkeys((*ROOMS, *_rooms([room, *visited])))
+    called = called or f"Guest {secrets.randbelow(900) + 100}"
+    return Visitor(called, room, tuple(rooms)[:MOST_ROOMS])
+
+
+def _name(text: str) -> str:
+    try:
+        return check_sender(text) or ""
+    except InvalidOption:
+        return ""
+
+
+def _rooms(names: Sequence[str]) -> list[str]:
+    rooms = []
+    for name in names:
+        try:
+            rooms.append(check_room(name))
+        except InvalidOption:
+            continue
+    return rooms

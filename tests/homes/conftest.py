@@ -1,0 +1,17 @@
+"""What the cases share: the garbage collector looks only at what they make."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_collections() -> Iterator[None]:
+    """Cases collect again and again, to prove that nothing is left."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
