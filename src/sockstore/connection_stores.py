@@ -22,6 +22,7 @@ from sockstore.timeline import TimelineEvent
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
 
 T = TypeVar("T")
+StreamT = TypeVar("StreamT", bound=MessageStream)
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 """The phases in which no further message will come by itself."""
@@ -174,10 +175,22 @@ class ConnectionStores:
             InvalidOption: If `limit` or `overflow` cannot be used.
             ScopeClosed: If its provider has been left.
         """
+        return self.open_stream(MessageStream, where, limit, overflow, gaps=gaps)
+
+    def open_stream(
+        self,
+        kind: type[StreamT],
+        where: Callable[[Message], object] | None,
+        limit: int,
+        overflow: Overflow,
+        *,
+        gaps: bool | None,
+    ) -> StreamT:
+        """Return a stream of that kind, as `stream` says."""
         self.check_scope("stream")
         if gaps is None:
             gaps = self._driver.machine.session is not None
-        stream = MessageStream(where, limit, overflow, gaps=gaps, owner=self)
+        stream = kind(where, limit, overflow, gaps=gaps, owner=self)
         state = self._state.value
         if state.phase in ENDED:
             stream.end(ended_by(state) if state.phase == "failed" else None)

@@ -7,6 +7,7 @@ copies nothing, and eviction starts a new spine instead of changing one that a v
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from threading import RLock
 from time import time
 from typing import Any, TypeAlias, overload
 from weakref import ref
@@ -99,6 +100,7 @@ class MessageLog(Readable[MessageView]):
         "_slice_over",
         "_spine",
         "_streams",
+        "_streams_lock",
         "_topics",
         "total",
     )
@@ -116,6 +118,8 @@ class MessageLog(Readable[MessageView]):
         self._slice_over = False
         self._on_append: tuple[Callable[[Message], object], ...] = ()
         self._streams: tuple[ref[MessageStream], ...] = ()
+        # A stream is forgotten in whichever thread drops it.
+        self._streams_lock = RLock()
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self._inner = writable(MessageView(), self._watch)
@@ -245,11 +249,13 @@ class MessageLog(Readable[MessageView]):
 
     def add_stream(self, stream: MessageStream) -> None:
         """Give a stream every message from now on, for as long as somebody holds it."""
-        self._streams = (*self._streams, ref(stream, self._forget_stream))
+        with self._streams_lock:
+            self._streams = (*self._streams, ref(stream, self._forget_stream))
 
     def end_streams(self, error: Exception | None) -> None:
         """There will be no further message in this life of the connection."""
-        streams, self._streams = self._streams, ()
+        with self._streams_lock:
+            streams, self._streams = self._streams, ()
         for reference in streams:
             stream = reference()
             if stream is not None:
@@ -279,7 +285,8 @@ class MessageLog(Readable[MessageView]):
         set_(self.value)
 
     def _forget_stream(self, reference: ref[MessageStream]) -> None:
-        self._streams = tuple(other for other in self._streams if other is not reference)
+        with self._streams_lock:
+            self._streams = tuple(other for other in self._streams if other is not reference)
 
     # Topics
 

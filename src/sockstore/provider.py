@@ -3,60 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import ssl as tls
 import sys
 import threading
-from collections.abc import Callable
 from types import TracebackType
-from typing import TypedDict, Unpack
+from typing import Unpack
 
-from sockstore.codecs import CodecLike
 from sockstore.connection import WebSocketStore
-from sockstore.endpoint import Headers, PerAttempt, Subprotocols, check_endpoint_url
+from sockstore.connection_options import ConnectionOptions
+from sockstore.endpoint import PerAttempt, check_endpoint_url
 from sockstore.errors import InvalidOption, ProviderNotFound
-from sockstore.heartbeat import Heartbeat
-from sockstore.navigation import Navigates, check_navigator
-from sockstore.options import Outbox, Reconnect, require_at_least, require_flag
-from sockstore.outcomes import Outcome
-from sockstore.recovery import Resume, Session
-from sockstore.requests import RequestFormat
+from sockstore.navigation import check_navigator
+from sockstore.options import Reconnect, require_at_least, require_flag
 from sockstore.scope import Scope, scopes_here
 from sockstore.sharing import another_url, lease
-from sockstore.transports.base import TransportFactory
 
 __all__ = ["ConnectionOptions", "WebSocketProvider", "use_websocket"]
 
 ATTEMPTS = 5
 INTERVAL = 3.0
 """Seconds; both are the guide's."""
-
-
-class ConnectionOptions(TypedDict, total=False):
-    """The options of `WebSocketStore` that a provider passes on as they are."""
-
-    headers: PerAttempt[Headers]
-    subprotocols: PerAttempt[Subprotocols]
-    connect_timeout: float
-    close_timeout: float
-    ping_interval: float | None
-    ping_timeout: float
-    idle_timeout: float | None
-    heartbeat: Heartbeat | None
-    max_message_bytes: int
-    history: int | None
-    outbox: Outbox | None
-    session: Session | None
-    resume: Resume | None
-    request_format: RequestFormat
-    codec: CodecLike | None
-    on_open: Callable[[WebSocketStore], object] | None
-    on_error: Callable[[Exception, str | bytes], object] | None
-    should_reconnect: Callable[[Outcome], object] | None
-    ssl: tls.SSLContext | None
-    compression: bool
-    proxy: str | bool | None
-    close_on_navigate: Navigates | None
-    transport: TransportFactory
 
 
 class WebSocketProvider:

@@ -1,0 +1,11 @@
+"""The connection for scripts and threads: the same `WebSocketStore`, with methods that block.
+
+Importing this package loads no WebSocket engine and starts no thread.
+"""
+
+from sockstore.blocking.callbacks import Callbacks, Subscription
+from sockstore.blocking.receipts import Receipt
+from sockstore.blocking.streams import MessageStream
+from sockstore.blocking.websocket import WebSocket
+
+__all__ = ["Callbacks", "MessageStream", "Receipt", "Subscription", "WebSocket"]

@@ -1,0 +1,70 @@
+"""Receipts that can be waited for in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+from sockstore import receipts
+from sockstore.blocking.streams import require_timeout
+from sockstore.receipts import ReceiptState
+
+__all__ = ["Receipt"]
+
+
+class Receipt:
+    """What became of one message; true if it was handed to an open socket or queued.
+
+    Args:
+        receipt: The connection's own.
+        wait: Waits for it, so many seconds at most.
+    """
+
+    __slots__ = ("_receipt", "_wait")
+
+    def __init__(
+        self,
+        receipt: receipts.Receipt,
+        wait: Callable[[receipts.Receipt, float | None], object],
+    ) -> None:
+        self._receipt = receipt
+        self._wait = wait
+
+    @property
+    def state(self) -> ReceiptState:
+        """The state now, as `sockstore.Receipt.state`."""
+        return self._receipt.state
+
+    @property
+    def why(self) -> str:
+        """Why it was not delivered, in words; empty while all is well."""
+        return self._receipt.why
+
+    @property
+    def offset(self) -> int | None:
+        """Where in the room of a session it is stored, once it is acknowledged."""
+        return self._receipt.offset
+
+    def __bool__(self) -> bool:
+        return bool(self._receipt)
+
+    def __repr__(self) -> str:
+        return repr(self._receipt)
+
+    def wait(self, timeout: float | None = None) -> Self:
+        """Wait until the message was handed over; with a session, until it is stored.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever.
+
+        Returns:
+            The receipt itself.
+
+        Raises:
+            DeliveryError: If it was not, or nobody can tell whether it arrived.
+            TimeoutError: If it took longer; the message is on its way still.
+            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+        """
+        require_timeout(timeout)
+        self._wait(self._receipt, timeout)
+        return self
