@@ -65,7 +65,10 @@ python_maximum_signature_line_length = 88
 nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
-INTERNAL = "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.provider.ConnectionOptions"
+INTERNAL = (
+    "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
+    "|sockstore.connection_stores.StreamT"
+)
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),
     (r"py:.*", rf"({STANDARD}|{OTHERS})\..*"),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
-if TYPE_CHECKING:
-    from sockstore.codecs import CodecLike
-    from sockstore.connection import WebSocketStore
-    from sockstore.endpoint import Headers, PerAttempt, Subprotocols
-    from sockstore.heartbeat import Heartbeat
-    from sockstore.navigation import Navigates
-    from sockstore.options import Outbox
-    from sockstore.outcomes import Outcome
-    from sockstore.recovery import Resume, Session
-    from sockstore.requests import RequestFormat
-    from sockstore.transports.base import TransportFactory
+from sockstore.codecs import CodecLike
+from sockstore.connection import WebSocketStore
+from sockstore.endpoint import Headers, PerAttempt, Subprotocols
+from sockstore.heartbeat import Heartbeat
+from sockstore.navigation import Navigates
+from sockstore.options import Outbox
+from sockstore.outcomes import Outcome
+from sockstore.recovery import Resume, Session
+from sockstore.requests import RequestFormat
+from sockstore.transports.base import TransportFactory
 
 __all__ = ["ConnectionOptions"]
 

@@ -132,7 +132,7 @@ def test_each_thread_with_a_stream_of_its_own_gets_everything_in_order(echo):
             ws.send(number)
         for reader in readers:
             reader.join(PATIENCE)
-    assert got == dict.fromkeys(range(4), list(range(1000)))
+    assert got == {key: list(range(1000)) for key in range(4)}
 
 
 def test_many_threads_send_and_nothing_is_lost_or_out_of_a_thread_s_order(echo):
