@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from unicodedata import category
 
 import pytest
 from hypothesis import given
@@ -19,14 +20,18 @@ def nested(depth: int) -> object:
 
 
 @given(st.text(st.characters(categories=None) | st.characters(categories=["Cs"])))
-def test_what_is_clean_can_be_sent_and_what_could_be_sent_is_left_alone(text):
-    clean(text).encode()
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        assert clean(text) != text
-    else:
-        assert clean(text) == text
+def test_what_is_clean_can_be_sent_commands_no_terminal_and_keeps_the_rest(text):
+    cleaned = clean(text)
+    cleaned.encode()
+    assert not [one for one in cleaned if category(one) == "Cc" and one not in "\t\n"]
+    if not [one for one in text if category(one) in {"Cc", "Cs"}]:
+        assert cleaned == text
+
+
+@pytest.mark.contract("UI3")
+def test_new_lines_and_tabs_stay():
+    assert clean("one\r\ntwo\n\tthree") == "one\ntwo\n\tthree"
+    assert clean("\x1b[31mred\x9b\r") == "\ufffd[31mred\ufffd\ufffd"
 
 
 @pytest.mark.contract("UI3")

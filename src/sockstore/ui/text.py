@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import islice
 
 __all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "clean", "shorten"]
@@ -20,17 +21,22 @@ NAME_SHOWN = 64
 
 TOO_DEEP = "(JSON that cannot be shown)"
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
 _TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C))
 """What turns the direction of writing: in a name it would turn what is written after it."""
 
 
 def clean(text: str) -> str:
-    r"""Replace halves of surrogate pairs, which no browser and no terminal can be sent.
+    r"""Replace what cannot be shown, and what would command a terminal instead of being shown.
+
+    Halves of surrogate pairs and control characters become U+FFFD; tabs and new lines stay.
 
     Example:
-        >>> clean("caf\ud83d") == "caf\ufffd"
+        >>> clean("caf\ud83d\x1b[31m") == "caf\ufffd\ufffd[31m"
         True
     """
+    text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -15,9 +15,9 @@ from sockstore.streams import Message
 from sockstore.timestamps import utc_now
 from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
-from sockstore.ui.nicegui.pacing import in_slices, pause
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.nicegui.status import ReconnectButton
+from sockstore.ui.pacing import in_slices, pause
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text, clean
 

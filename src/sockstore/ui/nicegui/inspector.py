@@ -16,8 +16,8 @@ from nicegui.events import GenericEventArguments
 from sockstore.connection import WebSocketStore
 from sockstore.stores import Writable, derived, writable
 from sockstore.ui.inspector import Sampler, inspect
-from sockstore.ui.nicegui.pacing import PAUSE
 from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.pacing import PAUSE
 
 __all__ = ["ConnectionInspector"]
 

@@ -12,8 +12,8 @@ from nicegui.element import Element
 from sockstore.connection import WebSocketStore
 from sockstore.ui.live import Cells, LiveRow, LiveRows
 from sockstore.ui.nicegui.message_list import MessageList
-from sockstore.ui.nicegui.pacing import after, in_slices, pause
 from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.pacing import after, in_slices, pause
 
 __all__ = ["LiveList"]
 

@@ -7,8 +7,8 @@ import asyncio
 from nicegui import ui
 
 from sockstore.connection import WebSocketStore
-from sockstore.ui.nicegui.pacing import PAUSE
 from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.pacing import PAUSE
 from sockstore.ui.presence import Presence
 
 __all__ = ["ChatMembers"]

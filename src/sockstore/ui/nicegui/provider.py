@@ -6,10 +6,11 @@ from typing import TypeAlias, Unpack
 
 import sockstore
 from sockstore.connection import WebSocketStore
+from sockstore.connection_options import ConnectionOptions
 from sockstore.endpoint import PerAttempt
-from sockstore.errors import ProviderNotFound
 from sockstore.options import Reconnect
-from sockstore.provider import ATTEMPTS, INTERVAL, ConnectionOptions, use_websocket
+from sockstore.provider import ATTEMPTS, INTERVAL
+from sockstore.ui.finding import find_source
 from sockstore.ui.nicegui.component import Component
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
@@ -122,14 +123,6 @@ class ConnectionComponent(Component):
         return self._source.connection
 
     def _find(self, name: str) -> Source:
-        # The elements around us are asked first: what surrounds the page function comes after.
-        around = [one for one in self.ancestors() if isinstance(one, WebSocketProvider)]
-        for provider in around:
-            if provider.name == name:
-                return provider
-        try:
-            return use_websocket(name)
-        except ProviderNotFound as error:
-            names = dict.fromkeys((*(provider.name for provider in around), *error.in_scope))
-            why = "place it inside `with WebSocketProvider(...)` of that name, or give it one"
-            raise ProviderNotFound(name, tuple(names), why) from None
+        return find_source(
+            name, (one for one in self.ancestors() if isinstance(one, WebSocketProvider))
+        )

@@ -1,0 +1,45 @@
+"""How a component finds its connection: what stands around it first, then what runs around it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
+from sockstore.connection import WebSocketStore
+from sockstore.errors import ProviderNotFound
+from sockstore.provider import use_websocket
+
+__all__ = ["find_source"]
+
+
+class Named(Protocol):
+    """A provider that components stand in."""
+
+    @property
+    def name(self) -> str | None:
+        """What components find it by."""
+
+
+P = TypeVar("P", bound=Named)
+
+
+def find_source(name: str, around: Iterable[P]) -> P | WebSocketStore:
+    """Return the provider of that name around a component, or the connection around the code.
+
+    Args:
+        name: The name of the provider.
+        around: The providers that the component stands in, the nearest first.
+
+    Raises:
+        ProviderNotFound: If there is none.
+    """
+    providers = list(around)
+    for provider in providers:
+        if provider.name == name:
+            return provider
+    try:
+        return use_websocket(name)
+    except ProviderNotFound as error:
+        names = dict.fromkeys((*(str(provider.name) for provider in providers), *error.in_scope))
+        why = "place it inside `with WebSocketProvider(...)` of that name, or give it one"
+        raise ProviderNotFound(name, tuple(names), why) from None

@@ -1,0 +1,66 @@
+"""What all components share: they are mounted with their screen, and destroyed with it."""
+
+from __future__ import annotations
+
+import asyncio
+
+from textual.widget import Widget
+
+from sockstore.scope import Mounted, Scope
+
+__all__ = ["Component"]
+
+PATIENCE = 0.25
+"""Seconds for which leaving waits until everything is gone; what takes longer ends behind it."""
+
+_leaving: set[asyncio.Task[None]] = set()
+
+
+class Component(Widget):
+    """A widget that begins when it is mounted, and leaves nothing when it is unmounted.
+
+    Args:
+        name: The widget's name.
+        id: The widget's id.
+        classes: The widget's CSS classes.
+
+    Attributes:
+        scope: Owns what the component subscribes to.
+    """
+
+    DEFAULT_CSS = """
+    Component { height: auto; }
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str | None = None,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self.scope = Scope()
+        self.mounted: Mounted | None = None
+        self._has_begun = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Subscribe, and go on for as long as the widget is there."""
+
+    async def wait_until_mounted(self) -> None:
+        """Wait until `follow` has done what others wait for."""
+        await self._has_begun.wait()
+        if self.mounted is not None:
+            await self.mounted
+
+    def on_mount(self) -> None:
+        """Begin; Textual calls the children first."""
+        self.mounted = self.scope.mount(self.follow)
+        self._has_begun.set()
+
+    async def on_unmount(self) -> None:
+        """End everything, and do not hold the next screen up for a server that does not answer."""
+        leaving = asyncio.create_task(self.scope.aclose(), name="sockstore: unmount")
+        _leaving.add(leaving)
+        leaving.add_done_callback(_leaving.discard)
+        await asyncio.wait([leaving], timeout=PATIENCE)

@@ -1,0 +1,112 @@
+"""The guide's echo page as a widget."""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from sockstore.connection import WebSocketStore
+from sockstore.machine.state import ConnectionState
+from sockstore.timestamps import utc_now
+from sockstore.ui.pacing import pause
+from sockstore.ui.status import action
+from sockstore.ui.text import as_text, clean
+from sockstore.ui.textual.chat_input import ChatInput
+from sockstore.ui.textual.message_list import Item, MessageList
+from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.textual.status import ReconnectButton
+
+__all__ = ["WebSocketDemo"]
+
+
+class WebSocketDemo(ConnectionComponent):
+    """Show a connection's status and its messages as JSON, and send more of them.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+        limit: Messages that are shown at most; the oldest go first.
+
+    Raises:
+        ProviderNotFound: When it is mounted, if it stands in no such provider.
+
+    Source:
+        The guide's page ``websocket-demo``.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://echo.example.com"):
+                yield WebSocketDemo()
+    """
+
+    DEFAULT_CSS = """
+    WebSocketDemo { height: 1fr; layout: vertical; }
+    WebSocketDemo > #banner {
+        height: auto; padding: 0 1; background: $error-muted; color: $text-error;
+    }
+    WebSocketDemo > #banner.connected { background: $success-muted; color: $text-success; }
+    WebSocketDemo > #banner > Static { width: 1fr; text-style: bold; text-align: center; }
+    """
+
+    def __init__(
+        self,
+        connection: WebSocketStore | None = None,
+        *,
+        name: str = "default",
+        limit: int = 200,
+    ) -> None:
+        super().__init__(connection, name)
+        self._limit = limit
+        self._sentence = Static(markup=False)
+        self._button = ReconnectButton()
+        self._banner = Horizontal(self._sentence, self._button, id="banner")
+        self._list = MessageList("No messages yet")
+        self._input = _DemoInput(connection, name=name)
+        self._contents: dict[int, Content] = {}
+
+    def compose(self) -> ComposeResult:
+        """Place the banner, the messages and the input."""
+        yield self._banner
+        yield self._list
+        yield self._input
+
+    async def follow(self) -> None:
+        """Follow the status and the messages."""
+        connection = await self.connection()
+        self.scope.subscribe(connection.state, self._show_state)
+        async for view in connection.messages:
+            started, known = perf_counter(), self._contents
+            self._contents = {
+                message.number: known.get(message.number) or Content(as_text(message.data))
+                for message in view[-self._limit :]
+            }
+            characters = self._list.show([Item(*shown) for shown in self._contents.items()])
+            await asyncio.sleep(pause(perf_counter() - started, characters))
+
+    def _show_state(self, state: ConnectionState) -> None:
+        self._button.offer(action(state))
+        self._sentence.update(Content(f"Connection Status: {state.status}"))
+        for status in ("connected", "disconnected", "error"):
+            self._banner.set_class(state.status == status, status)
+
+    @on(Button.Pressed, "ReconnectButton")
+    async def reconnect(self, event: Button.Pressed) -> None:
+        """Connect again."""
+        event.stop()
+        (await self.connection()).reconnect()
+
+
+class _DemoInput(ChatInput):
+    """The guide's demo also says that it is a chat message."""
+
+    def accept(self, connection: WebSocketStore, text: str) -> bool:
+        return bool(
+            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+        )

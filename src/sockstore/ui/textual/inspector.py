@@ -1,0 +1,132 @@
+"""A panel that shows what a connection is doing, as a widget."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Collapsible, Sparkline, Static
+
+from sockstore.connection import WebSocketStore
+from sockstore.stores import derived, writable
+from sockstore.ui.inspector import Sampler, inspect
+from sockstore.ui.pacing import PAUSE
+from sockstore.ui.textual.message_list import Item, MessageList
+from sockstore.ui.textual.provider import ConnectionComponent
+
+__all__ = ["ConnectionInspector"]
+
+SECOND = 1.0
+
+
+class ConnectionInspector(ConnectionComponent):
+    """Show what a connection is doing and why: its figures, latency, rate and last events.
+
+    It is a line that opens a panel. While it is closed it follows nothing.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+
+    Raises:
+        ProviderNotFound: When it is mounted, if it stands in no such provider.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                yield ConnectionInspector()
+    """
+
+    DEFAULT_CSS = """
+    ConnectionInspector { height: auto; }
+    ConnectionInspector Collapsible { padding: 0; border: none; background: $surface; }
+    ConnectionInspector #panel { height: auto; max-height: 18; padding: 0 1; }
+    ConnectionInspector #explanation { text-style: bold; margin-bottom: 1; }
+    ConnectionInspector Sparkline { height: 1; }
+    ConnectionInspector .label { color: $text-muted; }
+    ConnectionInspector MessageList { height: 6; }
+    """
+
+    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+        super().__init__(connection, name)
+        self._opened = writable(value=False)
+        self._explanation = Static(id="explanation", markup=False)
+        self._figures = Static(id="figures", markup=False)
+        self._latency_label = Static("Latency", classes="label", markup=False)
+        self._latency = Sparkline()
+        self._rate_label = Static("Messages", classes="label", markup=False)
+        self._rate = Sparkline()
+        self._events = MessageList("Nothing yet")
+        self._panel = Collapsible(
+            VerticalScroll(
+                self._explanation,
+                self._figures,
+                self._latency_label,
+                self._latency,
+                self._rate_label,
+                self._rate,
+                self._events,
+                id="panel",
+                can_focus=False,
+            ),
+            title="Inspector",
+        )
+
+    def compose(self) -> ComposeResult:
+        """Place the panel, closed."""
+        yield self._panel
+
+    def toggle(self) -> None:
+        """Open the panel, or close it."""
+        self._panel.collapsed = not self._panel.collapsed
+
+    def on_collapsible_toggled(self, event: Collapsible.Toggled) -> None:
+        """Begin to watch, or end it."""
+        event.stop()
+        self._opened.set(not self._panel.collapsed)
+
+    async def follow(self) -> None:
+        """Watch the connection whenever the panel is open."""
+        connection = await self.connection()
+        while True:
+            await self._opened.wait_for(bool)
+            await self._watch(connection)
+
+    async def _watch(self, connection: WebSocketStore) -> None:
+        """Show the connection until the panel is closed: at each event, and once a second."""
+        stores = (connection.timeline, connection.state, self._opened)
+        loop, sampler = asyncio.get_running_loop(), Sampler()
+        due = loop.time()
+        with derived(stores, lambda *values: values).stream(buffer=1) as changes:
+            while self._opened.value:
+                if loop.time() >= due:
+                    due = loop.time() + SECOND
+                    sampler.sample(connection)
+                    self._plot(sampler)
+                self._show(connection)
+                await asyncio.sleep(PAUSE)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(due):
+                        await anext(changes)
+
+    def _plot(self, sampler: Sampler) -> None:
+        self._latency.data = list(sampler.latencies)
+        self._rate.data = list(sampler.rates)
+        self._latency_label.update(Content(f"Latency: {sampler.latencies[-1]:.1f} ms"))
+        self._rate_label.update(Content(f"Messages: {sampler.rates[-1]:.0f} a second"))
+
+    def _show(self, connection: WebSocketStore) -> None:
+        seen = inspect(connection)
+        self._explanation.update(Content(seen.explanation))
+        figures = "   ".join(f"{name}: {value}" for name, value in seen.figures)
+        self._figures.update(Content(figures))
+        first = len(connection.timeline.value) - len(seen.events)
+        items = [
+            Item((first + place, row), Content(f"{row.time} {row.kind:<9} {row.text}"))
+            for place, row in enumerate(seen.events)
+        ]
+        self._events.show(items)

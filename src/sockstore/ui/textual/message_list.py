@@ -1,0 +1,204 @@
+"""A list of texts that follows its end and keeps its reader's place, drawn line by line."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.visual import Visual
+
+__all__ = ["Item", "MessageList"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One text of the list.
+
+    Args:
+        key: Tells items apart.
+        content: What is shown; it is laid out anew only if it is another than before.
+    """
+
+    key: Hashable
+    content: Content
+
+
+class MessageList(ScrollView, can_focus=True):
+    """Texts one below the other, of which only those in sight are drawn.
+
+    It follows its end, unless its reader has scrolled away from there; then nothing moves, also
+    when older texts come in above.
+    """
+
+    DEFAULT_CSS = """
+    MessageList { height: 1fr; padding: 0 1; overflow-x: hidden; scrollbar-gutter: stable; }
+    MessageList:focus { background-tint: $foreground 3%; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "scroll_end_now", "To the end", show=False),
+    ]
+
+    class Reading(Message):
+        """The reader looks at the end, or has scrolled away from it."""
+
+        def __init__(self, *, at_end: bool) -> None:
+            super().__init__()
+            self.at_end = at_end
+
+    class AtTop(Message):
+        """The reader has come to the beginning."""
+
+    class Chosen(Message):
+        """The reader has clicked on an item."""
+
+        def __init__(self, key: Hashable) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, note: str = "") -> None:
+        super().__init__()
+        self._note = note
+        self._items: Sequence[Item] = ()
+        self._strips: dict[Hashable, tuple[Content, list[Strip]]] = {}
+        self._ends: list[int] = []
+        self._width = 0
+        self._at_end = True
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """What is shown."""
+        return self._items
+
+    def show(self, items: Sequence[Item]) -> int:
+        """Show these items; the reader keeps the place.
+
+        Returns:
+            How many characters of them are new.
+        """
+        place = None if self._at_end else self._place()
+        before = self._strips
+        self._items = items
+        characters = sum(
+            len(item.content)
+            for item in items
+            if item.key not in before or before[item.key][0] != item.content
+        )
+        self._lay_out()
+        if place is None:
+            self._to_end()
+        else:
+            self._go_back_to(*place)
+        self.refresh()
+        return characters
+
+    def action_scroll_end_now(self) -> None:
+        """Go to the end."""
+        self._set_at_end(at_end=True)
+        self._to_end()
+
+    # Layout
+
+    def _lay_out(self) -> None:
+        width = max(1, self.scrollable_content_region.width)
+        known = self._strips if width == self._width else {}
+        self._width = width
+        self._strips = {
+            item.key: known[item.key]
+            if item.key in known and known[item.key][0] == item.content
+            else (item.content, self._strips_of(item.content, width))
+            for item in self._items
+        }
+        self._ends = list(accumulate(len(strips) for _, strips in self._strips.values()))
+        self.virtual_size = Size(width, self._ends[-1] if self._ends else 0)
+
+    def _strips_of(self, content: Content, width: int) -> list[Strip]:
+        return Visual.to_strips(
+            self, content, width, None, self.visual_style, apply_selection=False
+        )
+
+    def render_line(self, y: int) -> Strip:
+        """Return one line of the screen."""
+        width = self.scrollable_content_region.width
+        if not self._items:
+            return self._empty_line(y, width)
+        line = y + self.scroll_offset.y
+        index = bisect_right(self._ends, line)
+        if index >= len(self._items):
+            return Strip.blank(width, self.rich_style)
+        strips = self._strips[self._items[index].key][1]
+        strip = strips[line - (self._ends[index] - len(strips))]
+        return strip.adjust_cell_length(width, self.rich_style)
+
+    def _empty_line(self, y: int, width: int) -> Strip:
+        if y != self.size.height // 2 or not self._note:
+            return Strip.blank(width, self.rich_style)
+        note = Content.styled(self._note, "dim")
+        strips = self._strips_of(note.center(width), width)
+        return strips[0].adjust_cell_length(width, self.rich_style)
+
+    def notify_style_update(self) -> None:
+        """The theme may be another: what was drawn has old colours."""
+        super().notify_style_update()
+        self._strips = {}
+        if self.is_mounted:
+            self._lay_out()
+
+    def on_resize(self) -> None:
+        """Break the lines anew."""
+        place = None if self._at_end else self._place()
+        self._lay_out()
+        if place is None:
+            self._to_end()
+        else:
+            self._go_back_to(*place)
+
+    # The reader
+
+    def _place(self) -> tuple[Hashable, int] | None:
+        """Return the item at the top, and how many of its lines are above."""
+        top = self.scroll_offset.y
+        index = bisect_right(self._ends, top)
+        if index >= len(self._items):
+            return None
+        key = self._items[index].key
+        return key, top - (self._ends[index] - len(self._strips[key][1]))
+
+    def _go_back_to(self, key: Hashable, above: int) -> None:
+        keys = [item.key for item in self._items]
+        if key in keys:
+            index = keys.index(key)
+            start = self._ends[index] - len(self._strips[key][1])
+            self.scroll_to(y=start + above, animate=False, immediate=True)
+
+    def _to_end(self) -> None:
+        self.scroll_to(y=self.virtual_size.height, animate=False, immediate=True)
+
+    def _set_at_end(self, *, at_end: bool) -> None:
+        if at_end != self._at_end:
+            self._at_end = at_end
+            self.post_message(self.Reading(at_end=at_end))
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Take note of where the reader is."""
+        super().watch_scroll_y(old_value, new_value)
+        is_up = new_value < old_value
+        self._set_at_end(at_end=new_value >= self.max_scroll_y or (self._at_end and not is_up))
+        if is_up and new_value <= 0:
+            self.post_message(self.AtTop())
+
+    def on_click(self, event: events.Click) -> None:
+        """Tell which item it was."""
+        index = bisect_right(self._ends, event.y + self.scroll_offset.y)
+        if index < len(self._items):
+            self.post_message(self.Chosen(self._items[index].key))

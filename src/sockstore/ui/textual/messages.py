@@ -1,0 +1,122 @@
+"""The messages of a chat, as a widget."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from sockstore.connection import WebSocketStore
+from sockstore.ui.reader import ChatReader, ChatView
+from sockstore.ui.rows import Row
+from sockstore.ui.textual.chat_rows import row_content
+from sockstore.ui.textual.message_list import Item, MessageList
+from sockstore.ui.textual.provider import ConnectionComponent
+
+__all__ = ["ChatMessages"]
+
+
+class ChatMessages(ConnectionComponent):
+    """Show the messages of a chat, the newest last, and older ones to who scrolls up.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+        limit: Lines that are shown to a reader who is at the end; the oldest go first.
+
+    Raises:
+        ProviderNotFound: When it is mounted, if it stands in no such provider.
+
+    Source:
+        The guide's ``ChatMessagesFromContext``.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                yield ChatMessages()
+    """
+
+    DEFAULT_CSS = """
+    ChatMessages { height: 1fr; }
+    ChatMessages > #news {
+        display: none; dock: bottom; height: 1; padding: 0 1;
+        background: $primary; color: $text; text-align: center;
+    }
+    ChatMessages > #news.-offered { display: block; }
+    """
+
+    def __init__(
+        self,
+        connection: WebSocketStore | None = None,
+        *,
+        name: str = "default",
+        limit: int = 300,
+    ) -> None:
+        super().__init__(connection, name)
+        self._reader = ChatReader(limit)
+        self._list = MessageList("No messages yet")
+        self._news = Static(id="news", markup=False)
+        self._rows: dict[str, Row] = {}
+        self._contents: dict[Row, Content] = {}
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What is shown."""
+        return tuple(self._rows.values())
+
+    def compose(self) -> ComposeResult:
+        """Place the list, and the note that there is something new below."""
+        yield self._list
+        yield self._news
+
+    async def follow(self) -> None:
+        """Follow the messages, and what became of one's own."""
+        await self._reader.follow(await self.connection(), self._show)
+
+    def _show(self, view: ChatView) -> int:
+        now = datetime.now(UTC)
+        known = self._contents
+        self._contents = {row: known.get(row) or row_content(row, now) for row in view.rows}
+        self._rows = {row.line.key: row for row in view.rows}
+        items = [Item(row.line.key, self._contents[row]) for row in view.rows]
+        characters = self._list.show(items)
+        if view.has_own_news:
+            self._list.action_scroll_end_now()
+        self._tell(view)
+        return characters
+
+    def _tell(self, view: ChatView) -> None:
+        told = "Loading older messages …" if view.is_loading else ""
+        if view.unread:
+            plural = "" if view.unread == 1 else "s"
+            told = f"{view.unread} new message{plural} ↓ (Escape)"
+        self._news.update(Content(told))
+        self._news.set_class(bool(told), "-offered")
+        if view.has_older and not view.is_loading and self._list.max_scroll_y == 0 and view.rows:
+            self._reader.show_older()
+
+    @on(MessageList.Reading)
+    def _read_on(self, event: MessageList.Reading) -> None:
+        event.stop()
+        self._reader.read_on(at_end=event.at_end)
+
+    @on(MessageList.AtTop)
+    def _show_older(self, event: MessageList.AtTop) -> None:
+        event.stop()
+        self._reader.show_older()
+
+    @on(MessageList.Chosen)
+    def _fill(self, event: MessageList.Chosen) -> None:
+        event.stop()
+        row = self._rows.get(str(event.key))
+        if row is not None and row.can_be_filled:
+            self._reader.fill(row)
+
+    def on_click(self) -> None:
+        """The note that there is something new leads to it."""
+        if self._news.is_mouse_over:
+            self._list.action_scroll_end_now()

@@ -1,0 +1,105 @@
+"""The connection status as a widget."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from textual import on
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Button, Static
+
+from sockstore.connection import WebSocketStore
+from sockstore.machine.state import ConnectionState
+from sockstore.ui.status import describe
+from sockstore.ui.textual.provider import ConnectionComponent
+
+__all__ = ["ConnectionStatus", "ReconnectButton"]
+
+
+class ReconnectButton(Button):
+    """A button that connects again; it is there only while nothing else does."""
+
+    DEFAULT_CSS = """
+    ReconnectButton { display: none; min-width: 9; }
+    ReconnectButton.-offered { display: block; }
+    """
+
+    def __init__(self) -> None:
+        super().__init__("", compact=True, disabled=True)
+
+    def offer(self, action: str | None) -> None:
+        """Show the button under this name, or hide it."""
+        if action is not None:
+            self.label = Content(action)
+        self.disabled = action is None
+        self.set_class(action is not None, "-offered")
+
+
+class ConnectionStatus(ConnectionComponent):
+    """Show whether a connection is open, and if not, why and what happens next.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+
+    Raises:
+        ProviderNotFound: When it is mounted, if it stands in no such provider.
+
+    Source:
+        The guide's ``ConnectionStatusFromContext``.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                yield ConnectionStatus()
+    """
+
+    DEFAULT_CSS = """
+    ConnectionStatus {
+        layout: horizontal; height: auto; padding: 0 1;
+        background: $error-muted; color: $text-error;
+    }
+    ConnectionStatus.connected { background: $success-muted; color: $text-success; }
+    ConnectionStatus > #sentence { width: 1fr; text-style: bold; }
+    ConnectionStatus > #detail { width: auto; padding-left: 1; }
+    """
+
+    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+        super().__init__(connection, name)
+        self._sentence = Static(id="sentence", markup=False)
+        self._detail = Static(id="detail", markup=False)
+        self._button = ReconnectButton()
+
+    def compose(self) -> ComposeResult:
+        """Place the sentence, what happens next, and the button."""
+        yield self._sentence
+        yield self._detail
+        yield self._button
+
+    async def follow(self) -> None:
+        """Follow the connection's state, and count down while it waits."""
+        connection = await self.connection()
+        with connection.state.stream(buffer=1) as states:
+            while True:
+                state = connection.state.value
+                self._show(state)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
+                        await anext(states)
+
+    def _show(self, state: ConnectionState) -> None:
+        said = describe(state, asyncio.get_running_loop().time())
+        self._sentence.update(Content(said.text))
+        self._detail.update(Content(said.detail))
+        self._button.offer(said.action)
+        for status in ("connected", "disconnected", "error"):
+            self.set_class(said.status == status, status)
+
+    @on(Button.Pressed)
+    async def reconnect(self, event: Button.Pressed) -> None:
+        """Connect again."""
+        event.stop()
+        (await self.connection()).reconnect()
