@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo story test soak conformance check lint types imports format clean help
+.PHONY: demo chat story test docs soak conformance check lint types imports format clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -13,11 +13,17 @@ help: ## Show this list
 demo: $(VENV)/.web ## Open the echo page and the chat in a browser
 	$(BIN)/sockstore demo
 
+chat: $(VENV)/.dev ## Chat in the terminal, in a room of a server of its own
+	$(BIN)/python -m sockstore.demo.terminal
+
 story: $(VENV)/.web ## Watch a connection survive the death of its server, in the terminal
 	$(BIN)/sockstore demo --terminal
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --contract-report
+
+docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs
 
 soak: $(VENV)/.dev ## 100,000 messages through 200 faults, with SQLite and with Redis (some minutes)
 	$(BIN)/python -m tests.soak.soak
@@ -25,7 +31,7 @@ soak: $(VENV)/.dev ## 100,000 messages through 200 faults, with SQLite and with 
 conformance: $(VENV)/.dev ## Run all of Autobahn's cases (15 minutes) and write down the results
 	$(BIN)/python -m tests.conformance.autobahn
 
-check: lint types imports test ## Everything: lint, types, import layers, tests
+check: lint types imports docs test ## Everything: lint, types, import layers, documentation, tests
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 __all__ = ["say_duration"]
 
+SHORTEST = 0.001
+
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
@@ -17,10 +19,11 @@ def say_duration(seconds: float) -> str:
         A few words.
 
     Example:
-        >>> [say_duration(seconds) for seconds in (0.0123, 3.21, 75, 7_260, 180_000)]
-        ['12 ms', '3.2 s', '1 min 15 s', '2 h 1 min', '2 d 2 h']
+        >>> [say_duration(seconds) for seconds in (0.0, 0.0123, 3.21, 75, 7_260, 180_000)]
+        ['less than 1 ms', '12 ms', '3.2 s', '1 min 15 s', '2 h 1 min', '2 d 2 h']
     """
-    seconds = max(0.0, seconds)
+    if seconds < SHORTEST:
+        return "less than 1 ms"
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     if seconds < 60:

@@ -155,6 +155,15 @@ async def test_a_loop_that_was_blocked_gets_one_more_heartbeat(virtual_clock):
         assert connection.connected.value
 
 
+@pytest.mark.contract("LV2", "LV3")
+async def test_a_message_beside_a_reply_counts_for_the_idle_timeout():
+    beat = (receive(), send("pong"))
+    server = FakeServer(accept(), *beat, receive(), send("news", "pong"), repeat(*beat))
+    async with beating(server, idle_timeout=60.0) as connection:
+        await connection.ready()
+        assert await lost_at(connection) == 90
+
+
 @pytest.mark.contract("LV2")
 async def test_after_a_reconnection_it_goes_on():
     beats = (receive(), send("pong"))

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from sockstore import InvalidOption, Reconnect, WebSocketStore, sleeping
+from sockstore import Heartbeat, InvalidOption, Reconnect, WebSocketStore, sleeping
 from sockstore.testing import FakeServer, VirtualClock, assert_no_leaks
 
 LATER = Reconnect(schedule=lambda attempt, outcome: 20)
@@ -123,6 +123,73 @@ async def test_offline_never_closes_an_open_socket_and_pauses_what_comes_after()
 
 
 @pytest.mark.virtual_clock
+@pytest.mark.contract("LV5")
+@pytest.mark.parametrize("hint", ["online", "resume"])
+async def test_what_comes_after_online_waits_no_longer_than_scheduled(hint):
+    server = FakeServer()
+    async with WebSocketStore("ws://fake", transport=server, reconnect=LATER) as connection:
+        await connection.ready()
+        connection.hint("offline")
+        connection.hint(hint)
+        await asyncio.sleep(1)
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        assert connection.state.value.retry_at == 21
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("LV5", "LV2")
+async def test_waking_up_sends_a_heartbeat_at_once(virtual_clock):
+    server = FakeServer()
+    heartbeat = Heartbeat("ping", "pong", interval=15, timeout=5)
+    async with WebSocketStore(
+        "ws://fake", transport=server, reconnect=LATER, heartbeat=heartbeat
+    ) as connection:
+        await connection.ready()
+        await asyncio.sleep(2)
+        virtual_clock.suspend(3600)
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        assert now() == 7
+        assert connection.state.value.error == "no answer to heartbeat"
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("LV5", "OB3")
+async def test_the_pong_of_a_probe_proves_what_was_sent_before_it(virtual_clock):
+    server = FakeServer()
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=False)
+    connection.connect()
+    await connection.ready()
+    receipt = connection.send("before")
+    connection.hint("resume")
+    await asyncio.sleep(1)
+    server.drop()
+    await connection.phase.wait_for(lambda phase: phase == "failed")
+    assert receipt.state == "sent"
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("LV5", "RC9")
+async def test_a_hint_does_not_answer_for_should_reconnect():
+    server = FakeServer()
+    connection = WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=LATER,
+        should_reconnect=lambda outcome: asyncio.sleep(5, result=True),
+    )
+    connection.connect()
+    await connection.ready()
+    server.drop()
+    await connection.phase.wait_for(lambda phase: phase == "waiting")
+    connection.hint("resume")
+    assert connection.phase.value == "waiting"
+    await connection.ready()
+    assert now() == 25
+    await connection.aclose()
+
+
+@pytest.mark.virtual_clock
 @pytest.mark.contract("LV5", "RC10")
 async def test_who_asks_for_a_connection_gets_an_attempt_also_offline():
     connection = await waiting(FakeServer())
@@ -169,7 +236,7 @@ def test_another_word_is_refused():
 @pytest.mark.contract("LV5", "CN10")
 def test_a_jump_between_the_real_clocks_is_noticed_and_nothing_ticks_afterwards(monkeypatch):
     """On asyncio's own loop, whose clock stands still while the machine sleeps."""
-    slept = 0.0
+    slept = 1000.0  # in an earlier sleep
     elapsed = sleeping.elapsed_clock
     monkeypatch.setattr(sleeping, "elapsed_clock", lambda: elapsed() + slept)
     monkeypatch.setattr(sleeping, "TICK", 0.02)

@@ -92,7 +92,8 @@ SITUATIONS = {
         {},
         "open",
         100,
-        "Connected to ws://fake/feed?*** for 1 min 40 s. The last ping was answered after 0 ms.",
+        "Connected to ws://fake/feed?*** for 1 min 40 s."
+        " The last ping was answered after less than 1 ms.",
     ),
     "open and far away": (
         (slow(0.2), accept()),
@@ -328,7 +329,7 @@ async def test_the_timeline_tells_a_whole_story(virtual_clock):
     await connection.aclose()
     assert await kinds_and_texts(connection) == [
         ("attempt", "An attempt to connect began."),
-        ("open", "Open after 0 ms, with subprotocol chat."),
+        ("open", "Open after less than 1 ms, with subprotocol chat."),
         (
             "loss",
             "The connection ended after 12 s: the server closed the connection with 1012 "
@@ -350,7 +351,7 @@ async def test_the_timeline_tells_a_whole_story(virtual_clock):
         ("wait", "Waiting 7.0 s for retry 2."),
         ("attempt", "Retry 2 began."),
         ("gap", "What was said while there was no connection may be missing."),
-        ("open", "Open after 0 ms, with subprotocol chat."),
+        ("open", "Open after less than 1 ms, with subprotocol chat."),
         ("flush", "1 message that had waited went out."),
         ("close", "This program closed the connection with 4000: done."),
         ("end", "It is closed."),
