@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from sockstore.connection import WebSocketStore
 from sockstore.durations import say_duration
 from sockstore.stats import Stats
+from sockstore.stores import Readable, derived
 from sockstore.timeline import TimelineEvent
+from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import abridge
 
-__all__ = ["Inspection", "Row", "Sampler", "inspect"]
+__all__ = ["SECONDS_PLOTTED", "Inspection", "Row", "Sampler", "inspect", "watch"]
 
 EVENTS_SHOWN = 50
 EVENT_SHOWN = 300
@@ -67,6 +72,36 @@ def inspect(connection: WebSocketStore, zone: tzinfo | None = None) -> Inspectio
     events = connection.timeline.value[-EVENTS_SHOWN:]
     rows = tuple(_row(event, zone) for event in events)
     return Inspection(connection.explain(), _figures(connection.stats()), rows)
+
+
+async def watch(
+    connection: WebSocketStore,
+    opened: Readable[object],
+    plot: Callable[[Sampler], None],
+    show: Callable[[], None],
+) -> None:
+    """Keep a panel up to date until it is closed: at each event, and once a second.
+
+    Args:
+        connection: Which one.
+        opened: Whether the panel is open.
+        plot: Called once a second with the figures to plot.
+        show: Called when the rest may be another.
+    """
+    stores = (connection.timeline, connection.state, opened)
+    loop, sampler = asyncio.get_running_loop(), Sampler()
+    due = loop.time()
+    with derived(stores, lambda *values: values).stream(buffer=1) as changes:
+        while opened.value:
+            if loop.time() >= due:
+                due = loop.time() + 1
+                sampler.sample(connection)
+                plot(sampler)
+            show()
+            await asyncio.sleep(PAUSE)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(due):
+                    await anext(changes)
 
 
 def _row(event: TimelineEvent, zone: tzinfo | None) -> Row:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, TypeAlias
 
+from sockstore.messages import MessageLog
 from sockstore.streams import Message
+from sockstore.ui.pacing import after, in_slices, pause
 from sockstore.ui.text import shorten
 
 __all__ = ["Cells", "LiveRow", "LiveRows"]
@@ -80,6 +84,24 @@ class LiveRows:
             if message.number > self._read:
                 self._read = message.number
                 self._take_in(message)
+
+    async def follow(
+        self, messages: MessageLog, show: Callable[[tuple[LiveRow, ...]], int]
+    ) -> None:
+        """Read on for ever, and show what there is, but not too often.
+
+        Args:
+            messages: The connection's log.
+            show: Called with the rows; returns how many characters of them were new.
+        """
+        read = 0
+        async for view in messages:
+            started = perf_counter()
+            news = after(read, view)
+            async for some in in_slices(news):
+                self.read(some)
+            read = news[-1].number if news else read
+            await asyncio.sleep(pause(perf_counter() - started, show(self.value)))
 
     def _take_in(self, message: Message) -> None:
         try:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import timedelta, timezone
+from functools import partial
 
 from nicegui import ui
 from nicegui.element import Element
@@ -14,14 +13,12 @@ from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
 
 from sockstore.connection import WebSocketStore
-from sockstore.stores import Writable, derived, writable
-from sockstore.ui.inspector import Sampler, inspect
+from sockstore.stores import Writable, writable
+from sockstore.ui.inspector import SECONDS_PLOTTED, Sampler, inspect, watch
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.pacing import PAUSE
 
 __all__ = ["ConnectionInspector"]
 
-SECOND = 1.0
 DAY = 24 * 60
 """Minutes; no time zone is as far from UTC."""
 
@@ -64,30 +61,18 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(lambda zone: zone is not None)
-            await self._watch(connection)
+            known: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
+            plot, show = partial(self._plot, connection, known), partial(self._show, connection)
+            await watch(connection, self._opened, plot, show)
 
-    async def _watch(self, connection: WebSocketStore) -> None:
-        """Show the connection until the panel is closed: at each event, and once a second."""
-        stores = (connection.timeline, connection.state, self._opened)
-        loop, sampler = asyncio.get_running_loop(), Sampler()
-        known: deque[bool] = deque(maxlen=sampler.latencies.maxlen)
-        due = loop.time()
-        with derived(stores, lambda *values: values).stream(buffer=1) as changes:
-            while (zone := self._opened.value) is not None:
-                if loop.time() >= due:
-                    due = loop.time() + SECOND
-                    sampler.sample(connection)
-                    known.append(connection.latency.value is not None)
-                    pairs = zip(sampler.latencies, known, strict=True)
-                    self._latency.draw(value if is_known else None for value, is_known in pairs)
-                    self._rate.draw(sampler.rates)
-                self._show(connection, zone)
-                await asyncio.sleep(PAUSE)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(due):
-                        await anext(changes)
+    def _plot(self, connection: WebSocketStore, known: deque[bool], sampler: Sampler) -> None:
+        known.append(connection.latency.value is not None)
+        pairs = zip(sampler.latencies, known, strict=True)
+        self._latency.draw(value if is_known else None for value, is_known in pairs)
+        self._rate.draw(sampler.rates)
 
-    def _show(self, connection: WebSocketStore, zone: timezone) -> None:
+    def _show(self, connection: WebSocketStore) -> None:
+        zone = self._opened.value
         seen = inspect(connection, zone)
         self._explanation.text = seen.explanation
         self._figures.show(seen.figures)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from time import perf_counter
 from typing import Any
 
 from nicegui.element import Element
@@ -13,7 +11,6 @@ from sockstore.connection import WebSocketStore
 from sockstore.ui.live import Cells, LiveRow, LiveRows
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.pacing import after, in_slices, pause
 
 __all__ = ["LiveList"]
 
@@ -61,16 +58,7 @@ class LiveList(ConnectionComponent):
 
     async def on_mount(self) -> None:
         """Follow the messages."""
-        messages = (await self.connection()).messages
-        read = 0
-        async for view in messages:
-            started = perf_counter()
-            news = after(read, view)
-            async for some in in_slices(news):
-                self._rows.read(some)
-            read = news[-1].number if news else read
-            characters = self._show(self._rows.value)
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+        await self._rows.follow((await self.connection()).messages, self._show)
 
     def _show(self, rows: Sequence[LiveRow]) -> int:
         """Show the rows; how many characters that took."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
+from functools import partial
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
@@ -11,15 +10,12 @@ from textual.content import Content
 from textual.widgets import Collapsible, Sparkline, Static
 
 from sockstore.connection import WebSocketStore
-from sockstore.stores import derived, writable
-from sockstore.ui.inspector import Sampler, inspect
-from sockstore.ui.pacing import PAUSE
+from sockstore.stores import writable
+from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
 
 __all__ = ["ConnectionInspector"]
-
-SECOND = 1.0
 
 
 class ConnectionInspector(ConnectionComponent):
@@ -94,24 +90,7 @@ class ConnectionInspector(ConnectionComponent):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(bool)
-            await self._watch(connection)
-
-    async def _watch(self, connection: WebSocketStore) -> None:
-        """Show the connection until the panel is closed: at each event, and once a second."""
-        stores = (connection.timeline, connection.state, self._opened)
-        loop, sampler = asyncio.get_running_loop(), Sampler()
-        due = loop.time()
-        with derived(stores, lambda *values: values).stream(buffer=1) as changes:
-            while self._opened.value:
-                if loop.time() >= due:
-                    due = loop.time() + SECOND
-                    sampler.sample(connection)
-                    self._plot(sampler)
-                self._show(connection)
-                await asyncio.sleep(PAUSE)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout_at(due):
-                        await anext(changes)
+            await watch(connection, self._opened, self._plot, partial(self._show, connection))
 
     def _plot(self, sampler: Sampler) -> None:
         self._latency.data = list(sampler.latencies)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from time import perf_counter
 from typing import Any
 
 from textual.app import ComposeResult
@@ -12,7 +10,6 @@ from textual.content import Content
 
 from sockstore.connection import WebSocketStore
 from sockstore.ui.live import Cells, LiveRow, LiveRows
-from sockstore.ui.pacing import after, in_slices, pause
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
 
@@ -74,16 +71,10 @@ class LiveList(ConnectionComponent):
 
     async def follow(self) -> None:
         """Follow the messages."""
-        messages = (await self.connection()).messages
-        read = 0
-        async for view in messages:
-            started = perf_counter()
-            news = after(read, view)
-            async for some in in_slices(news):
-                self._rows.read(some)
-            read = news[-1].number if news else read
-            characters = self._list.show(self._items(self._rows.value))
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+        await self._rows.follow((await self.connection()).messages, self._show)
+
+    def _show(self, rows: Sequence[LiveRow]) -> int:
+        return self._list.show(self._items(rows))
 
     def _items(self, rows: Sequence[LiveRow]) -> list[Item]:
         head = [self._columns] if self._columns and rows else []
