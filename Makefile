@@ -14,7 +14,7 @@ demo: $(VENV)/.web ## Open the echo page and the chat in a browser
 	$(BIN)/sockstore demo
 
 chat: $(VENV)/.dev ## Chat in the terminal, in a room of a server of its own
-	$(BIN)/python -m sockstore.demo.terminal
+	$(BIN)/sockstore chat
 
 story: $(VENV)/.web ## Watch a connection survive the death of its server, in the terminal
 	$(BIN)/sockstore demo --terminal

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sockstore._version import __version__
-from sockstore.cli import demo, listen, send, serve
+from sockstore.cli import chat, demo, listen, send, serve
 from sockstore.cli.common import CommandError, say
 from sockstore.errors import SockstoreError
 
@@ -61,13 +61,14 @@ def _parser() -> argparse.ArgumentParser:
         "  sockstore demo                                      an echo and a chat in the browser\n"
         "  sockstore demo --terminal                           a connection survives its server\n"
         "  sockstore serve                                     a server: an echo, and chat rooms\n"
+        "  sockstore chat ws://localhost:8765 --name Ann       a chat in the terminal\n"
         "  sockstore listen ws://localhost:8765/echo | jq .    every message, one a line\n"
         "  sockstore send ws://localhost:8765/echo hello       one message, delivered",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sockstore {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (demo, serve, listen, send):
+    for module in (demo, serve, chat, listen, send):
         name = module.__name__.rpartition(".")[2]
         description, _, examples = module.HELP.partition("\n\n")
         command = commands.add_parser(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
 
 from sockstore.cli.common import CommandError
 
 if TYPE_CHECKING:
+    import uvicorn
     from starlette.types import ASGIApp
 
-__all__ = ["address_of", "listen", "serve_until_stopped"]
+__all__ = ["address_of", "listen", "serve_until_stopped", "served"]
 
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_FOR_PONG = 20.0
@@ -81,28 +84,13 @@ def serve_until_stopped(
     """
     import uvicorn  # noqa: PLC0415 - an extra
 
-    from sockstore.server.uvicorn_protocol import (  # noqa: PLC0415 - needs the extra
-        BoundedWebSocketProtocol,
-    )
-
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             if on_started is not None:
                 on_started()
 
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        ws=BoundedWebSocketProtocol,
-        ws_max_size=max_message_bytes,
-        ws_ping_interval=SECONDS_BETWEEN_PINGS,
-        ws_ping_timeout=SECONDS_FOR_PONG,
-        # Compressing costs hundreds of kilobytes for each client, and little is gained here.
-        ws_per_message_deflate=False,
-        lifespan=lifespan,
-        timeout_graceful_shutdown=SECONDS_TO_END,
-    )
+    config = _config(app, lifespan=lifespan, max_message_bytes=max_message_bytes)
     # uvicorn raises the signal again when everything is closed.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -115,6 +103,55 @@ def serve_until_stopped(
     finally:
         signal.signal(signal.SIGTERM, before)
         listening.close()
+
+
+@contextmanager
+def served(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
+    """Serve an application in a thread while a block runs, then close every WebSocket with 1012.
+
+    Args:
+        app: The ASGI application.
+        listening: From `listen`; it is closed at the end.
+    """
+    import uvicorn  # noqa: PLC0415 - an extra
+
+    server = uvicorn.Server(_config(app))
+    thread = threading.Thread(
+        target=server.run, args=([listening],), name="sockstore: server", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join(SECONDS_TO_END)
+        listening.close()
+
+
+def _config(
+    app: ASGIApp,
+    *,
+    lifespan: Literal["on", "off", "auto"] = "on",
+    max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
+) -> uvicorn.Config:
+    import uvicorn  # noqa: PLC0415 - an extra
+
+    from sockstore.server.uvicorn_protocol import (  # noqa: PLC0415 - needs the extra
+        BoundedWebSocketProtocol,
+    )
+
+    return uvicorn.Config(
+        app,
+        log_level="warning",
+        ws=BoundedWebSocketProtocol,
+        ws_max_size=max_message_bytes,
+        ws_ping_interval=SECONDS_BETWEEN_PINGS,
+        ws_ping_timeout=SECONDS_FOR_PONG,
+        # Compressing costs hundreds of kilobytes for each client, and little is gained here.
+        ws_per_message_deflate=False,
+        lifespan=lifespan,
+        timeout_graceful_shutdown=SECONDS_TO_END,
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -29,7 +29,7 @@ class Component(Widget):
     """
 
     DEFAULT_CSS = """
-    Component { height: auto; }
+    Component { width: 1fr; height: auto; }
     """
 
     def __init__(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
+from textual import on
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Collapsible, Sparkline, Static
 
@@ -40,11 +41,15 @@ class ConnectionInspector(ConnectionComponent):
     DEFAULT_CSS = """
     ConnectionInspector { height: auto; }
     ConnectionInspector Collapsible { padding: 0; border: none; background: $surface; }
-    ConnectionInspector #panel { height: auto; max-height: 18; padding: 0 1; }
-    ConnectionInspector #explanation { text-style: bold; margin-bottom: 1; }
+    ConnectionInspector Contents { padding: 0; }
+    ConnectionInspector #panel { height: auto; max-height: 16; padding: 0 1; }
+    ConnectionInspector #explanation { width: 1fr; text-style: bold; }
+    ConnectionInspector #figures { width: 1fr; color: $text-muted; }
+    ConnectionInspector #plots { height: 2; }
+    ConnectionInspector #plots > Vertical { width: 1fr; height: 2; padding-right: 2; }
     ConnectionInspector Sparkline { height: 1; }
     ConnectionInspector .label { color: $text-muted; }
-    ConnectionInspector MessageList { height: 6; }
+    ConnectionInspector MessageList { height: 5; padding: 0; }
     """
 
     def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
@@ -61,10 +66,11 @@ class ConnectionInspector(ConnectionComponent):
             VerticalScroll(
                 self._explanation,
                 self._figures,
-                self._latency_label,
-                self._latency,
-                self._rate_label,
-                self._rate,
+                Horizontal(
+                    Vertical(self._latency_label, self._latency),
+                    Vertical(self._rate_label, self._rate),
+                    id="plots",
+                ),
                 self._events,
                 id="panel",
                 can_focus=False,
@@ -80,7 +86,9 @@ class ConnectionInspector(ConnectionComponent):
         """Open the panel, or close it."""
         self._panel.collapsed = not self._panel.collapsed
 
-    def on_collapsible_toggled(self, event: Collapsible.Toggled) -> None:
+    @on(Collapsible.Expanded)
+    @on(Collapsible.Collapsed)
+    def _toggled(self, event: Collapsible.Toggled) -> None:
         """Begin to watch, or end it."""
         event.stop()
         self._opened.set(not self._panel.collapsed)

@@ -1,0 +1,91 @@
+"""``sockstore chat``: a chat in the terminal."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+from typing import TYPE_CHECKING
+
+from sockstore.cli.common import CommandError, url
+from sockstore.cli.running import address_of, listen, served
+from sockstore.errors import InvalidOption
+from sockstore.names import check_room
+from sockstore.ui.rooms import in_room, named, room_of
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+HELP = """chat in the terminal: rooms, who is here, and what was said before
+
+Without a URL it starts a server of its own, whose rooms last as long as this chat; others join it
+with the address that it shows.
+
+examples:
+  sockstore chat ws://localhost:8765 --name Ann                   the room "lobby"
+  sockstore chat ws://localhost:8765/chat/tides --name Ann
+  sockstore chat ws://localhost:8765 --room tides --room help     several rooms to switch between
+  sockstore chat --name Ann                                       with a server of its own
+
+keys: Enter sends, Ctrl+J is a new line, F3 goes to the next room, F4 joins another one,
+F2 shows what the connection does, Ctrl+Q leaves."""
+
+LOBBY = "lobby"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "url", type=url, nargs="?", metavar="URL", help="ws://HOST:PORT, or ws://.../chat/ROOM"
+    )
+    parser.add_argument("--name", help="what others see (default: your user name)")
+    parser.add_argument(
+        "--room", action="append", default=[], metavar="ROOM", help="a room; may be repeated"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Chat until the user leaves."""
+    try:
+        from sockstore.cli.chat_app import ChatApp  # noqa: PLC0415 - needs the extra
+    except ImportError as error:
+        raise CommandError(
+            f"the chat needs the package {error.name}: pip install 'sockstore[textual]'"
+        ) from None
+    name = getpass.getuser() if options.name is None else options.name
+    if options.url is not None:
+        ChatApp(*destination(options.url, options.room, name)).run()
+        return 0
+    listening, app = listen("127.0.0.1", 0), _server()
+    with served(app, listening):
+        ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)).run()
+    return 0
+
+
+def _server() -> ASGIApp:
+    try:
+        from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
+    except ImportError as error:
+        raise CommandError(
+            f"a server of its own needs the package {error.name}: "
+            "pip install 'sockstore[server]', or give the url of another one"
+        ) from None
+    return create_app()
+
+
+def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[str]]:
+    """Return the url of a room for this person, and the rooms; the first one is entered.
+
+    Raises:
+        CommandError: If there can be no such room, or nobody can have that name.
+    """
+    path, _, query = address.partition("?")
+    if room_of(address) is None and not path.rstrip("/").endswith("/chat"):
+        path = f"{path.rstrip('/')}/chat"
+    try:
+        given = room_of(address)
+        asked = [check_room(room.strip()) for room in rooms]
+        all_rooms = list(dict.fromkeys(([given] if given else []) + asked)) or [LOBBY]
+        base = f"{path}?{query}" if query else path
+        return named(in_room(base, all_rooms[0]), name), all_rooms
+    except InvalidOption as error:
+        raise CommandError(str(error)) from None
