@@ -67,7 +67,7 @@ STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
     "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
-    "|sockstore.connection_stores.StreamT"
+    "|sockstore.connection_stores.StreamT|sockstore.ui.rows.Row|sockstore.ui.live.LiveRow"
 )
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),

@@ -15,9 +15,17 @@ import sockstore.server
 import sockstore.stores
 import sockstore.testing
 import sockstore.ui.nicegui
+import sockstore.ui.textual
 from documentation.pages import ROOT
 
-PUBLIC = [sockstore, sockstore.server, sockstore.stores, sockstore.testing, sockstore.ui.nicegui]
+PUBLIC = [
+    sockstore,
+    sockstore.server,
+    sockstore.stores,
+    sockstore.testing,
+    sockstore.ui.nicegui,
+    sockstore.ui.textual,
+]
 # What a page of the site loads by itself; links that people follow are their own matter.
 LOADS = re.compile(r"<(?:script|img|iframe|source)[^>]*\bsrc=\"([^\"]*)|<link[^>]*href=\"([^\"]*)")
 

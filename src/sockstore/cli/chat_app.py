@@ -151,9 +151,9 @@ class ChatApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f2", "inspector", "Inspector"),
         Binding("f3", "next_room", "Next room"),
-        Binding("f4", "join", "Join a room"),
+        Binding("f4", "join", "Join"),
         Binding("f5", "reconnect", "Reconnect"),
-        Binding("f8", "theme", "Light/dark"),
+        Binding("f8", "theme", "Theme"),
         Binding("ctrl+q,ctrl+c", "quit", "Leave", priority=True, key_display="^q"),
     ]
 

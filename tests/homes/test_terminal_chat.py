@@ -1,0 +1,306 @@
+"""`sockstore chat`: the application on real rooms, its pictures, and its command line."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from loopback.processes import SECONDS, serving
+from sockstore.cli.chat import destination
+from sockstore.cli.chat_app import ChatApp, RoomScreen
+from sockstore.cli.common import CommandError
+from sockstore.cli.running import address_of, listen, served
+from sockstore.server import ChatServer, create_app
+from sockstore.testing import FakeServer, accept, assert_no_leaks, send
+from sockstore.ui.textual import (
+    ChatMembers,
+    ChatMessages,
+    ConnectionInspector,
+    ConnectionStatus,
+    WebSocketProvider,
+)
+from sockstore.ui.textual.chat_input import MessageField
+
+pytestmark = [pytest.mark.loopback]
+
+
+@dataclass(frozen=True)
+class House:
+    """A server in this process."""
+
+    address: str
+    server: ChatServer
+
+
+@contextmanager
+def house(port: int = 0) -> Iterator[House]:
+    listening, app = listen("127.0.0.1", port), create_app()
+    with served(app, listening):
+        yield House(f"ws://{address_of(listening)}", app.state.chat_server)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[House]:
+    with house() as place:
+        yield place
+
+
+def app_of(place: House, *rooms: str, name: str = "Ann") -> ChatApp:
+    return ChatApp(*destination(place.address, list(rooms), name))
+
+
+async def until(pilot, is_true: Callable[[], object], what: str) -> None:
+    """Wait for what a server and a screen do in their own time."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            while not is_true():
+                await pilot.pause(0.01)
+    except TimeoutError:
+        raise AssertionError(f"it never came true that {what}") from None
+
+
+def said(app: ChatApp) -> list[str]:
+    rows = app.screen.query_one(ChatMessages).rows
+    return [row.line.content for row in rows if row.line.kind == "message"]
+
+
+def status(app: ChatApp) -> str:
+    return str(app.screen.query_one(ConnectionStatus).query_one("#sentence").content)
+
+
+async def entered(pilot, room: str) -> None:
+    """Wait until the room is shown and can be written in."""
+    app = pilot.app
+
+    def is_there() -> bool:
+        screen = app.screen
+        if not isinstance(screen, RoomScreen) or not screen.is_mounted:
+            return False
+        shown = str(screen.query_one("#room").content)
+        return shown == f"# {room}" and isinstance(app.focused, MessageField)
+
+    await until(pilot, is_there, f"{room} is entered")
+
+
+@asynccontextmanager
+async def chatting(app: ChatApp, size: tuple[int, int] = (80, 24)):
+    async with app.run_test(size=size) as pilot:
+        await entered(pilot, app._room)
+        yield pilot
+
+
+async def say(pilot, text: str) -> None:
+    await pilot.press(*text, "enter")
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1", "UI3", "UI4")
+async def test_two_people_chat_and_see_who_is_there(place):
+    ann, bob = app_of(place, "two"), app_of(place, "two", name="Bob")
+    async with chatting(ann) as pilot, chatting(bob) as other:
+        await say(pilot, "hello")
+        await until(other, lambda: said(bob) == ["hello"], "Bob sees it")
+        await say(other, "hi")
+        await until(pilot, lambda: said(ann) == ["hello", "hi"], "Ann sees the answer")
+        marks = [row.line.mark for row in ann.screen.query_one(ChatMessages).rows if row.line.mark]
+        assert marks == ["acknowledged"]
+        members = ann.screen.query_one(ChatMembers)
+        await until(pilot, lambda: "2 here: Ann, Bob" in str(members._label.content), "both show")
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1", "UI6", "LC2")
+async def test_going_from_room_to_room_leaves_nothing_on_either_side(place):
+    before = app_of(place, "one")
+    async with chatting(before) as pilot:
+        await say(pilot, "still here?")
+        await until(pilot, lambda: said(before) == ["still here?"], "it is said")
+    async with assert_no_leaks():
+        app = app_of(place, "one", "two", "three")
+        async with chatting(app) as pilot:
+            for number in range(1, 31):
+                await app.action_next_room()
+                if number % 10 == 0:  # the others are left while they connect
+                    await entered(pilot, ["one", "two", "three"][number % 3])
+            await until(pilot, lambda: place.server.clients == 1, "one client is there")
+            await app.enter("one")
+            await entered(pilot, "one")
+            await until(pilot, lambda: said(app) == ["still here?"], "the history is there")
+        await until_gone(place)
+
+
+async def until_gone(place: House) -> None:
+    async with asyncio.timeout(SECONDS):
+        while place.server.clients:
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1")
+async def test_a_room_is_joined_from_the_dialog_which_says_what_is_wrong(place):
+    app = app_of(place)
+    async with chatting(app) as pilot:
+        await pilot.press("f4", *"bad room", "enter")
+        await until(
+            pilot,
+            lambda: "1 to 64 letters" in str(app.screen.query_one("#problem").content),
+            "it says what a name may be",
+        )
+        await pilot.press("escape")
+        await entered(pilot, "lobby")
+        await pilot.press("f4", *"tides", "enter")
+        await entered(pilot, "tides")
+        assert app._rooms == ["lobby", "tides"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1", "UI2")
+async def test_it_comes_back_after_the_server_and_keeps_what_is_being_written():
+    kept_nowhere = ("--history", "sqlite:///:memory:")
+    async with AsyncExitStack() as life:
+        server = await life.enter_async_context(serving(0, *kept_nowhere))
+        app = ChatApp(*destination(f"ws://127.0.0.1:{server.port}", [], "Ann"))
+        async with chatting(app) as pilot:
+            await pilot.press(*"draft")
+            await life.aclose()  # with SIGKILL
+            await until(pilot, lambda: "error" in status(app), "the loss is shown")
+            detail = app.screen.query_one("#detail")
+            await until(pilot, lambda: "Retry" in str(detail.content), "it counts down")
+            async with serving(server.port, *kept_nowhere):
+                await pilot.press("f5")
+                await entered(pilot, "lobby")
+                assert app.focused.text == "draft"
+                await pilot.press("enter")
+                await until(pilot, lambda: said(app) == ["draft"], "it is sent")
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1")
+async def test_the_inspector_opens_and_tells_what_the_connection_does(place):
+    app = app_of(place)
+    async with chatting(app) as pilot:
+        await pilot.press("f2")
+        panel = app.screen.query_one(ConnectionInspector)
+        await until(
+            pilot,
+            lambda: str(panel._explanation.content).startswith("Connected to ws://127.0.0.1"),
+            "it explains",
+        )
+        assert [item.key[0] for item in panel._events.items][:2] == [0, 1]
+        provider = app.screen.query_one(WebSocketProvider)
+        provider.connection.hint("online")
+        await until(pilot, lambda: len(panel._events.items) == 3, "a new event shows")
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1")
+@pytest.mark.parametrize("key", ["ctrl+c", "ctrl+q"])
+async def test_it_is_left_with_its_key_also_while_a_dialog_is_open(place, key):
+    app = app_of(place)
+    async with app.run_test() as pilot:
+        await entered(pilot, "lobby")
+        await pilot.press("f4", key)
+        await pilot.pause()
+    assert app.return_code == 0
+    await until_gone(place)
+
+
+# What it looks like
+
+
+def story(*messages: tuple[str, str]) -> ChatApp:
+    """A room in which this was said, at no time in particular."""
+    frames = [
+        {"type": "message", "sender": sender, "content": content, "id": str(place), "offset": place}
+        for place, (sender, content) in enumerate(messages, start=1)
+    ]
+    server = FakeServer(
+        accept(),
+        send(
+            {"type": "history", "messages": frames},
+            {"type": "presence", "members": ["Ann", "Bob"], "count": 2},
+        ),
+    )
+    url, rooms = destination("ws://localhost:8765", ["lobby", "tides"], "Ann")
+    return ChatApp(url, rooms, {"transport": server})
+
+
+TALK = (
+    ("Bob", "Low water is at 10:40, see https://example.com/tides."),
+    ("Bob", "Bring boots [bold]and[/bold] a camera."),
+    ("Ann", "I will.\nWhere do we meet?"),
+)
+
+
+async def settle(pilot) -> None:
+    await entered(pilot, "lobby")
+    await until(pilot, lambda: len(said(pilot.app)) == len(TALK), "all is shown")
+    pilot.app.screen.query_one(MessageField).cursor_blink = False
+    await pilot.pause()
+
+
+@pytest.mark.contract("CL1", "UI3")
+@pytest.mark.parametrize("size", [(80, 24), (40, 16)], ids=["wide", "narrow"])
+def test_what_a_room_looks_like(snap_compare, size):
+    assert snap_compare(story(*TALK), terminal_size=size, run_before=settle)
+
+
+@pytest.mark.contract("CL1", "UI3")
+def test_what_a_room_looks_like_in_light(snap_compare):
+    async def in_light(pilot) -> None:
+        await settle(pilot)
+        await pilot.press("f8")
+
+    assert snap_compare(story(*TALK), terminal_size=(80, 24), run_before=in_light)
+
+
+# The command line
+
+
+@pytest.mark.contract("CL1")
+@pytest.mark.parametrize(
+    ("address", "rooms", "url", "all_rooms"),
+    [
+        ("ws://x:1", [], "ws://x:1/chat/lobby?name=Ann", ["lobby"]),
+        ("ws://x:1/", ["a", "b"], "ws://x:1/chat/a?name=Ann", ["a", "b"]),
+        ("ws://x:1/chat/c", [], "ws://x:1/chat/c?name=Ann", ["c"]),
+        ("ws://x:1/chat/c", ["a", "c"], "ws://x:1/chat/c?name=Ann", ["c", "a"]),
+        ("wss://x/live/chat?token=t", ["a"], "wss://x/live/chat/a?token=t&name=Ann", ["a"]),
+        ("wss://x/live?name=Bob", [], "wss://x/live/chat/lobby?name=Ann", ["lobby"]),
+    ],
+)
+def test_where_an_address_leads(address, rooms, url, all_rooms):
+    assert destination(address, rooms, "Ann") == (url, all_rooms)
+
+
+@pytest.mark.contract("CL1")
+@pytest.mark.parametrize(("room", "name"), [("no room", "Ann"), ("lobby", "x" * 65)])
+def test_a_name_that_nobody_can_have_is_refused_at_once(room, name):
+    with pytest.raises(CommandError, match="cannot be used"):
+        destination("ws://x", [room], name)
+
+
+@pytest.mark.contract("CL1")
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["http://localhost"], 2, "is not a WebSocket url"),
+        (["ws://localhost", "--room", "no room"], 1, "begins with a letter or digit"),
+    ],
+)
+def test_what_cannot_work_is_one_line(arguments, code, words):
+    done = subprocess.run(
+        [sys.executable, "-m", "sockstore", "chat", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == code
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
