@@ -195,7 +195,8 @@ class WebSocketStore(ConnectionStores):
         machine = Machine(settings, self._endpoint.url)
         where = _caller()
         driver = Driver(machine, weakref.ref(self), where)
-        weakref.finalize(self, _dropped, driver, where).atexit = False
+        self._finalizer = weakref.finalize(self, _dropped, driver, where)
+        self._finalizer.atexit = False
         super().__init__(machine.state, MessageLog(history, driver.report), driver)
         self._requests = Requests(request_format, driver.sender.withdraw)
         self.receiver = Receiver(

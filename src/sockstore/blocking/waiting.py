@@ -18,8 +18,9 @@ __all__ = ["Bell", "Pending", "refuse_inside_a_loop", "wait_until"]
 
 T = TypeVar("T")
 
-# On Windows Ctrl-C does not interrupt a wait, so it has to end by itself now and then.
-LONGEST_WAIT = 0.1 if sys.platform == "win32" else 3600.0
+# On Windows Ctrl-C does not interrupt a wait, and elsewhere not one that has not quite begun (the
+# signal comes between Python's look for one and the system call): it ends by itself now and then.
+LONGEST_WAIT = 0.1 if sys.platform == "win32" else 0.5
 
 
 class Bell:

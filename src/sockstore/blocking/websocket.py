@@ -81,7 +81,8 @@ class WebSocket(Subscribing):
         super().__init__(store, Hold(store._driver), make_runner(callbacks))
         self._close_timeout = options.get("close_timeout", CLOSE_TIMEOUT)
         self._buffer: Buffer | None = None
-        weakref.finalize(self, _forsaken, self._hold, self._runner).atexit = False
+        finalizer = weakref.finalize(self, _forsaken, store._finalizer, self._hold, self._runner)
+        finalizer.atexit = False
 
     # Connecting and closing
 
@@ -363,7 +364,9 @@ def _not_connected(action: str) -> RuntimeError:
     )
 
 
-def _forsaken(hold: Hold, runner: Any) -> None:
+def _forsaken(drop: Callable[[], object], hold: Hold, runner: Any) -> None:
     """The last reference to a WebSocket is gone: end what it left open."""
+    # The connection's own finaliser warns; left to itself it may find the end come already.
+    drop()
     hold.forsake()
     runner.finish(0.0)
