@@ -66,7 +66,7 @@ nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
+    "Buffer|MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
     "|sockstore.connection_stores.StreamT|sockstore.ui.rows.Row|sockstore.ui.live.LiveRow"
 )
 nitpick_ignore_regex = [

@@ -11,6 +11,7 @@ import pytest
 from sphinx.util.inventory import InventoryFile
 
 import sockstore
+import sockstore.blocking
 import sockstore.server
 import sockstore.stores
 import sockstore.testing
@@ -20,6 +21,7 @@ from documentation.pages import ROOT
 
 PUBLIC = [
     sockstore,
+    sockstore.blocking,
     sockstore.server,
     sockstore.stores,
     sockstore.testing,
