@@ -66,8 +66,8 @@ nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
-    "|sockstore.connection_stores.StreamT|sockstore.ui.rows.Row|sockstore.ui.live.LiveRow"
+    "Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
+    "|sockstore.connection_stores.StreamT|sockstore.ui.rows.Row|sockstore.ui.live.LiveRow|sockstore.ui.reader.ChatView"
 )
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),

@@ -22,12 +22,13 @@ from homes.harness import SETTLING, Home, play
 from homes.layouts import chat, inspected
 from homes.nicegui_home import NiceguiHome
 from homes.script import URL, Case, Layout
+from homes.textual_home import TextualHome
 from sockstore import InvalidOption, InvalidURI, ProviderNotFound, WebSocketProvider, WebSocketStore
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
 from sockstore.ui.backlog import backlog_of
 from sockstore.ui.posts import posts_of
 
-HOMES = [NiceguiHome()]
+HOMES = [NiceguiHome(), TextualHome()]
 TABLE = (
     *cases_of_status.CASES,
     *cases_of_providers.CASES,

@@ -103,6 +103,8 @@ class ChatInput(ConnectionComponent):
         return posts_of(connection).send(connection, text)
 
     def _enable(self, connected: bool) -> None:  # noqa: FBT001 - a subscriber
+        if not self.is_attached:
+            return  # the screen is being left
         if not connected and self._field.has_focus:
             self._wants_focus = True
         self._field.disabled = self._button.disabled = not connected

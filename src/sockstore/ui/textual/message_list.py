@@ -86,6 +86,8 @@ class MessageList(ScrollView, can_focus=True):
         Returns:
             How many characters of them are new.
         """
+        if not self.is_attached:
+            return 0  # the screen is being left
         place = None if self._at_end else self._place()
         before = self._strips
         self._items = items
@@ -179,10 +181,10 @@ class MessageList(ScrollView, can_focus=True):
         if key in keys:
             index = keys.index(key)
             start = self._ends[index] - len(self._strips[key][1])
-            self.scroll_to(y=start + above, animate=False, immediate=True)
+            self.scroll_to(y=start + above, animate=False, immediate=True, force=True)
 
     def _to_end(self) -> None:
-        self.scroll_to(y=self.virtual_size.height, animate=False, immediate=True)
+        self.scroll_to(y=self.virtual_size.height, animate=False, immediate=True, force=True)
 
     def _set_at_end(self, *, at_end: bool) -> None:
         if at_end != self._at_end:

@@ -60,13 +60,18 @@ class ChatMessages(ConnectionComponent):
         self._reader = ChatReader(limit)
         self._list = MessageList("No messages yet")
         self._news = Static(id="news", markup=False)
-        self._rows: dict[str, Row] = {}
+        self._view = ChatView(())
         self._contents: dict[Row, Content] = {}
 
     @property
+    def view(self) -> ChatView:
+        """What the reader sees."""
+        return self._view
+
+    @property
     def rows(self) -> tuple[Row, ...]:
-        """What is shown."""
-        return tuple(self._rows.values())
+        """The rows that are shown, the newest last."""
+        return self._view.rows
 
     def compose(self) -> ComposeResult:
         """Place the list, and the note that there is something new below."""
@@ -81,7 +86,7 @@ class ChatMessages(ConnectionComponent):
         now = datetime.now(UTC)
         known = self._contents
         self._contents = {row: known.get(row) or row_content(row, now) for row in view.rows}
-        self._rows = {row.line.key: row for row in view.rows}
+        self._view = view
         items = [Item(row.line.key, self._contents[row]) for row in view.rows]
         characters = self._list.show(items)
         if view.has_own_news:
@@ -112,7 +117,7 @@ class ChatMessages(ConnectionComponent):
     @on(MessageList.Chosen)
     def _fill(self, event: MessageList.Chosen) -> None:
         event.stop()
-        row = self._rows.get(str(event.key))
+        row = next((row for row in self.rows if row.line.key == event.key), None)
         if row is not None and row.can_be_filled:
             self._reader.fill(row)
 

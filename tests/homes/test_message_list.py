@@ -1,0 +1,132 @@
+"""The terminal's list of messages: it follows its end, keeps its reader's place, and is bounded."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.content import Content
+
+from homes.virtual_textual import textual_on_the_virtual_clock
+from sockstore.testing import FakeServer
+from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider
+from sockstore.ui.textual.message_list import Item, MessageList
+
+pytestmark = pytest.mark.virtual_clock
+
+
+class Lines(App[None]):
+    def compose(self) -> ComposeResult:
+        yield MessageList("Nothing yet")
+
+
+def items(*numbers: int) -> list[Item]:
+    return [Item(number, Content(f"line {number}")) for number in numbers]
+
+
+def drawn(messages: MessageList) -> list[str]:
+    """What stands on the screen, line by line."""
+    return [messages.render_line(y).text.rstrip() for y in range(messages.size.height)]
+
+
+async def shown(messages: MessageList, pilot, *numbers: int) -> list[str]:
+    messages.show(items(*numbers))
+    await pilot.pause()
+    return [line for line in drawn(messages) if line]
+
+
+@pytest.fixture
+def virtual_textual():
+    with textual_on_the_virtual_clock():
+        yield
+
+
+@pytest.mark.contract("UI3")
+async def test_it_follows_its_end_until_its_reader_goes_up(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        assert "Nothing yet" in " ".join(drawn(messages))
+        assert (await shown(messages, pilot, *range(20)))[-1] == "line 19"
+        assert (await shown(messages, pilot, *range(30)))[-1] == "line 29"
+        messages.focus()
+        await pilot.press("up", "up")
+        assert drawn(messages)[-1] == "line 27"
+        assert (await shown(messages, pilot, *range(40)))[-1] == "line 27"
+        await pilot.press("escape")
+        assert drawn(messages)[-1] == "line 39"
+        assert (await shown(messages, pilot, *range(50)))[-1] == "line 49"
+
+
+@pytest.mark.contract("UI3")
+async def test_the_reader_keeps_the_place_when_older_ones_come_in_and_newest_go_on(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        await shown(messages, pilot, *range(100, 120))
+        messages.focus()
+        await pilot.press("home")
+        assert drawn(messages)[0] == "line 100"
+        assert (await shown(messages, pilot, *range(50, 125)))[0] == "line 100"
+        assert (await shown(messages, pilot, *range(130)))[0] == "line 100"
+
+
+@pytest.mark.contract("UI3")
+async def test_lines_are_broken_anew_when_the_terminal_is_another_size(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(40, 6)) as pilot:
+        messages = app.query_one(MessageList)
+        messages.show([Item(1, Content("wide 日本語 👩‍👩‍👧 and e\u0301 " * 3)), *items(2)])
+        await pilot.pause()
+        before = messages.virtual_size.height
+        await pilot.resize_terminal(20, 6)
+        await pilot.pause()
+        assert messages.virtual_size.height > before
+        assert drawn(messages)[-1] == "line 2"
+        assert all(strip.cell_length <= 20 for strip in map(messages.render_line, range(6)))
+
+
+@pytest.mark.contract("UI3")
+async def test_another_theme_draws_everything_anew(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        await shown(messages, pilot, 1)
+        dark = messages.render_line(0)
+        app.theme = "textual-light"
+        await pilot.pause()
+        assert messages.render_line(0) != dark
+        assert messages.render_line(0).text == dark.text
+
+
+class Chat(App[None]):
+    def __init__(self, server: FakeServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def compose(self) -> ComposeResult:
+        with WebSocketProvider("ws://fake", transport=self._server):
+            yield ChatMessages(limit=100)
+            yield LiveList(lambda data: data["content"] if data["content"] != "odd" else None)
+
+
+@pytest.mark.contract("UI3", "UI6")
+async def test_a_flood_shows_the_newest_and_is_bounded(virtual_textual):
+    server = FakeServer()
+    app = Chat(server)
+    async with app.run_test(size=(40, 10)) as pilot:
+        provider = app.query_one(WebSocketProvider)
+        await provider.connection.ready()
+        for start in range(0, 10_000, 500):
+            server.send(*({"sender": "Eve", "content": str(start + n)} for n in range(500)))
+            await asyncio.sleep(0.01)
+        server.send({"sender": "Eve", "content": "odd"})
+        await asyncio.sleep(60)
+        await pilot.pause()
+        messages, live = app.query_one(ChatMessages), app.query_one(LiveList)
+        assert [row.line.content for row in messages.rows][-2:] == ["9999", "odd"]
+        assert len(messages.rows) == 100
+        assert len(messages._list._strips) == 100
+        assert [row.cells for row in live.rows][-1] == ("9999",)
+        assert len(live.rows) == 100
