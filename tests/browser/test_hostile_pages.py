@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest_asyncio
 from nicegui import ui
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
 
 from browser.demos import (
     CONNECTED,
@@ -62,6 +64,10 @@ class Nonsense:
         self.clients: list[ServerConnection] = []
         self.paths: list[str] = []
         self.got: list[str] = []
+        self.is_away = False
+
+    def admit(self, client: ServerConnection, request: Request) -> Response | None:
+        return client.respond(HTTPStatus.SERVICE_UNAVAILABLE, "away") if self.is_away else None
 
     async def handle(self, client: ServerConnection) -> None:
         self.clients.append(client)
@@ -126,8 +132,8 @@ def serve_pages(nonsense: str) -> None:
                 )
 
     @ui.page("/quick")
-    def quick(room: str) -> None:
-        with WebSocketProvider(f"{chat_server}/{room}?name=Ann", reconnect_interval=0.1):
+    def quick(room: str, interval: float = 0.1) -> None:
+        with WebSocketProvider(f"{chat_server}/{room}?name=Ann", reconnect_interval=interval):
             chat()
 
     @ui.page("/nested")
@@ -234,7 +240,9 @@ async def start_pages(nonsense: str):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def process():
     nonsense = Nonsense()
-    async with serve(nonsense.handle, "127.0.0.1", 0, max_size=None) as server:
+    async with serve(
+        nonsense.handle, "127.0.0.1", 0, max_size=None, process_request=nonsense.admit
+    ) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         process = await start_pages(f"ws://127.0.0.1:{port}")
         try:
@@ -426,7 +434,7 @@ async def test_a_text_that_is_too_large_for_the_server_is_not_lost(site, open_pa
 
 @pytest.mark.contract("UI2", "UI3", "SV3")
 async def test_a_user_who_sends_too_much_sees_what_was_delivered_when_it_is_back(site, open_page):
-    page = await open_page(f"{site.address}/quick?room=much")
+    page = await open_page(f"{site.address}/quick?room=much&interval=1")
     await page.wait_for_selector(CONNECTED)
     await page.evaluate(
         """async () => {
@@ -501,8 +509,10 @@ async def test_the_keyboard_alone_is_enough_and_the_focus_stays(site, open_page)
     await eventually(lambda: len(site.nonsense.got) == 2, "the second is sent")
     assert await page.evaluate(focused % FIELD)
     await page.keyboard.type("being written")
+    site.nonsense.is_away = True
     await site.nonsense.clients[0].close(1011)
     await page.wait_for_selector(f"{STATUS}.error")
+    site.nonsense.is_away = False
     await page.wait_for_selector(CONNECTED)
     await page.wait_for_selector(f"{FIELD}:focus")
     await page.keyboard.type(" on")

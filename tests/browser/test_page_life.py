@@ -47,6 +47,8 @@ class Site:
         self.server_app = create_app()
         self.chat_server = self.server_app.state.chat_server
         self.demo_app = create_demo(address_of(self.page_socket), self.server)
+        # Who is gone is given up soon, so that the tests need not wait.
+        core.app.config.reconnect_timeout = 1.0
         self.add_page_of_parts()
         self.add_page_that_shares()
         self.add_page_with_a_store_of_the_program()

@@ -160,6 +160,33 @@ async def test_the_keys_that_move_through_a_list_move_through_this_one(site, ope
 
 
 @pytest.mark.contract("UI3")
+@pytest.mark.parametrize("key", ["Home", "PageUp", "ArrowUp"])
+async def test_who_goes_up_is_not_brought_back_by_what_comes_at_that_moment(site, open_page, key):
+    room = f"up-{key.lower()}"
+    await site.tell(room, *(f"message {number}" for number in range(60)))
+    page = await open_page(site.chat(room))
+    await page.get_by_text("message 59").wait_for()
+    # The browser glides, and while it does something changes in every frame.
+    await page.evaluate(
+        f"""() => {{
+            const list = document.querySelector("{LIST}");
+            const last = [...document.querySelectorAll("{LINES}")].at(-1);
+            let frames = 0;
+            const change = () => {{
+                last.textContent = `change ${{frames}}`;
+                if (frames++ < 20) requestAnimationFrame(change);
+            }};
+            list.addEventListener("keydown", change, {{ once: true }});
+        }}"""
+    )
+    await page.locator(LIST).focus()
+    await page.keyboard.press(key)
+    await page.wait_for_selector(NEWER)
+    if key == "Home":
+        await page.wait_for_function(f"document.querySelector('{LIST}').scrollTop === 0")
+
+
+@pytest.mark.contract("UI3")
 async def test_links_lead_elsewhere_and_know_nothing_of_this_page(site, open_page):
     text = (
         "See https://example.com/a?b=1&c=<i> (and HTTP://localhost:1/x), not javascript:alert(1), "

@@ -19,6 +19,8 @@ import sockstore.ui.nicegui
 import sockstore.ui.textual
 from documentation.pages import ROOT
 
+pytestmark = pytest.mark.xdist_group("site")
+
 PUBLIC = [
     sockstore,
     sockstore.blocking,

@@ -839,7 +839,7 @@ ACTIONS = [
 
 
 @pytest.mark.contract("OB2", "OB3", "OB4")
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     script=st.lists(st.sampled_from([*ACTIONS, "reconnect", "turn"]), max_size=40),
     ttl=st.sampled_from([None, 1.5]),

@@ -104,7 +104,7 @@ actions = st.one_of(
 
 
 @pytest.mark.contract("CN2", "CN3", "CN5", "CN7", "CN10")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     script=st.lists(steps, max_size=12),
     actions=st.lists(actions, max_size=15),

@@ -25,6 +25,7 @@ from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
 from sockstore import Lagged, Reconnect, Session
 from sockstore.blocking import WebSocket
+from sockstore.blocking.background import LoopThread
 
 pytestmark = pytest.mark.loopback
 
@@ -101,6 +102,25 @@ def test_all_that_are_open_share_one_thread(echo):
 
 
 @pytest.mark.contract("CN5")
+def test_those_who_close_at_once_do_not_wait_for_a_thread_that_others_use(echo, monkeypatch):
+    waits = []
+    monkeypatch.setattr(LoopThread, "join", lambda *_: waits.append(threading.current_thread()))
+    with WebSocket(echo.url) as other:
+        other.ready(PATIENCE)
+        for _ in range(20):
+            ws = WebSocket(echo.url)
+            ws.connect()
+            closing = [threading.Thread(target=ws.close) for _ in range(4)]
+            for thread in closing:
+                thread.start()
+            for thread in closing:
+                thread.join(PATIENCE)
+        assert waits == []
+        other.send("still here")
+        assert other.recv(PATIENCE).data == "still here"
+    assert waits == [threading.current_thread()]
+
+
 def test_close_waits_for_the_closing_handshake_and_no_longer_than_its_bound(echo):
     with WebSocket(echo.url) as ws:
         ws.ready(PATIENCE)

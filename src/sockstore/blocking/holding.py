@@ -153,7 +153,7 @@ class Hold:
                 store.close(code, reason)
                 thread.run(self.end)
                 return
-            pending = thread.run(self._close, store, code, reason)
+            pending = thread.run(self._close, thread, store, code, reason)
         try:
             is_last = pending.wait(seconds + GRACE)
         except TimeoutError:
@@ -161,13 +161,16 @@ class Hold:
             logger.warning("the event loop does not answer: is one of your callables blocking it?")
             return
         except asyncio.CancelledError:
-            is_last = True
+            is_last = thread.is_ending
         if is_last:
             thread.join()
 
-    async def _close(self, store: WebSocketStore, code: int, reason: str) -> bool:
+    async def _close(
+        self, thread: LoopThread, store: WebSocketStore, code: int, reason: str
+    ) -> bool:
         await store.aclose(code, reason)
-        return await self._leave()
+        await self._leave()
+        return thread.is_ending
 
     async def end(self, seconds: float | None = None) -> None:
         """Close, within these seconds, and let go; whoever held the connection may be gone."""
@@ -194,12 +197,10 @@ class Hold:
         await self._driver.wait_for_rest()
         await self._leave()
 
-    async def _leave(self) -> bool:
-        """Let go, and return whether that ends the thread."""
-        thread = self._thread
+    async def _leave(self) -> None:
+        """Let go, and give the thread a turn to find that nobody uses it any more."""
         self._let_go()
         await asyncio.sleep(0)
-        return thread is None or thread.is_ending
 
     def _let_go(self) -> None:
         with self._lock:

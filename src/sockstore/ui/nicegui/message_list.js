@@ -4,6 +4,8 @@ const NEAR_THE_END = 32; // pixels
 const NEAR_THE_BEGINNING = 400; // pixels: older rows are there before the reader is
 const PUSH = 200; // pixels that the browser may move the list by when the field below it grows and shrinks
 const GESTURE = 1000; // milliseconds in which what moves is moved by the reader
+const RISE = 400; // milliseconds that a browser takes to move the list up by a key or a wheel
+const UPWARD = new Set(["ArrowUp", "PageUp", "Home"]);
 const GLIDE = 1000; // milliseconds that a browser may go on with a movement that was begun before
 const AGAIN = 2000; // milliseconds after which older rows that did not come are asked for again
 const SETTLED = 500; // milliseconds after which what was loaded is not read aloud any more
@@ -57,7 +59,7 @@ export default {
     },
   },
   mounted() {
-    this.touchedAt = this.askedAt = this.wentAt = -Infinity;
+    this.touchedAt = this.roseAt = this.askedAt = this.wentAt = -Infinity;
     this.isReading = true;
     this.observer = new MutationObserver(this.changed);
     this.observer.observe(this.$refs.list, { childList: true, subtree: true, characterData: true });
@@ -72,11 +74,16 @@ export default {
     this.resizes.disconnect();
     document.removeEventListener("visibilitychange", this.tellWhereTheReaderIs);
     clearTimeout(this.settling);
+    clearTimeout(this.rising);
   },
   methods: {
-    touched() {
+    touched(event) {
       this.touchedAt = performance.now();
       this.wentAt = -Infinity;
+      if (UPWARD.has(event.key) || event.deltaY < 0) this.roseAt = this.touchedAt;
+    },
+    isRising() {
+      return performance.now() - this.roseAt < RISE;
     },
     isAtEnd() {
       const { scrollHeight, scrollTop, clientHeight } = this.$refs.list;
@@ -96,9 +103,15 @@ export default {
     changed() {
       // The event of the reader's scrolling may still be to come.
       this.followsEnd = this.followsEnd ? !this.readerHasLeft() : this.isAtEnd();
-      if (this.followsEnd) this.toEnd();
-      else this.keepPlace();
+      if (!this.followsEnd) this.keepPlace();
+      else if (this.isRising()) this.lookAgainWhenRisen();
+      else this.toEnd();
       this.seekOlder();
+    },
+    // To go to the end now would stop the browser in the first steps of the reader's way up.
+    lookAgainWhenRisen() {
+      clearTimeout(this.rising);
+      this.rising = setTimeout(this.changed, RISE);
     },
     rows() {
       const { list, older, head } = this.$refs;
