@@ -20,7 +20,7 @@ story: $(VENV)/.web ## Watch a connection survive the death of its server, in th
 	$(BIN)/sockstore demo --terminal
 
 test: $(VENV)/.dev ## Run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --contract-report
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --contract-report
 
 docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs

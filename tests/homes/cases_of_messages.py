@@ -65,6 +65,8 @@ ARRIVALS = (
     shown("a name that is no text is none", [message("x", 7)], Row("x", "Anonymous")),
     shown("a text that is no JSON is a line without sender", ["Welcome!"], Row("Welcome!")),
     shown("JSON that is a text is its text", ['"Welcome!"'], Row("Welcome!")),
+    shown("control characters are characters that nobody can show",
+          [message("a\x1b[31mb\x07", "Eve\x1b[0m")], Row("a\ufffd[31mb\ufffd", "Eve\ufffd[0m")),
     shown("a number, null and a list are JSON", ["7", "null", "[1]"],
           Row("7"), Row("null"), Row("[\n  1\n]")),
     shown("an object without content is JSON", [{"a": {"b": 1}}],

@@ -88,3 +88,20 @@ def test_rows_know_the_sender_and_the_time_before_them():
     assert [row.is_first_unread for row in made] == [False, False, False, True, False, False]
     assert [row.can_be_filled for row in made] == [False] * 5 + [True]
     assert [row.previous_time for row in made] == [None, *[hello.time] * 3, *[own.time] * 2]
+
+
+@pytest.mark.parametrize(
+    ("time", "previous", "continues"),
+    [
+        ("2026-03-01T12:04:59+00:00", "2026-03-01T12:00:00+00:00", True),
+        ("2026-03-01T14:04:59+02:00", "2026-03-01T12:00:00+00:00", True),
+        ("2026-03-01T12:05:00+00:00", "2026-03-01T12:00:00+00:00", False),
+        ("2026-03-01T11:55:00+00:00", "2026-03-01T12:00:00+00:00", False),
+        ("2026-03-01T12:00:00+00:00", None, False),
+        (None, "2026-03-01T12:00:00+00:00", True),
+        (None, None, True),
+    ],
+)
+def test_messages_of_one_sender_stand_together_for_five_minutes(time, previous, continues):
+    before, line = Line("1", "hello", "Ann", previous), Line("2", "again", "Ann", time)
+    assert [row.continues for row in rows([before, line])] == [False, continues]

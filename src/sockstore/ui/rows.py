@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from sockstore.ui.clock import local_time
 from sockstore.ui.lines import Line
 
 __all__ = ["Row", "rows"]
+
+TOGETHER = timedelta(minutes=5)
+"""Messages of one sender that came within this time stand together, under one name and time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,7 @@ class Row:
     Args:
         line: The line.
         previous_time: When the nearest line with a time before it was; None for the first.
-        continues: Whether the line before it is a message of the same sender.
+        continues: Whether the line before it is a message of the same sender, a short time ago.
         is_first_unread: Whether the "New" marker stands before it.
         can_be_filled: Whether it is a gap whose messages can be asked for.
     """
@@ -47,7 +52,11 @@ def rows(
     before: Line | None = None
     time: str | None = None
     for line in lines:
-        continues = before is not None and _speaker(line) == _speaker(before) is not None
+        continues = (
+            before is not None
+            and _speaker(line) == _speaker(before) is not None
+            and _is_soon_after(line.time, time)
+        )
         is_gap = line.kind == "gap"
         yield Row(line, time, continues, line.key == first_unread, is_gap and can_be_filled)
         before = line
@@ -59,3 +68,10 @@ def _speaker(line: Line) -> tuple[str, bool] | None:
     if line.kind != "message" or line.sender is None:
         return None
     return line.sender, line.mark is not None
+
+
+def _is_soon_after(time: str | None, previous_time: str | None) -> bool:
+    then, before = local_time(time), local_time(previous_time)
+    if then is None:
+        return True
+    return before is not None and abs(then - before) < TOGETHER

@@ -6,7 +6,6 @@ const MARKS = {
   failed: ["Not delivered", "Not delivered, or nobody can tell whether it was"],
 };
 const TONES = 6; // see the style sheet
-const TOGETHER = 5 * 60_000; // milliseconds within which messages of one sender stand together
 
 const dayOf = (time) => (time ? new Date(time).toDateString() : "");
 
@@ -55,8 +54,7 @@ export default {
       return day && day !== dayOf(this.previousTime) ? this.nameOf(new Date(this.time)) : "";
     },
     isTogether() {
-      if (!this.continues || this.day || this.isFirstUnread) return false;
-      return Math.abs(new Date(this.time) - new Date(this.previousTime)) < TOGETHER;
+      return this.continues && !this.day && !this.isFirstUnread;
     },
     tone() {
       let tone = 0;

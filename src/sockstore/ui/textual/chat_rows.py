@@ -30,8 +30,9 @@ def row_content(row: Row, now: datetime, zone: tzinfo | None = None) -> Content:
         now: The present moment, with a time zone.
         zone: The reader's time zone; None for this machine's.
     """
-    parts = [*_before(row, now, zone), *_lines(row, zone)]
-    return Content("\n").join(parts)
+    before = _before(row, now, zone)
+    is_together = row.continues and not before
+    return Content("\n").join([*before, *_lines(row, zone, is_together=is_together)])
 
 
 def _before(row: Row, now: datetime, zone: tzinfo | None) -> list[Content]:
@@ -43,7 +44,7 @@ def _before(row: Row, now: datetime, zone: tzinfo | None) -> list[Content]:
     return before
 
 
-def _lines(row: Row, zone: tzinfo | None) -> list[Content]:
+def _lines(row: Row, zone: tzinfo | None, *, is_together: bool) -> list[Content]:
     line = row.line
     match line.kind:
         case "notice":
@@ -54,7 +55,7 @@ def _lines(row: Row, zone: tzinfo | None) -> list[Content]:
             more = " (click to load them)" if row.can_be_filled else ""
             return [Content.styled(f"{line.content}{more}", "$text-warning")]
         case "message":
-            head = [] if row.continues else _head(row, zone)
+            head = [] if is_together else _head(row, zone)
             return [*head, _text(row)]
 
 

@@ -1,0 +1,65 @@
+"""What type checkers see of the blocking facade; never executed, checked by `mypy --strict`."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal, assert_type
+
+from sockstore import (
+    Message,
+    MessageView,
+    Position,
+    Readable,
+    Session,
+    SocketInfo,
+    SockstoreError,
+    Stats,
+    WebSocketStore,
+    derived,
+)
+from sockstore.blocking import MessageStream, Receipt, Subscription, WebSocket
+
+
+def script() -> None:
+    with WebSocket("ws://localhost", headers={"Authorization": "x"}, history=10) as ws:
+        assert_type(ws, WebSocket)
+        assert_type(ws.send({"a": 1}), Receipt)
+        assert_type(ws.send("x").wait(1), Receipt)
+        assert_type(ws.recv(timeout=1), Message)
+        for message in ws:
+            assert_type(message, Message)
+        with ws.stream(limit=1, overflow="drop_oldest") as stream:
+            assert_type(stream, MessageStream)
+            assert_type(stream.recv().data, Any)
+        ws.stream(overflow="never")  # type: ignore[arg-type]
+        assert_type(ws.connection, WebSocketStore)
+        assert_type(ws.connected, bool)
+        assert_type(ws.status, Literal["connected", "disconnected", "error"])
+        assert_type(ws.error, SockstoreError | None)
+        assert_type(ws.socket, SocketInfo | None)
+        assert_type(ws.messages, MessageView)
+        assert_type(ws.stats(), Stats)
+    WebSocket(1)  # type: ignore[arg-type]
+    WebSocket("ws://localhost", session=Session("room", since=Position(0)))
+
+
+def callbacks(frame: Callable[[Callable[[], object]], object]) -> None:
+    def heard(message: Message) -> None: ...
+    def told(status: Literal["connected", "disconnected", "error"]) -> None: ...
+    def priced(price: int) -> None: ...
+
+    ws = WebSocket("ws://localhost", callbacks="pump")
+    assert_type(ws.on_message(heard, limit=10), Subscription)
+    assert_type(ws.subscribe("status", told), Subscription)
+    ws.subscribe("status", priced)  # type: ignore[call-overload]
+    ws.subscribe("nothing", told)  # type: ignore[call-overload]
+    assert_type(ws.subscribe(price, priced), Subscription)
+    assert_type(ws.pump(), int)
+    with ThreadPoolExecutor() as pool:
+        WebSocket("ws://localhost", callbacks=pool)
+    WebSocket("ws://localhost", callbacks=frame)
+    WebSocket("ws://localhost", callbacks="elsewhere")  # type: ignore[arg-type]
+    ws.on_message(1)  # type: ignore[arg-type]
+
+
+def price(connection: WebSocketStore) -> Readable[int]:
+    return derived(connection.messages, len)
