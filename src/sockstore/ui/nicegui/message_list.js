@@ -144,7 +144,9 @@ export default {
     toEnd() {
       this.followsEnd = true;
       const list = this.$refs.list;
-      list.scrollTop = list.scrollHeight;
+      // Also a scroll to where it is would stop the browser in what a key has just begun.
+      const below = list.scrollHeight - list.scrollTop - list.clientHeight;
+      if (below >= 1) list.scrollTop = list.scrollHeight;
       this.top = list.scrollTop;
     },
     goToEnd() {
