@@ -111,6 +111,28 @@ async def test_scrolling_to_the_top_loads_older_messages_and_keeps_the_readers_p
 
 
 @pytest.mark.contract("UI3")
+async def test_a_row_above_that_shows_its_name_again_moves_nothing(site, open_page):
+    await site.tell("names", *(f"message {number}" for number in range(60)))
+    page = await open_page(site.chat("names"))
+    await page.get_by_text("message 59").wait_for()
+    await page.evaluate(f"() => {{ document.querySelector('{LIST}').scrollTop = 900; }}")
+    await page.wait_for_selector(NEWER)
+    await page.evaluate(AT_REST)
+    text = "message 50"
+    top = await page.evaluate(PLACE_OF, text)
+    hidden = await page.evaluate(
+        """() => {
+            const rows = [...document.querySelectorAll(".sockstore-row.together")].slice(0, 3);
+            for (const row of rows) row.classList.remove("together");
+            return rows.length;
+        }"""
+    )
+    assert hidden == 3
+    await page.evaluate(AT_REST)
+    assert abs(await page.evaluate(PLACE_OF, text) - top) < 2
+
+
+@pytest.mark.contract("UI3")
 async def test_who_has_scrolled_up_is_told_what_is_new_and_gets_there_with_one_click(
     site, open_page
 ):

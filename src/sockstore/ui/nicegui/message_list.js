@@ -62,7 +62,9 @@ export default {
     this.touchedAt = this.roseAt = this.askedAt = this.wentAt = -Infinity;
     this.isReading = true;
     this.observer = new MutationObserver(this.changed);
-    this.observer.observe(this.$refs.list, { childList: true, subtree: true, characterData: true });
+    // The class of a row says whether its name is shown: it changes the height, too.
+    const what = { childList: true, subtree: true, characterData: true, attributeFilter: ["class"] };
+    this.observer.observe(this.$refs.list, what);
     this.resizes = new ResizeObserver(this.changed);
     this.resizes.observe(this.$refs.list);
     document.addEventListener("visibilitychange", this.tellWhereTheReaderIs);
