@@ -99,6 +99,8 @@ async def test_scrolling_to_the_top_loads_older_messages_and_keeps_the_readers_p
     await wait_for_lines(page, *said[-100:])
     await page.wait_for_function(AT_END)
     for shown in (100, 200):
+        # It comes a moment after the lines, and would push them down before we have scrolled.
+        await page.wait_for_selector(".sockstore-older")
         text, top, count = await page.evaluate(TO_THE_TOP)
         assert count == shown
         await page.wait_for_function(f"document.querySelectorAll('{LINES}').length > {shown}")
