@@ -13,23 +13,8 @@ from pathlib import Path
 import pytest
 
 import sockstore
-import sockstore.blocking
 import sockstore.errors
-import sockstore.server
-import sockstore.stores
-import sockstore.testing
-import sockstore.ui.nicegui
-import sockstore.ui.textual
-
-PUBLIC = [
-    sockstore,
-    sockstore.blocking,
-    sockstore.server,
-    sockstore.stores,
-    sockstore.testing,
-    sockstore.ui.nicegui,
-    sockstore.ui.textual,
-]
+from public_modules import PUBLIC
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCE = ROOT / "src" / "sockstore"

@@ -10,26 +10,11 @@ import sys
 import pytest
 from sphinx.util.inventory import InventoryFile
 
-import sockstore
-import sockstore.blocking
-import sockstore.server
-import sockstore.stores
-import sockstore.testing
-import sockstore.ui.nicegui
-import sockstore.ui.textual
 from documentation.pages import ROOT
+from public_modules import PUBLIC
 
 pytestmark = pytest.mark.xdist_group("site")
 
-PUBLIC = [
-    sockstore,
-    sockstore.blocking,
-    sockstore.server,
-    sockstore.stores,
-    sockstore.testing,
-    sockstore.ui.nicegui,
-    sockstore.ui.textual,
-]
 # What a page of the site loads by itself; links that people follow are their own matter.
 LOADS = re.compile(r"<(?:script|img|iframe|source)[^>]*\bsrc=\"([^\"]*)|<link[^>]*href=\"([^\"]*)")
 

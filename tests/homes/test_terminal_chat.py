@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from loopback.processes import SECONDS, serving
+from sockstore.cli import chat
 from sockstore.cli.chat import destination
 from sockstore.cli.chat_app import ChatApp, RoomScreen
 from sockstore.cli.common import CommandError
@@ -304,3 +306,15 @@ def test_what_cannot_work_is_one_line(arguments, code, words):
     assert done.returncode == code
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.contract("CL1")
+@pytest.mark.parametrize("error", [KeyError("getpwuid()"), OSError("no user"), ImportError("pwd")])
+def test_a_user_without_a_name_is_asked_for_one(monkeypatch, error):
+    def getuser() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", getuser)
+    options = argparse.Namespace(url="ws://127.0.0.1:1", name=None, room=[])
+    with pytest.raises(CommandError, match="with --name"):
+        chat.run(options)

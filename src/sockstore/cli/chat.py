@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(
             f"the chat needs the package {error.name}: pip install 'sockstore[textual]'"
         ) from None
-    name = getpass.getuser() if options.name is None else options.name
+    name = _user() if options.name is None else options.name
     if options.url is not None:
         ChatApp(*destination(options.url, options.room, name)).run()
         return 0
@@ -59,6 +59,15 @@ def run(options: argparse.Namespace) -> int:
     with served(app, listening):
         ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)).run()
     return 0
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):  # as in a container whose user has no entry
+        raise CommandError(
+            "your user has no name here: say how others see you with --name"
+        ) from None
 
 
 def _server() -> ASGIApp:
