@@ -1,0 +1,65 @@
+"""Measure, print the table, and with ``--write`` keep it: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from benchmarks.harness.machine import describe_machine, versions_of
+from benchmarks.harness.model import Measured, Suite
+from benchmarks.harness.report import sections, verdict_lines
+from benchmarks.harness.results import PACKAGES, Results, write_results
+from benchmarks.harness.rounds import run_suite
+from benchmarks.suites import all_suites
+
+
+def main() -> int:
+    """Run the suites that the command line names; return the exit code."""
+    suites = {suite.name: suite for suite in all_suites()}
+    options = _parse(list(suites))
+    chosen = [suites[name] for name in options.suites or suites]
+    measurements: dict[str, Measured] = {}
+    begun = time.monotonic()
+    for suite in chosen:
+        rounds = options.rounds or suite.rounds
+        measurements[suite.name] = run_suite(suite, rounds=rounds, say=_say)
+        _show(suite, measurements[suite.name])
+    _say(f"{time.monotonic() - begun:.0f} s in all")
+    if options.write:
+        results = Results(describe_machine(), versions_of(PACKAGES), measurements)
+        for path in write_results(results, list(suites.values())):
+            _say(f"wrote {path}")
+    return 0
+
+
+def _parse(names: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Measure sockstore beside its peers."
+    )
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(names)}")
+    parser.add_argument("--rounds", type=int, help="rounds of each suite, instead of its own")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the figures: JSON, plots and the docs' page"
+    )
+    options = parser.parse_args()
+    if unknown := sorted(set(options.suites) - set(names)):
+        parser.error(f"there is no suite {', '.join(unknown)}; there are: {', '.join(names)}")
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("--rounds needs at least 1")
+    return options
+
+
+def _show(suite: Suite, measured: Measured) -> None:
+    print(sections([suite], {suite.name: measured}, {}))
+    for line in verdict_lines(suite, measured):
+        print(line)
+    print(flush=True)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

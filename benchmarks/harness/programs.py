@@ -1,0 +1,98 @@
+"""Run a small program, pinned to one core, that prints its figures as one line of JSON."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness.rounds import Absent
+
+__all__ = ["CLIENT_CORE", "REPOSITORY", "SERVER_CORE", "node_command", "pinned", "python", "run"]
+
+REPOSITORY = Path(__file__).parent.parent.parent
+NODE_SCRIPTS = REPOSITORY / "benchmarks" / "node"
+SECONDS_FOR_A_PROGRAM = 120
+
+_cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+SERVER_CORE = _cores[0] if len(_cores) > 1 else None
+CLIENT_CORE = _cores[-1] if len(_cores) > 1 else None
+
+
+def pinned(command: Sequence[str], core: int | None) -> list[str]:
+    """Return a command that runs on one core, where that can be asked for."""
+    can_pin = core is not None and shutil.which("taskset") is not None
+    return ["taskset", "--cpu-list", str(core), *command] if can_pin else list(command)
+
+
+def python(module: str, *arguments: str, needs: Sequence[str] = ()) -> list[str]:
+    """Return the command that runs a module of `benchmarks` with this Python.
+
+    Args:
+        module: For example ``"benchmarks.receive.client"``.
+        arguments: What it is given.
+        needs: Modules that must be importable.
+
+    Raises:
+        Absent: If one of them is not.
+    """
+    for name in needs:
+        if importlib.util.find_spec(name) is None:
+            raise Absent(f"the Python package {name} is not installed")
+    return [sys.executable, "-m", module, *arguments]
+
+
+def node_command(script: str, *arguments: str) -> list[str]:
+    """Return the command that runs a script of `benchmarks/node`, with its packages installed.
+
+    Raises:
+        Absent: If there is no Node.
+    """
+    return ["node", str(_node_place() / script), *arguments]
+
+
+@functools.cache
+def _node_place() -> Path:
+    """Return a folder with the scripts and `node_modules`; installs once a machine."""
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            raise Absent(f"there is no {tool}")
+    package = (NODE_SCRIPTS / "package.json").read_bytes()
+    place = Path(tempfile.gettempdir()) / f"sockstore-bench-{sha256(package).hexdigest()[:16]}"
+    place.mkdir(exist_ok=True)
+    (place / "package.json").write_bytes(package)
+    if not (place / "node_modules").exists():
+        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+        if subprocess.run(install, cwd=place, check=False).returncode != 0:  # noqa: S603
+            raise Absent("npm could not install its packages")
+    for script in NODE_SCRIPTS.glob("*.mjs"):
+        shutil.copy(script, place)
+    return place
+
+
+def run(command: Sequence[str], core: int | None = CLIENT_CORE) -> Any:
+    """Run a program to its end, and return what its last line of output says in JSON.
+
+    Raises:
+        RuntimeError: If it failed; the message has what it said.
+    """
+    done = subprocess.run(  # noqa: S603 - our own programs
+        pinned(command, core),
+        cwd=REPOSITORY,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_FOR_A_PROGRAM,
+    )
+    if done.returncode != 0 or not done.stdout.strip():
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
