@@ -118,8 +118,10 @@ def _server() -> Iterator[str]:
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as server:
-        port = server.stdout.readline().strip() if server.stdout else ""
         try:
+            port = server.stdout.readline().strip() if server.stdout else ""
+            if not port:
+                raise RuntimeError("the echo server did not start; it says above why")
             yield f"ws://127.0.0.1:{port}"
         finally:
             server.kill()
