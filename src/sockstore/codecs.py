@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.errors import InvalidOption
 from sockstore.options import require_callable
+from sockstore.records import record
 
 try:
     import msgspec
@@ -134,13 +135,13 @@ def _checked_text(text: str) -> str:
     return text
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _FunctionPair:
     decode: Callable[[str | bytes], Any]
     encode: Callable[[Any], str | bytes]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _JsonOf:
     """JSON decoded into a type; text and binary frames alike."""
 
@@ -150,7 +151,7 @@ class _JsonOf:
         return encode_json(data)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@record
 class _PydanticModel:
     model: Any
 

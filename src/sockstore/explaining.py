@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sockstore.durations import say_duration
@@ -13,6 +12,7 @@ from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparin
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
 from sockstore.machine.state import ConnectionState
 from sockstore.outcomes import Classification, FailureReason, Outcome, classify
+from sockstore.records import record
 from sockstore.urls import redact_url
 
 __all__ = [
@@ -48,7 +48,7 @@ _GAVE_UP = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Circumstances:
     """What there is to know when a connection is explained.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakMethod
 
 from sockstore.errors import InvalidOption
+from sockstore.records import record
 from sockstore.stores import Readable
 from sockstore.stores.subscription import Subscription
 from sockstore.stores.weak import subscribe_weakly
@@ -15,7 +15,7 @@ from sockstore.stores.weak import subscribe_weakly
 __all__ = ["CloseOnNavigate", "Navigates", "Navigation", "check_navigator"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Navigation:
     """A navigation that is under way: the value of `Navigator.navigating`.
 

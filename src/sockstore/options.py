@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Self, TypeAlias, TypeGuard
 
 from sockstore.errors import InvalidOption
 from sockstore.outcomes import Outcome
+from sockstore.records import record
 
 __all__ = ["Outbox", "Reconnect", "Schedule"]
 
@@ -82,7 +83,7 @@ def _is_finite(value: object) -> TypeGuard[float]:
         return False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Linear:
     """Wait ``interval * attempt`` seconds: the guide's schedule."""
 
@@ -94,7 +95,7 @@ class Linear:
         return self.interval * attempt
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Exponential:
     """Wait ``base * factor ** (attempt - 1)`` seconds, at most `longest`."""
 
@@ -112,7 +113,7 @@ class Exponential:
         return self.base * self.factor**exponent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Reconnect:
     """When to try again, how often, and when to stop.
 
@@ -282,7 +283,7 @@ def reconnect_policy(reconnect: object) -> Reconnect | None:
             raise InvalidOption("reconnect", reconnect, "give True, False or a Reconnect")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Outbox:
     """How much may wait while there is no open connection, and what happens above that.
 

@@ -13,6 +13,7 @@ from sockstore.errors import DeliveryError, OutcomeUnknown, RequestFailed
 from sockstore.machine.state import Phase
 from sockstore.options import require_text
 from sockstore.receipts import Receipt
+from sockstore.records import record
 
 __all__ = ["IdField", "JsonRpc", "RequestFormat", "Requests"]
 
@@ -38,7 +39,7 @@ class RequestFormat(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class IdField:
     """A JSON object with the id in a field; the answer is an object with the same field.
 
@@ -73,7 +74,7 @@ class IdField:
         return data
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class JsonRpc:
     """JSON-RPC 2.0: ``{"method", "params"}`` goes out, the result comes back.
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sockstore.machine.state import Phase
+from sockstore.records import record
 
 __all__ = ["Stats"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Stats:
     """What a connection has done so far.
 

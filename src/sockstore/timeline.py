@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from sockstore.durations import say_duration
 from sockstore.machine.state import Hint
 from sockstore.outcomes import Classification, Close
 from sockstore.positions import Gap
+from sockstore.records import record
 from sockstore.stores import Readable, Writable, writable
 
 __all__ = [
@@ -38,7 +39,7 @@ KEPT = 200
 """Events that are remembered: enough for some forty outages."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimelineEvent:
     """Something that happened to a connection.
 
@@ -56,7 +57,7 @@ class TimelineEvent:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttemptBegan(TimelineEvent):
     """An attempt to connect began.
 
@@ -76,7 +77,7 @@ class AttemptBegan(TimelineEvent):
         return f"{what}, with fresh credentials." if self.refresh else f"{what}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opened(TimelineEvent):
     """The connection is open.
 
@@ -103,7 +104,7 @@ class Opened(TimelineEvent):
         return f"Open after {say_duration(self.seconds)}{with_}.{told}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AttemptFailed(TimelineEvent):
     """An attempt to connect failed.
 
@@ -120,7 +121,7 @@ class AttemptFailed(TimelineEvent):
         return f"The attempt failed: {self.error}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lost(TimelineEvent):
     """An open connection ended, and not by this program.
 
@@ -141,7 +142,7 @@ class Lost(TimelineEvent):
         return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decided(TimelineEvent):
     """It was decided what follows an end.
 
@@ -162,7 +163,7 @@ class Decided(TimelineEvent):
         return self.why
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WaitBegan(TimelineEvent):
     """The next attempt is waited for.
 
@@ -181,7 +182,7 @@ class WaitBegan(TimelineEvent):
         return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CloseAsked(TimelineEvent):
     """This program called ``close()``.
 
@@ -200,7 +201,7 @@ class CloseAsked(TimelineEvent):
         return f"This program closed the connection with {Close(self.code, self.reason)}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReconnectAsked(TimelineEvent):
     """This program called ``reconnect()``."""
 
@@ -212,7 +213,7 @@ class ReconnectAsked(TimelineEvent):
         return "This program asked for a new connection now."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ended(TimelineEvent):
     """There will be no further attempt.
 
@@ -231,7 +232,7 @@ class Ended(TimelineEvent):
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Flushed(TimelineEvent):
     """What had waited for the connection was handed over.
 
@@ -248,7 +249,7 @@ class Flushed(TimelineEvent):
         return f"{_messages(self.messages)} that had waited went out."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Overflowed(TimelineEvent):
     """The outbox had no room.
 
@@ -269,7 +270,7 @@ class Overflowed(TimelineEvent):
         return f"The outbox is full: {_messages(self.messages)} {were} {what}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settled(TimelineEvent):
     """It is known that messages were not delivered, or that nobody knows.
 
@@ -291,7 +292,7 @@ class Settled(TimelineEvent):
         return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GapFound(TimelineEvent):
     """Messages are missing.
 
@@ -312,7 +313,7 @@ class GapFound(TimelineEvent):
         return f"{what} will not come ({self.gap.reason})."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hinted(TimelineEvent):
     """The platform said something about the network.
 
@@ -330,7 +331,7 @@ class Hinted(TimelineEvent):
         return f"The platform says it is {said[self.hint]}."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Slept(TimelineEvent):
     """The machine slept, or its clock jumped.
 
@@ -347,7 +348,7 @@ class Slept(TimelineEvent):
         return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Warned(TimelineEvent):
     """Something is wrong in this program.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sockstore.options import Outbox
+from sockstore.records import record
 
 __all__ = ["Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
 
@@ -45,7 +46,7 @@ class Disposition(Enum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Offer:
     """The answer to an offered message, and what was dropped to make room for it."""
 

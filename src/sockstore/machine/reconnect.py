@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockstore.errors import ConnectionEnded, SockstoreError, StopReconnecting
@@ -15,6 +14,7 @@ from sockstore.outcomes import (
     classify,
     reason_of_fatal,
 )
+from sockstore.records import record
 
 __all__ = [
     "Decision",
@@ -34,7 +34,7 @@ PROVES_CREDENTIALS = 1.0
 """Seconds open, at least: a server may accept first and close with 4401 after a look."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Streak:
     """Attempts in a row without a connection that lived.
 
@@ -51,7 +51,7 @@ class Streak:
     error: SockstoreError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RetryAfter:
     """Wait, then try again."""
 
@@ -59,19 +59,19 @@ class RetryAfter:
     streak: Streak
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RefreshNow:
     """Try again at once, with callables that are asked to fetch anew (RC7)."""
 
     streak: Streak
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Goodbye:
     """The server said goodbye; there is no error and no further attempt (RC5)."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class GiveUp:
     """There will be no further attempt."""
 
@@ -82,7 +82,7 @@ class GiveUp:
 Decision: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ruling:
     """What was decided, and about what.
 

@@ -7,17 +7,18 @@ nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from sockstore.machine.outbox import Flights
 from sockstore.outcomes import Close
+from sockstore.records import record
 
 __all__ = ["RetiredTransports"]
 
 NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Retired:
     deadline: float
     flights: Flights

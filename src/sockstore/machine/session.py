@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Literal, TypeAlias, assert_never
 
@@ -28,6 +27,7 @@ from sockstore.machine.effects import Effect
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.pace import Pace
 from sockstore.positions import Gap, GapReason, Position
+from sockstore.records import record
 
 __all__ = ["Heard", "SessionMachine", "orders_of"]
 
@@ -40,7 +40,7 @@ COME_BACK = 2500
 _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Heard:
     """What follows from what the server said.
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from sockstore.heartbeat import Heartbeat
 from sockstore.options import Outbox, Reconnect, require_seconds
+from sockstore.records import record
 from sockstore.recovery import Session
 
 __all__ = ["Settings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class Settings:
     """The decisions that the user's options made in advance.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sockstore.errors import SockstoreError
 from sockstore.outcomes import Close, FailureReason, Outcome
+from sockstore.records import record
 from sockstore.urls import redact_url
 
 __all__ = ["Attempt", "ConnectionState", "Failure", "Hint", "Phase", "SocketInfo"]
@@ -20,7 +20,7 @@ Hint: TypeAlias = Literal["online", "offline", "resume"]
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@record
 class SocketInfo:
     """The socket that is open now.
 
@@ -43,7 +43,7 @@ class SocketInfo:
         return f"SocketInfo(url={url!r}, subprotocol={subprotocol!r}, headers={headers!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Failure:
     """Why a connection will not come back by itself.
 
@@ -56,7 +56,7 @@ class Failure:
     exception: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Attempt:
     """What a `url`, `headers` or `subprotocols` callable is told before each attempt.
 
@@ -71,7 +71,7 @@ class Attempt:
     previous: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ConnectionState:
     """One consistent snapshot of a connection: everything a user interface needs.
 

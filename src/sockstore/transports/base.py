@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol, TypeAlias
 
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
+from sockstore.records import record
 from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
@@ -19,7 +20,7 @@ Deliver: TypeAlias = Callable[[str | bytes], bool]
 """Takes one message, text or binary; returns whether the slice should end now."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@record(kw_only=True)
 class Target:
     """Where one attempt goes.
 
@@ -40,7 +41,7 @@ class Target:
         return f"<Target {redact_url(self.url)} headers=({names}) {self.subprotocols}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(kw_only=True)
 class TransportOptions:
     """What stays the same for all transports of a connection.
 
