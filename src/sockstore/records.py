@@ -67,7 +67,7 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def _eq(self: Any, other: object) -> Any:
+def _eq(self: Any, other: Any) -> Any:
     if self.__class__ is not other.__class__:
         return NotImplemented
     compared = _compared(self.__class__)

@@ -17,8 +17,6 @@ from hypothesis import strategies as st
 from sockstore import codecs
 from sockstore.codecs import (
     Codec,
-    _decode_with_json,
-    _encode_with_json,
     _encode_with_msgspec,
     decode_json,
     encode,
@@ -27,6 +25,8 @@ from sockstore.codecs import (
     make_codec,
 )
 from sockstore.errors import InvalidOption
+from sockstore.standard_json import decode_json as _decode_with_json
+from sockstore.standard_json import encode_json as _encode_with_json
 
 DEEP = 100_000
 TOO_LONG = pytest.param("1" * 5000, id="5,000 digits")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from secrets import token_hex
+from os import urandom
 from typing import Any, Literal, TypeAlias, assert_never
 
 from sockstore import centrifuge as frames
@@ -102,7 +102,7 @@ class SessionMachine:
         self,
         channel: str,
         since: Position | None = None,
-        new_id: Callable[[], str] = lambda: token_hex(16),
+        new_id: Callable[[], str] = lambda: urandom(16).hex(),
     ) -> None:
         self.channel = channel
         self.position = since
