@@ -1,23 +1,21 @@
 """Codecs: what a received text means, and how data is written. Pure, and the same everywhere.
 
 JSON is read and written by msgspec; where its wheel is missing (some browsers) by the standard
-library, with the same results.
+library, with the same results. Either is loaded when it is needed first, by the first connection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.errors import InvalidOption
 from sockstore.options import require_callable
 from sockstore.records import record
 
-try:
-    import msgspec
-except ImportError:  # pragma: no cover - exercised by tests that hide msgspec
-    msgspec = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "Codec",
@@ -26,6 +24,7 @@ __all__ = [
     "encode",
     "encode_json",
     "encode_with",
+    "json_decoder",
     "make_codec",
     "make_encoder",
 ]
@@ -78,7 +77,7 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
         A callable that raises `TypeError` if the data cannot be encoded.
     """
     if not only_json:
-        return partial(encode_with, encode_json if codec is None else codec.encode)
+        return partial(encode_with, _json().encode_json if codec is None else codec.encode)
     return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
 
 
@@ -158,39 +157,37 @@ class _PydanticModel:
 def _typed_codec(wanted: type[Any]) -> Codec:
     if hasattr(wanted, "model_validate_json"):
         return _PydanticModel(wanted)
-    if msgspec is None:
-        raise InvalidOption("codec", wanted, "typed codecs need the msgspec package")
-    try:
-        return _JsonOf(msgspec.json.Decoder(wanted).decode)
-    except TypeError as error:
-        raise InvalidOption("codec", wanted, f"msgspec cannot decode into it: {error}") from error
+    return _JsonOf(_json().decoder_of(wanted))
 
 
-# JSON: msgspec's, or where its wheel is missing the standard library's
+# JSON
 
 
-def _plain(data: Any) -> Any:
-    """Return JSON data for what msgspec does not know; it knows nearly all, so this comes late."""
-    from sockstore.standard_json import plain  # noqa: PLC0415
+@cache
+def _json() -> ModuleType:
+    """Load what reads and writes JSON."""
+    from sockstore import json_texts  # noqa: PLC0415 - it is as large as the rest of the import
 
-    return plain(data)
-
-
-def _encode_with_msgspec(data: Any) -> str:
-    return msgspec.json.encode(data, enc_hook=_plain).decode()
+    return json_texts
 
 
-decode_json: Callable[[str], Any]
-"""Return the value of a JSON text (RFC 8259).
+def decode_json(text: str) -> Any:
+    """Return the value of a JSON text (RFC 8259).
 
-It raises `ValueError` if the text is no JSON or its numbers or texts cannot be represented, and
-`RecursionError` if it is nested too deeply.
-"""
+    Raises:
+        ValueError: If it is no JSON, or its numbers or texts cannot be represented.
+        RecursionError: If it is nested too deeply.
+    """
+    return _json().decode_json(text)
 
-encode_json: Callable[[Any], str]
-"""Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
 
-if msgspec is None:
-    from sockstore.standard_json import decode_json, encode_json
-else:
-    decode_json, encode_json = msgspec.json.Decoder().decode, _encode_with_msgspec
+def json_decoder() -> Callable[[str], Any]:
+    """Return what `decode_json` decodes with, for who asks it for every message."""
+    decoder: Callable[[str], Any] = _json().decode_json
+    return decoder
+
+
+def encode_json(data: Any) -> str:
+    """Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
+    text: str = _json().encode_json(data)
+    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sockstore.centrifuge import Published
-from sockstore.codecs import Codec, decode_json, encode_json
+from sockstore.codecs import Codec, encode_json, json_decoder
 from sockstore.heartbeat import Heartbeat
 from sockstore.messages import MessageLog, Report
 from sockstore.positions import Gap, Publication
@@ -40,6 +40,7 @@ class Receiver:
         "_append",
         "_codec",
         "_decode",
+        "_decode_json",
         "_heartbeat",
         "_log",
         "_on_error",
@@ -71,6 +72,7 @@ class Receiver:
         self._report = report
         self._heartbeat = heartbeat
         self.heard_reply = self.heard_only_replies = False
+        self._decode_json = json_decoder()
         self._decode = self._json_or_text if codec is None else self._decoded
         self.deliver = self._decode if heartbeat is None else self._unless_reply
 
@@ -125,7 +127,7 @@ class Receiver:
         if isinstance(frame, bytes):
             return self._append(frame, "binary")
         try:
-            data = decode_json(frame)
+            data = self._decode_json(frame)
         except ValueError:
             return self._append(frame, "text")
         except RecursionError:
