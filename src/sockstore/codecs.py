@@ -11,8 +11,8 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.options import require_callable
-from sockstore.records import record
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -77,8 +77,13 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
         A callable that raises `TypeError` if the data cannot be encoded.
     """
     if not only_json:
-        return partial(encode_with, _json().encode_json if codec is None else codec.encode)
+        return _default_encoder() if codec is None else partial(encode_with, codec.encode)
     return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
+
+
+@cache
+def _default_encoder() -> Callable[[Any], str | bytes]:
+    return partial(encode_with, _json().encode_json)
 
 
 def _encode_as_json(data: Any) -> str | bytes:
@@ -126,13 +131,13 @@ def _checked_text(text: str) -> str:
     return text
 
 
-@record
+@frozen
 class _FunctionPair:
     decode: Callable[[str | bytes], Any]
     encode: Callable[[Any], str | bytes]
 
 
-@record
+@frozen
 class _JsonOf:
     """JSON decoded into a type; text and binary frames alike."""
 
@@ -142,7 +147,7 @@ class _JsonOf:
         return encode_json(data)
 
 
-@record
+@frozen
 class _PydanticModel:
     model: Any
 

@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 from sockstore.durations import say_duration
 from sockstore.errors import HandshakeFailed
+from sockstore.frozen import frozen
 from sockstore.machine.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
 from sockstore.machine.state import ConnectionState
 from sockstore.outcomes import Classification, FailureReason, Outcome, classify
-from sockstore.records import record
 from sockstore.urls import redact_url
 
 __all__ = [
@@ -48,7 +48,7 @@ _GAVE_UP = {
 }
 
 
-@record
+@frozen
 class Circumstances:
     """What there is to know when a connection is explained.
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from sockstore.codecs import decode_json, encode
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.options import require_seconds
-from sockstore.records import record
 
 __all__ = ["Heartbeat"]
 
 
-@record
+@frozen
 class Heartbeat:
     """A message that is sent now and then while the connection is open, and what answers it.
 

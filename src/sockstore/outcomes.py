@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import Enum, StrEnum
 
 from sockstore.errors import HandshakeFailed, InvalidURI
-from sockstore.records import record
+from sockstore.frozen import frozen
 
 __all__ = ["Classification", "Close", "FailureReason", "Outcome", "check_close", "classify"]
 
@@ -41,7 +41,7 @@ class FailureReason(StrEnum):
     POLICY_ERROR = "policy error"
 
 
-@record
+@frozen
 class Close:
     """How a WebSocket was closed.
 
@@ -106,7 +106,7 @@ _CLOSE_CODE_NAMES = {
 }
 
 
-@record
+@frozen
 class Outcome:
     """How one attempt, or the connection it opened, ended.
 

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from sockstore.errors import DeliveryError, OutcomeUnknown, RequestFailed
+from sockstore.frozen import frozen
 from sockstore.machine.state import Phase
 from sockstore.options import require_text
 from sockstore.receipts import Receipt
-from sockstore.records import record
 
 __all__ = ["IdField", "JsonRpc", "RequestFormat", "Requests"]
 
@@ -39,7 +39,7 @@ class RequestFormat(Protocol):
         """
 
 
-@record
+@frozen
 class IdField:
     """A JSON object with the id in a field; the answer is an object with the same field.
 
@@ -74,7 +74,7 @@ class IdField:
         return data
 
 
-@record
+@frozen
 class JsonRpc:
     """JSON-RPC 2.0: ``{"method", "params"}`` goes out, the result comes back.
 

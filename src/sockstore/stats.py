@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from sockstore.frozen import frozen
 from sockstore.machine.state import Phase
-from sockstore.records import record
 
 __all__ = ["Stats"]
 
 
-@record(kw_only=True)
+@frozen(kw_only=True)
 class Stats:
     """What a connection has done so far.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from sockstore.centrifuge import Published
+from sockstore.frozen import frozen
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.state import Attempt
 from sockstore.outcomes import Outcome
 from sockstore.positions import Gap
-from sockstore.records import record
 
 __all__ = [
     "AbortTransport",
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@record
+@frozen
 class OpenTransport:
     """Ask the callables for url, headers and subprotocols, then do the opening handshake."""
 
@@ -37,14 +37,14 @@ class OpenTransport:
     attempt: Attempt
 
 
-@record
+@frozen
 class RunOnOpen:
     """Call the user's ``on_open`` and report `OnOpenFinished`."""
 
     transport: int
 
 
-@record
+@frozen
 class CloseTransport:
     """Begin the closing handshake; what still arrives on this transport is discarded."""
 
@@ -53,14 +53,14 @@ class CloseTransport:
     reason: str
 
 
-@record
+@frozen
 class AbortTransport:
     """End the transport at once, without a closing handshake."""
 
     transport: int
 
 
-@record
+@frozen
 class SendPing:
     """Send a ping with this payload."""
 
@@ -68,19 +68,19 @@ class SendPing:
     payload: bytes
 
 
-@record
+@frozen
 class SendHeartbeat:
     """Send the message that the server wants to hear now and then."""
 
     transport: int
 
 
-@record
+@frozen
 class FlushOutbox:
     """Hand over what waits, in order, for as long as `Machine.next_to_send` gives something."""
 
 
-@record
+@frozen
 class SendText:
     """Send what the session itself has to say."""
 
@@ -88,21 +88,21 @@ class SendText:
     text: str
 
 
-@record
+@frozen
 class DeliverGap:
     """Tell the streams that messages are missing."""
 
     gap: Gap
 
 
-@record
+@frozen
 class DeliverMissed:
     """Deliver what was said while there was no connection."""
 
     publications: tuple[Published, ...]
 
 
-@record
+@frozen
 class SettleReceipts:
     """It is known what became of these messages."""
 
@@ -111,7 +111,7 @@ class SettleReceipts:
     why: str
 
 
-@record
+@frozen
 class AskPredicate:
     """Call the user's ``should_reconnect`` and report `PredicateAnswered`."""
 
@@ -119,7 +119,7 @@ class AskPredicate:
     outcome: Outcome
 
 
-@record
+@frozen
 class Warn:
     """Log a warning."""
 

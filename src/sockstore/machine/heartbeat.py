@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.events import DeadlineReached
-from sockstore.records import record
 
 __all__ = ["Beat", "Pulse", "beat_at_once", "check_pulse", "next_beat", "started_pulse"]
 
 
-@record
+@frozen
 class Pulse:
     """What is known of the heartbeat.
 
@@ -33,7 +33,7 @@ class Pulse:
     probed: bool = False
 
 
-@record
+@frozen
 class Beat:
     """What a check found.
 

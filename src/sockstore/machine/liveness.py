@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.events import DeadlineReached
-from sockstore.records import record
 
 __all__ = ["Liveness", "Verdict", "check", "next_check", "probe", "started", "tolerance"]
 
@@ -20,7 +20,7 @@ SHORTEST_BLOCK = 0.25
 """Seconds; a shorter delay is ordinary scheduling, however short the ping timeout is."""
 
 
-@record
+@frozen
 class Liveness:
     """What is known of the peer's life.
 
@@ -52,7 +52,7 @@ class Liveness:
         return self.pings.to_bytes(4, "big")
 
 
-@record
+@frozen
 class Verdict:
     """What a check found.
 

@@ -9,8 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 
+from sockstore.frozen import frozen
 from sockstore.options import Outbox
-from sockstore.records import record
 
 __all__ = ["Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
 
@@ -46,13 +46,17 @@ class Disposition(Enum):
     REFUSED = "refused"
 
 
-@record
+@frozen
 class Offer:
     """The answer to an offered message, and what was dropped to make room for it."""
 
     disposition: Disposition
     dropped: tuple[Outgoing, ...] = ()
     why: str = ""
+
+
+_NOTHING: deque[Outgoing] = deque(maxlen=0)
+"""Shared by all queues in which nothing ever waited: even an empty deque takes 0.7 KiB."""
 
 
 class OutboxQueue:
@@ -62,7 +66,7 @@ class OutboxQueue:
 
     def __init__(self, options: Outbox | None) -> None:
         self._options = options
-        self._entries: deque[Outgoing] = deque()
+        self._entries = _NOTHING
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -87,6 +91,8 @@ class OutboxQueue:
             dropped.append(self.take())
         if options.ttl is not None:
             entry.expires_at = now + options.ttl
+        if self._entries is _NOTHING:
+            self._entries = deque()
         self._entries.append(entry)
         self.bytes += entry.size
         return Offer(Disposition.QUEUED, tuple(dropped))
@@ -149,11 +155,13 @@ class Flights:
 
     def __init__(self) -> None:
         self.current = Flight()
-        self._sealed: deque[tuple[bytes, Flight]] = deque(maxlen=MOST_UNPROVEN_FLIGHTS)
+        # No deque, which takes 0.7 KiB: there are seldom more than one.
+        self._sealed: list[tuple[bytes, Flight]] = []
 
     def seal(self, ping: bytes) -> None:
         """A ping was written: what went before it is proven by its pong."""
         self._sealed.append((ping, self.current))
+        del self._sealed[:-MOST_UNPROVEN_FLIGHTS]
         self.current = Flight()
 
     def prove(self, pong: bytes) -> None:
@@ -161,7 +169,7 @@ class Flights:
         if all(ping != pong for ping, _ in self._sealed):
             return
         while True:
-            ping, flight = self._sealed.popleft()
+            ping, flight = self._sealed.pop(0)
             flight.proven = True
             if ping == pong:
                 return

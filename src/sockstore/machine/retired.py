@@ -9,16 +9,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.outbox import Flights
 from sockstore.outcomes import Close
-from sockstore.records import record
 
 __all__ = ["RetiredTransports"]
 
 NEVER = math.inf
 
 
-@record
+@frozen
 class _Retired:
     deadline: float
     flights: Flights

@@ -22,12 +22,12 @@ from sockstore.centrifuge import (
     Subscribed,
     Unsubscribed,
 )
+from sockstore.frozen import frozen
 from sockstore.machine import effects as order
 from sockstore.machine.effects import Effect
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.pace import Pace
 from sockstore.positions import Gap, GapReason, Position
-from sockstore.records import record
 
 __all__ = ["Heard", "SessionMachine", "orders_of"]
 
@@ -40,7 +40,7 @@ COME_BACK = 2500
 _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 
-@record
+@frozen
 class Heard:
     """What follows from what the server said.
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import field
 
+from sockstore.frozen import frozen
 from sockstore.heartbeat import Heartbeat
 from sockstore.options import Outbox, Reconnect, require_seconds
-from sockstore.records import record
 from sockstore.recovery import Session
 
 __all__ = ["Settings"]
 
 
-@record(kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """The decisions that the user's options made in advance.
 

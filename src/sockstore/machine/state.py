@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from sockstore.errors import SockstoreError
+from sockstore.frozen import frozen
 from sockstore.outcomes import Close, FailureReason, Outcome
-from sockstore.records import record
 from sockstore.urls import redact_url
 
 __all__ = ["Attempt", "ConnectionState", "Failure", "Hint", "Phase", "SocketInfo"]
@@ -20,7 +20,7 @@ Hint: TypeAlias = Literal["online", "offline", "resume"]
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 
 
-@record
+@frozen
 class SocketInfo:
     """The socket that is open now.
 
@@ -43,7 +43,7 @@ class SocketInfo:
         return f"SocketInfo(url={url!r}, subprotocol={subprotocol!r}, headers={headers!r})"
 
 
-@record
+@frozen
 class Failure:
     """Why a connection will not come back by itself.
 
@@ -56,7 +56,7 @@ class Failure:
     exception: Exception | None = None
 
 
-@record
+@frozen
 class Attempt:
     """What a `url`, `headers` or `subprotocols` callable is told before each attempt.
 
@@ -71,7 +71,7 @@ class Attempt:
     previous: Outcome | None = None
 
 
-@record
+@frozen
 class ConnectionState:
     """One consistent snapshot of a connection: everything a user interface needs.
 

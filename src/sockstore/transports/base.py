@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Protocol, TypeAlias
 
+from sockstore.frozen import frozen
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
-from sockstore.records import record
 from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
@@ -20,7 +20,7 @@ Deliver: TypeAlias = Callable[[str | bytes], bool]
 """Takes one message, text or binary; returns whether the slice should end now."""
 
 
-@record(kw_only=True)
+@frozen(kw_only=True)
 class Target:
     """Where one attempt goes.
 
@@ -41,7 +41,7 @@ class Target:
         return f"<Target {redact_url(self.url)} headers=({names}) {self.subprotocols}>"
 
 
-@record(kw_only=True)
+@frozen(kw_only=True)
 class TransportOptions:
     """What stays the same for all transports of a connection.
 

@@ -1,10 +1,10 @@
-"""Records: frozen values with named fields, as cheap to import as a class can be.
+"""Frozen values with named fields, as cheap to import as a class can be.
 
 ``dataclass(frozen=True, slots=True)`` writes and compiles six functions for each class, which takes
-half a millisecond; for a hundred classes that was half of this package's import. A record shares
-five of the six with all others, and its `__init__` is compiled when the first one is made. For
-all else it is a dataclass: `dataclasses.fields`, `replace` and `asdict`, patterns and type checkers
-know it.
+half a millisecond; for a hundred classes that was half of this package's import. The
+classes made here share five of the six, and `__init__` is compiled when the first value is made.
+For all else they are dataclasses: `dataclasses.fields`, `replace` and `asdict`, patterns and type
+checkers know them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar, dataclass_transform, overload
 
-__all__ = ["record"]
+__all__ = ["frozen"]
 
 T = TypeVar("T")
 
 
 @overload
-def record(cls: type[T], /) -> type[T]: ...
+def frozen(cls: type[T], /) -> type[T]: ...
 @overload
-def record(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
+def frozen(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
-def record(cls: Any = None, /, *, kw_only: bool = False) -> Any:
+def frozen(cls: Any = None, /, *, kw_only: bool = False) -> Any:
     """Make a frozen dataclass with slots of a class.
 
     Args:
@@ -34,7 +34,7 @@ def record(cls: Any = None, /, *, kw_only: bool = False) -> Any:
         kw_only: Whether fields are given by name only.
 
     Example:
-        >>> @record
+        >>> @value
         ... class Point:
         ...     x: int
         ...     y: int = 0
@@ -42,11 +42,11 @@ def record(cls: Any = None, /, *, kw_only: bool = False) -> Any:
         (Point(x=1, y=0), True)
     """
     if cls is None:
-        return lambda cls: _record(cls, kw_only=kw_only)
-    return _record(cls, kw_only=kw_only)
+        return lambda cls: _frozen(cls, kw_only=kw_only)
+    return _frozen(cls, kw_only=kw_only)
 
 
-def _record(cls: type[T], *, kw_only: bool) -> type[T]:
+def _frozen(cls: type[T], *, kw_only: bool) -> type[T]:
     for name, function in _SHARED.items():
         if name not in vars(cls):
             setattr(cls, name, function)
@@ -80,7 +80,7 @@ def _hash(self: Any) -> int:
 
 @cache
 def _compared(cls: Any) -> Callable[[Any], Any]:
-    """Return what takes from a record all that makes it equal to another."""
+    """Return what takes from a value all that makes it equal to another."""
     names = [one.name for one in fields(cls) if one.compare]
     return attrgetter(*names) if names else lambda _: ()
 
@@ -169,4 +169,4 @@ _SHARED = {
     "__setstate__": _setstate,
     "__signature__": _Signature(),
 }
-"""What all records have in common, unless a class says it itself."""
+"""What all these classes have in common, unless one says it itself."""
