@@ -47,9 +47,7 @@ async def sockstore_streams(url: str, meter: Meter) -> None:
     connection = WebSocketStore(url)
     async with connection:
         await connection.ready()
-        others = [
-            asyncio.create_task(read_all(connection.stream())) for _ in range(STREAMS - 1)
-        ]
+        others = [asyncio.create_task(read_all(connection.stream())) for _ in range(STREAMS - 1)]
         stream = connection.stream()
         meter.begin()
         connection.send("go")
