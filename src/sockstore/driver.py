@@ -11,8 +11,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, assert_never
 from weakref import ReferenceType
 
@@ -348,7 +347,7 @@ class Driver:
             return None
         self._message_before_slice_at, self._last_message_at = self._last_message_at, self.now
         deliver = owner.receiver.begin_slice()
-        return deliver if self.machine.session is None else partial(self._hear, number)
+        return deliver if self.machine.session is None else _SessionSlice(self, number)
 
     def end_slice(self) -> None:
         """The messages of a slice were delivered."""
@@ -361,7 +360,7 @@ class Driver:
             owner.receiver.end_slice()
             owner.buffered_changed()
 
-    def _hear(self, number: int, frame: str | bytes) -> bool:
+    def hear(self, number: int, frame: str | bytes) -> bool:
         """Take what the server of a session says; return whether the slice should end now."""
         try:
             is_over = False
@@ -437,6 +436,22 @@ class _Link:
 
     def released(self) -> None:
         self._driver.released(self._number)
+
+
+class _SessionSlice:
+    """Takes what the server of a session says, for one slice."""
+
+    __slots__ = ("_driver", "_number")
+
+    def __init__(self, driver: Driver, number: int) -> None:
+        self._driver = driver
+        self._number = number
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        return any(self._driver.hear(self._number, frame) for frame in messages)
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        return any(self._driver.hear(self._number, frame) for frame in messages)
 
 
 async def _connect(owner: Owner, attempt: Attempt, link: _Link) -> None:

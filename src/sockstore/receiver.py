@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sockstore.centrifuge import Published
 from sockstore.codecs import Codec, encode_json, json_decoder
@@ -42,12 +42,13 @@ class Receiver:
         "_decode",
         "_decode_json",
         "_heartbeat",
+        "_is_plain",
         "_log",
         "_on_error",
         "_report",
         "_requests",
         "_resumption",
-        "deliver",
+        "_take",
         "heard_only_replies",
         "heard_reply",
     )
@@ -74,13 +75,25 @@ class Receiver:
         self.heard_reply = self.heard_only_replies = False
         self._decode_json = json_decoder()
         self._decode = self._json_or_text if codec is None else self._decoded
-        self.deliver = self._decode if heartbeat is None else self._unless_reply
+        self._take = self._decode if heartbeat is None else self._unless_reply
+        self._is_plain = codec is None and heartbeat is None and resumption is None
 
-    def begin_slice(self) -> Callable[[str | bytes], bool]:
-        """Return what takes the messages of one slice."""
+    def begin_slice(self) -> Receiver:
+        """Take the messages of one slice."""
         self.heard_reply, self.heard_only_replies = False, True
         self._log.begin_slice()
-        return self.deliver
+        return self
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text messages; return whether the slice should end now."""
+        # What was received already answers no request that is made meanwhile.
+        if self._is_plain and not self._requests.waiting:
+            return self._log.extend(messages, self._decode_json, self._no_json)
+        return any(map(self._take, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary messages; return whether the slice should end now."""
+        return any(map(self._take, messages))
 
     def end_slice(self) -> None:
         """Notify subscribers about the messages of the slice."""
@@ -128,13 +141,16 @@ class Receiver:
             return self._append(frame, "binary")
         try:
             data = self._decode_json(frame)
-        except ValueError:
-            return self._append(frame, "text")
-        except RecursionError:
-            return self._undecodable(frame, ValueError("the JSON text is nested too deeply"))
+        except (ValueError, RecursionError) as error:
+            return self._no_json(frame, error)
         if self._requests.waiting and self._requests.take(data):
             return False
         return self._append(data, "json")
+
+    def _no_json(self, text: str, error: Exception) -> bool:
+        if isinstance(error, RecursionError):
+            return self._undecodable(text, ValueError("the JSON text is nested too deeply"))
+        return self._append(text, "text")
 
     def _decoded(self, frame: str | bytes) -> bool:
         codec = self._codec

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.options import require_count, require_flag
 from sockstore.positions import Publication
+from sockstore.records import Record
 
 __all__ = ["Message", "MessageKind", "MessageStream", "Overflow"]
 
@@ -17,7 +18,7 @@ MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
 Overflow: TypeAlias = Literal["error", "drop_oldest"]
 
 
-class Message(NamedTuple):
+class Message(Record, frozen=True):
     """One received message.
 
     Args:

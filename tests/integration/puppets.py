@@ -6,7 +6,7 @@ import asyncio
 import gc
 
 from sockstore import Close, SocketInfo
-from sockstore.transports.base import Listener, Target, TransportOptions
+from sockstore.transports.base import Listener, Target, TransportOptions, deliver_one
 
 
 class Puppet:
@@ -57,7 +57,7 @@ class Puppet:
         if deliver is None:
             return False
         for message in messages:
-            deliver(message)
+            deliver_one(deliver, message)
         self.listener.end_slice()
         return True
 

@@ -21,6 +21,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.testing import FakeServer, accept, close, drop, pause, refuse, send, slow
+from sockstore.transports.base import deliver_one
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -419,7 +420,7 @@ async def test_messages_of_a_replaced_socket_reach_no_stream():
         lambda message: message.data == "go" and connection.connect("ws://new")
     )
     deliver = old.listener.begin_slice()
-    assert [deliver(text) for text in ("a", "go")] == [False, True], "the slice is over"
+    assert [deliver_one(deliver, text) for text in ("a", "go")] == [False, True], "it is over"
     old.listener.end_slice()
     assert not old.deliver("late")
     new = await puppeteer.opened()

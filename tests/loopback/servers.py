@@ -12,7 +12,7 @@ import hashlib
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,7 +258,13 @@ class Recorder:
 
     def begin_slice(self) -> Deliver | None:
         self.slices += 1
-        return self._deliver
+        return self
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        return any(map(self._deliver, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        return any(map(self._deliver, messages))
 
     def _deliver(self, message: str | bytes) -> bool:
         self.messages.append(message)

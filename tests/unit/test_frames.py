@@ -7,6 +7,7 @@ import base64
 import hashlib
 import itertools
 import struct
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -114,7 +115,13 @@ class Notes:
     def begin_slice(self) -> Deliver | None:
         self.slices += 1
         self.delivered = 0
-        return self._deliver
+        return self
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        return any(map(self._deliver, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        return any(map(self._deliver, messages))
 
     def _deliver(self, message: str | bytes) -> bool:
         self.told.append(message)

@@ -434,13 +434,13 @@ def test_a_reader_who_pages_back_keeps_what_was_paged_in():
     assert not shown.is_full
     number = messages[59].number
     flood = [
-        message._replace(number=number + message.number)
+        Message(message.data, message.kind, number + message.number, 0.0)
         for message in received(*(live(n) for n in range(20_101, 21_101)))
     ]
     conversation.read(flood)
     assert told(conversation.merge().lines) == [*range(14_101, 21_101)]
     for count, message in enumerate(messages[60:], number + 1001):
-        conversation.read([message._replace(number=count)])
+        conversation.read([Message(message.data, message.kind, count, 0.0)])
     shown = conversation.merge()
     assert shown.is_full
     assert told(shown.lines) == [*range(11_101, 21_101)]

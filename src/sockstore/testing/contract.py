@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sockstore.errors import HandshakeFailed
@@ -127,7 +127,13 @@ class _Recorder:
     def begin_slice(self) -> Deliver | None:
         self._note("slice")
         self._in_slice = 0
-        return self._deliver if self.wants_messages else None
+        return self if self.wants_messages else None
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        return any(map(self._deliver, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        return any(map(self._deliver, messages))
 
     def end_slice(self) -> None:
         self._changed.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BINARY", "PING", "TEXT", "Extent", "extent"]
+__all__ = ["BINARY", "PING", "TEXT", "Extent", "after_frames", "extent"]
 
 TEXT = 0x81
 BINARY = 0x82
@@ -44,3 +44,17 @@ def extent(buffer: bytes, at: int) -> Extent | int:
     if header > 2:
         length = int.from_bytes(buffer[at + 2 : payload], "big")
     return Extent(payload, payload + length, bool(masked))
+
+
+def after_frames(buffer: bytes, at: int, count: int) -> int:
+    """Return where the `count` whole frames end that begin at `at`.
+
+    Example:
+        >>> after_frames(bytes([0x81, 0, 0x81, 1]) + b"x" + bytes([0x81, 0]), 0, 2)
+        5
+    """
+    for _ in range(count):
+        found = extent(buffer, at)
+        assert isinstance(found, Extent)  # noqa: S101 - they are whole
+        at = found.end
+    return at

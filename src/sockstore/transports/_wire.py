@@ -9,7 +9,9 @@ it never holds bytes back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from operator import length_hint
 from time import monotonic
 from typing import Any, cast
 
@@ -21,9 +23,9 @@ from websockets.protocol import State
 from websockets.uri import WebSocketURI
 
 from sockstore.outcomes import Close
-from sockstore.transports._frames import BINARY, PING, TEXT, extent
+from sockstore.transports._frames import BINARY, PING, TEXT, after_frames, extent
 from sockstore.transports._handshake import NoSubprotocolError, without_body
-from sockstore.transports.base import Deliver, Listener
+from sockstore.transports.base import Deliver, Listener, deliver_one
 
 __all__ = ["Wire"]
 
@@ -33,8 +35,11 @@ SLICE_SECONDS = 0.005
 After so many seconds of delivering, in one slice or in many, the loop takes a turn.
 """
 
-LOOK_AT_THE_CLOCK_EVERY = 8
-"""Messages; a look at the clock costs as much as a tenth of a small message."""
+MOST_AT_ONCE = 32
+"""Messages that are delivered between two looks at the clock: one at first, then twice as many.
+
+So a slow callback ends the slice soon, and a fast one pays little for the clock.
+"""
 
 UNDELIVERED_HIGH = 4 * 2**20
 UNDELIVERED_LOW = 1 * 2**20
@@ -136,7 +141,7 @@ class Wire(asyncio.Protocol):
         if self._opened and not self._ended:
             ping, self._unanswered_ping = self._unanswered_ping, None
             if ping is not None:
-                self._feed(ping, _discard)
+                self._feed(ping, DISCARD)
             self._listener.writing_resumed()
 
     # What the transport calls
@@ -272,7 +277,7 @@ class Wire(asyncio.Protocol):
         begun = monotonic()
         deliver = self._listener.begin_slice()
         try:
-            more = self._deliver_slice(deliver or _discard, begun + SLICE_SECONDS)
+            more = self._deliver_slice(deliver or DISCARD, begun + SLICE_SECONDS)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
@@ -302,40 +307,54 @@ class Wire(asyncio.Protocol):
                 return True
         return True
 
-    def _deliver_short_frames(self, deliver: Deliver, until: float) -> bool:  # noqa: C901 - hot
+    def _deliver_short_frames(self, deliver: Deliver, until: float) -> bool:
         """Deliver whole messages below 64 KiB, the hot path; return whether the slice is over."""
+        many = 1
+        while True:
+            buffer, begun = self._buffer, self._at
+            is_text, messages = self._take_short_frames(many)
+            if not messages:
+                return False
+            remaining = iter(messages)
+            try:
+                is_over = (deliver.texts if is_text else deliver.binaries)(remaining)
+            finally:
+                if (left := length_hint(remaining)) and self._buffer is buffer:
+                    self._at = after_frames(buffer, begun, len(messages) - left)
+            # The buffer is another one if the transport was aborted meanwhile.
+            if is_over or self._buffer is not buffer or monotonic() > until:
+                return True
+            many = min(2 * many, MOST_AT_ONCE)
+
+    def _take_short_frames(self, many: int) -> tuple[bool, list[Any]]:
+        """Take the next whole messages of one kind, short ones, and step behind them."""
         buffer, at = self._buffer, self._at
-        last_header = len(buffer) - 4
-        limit = min(self._max_message_bytes, 0xFFFF)
-        countdown = LOOK_AT_THE_CLOCK_EVERY
-        try:
-            while at <= last_header:
-                first, length, start = buffer[at], buffer[at + 1], at + 2
-                if length == 126:
-                    length = buffer[at + 2] << 8 | buffer[at + 3]
-                    start += 2
-                elif length > 126:
-                    return False
-                end = start + length
-                if end > len(buffer) or length > limit:
-                    return False
-                if first == TEXT:
-                    message: str | bytes = str(buffer[start:end], "utf-8")
-                elif first == BINARY:
-                    message = buffer[start:end]
-                else:
-                    return False
-                at = self._at = end
-                if deliver(message) or self._buffer is not buffer:  # it may have been aborted
-                    return True
-                countdown -= 1
-                if not countdown:
-                    if monotonic() > until:
-                        return True
-                    countdown = LOOK_AT_THE_CLOCK_EVERY
-        except UnicodeDecodeError:
-            return False  # the longer way says so
-        return False
+        size, limit = len(buffer), min(self._max_message_bytes, 0xFFFF)
+        first = buffer[at] if at < size else 0
+        is_text = first == TEXT
+        messages: list[str | bytes] = []
+        if not is_text and first != BINARY:
+            return is_text, messages
+        for _ in range(many):
+            if at > size - 4 or buffer[at] != first:
+                break
+            length, start = buffer[at + 1], at + 2
+            if length > 125:
+                if length > 126:
+                    break
+                length = buffer[at + 2] << 8 | buffer[at + 3]
+                start = at + 4
+            end = start + length
+            if end > size or length > limit:
+                break
+            payload = buffer[start:end]
+            try:
+                messages.append(payload.decode() if is_text else payload)
+            except UnicodeDecodeError:
+                break  # the longer way says so
+            at = end
+        self._at = at
+        return is_text, messages
 
     def _deliver_one_frame(self, deliver: Deliver) -> bool:
         """Take one frame of any kind; return whether there was one that is complete."""
@@ -377,7 +396,7 @@ class Wire(asyncio.Protocol):
             self._protocol.parser_exc = error
             self._after_protocol()
         else:
-            self._slice_over = deliver(message)
+            self._slice_over = deliver_one(deliver, message)
 
     def _feed(self, frame: bytes, deliver: Deliver) -> None:
         """Let the protocol judge a frame."""
@@ -461,10 +480,19 @@ class Wire(asyncio.Protocol):
                 self._transport.write(data)
 
 
-def _discard(message: str | bytes) -> bool:
+class _Discard:
     """Deliver to nobody: the connection has turned away from this transport."""
-    del message
-    return False
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        deque(messages, maxlen=0)
+        return False
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        deque(messages, maxlen=0)
+        return False
+
+
+DISCARD = _Discard()
 
 
 def _ignore(data: bytes) -> None:

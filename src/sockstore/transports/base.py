@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import field
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from sockstore.frozen import frozen
 from sockstore.machine.state import SocketInfo
@@ -14,10 +14,36 @@ from sockstore.outcomes import Close
 from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
-__all__ = ["Deliver", "Listener", "Target", "Transport", "TransportFactory", "TransportOptions"]
+__all__ = [
+    "Deliver",
+    "Listener",
+    "Target",
+    "Transport",
+    "TransportFactory",
+    "TransportOptions",
+    "deliver_one",
+]
 
-Deliver: TypeAlias = Callable[[str | bytes], bool]
-"""Takes one message, text or binary; returns whether the slice should end now."""
+
+class Deliver(Protocol):
+    """Takes the messages of one slice.
+
+    It takes one after the other from what it is given, and may leave some in it: those come
+    again in the next slice. It returns whether the slice should end now.
+    """
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text messages."""
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary messages."""
+
+
+def deliver_one(deliver: Deliver, message: str | bytes) -> bool:
+    """Deliver a single message; return whether the slice should end now."""
+    if isinstance(message, str):
+        return deliver.texts(iter((message,)))
+    return deliver.binaries(iter((message,)))
 
 
 @frozen(kw_only=True)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
-from sockstore.transports.base import Listener, Target, TransportOptions
+from sockstore.transports.base import Listener, Target, TransportOptions, deliver_one
 from sockstore.urls import redact_url
 
 __all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
@@ -133,7 +133,7 @@ class MemoryTransport:
             message = messages.popleft()
             if _size(message) > self._options.max_message_bytes:
                 self._refuse_large_message()
-            elif deliver is not None and deliver(message):
+            elif deliver is not None and deliver_one(deliver, message):
                 break
         if deliver is not None:
             self._listener.end_slice()

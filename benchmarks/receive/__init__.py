@@ -1,0 +1,1 @@
+"""Receive: messages decoded, kept and delivered to one callback, beside the bare engines."""

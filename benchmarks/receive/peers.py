@@ -1,0 +1,208 @@
+"""How each library receives: as its own documentation does it, each with one callback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+__all__ = ["ASYNCHRONOUS", "RECEIVERS", "STREAM_RECEIVERS", "Meter"]
+
+STREAMS = 10
+
+
+class Meter(Protocol):
+    """Takes the time; see `benchmarks.receive.client`."""
+
+    def begin(self) -> None:
+        """The flood is asked for now."""
+
+    def took(self, data: Any) -> bool:
+        """Count a decoded message; return whether it was the last."""
+
+
+async def sockstore(url: str, meter: Meter) -> None:
+    """A reconnecting connection with its defaults: decoded, logged, delivered to `on_append`."""
+    from sockstore import WebSocketStore
+
+    done = asyncio.Event()
+    connection = WebSocketStore(url)
+    connection.messages.on_append(lambda message: meter.took(message.data) and done.set())
+    async with connection:
+        await connection.ready()
+        meter.begin()
+        connection.send("go")
+        await done.wait()
+
+
+async def sockstore_streams(url: str, meter: Meter) -> None:
+    """Ten independent readers, each with `async for`; the first one counts."""
+    from sockstore import WebSocketStore
+
+    async def read_all(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    connection = WebSocketStore(url)
+    async with connection:
+        await connection.ready()
+        others = [asyncio.create_task(read_all(connection.stream())) for _ in range(STREAMS - 1)]
+        stream = connection.stream()
+        meter.begin()
+        connection.send("go")
+        async for message in stream:
+            if meter.took(message.data):
+                break
+    await asyncio.gather(*others)
+
+
+async def sockstore_session(url: str, meter: Meter) -> None:
+    """A connection with a session: each publication's offset is checked."""
+    from sockstore import Session, WebSocketStore
+
+    done = asyncio.Event()
+    connection = WebSocketStore(f"{url}&dialect=centrifuge", session=Session("feed"))
+    connection.messages.on_append(lambda message: meter.took(message.data) and done.set())
+    async with connection:
+        await connection.ready()
+        meter.begin()
+        connection.send("go")
+        await done.wait()
+
+
+async def picows(url: str, meter: Meter) -> None:
+    """A bare listener that decodes with the codec that sockstore uses."""
+    import msgspec
+    from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+
+    decode = msgspec.json.Decoder().decode
+
+    class Listener(WSListener):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            if frame.msg_type is WSMsgType.TEXT and meter.took(
+                decode(frame.get_payload_as_memoryview())
+            ):
+                transport.disconnect()
+
+    transport, _ = await ws_connect(Listener, url)
+    meter.begin()
+    transport.send(WSMsgType.TEXT, b"go")
+    await transport.wait_disconnected()
+
+
+async def aiohttp(url: str, meter: Meter) -> None:
+    """The client session's WebSocket, with the same codec."""
+    import aiohttp
+    import msgspec
+
+    decode = msgspec.json.Decoder().decode
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
+        meter.begin()
+        await socket.send_str("go")
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.TEXT and meter.took(decode(message.data)):
+                return
+
+
+async def websockets(url: str, meter: Meter) -> None:
+    """One connection, `json.loads`."""
+    from websockets.asyncio.client import connect
+
+    async with connect(url) as socket:
+        meter.begin()
+        await socket.send("go")
+        async for message in socket:
+            if meter.took(json.loads(message)):
+                return
+
+
+async def websockets_reconnecting(url: str, meter: Meter) -> None:
+    """The reconnecting iterator, `json.loads`."""
+    from websockets.asyncio.client import connect
+
+    async for socket in connect(url):
+        meter.begin()
+        await socket.send("go")
+        async for message in socket:
+            if meter.took(json.loads(message)):
+                await socket.close()
+                return
+
+
+async def websocket_client(url: str, meter: Meter) -> None:
+    """The application object, which blocks; `json.loads`."""
+    import websocket
+
+    def on_open(app: Any) -> None:
+        meter.begin()
+        app.send("go")
+
+    def on_message(app: Any, text: str) -> None:
+        if meter.took(json.loads(text)):
+            app.close()
+
+    websocket.WebSocketApp(url, on_open=on_open, on_message=on_message).run_forever()
+
+
+async def socketio(url: str, meter: Meter) -> None:
+    """An event of Socket.IO, which decodes it by itself."""
+    import socketio
+
+    client = socketio.AsyncClient(reconnection=True)
+    done = asyncio.Event()
+
+    @client.on("message")
+    async def on_message(data: Any) -> None:
+        if meter.took(data):
+            done.set()
+
+    await client.connect(f"{url}&dialect=socketio", transports=["websocket"])
+    meter.begin()
+    await client.emit("go")
+    await done.wait()
+    await client.disconnect()
+
+
+async def centrifuge(url: str, meter: Meter) -> None:
+    """A subscription of centrifuge-python, which decodes by itself."""
+    from centrifuge import Client, PublicationContext, SubscriptionEventHandler
+
+    done = asyncio.Event()
+
+    class Events(SubscriptionEventHandler):
+        async def on_publication(self, ctx: PublicationContext) -> None:
+            if meter.took(ctx.pub.data):
+                done.set()
+
+    client = Client(f"{url}&dialect=centrifuge")
+    subscription = client.new_subscription("feed", Events())
+    await client.connect()
+    await subscription.subscribe()
+    await subscription.ready()
+    meter.begin()
+    publishing = asyncio.create_task(client.publish("feed", "go"))  # nobody answers it
+    await done.wait()
+    publishing.cancel()
+    await client.disconnect()
+
+
+RECEIVERS: dict[str, Callable[[str, Meter], Awaitable[None]]] = {
+    "sockstore": sockstore,
+    "sockstore-session": sockstore_session,
+    "picows": picows,
+    "aiohttp": aiohttp,
+    "websockets": websockets,
+    "websockets-reconnecting": websockets_reconnecting,
+    "websocket-client": websocket_client,
+    "python-socketio": socketio,
+    "centrifuge-python": centrifuge,
+}
+
+STREAM_RECEIVERS: dict[str, Callable[[str, Meter], Awaitable[None]]] = {
+    "sockstore": sockstore_streams
+}
+"""Who offers independent readers of one connection."""
+
+ASYNCHRONOUS = frozenset(RECEIVERS) - {"websocket-client"}
+"""Who lives on an event loop that could be blocked."""

@@ -1,0 +1,89 @@
+"""How the peers with a protocol of their own are greeted and spoken to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from benchmarks.traffic.payloads import payload
+
+__all__ = ["DIALECTS", "Dialect"]
+
+DIFFERENT = 64
+"""Different messages in a flood; a client sees them again and again."""
+
+
+class Dialect(Protocol):
+    """What is said to a client, beside the payloads."""
+
+    def greeting(self) -> Iterable[str]:
+        """Return what the server says first."""
+
+    def answer(self, text: str) -> Iterable[str]:
+        """Return what the server says to a text of the client."""
+
+    def frames(self, size: int, count: int) -> Iterator[str]:
+        """Return the texts of a flood."""
+
+
+class Plain:
+    """JSON texts, and nothing else."""
+
+    def greeting(self) -> Iterable[str]:
+        """Say nothing."""
+        return ()
+
+    def answer(self, text: str) -> Iterable[str]:
+        """Say nothing."""
+        del text
+        return ()
+
+    def frames(self, size: int, count: int) -> Iterator[str]:
+        """Return the payloads; the last one has the number `count`."""
+        different = [payload(size, number) for number in range(1, DIFFERENT + 1)]
+        for number in range(1, count):
+            yield different[number % DIFFERENT]
+        yield payload(size, count)
+
+
+class SocketIO(Plain):
+    """Socket.IO 5 over Engine.IO 4, as far as a client needs it to receive events."""
+
+    def greeting(self) -> Iterable[str]:
+        """Open the Engine.IO session."""
+        limits = {"pingInterval": 25000, "pingTimeout": 20000, "maxPayload": 1_000_000}
+        yield "0" + json.dumps({"sid": "benchmark", "upgrades": [], **limits})
+
+    def answer(self, text: str) -> Iterable[str]:
+        """Let the client into the namespace."""
+        if text.startswith("40"):
+            yield '40{"sid":"client"}'
+
+    def frames(self, size: int, count: int) -> Iterator[str]:
+        """Return each payload as an event."""
+        for text in super().frames(size, count):
+            yield f'42["message",{text}]'
+
+
+class Centrifuge(Plain):
+    """The client protocol of Centrifugo in JSON, one room; offsets count up."""
+
+    def answer(self, text: str) -> Iterable[str]:
+        """Let the client in, and into the room."""
+        for line in text.splitlines():
+            command = json.loads(line)
+            if "connect" in command:
+                hello = {"client": "benchmark", "version": "0", "ping": 25, "pong": True}
+                yield json.dumps({"id": command["id"], "connect": hello})
+            elif "subscribe" in command:
+                joined = {"recoverable": True, "positioned": True, "epoch": "one"}
+                yield json.dumps({"id": command["id"], "subscribe": joined})
+
+    def frames(self, size: int, count: int) -> Iterator[str]:
+        """Return each payload as a publication."""
+        for offset, text in enumerate(super().frames(size, count), 1):
+            yield f'{{"push":{{"channel":"feed","pub":{{"data":{text},"offset":{offset}}}}}}}'
+
+
+DIALECTS = {"plain": Plain, "socketio": SocketIO, "centrifuge": Centrifuge}

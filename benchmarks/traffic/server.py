@@ -1,0 +1,151 @@
+"""A server on one core: it floods, echoes or swallows, as the url asks.
+
+``/flood?size=256&count=1000`` waits for a data message with ``go`` in it and then sends so many
+messages of that size; ``/echo`` sends back what comes; ``/sink?count=1000`` answers once, when so
+many messages have come. Clients with a protocol of their own are greeted in it
+(``dialect=socketio`` or ``dialect=centrifuge``), and flooded with the same payloads in its frames.
+
+The engine is picows: its echo costs less than any client's, and a flood is made of frames that
+were built before it began.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from urllib.parse import parse_qs, urlsplit
+
+from picows import (
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    WSUpgradeRequest,
+    ws_create_server,
+)
+
+from benchmarks.traffic import dialects
+
+CHUNK_BYTES = 256 * 1024
+
+
+class Flood(WSListener):
+    """Greet the client in its dialect, wait for ``go``, then send as fast as it reads."""
+
+    def __init__(self, dialect: dialects.Dialect, size: int, count: int) -> None:
+        self._dialect = dialect
+        self._chunks = iter(list(_chunks(_framed(dialect.frames(size, count)))))
+        self._may_write = True
+        self._goes = False
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        self._say(self._dialect.greeting())
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            _answer(transport, frame)
+            return
+        text = frame.get_payload_as_bytes().decode()
+        if "go" in text and not self._goes:
+            self._goes = True
+            self._write()
+        else:
+            self._say(self._dialect.answer(text))
+
+    def pause_writing(self) -> None:
+        self._may_write = False
+
+    def resume_writing(self) -> None:
+        self._may_write = True
+        self._write()
+
+    def _say(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._transport.send(WSMsgType.TEXT, text.encode())
+
+    def _write(self) -> None:
+        for chunk in self._chunks:
+            self._transport.underlying_transport.write(chunk)
+            if not self._may_write:
+                return
+
+
+class Echo(WSListener):
+    """Send back what comes."""
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY):
+            transport.send(frame.msg_type, frame.get_payload_as_bytes())
+        else:
+            _answer(transport, frame)
+
+
+class Sink(WSListener):
+    """Count what comes, and say so at the end."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            _answer(transport, frame)
+            return
+        self._left -= 1
+        if self._left == 0:
+            transport.send(WSMsgType.TEXT, b'{"id":0}')
+
+
+def _answer(transport: WSTransport, frame: WSFrame) -> None:
+    if frame.msg_type is WSMsgType.PING:
+        transport.send_pong(frame.get_payload_as_bytes())
+    elif frame.msg_type is WSMsgType.CLOSE:
+        transport.send_close(frame.get_close_code(), frame.get_close_message())
+        transport.disconnect()
+
+
+def _framed(texts: Iterable[str]) -> Iterator[bytes]:
+    """Build unmasked text frames (RFC 6455 section 5.2)."""
+    for text in texts:
+        data = text.encode()
+        if len(data) < 126:
+            yield bytes((0x81, len(data))) + data
+        elif len(data) < 2**16:
+            yield struct.pack("!BBH", 0x81, 126, len(data)) + data
+        else:
+            yield struct.pack("!BBQ", 0x81, 127, len(data)) + data
+
+
+def _chunks(frames: Iterator[bytes]) -> Iterator[bytes]:
+    """Join frames to about `CHUNK_BYTES`."""
+    for first in frames:
+        many = max(1, CHUNK_BYTES // len(first) - 1)
+        yield first + b"".join(islice(frames, many))
+
+
+def _listener_for(request: WSUpgradeRequest) -> WSListener:
+    url = urlsplit(request.path.decode())
+    asked = {name: values[-1] for name, values in parse_qs(url.query).items()}
+    match url.path.strip("/").split("/")[0]:
+        case "echo":
+            return Echo()
+        case "sink":
+            return Sink(int(asked["count"]))
+        case _:  # a client with a protocol of its own chooses its own path, too
+            dialect = dialects.DIALECTS[asked.get("dialect", "plain")]()
+            return Flood(dialect, int(asked["size"]), int(asked["count"]))
+
+
+async def main() -> None:
+    """Serve until standard input ends; the first line that is printed is the port."""
+    server = await ws_create_server(_listener_for, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
