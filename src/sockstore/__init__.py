@@ -26,7 +26,6 @@ from sockstore.errors import (
 )
 from sockstore.heartbeat import Heartbeat
 from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
-from sockstore.messages import MessageView
 from sockstore.navigation import Navigation
 from sockstore.options import Outbox, Reconnect
 from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
@@ -36,13 +35,14 @@ from sockstore.recovery import Resume, Session
 from sockstore.requests import IdField, JsonRpc
 from sockstore.stats import Stats
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
-from sockstore.streams import Message, MessageStream
 from sockstore.timeline import TimelineEvent
 
 if TYPE_CHECKING:
+    from sockstore.messages import MessageView
     from sockstore.navigator import Navigator
     from sockstore.provider import WebSocketProvider, use_websocket
     from sockstore.scope import Scope
+    from sockstore.streams import Message, MessageStream
 
 __all__ = [
     "Attempt",
@@ -100,6 +100,9 @@ __all__ = [
 ]
 
 _LATER = {
+    "Message": "sockstore.streams",
+    "MessageStream": "sockstore.streams",
+    "MessageView": "sockstore.messages",
     "Navigator": "sockstore.navigator",
     "Scope": "sockstore.scope",
     "WebSocketProvider": "sockstore.provider",

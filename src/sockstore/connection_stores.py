@@ -5,24 +5,26 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sockstore.driver import Driver
 from sockstore.errors import ConnectionEnded, ScopeClosed, SockstoreError
 from sockstore.explaining import circumstances, explain
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
-from sockstore.messages import MessageLog, MessageView
 from sockstore.positions import Position
 from sockstore.stats import Stats
 from sockstore.stores import Readable, Writable, derived, readonly, writable
-from sockstore.streams import Message, MessageStream, Overflow
 from sockstore.threads import FOREIGN_THREAD
 from sockstore.timeline import TimelineEvent
+
+if TYPE_CHECKING:
+    from sockstore.messages import MessageLog, MessageView
+    from sockstore.streams import Message, MessageStream, Overflow
 
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
 
 T = TypeVar("T")
-StreamT = TypeVar("StreamT", bound=MessageStream)
+StreamT = TypeVar("StreamT", bound="MessageStream")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 """The phases in which no further message will come by itself."""
@@ -183,6 +185,8 @@ class ConnectionStores:
             InvalidOption: If `limit` or `overflow` cannot be used.
             ScopeClosed: If its provider has been left.
         """
+        from sockstore.streams import MessageStream  # noqa: PLC0415 - see `WebSocketStore`
+
         return self.open_stream(MessageStream, where, limit, overflow, gaps=gaps)
 
     def open_stream(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from sockstore.centrifuge import Published
 from sockstore.codecs import Codec, encode_json, json_decoder
 from sockstore.heartbeat import Heartbeat
-from sockstore.messages import MessageLog, Report
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
 from sockstore.resuming import Resumption
-from sockstore.streams import MessageKind
+
+if TYPE_CHECKING:
+    from sockstore.messages import MessageLog, Report
+    from sockstore.streams import MessageKind
 
 __all__ = ["Receiver"]
 

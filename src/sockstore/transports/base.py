@@ -11,7 +11,6 @@ from sockstore.frozen import frozen
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
-from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
 __all__ = [
@@ -91,6 +90,8 @@ class TransportOptions:
         require_flag("compression", self.compression)
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
         if self.proxy is not None and not isinstance(self.proxy, bool):
+            from sockstore.transports._proxies import parse_proxy  # noqa: PLC0415 - few have one
+
             parse_proxy(self.proxy)
 
 
