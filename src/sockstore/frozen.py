@@ -1,20 +1,20 @@
 """Frozen values with named fields, as cheap to import as a class can be.
 
 ``dataclass(frozen=True, slots=True)`` writes and compiles six functions for each class, which takes
-half a millisecond; for a hundred classes that was half of this package's import. The
-classes made here share five of the six, and `__init__` is compiled when the first value is made.
-For all else they are dataclasses: `dataclasses.fields`, `replace` and `asdict`, patterns and type
-checkers know them.
+half a millisecond; for a hundred classes that was half of this package's import. The classes made
+here share five of the six, and `__init__` is compiled when the first value is made. For all else
+they are dataclasses: `dataclasses.fields`, `replace` and `asdict`, patterns and type checkers know
+them.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
+from dataclasses import MISSING, Field, FrozenInstanceError, field, fields, make_dataclass
 from functools import cache
 from operator import attrgetter
-from typing import Any, TypeVar, dataclass_transform, overload
+from typing import Any, NamedTuple, TypeVar, dataclass_transform, overload
 
 __all__ = ["frozen"]
 
@@ -46,20 +46,53 @@ def frozen(cls: Any = None, /, *, kw_only: bool = False) -> Any:
     return _frozen(cls, kw_only=kw_only)
 
 
-def _frozen(cls: type[T], *, kw_only: bool) -> type[T]:
-    for name, function in _SHARED.items():
-        if name not in vars(cls):
-            setattr(cls, name, function)
-    made = dataclass(init=False, repr=False, eq=False, slots=True, kw_only=kw_only)(cls)
+def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
+    names = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
+    namespace = {**_SHARED, **vars(cls)}
+    own = {name: namespace.pop(name, MISSING) for name in names}
+    inherited: _Plan = getattr(cls, "__plan__", _Plan({}, {}))
+    plan = _Plan(
+        inherited.by_place if kw_only else inherited.by_place | own,
+        inherited.by_name | own if kw_only else inherited.by_name,
+    )
+    namespace |= {
+        "__slots__": tuple(names),
+        "__match_args__": tuple(plan.by_place),
+        "__plan__": plan,
+    }
+    # A class gets its slots when it is made, so this one is made once more, as by `dataclass`.
+    for name in ("__dict__", "__weakref__"):
+        namespace.pop(name, None)
+    made: Any = type(cls.__name__, cls.__bases__, namespace)
+    made.__qualname__ = cls.__qualname__
 
     def init(self: Any, *values: Any, **named: Any) -> None:
         """Make way for the real one, and call it."""
-        real = _compiled_init(made)
-        setattr(made, "__init__", real)  # noqa: B010 - type checkers distrust the assignment
-        real(self, *values, **named)
+        made.__init__ = _compiled_init(made)
+        made.__init__(self, *values, **named)
 
-    setattr(made, "__init__", init)  # noqa: B010 - the same
+    made.__init__ = init
     return made
+
+
+class _Plan(NamedTuple):
+    """What is known of the fields of a class: each with its default, a `Field`, or MISSING.
+
+    Args:
+        by_place: Those that may be given by their place, the inherited ones first.
+        by_name: Those that are given by name only.
+    """
+
+    by_place: dict[str, Any]
+    by_name: dict[str, Any]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """All, in the order of the parameters."""
+        return self.by_place | self.by_name
+
+
+# What all classes share
 
 
 def _repr(self: Any) -> str:
@@ -81,7 +114,8 @@ def _hash(self: Any) -> int:
 @cache
 def _compared(cls: Any) -> Callable[[Any], Any]:
     """Return what takes from a value all that makes it equal to another."""
-    names = [one.name for one in fields(cls) if one.compare]
+    plan: _Plan = cls.__plan__
+    names = [name for name, one in plan.fields.items() if getattr(one, "compare", True)]
     return attrgetter(*names) if names else lambda _: ()
 
 
@@ -96,57 +130,38 @@ def _delattr(self: Any, name: str) -> None:
 
 
 def _getstate(self: Any) -> list[Any]:
-    return [getattr(self, one.name) for one in fields(self)]
+    return [getattr(self, name) for name in self.__plan__.fields]
 
 
 def _setstate(self: Any, state: list[Any]) -> None:
-    for one, value in zip(fields(self), state, strict=True):
-        object.__setattr__(self, one.name, value)
+    for name, value in zip(self.__plan__.fields, state, strict=True):
+        object.__setattr__(self, name, value)
 
 
-def _compiled_init(cls: type[Any]) -> Callable[..., None]:
-    """Return the `__init__` of a class: the one method whose text depends on the fields."""
-    known: dict[str, Any] = {"_set": object.__setattr__, "_ABSENT": _Absent()}
-    by_place = [one for one in fields(cls) if not one.kw_only]
-    by_name = [one for one in fields(cls) if one.kw_only]
-    ordered = [*by_place, *by_name]
-    parameters = ["self", *(_parameter(one, known) for one in ordered)]
-    if by_name:
-        parameters.insert(1 + len(by_place), "*")
-    body = [f"_set(self, {one.name!r}, {_value(one, known)})" for one in ordered]
-    if hasattr(cls, "__post_init__"):
-        body.append("self.__post_init__()")
-    init = f"def __init__({', '.join(parameters)}): {'; '.join(body) or 'pass'}"
-    made: dict[str, Any] = {}
-    # In the module of the class, so that the names in the annotations mean something.
-    module = vars(sys.modules[cls.__module__])
-    exec(f"def make({', '.join(known)}):\n {init}\n return __init__", module, made)  # noqa: S102
-    function: Callable[..., None] = made["make"](**known)
-    function.__qualname__ = f"{cls.__qualname__}.__init__"
-    function.__annotations__ = {one.name: one.type for one in ordered} | {"return": None}
-    return function
+class _Fields:
+    """The fields as `dataclass` finds them, for its functions."""
+
+    def __get__(self, instance: object, cls: Any) -> Any:
+        return _fields(cls)
 
 
-def _parameter(one: Field[Any], known: dict[str, Any]) -> str:
-    if one.default_factory is not MISSING:
-        known[f"_make_{one.name}"] = one.default_factory
-        return f"{one.name}=_ABSENT"
-    if one.default is not MISSING:
-        known[f"_default_{one.name}"] = one.default
-        return f"{one.name}=_default_{one.name}"
-    return one.name
+@cache
+def _fields(cls: Any) -> dict[str, Field[Any]]:
+    plan: _Plan = cls.__plan__
+    kinds = _kinds(cls)
+    told = []
+    for name, default in plan.fields.items():
+        one = default if isinstance(default, Field) else field(default=default)
+        one.kw_only = name in plan.by_name
+        told.append((name, kinds[name], one))
+    made: Any = make_dataclass(cls.__name__, told, init=False, repr=False, eq=False)
+    return made.__dataclass_fields__  # type: ignore[no-any-return]
 
 
-def _value(one: Field[Any], known: dict[str, Any]) -> str:
-    make = f"_make_{one.name}"
-    return f"{make}() if {one.name} is _ABSENT else {one.name}" if make in known else one.name
-
-
-class _Absent:
-    """Stands in a signature for a default that is made anew each time."""
-
-    def __repr__(self) -> str:
-        return "<factory>"
+def _kinds(cls: type[Any]) -> dict[str, Any]:
+    """Return the annotations of all fields."""
+    classes = (one for one in cls.__mro__ if hasattr(one, "__plan__"))
+    return {name: kind for one in classes for name, kind in one.__annotations__.items()}
 
 
 class _Signature:
@@ -167,6 +182,56 @@ _SHARED = {
     "__delattr__": _delattr,
     "__getstate__": _getstate,
     "__setstate__": _setstate,
+    "__dataclass_fields__": _Fields(),
     "__signature__": _Signature(),
 }
 """What all these classes have in common, unless one says it itself."""
+
+
+# What each class has for itself
+
+
+def _compiled_init(cls: Any) -> Callable[..., None]:
+    """Return the `__init__` of a class: the one method whose text depends on the fields."""
+    plan: _Plan = cls.__plan__
+    known: dict[str, Any] = {"_set": object.__setattr__, "_ABSENT": _Absent()}
+    parameters = ["self", *(_parameter(name, one, known) for name, one in plan.by_place.items())]
+    if plan.by_name:
+        parameters += ["*", *(_parameter(name, one, known) for name, one in plan.by_name.items())]
+    body = [f"_set(self, {name!r}, {_value(name, known)})" for name in plan.fields]
+    if hasattr(cls, "__post_init__"):
+        body.append("self.__post_init__()")
+    init = f"def __init__({', '.join(parameters)}): {'; '.join(body) or 'pass'}"
+    # In the module of the class, so that the names in the annotations mean something.
+    module, made = vars(sys.modules[cls.__module__]), dict[str, Any]()
+    exec(f"def make({', '.join(known)}):\n {init}\n return __init__", module, made)  # noqa: S102
+    function: Callable[..., None] = made["make"](**known)
+    function.__qualname__ = f"{cls.__qualname__}.__init__"
+    kinds = _kinds(cls)
+    function.__annotations__ = {name: kinds[name] for name in plan.fields} | {"return": None}
+    return function
+
+
+def _parameter(name: str, default: Any, known: dict[str, Any]) -> str:
+    """Return a parameter as it is written, and take note of what its default needs."""
+    if isinstance(default, Field) and default.default_factory is not MISSING:
+        known[f"_make_{name}"] = default.default_factory
+        return f"{name}=_ABSENT"
+    if isinstance(default, Field):
+        default = default.default
+    if default is MISSING:
+        return name
+    known[f"_default_{name}"] = default
+    return f"{name}=_default_{name}"
+
+
+def _value(name: str, known: dict[str, Any]) -> str:
+    make = f"_make_{name}"
+    return f"{make}() if {name} is _ABSENT else {name}" if make in known else name
+
+
+class _Absent:
+    """Stands in a signature for a default that is made anew each time."""
+
+    def __repr__(self) -> str:
+        return "<factory>"
