@@ -149,10 +149,11 @@ class Node(Readable[T]):
         self._value = value
         # Held back, so that a collected subscriber does not leave while dependents are walked.
         scheduler.depth += 1
-        self._announce(old, scheduler)
+        if self._subscriptions:
+            scheduler.note(self, old)
+        scheduler.mark(self._dependents)
         scheduler.depth -= 1
-        if not scheduler.depth:
-            scheduler.run()
+        scheduler.run()
 
     def _announce(self, old: object, scheduler: Scheduler) -> None:
         if self._subscriptions:

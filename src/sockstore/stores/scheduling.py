@@ -9,7 +9,7 @@ others were told.
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -79,12 +79,12 @@ class Scheduler:
         for node in nodes:
             if node._live and not node._queued:
                 node._queued = True
-                bucket = buckets.get(node._level)
-                if bucket is None:
-                    buckets[node._level] = [node]
-                    heappush(self.levels, node._level)
+                level = node._level
+                if level in buckets:
+                    buckets[level].append(node)
                 else:
-                    bucket.append(node)
+                    buckets[level] = [node]
+                    heappush(self.levels, level)
 
     def note(self, node: Node[Any], old: object) -> None:
         """Have the subscribers of this store told that it is no longer `old`."""
@@ -98,38 +98,40 @@ class Scheduler:
                 if value is _UNCHANGED:
                     known[subscription] = old
 
-    def settle(self, limit: float = math.inf) -> None:
+    def settle(self, limit: int = sys.maxsize) -> None:
         """Compute what is marked, up to a level."""
         self.depth += 1
         self.settling += 1
+        levels = self.levels
         try:
-            while self.levels and self.levels[0] <= limit:
-                self._compute_level(self.levels[0])
+            while levels and levels[0] <= limit:
+                self._compute_level(levels[0])
         finally:
             self.depth -= 1
             self.settling -= 1
 
     def _compute_level(self, level: int) -> None:
-        bucket = self.buckets[level]
+        levels, bucket = self.levels, self.buckets[level]
         for node in bucket:
             if node._queued:
                 node._queued = False
                 node._recompute(self)
                 # A computation may set a store, and so mark a level below this one.
-                if not self.levels or self.levels[0] != level:
+                if not levels or levels[0] != level:
                     return
         # A computation may read a store, and so have finished this level already.
         if self.buckets.get(level) is bucket:
-            heappop(self.levels)
+            heappop(levels)
             del self.buckets[level]
 
     def collect(self) -> None:
         """Settle, and line up what the subscribers have to be told."""
         if self.levels:
             self.settle()
-        if not self.pending:
+        pending = self.pending
+        if not pending:
             return
-        pending, self.pending = self.pending, {}
+        self.pending = {}
         for node, old in pending.items():
             try:
                 value = node._value
@@ -139,10 +141,11 @@ class Scheduler:
                 continue
             if self.again or self.late:
                 self._line_up(node, old, value)
-            else:
-                self._enqueue(node._audience(), value)
-        self.again.clear()
-        self.late.clear()
+            elif audience := node._audience_now or node._audience():
+                self.queue.append((audience, value))
+        if self.again or self.late:
+            self.again.clear()
+            self.late.clear()
 
     def _line_up(self, node: Node[Any], old: object, value: object) -> None:
         audience = node._audience()
@@ -228,7 +231,7 @@ class Scheduler:
 
     def introduce(self, node: Node[Any], subscription: Subscription, value: object) -> None:
         """Call a new subscriber for the first time."""
-        if node in self.pending:
+        if self.pending and node in self.pending:
             self.late.setdefault(node, {})[subscription] = _UNCHANGED
         run = subscription._run
         if run is None:
