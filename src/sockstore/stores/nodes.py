@@ -149,9 +149,7 @@ class Node(Readable[T]):
         self._value = value
         # Held back, so that a collected subscriber does not leave while dependents are walked.
         scheduler.depth += 1
-        if self._subscriptions:
-            scheduler.note(self, old)
-        scheduler.mark(self._dependents)
+        self._announce(old, scheduler)
         scheduler.depth -= 1
         scheduler.run()
 
@@ -170,9 +168,12 @@ class Node(Readable[T]):
         """Give the store to the calling thread, whichever it belonged to."""
         self._scheduler = threads.scheduler
 
-    def _audience(self) -> tuple[Subscription, ...]:
+    def _audience(self, scheduler: Scheduler) -> tuple[Subscription, ...]:
         if self._audience_now is None:
+            # Held back, so that a collected subscriber does not leave while all are listed.
+            scheduler.depth += 1
             self._audience_now = tuple(self._subscriptions)
+            scheduler.depth -= 1
         return self._audience_now
 
     def _leave(self, subscription: Subscription) -> None:

@@ -79,12 +79,12 @@ class Scheduler:
         for node in nodes:
             if node._live and not node._queued:
                 node._queued = True
-                level = node._level
-                if level in buckets:
-                    buckets[level].append(node)
+                bucket = buckets.get(node._level)
+                if bucket is None:
+                    buckets[node._level] = [node]
+                    heappush(self.levels, node._level)
                 else:
-                    buckets[level] = [node]
-                    heappush(self.levels, level)
+                    bucket.append(node)
 
     def note(self, node: Node[Any], old: object) -> None:
         """Have the subscribers of this store told that it is no longer `old`."""
@@ -128,10 +128,9 @@ class Scheduler:
         """Settle, and line up what the subscribers have to be told."""
         if self.levels:
             self.settle()
-        pending = self.pending
-        if not pending:
+        if not self.pending:
             return
-        self.pending = {}
+        pending, self.pending = self.pending, {}
         for node, old in pending.items():
             try:
                 value = node._value
@@ -141,14 +140,14 @@ class Scheduler:
                 continue
             if self.again or self.late:
                 self._line_up(node, old, value)
-            elif audience := node._audience_now or node._audience():
+            elif audience := node._audience_now or node._audience(self):
                 self.queue.append((audience, value))
         if self.again or self.late:
             self.again.clear()
             self.late.clear()
 
     def _line_up(self, node: Node[Any], old: object, value: object) -> None:
-        audience = node._audience()
+        audience = node._audience(self)
         if node in self.late:
             known = self.late[node]
             joined = [one for one, seen in known.items() if self._is_news(node, seen)]

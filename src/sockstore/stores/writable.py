@@ -89,7 +89,7 @@ class Writable(Node[T]):
         self._value = value
         audience = self._audience_now
         if audience is None:
-            audience = self._audience()
+            audience = self._audience(scheduler)
         if audience:
             scheduler.deliver(audience, value)
 
