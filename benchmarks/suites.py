@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from benchmarks.harness.model import Suite
+from benchmarks.stores.suite import stores
 
 __all__ = ["all_suites"]
 
 
 def all_suites() -> list[Suite]:
     """Return every suite; building one runs nothing."""
-    return []
+    return [stores()]
