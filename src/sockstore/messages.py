@@ -11,17 +11,16 @@ in the cache and in rounds of the garbage collector (measured: a third of the me
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from threading import RLock
+from itertools import islice
 from time import time
 from typing import Any, TypeAlias, overload
-from weakref import ref
 
 from sockstore.codecs import decode_json
 from sockstore.options import require_count
 from sockstore.positions import Gap, Publication
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.nodes import Node
-from sockstore.streams import Message, MessageKind, MessageStream
+from sockstore.streams import Message, MessageKind, MessageStream, Readers
 
 __all__ = ["MessageLog", "MessageView"]
 
@@ -120,12 +119,11 @@ class MessageLog(Readable[MessageView]):
         "_inner",
         "_notified",
         "_on_append",
+        "_readers",
         "_received_at",
         "_report",
         "_slice_over",
         "_spine",
-        "_streams",
-        "_streams_lock",
         "_tell",
         "_topics",
         "total",
@@ -145,9 +143,7 @@ class MessageLog(Readable[MessageView]):
         self._slice_over = False
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
-        self._streams: tuple[ref[MessageStream], ...] = ()
-        # A stream is forgotten in whichever thread drops it.
-        self._streams_lock = RLock()
+        self._readers = Readers()
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self._inner = writable(MessageView(), self._watch)
@@ -243,7 +239,11 @@ class MessageLog(Readable[MessageView]):
                 self._next_chunk()
             self._chunk.append(message)
         self.total += 1
-        self._tell_readers(message)
+        if self._topics:
+            self._mark_topics(data)
+        if self._readers.streams:
+            self._readers.fresh.append(message)
+            self._tell_readers()
         if (tell := self._tell) is not None:
             try:
                 tell(message)
@@ -266,7 +266,22 @@ class MessageLog(Readable[MessageView]):
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Told of a text that it cannot decode.
         """
-        received_at, keeps = self._received_at, self._history != 0
+        readers = self._readers
+        if readers.streams:
+            texts = islice(texts, readers.most)
+        try:
+            self._extend(texts, decode, otherwise)
+        finally:
+            self._tell_readers()
+        return self._slice_over
+
+    def _extend(  # noqa: C901 - hot
+        self,
+        texts: Iterator[str],
+        decode: Callable[[str], Any],
+        otherwise: Callable[[str, Exception], object],
+    ) -> None:
+        received_at, keeps, readers = self._received_at, self._history != 0, self._readers
         for text in texts:
             try:
                 data = decode(text)
@@ -281,16 +296,17 @@ class MessageLog(Readable[MessageView]):
                     chunk.append((text, received_at))
                 self.total = number  # now: other threads may look at any time
                 message = Message(data, "json", number, received_at)
-                if self._streams or self._topics:
-                    self._tell_readers(message)
+                if self._topics:
+                    self._mark_topics(data)
+                if readers.streams:
+                    readers.fresh.append(message)
                 if (tell := self._tell) is not None:
                     try:
                         tell(message)
                     except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                         self._report(error, "on_append")
             if self._slice_over:
-                return True
-        return False
+                return
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
         """Return what the message would be that is appended next."""
@@ -299,9 +315,7 @@ class MessageLog(Readable[MessageView]):
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
         message = Message(gap, "gap", self.total, time())
-        for reference in self._streams:
-            if (stream := reference()) is not None:
-                stream.push_gap(message)
+        self._readers.tell_gap(message)
 
     def end_slice(self) -> None:
         """Notify subscribers once, if anything arrived."""
@@ -315,27 +329,17 @@ class MessageLog(Readable[MessageView]):
 
     def add_stream(self, stream: MessageStream) -> None:
         """Give a stream every message from now on, for as long as somebody holds it."""
-        with self._streams_lock:
-            self._streams = (*self._streams, ref(stream, self._forget_stream))
+        self._readers.add(stream)
 
     def end_streams(self, error: Exception | None) -> None:
         """There will be no further message in this life of the connection."""
-        with self._streams_lock:
-            streams, self._streams = self._streams, ()
-        for reference in streams:
-            stream = reference()
-            if stream is not None:
-                stream.end(error)
+        self._readers.end(error)
 
     # Telling
 
-    def _tell_readers(self, message: Message) -> None:
-        if self._topics:
-            self._mark_topics(message.data)
-        for reference in self._streams:
-            stream = reference()
-            if stream is not None and stream.push(message):
-                self._slice_over = True
+    def _tell_readers(self) -> None:
+        if self._readers.tell():
+            self._slice_over = True
 
     def _call_on_append(self, callbacks: tuple[_Callback, ...]) -> None:
         self._on_append = callbacks
@@ -373,10 +377,6 @@ class MessageLog(Readable[MessageView]):
 
     def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
         set_(self.value)
-
-    def _forget_stream(self, reference: ref[MessageStream]) -> None:
-        with self._streams_lock:
-            self._streams = tuple(other for other in self._streams if other is not reference)
 
     # Topics
 

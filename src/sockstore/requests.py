@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -108,13 +107,17 @@ class JsonRpc:
         )
 
 
-@dataclass(slots=True, eq=False)
 class _Request:
-    answer: asyncio.Future[Any]
-    receipt: Receipt
-    is_idempotent: bool
-    send: Callable[[], Receipt]
-    must_repeat: bool = False
+    __slots__ = ("answer", "is_idempotent", "must_repeat", "receipt", "send")
+
+    def __init__(
+        self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
+    ) -> None:
+        self.answer = answer
+        self.send = send
+        self.receipt = send()
+        self.is_idempotent = is_idempotent
+        self.must_repeat = False
 
 
 class Requests:
@@ -141,7 +144,7 @@ class Requests:
         number = next(self._numbers)
         repeat = partial(send, self._format.wrap(data, number))
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request(answer, repeat(), is_idempotent, repeat)
+        request = _Request(answer, repeat, is_idempotent=is_idempotent)
         if not request.receipt:
             raise _undelivered(request.receipt)
         self.waiting[number] = request

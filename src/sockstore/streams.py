@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from threading import RLock
 from typing import Any, Literal, Self, TypeAlias
+from weakref import ref
 
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.options import require_count, require_flag
 from sockstore.positions import Publication
 from sockstore.records import Record
 
-__all__ = ["Message", "MessageKind", "MessageStream", "Overflow"]
+__all__ = ["Message", "MessageKind", "MessageStream", "Overflow", "Readers"]
+
+NO_BOUND = sys.maxsize
 
 MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
 Overflow: TypeAlias = Literal["error", "drop_oldest"]
@@ -105,6 +110,11 @@ class MessageStream:
         self.dropped = 0
 
     @property
+    def limit(self) -> int:
+        """How many messages may wait for the reader."""
+        return self._limit
+
+    @property
     def lag(self) -> int:
         """How many messages wait for the reader."""
         return len(self._waiting)
@@ -152,7 +162,7 @@ class MessageStream:
 
     def push(self, message: Message) -> bool:
         """Take one message; return whether the reader should get a turn soon."""
-        if self._ended or not self._wants(message):
+        if self._ended or (self._where is not None and not self._wants(message, self._where)):
             return False
         if self._missed:
             self._missed += 1
@@ -165,6 +175,20 @@ class MessageStream:
             waiting.popleft()
             self.dropped += 1
         waiting.append(message)
+        if self._waiter is None:
+            return False
+        if len(waiting) == 1:  # or the reader has been woken already
+            self._wake()
+        return len(waiting) * 2 >= self._limit
+
+    def push_all(self, messages: Sequence[Message]) -> bool:
+        """Take messages; return whether the reader should get a turn soon."""
+        waiting = self._waiting
+        is_simple = self._where is None and not (self._ended or self._missed)
+        if not is_simple or len(waiting) + len(messages) > self._limit:
+            wanted = [self.push(message) for message in messages]
+            return any(wanted)
+        waiting.extend(messages)
         if self._waiter is None:
             return False
         self._wake()
@@ -192,11 +216,9 @@ class MessageStream:
             return self._end or StopAsyncIteration()
         return None
 
-    def _wants(self, message: Message) -> bool:
-        if self._where is None:
-            return True
+    def _wants(self, message: Message, where: Callable[[Message], object]) -> bool:
         try:
-            return bool(self._where(message))
+            return bool(where(message))
         except Exception as error:  # noqa: BLE001 - the reader's own filter: the reader is told
             self.end(error)
             return False
@@ -204,3 +226,65 @@ class MessageStream:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Readers:
+    """The streams of one log, for as long as somebody holds them.
+
+    What they are told is kept for a moment, because many messages at once cost each of them
+    little more than one.
+
+    Attributes:
+        streams: References to them.
+        fresh: Messages that they have not been told of yet.
+        most: How many may be kept so, or a reader that keeps up would lag.
+    """
+
+    __slots__ = ("_lock", "fresh", "most", "streams")
+
+    def __init__(self) -> None:
+        self.streams: tuple[ref[MessageStream], ...] = ()
+        self.fresh: list[Message] = []
+        self.most = NO_BOUND
+        # A stream is forgotten in whichever thread drops it.
+        self._lock = RLock()
+
+    def add(self, stream: MessageStream) -> None:
+        """Tell a stream of every message from now on."""
+        self.tell()
+        with self._lock:
+            self.streams = (*self.streams, ref(stream, self._forget))
+        self.most = min(self.most, max(1, stream.limit // 2))
+
+    def tell(self) -> bool:
+        """Tell all of what is fresh; return whether one of them should get a turn soon."""
+        if not self.fresh:
+            return False
+        messages = tuple(self.fresh)
+        self.fresh.clear()
+        wanted = [stream.push_all(messages) for stream in self._held()]
+        return any(wanted)
+
+    def tell_gap(self, message: Message) -> None:
+        """Tell those that ask for it that messages are missing here."""
+        self.tell()
+        for stream in self._held():
+            stream.push_gap(message)
+
+    def end(self, error: Exception | None) -> None:
+        """There will be no further message for any of them."""
+        self.tell()
+        streams = self._held()
+        with self._lock:
+            self.streams = ()
+        self.most = NO_BOUND
+        for stream in streams:
+            stream.end(error)
+
+    def _held(self) -> list[MessageStream]:
+        streams = (reference() for reference in self.streams)
+        return [stream for stream in streams if stream is not None]
+
+    def _forget(self, reference: ref[MessageStream]) -> None:
+        with self._lock:
+            self.streams = tuple(other for other in self.streams if other is not reference)

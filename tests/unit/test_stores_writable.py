@@ -547,6 +547,32 @@ def test_a_weak_subscriber_that_dies_in_mid_notification_is_not_called():
 
 
 @pytest.mark.contract("ST12")
+def test_a_weak_subscriber_may_be_collected_while_a_change_lists_who_is_to_be_told():
+    class Label:
+        def __init__(self):
+            self.itself = self
+
+        def show(self, value):
+            pass
+
+    usual = gc.get_threshold()
+    for objects in range(5):
+        store, seen = writable(0), []
+        # So many that Python has no tuple of this size at hand, but has to make one.
+        for _ in range(30):
+            store.subscribe(seen.append)
+        gc.set_threshold(0)
+        subscribe_weakly(store, Label().show)
+        # The collector strikes when so many more objects were made.
+        gc.set_threshold(gc.get_count()[0] + objects)
+        try:
+            store.set(1)
+        finally:
+            gc.set_threshold(*usual)
+        assert seen == [0] * 30 + [1] * 30
+
+
+@pytest.mark.contract("ST12")
 def test_a_strong_subscription_keeps_its_function():
     seen = []
     store = writable(0)

@@ -208,16 +208,16 @@ async def test_break_unsubscribes_at_once():
     log.append(1, "json")
     log.end_slice()
     await reading
-    assert log._streams == ()
+    assert log._readers.streams == ()
     cancelled = asyncio.create_task(read_one())
     await asyncio.sleep(0)
-    assert len(log._streams) == 1
+    assert len(log._readers.streams) == 1
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     del cancelled
     gc.collect()
-    assert log._streams == ()
+    assert log._readers.streams == ()
 
 
 async def test_a_stream_that_nobody_holds_is_forgotten():
@@ -227,7 +227,7 @@ async def test_a_stream_that_nobody_holds_is_forgotten():
     gone = weakref.ref(stream)
     del stream
     assert gone() is None
-    assert log._streams == ()
+    assert log._readers.streams == ()
 
 
 @settings(deadline=None)
@@ -384,7 +384,7 @@ async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
         log.end_slice()
         await asyncio.wait([reading])
         assert isinstance(reading.exception(), Lagged)
-        assert log._streams == (), "the task is still held, its stream is not"
+        assert log._readers.streams == (), "the task is still held, its stream is not"
     finally:
         gc.enable()
 

@@ -6,7 +6,6 @@ Nothing here knows what a receipt is; it travels with its message.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 
 from sockstore.frozen import frozen
@@ -15,7 +14,6 @@ from sockstore.options import Outbox
 __all__ = ["Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
 
 
-@dataclass(slots=True, eq=False)
 class Outgoing:
     """One encoded message on its way out.
 
@@ -23,19 +21,24 @@ class Outgoing:
         data: Text or binary, as it goes on the wire.
         size: UTF-8 bytes.
         receipt: What the user holds; opaque here.
+
+    Attributes:
         expires_at: When it is no longer worth sending, or None.
         id: What a session tells it by; empty until it was handed over.
         first_sent_at: When a session handed it over for the first time, or None.
         offset: Where in the room it was stored, or None.
     """
 
-    data: str | bytes
-    size: int
-    receipt: object
-    expires_at: float | None = None
-    id: str = ""
-    first_sent_at: float | None = None
-    offset: int | None = None
+    __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
+
+    def __init__(self, data: str | bytes, size: int, receipt: object) -> None:
+        self.data = data
+        self.size = size
+        self.receipt = receipt
+        self.expires_at: float | None = None
+        self.id = ""
+        self.first_sent_at: float | None = None
+        self.offset: int | None = None
 
 
 class Disposition(Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -15,7 +14,6 @@ __all__ = ["Computed", "Derived", "Emitting"]
 
 T = TypeVar("T")
 
-_value_of: Final = attrgetter("_value")
 _UNREADY: Final = RuntimeError()
 
 
@@ -97,8 +95,19 @@ class Derived(Computed[T]):
     __slots__ = ()
 
     def _recompute(self, scheduler: Scheduler) -> None:
+        inputs = self._inputs
+        values: Any
+        # The hottest lines of a graph: most nodes have one or two inputs, and in Python 3.11 a
+        # comprehension costs a call.
         try:
-            values = list(map(_value_of, self._inputs))
+            if len(inputs) == 1:
+                values = (inputs[0]._value,)
+            elif len(inputs) == 2:
+                values = (inputs[0]._value, inputs[1]._value)
+            else:
+                values = []
+                for one in inputs:
+                    values.append(one._value)
         except AttributeError:
             self._inherit_error(scheduler)
             return
@@ -106,10 +115,15 @@ class Derived(Computed[T]):
             value = self._fn(*values)
             if self._error is not None:
                 self._recover(value, scheduler)
-            elif self._differs(self._value, value):
-                old = self._value
+                return
+            old = self._value
+            if self._differs(old, value):
                 self._value = value
-                self._announce(old, scheduler)
+                # What `_announce` does; one call less for each node.
+                if self._subscriptions:
+                    scheduler.note(self, old)
+                if self._dependents:
+                    scheduler.mark(self._dependents)
         except BaseException as error:  # noqa: BLE001 - raised by the change that led to it
             self._fail_aloud(error, scheduler)
 
@@ -169,7 +183,7 @@ class Emitting(Computed[T]):
         except BaseException as error:  # noqa: BLE001 - raised by the change that led to it
             scheduler.fail(error)
         try:
-            values = list(map(_value_of, self._inputs))
+            values = [one._value for one in self._inputs]
         except AttributeError:
             self._inherit_error(scheduler)
             return

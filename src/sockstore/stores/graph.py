@@ -35,11 +35,12 @@ def dormant(node: Node[Any]) -> list[Node[Any]]:
 
 def is_elsewhere(node: Node[Any], scheduler: Scheduler) -> bool:
     """Whether the node, or what it is computed from, belongs to another thread."""
-    ours = (None, scheduler)
-    if node._scheduler not in ours:
+    owner = node._scheduler
+    if owner is not None and owner is not scheduler:
         return True
     if node._live or not node._inputs:
         return False
+    ours = (None, scheduler)
     return any(one._scheduler not in ours for each in dormant(node) for one in each._inputs)
 
 

@@ -151,8 +151,7 @@ class Node(Readable[T]):
         scheduler.depth += 1
         self._announce(old, scheduler)
         scheduler.depth -= 1
-        if not scheduler.depth:
-            scheduler.run()
+        scheduler.run()
 
     def _announce(self, old: object, scheduler: Scheduler) -> None:
         if self._subscriptions:
@@ -169,9 +168,12 @@ class Node(Readable[T]):
         """Give the store to the calling thread, whichever it belonged to."""
         self._scheduler = threads.scheduler
 
-    def _audience(self) -> tuple[Subscription, ...]:
+    def _audience(self, scheduler: Scheduler) -> tuple[Subscription, ...]:
         if self._audience_now is None:
+            # Held back, so that a collected subscriber does not leave while all are listed.
+            scheduler.depth += 1
             self._audience_now = tuple(self._subscriptions)
+            scheduler.depth -= 1
         return self._audience_now
 
     def _leave(self, subscription: Subscription) -> None:

@@ -9,7 +9,7 @@ others were told.
 
 from __future__ import annotations
 
-import math
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -98,29 +98,30 @@ class Scheduler:
                 if value is _UNCHANGED:
                     known[subscription] = old
 
-    def settle(self, limit: float = math.inf) -> None:
+    def settle(self, limit: int = sys.maxsize) -> None:
         """Compute what is marked, up to a level."""
         self.depth += 1
         self.settling += 1
+        levels = self.levels
         try:
-            while self.levels and self.levels[0] <= limit:
-                self._compute_level(self.levels[0])
+            while levels and levels[0] <= limit:
+                self._compute_level(levels[0])
         finally:
             self.depth -= 1
             self.settling -= 1
 
     def _compute_level(self, level: int) -> None:
-        bucket = self.buckets[level]
+        levels, bucket = self.levels, self.buckets[level]
         for node in bucket:
             if node._queued:
                 node._queued = False
                 node._recompute(self)
                 # A computation may set a store, and so mark a level below this one.
-                if not self.levels or self.levels[0] != level:
+                if not levels or levels[0] != level:
                     return
         # A computation may read a store, and so have finished this level already.
         if self.buckets.get(level) is bucket:
-            heappop(self.levels)
+            heappop(levels)
             del self.buckets[level]
 
     def collect(self) -> None:
@@ -139,13 +140,14 @@ class Scheduler:
                 continue
             if self.again or self.late:
                 self._line_up(node, old, value)
-            else:
-                self._enqueue(node._audience(), value)
-        self.again.clear()
-        self.late.clear()
+            elif audience := node._audience_now or node._audience(self):
+                self.queue.append((audience, value))
+        if self.again or self.late:
+            self.again.clear()
+            self.late.clear()
 
     def _line_up(self, node: Node[Any], old: object, value: object) -> None:
-        audience = node._audience()
+        audience = node._audience(self)
         if node in self.late:
             known = self.late[node]
             joined = [one for one, seen in known.items() if self._is_news(node, seen)]
@@ -228,7 +230,7 @@ class Scheduler:
 
     def introduce(self, node: Node[Any], subscription: Subscription, value: object) -> None:
         """Call a new subscriber for the first time."""
-        if node in self.pending:
+        if self.pending and node in self.pending:
             self.late.setdefault(node, {})[subscription] = _UNCHANGED
         run = subscription._run
         if run is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeAlias, TypeVar
 
+from sockstore.stores.comparison import changed
 from sockstore.stores.contract import Readable
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler, threads
@@ -75,6 +76,10 @@ class Writable(Node[T]):
         scheduler = threads.scheduler
         if self._scheduler is not scheduler:
             self._claim(scheduler)
+        if not (self._subscriptions or self._dependents) and self._differs is changed:
+            # Nobody is to be told, so nobody asks whether this is a change.
+            self._value = value
+            return
         if not self._differs(self._value, value):
             return
         if self._dependents or scheduler.depth or scheduler.delivering:
@@ -84,7 +89,7 @@ class Writable(Node[T]):
         self._value = value
         audience = self._audience_now
         if audience is None:
-            audience = self._audience()
+            audience = self._audience(scheduler)
         if audience:
             scheduler.deliver(audience, value)
 

@@ -1,0 +1,46 @@
+"""The shapes of graphs; each is a source and what hangs from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.stores.peer import Peer, Store
+
+__all__ = ["Graph", "diamond", "fan_in", "ladder"]
+
+Compute = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A source, and the last store that is computed from it."""
+
+    source: Store
+    end: Store
+
+
+def fan_in(peer: Peer) -> Graph:
+    """Build the sum of two sources, of which one is set."""
+    source, other = peer.source(0), peer.source(0)
+    return Graph(source, peer.derived([source, other], total))
+
+
+def diamond(peer: Peer, width: int, compute: Compute, join: Compute) -> Graph:
+    """Build one source, many computed from it, and one computed from all of those."""
+    source = peer.source(0)
+    sides = [peer.derived([source], compute) for _ in range(width)]
+    return Graph(source, peer.derived(sides, join))
+
+
+def ladder(peer: Peer, levels: int, compute: Compute) -> Graph:
+    """Build levels of two, each computed from both of the level before."""
+    source = peer.source(0)
+    left, right = peer.derived([source], compute), peer.derived([source], compute)
+    for _ in range(levels - 1):
+        left, right = peer.derived([left, right], compute), peer.derived([left, right], compute)
+    return Graph(source, peer.derived([left, right], compute))
+
+
+def total(*values: int) -> int:
+    return sum(values)

@@ -1,0 +1,69 @@
+"""Libraries that find out by themselves what a computation reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from benchmarks.stores.peer import Leave, Peer, Run, Store, tracked
+
+__all__ = ["nervio", "observ", "reaktiv"]
+
+
+def observ() -> Peer:
+    """`ref`, `computed` and `watch(sync=True)`; without `sync` it would need a loop."""
+    import observ as library
+
+    def store(own: Any, read: Callable[[], int], set_value: Any = None) -> Store:
+        def subscribe(run: Run) -> Leave:
+            # Nothing else keeps a watcher alive: the bound method does.
+            return library.watch(read, run, sync=True).stop
+
+        return Store(own, read, subscribe, set_value)
+
+    def source(value: int) -> Store:
+        own = library.ref(value)
+        return store(own, lambda: own["value"], partial(own.__setitem__, "value"))
+
+    def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
+        own = library.computed(tracked(inputs, fn))
+        return store(own, own)
+
+    return Peer(source, derived)
+
+
+def nervio() -> Peer:
+    """`signal`, `computed` and `effect`; called, they read."""
+    import nervio as library
+
+    def store(own: Any) -> Store:
+        def subscribe(run: Run) -> Leave:
+            return library.effect(lambda: run(own()))
+
+        return Store(own, own, subscribe, getattr(own, "set", None))
+
+    def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
+        return store(library.computed(tracked(inputs, fn)))
+
+    return Peer(lambda value: store(library.signal(value)), derived)
+
+
+def reaktiv() -> Peer:
+    """`signal`, `computed` and `effect`; called, they read."""
+    import reaktiv as library
+
+    def store(own: Any) -> Store:
+        def subscribe(run: Run) -> Leave:
+            # An effect takes what its function returns for a cleanup.
+            def effect() -> None:
+                run(own())
+
+            return library.effect(effect).dispose
+
+        return Store(own, own, subscribe, getattr(own, "set", None))
+
+    def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
+        return store(library.computed(tracked(inputs, fn)))
+
+    return Peer(lambda value: store(library.signal(value)), derived)
