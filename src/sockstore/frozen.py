@@ -170,7 +170,11 @@ class _Signature:
     def __get__(self, instance: object, cls: type[Any]) -> Any:
         from inspect import signature  # noqa: PLC0415 - only who asks pays for it
 
-        told = signature(_compiled_init(cls))
+        init = _compiled_init(cls)
+        try:
+            told = signature(init, eval_str=True)
+        except NameError:  # a type that only type checkers import
+            told = signature(init)
         return told.replace(parameters=list(told.parameters.values())[1:])
 
 
