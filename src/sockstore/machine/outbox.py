@@ -11,7 +11,7 @@ from enum import Enum
 
 from sockstore.options import Outbox
 
-__all__ = ["Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
+__all__ = ["HAND_OVER", "Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
 
 
 @dataclass(slots=True, eq=False)
@@ -52,6 +52,10 @@ class Offer:
     disposition: Disposition
     dropped: tuple[Outgoing, ...] = ()
     why: str = ""
+
+
+HAND_OVER = Offer(Disposition.HAND_OVER)
+"""The usual answer, which there is one of."""
 
 
 class OutboxQueue:

@@ -94,6 +94,7 @@ class Wire(asyncio.BufferedProtocol):
         self._later: list[bytes] = []
         self._later_bytes = 0
         self._need = 2
+        self._delivering: list[Any] = []
         self._pumping: asyncio.Handle | None = None
         self._delivered_for = 0.0
         self._slice_over = False
@@ -334,6 +335,7 @@ class Wire(asyncio.BufferedProtocol):
         many, buffer = 1, self._buffer
         while (begun := self._at) < len(buffer):
             is_text, messages = self._take_short_frames(many)
+            self._delivering = messages
             if not messages:
                 return False
             remaining = iter(messages)
@@ -342,6 +344,7 @@ class Wire(asyncio.BufferedProtocol):
             finally:
                 if (left := length_hint(remaining)) and self._buffer is buffer:
                     self._at = after_frames(buffer, begun, len(messages) - left)
+                messages.clear()
             # The buffer is another one if the transport was aborted meanwhile.
             if is_over or self._buffer is not buffer or monotonic() > until:
                 return True
@@ -494,6 +497,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def _drop_input(self) -> None:
         self._buffer, self._at, self._later, self._later_bytes = b"", 0, [], 0
+        self._delivering.clear()  # who takes them finds no further one
 
     def _write(self) -> None:
         for data in self._protocol.data_to_send():
