@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.harness.model import Suite
+from benchmarks.memory.suite import memory
 from benchmarks.stores.suite import stores
 
 __all__ = ["all_suites"]
@@ -10,4 +11,4 @@ __all__ = ["all_suites"]
 
 def all_suites() -> list[Suite]:
     """Return every suite; building one runs nothing."""
-    return [stores()]
+    return [stores(), memory()]

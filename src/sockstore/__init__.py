@@ -1,7 +1,11 @@
 """A WebSocket connection as reactive state.
 
 Importing this package loads no user interface framework, no WebSocket engine, and does no I/O.
+What few programs use is loaded when it is used first.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from sockstore._version import __version__
 from sockstore.connection import WebSocketStore
@@ -22,21 +26,23 @@ from sockstore.errors import (
 )
 from sockstore.heartbeat import Heartbeat
 from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
-from sockstore.messages import MessageView
 from sockstore.navigation import Navigation
-from sockstore.navigator import Navigator
 from sockstore.options import Outbox, Reconnect
 from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
 from sockstore.positions import Gap, Position, Publication
-from sockstore.provider import WebSocketProvider, use_websocket
 from sockstore.receipts import Receipt
 from sockstore.recovery import Resume, Session
 from sockstore.requests import IdField, JsonRpc
-from sockstore.scope import Scope
 from sockstore.stats import Stats
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
-from sockstore.streams import Message, MessageStream
 from sockstore.timeline import TimelineEvent
+
+if TYPE_CHECKING:
+    from sockstore.messages import MessageView
+    from sockstore.navigator import Navigator
+    from sockstore.provider import WebSocketProvider, use_websocket
+    from sockstore.scope import Scope
+    from sockstore.streams import Message, MessageStream
 
 __all__ = [
     "Attempt",
@@ -92,3 +98,27 @@ __all__ = [
     "use_websocket",
     "writable",
 ]
+
+_LATER = {
+    "Message": "sockstore.streams",
+    "MessageStream": "sockstore.streams",
+    "MessageView": "sockstore.messages",
+    "Navigator": "sockstore.navigator",
+    "Scope": "sockstore.scope",
+    "WebSocketProvider": "sockstore.provider",
+    "use_websocket": "sockstore.provider",
+}
+"""The names that are loaded when they are used first, and where they are."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    thing: object = getattr(import_module(module), name)
+    globals()[name] = thing
+    return thing
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

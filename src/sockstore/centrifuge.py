@@ -6,10 +6,10 @@ Pure: text in, values out, and the other way round.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from sockstore.codecs import decode_json, encode_json
+from sockstore.frozen import frozen
 from sockstore.positions import Position
 
 __all__ = [
@@ -40,7 +40,7 @@ class FrameError(Exception):
     """The server said what PROTOCOL.md does not have; the text says what."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Published:
     """A message of a room.
 
@@ -59,7 +59,7 @@ class Published:
     sender: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ErrorReply:
     """Why a command did not work."""
 
@@ -68,7 +68,7 @@ class ErrorReply:
     temporary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reply:
     """The answer to a command."""
 
@@ -77,7 +77,7 @@ class Reply:
     error: ErrorReply | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unsubscribed:
     """The server has ended a subscription; from 2500 on it may be asked for again."""
 
@@ -86,7 +86,7 @@ class Unsubscribed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ping:
     """The server asks for a sign of life."""
 
@@ -94,7 +94,7 @@ class Ping:
 Said: TypeAlias = Published | Reply | Unsubscribed | Ping
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Announced:
     """What the server says of itself on connecting; None where it does not.
 
@@ -113,7 +113,7 @@ class Announced:
     remembers: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Subscribed:
     """The answer to a subscription.
 

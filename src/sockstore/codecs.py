@@ -1,30 +1,21 @@
 """Codecs: what a received text means, and how data is written. Pure, and the same everywhere.
 
 JSON is read and written by msgspec; where its wheel is missing (some browsers) by the standard
-library, with the same results.
+library, with the same results. Either is loaded when it is needed first, by the first connection.
 """
 
 from __future__ import annotations
 
-import base64
-import dataclasses
-import datetime as dt
-import decimal
-import enum
-import json
-import math
-import uuid
 from collections.abc import Callable
-from functools import partial
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.options import require_callable
 
-try:
-    import msgspec
-except ImportError:  # pragma: no cover - exercised by tests that hide msgspec
-    msgspec = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    from types import ModuleType
 
 __all__ = [
     "Codec",
@@ -33,6 +24,7 @@ __all__ = [
     "encode",
     "encode_json",
     "encode_with",
+    "json_decoder",
     "make_codec",
     "make_encoder",
 ]
@@ -85,8 +77,13 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
         A callable that raises `TypeError` if the data cannot be encoded.
     """
     if not only_json:
-        return partial(encode_with, encode_json if codec is None else codec.encode)
+        return _default_encoder() if codec is None else partial(encode_with, codec.encode)
     return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
+
+
+@cache
+def _default_encoder() -> Callable[[Any], str | bytes]:
+    return partial(encode_with, _json().encode_json)
 
 
 def _encode_as_json(data: Any) -> str | bytes:
@@ -134,13 +131,13 @@ def _checked_text(text: str) -> str:
     return text
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen
 class _FunctionPair:
     decode: Callable[[str | bytes], Any]
     encode: Callable[[Any], str | bytes]
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen
 class _JsonOf:
     """JSON decoded into a type; text and binary frames alike."""
 
@@ -150,7 +147,7 @@ class _JsonOf:
         return encode_json(data)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@frozen
 class _PydanticModel:
     model: Any
 
@@ -165,105 +162,37 @@ class _PydanticModel:
 def _typed_codec(wanted: type[Any]) -> Codec:
     if hasattr(wanted, "model_validate_json"):
         return _PydanticModel(wanted)
-    if msgspec is None:
-        raise InvalidOption("codec", wanted, "typed codecs need the msgspec package")
-    try:
-        return _JsonOf(msgspec.json.Decoder(wanted).decode)
-    except TypeError as error:
-        raise InvalidOption("codec", wanted, f"msgspec cannot decode into it: {error}") from error
+    return _JsonOf(_json().decoder_of(wanted))
 
 
-# The two implementations of JSON
+# JSON
 
 
-def _decode_with_json(text: str) -> Any:
-    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
-    if "\\ud" in text or "\\uD" in text:
-        json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
-    return value
+@cache
+def _json() -> ModuleType:
+    """Load what reads and writes JSON."""
+    from sockstore import json_texts  # noqa: PLC0415 - it is as large as the rest of the import
+
+    return json_texts
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+def decode_json(text: str) -> Any:
+    """Return the value of a JSON text (RFC 8259).
+
+    Raises:
+        ValueError: If it is no JSON, or its numbers or texts cannot be represented.
+        RecursionError: If it is nested too deeply.
+    """
+    return _json().decode_json(text)
 
 
-def _finite_float(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text} is out of range")
-    return number
+def json_decoder() -> Callable[[str], Any]:
+    """Return what `decode_json` decodes with, for who asks it for every message."""
+    decoder: Callable[[str], Any] = _json().decode_json
+    return decoder
 
 
-def _encode_with_json(data: Any) -> str:
-    text = json.dumps(
-        _null_for_nan(data), ensure_ascii=False, separators=(",", ":"), default=_plain
-    )
-    text.encode()
+def encode_json(data: Any) -> str:
+    """Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
+    text: str = _json().encode_json(data)
     return text
-
-
-def _null_for_nan(data: Any) -> Any:
-    """Return data as JSON has it: no NaN, no infinity, keys that are text."""
-    match data:
-        case float():
-            return data if math.isfinite(data) else None
-        case dict():
-            return {_key(key): _null_for_nan(value) for key, value in data.items()}
-        case list() | tuple() | set() | frozenset():
-            return [_null_for_nan(item) for item in data]
-        case _ if dataclasses.is_dataclass(data) and not isinstance(data, type):
-            names = (field.name for field in dataclasses.fields(data))
-            return {name: _null_for_nan(getattr(data, name)) for name in names}
-        case _:
-            return data
-
-
-def _key(key: Any) -> str:
-    if isinstance(key, enum.Enum):
-        return _key(key.value)
-    if isinstance(key, (str, int, float)) and not isinstance(key, bool):
-        return str(key)
-    if isinstance(key, (dt.date, dt.time, uuid.UUID, decimal.Decimal, bytes)):
-        return cast("str", _plain(key))
-    raise TypeError("Only dicts with str-like or number-like keys are supported")
-
-
-def _plain(data: Any) -> Any:
-    """Return JSON data for what an encoder does not know."""
-    match data:
-        case enum.Enum():
-            return data.value
-        case str():  # msgspec knows no subclasses of str and of numbers
-            return str(data)
-        case int() if not isinstance(data, bool):
-            return int(data)
-        case float():
-            return float(data)
-        case dt.datetime() | dt.date() | dt.time():
-            return data.isoformat().replace("+00:00", "Z")
-        case uuid.UUID() | decimal.Decimal():
-            return str(data)
-        case bytes() | bytearray() | memoryview():
-            return base64.b64encode(data).decode()
-        case _:
-            raise TypeError(f"Encoding objects of type {type(data).__name__} is unsupported")
-
-
-def _encode_with_msgspec(data: Any) -> str:
-    return msgspec.json.encode(data, enc_hook=_plain).decode()
-
-
-decode_json: Callable[[str], Any]
-"""Return the value of a JSON text (RFC 8259).
-
-It raises `ValueError` if the text is no JSON or its numbers or texts cannot be represented, and
-`RecursionError` if it is nested too deeply.
-"""
-
-encode_json: Callable[[Any], str]
-"""Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
-
-if msgspec is None:
-    decode_json, encode_json = _decode_with_json, _encode_with_json
-else:
-    decode_json, encode_json = msgspec.json.Decoder().decode, _encode_with_msgspec

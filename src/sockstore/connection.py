@@ -28,7 +28,6 @@ from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
 from sockstore.machine.settings import Settings
 from sockstore.machine.state import Attempt, ConnectionState, Hint
-from sockstore.messages import MessageLog
 from sockstore.navigation import CloseOnNavigate, Navigates
 from sockstore.options import (
     Outbox,
@@ -197,6 +196,9 @@ class WebSocketStore(ConnectionStores):
         driver = Driver(machine, weakref.ref(self), where)
         self._finalizer = weakref.finalize(self, _dropped, driver, where)
         self._finalizer.atexit = False
+        # Here, because it loads what reads JSON, which takes as long as the rest of the import.
+        from sockstore.messages import MessageLog  # noqa: PLC0415
+
         super().__init__(machine.state, MessageLog(history, driver.report), driver)
         self._requests = Requests(request_format, driver.sender.withdraw)
         self.receiver = Receiver(
@@ -475,7 +477,7 @@ def _caller() -> str:
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return sys.intern(f"{frame.f_code.co_filename}:{frame.f_lineno}")
 
 
 def _dropped(driver: Driver, where: str) -> None:

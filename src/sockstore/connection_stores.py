@@ -5,24 +5,26 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sockstore.driver import Driver
 from sockstore.errors import ConnectionEnded, ScopeClosed, SockstoreError
 from sockstore.explaining import circumstances, explain
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
-from sockstore.messages import MessageLog, MessageView
 from sockstore.positions import Position
 from sockstore.stats import Stats
-from sockstore.stores import Readable, derived, readonly, writable
-from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.stores import Readable, Writable, derived, readonly, writable
 from sockstore.threads import FOREIGN_THREAD
 from sockstore.timeline import TimelineEvent
+
+if TYPE_CHECKING:
+    from sockstore.messages import MessageLog, MessageView
+    from sockstore.streams import Message, MessageStream, Overflow
 
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
 
 T = TypeVar("T")
-StreamT = TypeVar("StreamT", bound=MessageStream)
+StreamT = TypeVar("StreamT", bound="MessageStream")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 """The phases in which no further message will come by itself."""
@@ -44,10 +46,10 @@ class ConnectionStores:
         self.messages = messages
         self._driver = driver
         self._scope_left = False
+        self._buffered: Writable[int] | None = None
         self._snapshot = writable(state)
         self._state: Readable[ConnectionState] = self._snapshot
-        self._buffered = writable(0, self._watch_buffered)
-        for store in (self._state, self._buffered, messages):
+        for store in (self._state, messages):
             store._node._owner = self
             store._node._thread_error = FOREIGN_THREAD
 
@@ -91,19 +93,27 @@ class ConnectionStores:
     @cached_property
     def buffered_amount(self) -> Readable[int]:
         """Bytes that were sent and not yet given to the network, the outbox included."""
-        return readonly(self._buffered)
+        self._buffered = writable(0, self._watch_buffered)
+        self._buffered._node._owner = self
+        self._buffered._node._thread_error = FOREIGN_THREAD
+        return self._late(self._buffered)
+
+    def _late(self, store: Readable[T]) -> Readable[T]:
+        """Show a store that is made late, since few ask for it; it belongs where all others do."""
+        store._node._scheduler = self.messages._node._scheduler
+        return readonly(store)
 
     # The inspector
 
     @cached_property
     def timeline(self) -> Readable[tuple[TimelineEvent, ...]]:
         """The last 200 events: attempts, ends, decisions with their reason, waits, gaps, hints."""
-        return readonly(self._driver.observer.timeline.store)
+        return self._late(self._driver.observer.timeline.store)
 
     @cached_property
     def latency(self) -> Readable[float | None]:
         """Seconds that the last ping took to be answered; None before the first."""
-        return readonly(self._driver.observer.latency)
+        return self._late(self._driver.observer.latency_store)
 
     def explain(self) -> str:
         """Say in one paragraph what the connection is doing, and why.
@@ -117,7 +127,7 @@ class ConnectionStores:
             'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
         """
         machine, observer = self._driver.machine, self._driver.observer
-        return explain(circumstances(machine, observer.latency.value, self._driver.now))
+        return explain(circumstances(machine, observer.latency, self._driver.now))
 
     def stats(self) -> Stats:
         """Return the figures: attempts, losses, messages, latency and more.
@@ -140,7 +150,7 @@ class ConnectionStores:
             messages_waiting=len(machine.outbox),
             messages_unanswered=0 if session is None else session.unanswered,
             bytes_waiting=self._driver.buffered_amount,
-            latency=observer.latency.value,
+            latency=observer.latency,
         )
 
     # Messages
@@ -175,6 +185,8 @@ class ConnectionStores:
             InvalidOption: If `limit` or `overflow` cannot be used.
             ScopeClosed: If its provider has been left.
         """
+        from sockstore.streams import MessageStream  # noqa: PLC0415 - see `WebSocketStore`
+
         return self.open_stream(MessageStream, where, limit, overflow, gaps=gaps)
 
     def open_stream(
@@ -282,9 +294,8 @@ class ConnectionStores:
 
     def bound(self) -> None:
         """The stores belong to the thread of the loop from now on."""
-        observer = self._driver.observer
-        inspected = (observer.timeline.store, observer.latency)
-        for store in (self._state, self._buffered, self.messages, *inspected):
+        late = () if self._buffered is None else (self._buffered,)
+        for store in (self._state, self.messages, *late, *self._driver.observer.stores):
             store._node._belong_here()
 
     def publish(self, state: ConnectionState) -> None:
@@ -301,7 +312,7 @@ class ConnectionStores:
 
     def buffered_changed(self) -> None:
         """Tell who watches `buffered_amount`."""
-        if self._buffered._live:
+        if self._buffered is not None and self._buffered._live:
             try:
                 self._buffered.set(self._driver.buffered_amount)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)

@@ -316,6 +316,8 @@ class Driver:
 
     def _attempt_done(self, number: int, link: _Link, task: asyncio.Task[None]) -> None:
         del self._attempts[number]
+        if not self._attempts:
+            self._attempts = {}  # for one that had entries keeps their room
         if link.has_opened:
             self._wake_if_ended()
             return

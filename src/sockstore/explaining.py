@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sockstore.durations import say_duration
 from sockstore.errors import HandshakeFailed
+from sockstore.frozen import frozen
 from sockstore.machine.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
@@ -48,7 +48,7 @@ _GAVE_UP = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Circumstances:
     """What there is to know when a connection is explained.
 

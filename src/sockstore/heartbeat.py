@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sockstore.codecs import decode_json, encode
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.options import require_seconds
 
 __all__ = ["Heartbeat"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heartbeat:
     """A message that is sent now and then while the connection is open, and what answers it.
 

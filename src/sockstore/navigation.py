@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakMethod
 
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.stores import Readable
 from sockstore.stores.subscription import Subscription
 from sockstore.stores.weak import subscribe_weakly
@@ -15,7 +15,7 @@ from sockstore.stores.weak import subscribe_weakly
 __all__ = ["CloseOnNavigate", "Navigates", "Navigation", "check_navigator"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Navigation:
     """A navigation that is under way: the value of `Navigator.navigating`.
 
@@ -66,7 +66,7 @@ class CloseOnNavigate:
     def __init__(self, navigator: Navigates | None, close: Callable[[], object]) -> None:
         check_navigator(navigator)
         self._navigator = navigator
-        self._close = WeakMethod(close)
+        self._close = None if navigator is None else WeakMethod(close)
         self._ignored: object = None
         self._subscription: Subscription | None = None
 
@@ -89,6 +89,6 @@ class CloseOnNavigate:
         self._ignored = None
         if navigation:
             self.stop()
-            close = self._close()
+            close = None if self._close is None else self._close()
             if close is not None:
                 close()

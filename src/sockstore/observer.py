@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sockstore.explaining import explain_ruling, where_to
@@ -21,7 +21,7 @@ from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter,
 from sockstore.machine.state import ConnectionState
 from sockstore.outage import Outage
 from sockstore.outcomes import classify
-from sockstore.stores import Writable, writable
+from sockstore.stores import Readable, Writable, writable
 from sockstore.timeline import (
     AttemptBegan,
     AttemptFailed,
@@ -69,7 +69,8 @@ class Observer:
 
     def __init__(self, machine: Machine, report: Report) -> None:
         self.timeline = Timeline()
-        self.latency: Writable[float | None] = writable(None)
+        self.latency: float | None = None
+        self._latency_store: Writable[float | None] | None = None
         self.wall_clock: Callable[[], float] = time.time
         self.attempts = self.connections = self.losses = self.messages_sent = 0
         self._machine = machine
@@ -80,6 +81,18 @@ class Observer:
         self._opened_at: float | None = None
         self._open_before = 0.0
         self._pinged: tuple[bytes, float] | None = None
+
+    @property
+    def latency_store(self) -> Readable[float | None]:
+        """The latency; made for the first who asks."""
+        if self._latency_store is None:
+            self._latency_store = writable(self.latency)
+        return self._latency_store
+
+    @property
+    def stores(self) -> Iterator[Readable[Any]]:
+        """The stores that were asked for."""
+        return (one for one in (self.timeline.asked_for, self._latency_store) if one is not None)
 
     def open_seconds(self, now: float) -> float:
         """Return for how long the connection has been open in all."""
@@ -120,7 +133,9 @@ class Observer:
     def _answered(self, event: fact.PongReceived, now: float) -> None:
         if self._pinged is not None and self._pinged[0] == event.payload:
             pinged_at, self._pinged = self._pinged[1], None
-            self._set(self.latency, now - pinged_at, "a subscriber of the latency")
+            self.latency = now - pinged_at
+            if self._latency_store is not None:
+                self._set(self._latency_store, self.latency, "a subscriber of the latency")
 
     def _count_time(self, before: ConnectionState, after: ConnectionState, now: float) -> None:
         if after.phase == "open":

@@ -6,10 +6,10 @@ HTTP status.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 
 from sockstore.errors import HandshakeFailed, InvalidURI
+from sockstore.frozen import frozen
 
 __all__ = ["Classification", "Close", "FailureReason", "Outcome", "check_close", "classify"]
 
@@ -41,7 +41,7 @@ class FailureReason(StrEnum):
     POLICY_ERROR = "policy error"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Close:
     """How a WebSocket was closed.
 
@@ -106,7 +106,7 @@ _CLOSE_CODE_NAMES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outcome:
     """How one attempt, or the connection it opened, ended.
 

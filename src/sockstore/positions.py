@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from sockstore.frozen import frozen
 from sockstore.options import require_count, require_instance
 
 __all__ = ["Gap", "GapReason", "Position", "Publication"]
@@ -15,7 +15,7 @@ GapReason: TypeAlias = Literal["trimmed", "epoch", "forked", "unavailable", "rec
 ``unavailable``: the server does not say why; ``reconnected``: nobody counts messages here."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Position:
     """What a reader of a room has seen last.
 
@@ -41,7 +41,7 @@ class Position:
         require_instance("epoch", self.epoch, str, "text")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Publication:
     """What a session knows of a message beside its data.
 
@@ -63,7 +63,7 @@ class Publication:
         return None if self.offset is None else Position(self.offset, self.epoch, self.id)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Gap:
     """Messages that a reader will not get.
 

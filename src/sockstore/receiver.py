@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from sockstore.centrifuge import Published
-from sockstore.codecs import Codec, decode_json, encode_json
+from sockstore.codecs import Codec, encode_json, json_decoder
 from sockstore.heartbeat import Heartbeat
-from sockstore.messages import MessageLog, Report
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
 from sockstore.resuming import Resumption
-from sockstore.streams import MessageKind
+
+if TYPE_CHECKING:
+    from sockstore.messages import MessageLog, Report
+    from sockstore.streams import MessageKind
 
 __all__ = ["Receiver"]
 
@@ -40,6 +43,7 @@ class Receiver:
         "_append",
         "_codec",
         "_decode",
+        "_decode_json",
         "_heartbeat",
         "_is_plain",
         "_log",
@@ -72,6 +76,7 @@ class Receiver:
         self._report = report
         self._heartbeat = heartbeat
         self.heard_reply = self.heard_only_replies = False
+        self._decode_json = json_decoder()
         self._decode = self._json_or_text if codec is None else self._decoded
         self._take = self._decode if heartbeat is None else self._unless_reply
         self._is_plain = codec is None and heartbeat is None and resumption is None
@@ -86,7 +91,7 @@ class Receiver:
         """Take text messages; return whether the slice should end now."""
         # What was received already answers no request that is made meanwhile.
         if self._is_plain and not self._requests.waiting:
-            return self._log.extend(messages, decode_json, self._no_json)
+            return self._log.extend(messages, self._decode_json, self._no_json)
         return any(map(self._take, messages))
 
     def binaries(self, messages: Iterator[bytes], /) -> bool:
@@ -138,7 +143,7 @@ class Receiver:
         if isinstance(frame, bytes):
             return self._append(frame, "binary")
         try:
-            data = decode_json(frame)
+            data = self._decode_json(frame)
         except (ValueError, RecursionError) as error:
             return self._no_json(frame, error)
         if self._requests.waiting and self._requests.take(data):

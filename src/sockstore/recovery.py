@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sockstore.errors import InvalidOption
+from sockstore.frozen import frozen
 from sockstore.options import require_callable, require_instance, require_text
 from sockstore.positions import Position
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Resume", "Session"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Session:
     """Nothing lost, nothing twice: one room of a server that speaks PROTOCOL.md's session.
 
@@ -64,7 +64,7 @@ class Session:
         require_callable("fetch_state", self.fetch_state)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Resume:
     """How to get what was missed from a server that has a way of its own.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from sockstore.errors import DeliveryError, OutcomeUnknown, RequestFailed
+from sockstore.frozen import frozen
 from sockstore.machine.state import Phase
 from sockstore.options import require_text
 from sockstore.receipts import Receipt
@@ -38,7 +38,7 @@ class RequestFormat(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IdField:
     """A JSON object with the id in a field; the answer is an object with the same field.
 
@@ -73,7 +73,7 @@ class IdField:
         return data
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class JsonRpc:
     """JSON-RPC 2.0: ``{"method", "params"}`` goes out, the result comes back.
 
@@ -107,13 +107,17 @@ class JsonRpc:
         )
 
 
-@dataclass(slots=True, eq=False)
 class _Request:
-    answer: asyncio.Future[Any]
-    receipt: Receipt
-    is_idempotent: bool
-    send: Callable[[], Receipt]
-    must_repeat: bool = False
+    __slots__ = ("answer", "is_idempotent", "must_repeat", "receipt", "send")
+
+    def __init__(
+        self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
+    ) -> None:
+        self.answer = answer
+        self.send = send
+        self.receipt = send()
+        self.is_idempotent = is_idempotent
+        self.must_repeat = False
 
 
 class Requests:
@@ -140,7 +144,7 @@ class Requests:
         number = next(self._numbers)
         repeat = partial(send, self._format.wrap(data, number))
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request(answer, repeat(), is_idempotent, repeat)
+        request = _Request(answer, repeat, is_idempotent=is_idempotent)
         if not request.receipt:
             raise _undelivered(request.receipt)
         self.waiting[number] = request

@@ -8,12 +8,12 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sockstore.messages import Report
 from sockstore.recovery import Resume, Session
-from sockstore.streams import Message
 
 if TYPE_CHECKING:
     from sockstore.connection import WebSocketStore
+    from sockstore.messages import Report
+    from sockstore.streams import Message
 
 __all__ = ["Opening", "Resumption"]
 

@@ -20,7 +20,7 @@ from sockstore.machine.state import ConnectionState
 from sockstore.navigation import CloseOnNavigate, Navigates
 from sockstore.outcomes import check_close
 from sockstore.receipts import Receipt
-from sockstore.stores import Writable, derived, writable
+from sockstore.stores import Readable, Writable, derived, writable
 from sockstore.streams import Message, MessageStream, Overflow
 from sockstore.urls import redact_url
 
@@ -113,7 +113,6 @@ class Lease(WebSocketStore):
         self._endpoint = connection._endpoint
         self._encoder = connection._encoder
         self._requests = connection._requests
-        self._buffered = connection._buffered
         self._scope_left = False
         self._navigation = CloseOnNavigate(navigator, self.close)
         self._shared = shared
@@ -122,6 +121,11 @@ class Lease(WebSocketStore):
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
         self._state = derived((connection._state, self._own), _seen, differs=operator.is_not)
         shared.holders.add(self)
+
+    @property
+    def buffered_amount(self) -> Readable[int]:
+        """Bytes that were sent and not yet given to the network, the outbox included."""
+        return self._shared.connection.buffered_amount
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
         """Take the lease: connect, unless another holder has done so.

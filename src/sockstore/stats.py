@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from sockstore.frozen import frozen
 from sockstore.machine.state import Phase
 
 __all__ = ["Stats"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Stats:
     """What a connection has done so far.
 

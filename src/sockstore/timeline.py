@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 from sockstore.durations import say_duration
+from sockstore.frozen import frozen
 from sockstore.machine.state import Hint
 from sockstore.outcomes import Classification, Close
 from sockstore.positions import Gap
@@ -38,7 +38,7 @@ KEPT = 200
 """Events that are remembered: enough for some forty outages."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimelineEvent:
     """Something that happened to a connection.
 
@@ -56,7 +56,7 @@ class TimelineEvent:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptBegan(TimelineEvent):
     """An attempt to connect began.
 
@@ -76,7 +76,7 @@ class AttemptBegan(TimelineEvent):
         return f"{what}, with fresh credentials." if self.refresh else f"{what}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opened(TimelineEvent):
     """The connection is open.
 
@@ -103,7 +103,7 @@ class Opened(TimelineEvent):
         return f"Open after {say_duration(self.seconds)}{with_}.{told}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptFailed(TimelineEvent):
     """An attempt to connect failed.
 
@@ -120,7 +120,7 @@ class AttemptFailed(TimelineEvent):
         return f"The attempt failed: {self.error}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Lost(TimelineEvent):
     """An open connection ended, and not by this program.
 
@@ -141,7 +141,7 @@ class Lost(TimelineEvent):
         return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Decided(TimelineEvent):
     """It was decided what follows an end.
 
@@ -162,7 +162,7 @@ class Decided(TimelineEvent):
         return self.why
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitBegan(TimelineEvent):
     """The next attempt is waited for.
 
@@ -181,7 +181,7 @@ class WaitBegan(TimelineEvent):
         return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseAsked(TimelineEvent):
     """This program called ``close()``.
 
@@ -200,7 +200,7 @@ class CloseAsked(TimelineEvent):
         return f"This program closed the connection with {Close(self.code, self.reason)}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReconnectAsked(TimelineEvent):
     """This program called ``reconnect()``."""
 
@@ -212,7 +212,7 @@ class ReconnectAsked(TimelineEvent):
         return "This program asked for a new connection now."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ended(TimelineEvent):
     """There will be no further attempt.
 
@@ -231,7 +231,7 @@ class Ended(TimelineEvent):
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flushed(TimelineEvent):
     """What had waited for the connection was handed over.
 
@@ -248,7 +248,7 @@ class Flushed(TimelineEvent):
         return f"{_messages(self.messages)} that had waited went out."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Overflowed(TimelineEvent):
     """The outbox had no room.
 
@@ -269,7 +269,7 @@ class Overflowed(TimelineEvent):
         return f"The outbox is full: {_messages(self.messages)} {were} {what}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settled(TimelineEvent):
     """It is known that messages were not delivered, or that nobody knows.
 
@@ -291,7 +291,7 @@ class Settled(TimelineEvent):
         return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GapFound(TimelineEvent):
     """Messages are missing.
 
@@ -312,7 +312,7 @@ class GapFound(TimelineEvent):
         return f"{what} will not come ({self.gap.reason})."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hinted(TimelineEvent):
     """The platform said something about the network.
 
@@ -330,7 +330,7 @@ class Hinted(TimelineEvent):
         return f"The platform says it is {said[self.hint]}."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slept(TimelineEvent):
     """The machine slept, or its clock jumped.
 
@@ -347,7 +347,7 @@ class Slept(TimelineEvent):
         return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warned(TimelineEvent):
     """Something is wrong in this program.
 
@@ -368,17 +368,21 @@ class Timeline:
     """The last events of a connection.
 
     Attributes:
-        store: The events, oldest first.
+        asked_for: The store of the events, if somebody asked for it.
     """
 
+    __slots__ = ("_events", "asked_for")
+
     def __init__(self) -> None:
-        self._events: deque[TimelineEvent] = deque(maxlen=KEPT)
-        self._store: Writable[tuple[TimelineEvent, ...]] = writable((), self._watch)
+        self._events: list[TimelineEvent] = []
+        self.asked_for: Writable[tuple[TimelineEvent, ...]] | None = None
 
     @property
     def store(self) -> Readable[tuple[TimelineEvent, ...]]:
-        """The events, oldest first."""
-        return self._store
+        """The events, oldest first; made for the first who asks."""
+        if self.asked_for is None:
+            self.asked_for = writable((), self._watch)
+        return self.asked_for
 
     def add(self, event: TimelineEvent) -> None:
         """Take note of an event; a burst of overflows is one event.
@@ -395,8 +399,9 @@ class Timeline:
             self._events[-1] = replace(last, messages=last.messages + event.messages)
         else:
             self._events.append(event)
-        if self._store._live:
-            self._store.set(tuple(self._events))
+            del self._events[:-KEPT]
+        if self.asked_for is not None and self.asked_for._live:
+            self.asked_for.set(tuple(self._events))
 
     def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
         set_(tuple(self._events))

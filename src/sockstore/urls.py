@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from unicodedata import category
-from urllib.parse import urlsplit
 
 from sockstore.errors import InvalidURI
 
@@ -49,6 +48,8 @@ def check_url(url: object) -> str:
 def _what_is_wrong(url: str) -> str | None:
     if any(character.isspace() or category(character) in _UNSENDABLE for character in url):
         return "it contains white space or control characters"
+    from urllib.parse import urlsplit  # noqa: PLC0415 - it takes long, and no store needs it
+
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -44,17 +44,53 @@ def test_the_tree_in_errors_is_the_tree_of_the_classes():
             assert re.search(rf"\b{word}\b", line), f"{word} is missing in {line!r}"
 
 
+def loaded_by(code):
+    """The modules that a fresh interpreter has after this code, which must raise no warning."""
+    command = [sys.executable, "-W", "error", "-c", f"{code}\nimport sys; print(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+ENGINES_AND_FRAMEWORKS = {
+    "httpx", "nicegui", "picows", "python_socks", "redis", "sqlite3", "starlette", "textual",
+    "uvicorn", "websockets",
+}  # fmt: skip
+
+WITH_THE_FIRST_CONNECTION = {"decimal", "msgspec", "sockstore.streams", "urllib.parse", "uuid"}
+"""What takes about as long to import as all the rest; constructing a connection loads it."""
+
+WITH_THEIR_FIRST_USE = {
+    "email", "http", "secrets", "sockstore.provider", "sockstore.scope", "sockstore.sharing",
+    "sockstore.standard_json", "sockstore.testing", "sockstore.transports.memory",
+    "sockstore.transports.native",
+}  # fmt: skip
+
+
 @pytest.mark.contract("CN1")
 def test_importing_loads_no_engine_no_framework_and_needs_no_loop():
-    code = (
-        "import sys, sockstore; sockstore.WebSocketStore('ws://x').status.subscribe(print);"
-        "loaded = {name.partition('.')[0] for name in sys.modules};"
-        "print(sorted(loaded & {'websockets', 'starlette', 'uvicorn', 'textual', 'nicegui'}))"
+    loaded = loaded_by(
+        "import sockstore; sockstore.WebSocketStore('ws://x').status.subscribe(print)"
     )
-    printed = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout == "disconnected\n[]\n"
+    assert "disconnected" in loaded
+    assert not loaded & ENGINES_AND_FRAMEWORKS
+
+
+@pytest.mark.contract("CN1")
+def test_importing_loads_only_what_every_program_needs():
+    loaded = loaded_by("from sockstore import WebSocketStore")
+    asyncio_alone = loaded_by("import asyncio")
+    assert not loaded & (ENGINES_AND_FRAMEWORKS | WITH_THE_FIRST_CONNECTION | WITH_THEIR_FIRST_USE)
+    # Each costs a fifth of a millisecond or more: who adds one knows why.
+    assert len(loaded - asyncio_alone) <= 80
+
+
+def test_what_is_loaded_late_is_there_for_everyone():
+    code = "import sockstore; assert set(sockstore.__all__) <= set(dir(sockstore))"
+    assert "sockstore.scope" not in loaded_by(code)
+    loaded = loaded_by("from sockstore import *; Scope, Message, MessageView, WebSocketProvider")
+    assert {"sockstore.scope", "sockstore.streams", "sockstore.provider"} <= loaded
+    with pytest.raises(AttributeError, match="module 'sockstore' has no attribute 'Nothing'"):
+        sockstore.Nothing  # noqa: B018 - reading is the test
 
 
 def public_objects():

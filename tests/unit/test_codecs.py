@@ -14,19 +14,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore import codecs
+from sockstore import json_texts
 from sockstore.codecs import (
     Codec,
-    _decode_with_json,
-    _encode_with_json,
-    _encode_with_msgspec,
     decode_json,
     encode,
-    encode_json,
     encode_with,
+    json_decoder,
     make_codec,
 )
 from sockstore.errors import InvalidOption
+from sockstore.json_texts import _encode_with_msgspec
+from sockstore.standard_json import decode_json as _decode_with_json
+from sockstore.standard_json import encode_json as _encode_with_json
 
 DEEP = 100_000
 TOO_LONG = pytest.param("1" * 5000, id="5,000 digits")
@@ -36,8 +36,8 @@ both_encoders = pytest.mark.parametrize("write", [_encode_with_msgspec, _encode_
 
 
 def test_msgspec_is_used_where_it_is_installed():
-    assert encode_json is _encode_with_msgspec
-    assert codecs.decode_json is not _decode_with_json
+    assert json_texts.encode_json is _encode_with_msgspec
+    assert json_decoder() is json_texts.decode_json is not _decode_with_json
 
 
 # Reading
@@ -372,7 +372,7 @@ def test_a_type_that_msgspec_cannot_decode_into_is_refused_at_once():
 
 @pytest.mark.contract("MS5")
 def test_typed_codecs_say_that_they_need_msgspec(monkeypatch):
-    monkeypatch.setattr(codecs, "msgspec", None)
+    monkeypatch.setattr(json_texts, "msgspec", None)
     with pytest.raises(InvalidOption, match="typed codecs need the msgspec package"):
         make_codec(Chat)
 

@@ -152,7 +152,7 @@ async def told_of(chunks: list[bytes], *, slice_after: int = 0) -> tuple[list[ob
     notes = Notes(slice_after=slice_after)
     options = TransportOptions(max_message_bytes=1000)
     protocol, request = make_request(Target(url="ws://a.test/"), options)
-    wire = Wire(notes, protocol, request, 1000, lambda _: notes.opened(SocketInfo("ws://a.test/")))
+    wire = Wire(notes, protocol, "ws://a.test/", 1000)
     transport = FakeTransport()
     wire.connection_made(transport)
     key = request.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

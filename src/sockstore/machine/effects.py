@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sockstore.centrifuge import Published
+from sockstore.frozen import frozen
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.state import Attempt
 from sockstore.outcomes import Outcome
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenTransport:
     """Ask the callables for url, headers and subprotocols, then do the opening handshake."""
 
@@ -37,14 +37,14 @@ class OpenTransport:
     attempt: Attempt
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOnOpen:
     """Call the user's ``on_open`` and report `OnOpenFinished`."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseTransport:
     """Begin the closing handshake; what still arrives on this transport is discarded."""
 
@@ -53,14 +53,14 @@ class CloseTransport:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AbortTransport:
     """End the transport at once, without a closing handshake."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendPing:
     """Send a ping with this payload."""
 
@@ -68,19 +68,19 @@ class SendPing:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendHeartbeat:
     """Send the message that the server wants to hear now and then."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlushOutbox:
     """Hand over what waits, in order, for as long as `Machine.next_to_send` gives something."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SendText:
     """Send what the session itself has to say."""
 
@@ -88,21 +88,21 @@ class SendText:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliverGap:
     """Tell the streams that messages are missing."""
 
     gap: Gap
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeliverMissed:
     """Deliver what was said while there was no connection."""
 
     publications: tuple[Published, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SettleReceipts:
     """It is known what became of these messages."""
 
@@ -111,7 +111,7 @@ class SettleReceipts:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AskPredicate:
     """Call the user's ``should_reconnect`` and report `PredicateAnswered`."""
 
@@ -119,7 +119,7 @@ class AskPredicate:
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warn:
     """Log a warning."""
 

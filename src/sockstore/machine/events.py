@@ -6,11 +6,11 @@ is recognised and changes nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockstore.centrifuge import Said
 from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.frozen import frozen
 from sockstore.machine.state import Hint, SocketInfo
 from sockstore.outcomes import Close
 
@@ -40,14 +40,14 @@ AttemptError: TypeAlias = HandshakeFailed | InvalidURI | StopReconnecting
 """What may end an attempt."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectRequested:
     """The user called ``connect()``; `destination` is a url or the callable that makes one."""
 
     destination: object
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CloseRequested:
     """The user called ``close()``; code and reason are already validated."""
 
@@ -55,14 +55,14 @@ class CloseRequested:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReconnectRequested:
     """The user called ``reconnect()``; `destination` is as in `ConnectRequested`."""
 
     destination: object
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransportOpened:
     """The opening handshake succeeded; `token` is what a session shows."""
 
@@ -71,7 +71,7 @@ class TransportOpened:
     token: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AttemptFailed:
     """The opening handshake, or a callable that prepares it, failed; nothing is left of it."""
 
@@ -79,7 +79,7 @@ class AttemptFailed:
     exception: AttemptError
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OnOpenFinished:
     """The user's ``on_open`` returned, or raised `exception`."""
 
@@ -87,7 +87,7 @@ class OnOpenFinished:
     exception: AttemptError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransportClosed:
     """The WebSocket ended: close frames were exchanged, or the bytes stopped.
 
@@ -104,14 +104,14 @@ class TransportClosed:
     cause: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TransportReleased:
     """Nothing is left of the transport: no socket, no task."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PongReceived:
     """The peer answered the ping with this payload."""
 
@@ -119,7 +119,7 @@ class PongReceived:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionHeard:
     """The server said something that is no message of the room, or shows that one is missing."""
 
@@ -127,7 +127,7 @@ class SessionHeard:
     said: Said
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SessionBroken:
     """The server said what no session has."""
 
@@ -135,21 +135,21 @@ class SessionBroken:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WritingPaused:
     """The transport's buffer is above its high-water mark."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WritingResumed:
     """The transport's buffer is below its low-water mark again."""
 
     transport: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PredicateAnswered:
     """``should_reconnect`` returned `allowed`, or raised `exception`."""
 
@@ -158,7 +158,7 @@ class PredicateAnswered:
     exception: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeadlineReached:
     """The machine's deadline has passed; with it comes what the driver has observed.
 
@@ -175,7 +175,7 @@ class DeadlineReached:
     last_reply_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hinted:
     """The platform said something about the network; `heard` is as in `DeadlineReached`."""
 
@@ -183,7 +183,7 @@ class Hinted:
     heard: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Slept:
     """The machine slept for `seconds`, or its clock jumped; `heard` is as in `DeadlineReached`."""
 

@@ -6,14 +6,15 @@ long answer. A loop that this program blocked is not taken for a dead server (LV
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.events import DeadlineReached
 
 __all__ = ["Beat", "Pulse", "beat_at_once", "check_pulse", "next_beat", "started_pulse"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pulse:
     """What is known of the heartbeat.
 
@@ -32,7 +33,7 @@ class Pulse:
     probed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Beat:
     """What a check found.
 

@@ -6,8 +6,9 @@ driver counts reads, so a peer that answers within one tick of the clock is beli
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.events import DeadlineReached
 
 __all__ = ["Liveness", "Verdict", "check", "next_check", "probe", "started", "tolerance"]
@@ -19,7 +20,7 @@ SHORTEST_BLOCK = 0.25
 """Seconds; a shorter delay is ordinary scheduling, however short the ping timeout is."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Liveness:
     """What is known of the peer's life.
 
@@ -51,7 +52,7 @@ class Liveness:
         return self.pings.to_bytes(4, "big")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What a check found.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Self
 
 __all__ = ["Pace"]
@@ -15,7 +14,6 @@ ONE = 1 - 1e-9
 """A token, as exactly as sums of fractions are."""
 
 
-@dataclass(slots=True)
 class Pace:
     """A bucket of tokens, one for each message; without a rate it is always full.
 
@@ -26,10 +24,19 @@ class Pace:
         at: When that was, in the clock of `now`.
     """
 
-    rate: float | None = None
-    size: float = 1.0
-    tokens: float = 1.0
-    at: float = 0.0
+    __slots__ = ("at", "rate", "size", "tokens")
+
+    def __init__(
+        self,
+        rate: float | None = None,
+        size: float = 1.0,
+        tokens: float = 1.0,
+        at: float = 0.0,
+    ) -> None:
+        self.rate = rate
+        self.size = size
+        self.tokens = tokens
+        self.at = at
 
     @classmethod
     def below(cls, rate: float | None, burst: int | None, now: float) -> Self:

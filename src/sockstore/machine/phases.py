@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias, assert_never
 
 from sockstore.errors import SockstoreError
+from sockstore.frozen import frozen
 from sockstore.machine.heartbeat import Pulse, next_beat
 from sockstore.machine.liveness import Liveness, next_check
 from sockstore.machine.outbox import Flights
@@ -33,12 +33,12 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Idle:
     """Nothing has been asked for yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Connecting:
     """An opening handshake is under way, or the callables that prepare it are."""
 
@@ -47,7 +47,7 @@ class Connecting:
     streak: Streak
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Joining:
     """The socket is open, and the session's room has not let us in yet."""
 
@@ -60,7 +60,7 @@ class Joining:
     writable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preparing:
     """The socket is open, the user's ``on_open`` runs: not yet open for everyone."""
 
@@ -73,7 +73,7 @@ class Preparing:
     writable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Open:
     """Messages flow."""
 
@@ -88,7 +88,7 @@ class Open:
     pulse: Pulse | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Deciding:
     """The user's ``should_reconnect`` is asked about a retry."""
 
@@ -97,7 +97,7 @@ class Deciding:
     close: Close | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Waiting:
     """The next attempt starts at `until`."""
 
@@ -106,7 +106,7 @@ class Waiting:
     close: Close | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closing:
     """The user closed; only the end of this transport is waited for."""
 
@@ -114,14 +114,14 @@ class Closing:
     close: Close | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Closed:
     """Closed by the user, or by a goodbye of the server."""
 
     close: Close | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """It will not come back by itself."""
 

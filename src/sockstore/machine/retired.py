@@ -7,8 +7,9 @@ nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from sockstore.frozen import frozen
 from sockstore.machine.outbox import Flights
 from sockstore.outcomes import Close
 
@@ -17,7 +18,7 @@ __all__ = ["RetiredTransports"]
 NEVER = math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Retired:
     deadline: float
     flights: Flights

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from secrets import token_hex
+from os import urandom
 from typing import Any, Literal, TypeAlias, assert_never
 
 from sockstore import centrifuge as frames
@@ -23,6 +22,7 @@ from sockstore.centrifuge import (
     Subscribed,
     Unsubscribed,
 )
+from sockstore.frozen import frozen
 from sockstore.machine import effects as order
 from sockstore.machine.effects import Effect
 from sockstore.machine.outbox import Outgoing
@@ -40,7 +40,7 @@ COME_BACK = 2500
 _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heard:
     """What follows from what the server said.
 
@@ -102,7 +102,7 @@ class SessionMachine:
         self,
         channel: str,
         since: Position | None = None,
-        new_id: Callable[[], str] = lambda: token_hex(16),
+        new_id: Callable[[], str] = lambda: urandom(16).hex(),
     ) -> None:
         self.channel = channel
         self.position = since

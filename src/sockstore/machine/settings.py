@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from sockstore.frozen import frozen
 from sockstore.heartbeat import Heartbeat
 from sockstore.options import Outbox, Reconnect, require_seconds
 from sockstore.recovery import Session
@@ -11,7 +12,7 @@ from sockstore.recovery import Session
 __all__ = ["Settings"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Settings:
     """The decisions that the user's options made in advance.
 

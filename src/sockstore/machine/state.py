@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from sockstore.errors import SockstoreError
+from sockstore.frozen import frozen
 from sockstore.outcomes import Close, FailureReason, Outcome
 from sockstore.urls import redact_url
 
@@ -20,7 +20,7 @@ Hint: TypeAlias = Literal["online", "offline", "resume"]
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen
 class SocketInfo:
     """The socket that is open now.
 
@@ -43,7 +43,7 @@ class SocketInfo:
         return f"SocketInfo(url={url!r}, subprotocol={subprotocol!r}, headers={headers!r})"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failure:
     """Why a connection will not come back by itself.
 
@@ -56,7 +56,7 @@ class Failure:
     exception: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Attempt:
     """What a `url`, `headers` or `subprotocols` callable is told before each attempt.
 
@@ -71,7 +71,7 @@ class Attempt:
     previous: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ConnectionState:
     """One consistent snapshot of a connection: everything a user interface needs.
 

@@ -12,17 +12,20 @@ import socket
 import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from sys import intern
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidStatus, NegotiationError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.http11 import Request, Response
+from websockets.protocol import CLIENT, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from sockstore._version import __version__
 from sockstore.errors import HandshakeFailed, InvalidURI
+from sockstore.machine.state import SocketInfo
 from sockstore.transports._proxies import ProxyFailedError
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.urls import check_url, is_secure, redact_url
@@ -31,8 +34,10 @@ __all__ = [
     "NoSubprotocolError",
     "make_request",
     "network_words",
+    "protocol_after",
     "redirect_of",
     "retry_after",
+    "socket_info",
     "translate",
     "without_body",
     "words_of",
@@ -70,6 +75,24 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
     for name, value in target.headers:
         request.headers[name] = value
     return protocol, request
+
+
+def socket_info(url: str, protocol: ClientProtocol, response: Response) -> SocketInfo:
+    """Return what a successful handshake says of its socket."""
+    # What all servers say alike is kept once, not for each connection.
+    headers = ((intern(name), intern(text)) for name, text in response.headers.raw_items())
+    return SocketInfo(url, protocol.subprotocol, tuple(headers))
+
+
+def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:
+    """Return what goes on where a handshake ended.
+
+    It keeps nothing of it: a parser that stands where the response was read holds that, and the
+    request, which take 4 KiB for as long as the connection lives.
+    """
+    protocol = Protocol(CLIENT, max_size=max_message_bytes, logger=_SILENT)
+    protocol.extensions = handshake.extensions
+    return protocol
 
 
 def redirect_of(target: Target, failure: Exception) -> Target | None:

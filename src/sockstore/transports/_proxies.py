@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
-from dataclasses import dataclass
 from typing import Literal, NoReturn, TypeAlias, cast, get_args
 from urllib.parse import unquote, urlsplit
 
 from sockstore.errors import HandshakeFailureKind, InvalidOption
+from sockstore.frozen import frozen
 from sockstore.urls import redact_url
 
 __all__ = ["Proxy", "ProxyFailedError", "parse_proxy", "proxy_for"]
@@ -22,7 +22,7 @@ SOCKS_PORT = 1080
 EXAMPLE = "give a url such as 'http://user:password@proxy.example:3128' or 'socks5://localhost'"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(kw_only=True)
 class Proxy:
     """Where a proxy is, and how to speak to it.
 

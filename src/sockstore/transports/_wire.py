@@ -19,12 +19,16 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidMessage, PayloadTooBig
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
-from websockets.uri import WebSocketURI
+from websockets.protocol import Protocol, State
 
 from sockstore.outcomes import Close
 from sockstore.transports._frames import BINARY, PING, TEXT, after_frames, extent
-from sockstore.transports._handshake import NoSubprotocolError, without_body
+from sockstore.transports._handshake import (
+    NoSubprotocolError,
+    protocol_after,
+    socket_info,
+    without_body,
+)
 from sockstore.transports._reading import buffer_for
 from sockstore.transports._writer import Writer
 from sockstore.transports.base import Deliver, Listener, deliver_one
@@ -60,9 +64,8 @@ class Wire(asyncio.BufferedProtocol):
     Args:
         listener: Who is told what happens after the handshake.
         protocol: A new `ClientProtocol`.
-        request: The handshake request to send.
+        url: Where it leads, for who is told that it is open.
         max_message_bytes: The largest message to accept.
-        on_open: Called in the moment the handshake has succeeded, before any message.
     """
 
     _transport: asyncio.Transport
@@ -72,17 +75,15 @@ class Wire(asyncio.BufferedProtocol):
         self,
         listener: Listener,
         protocol: ClientProtocol,
-        request: Request,
+        url: str,
         max_message_bytes: int,
-        on_open: Callable[[Response], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._incoming = buffer_for(self._loop)
         self._listener = listener
-        self._protocol = protocol
-        self._request = request
+        self._protocol: Protocol = protocol
+        self._url = url
         self._max_message_bytes = max_message_bytes
-        self._on_open = on_open
         self._take: Callable[[bytes], None] = self._take_head
         self.heard = 0
         self.reading_paused = False
@@ -162,18 +163,14 @@ class Wire(asyncio.BufferedProtocol):
     # What the transport calls
 
     @property
-    def uri(self) -> WebSocketURI:
-        """Where it is to lead."""
-        return self._protocol.uri
-
-    @property
     def buffered_amount(self) -> int:
         """Bytes in the send buffer."""
         return self._writer.buffered_amount if self._connected else 0
 
-    def send_request(self) -> None:
+    def send_request(self, request: Request) -> None:
         """Begin the opening handshake, once the loop is done with making the connection."""
-        self._protocol.send_request(self._request)
+        assert isinstance(self._protocol, ClientProtocol)  # noqa: S101 - until it is open
+        self._protocol.send_request(request)
         self._write()
 
     def send(self, data: str | bytes) -> None:
@@ -241,17 +238,20 @@ class Wire(asyncio.BufferedProtocol):
 
     def _open(self, rest: bytes) -> None:
         (response,) = self._protocol.events_received()
+        protocol = self._protocol
         assert isinstance(response, Response)  # noqa: S101 - the protocol's promise
+        assert isinstance(protocol, ClientProtocol)  # noqa: S101 - until it is open
         if self.handshake.done():
             return
-        if self._protocol.available_subprotocols and self._protocol.subprotocol is None:
+        if protocol.available_subprotocols and protocol.subprotocol is None:
             self._fail_handshake(NoSubprotocolError())
             return
         self._opened = True
-        self._short_cut = not self._protocol.extensions
+        self._protocol = protocol_after(protocol, self._max_message_bytes)
+        self._short_cut = not protocol.extensions
         self._take = self._take_frames
         self.handshake.set_result(None)
-        self._on_open(response)
+        self._listener.opened(socket_info(self._url, protocol, response))
         if rest:
             self._take(rest)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from sockstore.frozen import frozen
 from sockstore.machine.state import SocketInfo
 from sockstore.options import require_count, require_flag, require_instance
 from sockstore.outcomes import Close
-from sockstore.transports._proxies import parse_proxy
 from sockstore.urls import redact_url
 
 __all__ = [
@@ -45,7 +45,7 @@ def deliver_one(deliver: Deliver, message: str | bytes) -> bool:
     return deliver.binaries(iter((message,)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(kw_only=True)
 class Target:
     """Where one attempt goes.
 
@@ -66,7 +66,7 @@ class Target:
         return f"<Target {redact_url(self.url)} headers=({names}) {self.subprotocols}>"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class TransportOptions:
     """What stays the same for all transports of a connection.
 
@@ -90,6 +90,8 @@ class TransportOptions:
         require_flag("compression", self.compression)
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
         if self.proxy is not None and not isinstance(self.proxy, bool):
+            from sockstore.transports._proxies import parse_proxy  # noqa: PLC0415 - few have one
+
             parse_proxy(self.proxy)
 
 

@@ -9,10 +9,9 @@ import asyncio
 import functools
 import ssl
 
-from websockets.http11 import Response
+from websockets.uri import WebSocketURI
 
 from sockstore.errors import HandshakeFailed
-from sockstore.machine.state import SocketInfo
 from sockstore.transports._handshake import make_request, redirect_of, translate
 from sockstore.transports._proxies import proxy_for
 from sockstore.transports._sockets import connected_socket
@@ -96,8 +95,13 @@ class NativeTransport:
         """Do one handshake without following redirects; return what it failed with."""
         wire: Wire | None = None
         try:
-            wire = self._wire = self._make_wire(target)
-            await self._connect(wire)
+            protocol, request = make_request(target, self._options)
+            wire = Wire(self._listener, protocol, target.url, self._options.max_message_bytes)
+            self._wire = wire
+            await self._connect(wire, protocol.uri)
+            # Not earlier: a transport whose making is cancelled gets no `connection_lost` from
+            # uvloop, so nothing may have opened on it.
+            wire.send_request(request)
             await wire.handshake
         except BaseException as error:
             if wire is not None:
@@ -107,23 +111,12 @@ class NativeTransport:
             raise
         return None
 
-    def _make_wire(self, target: Target) -> Wire:
-        protocol, request = make_request(target, self._options)
-
-        def on_open(response: Response) -> None:
-            headers = tuple(response.headers.raw_items())
-            self._listener.opened(SocketInfo(target.url, protocol.subprotocol, headers))
-
-        limit = self._options.max_message_bytes
-        return Wire(self._listener, protocol, request, limit, on_open)
-
     @property
     def _trust(self) -> ssl.SSLContext:
         return self._options.ssl or _default_tls()
 
-    async def _connect(self, wire: Wire) -> None:
+    async def _connect(self, wire: Wire, uri: WebSocketURI) -> None:
         """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
-        uri = wire.uri
         proxy = proxy_for(uri.host, uri.port, self._options.proxy, secure=uri.secure)
         if proxy is None:
             sock = await connected_socket(uri.host, uri.port)
@@ -136,9 +129,6 @@ class NativeTransport:
             ssl=self._trust if uri.secure else None,
             server_hostname=uri.host if uri.secure else None,
         )
-        # Not earlier: a transport whose making is cancelled gets no `connection_lost` from uvloop,
-        # so nothing may have opened on it.
-        wire.send_request()
 
 
 @functools.cache

@@ -1,0 +1,1 @@
+"""What an open connection costs while it is idle, and what an import costs."""

@@ -1,0 +1,127 @@
+"""What an open connection costs while it is idle, and what an import costs."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from benchmarks.harness.model import Contender, Figures, Row, Suite, Target
+from benchmarks.harness.programs import REPOSITORY, SERVER_CORE, pinned, python, run
+
+__all__ = ["memory"]
+
+IDLE = 2_000
+MANY = 10_000
+
+IDLE_ROW = Row(
+    "idle connection",
+    "KiB of resident memory",
+    "lower",
+    (Target(1.5, "websockets"), Target(1.0, "picows")),
+)
+MANY_ROW = Row(f"one of {MANY:,} that echoed", "KiB of resident memory", "lower")
+OPENING_ROW = Row(f"open {MANY:,}", "CPU seconds", "lower")
+IMPORT_ROW = Row("import", "CPU milliseconds", "lower", (Target(60, None),))
+FIRST_ROW = Row("import without asyncio, and open the first", "CPU milliseconds", "lower")
+
+IMPORTS = {
+    "sockstore": "from sockstore import WebSocketStore",
+    "websockets": "from websockets.asyncio.client import connect",
+    "picows": "from picows import ws_connect",
+    "aiohttp": "from aiohttp import ClientSession",
+    "asyncio": "import asyncio",
+}
+"""How the main name of each library is imported; none goes without asyncio."""
+
+IMPORTS_PER_ROUND = 5
+"""Fresh interpreters in one round, of which the median counts."""
+
+ABOUT = f"""
+The client opens {IDLE:,} connections (then {MANY:,}) to an echo server in another process and reads
+its own resident memory before and after, when nothing is under way and the garbage was collected.
+Each of the {MANY:,} sends a message and gets its own back first, so all of them live. Twenty
+connections are opened beforehand, so that no import is counted. Everyone runs with the defaults of
+its library: sockstore and `websockets` ping, the others do not; but `websockets` without
+compression, which would take another 32 KiB.
+
+An import is the CPU time that the statement takes in a fresh interpreter with warm bytecode. The
+last row is what a library takes, where asyncio is loaded already, from before its import until a
+first connection is open: sockstore loads its engine only then.
+"""
+
+
+def memory() -> Suite:
+    """Return the suite; building it runs nothing."""
+    notes = {
+        "websockets": "compression off, pings on",
+        "picows": "core, no pings",
+        "aiohttp": "one session, no pings",
+    }
+    clients = [
+        Contender(name, partial(_measure, name), notes.get(name, ""))
+        for name in IMPORTS
+        if name != "asyncio"
+    ]
+    floor = Contender("asyncio", partial(_measure_import, "asyncio"), "the import alone")
+    return Suite(
+        name="memory",
+        title="Memory, scale and start-up",
+        about=ABOUT,
+        rows=(IDLE_ROW, MANY_ROW, OPENING_ROW, IMPORT_ROW, FIRST_ROW),
+        contenders=(*clients, floor),
+    )
+
+
+def _measure(name: str) -> Figures:
+    idle = _open(name, IDLE)
+    many = _open(name, MANY, "--echo")
+    return {
+        IDLE_ROW.name: idle["KiB"],
+        MANY_ROW.name: many["KiB"],
+        OPENING_ROW.name: many["CPU seconds"],
+        FIRST_ROW.name: _median([_open(name, 1)["first ms"] for _ in range(IMPORTS_PER_ROUND)]),
+        **_measure_import(name),
+    }
+
+
+def _open(name: str, count: int, *options: str) -> Figures:
+    with _server() as url:
+        command = python(
+            "benchmarks.memory.client", name, str(count), url, *options, needs=(name, "picows")
+        )
+        return run(command)  # type: ignore[no-any-return]
+
+
+def _measure_import(name: str) -> Figures:
+    program = str(REPOSITORY / "benchmarks" / "memory" / "importing.py")
+    python("", needs=(name,))
+    command = [sys.executable, program, IMPORTS[name]]
+    run(command)  # writes the bytecode, if there was none
+    figures = [run(command) for _ in range(IMPORTS_PER_ROUND)]
+    if name == "sockstore" and any(one["engines"] for one in figures):
+        raise RuntimeError(f"the import loaded an engine: {figures[0]['engines']}")
+    return {IMPORT_ROW.name: _median([one["ms"] for one in figures])}
+
+
+def _median(figures: list[float]) -> float:
+    return statistics.median(figures)
+
+
+@contextmanager
+def _server() -> Iterator[str]:
+    """Run the echo server, and give its url; a new one each time, so that no port is used up."""
+    command = pinned([sys.executable, "-m", "benchmarks.memory.server"], SERVER_CORE)
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        try:
+            port = server.stdout.readline().strip() if server.stdout else ""
+            if not port:
+                raise RuntimeError("the echo server did not start; it says above why")
+            yield f"ws://127.0.0.1:{port}"
+        finally:
+            server.kill()

@@ -1,0 +1,61 @@
+"""The programs that measure memory and imports run, and say what they are asked for."""
+
+import json
+import math
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+from benchmarks.harness.programs import REPOSITORY
+from benchmarks.memory.suite import memory
+
+pytestmark = [
+    pytest.mark.loopback,
+    pytest.mark.skipif(sys.platform != "linux", reason="reads what Linux says of its memory"),
+]
+
+
+def run(*command):
+    done = subprocess.run(
+        [sys.executable, *command], cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def echo_server():
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.memory.server"],
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            yield f"ws://127.0.0.1:{int(server.stdout.readline())}"
+        finally:
+            server.kill()
+
+
+@pytest.mark.parametrize("options", [[], ["--echo"]], ids=["idle", "echo"])
+def test_the_client_opens_connections_and_says_what_one_takes(options):
+    pytest.importorskip("picows")
+    with echo_server() as url:
+        figures = run("-m", "benchmarks.memory.client", "sockstore", "30", url, *options)
+    assert figures["connections"] == 30
+    assert all(math.isfinite(figures[name]) for name in ("KiB", "CPU seconds", "first ms"))
+
+
+def test_the_import_says_its_time_and_that_no_engine_came_with_it():
+    program = str(REPOSITORY / "benchmarks" / "memory" / "importing.py")
+    figures = run(program, "from sockstore import WebSocketStore")
+    assert figures["ms"] > 0
+    assert figures["engines"] == []
+
+
+def test_the_suite_compares_with_the_peers_by_name():
+    suite = memory()
+    names = {one.name for one in suite.contenders}
+    assert {target.against for row in suite.rows for target in row.targets} <= {*names, None}
