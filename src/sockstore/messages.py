@@ -322,6 +322,8 @@ class MessageLog(Readable[MessageView]):
         if self._notified == self.total:
             return
         self._notified = self.total
+        if not (self._fresh_topics or self._inner._live):
+            return
         with batch():
             self._publish_topics()
             if self._inner._live:

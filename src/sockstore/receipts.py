@@ -39,7 +39,7 @@ class Receipt:
         self._awaits_reply = awaits_reply
         self._state: ReceiptState = "queued"
         self._flight: Flight | None = None
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: tuple[asyncio.Future[None], ...] = ()
         self._watcher: Callable[[], object] | None = None
         self.why = ""
         """Why it was not delivered, in words; empty while all is well."""
@@ -76,12 +76,11 @@ class Receipt:
         """
         if self.is_pending:
             waiter = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
+            self._waiters = (*self._waiters, waiter)
             try:
                 yield from waiter
             finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+                self._waiters = tuple(one for one in self._waiters if one is not waiter)
         state = self.state
         if state in {"sent", "acknowledged"}:
             return self
@@ -97,7 +96,8 @@ class Receipt:
         if self._awaits_reply:
             # A broken connection does not end it: it is sent again.
             self._state = "sent"
-            self._tell()
+            if self._watcher is not None:
+                self._watcher()
         else:
             self._flight = flight
             self.settle("sent")
@@ -106,11 +106,12 @@ class Receipt:
         """Its state is known; wake whoever waits for it."""
         self._state = state
         self.why = why
-        waiters, self._waiters = self._waiters, []
+        waiters, self._waiters = self._waiters, ()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self._tell()
+        if self._watcher is not None:
+            self._watcher()
 
     def watch(self, run: Callable[[], object]) -> None:
         """Call a function after each change; one at a time, which must not raise.
@@ -118,7 +119,3 @@ class Receipt:
         The loss of a flight is no change here: the state of the connection tells of it.
         """
         self._watcher = run
-
-    def _tell(self) -> None:
-        if self._watcher is not None:
-            self._watcher()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition, Offer, Outgoing
+from sockstore.machine.outbox import HAND_OVER, Disposition, Offer, Outgoing
 from sockstore.observer import Observer
 from sockstore.receipts import Receipt
 from sockstore.transports.base import Transport
@@ -42,16 +42,15 @@ class Sender:
         receipt = Receipt(awaits_reply=self._machine.session is not None)
         entry = Outgoing(data, _size(data), receipt)
         offer = self._machine.offer(entry, now, from_on_open=from_on_open)
-        match offer.disposition:
-            case Disposition.HAND_OVER:
-                self._hand_over(entry, now)
-                self._last = receipt
-            case Disposition.QUEUED:
-                self._last = receipt
-                self._drop(offer)
-            case Disposition.REFUSED:
-                receipt.settle("refused", offer.why)
-                self._observer.refused(offer)
+        if offer is HAND_OVER:
+            self._hand_over(entry, now)
+            self._last = receipt
+        elif offer.disposition is Disposition.QUEUED:
+            self._last = receipt
+            self._drop(offer)
+        else:
+            receipt.settle("refused", offer.why)
+            self._observer.refused(offer)
         return receipt
 
     def flush(self, now: float) -> None:

@@ -92,7 +92,7 @@ async def test_cancelling_one_who_waits_disturbs_nobody():
     assert len(receipt._waiters) == 1
     receipt.settle("sent")
     assert await other is receipt
-    assert receipt._waiters == []
+    assert receipt._waiters == ()
 
 
 async def test_a_receipt_that_nobody_awaits_logs_nothing(caplog):
@@ -124,7 +124,7 @@ async def test_a_timeout_on_a_receipt_leaves_it_queued_and_it_can_be_awaited_aga
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(wait(receipt), 5)
     assert receipt.state == "queued"
-    assert receipt._waiters == []
+    assert receipt._waiters == ()
     asyncio.get_running_loop().call_later(1, receipt.settle, "sent")
     assert await asyncio.wait_for(wait(receipt), 5) is receipt
 

@@ -25,7 +25,15 @@ from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.failures import (
     handshake_failed,
 )
-from sockstore.machine.outbox import Disposition, Flight, Flights, Offer, OutboxQueue, Outgoing
+from sockstore.machine.outbox import (
+    HAND_OVER,
+    Disposition,
+    Flight,
+    Flights,
+    Offer,
+    OutboxQueue,
+    Outgoing,
+)
 from sockstore.machine.phases import (
     AnyPhase,
     Closed,
@@ -49,8 +57,6 @@ __all__ = ["Machine"]
 
 PROTOCOL_BROKEN = 107
 """Centrifugo's code for a request that makes no sense, for a server that makes none."""
-
-_HAND_OVER = Offer(Disposition.HAND_OVER)
 
 
 class Machine(Decisions):
@@ -133,11 +139,11 @@ class Machine(Decisions):
         """
         match self._phase:
             case Open(writable=True) if self._sending.is_free(now):
-                return _HAND_OVER
+                return HAND_OVER
             case Preparing() if from_on_open and (
                 self.session is None or self._sending.is_free(now)
             ):
-                return _HAND_OVER
+                return HAND_OVER
             case Closing() | Closed() | Failed():
                 return Offer(Disposition.REFUSED, why=f"the connection is {self.state.phase}")
             case _:

@@ -11,7 +11,7 @@ from enum import Enum
 from sockstore.frozen import frozen
 from sockstore.options import Outbox
 
-__all__ = ["Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
+__all__ = ["HAND_OVER", "Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
 
 
 class Outgoing:
@@ -56,6 +56,10 @@ class Offer:
     disposition: Disposition
     dropped: tuple[Outgoing, ...] = ()
     why: str = ""
+
+
+HAND_OVER = Offer(Disposition.HAND_OVER)
+"""The usual answer, which there is one of."""
 
 
 _NOTHING: deque[Outgoing] = deque(maxlen=0)

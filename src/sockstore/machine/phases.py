@@ -134,10 +134,13 @@ AnyPhase: TypeAlias = (
     Idle | Connecting | Joining | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
 )
 
+LIVE = (Joining, Preparing, Open)
+"""A tuple, for a union is asked more slowly, and this is asked for each message."""
+
 
 def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
     """Return the phase if it has a transport whose messages count."""
-    return phase if isinstance(phase, Joining | Preparing | Open) else None
+    return phase if isinstance(phase, LIVE) else None
 
 
 def prepared(joining: Joining, deadline: float) -> Preparing:

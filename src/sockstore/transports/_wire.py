@@ -29,6 +29,8 @@ from sockstore.transports._handshake import (
     socket_info,
     without_body,
 )
+from sockstore.transports._reading import buffer_for
+from sockstore.transports._writer import Writer
 from sockstore.transports.base import Deliver, Listener, deliver_one
 
 __all__ = ["Wire"]
@@ -56,7 +58,7 @@ LONGEST_HANDSHAKE_HEAD = 256 * 2**10
 """Bytes; a server that sends more before the handshake's end is refused."""
 
 
-class Wire(asyncio.Protocol):
+class Wire(asyncio.BufferedProtocol):
     """One TCP connection, from its opening handshake to its last byte.
 
     Args:
@@ -67,6 +69,7 @@ class Wire(asyncio.Protocol):
     """
 
     _transport: asyncio.Transport
+    _writer: Writer
 
     def __init__(
         self,
@@ -76,6 +79,7 @@ class Wire(asyncio.Protocol):
         max_message_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._incoming = buffer_for(self._loop)
         self._listener = listener
         self._protocol: Protocol = protocol
         self._url = url
@@ -91,6 +95,7 @@ class Wire(asyncio.Protocol):
         self._later: list[bytes] = []
         self._later_bytes = 0
         self._need = 2
+        self._delivering: list[Any] = []
         self._pumping: asyncio.Handle | None = None
         self._delivered_for = 0.0
         self._slice_over = False
@@ -110,11 +115,21 @@ class Wire(asyncio.Protocol):
         """Take the transport; the handshake begins with `send_request`."""
         # uvloop's transports are none of asyncio's classes, but keep its promises.
         self._transport = cast("asyncio.Transport", transport)
+        self._writer = Writer(self._loop, self._transport)
         self._connected = True
         if transport.get_extra_info("uvloop.sslproto") is not None:
             # While we do not read, uvloop goes on to read the socket, and at an end of file it
             # forgets what it has not decrypted. With this limit it stops at the first bytes.
             cast("Any", transport).set_read_buffer_limits(high=1)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Say where to put what is read next."""
+        del sizehint
+        return self._incoming
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was put there."""
+        self.data_received(bytes(self._incoming[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Take note of a sign of life, and pass the bytes on."""
@@ -150,7 +165,7 @@ class Wire(asyncio.Protocol):
     @property
     def buffered_amount(self) -> int:
         """Bytes in the send buffer."""
-        return self._transport.get_write_buffer_size() if self._connected else 0
+        return self._writer.buffered_amount if self._connected else 0
 
     def send_request(self, request: Request) -> None:
         """Begin the opening handshake, once the loop is done with making the connection."""
@@ -162,10 +177,12 @@ class Wire(asyncio.Protocol):
         """Write one message."""
         if self._protocol.state is not State.OPEN or self._transport.is_closing():
             return
-        if isinstance(data, str):
-            self._protocol.send_text(data.encode())
-        else:
-            self._protocol.send_binary(data)
+        first, payload = (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)
+        if not self._protocol.extensions:
+            self._writer.send(first, payload)
+            return
+        send = self._protocol.send_text if first == TEXT else self._protocol.send_binary
+        send(payload)
         self._write()
 
     def ping(self, payload: bytes) -> None:
@@ -185,6 +202,7 @@ class Wire(asyncio.Protocol):
         self._take = _ignore
         self._drop_input()
         if self._connected:
+            self._writer.drop()
             self._transport.abort()
 
     # The opening handshake
@@ -247,7 +265,7 @@ class Wire(asyncio.Protocol):
             self._later_bytes += len(data)
         if self._pumping is not None:
             self._pause_reading_if_far_behind()
-        elif self._unread >= self._need:
+        elif self._need <= 2 <= len(data) or self._unread >= self._need:
             self._pump()
 
     @property
@@ -276,17 +294,20 @@ class Wire(asyncio.Protocol):
         """Deliver one slice; the rest, if any, in the loop's next turn."""
         begun = monotonic()
         deliver = self._listener.begin_slice()
+        self._writer.hold()
         try:
             more = self._deliver_slice(deliver or DISCARD, begun + SLICE_SECONDS)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
+            self._writer.release()
         # uvloop reads up to 32 times in one turn, 250 KiB each: many slices that are short enough
         # alone, and together block the loop for long.
         self._delivered_for += monotonic() - begun
         if (more or self._delivered_for > SLICE_SECONDS) and not self._ended:
             self._pumping = self._loop.call_soon(self._go_on)
-        self._after_slice()
+        if self.reading_paused or self.gone.done():
+            self._after_slice()
 
     def _after_slice(self) -> None:
         if self.reading_paused and (self._pumping is None or self._unread < UNDELIVERED_LOW):
@@ -301,6 +322,8 @@ class Wire(asyncio.Protocol):
         while not self._slice_over:
             if self._short_cut and self._deliver_short_frames(deliver, until):
                 return True
+            if self._at == len(self._buffer) and not self._later:
+                return False  # nearly always
             if self._ended or not self._deliver_one_frame(deliver):
                 return False
             if monotonic() > until:
@@ -309,10 +332,10 @@ class Wire(asyncio.Protocol):
 
     def _deliver_short_frames(self, deliver: Deliver, until: float) -> bool:
         """Deliver whole messages below 64 KiB, the hot path; return whether the slice is over."""
-        many = 1
-        while True:
-            buffer, begun = self._buffer, self._at
+        many, buffer = 1, self._buffer
+        while (begun := self._at) < len(buffer):
             is_text, messages = self._take_short_frames(many)
+            self._delivering = messages
             if not messages:
                 return False
             remaining = iter(messages)
@@ -321,10 +344,12 @@ class Wire(asyncio.Protocol):
             finally:
                 if (left := length_hint(remaining)) and self._buffer is buffer:
                     self._at = after_frames(buffer, begun, len(messages) - left)
+                messages.clear()
             # The buffer is another one if the transport was aborted meanwhile.
             if is_over or self._buffer is not buffer or monotonic() > until:
                 return True
             many = min(2 * many, MOST_AT_ONCE)
+        return False
 
     def _take_short_frames(self, many: int) -> tuple[bool, list[Any]]:
         """Take the next whole messages of one kind, short ones, and step behind them."""
@@ -472,12 +497,12 @@ class Wire(asyncio.Protocol):
 
     def _drop_input(self) -> None:
         self._buffer, self._at, self._later, self._later_bytes = b"", 0, [], 0
+        self._delivering.clear()  # who takes them finds no further one
 
     def _write(self) -> None:
         for data in self._protocol.data_to_send():
-            # What is delivered after the end may ask for an answer, at which uvloop would raise.
-            if data and not self._transport.is_closing():
-                self._transport.write(data)
+            if data:
+                self._writer.write(data)
 
 
 class _Discard:

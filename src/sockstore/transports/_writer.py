@@ -1,0 +1,125 @@
+"""What leaves: frames are built, gathered for the length of one turn of the loop, and written.
+
+A call of the operating system costs more than everything else about a small message. So the first
+message of a turn is written at once, and those that follow in the same turn leave together at its
+end; those that answer messages which are being delivered leave when these are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from struct import Struct
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a platform without its compiled part
+    from websockets.utils import apply_mask
+
+__all__ = ["Writer", "masked_frame"]
+
+MOST_GATHERED_BYTES = 64 * 2**10
+"""What is gathered at most, or the pressure of a peer that does not read were felt too late."""
+
+MASKS_AT_ONCE = 64
+"""Masks that are drawn together; the operating system takes as long for 64 as for one."""
+
+_SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
+
+
+class Writer:
+    """Write the frames of one WebSocket to its TCP connection.
+
+    Args:
+        loop: The loop of the transport.
+        transport: Where to write.
+    """
+
+    __slots__ = ("_bytes", "_gathered", "_holds", "_loop", "_masks", "_transport", "_turn")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._gathered: list[bytes] = []
+        self._bytes = 0
+        self._holds = False
+        self._turn: asyncio.Handle | None = None
+        self._masks = b""
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were not given to the network yet."""
+        return self._transport.get_write_buffer_size() + self._bytes
+
+    def send(self, first: int, payload: bytes) -> None:
+        """Write a whole message, in this turn of the loop.
+
+        Args:
+            first: The first byte of its frame.
+            payload: Its payload, not masked.
+        """
+        masks = self._masks or os.urandom(4 * MASKS_AT_ONCE)
+        self._masks = masks[4:]
+        frame = masked_frame(first, payload, masks[:4])
+        if not self._holds and self._turn is None:
+            self._turn = self._loop.call_soon(self._end_turn)
+            self._transport.write(frame)
+            return
+        self._gathered.append(frame)
+        self._bytes += len(frame)
+        if self._bytes > MOST_GATHERED_BYTES:
+            self.flush()
+
+    def write(self, data: bytes) -> None:
+        """Write bytes at once, behind everything that was sent before."""
+        self.flush()
+        if not self._transport.is_closing():  # at which uvloop would raise
+            self._transport.write(data)
+
+    def hold(self) -> None:
+        """Messages are delivered now, whose answers may leave together."""
+        self._holds = True
+
+    def release(self) -> None:
+        """They have been delivered."""
+        self._holds = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._gathered:
+            data = b"".join(self._gathered)
+            self.drop()
+            if not self._transport.is_closing():
+                self._transport.write(data)
+
+    def drop(self) -> None:
+        """Forget what was gathered."""
+        self._gathered.clear()
+        self._bytes = 0
+
+    def _end_turn(self) -> None:
+        self._turn = None
+        self.flush()
+
+
+def masked_frame(first: int, payload: bytes, mask: bytes) -> bytes:
+    r"""Return the frame that a client sends (RFC 6455 sections 5.2 and 5.3).
+
+    Args:
+        first: The first byte: FIN and the opcode.
+        payload: The payload.
+        mask: Four bytes that nobody can foresee.
+
+    Example:
+        >>> masked_frame(0x81, b"Hello", b"7\xfa!=").hex()
+        '818537fa213d7f9f4d5158'
+    """
+    length = len(payload)
+    if length < 126:
+        header = _SHORT.pack(first, 0x80 | length)
+    elif length < 2**16:
+        header = _MEDIUM.pack(first, 0x80 | 126, length)
+    else:
+        header = _LONG.pack(first, 0x80 | 127, length)
+    return b"".join((header, mask, apply_mask(payload, mask)))
