@@ -41,9 +41,7 @@ class TunedHistory(SqliteHistory):
 class TunedDatabase(Database):
     """Its database."""
 
-    def __init__(
-        self, path: Path | None, keep: int, remember: float, synchronous: str
-    ) -> None:
+    def __init__(self, path: Path | None, keep: int, remember: float, synchronous: str) -> None:
         super().__init__(path, keep, remember)
         self._synchronous = synchronous
 

@@ -106,8 +106,13 @@ def _measure_history(options: tuple[str, ...]) -> Figures:
             with _folder() as folder:
                 measured = run(
                     python(
-                        "benchmarks.server.history", str(folder / "history.db"),
-                        "--synchronous", synchronous, "--senders", str(senders), *options,
+                        "benchmarks.server.history",
+                        str(folder / "history.db"),
+                        "--synchronous",
+                        synchronous,
+                        "--senders",
+                        str(senders),
+                        *options,
                     )  # fmt: skip
                 )
             figures[_row(synchronous, senders)] = measured["messages"] / measured["seconds"]

@@ -23,9 +23,7 @@ SECONDS_OF_STORM = 600
 async def storm(clock: VirtualClock, clients: int) -> dict[int, list[float]]:
     """Return for each attempt when the clients made it, in seconds after they were dropped."""
     server = FakeServer()
-    stores = [
-        WebSocketStore(f"ws://storm/{number}", transport=server) for number in range(clients)
-    ]
+    stores = [WebSocketStore(f"ws://storm/{number}", transport=server) for number in range(clients)]
     for store in stores:
         store.connect()
     await clock.advance(SECONDS_OF_CALM)
