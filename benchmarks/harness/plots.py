@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import matplotlib as mpl
-from matplotlib import pyplot
+from matplotlib import pyplot as plt
 
 from benchmarks.harness.model import OURS, Measured, Suite
 
@@ -24,7 +24,7 @@ def draw(suite: Suite, measured: Measured, path: Path) -> None:
     To the right of 1 is worse than ours, to the left better; each grid line is a factor.
     """
     rows = [row for row in suite.rows if measured.median(OURS, row.name)]
-    figure, axes = pyplot.subplots(figsize=(8, 1.6 + INCHES_FOR_A_ROW * len(rows)))
+    figure, axes = plt.subplots(figsize=(8, 1.6 + INCHES_FOR_A_ROW * len(rows)))
     for index, contender in enumerate(measured.rounds):
         if contender == OURS:
             continue
@@ -44,4 +44,4 @@ def draw(suite: Suite, measured: Measured, path: Path) -> None:
     axes.grid(which="both", axis="x", color="0.9")
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     figure.savefig(path, bbox_inches="tight", metadata={"Date": None})
-    pyplot.close(figure)
+    plt.close(figure)

@@ -72,7 +72,7 @@ def _node_place() -> Path:
     (place / "package.json").write_bytes(package)
     if not (place / "node_modules").exists():
         install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        if subprocess.run(install, cwd=place, check=False).returncode != 0:  # noqa: S603
+        if subprocess.run(install, cwd=place, check=False).returncode != 0:
             raise Absent("npm could not install its packages")
     for script in NODE_SCRIPTS.glob("*.mjs"):
         shutil.copy(script, place)
@@ -85,7 +85,7 @@ def run(command: Sequence[str], core: int | None = CLIENT_CORE) -> Any:
     Raises:
         RuntimeError: If it failed; the message has what it said.
     """
-    done = subprocess.run(  # noqa: S603 - our own programs
+    done = subprocess.run(
         pinned(command, core),
         cwd=REPOSITORY,
         check=False,

@@ -64,7 +64,7 @@ def write_results(results: Results, suites: Sequence[Suite]) -> list[Path]:
     Returns:
         The files.
     """
-    from benchmarks.harness.plots import draw  # noqa: PLC0415 - a heavy package, for this alone
+    from benchmarks.harness.plots import draw
 
     if FIGURES.exists():
         before = read_results().measurements

@@ -7,6 +7,7 @@ import select
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 __all__ = ["MARK", "Crowd", "frame_of"]
 
@@ -54,7 +55,7 @@ class Crowd:
     window: int
     sockets: list[socket.socket] = field(default_factory=list)
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> Self:
         self._epoll = select.epoll()
         self._by_number: dict[int, socket.socket] = {}
         self._told: dict[int, int] = {}

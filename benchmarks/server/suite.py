@@ -113,7 +113,7 @@ def _measure_history(options: tuple[str, ...]) -> Figures:
                         "--senders",
                         str(senders),
                         *options,
-                    )  # fmt: skip
+                    )
                 )
             figures[_row(synchronous, senders)] = measured["messages"] / measured["seconds"]
     return figures
@@ -126,5 +126,5 @@ def _row(synchronous: str, senders: int) -> str:
 @contextmanager
 def _folder() -> Iterator[Path]:
     """Make a folder on a disk: /tmp may be memory, and an fsync of it costs nothing."""
-    with tempfile.TemporaryDirectory(prefix="sockstore-bench-", dir="/var/tmp") as name:  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="sockstore-bench-", dir="/var/tmp") as name:
         yield Path(name)

@@ -75,7 +75,7 @@ def _centrifuge_js() -> Iterator[float]:
 
 
 def _partysocket() -> Iterator[float]:
-    """partysocket 1.3.0, ws.ts `_getNextDelay`: no jitter."""
+    """Partysocket 1.3.0, ws.ts `_getNextDelay`: no jitter."""
     for attempt in itertools.count():
         yield min(3.0 * 1.3**attempt, 10.0)
 

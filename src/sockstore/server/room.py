@@ -153,9 +153,10 @@ class Room:
                 self._catch_up_if_behind(subscriber)
                 continue
             dialect = subscriber.dialect
-            if dialect not in told:
-                told[dialect] = Outgoing(dialect.message(message))
-            subscriber.client.offer(told[dialect])
+            outgoing = told.get(dialect)
+            if outgoing is None:
+                outgoing = told[dialect] = Outgoing(dialect.message(message))
+            subscriber.client.offer(outgoing)
             subscriber.seen = self._newest
 
     def _take_in(self, page: Page, known: Seen | None) -> None:
