@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from loopback.test_server_kit import QUICK, Mute, guest, running, until
@@ -85,3 +88,18 @@ async def test_who_has_half_closed_is_not_written_to(monkeypatch):
         mute.sock.close()
         await until(lambda: server.chat.clients == 1)
     assert asked
+
+
+async def test_a_connection_that_is_lost_does_not_wait_for_the_collector():
+    async with running() as server:
+        gc.collect()
+        gc.disable()
+        try:
+            async with server.enter() as person:
+                await until(lambda: server.state.connections)
+                (connection,) = map(weakref.ref, server.state.connections)
+                await person.say("hello")
+                await person.read_until("message")
+            await until(lambda: connection() is None)
+        finally:
+            gc.enable()

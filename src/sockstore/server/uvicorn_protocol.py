@@ -51,6 +51,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         _send_at_once(transport)
         self.close_timeout = SECONDS_TO_CLOSE
         self._pong = b""
+        self._extensions: dict[str, dict[Any, Any]] = {}
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; the first call brings the whole handshake request."""
@@ -71,11 +72,16 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.close_sent:
             return
-        extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
-        extensions[ABORT] = {"abort": self.transport.abort}
+        self._extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
+        self._extensions[ABORT] = {"abort": self.transport.abort}
         # A compressed frame is one client's alone; and the engine's log has what the engine sends.
         if not (self.conn.extensions or self.conn.debug):
-            extensions[WRITE] = {"write": self.write}
+            self._extensions[WRITE] = {"write": self.write}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what leads back here: a lost connection must not wait for the collector."""
+        self._extensions.pop(WRITE, None)
+        super().connection_lost(exc)
 
     def write(self, outgoing: Outgoing) -> bool:
         """Write a message at once, if the transport takes it; its frame is built once for all."""
