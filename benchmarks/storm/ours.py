@@ -61,6 +61,7 @@ def main() -> None:
     gc.disable()  # millions of objects that all live to the end
     clock = VirtualClock()
     print(json.dumps(shares(clock.run(storm(clock, clients)), clients)))
+    gc.freeze()  # and that nobody need look through when the program ends
 
 
 if __name__ == "__main__":
