@@ -7,9 +7,9 @@ import weakref
 
 import pytest
 
-from loopback.test_server_kit import QUICK, Mute, guest, running, until
+from loopback.test_server_kit import QUICK, guest, running, until
 from sockstore.server import Limits, uvicorn_protocol
-from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
+from sockstore.server.asgi import Outgoing
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV3")]
 
@@ -47,14 +47,11 @@ async def test_every_length_is_framed_right(size, framed):
 
 
 async def test_what_is_compressed_is_one_clients_alone(framed):
-    async with running(ws_per_message_deflate=True) as server:
-        async with server.enter() as one, server.enter(compression=None) as two:
-            assert one.connection.protocol.extensions
-            assert not two.connection.protocol.extensions
-            await one.say("hello " * 100)
-            for each in (one, two):
-                assert (await each.read_until("message"))["content"] == "hello " * 100
-        assert len([text for text in framed if "hello" in text]) == 1
+    async with running(ws_per_message_deflate=True) as server, server.enter() as person:
+        assert person.connection.protocol.extensions
+        await person.say("hello " * 100)
+        assert (await person.read_until("message"))["content"] == "hello " * 100
+    assert framed == []
 
 
 async def test_all_arrives_in_order_also_from_a_reader_that_stops_now_and_then():
@@ -67,27 +64,26 @@ async def test_all_arrives_in_order_also_from_a_reader_that_stops_now_and_then()
             assert offsets == list(range(1, 201))
 
 
-async def test_who_has_half_closed_is_not_written_to(monkeypatch):
-    asked: list[bool] = []
-    write = BoundedWebSocketProtocol.write
+async def test_nothing_is_written_to_who_takes_nothing_and_to_who_is_leaving():
+    async with running() as server, server.enter() as person:
+        (connection,) = server.state.connections
+        written = [connection.write(Outgoing('{"type":"message","content":"1"}'))]
+        connection.pause_writing()
+        written.append(connection.write(Outgoing("2")))
+        connection.resume_writing()
+        written.append(connection.write(Outgoing('{"type":"message","content":"3"}')))
+        connection.eof_received()
+        written.append(connection.write(Outgoing("4")))
+        assert written == [True, False, True, False]
+        assert [message["content"] for message in await person.messages(2)] == ["1", "3"]
 
-    def note(self, outgoing):
-        asked.append(self._inner.is_closing())
-        written = write(self, outgoing)
-        assert not (asked[-1] and written)
-        return written
 
-    monkeypatch.setattr(BoundedWebSocketProtocol, "write", note)
-    async with running() as server, server.enter() as talker:
-        mute = await Mute.connect(server.port, "/chat/lobby")
-        await until(lambda: server.chat.clients == 2)
-        mute.sock.shutdown(1)
-        for number in range(5):
-            await talker.say(str(number))
-            await talker.read_until("message", content=str(number))
-        mute.sock.close()
-        await until(lambda: server.chat.clients == 1)
-    assert asked
+async def test_nothing_is_written_behind_the_close_frame():
+    async with running() as server, server.enter() as person:
+        (connection,) = server.state.connections
+        connection.shutdown()
+        assert not connection.write(Outgoing("too late"))
+        assert (await person.close_of())[0] == 1012
 
 
 async def test_a_connection_that_is_lost_does_not_wait_for_the_collector():
