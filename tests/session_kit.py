@@ -8,6 +8,7 @@ from typing import Any
 
 from fake_history import FakeHistory
 from sockstore.server import Limits, plain
+from sockstore.server.asgi import Outgoing, Peer
 from sockstore.server.client import Client
 from sockstore.server.limits import TokenBucket
 from sockstore.server.presence import LocalPresence
@@ -21,7 +22,7 @@ class Listener(Client):
     """A client without a connection; it reads at once what it is told, unless it is stopped."""
 
     def __init__(self, limits: Limits, name: str | None = None) -> None:
-        super().__init__(peer=None, limits=limits, name=name)
+        super().__init__(Peer({}, None, None), limits, name)
         self.bucket = TokenBucket(limits.rate, limits.burst, 0.0)
         self.is_reading = True
         self.texts: list[str] = []
@@ -38,8 +39,8 @@ class Listener(Client):
     def take_token(self) -> bool:
         return self.bucket.take(0.0)
 
-    def offer(self, frame: str, size: int | None = None) -> None:
-        super().offer(frame, size)
+    def offer(self, message: Outgoing | str) -> None:
+        super().offer(message)
         if self.is_reading:
             self.take()
 
@@ -47,11 +48,11 @@ class Listener(Client):
         """Read what is buffered."""
         taken = 0
         while self._buffer and (count is None or taken < count):
-            text, size = self._buffer.popleft()
-            self._buffered_bytes -= size
+            outgoing = self._buffer.popleft()
+            self._buffered_bytes -= outgoing.size
             taken += 1
-            self.texts.append(text)
-            self.frames.extend(json.loads(line) for line in text.split("\n"))
+            self.texts.append(outgoing.message)
+            self.frames.extend(json.loads(line) for line in outgoing.message.split("\n"))
         if not self._is_half_full():
             self._drained.set()
 

@@ -12,7 +12,7 @@ from functools import partial
 from benchmarks.harness.model import Contender, Figures, Row, Suite, Target
 from benchmarks.harness.programs import REPOSITORY, SERVER_CORE, pinned, python, run
 
-__all__ = ["memory"]
+__all__ = ["memory_suite"]
 
 IDLE = 2_000
 MANY = 10_000
@@ -54,7 +54,7 @@ first connection is open: sockstore loads its engine only then.
 """
 
 
-def memory() -> Suite:
+def memory_suite() -> Suite:
     """Return the suite; building it runs nothing."""
     notes = {
         "websockets": "compression off, pings on",

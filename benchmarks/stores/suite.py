@@ -11,7 +11,7 @@ from benchmarks.harness.programs import node_command, python, run
 from benchmarks.stores.cases import CASES
 from benchmarks.stores.guarantees import LEAST, keeps_all
 
-__all__ = ["stores"]
+__all__ = ["stores_suite"]
 
 ABOUT = """
 Nanoseconds of CPU time for one operation; each library in a process of its own, used as its
@@ -66,7 +66,7 @@ WITHOUT_FIGURE = {("reaktiv", "ladder of 100")}
 """Where a library with the same guarantees is too slow to be compared with."""
 
 
-def stores() -> Suite:
+def stores_suite() -> Suite:
     """Return the suite."""
     return Suite(
         name="stores",

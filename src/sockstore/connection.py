@@ -353,7 +353,8 @@ class WebSocketStore(ConnectionStores):
             >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
             <Receipt queued>
         """
-        self.check_scope("send")
+        if self._scope_left:
+            self.check_scope("send")
         frame = self._encoder(data)
         self._driver.check_thread()
         return self._driver.send(frame)

@@ -98,7 +98,8 @@ class Driver:
 
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's (ST12)."""
-        if self._thread not in {None, threading.get_ident()} and not self.at_rest:
+        thread = self._thread
+        if thread is not None and thread != threading.get_ident() and not self.at_rest:
             raise RuntimeError(FOREIGN_THREAD)
 
     @property
@@ -347,7 +348,8 @@ class Driver:
         owner = self._owner()
         if owner is None or self.machine.live_transport != number:
             return None
-        self._message_before_slice_at, self._last_message_at = self._last_message_at, self.now
+        now = self.loop.time() if self.loop is not None else self.now
+        self._message_before_slice_at, self._last_message_at = self._last_message_at, now
         deliver = owner.receiver.begin_slice()
         return deliver if self.machine.session is None else _SessionSlice(self, number)
 

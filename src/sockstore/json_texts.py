@@ -40,7 +40,8 @@ def _plain(data: Any) -> Any:
 
 
 def _encode_with_msgspec(data: Any) -> str:
-    return msgspec.json.encode(data, enc_hook=_plain).decode()
+    text: str = _encode(data).decode()
+    return text
 
 
 decode_json: Callable[[str], Any]
@@ -49,4 +50,5 @@ encode_json: Callable[[Any], str]
 if msgspec is None:
     from sockstore.standard_json import decode_json, encode_json
 else:
+    _encode = msgspec.json.Encoder(enc_hook=_plain).encode
     decode_json, encode_json = msgspec.json.Decoder().decode, _encode_with_msgspec

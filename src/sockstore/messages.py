@@ -1,22 +1,13 @@
-"""The message log: what arrived, bounded and numbered, with any number of readers.
-
-The log is a list of chunks, the spine. A view is a window on the spine of its moment: making one
-copies nothing, and eviction starts a new spine instead of changing one that a view may hold.
-
-What came as JSON is kept as the text that came, and decoded when somebody looks at it: a thousand
-decoded messages that are only kept would cost more than receiving them, in memory that is no longer
-in the cache and in rounds of the garbage collector (measured: a third of the messages a second).
-"""
+"""The message log: what arrived, bounded and numbered, with any number of readers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from time import time
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias
 
-from sockstore.codecs import decode_json
-from sockstore.options import require_count
+from sockstore.keeping import Entry, Kept, MessageView
 from sockstore.positions import Gap, Publication
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.nodes import Node
@@ -24,79 +15,10 @@ from sockstore.streams import Message, MessageKind, MessageStream, Readers
 
 __all__ = ["MessageLog", "MessageView"]
 
-CHUNK = 256
-
 Report: TypeAlias = Callable[[Exception, str], None]
 """``report(error, where)``: a user's callable raised."""
 
-Entry: TypeAlias = Message | tuple[str, float]
-"""A message; or the JSON text of one that nobody has looked at, and when it came."""
-
-Chunk: TypeAlias = list[Entry]
-Spine: TypeAlias = list[Chunk]
-
 Tell: TypeAlias = Callable[[Message], object]
-
-
-class MessageView(Sequence[Message]):
-    """The messages of one moment; it never changes.
-
-    Args:
-        spine: The chunks.
-        size: Messages in a full chunk.
-        first: Where the view begins in the spine.
-        length: How many messages it has.
-        number: That of its first message.
-    """
-
-    __slots__ = ("_first", "_length", "_number", "_size", "_spine")
-
-    def __init__(
-        self,
-        spine: Spine | None = None,
-        size: int = CHUNK,
-        first: int = 0,
-        length: int = 0,
-        number: int = 1,
-    ) -> None:
-        self._spine = [] if spine is None else spine
-        self._size = size
-        self._first = first
-        self._length = length
-        self._number = number
-
-    def __len__(self) -> int:
-        return self._length
-
-    @overload
-    def __getitem__(self, index: int) -> Message: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Message]: ...
-    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
-        if isinstance(index, slice):
-            return tuple(self._at(i) for i in range(*index.indices(self._length)))
-        if index < 0:
-            index += self._length
-        if not 0 <= index < self._length:
-            raise IndexError(f"a view of {self._length} messages has no index {index}")
-        return self._at(index)
-
-    def __iter__(self) -> Iterator[Message]:
-        return map(self._at, range(self._length))
-
-    def __repr__(self) -> str:
-        return f"<MessageView of {self._length} messages>"
-
-    def _at(self, index: int) -> Message:
-        number, offset = divmod(self._first + index, self._size)
-        chunk = self._spine[number]
-        entry = chunk[offset]
-        if isinstance(entry, Message):
-            return entry
-        text, received_at = entry
-        message = Message(decode_json(text), "json", self._number + index, received_at)
-        chunk[offset] = message  # who looked once may look again
-        return message
 
 
 class MessageLog(Readable[MessageView]):
@@ -111,33 +33,24 @@ class MessageLog(Readable[MessageView]):
     """
 
     __slots__ = (
-        "_chunk",
-        "_chunk_size",
-        "_evicted_chunks",
         "_fresh_topics",
-        "_history",
         "_inner",
+        "_kept",
         "_notified",
         "_on_append",
         "_readers",
         "_received_at",
         "_report",
         "_slice_over",
-        "_spine",
         "_tell",
         "_topics",
         "total",
     )
 
     def __init__(self, history: int | None, report: Report) -> None:
-        require_count("history", history, optional=True)
         self.total = 0
-        self._history = history
+        self._kept = Kept(history)
         self._report = report
-        self._chunk_size = CHUNK if history is None else max(1, min(CHUNK, history))
-        self._chunk: Chunk = []
-        self._spine: Spine = [self._chunk]
-        self._evicted_chunks = 0
         self._notified = 0
         self._received_at = 0.0
         self._slice_over = False
@@ -155,12 +68,10 @@ class MessageLog(Readable[MessageView]):
     @property
     def value(self) -> MessageView:
         """The last `history` messages, oldest first; made without copying them."""
-        kept = len(self)
-        first = self.total - kept - self._evicted_chunks * self._chunk_size
-        return MessageView(self._spine, self._chunk_size, first, kept, self.total - kept + 1)
+        return self._kept.view(self.total)
 
     def __len__(self) -> int:
-        return self.total if self._history is None else min(self.total, self._history)
+        return self._kept.count(self.total)
 
     @property
     def dropped(self) -> int:
@@ -234,10 +145,11 @@ class MessageLog(Readable[MessageView]):
     ) -> bool:
         """Add one message; return whether the slice should end now."""
         message = Message(data, kind, self.total + 1, self._received_at, publication)
-        if self._history != 0:
-            if len(self._chunk) == self._chunk_size:
-                self._next_chunk()
-            self._chunk.append(message)
+        if self._kept:
+            entries = self._kept.entries(self._received_at)
+            if len(entries) == self._kept.size:
+                entries = self._kept.next_entries(self._received_at, self.total)
+            entries.append(message)
         self.total += 1
         if self._topics:
             self._mark_topics(data)
@@ -275,26 +187,28 @@ class MessageLog(Readable[MessageView]):
             self._tell_readers()
         return self._slice_over
 
-    def _extend(  # noqa: C901 - hot
+    def _extend(
         self,
         texts: Iterator[str],
         decode: Callable[[str], Any],
         otherwise: Callable[[str, Exception], object],
     ) -> None:
-        received_at, keeps, readers = self._received_at, self._history != 0, self._readers
+        received_at, number, readers = self._received_at, self.total, self._readers
+        kept, size = self._kept or None, self._kept.size
+        entries: list[Entry] = [] if kept is None else kept.entries(received_at)
         for text in texts:
             try:
                 data = decode(text)
             except (ValueError, RecursionError) as error:
                 otherwise(text, error)
+                entries = [] if kept is None else kept.entries(received_at)
+                number = self.total
             else:
-                number = self.total + 1
-                if keeps:
-                    chunk = self._chunk
-                    if len(chunk) == self._chunk_size:
-                        chunk = self._next_chunk()
-                    chunk.append((text, received_at))
-                self.total = number  # now: other threads may look at any time
+                if len(entries) == size:
+                    entries = [] if kept is None else kept.next_entries(received_at, self.total)
+                entries.append(text)
+                number += 1
+                self.total = number
                 message = Message(data, "json", number, received_at)
                 if self._topics:
                     self._mark_topics(data)
@@ -357,25 +271,6 @@ class MessageLog(Readable[MessageView]):
                     fn(message)
                 except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                     self._report(error, "on_append")
-
-    # Keeping
-
-    def _next_chunk(self) -> Chunk:
-        chunk: Chunk = []
-        self._chunk = chunk
-        self._spine.append(chunk)
-        self._evict()
-        return chunk
-
-    def _evict(self) -> None:
-        """Leave behind the chunks that no view of now can reach."""
-        if self._history is None:
-            return
-        oldest_kept = max(0, self.total - self._history)
-        surplus = oldest_kept // self._chunk_size - self._evicted_chunks
-        if surplus > 0:
-            self._spine = self._spine[surplus:]
-            self._evicted_chunks += surplus
 
     def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
         set_(self.value)

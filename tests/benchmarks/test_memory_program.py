@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from benchmarks.harness.programs import REPOSITORY
-from benchmarks.memory.suite import memory
+from benchmarks.memory.suite import memory_suite
 
 pytestmark = [
     pytest.mark.loopback,
@@ -56,6 +56,6 @@ def test_the_import_says_its_time_and_that_no_engine_came_with_it():
 
 
 def test_the_suite_compares_with_the_peers_by_name():
-    suite = memory()
+    suite = memory_suite()
     names = {one.name for one in suite.contenders}
     assert {target.against for row in suite.rows for target in row.targets} <= {*names, None}

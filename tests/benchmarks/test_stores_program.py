@@ -5,7 +5,7 @@ import sys
 import pytest
 from benchmarks.stores.guarantees import LEAST, count_all, keeps_all
 from benchmarks.stores.peer import Peer, Store
-from benchmarks.stores.suite import stores
+from benchmarks.stores.suite import stores_suite
 from benchmarks.stores.timing import TooSlow, at_most
 
 
@@ -13,13 +13,13 @@ def test_our_program_prints_a_figure_for_every_row():
     command = [sys.executable, "-m", "benchmarks.stores.client", "sockstore", "--quick"]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     figures = json.loads(done.stdout)
-    assert set(figures) == {row.name for row in stores().rows}
+    assert set(figures) == {row.name for row in stores_suite().rows}
     assert keeps_all(figures)
     assert all(figure > 0 for row, figure in figures.items() if row not in LEAST)
 
 
 def test_every_target_names_a_contender():
-    suite = stores()
+    suite = stores_suite()
     against = {target.against for row in suite.rows for target in row.targets}
     assert against - {None} <= {one.name for one in suite.contenders}
 

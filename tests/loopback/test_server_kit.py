@@ -58,7 +58,13 @@ async def running(
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     listening.bind(("127.0.0.1", 0))
-    options = {"log_level": "warning", "lifespan": "on", "ws_ping_interval": None, **config}
+    options = {
+        "log_level": "warning",
+        "lifespan": "on",
+        "ws_ping_interval": None,
+        "ws_per_message_deflate": False,  # as in `sockstore serve`
+        **config,
+    }
     settings = uvicorn.Config(app, ws=ws or BoundedWebSocketProtocol, **options)
     settings.load()
     server = uvicorn.Server(settings)

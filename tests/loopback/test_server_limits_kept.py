@@ -39,7 +39,9 @@ async def test_ten_mebibytes_are_answered_with_1009(path, message):
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_our_own_server_does_not_even_receive_what_is_too_large(path):
-    async with running(ws_max_size=65536) as server, server.enter() as other:
+    # Compressed: asyncio's transport of the client trips when it is closed amid so much to write.
+    compressing = {"ws_max_size": 65536, "ws_per_message_deflate": True}
+    async with running(**compressing) as server, server.enter() as other:
         async with guest(server.url(path)) as hostile:
             # The rest is thrown away, so that the answer is not lost in a reset.
             sending = asyncio.create_task(hostile.connection.send("x" * 10 * MIB))
@@ -123,8 +125,8 @@ async def test_a_client_that_never_reads_is_dropped_and_nothing_of_it_stays(path
     buffered = []
     offer = Client.offer
 
-    def watched(self, frame, size=None):
-        offer(self, frame, size)
+    def watched(self, message):
+        offer(self, message)
         if self.name == "Mute":
             buffered.append(self._buffered_bytes)
 

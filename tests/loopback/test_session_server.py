@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 
 from loopback.test_server_kit import PATIENCE, QUICK, Mute, running, until
 from sockstore.server import Limits, create_app
+from sockstore.server.asgi import Outgoing
 from sockstore.server.client import Client
 from sockstore.testing import assert_no_leaks
 
@@ -263,8 +264,8 @@ async def test_a_thousand_readers_are_not_held_up_by_one_that_stopped(monkeypatc
     buffered: list[int] = []
     offer = Client.offer
 
-    def watched(self: Client, frame: str | bytes, size: int | None = None) -> None:
-        offer(self, frame, size)
+    def watched(self: Client, message: Outgoing | str | bytes) -> None:
+        offer(self, message)
         if self.name == "Mute":
             buffered.append(self._buffered_bytes)
 

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import InvalidOption, MessageView
-from sockstore.messages import CHUNK, MessageLog
+from sockstore.keeping import CHUNK
+from sockstore.messages import MessageLog
 from sockstore.streams import MessageStream
 
 

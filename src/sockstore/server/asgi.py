@@ -3,20 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
 from sockstore.server.admission import Refused
 
-__all__ = ["ABORT", "Peer", "PeerLeft"]
+__all__ = ["ABORT", "WRITE", "Outgoing", "Peer", "PeerLeft", "Write", "size_of"]
 
 ABORT = "sockstore.abort"
 """The ASGI extension of our uvicorn protocol; its value holds the callable under "abort"."""
 
+WRITE = "sockstore.write"
+"""The ASGI extension of our uvicorn protocol; its value holds a `Write` under "write"."""
+
 
 class PeerLeft(Exception):
     """There is nobody to send to any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """A message for one client or for many: measured once, and framed once.
+
+    Args:
+        message: Text, or bytes for a binary message.
+        size: The bytes that it takes.
+        frame: Its frame of RFC 6455, as soon as a server has built it.
+    """
+
+    message: str | bytes
+    size: int = field(init=False)
+    frame: bytes | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.size = size_of(self.message)
+
+
+Write: TypeAlias = Callable[[Outgoing], bool]
+"""Writes a message at once, if what was written before has been taken so far; else returns False,
+and then nothing was written."""
+
+
+def size_of(message: str | bytes) -> int:
+    """Return the bytes that a message takes on the wire."""
+    if isinstance(message, bytes) or message.isascii():
+        return len(message)
+    return len(message.encode("utf-8", "surrogatepass"))
 
 
 class Peer:
@@ -28,6 +62,9 @@ class Peer:
         scope: What the server says about it.
         receive: Returns the next event.
         send: Takes the next event.
+
+    Attributes:
+        write: Sends a message without waiting, if the server lets us.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -36,6 +73,7 @@ class Peer:
         self._send = send
         self._can_answer = "websocket.http.response" in extensions
         self._abort: Callable[[], None] | None = extensions.get(ABORT, {}).get("abort")
+        self.write: Write | None = extensions.get(WRITE, {}).get("write")
 
     async def receive(self) -> str | bytes | None:
         """Return the next message; None when the connection has ended."""

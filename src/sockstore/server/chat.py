@@ -38,7 +38,8 @@ class ChatServer:
 
     Its `routes` are a list of Starlette's ``WebSocketRoute``. With a uvicorn of your own, give it
     ``ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol"``: uvicorn by itself keeps the
-    TCP connection of a client that never reads, after we have dropped it.
+    TCP connection of a client that never reads, after we have dropped it. With it, and without
+    compression, messages are written at once; middleware that wraps ``send`` does not see them.
 
     Args:
         history: Where messages are kept: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``,

@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 from uuid import uuid4
 
-from sockstore.server.asgi import Peer, PeerLeft
+from sockstore.server.asgi import Outgoing, Peer, PeerLeft, size_of
 from sockstore.server.limits import Limits, TokenBucket
 
-__all__ = ["Client", "Handle", "size_of"]
+__all__ = ["Client", "Handle"]
 
 Handle: TypeAlias = Callable[[str | bytes], Awaitable[None]]
 
@@ -19,8 +19,9 @@ Handle: TypeAlias = Callable[[str | bytes], Awaitable[None]]
 class Client:
     """A client that was let in, until its connection ends.
 
-    Nothing that others do waits for it: `offer` puts a frame into its buffer, a writer task of
-    its own sends it on, and a client that lets its buffer overflow is dropped (1013).
+    Nothing that others do waits for it. `offer` writes at once while the client takes what it is
+    sent; else, and in a server that cannot do so, it puts the message into a buffer, from which a
+    writer task of the client's own sends it on. Who lets its buffer overflow is dropped (1013).
 
     Args:
         peer: The connection.
@@ -35,8 +36,10 @@ class Client:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._bucket = TokenBucket(limits.rate, limits.burst, self._loop.time())
-        self._buffer: deque[tuple[str | bytes, int]] = deque()
+        self._write_now = peer.write
+        self._buffer: deque[Outgoing] = deque()
         self._buffered_bytes = 0
+        self._is_behind = False  # the writer has something to send, in the buffer or in its hands
         self._wake = asyncio.Event()
         self._drained = asyncio.Event()
         self._close: tuple[int, str] | None = None
@@ -48,18 +51,20 @@ class Client:
         """Whether it is being closed; what it sends counts no more."""
         return self._close is not None
 
-    def offer(self, frame: str | bytes, size: int | None = None) -> None:
-        """Queue a frame for the client; never waits.
+    def offer(self, message: Outgoing | str | bytes) -> None:
+        """Send the client a message behind those before it; never waits.
 
         Args:
-            frame: Text, or bytes for a binary message.
-            size: What `size_of` says about it, for who has asked already.
+            message: Text, or bytes for a binary message; an `Outgoing` if others get it too.
         """
         if self._close is not None:
             return
-        size = size_of(frame) if size is None else size
-        self._buffer.append((frame, size))
-        self._buffered_bytes += size
+        outgoing = message if isinstance(message, Outgoing) else Outgoing(message)
+        if self._write_now is not None and not self._is_behind and self._write_now(outgoing):
+            return
+        self._is_behind = True
+        self._buffer.append(outgoing)
+        self._buffered_bytes += outgoing.size
         self._wake.set()
         limits = self._limits
         if self._buffered_bytes > limits.buffer_bytes or len(self._buffer) > limits.buffer_messages:
@@ -143,11 +148,12 @@ class Client:
                 await self._wake.wait()
                 self._wake.clear()
                 while self._buffer:
-                    frame, size = self._buffer.popleft()
-                    self._buffered_bytes -= size
-                    await self._peer.send(frame)
+                    outgoing = self._buffer.popleft()
+                    self._buffered_bytes -= outgoing.size
+                    await self._peer.send(outgoing.message)
                     if not self._is_half_full():
                         self._drained.set()
+                self._is_behind = False
                 if self._close is not None:
                     await self._peer.close(*self._close)
                     return
@@ -169,13 +175,6 @@ class Client:
 
     def _seconds_left(self) -> float | None:
         return None if self._close is None else self._limits.close_seconds
-
-
-def size_of(frame: str | bytes) -> int:
-    """Return the bytes that a frame takes on the wire."""
-    if isinstance(frame, bytes) or frame.isascii():
-        return len(frame)
-    return len(frame.encode("utf-8", "surrogatepass"))
 
 
 def _is_larger(message: str | bytes, limit: int) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
-from sockstore.server.client import size_of
+from sockstore.server.asgi import Outgoing
 from sockstore.server.history.base import History, HistoryError, Page, StoredMessage
 from sockstore.server.limits import Limits
 from sockstore.server.presence import Change, Member, Presence
@@ -126,14 +126,14 @@ class Room:
             self._announce_later()
             return
         now = utc_now()
-        told: dict[Dialect, tuple[str, int]] = {}
+        told: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.hears_members and subscriber.member.client != member.client:
                 dialect = subscriber.dialect
                 if dialect not in told:
                     build = dialect.join if change == "join" else dialect.leave
-                    told[dialect] = _measured(build(member, now, count))
-                subscriber.client.offer(*told[dialect])
+                    told[dialect] = Outgoing(build(member, now, count))
+                subscriber.client.offer(told[dialect])
 
     def presence_frame(self, dialect: Dialect) -> str | None:
         """Build the frame that tells who is there, if the dialect has one."""
@@ -145,7 +145,7 @@ class Room:
         """Tell the newest message to all who wait for it; each protocol's words are built once."""
         epoch = self._epoch or ""
         self._newest = Seen(epoch, message.offset, message.id)
-        told: dict[Dialect, tuple[str, int]] = {}
+        told: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
                 continue
@@ -153,9 +153,10 @@ class Room:
                 self._catch_up_if_behind(subscriber)
                 continue
             dialect = subscriber.dialect
-            if dialect not in told:
-                told[dialect] = _measured(dialect.message(message))
-            subscriber.client.offer(*told[dialect])
+            outgoing = told.get(dialect)
+            if outgoing is None:
+                outgoing = told[dialect] = Outgoing(dialect.message(message))
+            subscriber.client.offer(outgoing)
             subscriber.seen = self._newest
 
     def _take_in(self, page: Page, known: Seen | None) -> None:
@@ -271,15 +272,11 @@ class Room:
     def _announce_presence(self) -> None:
         self._announcing = None
         self._is_crowded = len(self.members) > self._limits.announced_members
-        told: dict[Dialect, tuple[str, int] | None] = {}
+        told: dict[Dialect, Outgoing | None] = {}
         for subscriber in self._subscribers:
             dialect = subscriber.dialect
             if dialect not in told:
                 frame = self.presence_frame(dialect)
-                told[dialect] = None if frame is None else _measured(frame)
-            if (measured := told[dialect]) is not None:
-                subscriber.client.offer(*measured)
-
-
-def _measured(frame: str) -> tuple[str, int]:
-    return frame, size_of(frame)
+                told[dialect] = None if frame is None else Outgoing(frame)
+            if (outgoing := told[dialect]) is not None:
+                subscriber.client.offer(outgoing)

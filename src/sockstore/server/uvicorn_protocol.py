@@ -17,10 +17,11 @@ from typing import Any, cast
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from sockstore.server.asgi import ABORT
+from sockstore.server.asgi import ABORT, WRITE, Outgoing
 
 __all__ = ["BoundedWebSocketProtocol"]
 
@@ -45,11 +46,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take the connection over from the HTTP protocol."""
-        bounded = _BoundedTransport(cast("asyncio.Transport", transport), self.loop)
-        super().connection_made(bounded)
+        self._inner = cast("asyncio.Transport", transport)
+        super().connection_made(_BoundedTransport(self._inner, self.loop))
         _send_at_once(transport)
         self.close_timeout = SECONDS_TO_CLOSE
         self._pong = b""
+        self._extensions: dict[str, dict[Any, Any]] = {}
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; the first call brings the whole handshake request."""
@@ -66,11 +68,30 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             self._refuse(400)
 
     def handle_connect(self, event: Request) -> None:
-        """Begin the handshake, and tell the application how to abort."""
+        """Begin the handshake, and tell the application how to abort, and how to write at once."""
         super().handle_connect(event)
-        if not self.close_sent:
-            extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
-            extensions[ABORT] = {"abort": self.transport.abort}
+        if self.close_sent:
+            return
+        self._extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
+        self._extensions[ABORT] = {"abort": self.transport.abort}
+        # A compressed frame is one client's alone; and the engine's log has what the engine sends.
+        if not (self.conn.extensions or self.conn.debug):
+            self._extensions[WRITE] = {"write": self.write}
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of what leads back here: a lost connection must not wait for the collector."""
+        self._extensions.pop(WRITE, None)
+        super().connection_lost(exc)
+
+    def write(self, outgoing: Outgoing) -> bool:
+        """Write a message at once, if the transport takes it; its frame is built once for all."""
+        inner = self._inner
+        if not self.writable.is_set() or self.conn.state is not State.OPEN or inner.is_closing():
+            return False
+        if outgoing.frame is None:
+            outgoing.frame = _frame(outgoing.message)
+        inner.write(outgoing.frame)
+        return True
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message over, if text is UTF-8."""
@@ -226,6 +247,12 @@ def _send_at_once(transport: BaseTransport) -> None:
     if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
         with suppress(OSError):  # it has left already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _frame(message: str | bytes) -> bytes:
+    if isinstance(message, str):
+        return Frame(Opcode.TEXT, message.encode()).serialize(mask=False)
+    return Frame(Opcode.BINARY, message).serialize(mask=False)
 
 
 def _is_utf8(parts: list[bytes]) -> bool:

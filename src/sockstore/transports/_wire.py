@@ -41,7 +41,7 @@ SLICE_SECONDS = 0.005
 After so many seconds of delivering, in one slice or in many, the loop takes a turn.
 """
 
-MOST_AT_ONCE = 32
+MOST_AT_ONCE = 64
 """Messages that are delivered between two looks at the clock: one at first, then twice as many.
 
 So a slow callback ends the slice soon, and a fast one pays little for the clock.

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
 from sockstore import _version
-from sockstore.server.client import Client, size_of
+from sockstore.server.asgi import size_of
+from sockstore.server.client import Client
 from sockstore.server.history.base import Entry, HistoryError, NotStored
 from sockstore.server.rooms import Rooms
 from sockstore.server.session import replies

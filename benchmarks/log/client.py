@@ -1,0 +1,144 @@
+"""Append to one kind of log: ``python -m benchmarks.log.client sockstore``.
+
+Prints nanoseconds of CPU time for each appended message, with one callback told of each, for logs
+that have some length already. Every kind decodes a JSON text first, the smallest there is and with
+the same codec, because a connection's log takes texts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+STRETCH = 1_000
+"""Appends that are timed together."""
+
+STRETCHES = 15
+SECONDS_FOR_A_LENGTH = 0.3
+TEXT = "7"
+AT_ONCE = 64
+"""Messages that a transport hands over together, at most."""
+
+Append: TypeAlias = Callable[[list[str]], None]
+"""Append these texts, and tell the callback of each."""
+
+Told: TypeAlias = Callable[[object], object]
+
+decode = msgspec.json.Decoder().decode
+
+
+def sockstore(told: Told, length: int) -> Append:
+    """The log of a connection, unbounded; fed in batches, as its transport does it."""
+    from sockstore.messages import MessageLog
+
+    log = MessageLog(None, report=_fail)
+
+    def append(texts: list[str]) -> None:
+        log.begin_slice()
+        for start in range(0, len(texts), AT_ONCE):
+            log.extend(iter(texts[start : start + AT_ONCE]), decode, _fail)
+        log.end_slice()
+
+    append([TEXT] * length)
+    log.on_append(told)
+    return append
+
+
+def bare_deque(told: Told, length: int) -> Append:
+    """`deque.append` and a call."""
+    log: deque[object] = deque([decode(TEXT)] * length)
+
+    def append(texts: list[str]) -> None:
+        for text in texts:
+            data = decode(text)
+            log.append(data)
+            told(data)
+
+    return append
+
+
+def copied_list(told: Told, length: int) -> Append:
+    """The guide's way: each message makes a new list, for a store that is set."""
+    from sockstore import writable
+
+    log = writable([decode(TEXT)] * length)
+    log.subscribe(told)
+
+    def append(texts: list[str]) -> None:
+        for text in texts:
+            data = decode(text)
+            log.update(lambda messages: [*messages, data])  # noqa: B023 - called at once
+
+    return append
+
+
+def evented_list(told: Told, length: int) -> Append:
+    """An `EventedList` of psygnal, which tells of each insertion."""
+    from psygnal.containers import EventedList
+
+    log: EventedList[Any] = EventedList([decode(TEXT)] * length)
+    log.events.inserted.connect(lambda _, value: told(value))
+
+    def append(texts: list[str]) -> None:
+        for text in texts:
+            log.append(decode(text))
+
+    return append
+
+
+def _fail(*what: object) -> None:
+    raise AssertionError(what)
+
+
+KINDS: dict[str, Callable[[Told, int], Append]] = {
+    "sockstore": sockstore,
+    "deque": bare_deque,
+    "copied list": copied_list,
+    "psygnal": evented_list,
+}
+
+
+def main() -> None:
+    """Measure one kind at each length, until that takes too long."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kind", choices=sorted(KINDS))
+    parser.add_argument("--longest", type=int, default=LENGTHS[-1], help="messages at most")
+    options = parser.parse_args()
+    figures = {}
+    for length in (one for one in LENGTHS if one <= options.longest):
+        figures[f"at {length:,}"] = _nanoseconds(KINDS[options.kind], length)
+    print(json.dumps(figures))
+
+
+def _nanoseconds(make: Callable[[Told, int], Append], length: int) -> float:
+    told = 0
+
+    def tell(_: object) -> None:
+        nonlocal told
+        told += 1
+
+    append = make(tell, length)
+    texts, figures, told = [TEXT], list[float](), 0
+    ends = time.monotonic() + SECONDS_FOR_A_LENGTH
+    while len(figures) < STRETCHES and (time.monotonic() < ends or not figures):
+        begun = time.process_time_ns()
+        append(texts)
+        figures.append((time.process_time_ns() - begun) / len(texts))
+        if len(texts) == 1:  # the first shows how much can be timed
+            many = max(1, min(STRETCH, int(1e8 / max(1.0, figures.pop()))))
+            texts = [TEXT] * many
+    if told < len(texts):
+        raise AssertionError("the callback was not told")
+    return statistics.median(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A storm: a server drops all its clients at once, and how many come back in the same second."""
