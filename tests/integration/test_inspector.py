@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -539,3 +540,26 @@ async def test_what_the_connection_does_is_the_same_for_who_holds_a_lease(virtua
         assert connection.explain().startswith("Connected to ws://fake/feed?***")
         assert [event.kind for event in connection.timeline.value] == ["attempt", "open"]
     assert GapFound.kind == "gap"
+
+
+@pytest.mark.contract("ST12")
+async def test_a_store_that_is_made_late_belongs_to_the_thread_of_the_loop(virtual_clock):
+    server = FakeServer(accept())
+    async with WebSocketStore(URL, transport=server) as connection:
+        await connection.ready()
+        with ThreadPoolExecutor() as threads:
+            for name in ("latency", "timeline", "buffered_amount"):
+                with pytest.raises(RuntimeError, match="thread"):
+                    threads.submit(
+                        lambda name=name: getattr(connection, name).subscribe(print)
+                    ).result()
+
+
+async def test_all_leases_show_the_same_latency_and_the_same_buffer(virtual_clock):
+    server = FakeServer(accept())
+    shared = {"share": True, "transport": server, "ping_interval": 1.0}
+    async with WebSocketProvider(URL, **shared) as first, WebSocketProvider(URL, **shared) as other:
+        seen = [first.latency, other.latency]  # both are asked for before there is one
+        await first.latency.wait_for(lambda latency: latency is not None)
+        assert seen[0].value == seen[1].value is not None
+        assert first.buffered_amount is other.buffered_amount
