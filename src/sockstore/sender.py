@@ -39,9 +39,10 @@ class Sender:
 
     def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
-        receipt = Receipt(awaits_reply=self._machine.session is not None)
+        machine = self._machine
+        receipt = Receipt(awaits_reply=machine.session is not None)
         entry = Outgoing(data, _size(data), receipt)
-        offer = self._machine.offer(entry, now, from_on_open=from_on_open)
+        offer = machine.offer(entry, now, from_on_open=from_on_open)
         if offer is HAND_OVER:
             self._hand_over(entry, now)
             self._last = receipt
