@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from sockstore import streams
@@ -47,6 +47,12 @@ class Buffer(streams.MessageStream):
         with self._lock:
             super().push(message)
         self.on_news()
+        return False
+
+    def push_all(self, messages: Sequence[Message]) -> bool:
+        """Take messages one by one: each may have to wait for room."""
+        for message in messages:
+            self.push(message)
         return False
 
     def push_gap(self, message: Message) -> None:
