@@ -355,9 +355,7 @@ class WebSocketStore(ConnectionStores):
         """
         if self._scope_left:
             self.check_scope("send")
-        frame = self._encoder(data)
-        self._driver.check_thread()
-        return self._driver.send(frame)
+        return self._driver.send(self._encoder(data))
 
     async def request(
         self,

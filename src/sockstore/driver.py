@@ -64,7 +64,7 @@ class Driver:
         self._last_reply_at: float | None = None
         self._watches_sleep = False
         self.observer = Observer(machine, self.report)
-        self.sender = Sender(machine, self._live_transport, self.observer)
+        self.sender = Sender(machine, self._transport_of, self.observer)
 
     # What the connection calls
 
@@ -166,10 +166,13 @@ class Driver:
 
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
-        from_on_open = self._callables.are_inside_on_open
-        receipt = self.sender.send(data, self.now, from_on_open=from_on_open)
-        if receipt.is_pending and self.loop is not None:
-            self._arm()
+        self.check_thread()
+        receipt = self.sender.send_now(data)
+        if receipt is None:
+            from_on_open = self._callables.are_inside_on_open
+            receipt = self.sender.send(data, self.now, from_on_open=from_on_open)
+            if receipt.is_pending and self.loop is not None:
+                self._arm()
         if (owner := self._owner()) is not None:
             owner.buffered_changed()
         return receipt
@@ -334,9 +337,12 @@ class Driver:
 
     # Observations
 
+    def _transport_of(self, number: int) -> Transport:
+        return self._links[number].transport
+
     def _live_transport(self) -> Transport | None:
         number = self.machine.live_transport
-        return None if number is None else self._links[number].transport
+        return None if number is None else self._transport_of(number)
 
     @property
     def _heard_so_far(self) -> int:

@@ -178,13 +178,13 @@ class MessageLog(Readable[MessageView]):
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Told of a text that it cannot decode.
         """
-        readers = self._readers
-        if readers.streams:
-            texts = islice(texts, readers.most)
+        if self._readers.streams:
+            texts = islice(texts, self._readers.most)
         try:
             self._extend(texts, decode, otherwise)
         finally:
-            self._tell_readers()
+            if self._readers.fresh:
+                self._tell_readers()
         return self._slice_over
 
     def _extend(

@@ -98,9 +98,12 @@ class Receipt:
             self._state = "sent"
             if self._watcher is not None:
                 self._watcher()
-        else:
-            self._flight = flight
+            return
+        self._flight = flight
+        if self._waiters or self._watcher is not None:
             self.settle("sent")
+        else:
+            self._state = "sent"
 
     def settle(self, state: ReceiptState, why: str = "") -> None:
         """Its state is known; wake whoever waits for it."""

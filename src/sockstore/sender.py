@@ -22,20 +22,31 @@ class Sender:
 
     Args:
         machine: Decides.
-        live_transport: Returns the transport that messages go to, if there is one.
+        transport_of: Returns the transport with a number.
         observer: Counts, and takes note of what overflows.
     """
 
     def __init__(
         self,
         machine: Machine,
-        live_transport: Callable[[], Transport | None],
+        transport_of: Callable[[int], Transport],
         observer: Observer,
     ) -> None:
         self._machine = machine
         self._observer = observer
-        self._live_transport = live_transport
+        self._transport_of = transport_of
         self._last: Receipt | None = None
+
+    def send_now(self, data: str | bytes) -> Receipt | None:
+        """Hand a message over if nothing is in its way, which is the usual case; else None."""
+        way = self._machine.open_way
+        if way is None:
+            return None
+        self._transport_of(way.transport).send(data)
+        self._last = receipt = Receipt()
+        receipt.hand_over(way.flights.current)
+        self._observer.messages_sent += 1
+        return receipt
 
     def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
@@ -109,10 +120,9 @@ class Sender:
         return data
 
     def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
-        transport = self._live_transport()
-        assert transport is not None  # noqa: S101 - the machine gives nothing away otherwise
-        flight = self._machine.flight
-        transport.send(data)
+        number, flight = self._machine.live_transport, self._machine.flight
+        assert number is not None  # noqa: S101 - the machine gives nothing away otherwise
+        self._transport_of(number).send(data)
         for entry in entries:
             receipt_of(entry).hand_over(flight)
             self._observer.messages_sent += 1

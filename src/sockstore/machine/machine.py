@@ -104,6 +104,14 @@ class Machine(Decisions):
         live = live_phase(self._phase)
         return None if live is None else live.flights.current
 
+    @property
+    def open_way(self) -> Open | None:
+        """The phase, if what is sent now may go at once: open, nothing waits, and no session."""
+        phase = self._phase
+        if not isinstance(phase, Open) or not phase.writable or self.session is not None:
+            return None
+        return None if self._sending.outbox else phase
+
     def prepares(self, transport: int) -> bool:
         """Whether the end of this transport's ``on_open`` is still waited for."""
         return isinstance(self._phase, Preparing) and self._phase.transport == transport

@@ -51,6 +51,9 @@ UNDELIVERED_HIGH = 4 * 2**20
 UNDELIVERED_LOW = 1 * 2**20
 """Bytes that wait to be delivered, above which reading pauses and below which it resumes (MS2)."""
 
+OPEN = State.OPEN
+"""Looked up once, not for each message."""
+
 LARGEST_PING = 125
 """Bytes of payload (RFC 6455 section 5.5)."""
 
@@ -137,13 +140,9 @@ class Wire(asyncio.BufferedProtocol):
         return self._incoming
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take what was put there."""
-        self.data_received(bytes(self._incoming[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Take note of a sign of life, and pass the bytes on."""
+        """Take note of a sign of life, and pass on the bytes that were put there."""
         self.heard += 1
-        self._take(data)
+        self._take(bytes(self._incoming[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, but not before everything that arrived was delivered."""
@@ -184,7 +183,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def send(self, data: str | bytes) -> None:
         """Write one message."""
-        if self._protocol.state is not State.OPEN or self._transport.is_closing():
+        if self._protocol.state is not OPEN or self._transport.is_closing():
             return
         first, payload = (TEXT, data.encode()) if isinstance(data, str) else (BINARY, data)
         if not self._protocol.extensions:
@@ -303,13 +302,14 @@ class Wire(asyncio.BufferedProtocol):
         """Deliver one slice; the rest, if any, in the loop's next turn."""
         begun = monotonic()
         deliver = self._listener.begin_slice()
-        self._writer.hold()
+        self._writer.holds = True  # answers may leave together
         try:
             more = self._deliver_slice(deliver or DISCARD, begun + SLICE_SECONDS)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
-            self._writer.release()
+            self._writer.holds = False
+            self._writer.flush()
         # uvloop reads up to 32 times in one turn, 250 KiB each: many slices that are short enough
         # alone, and together block the loop for long.
         self._delivered_for += monotonic() - begun

@@ -33,16 +33,19 @@ class Writer:
     Args:
         loop: The loop of the transport.
         transport: Where to write.
+
+    Attributes:
+        holds: Whether all that is sent is gathered, until `flush`.
     """
 
-    __slots__ = ("_bytes", "_gathered", "_holds", "_loop", "_masks", "_transport", "_turn")
+    __slots__ = ("_bytes", "_gathered", "_loop", "_masks", "_transport", "_turn", "holds")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
         self._transport = transport
         self._gathered: list[bytes] = []
         self._bytes = 0
-        self._holds = False
+        self.holds = False
         self._turn: asyncio.Handle | None = None
         self._masks = b""
 
@@ -61,7 +64,7 @@ class Writer:
         masks = self._masks or os.urandom(4 * MASKS_AT_ONCE)
         self._masks = masks[4:]
         frame = masked_frame(first, payload, masks[:4])
-        if not self._holds and self._turn is None:
+        if not self.holds and self._turn is None:
             self._turn = self._loop.call_soon(self._end_turn)
             self._transport.write(frame)
             return
@@ -76,20 +79,12 @@ class Writer:
         if not self._transport.is_closing():  # at which uvloop would raise
             self._transport.write(data)
 
-    def hold(self) -> None:
-        """Messages are delivered now, whose answers may leave together."""
-        self._holds = True
-
-    def release(self) -> None:
-        """They have been delivered."""
-        self._holds = False
-        self.flush()
-
     def flush(self) -> None:
         """Write what was gathered."""
         if self._gathered:
             data = b"".join(self._gathered)
-            self.drop()
+            self._gathered.clear()
+            self._bytes = 0
             if not self._transport.is_closing():
                 self._transport.write(data)
 
