@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo chat story test docs soak conformance check lint types imports format clean help
+.PHONY: demo chat story test docs bench soak conformance check lint types imports format clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
@@ -24,6 +24,9 @@ test: $(VENV)/.dev ## Run all tests
 
 docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs
+
+bench: $(VENV)/.bench ## Measure beside the peers (10 minutes); rewrites docs/reference/performance.md
+	$(BIN)/python -m benchmarks --write
 
 soak: $(VENV)/.dev ## 100,000 messages through 200 faults, with SQLite and with Redis (some minutes)
 	$(BIN)/python -m tests.soak.soak
@@ -61,4 +64,8 @@ $(VENV)/.web: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt requirements-dev.txt | $(BIN)/python
 	$(INSTALL) -c constraints.txt -e '.[web,textual,otel]' -r requirements-dev.txt
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.txt
+	$(INSTALL) -c constraints.txt -r requirements-bench.txt
 	touch $@

@@ -87,6 +87,8 @@ class Suite:
         rows: The lines of the table.
         contenders: Who is measured; ours first.
         rounds: How often each is measured.
+        picture: ``"dots"``, how far each is from ours in each row; or ``"lines"``, how the figures
+            of each go on from row to row.
     """
 
     name: str
@@ -95,6 +97,7 @@ class Suite:
     rows: tuple[Row, ...]
     contenders: tuple[Contender, ...]
     rounds: int = 5
+    picture: Literal["dots", "lines"] = "dots"
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ def number(value: float | None) -> str:
     if value is None:
         return "·"
     for size, letter in ((1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{letter}" if abs(value) < 999.5 * size else f"{value:.3g}"
+        if abs(value) >= 0.9995 * size:  # what is rounded up to it, too
+            return f"{value / size:.3g}{letter}"
     return f"{value:.3g}"
 
 

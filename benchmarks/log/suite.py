@@ -41,6 +41,7 @@ def log_suite() -> Suite:
             for name, (module, note) in CONTENDERS.items()
         ),
         rounds=4,
+        picture="lines",
     )
 
 

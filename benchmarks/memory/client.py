@@ -25,8 +25,8 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
-from benchmarks.memory.limits import allow_many_files
 from benchmarks.memory.peers import PEERS, Peer
+from benchmarks.traffic.limits import allow_many_files
 
 T = TypeVar("T")
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from benchmarks.harness.model import Contender, Figures, Row, Suite, Target
-from benchmarks.harness.programs import REPOSITORY, SERVER_CORE, pinned, python, run
+from benchmarks.harness.programs import REPOSITORY, python, run
+from benchmarks.traffic.running import traffic_server
 
 __all__ = ["memory_suite"]
 
@@ -89,10 +87,10 @@ def _measure(name: str) -> Figures:
 
 
 def _open(name: str, count: int, *options: str) -> Figures:
-    with _server() as url:
-        command = python(
-            "benchmarks.memory.client", name, str(count), url, *options, needs=(name, "picows")
-        )
+    # A server of its own each time, so that no port is used up.
+    with traffic_server() as url:
+        program = ("benchmarks.memory.client", name, str(count), f"{url}/echo")
+        command = python(*program, *options, needs=(name, "picows"))
         return run(command)  # type: ignore[no-any-return]
 
 
@@ -109,19 +107,3 @@ def _measure_import(name: str) -> Figures:
 
 def _median(figures: list[float]) -> float:
     return statistics.median(figures)
-
-
-@contextmanager
-def _server() -> Iterator[str]:
-    """Run the echo server, and give its url; a new one each time, so that no port is used up."""
-    command = pinned([sys.executable, "-m", "benchmarks.memory.server"], SERVER_CORE)
-    with subprocess.Popen(
-        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            port = server.stdout.readline().strip() if server.stdout else ""
-            if not port:
-                raise RuntimeError("the echo server did not start; it says above why")
-            yield f"ws://127.0.0.1:{port}"
-        finally:
-            server.kill()

@@ -1,58 +1,11 @@
-"""Start a server as its users do, on a core of its own, and end it."""
+"""Our server, as its users start it."""
 
 from __future__ import annotations
 
-import re
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from benchmarks.harness.programs import REPOSITORY, SERVER_CORE, pinned
-
-__all__ = ["Running", "serving", "sockstore_serve"]
-
-SECONDS_TO_END = 20
-
-
-@dataclass(frozen=True)
-class Running:
-    """A server that accepts connections.
-
-    Args:
-        address: Host and port.
-        pid: Its process.
-    """
-
-    address: str
-    pid: int
-
-
-@contextmanager
-def serving(command: Sequence[str], core: int | None = SERVER_CORE) -> Iterator[Running]:
-    """Run a server while a block runs.
-
-    Args:
-        command: It prints its ``ws://`` address in its first line once it accepts connections.
-        core: The core that it runs on.
-
-    Raises:
-        RuntimeError: If it ends without saying so.
-    """
-    with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(
-            pinned(command, core), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=said, text=True
-        )
-        try:
-            assert process.stdout is not None  # noqa: S101 - it is a pipe
-            yield Running(_address(process.stdout, said), process.pid)
-        finally:
-            process.terminate()
-            process.communicate(timeout=SECONDS_TO_END)
+__all__ = ["sockstore_serve"]
 
 
 def sockstore_serve(folder: Path, *, rate: float) -> list[str]:
@@ -66,11 +19,3 @@ def sockstore_serve(folder: Path, *, rate: float) -> list[str]:
         sys.executable, "-m", "sockstore", "serve", "--port", "0",
         "--history", f"sqlite:///{folder / 'history.db'}", "--rate", str(rate),
     ]  # fmt: skip
-
-
-def _address(stdout: IO[str], said: IO[str]) -> str:
-    line = stdout.readline()
-    if (found := re.search(r"ws://([^/\s]+)", line)) is None:
-        said.seek(0)
-        raise RuntimeError(f"the server did not start: {line}{said.read()}")
-    return found[1]

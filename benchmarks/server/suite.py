@@ -10,7 +10,8 @@ from pathlib import Path
 
 from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
 from benchmarks.harness.programs import python, run
-from benchmarks.server.running import serving, sockstore_serve
+from benchmarks.harness.serving import serving
+from benchmarks.server.running import sockstore_serve
 
 __all__ = ["history_suite", "server_suite"]
 

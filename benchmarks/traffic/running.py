@@ -1,31 +1,28 @@
-"""Start the traffic server once, on the core that the clients do not use."""
+"""Run the traffic server."""
 
 from __future__ import annotations
 
 import atexit
 import functools
-import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
-from benchmarks.harness.programs import REPOSITORY, SERVER_CORE, pinned, python
+from benchmarks.harness.programs import python
+from benchmarks.harness.serving import serving
 
-__all__ = ["traffic_url"]
+__all__ = ["traffic_server", "traffic_url"]
+
+
+@contextmanager
+def traffic_server() -> Iterator[str]:
+    """Run a server of its own while a block runs, and give its url."""
+    with serving(python("benchmarks.traffic.server", needs=("picows",))) as running:
+        yield f"ws://{running.address}"
 
 
 @functools.cache
 def traffic_url() -> str:
-    """Return where the server listens, for example ``"ws://127.0.0.1:4711"``; it starts once."""
-    command = pinned(python("benchmarks.traffic.server", needs=("picows",)), SERVER_CORE)
-    server = subprocess.Popen(
-        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    atexit.register(_end, server)
-    assert server.stdout is not None  # noqa: S101 - a pipe was asked for
-    port = server.stdout.readline().strip()
-    if not port:
-        raise RuntimeError("the traffic server did not start")
-    return f"ws://127.0.0.1:{port}"
-
-
-def _end(server: subprocess.Popen[str]) -> None:
-    server.terminate()
-    server.communicate()
+    """Return the url of the one server that the suites share; it starts with the first question."""
+    until_exit = ExitStack()
+    atexit.register(until_exit.close)
+    return until_exit.enter_context(traffic_server())

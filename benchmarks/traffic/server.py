@@ -13,12 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import struct
-import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from urllib.parse import parse_qs, urlsplit
 
 from picows import (
+    WSCloseCode,
     WSFrame,
     WSListener,
     WSMsgType,
@@ -28,8 +28,11 @@ from picows import (
 )
 
 from benchmarks.traffic import dialects
+from benchmarks.traffic.limits import allow_many_files
 
 CHUNK_BYTES = 256 * 1024
+BACKLOG = 4096
+"""Thousands of connections may come at once."""
 
 
 class Flood(WSListener):
@@ -103,7 +106,7 @@ def _answer(transport: WSTransport, frame: WSFrame) -> None:
     if frame.msg_type is WSMsgType.PING:
         transport.send_pong(frame.get_payload_as_bytes())
     elif frame.msg_type is WSMsgType.CLOSE:
-        transport.send_close(frame.get_close_code(), frame.get_close_message())
+        transport.send_close(WSCloseCode.OK)
         transport.disconnect()
 
 
@@ -140,11 +143,12 @@ def _listener_for(request: WSUpgradeRequest) -> WSListener:
 
 
 async def main() -> None:
-    """Serve until standard input ends; the first line that is printed is the port."""
-    server = await ws_create_server(_listener_for, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-    server.close()
+    """Serve until it is ended; the first line that is printed is the url."""
+    allow_many_files()
+    server = await ws_create_server(_listener_for, "127.0.0.1", 0, backlog=BACKLOG)
+    host, port = server.sockets[0].getsockname()
+    print(f"ws://{host}:{port}", flush=True)
+    await server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def frozen(cls: Any = None, /, *, kw_only: bool = False) -> Any:
         kw_only: Whether fields are given by name only.
 
     Example:
-        >>> @value
+        >>> @frozen
         ... class Point:
         ...     x: int
         ...     y: int = 0

@@ -163,7 +163,7 @@ class MessageLog(Readable[MessageView]):
                 self._report(error, "on_append")
         return self._slice_over
 
-    def extend(
+    def extend(  # noqa: C901 - hot
         self,
         texts: Iterator[str],
         decode: Callable[[str], Any],
@@ -178,49 +178,41 @@ class MessageLog(Readable[MessageView]):
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Told of a text that it cannot decode.
         """
-        if self._readers.streams:
-            texts = islice(texts, self._readers.most)
-        try:
-            self._extend(texts, decode, otherwise)
-        finally:
-            if self._readers.fresh:
-                self._tell_readers()
-        return self._slice_over
-
-    def _extend(
-        self,
-        texts: Iterator[str],
-        decode: Callable[[str], Any],
-        otherwise: Callable[[str, Exception], object],
-    ) -> None:
         received_at, number, readers = self._received_at, self.total, self._readers
         kept, size = self._kept or None, self._kept.size
         entries: list[Entry] = [] if kept is None else kept.entries(received_at)
-        for text in texts:
-            try:
-                data = decode(text)
-            except (ValueError, RecursionError) as error:
-                otherwise(text, error)
-                entries = [] if kept is None else kept.entries(received_at)
-                number = self.total
-            else:
-                if len(entries) == size:
-                    entries = [] if kept is None else kept.next_entries(received_at, self.total)
-                entries.append(text)
-                number += 1
-                self.total = number
-                message = Message(data, "json", number, received_at)
-                if self._topics:
-                    self._mark_topics(data)
-                if readers.streams:
-                    readers.fresh.append(message)
-                if (tell := self._tell) is not None:
-                    try:
-                        tell(message)
-                    except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                        self._report(error, "on_append")
-            if self._slice_over:
-                return
+        if readers.streams:
+            texts = islice(texts, readers.most)
+        try:
+            for text in texts:
+                try:
+                    data = decode(text)
+                except (ValueError, RecursionError) as error:
+                    otherwise(text, error)
+                    entries = [] if kept is None else kept.entries(received_at)
+                    number = self.total
+                else:
+                    if len(entries) == size:
+                        entries = [] if kept is None else kept.next_entries(received_at, number)
+                    entries.append(text)
+                    number += 1
+                    self.total = number
+                    message = Message(data, "json", number, received_at)
+                    if self._topics:
+                        self._mark_topics(data)
+                    if readers.streams:
+                        readers.fresh.append(message)
+                    if (tell := self._tell) is not None:
+                        try:
+                            tell(message)
+                        except Exception as error:  # noqa: BLE001 - a user's bug drops no link
+                            self._report(error, "on_append")
+                if self._slice_over:
+                    break
+        finally:
+            if readers.fresh:
+                self._tell_readers()
+        return self._slice_over
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
         """Return what the message would be that is appended next."""

@@ -4,11 +4,11 @@ import json
 import math
 import subprocess
 import sys
-from contextlib import contextmanager
 
 import pytest
 from benchmarks.harness.programs import REPOSITORY
 from benchmarks.memory.suite import memory_suite
+from benchmarks.traffic.running import traffic_server
 
 pytestmark = [
     pytest.mark.loopback,
@@ -24,26 +24,11 @@ def run(*command):
     return json.loads(done.stdout)
 
 
-@contextmanager
-def echo_server():
-    with subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.memory.server"],
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as server:
-        try:
-            yield f"ws://127.0.0.1:{int(server.stdout.readline())}"
-        finally:
-            server.kill()
-
-
 @pytest.mark.parametrize("options", [[], ["--echo"]], ids=["idle", "echo"])
 def test_the_client_opens_connections_and_says_what_one_takes(options):
     pytest.importorskip("picows")
-    with echo_server() as url:
-        figures = run("-m", "benchmarks.memory.client", "sockstore", "30", url, *options)
+    with traffic_server() as url:
+        figures = run("-m", "benchmarks.memory.client", "sockstore", "30", f"{url}/echo", *options)
     assert figures["connections"] == 30
     assert all(math.isfinite(figures[name]) for name in ("KiB", "CPU seconds", "first ms"))
 

@@ -7,9 +7,10 @@ import threading
 
 import pytest
 from benchmarks.harness.programs import python, run
+from benchmarks.harness.serving import serving
 from benchmarks.server.history import TunedHistory, talk
 from benchmarks.server.readers import MARK, Crowd, frame_of
-from benchmarks.server.running import serving, sockstore_serve
+from benchmarks.server.running import sockstore_serve
 from benchmarks.server.suite import history_suite, server_suite
 
 from sockstore.server.history import sqlite

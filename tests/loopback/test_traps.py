@@ -397,9 +397,9 @@ async def test_reading_pauses_above_4_mib_and_resumes_below_1_mib() -> None:
 
         def on_message(message: str | bytes) -> bool:
             nonlocal most
-            most = max(most, wire._unread)
+            most = max(most, wire._incoming.unread)
             if not changes or changes[-1][0] != transport.reading_paused:
-                changes.append((transport.reading_paused, wire._unread))
+                changes.append((transport.reading_paused, wire._incoming.unread))
             return len(heard.messages) % 100 == 0  # one turn of the loop for 100 kB
 
         heard.on_message = on_message

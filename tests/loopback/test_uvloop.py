@@ -272,7 +272,7 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
 
         def on_message(_: str | bytes) -> bool:
             nonlocal most, paused
-            most = max(most, wire._unread)
+            most = max(most, wire._incoming.unread)
             paused += transport.reading_paused
             return len(heard.messages) % 50 == 0  # one turn of the loop for 50 kB
 

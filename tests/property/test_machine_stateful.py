@@ -521,12 +521,12 @@ class ModelledMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_message_is_in_exactly_one_place_and_in_order(self):
-        queue = [entry.receipt for entry in self.machine.outbox._entries]
+        queue = [entry.receipt for entry in self.machine.outbox.entries]
         assert queue == self.waiting
         assert queue == sorted(queue)
         assert set(queue) | set(self.fate) == set(range(1, self.sent + 1))
         assert not set(queue) & set(self.fate)
-        assert self.machine.outbox.bytes == sum(e.size for e in self.machine.outbox._entries)
+        assert self.machine.outbox.bytes == sum(e.size for e in self.machine.outbox.entries)
 
     @invariant()
     def nothing_waits_where_nothing_can_leave(self):

@@ -110,7 +110,7 @@ class Machine(Decisions):
         phase = self._phase
         if not isinstance(phase, Open) or not phase.writable or self.session is not None:
             return None
-        return None if self._sending.outbox else phase
+        return None if self._sending.outbox.entries else phase
 
     def prepares(self, transport: int) -> bool:
         """Whether the end of this transport's ``on_open`` is still waited for."""

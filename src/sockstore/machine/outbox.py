@@ -67,22 +67,27 @@ _NOTHING: deque[Outgoing] = deque(maxlen=0)
 
 
 class OutboxQueue:
-    """A queue with the limits of an `Outbox` option; with None for it, nothing may wait."""
+    """A queue with the limits of an `Outbox` option; with None for it, nothing may wait.
 
-    __slots__ = ("_entries", "_options", "bytes")
+    Attributes:
+        entries: What waits, the oldest first.
+        bytes: The size of that.
+    """
+
+    __slots__ = ("_options", "bytes", "entries")
 
     def __init__(self, options: Outbox | None) -> None:
         self._options = options
-        self._entries = _NOTHING
+        self.entries = _NOTHING
         self.bytes = 0
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     @property
     def next_expiry(self) -> float | None:
         """When the oldest entry expires; all have the same time to live, so it is the first."""
-        return self._entries[0].expires_at if self._entries else None
+        return self.entries[0].expires_at if self.entries else None
 
     def offer(self, entry: Outgoing, now: float) -> Offer:
         """Queue an entry at the tail, or say why not."""
@@ -98,26 +103,26 @@ class OutboxQueue:
             dropped.append(self.take())
         if options.ttl is not None:
             entry.expires_at = now + options.ttl
-        if self._entries is _NOTHING:
-            self._entries = deque()
-        self._entries.append(entry)
+        if self.entries is _NOTHING:
+            self.entries = deque()
+        self.entries.append(entry)
         self.bytes += entry.size
         return Offer(Disposition.QUEUED, tuple(dropped))
 
     def _has_room(self, entry: Outgoing, options: Outbox) -> bool:
-        return len(self._entries) < options.limit and self.bytes + entry.size <= options.max_bytes
+        return len(self.entries) < options.limit and self.bytes + entry.size <= options.max_bytes
 
     def take(self) -> Outgoing:
         """Remove and return the oldest entry."""
-        entry = self._entries.popleft()
+        entry = self.entries.popleft()
         self.bytes -= entry.size
         return entry
 
     def withdraw(self, receipt: object) -> tuple[Outgoing, ...]:
         """Remove and return the entry with this receipt, if it waits."""
-        found = tuple(entry for entry in self._entries if entry.receipt is receipt)
+        found = tuple(entry for entry in self.entries if entry.receipt is receipt)
         for entry in found:
-            self._entries.remove(entry)
+            self.entries.remove(entry)
             self.bytes -= entry.size
         return found
 
@@ -130,8 +135,8 @@ class OutboxQueue:
 
     def take_all(self) -> tuple[Outgoing, ...]:
         """Remove and return everything."""
-        entries = tuple(self._entries)
-        self._entries.clear()
+        entries = tuple(self.entries)
+        self.entries.clear()
         self.bytes = 0
         return entries
 

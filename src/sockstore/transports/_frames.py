@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["BINARY", "PING", "TEXT", "Extent", "after_frames", "extent"]
+__all__ = ["BINARY", "PING", "TEXT", "Extent", "after_frames", "extent", "short_messages"]
 
 TEXT = 0x81
 BINARY = 0x82
@@ -58,3 +58,47 @@ def after_frames(buffer: bytes, at: int, count: int) -> int:
         assert isinstance(found, Extent)  # noqa: S101 - they are whole
         at = found.end
     return at
+
+
+def short_messages(buffer: bytes, at: int, limit: int, many: int) -> tuple[bool, list[Any], int]:
+    """Return whole messages of one kind that lie one after the other: the hot path.
+
+    Args:
+        buffer: What came.
+        at: Where to begin.
+        limit: Bytes of a message, at most; one of 64 KiB and more is never short.
+        many: Messages, at most.
+
+    Returns:
+        Whether they are texts, the messages, and where what follows them begins. What is no whole
+        message, is masked or no valid UTF-8 ends the list, and is for others to judge.
+
+    Example:
+        >>> short_messages(bytes([TEXT, 2]) + b"hi" + bytes([TEXT, 3]), 0, 100, 10)
+        (True, ['hi'], 4)
+    """
+    size, limit = len(buffer), min(limit, 0xFFFF)
+    first = buffer[at] if at < size else 0
+    is_text = first == TEXT
+    messages: list[Any] = []
+    if not is_text and first != BINARY:
+        return is_text, messages, at
+    for _ in range(many):
+        if at > size - 4 or buffer[at] != first:
+            break
+        length, start = buffer[at + 1], at + 2
+        if length > 125:
+            if length > 126:
+                break
+            length = buffer[at + 2] << 8 | buffer[at + 3]
+            start = at + 4
+        end = start + length
+        if end > size or length > limit:
+            break
+        payload = buffer[start:end]
+        try:
+            messages.append(payload.decode() if is_text else payload)
+        except UnicodeDecodeError:
+            break
+        at = end
+    return is_text, messages, at

@@ -22,13 +22,14 @@ from websockets.http11 import Request, Response
 from websockets.protocol import Protocol, State
 
 from sockstore.outcomes import Close
-from sockstore.transports._frames import BINARY, PING, TEXT, after_frames, extent
+from sockstore.transports._frames import BINARY, PING, TEXT
 from sockstore.transports._handshake import (
     NoSubprotocolError,
     protocol_after,
     socket_info,
     without_body,
 )
+from sockstore.transports._incoming import Incoming
 from sockstore.transports._reading import buffer_for
 from sockstore.transports._writer import Writer
 from sockstore.transports.base import Deliver, Listener, deliver_one
@@ -73,9 +74,9 @@ class Wire(asyncio.BufferedProtocol):
 
     # Over thirty attributes: in a `__dict__` they would take 1.6 KiB.
     __slots__ = (
-        "_at", "_buffer", "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
-        "_fragments_are_text", "_incoming", "_later", "_later_bytes", "_listener", "_loop",
-        "_lost", "_max_message_bytes", "_need", "_opened", "_protocol", "_pumping", "_short_cut",
+        "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
+        "_fragments_are_text", "_head", "_incoming", "_listener", "_loop", "_lost",
+        "_max_message_bytes", "_opened", "_protocol", "_pumping", "_read_into", "_short_cut",
         "_slice_over", "_take", "_transport", "_unanswered_ping", "_url", "_writer",
         "_writing_paused", "gone", "handshake", "heard", "reading_paused",
     )  # fmt: skip
@@ -91,7 +92,7 @@ class Wire(asyncio.BufferedProtocol):
         max_message_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._incoming = buffer_for(self._loop)
+        self._read_into = buffer_for(self._loop)
         self._listener = listener
         self._protocol: Protocol = protocol
         self._url = url
@@ -101,12 +102,8 @@ class Wire(asyncio.BufferedProtocol):
         self.reading_paused = False
         self.handshake: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        # Input: `_buffer` from `_at` on, then what came `_later`; of use from `_need` bytes on.
-        self._buffer = b""
-        self._at = 0
-        self._later: list[bytes] = []
-        self._later_bytes = 0
-        self._need = 2
+        self._head = b""
+        self._incoming = Incoming()
         self._delivering: list[Any] = []
         self._pumping: asyncio.Handle | None = None
         self._delivered_for = 0.0
@@ -137,12 +134,12 @@ class Wire(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Say where to put what is read next."""
         del sizehint
-        return self._incoming
+        return self._read_into
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take note of a sign of life, and pass on the bytes that were put there."""
         self.heard += 1
-        self._take(bytes(self._incoming[:nbytes]))
+        self._take(bytes(self._read_into[:nbytes]))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, but not before everything that arrived was delivered."""
@@ -217,14 +214,14 @@ class Wire(asyncio.BufferedProtocol):
 
     def _take_head(self, data: bytes) -> None:
         """Give the protocol the response's head, and not one byte of what follows it."""
-        self._buffer += data
-        head, end, rest = self._buffer.partition(b"\r\n\r\n")
+        self._head += data
+        head, end, rest = self._head.partition(b"\r\n\r\n")
         if not end:
             is_http = b"HTTP/".startswith(head[:5])
             if not is_http or len(head) > LONGEST_HANDSHAKE_HEAD:
                 self._fail_handshake(InvalidMessage("did not receive a valid HTTP response"))
             return
-        self._buffer = b""
+        self._head = b""
         self._protocol.receive_data(without_body(head + end))
         if self._protocol.handshake_exc is None:
             self._open(rest)
@@ -233,13 +230,13 @@ class Wire(asyncio.BufferedProtocol):
 
     def _judge_what_came(self) -> Exception:
         """Let the protocol say what is wrong with a response that ends in its head."""
-        self._protocol.receive_data(self._buffer)
+        self._protocol.receive_data(self._head)
         self._protocol.receive_eof()
         return self._protocol.handshake_exc or EOFError()
 
     def _fail_handshake(self, failure: Exception) -> None:
         self._take = _ignore
-        self._buffer = b""
+        self._head = b""
         if not self.handshake.done():
             self.handshake.set_exception(failure)
             self.handshake.exception()  # nobody may be waiting for it
@@ -266,22 +263,14 @@ class Wire(asyncio.BufferedProtocol):
     # Delivering
 
     def _take_frames(self, data: bytes) -> None:
-        if self._at == len(self._buffer) and not self._later:
-            self._buffer, self._at = data, 0
-        else:
-            self._later.append(data)
-            self._later_bytes += len(data)
+        self._incoming.add(data)
         if self._pumping is not None:
             self._pause_reading_if_far_behind()
-        elif self._need <= 2 <= len(data) or self._unread >= self._need:
+        elif self._incoming.is_of_use:
             self._pump()
 
-    @property
-    def _unread(self) -> int:
-        return len(self._buffer) - self._at + self._later_bytes
-
     def _pause_reading_if_far_behind(self) -> None:
-        if self._unread > UNDELIVERED_HIGH and not self.reading_paused:
+        if self._incoming.unread > UNDELIVERED_HIGH and not self.reading_paused:
             self.reading_paused = True
             self._transport.pause_reading()
 
@@ -293,7 +282,7 @@ class Wire(asyncio.BufferedProtocol):
         """Deliver on, now that the loop has taken a turn."""
         self._pumping = None
         self._delivered_for = 0.0
-        if self._unread >= self._need:
+        if self._incoming.is_of_use:
             self._pump()
         else:
             self._after_slice()
@@ -319,7 +308,9 @@ class Wire(asyncio.BufferedProtocol):
             self._after_slice()
 
     def _after_slice(self) -> None:
-        if self.reading_paused and (self._pumping is None or self._unread < UNDELIVERED_LOW):
+        if self.reading_paused and (
+            self._pumping is None or self._incoming.unread < UNDELIVERED_LOW
+        ):
             # What no slice can deliver is the beginning of a message: its end must be read.
             self._resume_reading()
         if self._pumping is None and self.gone.done():
@@ -331,7 +322,7 @@ class Wire(asyncio.BufferedProtocol):
         while not self._slice_over:
             if self._short_cut and self._deliver_short_frames(deliver, until):
                 return True
-            if self._at == len(self._buffer) and not self._later:
+            if self._incoming.is_empty:
                 return False  # nearly always
             if self._ended or not self._deliver_one_frame(deliver):
                 return False
@@ -341,9 +332,9 @@ class Wire(asyncio.BufferedProtocol):
 
     def _deliver_short_frames(self, deliver: Deliver, until: float) -> bool:
         """Deliver whole messages below 64 KiB, the hot path; return whether the slice is over."""
-        many, buffer = 1, self._buffer
-        while (begun := self._at) < len(buffer):
-            is_text, messages = self._take_short_frames(many)
+        many, incoming, buffer = 1, self._incoming, self._incoming.buffer
+        while (begun := incoming.at) < len(buffer):
+            is_text, messages = incoming.take_short_messages(self._max_message_bytes, many)
             self._delivering = messages
             if not messages:
                 return False
@@ -351,59 +342,29 @@ class Wire(asyncio.BufferedProtocol):
             try:
                 is_over = (deliver.texts if is_text else deliver.binaries)(remaining)
             finally:
-                if (left := length_hint(remaining)) and self._buffer is buffer:
-                    self._at = after_frames(buffer, begun, len(messages) - left)
+                if (left := length_hint(remaining)) and incoming.buffer is buffer:
+                    incoming.give_back(begun, len(messages) - left)
                 messages.clear()
             # The buffer is another one if the transport was aborted meanwhile.
-            if is_over or self._buffer is not buffer or monotonic() > until:
+            if is_over or incoming.buffer is not buffer or monotonic() > until:
                 return True
             many = min(2 * many, MOST_AT_ONCE)
         return False
 
-    def _take_short_frames(self, many: int) -> tuple[bool, list[Any]]:
-        """Take the next whole messages of one kind, short ones, and step behind them."""
-        buffer, at = self._buffer, self._at
-        size, limit = len(buffer), min(self._max_message_bytes, 0xFFFF)
-        first = buffer[at] if at < size else 0
-        is_text = first == TEXT
-        messages: list[str | bytes] = []
-        if not is_text and first != BINARY:
-            return is_text, messages
-        for _ in range(many):
-            if at > size - 4 or buffer[at] != first:
-                break
-            length, start = buffer[at + 1], at + 2
-            if length > 125:
-                if length > 126:
-                    break
-                length = buffer[at + 2] << 8 | buffer[at + 3]
-                start = at + 4
-            end = start + length
-            if end > size or length > limit:
-                break
-            payload = buffer[start:end]
-            try:
-                messages.append(payload.decode() if is_text else payload)
-            except UnicodeDecodeError:
-                break  # the longer way says so
-            at = end
-        self._at = at
-        return is_text, messages
-
     def _deliver_one_frame(self, deliver: Deliver) -> bool:
         """Take one frame of any kind; return whether there was one that is complete."""
-        found = extent(self._buffer, self._at)
-        if isinstance(found, int):
-            return self._wait_for(found)
+        incoming = self._incoming
+        found = incoming.next_frame()
+        if found is None:
+            return False
         size = found.end - found.payload
         if found.masked or size > self._max_message_bytes:
             # The protocol refuses it for its header alone.
-            self._feed(self._buffer[self._at :], deliver)
+            self._feed(incoming.buffer[incoming.at :], deliver)
             return True
-        if found.end > len(self._buffer):
-            return self._wait_for(found.end - self._at)
-        frame = self._buffer[self._at : found.end]
-        self._at = found.end
+        if found.end > len(incoming.buffer):
+            return incoming.wait_for(found.end - incoming.at)
+        frame = incoming.take(found.end)
         if self._short_cut and frame[0] in {TEXT, BINARY}:
             self._deliver_whole(frame[0] == TEXT, frame[-size:] if size else b"", deliver)
         elif self._writing_paused and frame[0] == PING and size <= LARGEST_PING:
@@ -412,15 +373,6 @@ class Wire(asyncio.BufferedProtocol):
         else:
             self._feed(frame, deliver)
         return True
-
-    def _wait_for(self, need: int) -> bool:
-        """Join what came later; return whether that brought as many bytes as needed."""
-        if self._later:
-            self._buffer = b"".join((self._buffer[self._at :], *self._later))
-            self._at, self._later, self._later_bytes = 0, [], 0
-        enough = len(self._buffer) - self._at >= need
-        self._need = 2 if enough else need
-        return enough
 
     def _deliver_whole(self, is_text: bool, payload: bytes, deliver: Deliver) -> None:  # noqa: FBT001
         try:
@@ -459,7 +411,7 @@ class Wire(asyncio.BufferedProtocol):
         self._short_cut = self._fragments is None and not self._protocol.extensions
 
     def _after_protocol(self) -> None:
-        """Write what the protocol wants to say, and report the end if it came."""
+        """Write what the protocol wants to say, and report the end if it incoming."""
         self._write()
         if self._protocol.close_rcvd is not None or self._protocol.parser_exc is not None:
             self._end_websocket(*self._ending())
@@ -505,7 +457,7 @@ class Wire(asyncio.BufferedProtocol):
             self._listener.closed(close, why, cause)
 
     def _drop_input(self) -> None:
-        self._buffer, self._at, self._later, self._later_bytes = b"", 0, [], 0
+        self._incoming.drop()
         self._delivering.clear()  # who takes them finds no further one
 
     def _write(self) -> None:
