@@ -30,7 +30,8 @@ def test_a_payload_has_its_size_and_says_what_its_record_says(size):
         assert len(text) == size
         said = json.loads(text)
         assert said["id"] == number
-        assert {**said, "note": ""} == {"note": "", **record(size, number)}
+        said.pop("note", None)  # it fills up what is missing
+        assert said == {name: it for name, it in record(size, number).items() if name != "note"}
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -11,8 +11,8 @@ import threading
 
 __all__ = ["buffer_for"]
 
-READ_BYTES = 256 * 2**10
-"""At most, in one read; as asyncio does."""
+READ_BYTES = 120 * 2**10
+"""At most, in one read: below the size from which the C library maps memory anew for each copy."""
 
 OWN_BYTES = 64 * 2**10
 
