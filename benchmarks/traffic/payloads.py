@@ -43,7 +43,7 @@ def payload(size: int, number: int) -> str:
 
 
 def _price(number: int) -> float:
-    return 100 + (number % 8999) / 100 + 0.001
+    return round(100 + (number % 8999) / 100 + 0.001, 3)
 
 
 def _text(value: Any) -> str:

@@ -147,16 +147,6 @@ class Notes:
         self.told.append("released")
 
 
-def feed(wire: Wire, data: bytes) -> None:
-    """Let bytes arrive, as asyncio does it."""
-    while data:
-        buffer = wire.get_buffer(-1)
-        size = min(len(data), len(buffer))
-        buffer[:size] = data[:size]
-        wire.buffer_updated(size)
-        data = data[size:]
-
-
 async def told_of(chunks: list[bytes], *, slice_after: int = 0) -> tuple[list[object], bytes]:
     """Return what a listener is told of these reads, and what the server is sent, unmasked."""
     notes = Notes(slice_after=slice_after)
@@ -167,14 +157,13 @@ async def told_of(chunks: list[bytes], *, slice_after: int = 0) -> tuple[list[ob
     wire.connection_made(transport)
     key = request.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     token = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-    feed(
-        wire,
+    wire.data_received(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + f"Sec-WebSocket-Accept: {token}\r\n\r\n".encode(),
     )
     transport.written = b""
     for chunk in chunks:
-        feed(wire, chunk)
+        wire.data_received(chunk)
     wire.connection_lost(None)
     for _ in range(10_000):  # more turns than it has messages
         if wire._pumping is None:

@@ -1,36 +1,42 @@
-"""Where the operating system puts what it received: one buffer for all connections of a thread.
+"""How much to ask the operating system for: a little, and more while more is there.
 
-A loop reads one socket at a time and hands the bytes over at once, so they can share it. The
-alternative, a new buffer of 256 KiB for each read of some bytes, costs as much as the read.
+asyncio makes a new buffer for each read, 256 KiB at first; for the 300 bytes of a typical message
+that costs as much as the read itself. A burst wants it so large.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 
-__all__ = ["buffer_for"]
+__all__ = ["MOST_BYTES", "Reading"]
 
-READ_BYTES = 120 * 2**10
-"""At most, in one read: below the size from which the C library maps memory anew for each copy."""
-
-OWN_BYTES = 64 * 2**10
+LEAST_BYTES = 16 * 2**10
+MOST_BYTES = 256 * 2**10
+STEP = 4
 
 
-class _Threads(threading.local):
-    def __init__(self) -> None:
-        self.buffer = memoryview(bytearray(READ_BYTES))
+class Reading:
+    """Set the size of a transport's reads by what the last ones brought.
 
-
-_threads = _Threads()
-
-
-def buffer_for(loop: asyncio.AbstractEventLoop) -> memoryview:
-    """Return what a connection on this loop reads into.
-
-    Windows' proactor has a read of every connection under way all the time, so there each has a
-    buffer of its own.
+    Args:
+        transport: asyncio's selector transports have a ``max_size``; uvloop's and the proactor's
+            reuse their buffer, and are left alone.
     """
-    if hasattr(loop, "_proactor"):
-        return memoryview(bytearray(OWN_BYTES))
-    return _threads.buffer
+
+    __slots__ = ("_size", "_transport")
+
+    def __init__(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport if hasattr(transport, "max_size") else None
+        self._set(LEAST_BYTES)
+
+    def brought(self, size: int) -> None:
+        """A read brought so many bytes."""
+        if size >= self._size < MOST_BYTES:
+            self._set(self._size * STEP)
+        elif size * STEP < self._size > LEAST_BYTES:
+            self._set(self._size // STEP)
+
+    def _set(self, size: int) -> None:
+        self._size = size
+        if self._transport is not None:
+            self._transport.max_size = size

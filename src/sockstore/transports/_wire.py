@@ -30,7 +30,7 @@ from sockstore.transports._handshake import (
     without_body,
 )
 from sockstore.transports._incoming import Incoming
-from sockstore.transports._reading import buffer_for
+from sockstore.transports._reading import Reading
 from sockstore.transports._writer import Writer
 from sockstore.transports.base import Deliver, Listener, deliver_one
 
@@ -62,7 +62,7 @@ LONGEST_HANDSHAKE_HEAD = 256 * 2**10
 """Bytes; a server that sends more before the handshake's end is refused."""
 
 
-class Wire(asyncio.BufferedProtocol):
+class Wire(asyncio.Protocol):
     """One TCP connection, from its opening handshake to its last byte.
 
     Args:
@@ -76,12 +76,13 @@ class Wire(asyncio.BufferedProtocol):
     __slots__ = (
         "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
         "_fragments_are_text", "_head", "_incoming", "_listener", "_loop", "_lost",
-        "_max_message_bytes", "_opened", "_protocol", "_pumping", "_read_into", "_short_cut",
+        "_max_message_bytes", "_opened", "_protocol", "_pumping", "_reading", "_short_cut",
         "_slice_over", "_take", "_transport", "_unanswered_ping", "_url", "_writer",
         "_writing_paused", "gone", "handshake", "heard", "reading_paused",
     )  # fmt: skip
 
     _transport: asyncio.Transport
+    _reading: Reading
     _writer: Writer
 
     def __init__(
@@ -92,7 +93,6 @@ class Wire(asyncio.BufferedProtocol):
         max_message_bytes: int,
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._read_into = buffer_for(self._loop)
         self._listener = listener
         self._protocol: Protocol = protocol
         self._url = url
@@ -124,6 +124,7 @@ class Wire(asyncio.BufferedProtocol):
         """Take the transport; the handshake begins with `send_request`."""
         # uvloop's transports are none of asyncio's classes, but keep its promises.
         self._transport = cast("asyncio.Transport", transport)
+        self._reading = Reading(transport)
         self._writer = Writer(self._loop, self._transport)
         self._connected = True
         if transport.get_extra_info("uvloop.sslproto") is not None:
@@ -131,15 +132,11 @@ class Wire(asyncio.BufferedProtocol):
             # forgets what it has not decrypted. With this limit it stops at the first bytes.
             cast("Any", transport).set_read_buffer_limits(high=1)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """Say where to put what is read next."""
-        del sizehint
-        return self._read_into
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take note of a sign of life, and pass on the bytes that were put there."""
+    def data_received(self, data: bytes) -> None:
+        """Take note of a sign of life, and pass the bytes on."""
         self.heard += 1
-        self._take(bytes(self._read_into[:nbytes]))
+        self._reading.brought(len(data))
+        self._take(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end, but not before everything that arrived was delivered."""
