@@ -40,7 +40,7 @@ def log_suite() -> Suite:
             Contender(name, partial(_measure, name, module), note)
             for name, (module, note) in CONTENDERS.items()
         ),
-        rounds=4,
+        rounds=5,
         picture="lines",
     )
 

@@ -71,6 +71,7 @@ def memory_suite() -> Suite:
         about=ABOUT,
         rows=(IDLE_ROW, MANY_ROW, OPENING_ROW, IMPORT_ROW, FIRST_ROW),
         contenders=(*clients, floor),
+        rounds=3,
     )
 
 

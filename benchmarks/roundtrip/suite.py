@@ -47,7 +47,7 @@ def roundtrip_suite() -> Suite:
             Contender(name, partial(_measure, name, share, module), note)
             for name, (share, module, note) in CONTENDERS.items()
         ),
-        rounds=7,
+        rounds=5,
     )
 
 
