@@ -8,7 +8,8 @@ import time
 
 from benchmarks.harness.machine import describe_machine, versions_of
 from benchmarks.harness.model import Measured, Suite
-from benchmarks.harness.report import sections, verdict_lines
+from benchmarks.harness.programs import node_versions
+from benchmarks.harness.report import sections, told, verdict_lines
 from benchmarks.harness.results import PACKAGES, Results, write_results
 from benchmarks.harness.rounds import run_suite
 from benchmarks.suites import all_suites
@@ -20,6 +21,8 @@ def main() -> int:
     options = _parse(list(suites))
     chosen = [suites[name] for name in options.suites or suites]
     measurements: dict[str, Measured] = {}
+    machine, versions = describe_machine(), {**versions_of(PACKAGES), **node_versions()}
+    print(f"On {told(machine)}.\nWith {told(versions)}.\n", flush=True)
     begun = time.monotonic()
     for suite in chosen:
         rounds = options.rounds or suite.rounds
@@ -27,7 +30,7 @@ def main() -> int:
         _show(suite, measurements[suite.name])
     _say(f"{time.monotonic() - begun:.0f} s in all")
     if options.write:
-        results = Results(describe_machine(), versions_of(PACKAGES), measurements)
+        results = Results(machine, versions, measurements)
         for path in write_results(results, list(suites.values())):
             _say(f"wrote {path}")
     return 0
@@ -62,4 +65,9 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RuntimeError as error:  # a program of a suite failed, and says why
+        sys.exit(f"python -m benchmarks: {error}")

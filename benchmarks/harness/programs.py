@@ -17,7 +17,16 @@ from typing import Any
 
 from benchmarks.harness.rounds import Absent
 
-__all__ = ["CLIENT_CORE", "REPOSITORY", "SERVER_CORE", "node_command", "pinned", "python", "run"]
+__all__ = [
+    "CLIENT_CORE",
+    "REPOSITORY",
+    "SERVER_CORE",
+    "node_command",
+    "node_versions",
+    "pinned",
+    "python",
+    "run",
+]
 
 REPOSITORY = Path(__file__).parent.parent.parent
 NODE_SCRIPTS = REPOSITORY / "benchmarks" / "node"
@@ -49,6 +58,12 @@ def python(module: str, *arguments: str, needs: Sequence[str] = ()) -> list[str]
         if importlib.util.find_spec(name) is None:
             raise Absent(f"the Python package {name} is not installed")
     return [sys.executable, "-m", module, *arguments]
+
+
+def node_versions() -> dict[str, str]:
+    """Return the versions of the packages that the scripts for Node use."""
+    package = json.loads((NODE_SCRIPTS / "package.json").read_text(encoding="utf-8"))
+    return dict(package["dependencies"])
 
 
 def node_command(script: str, *arguments: str) -> list[str]:

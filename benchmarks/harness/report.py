@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.harness.model import OURS, Measured, Row, Suite, Verdict, judge
 
-__all__ = ["number", "sections", "verdict_lines"]
+__all__ = ["number", "sections", "told", "verdict_lines"]
 
 Measurements = Mapping[str, Measured]
 
@@ -31,6 +31,16 @@ def sections(
 def verdict_lines(suite: Suite, measured: Measured) -> list[str]:
     """Return a line for each target: what was wanted, what came out, and whether it is enough."""
     return [_verdict_line(row, verdict) for row in suite.rows for verdict in judge(row, measured)]
+
+
+def told(facts: Mapping[str, str]) -> str:
+    """Write names and values on one line.
+
+    Example:
+        >>> told({"python": "3.11", "node": "20"})
+        'python 3.11, node 20'
+    """
+    return ", ".join(f"{name} {value}" for name, value in facts.items())
 
 
 def number(value: float | None) -> str:

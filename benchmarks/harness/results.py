@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.harness.model import Measured, Suite
 from benchmarks.harness.programs import REPOSITORY
-from benchmarks.harness.report import sections
+from benchmarks.harness.report import sections, told
 
 __all__ = ["PACKAGES", "Results", "page", "read_results", "write_results"]
 
@@ -50,11 +50,9 @@ def read_results(path: Path = FIGURES) -> Results:
 
 def page(results: Results, suites: Sequence[Suite]) -> str:
     """Return the page of the documentation."""
-    machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
-    versions = ", ".join(f"{name} {value}" for name, value in results.versions.items())
     pictures = {suite.name: f"../images/{_picture(suite)}" for suite in suites}
     introduction = INTRODUCTION.read_text(encoding="utf-8")
-    measured_on = f"Measured on: {machine}. Versions: {versions}.\n"
+    measured_on = f"Measured on: {told(results.machine)}. Versions: {told(results.versions)}.\n"
     return "\n".join((introduction, measured_on, sections(suites, results.measurements, pictures)))
 
 

@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from benchmarks.receive import peers
@@ -23,7 +23,7 @@ COUNTS = {32: 200_000, 256: 120_000, 2048: 30_000}
 STREAMS = 10
 BURST = "longest block by a burst"
 
-Receive: TypeAlias = Callable[[str, peers.Meter], Awaitable[None]]
+Receive: TypeAlias = Callable[[str, peers.Meter], Coroutine[Any, Any, None]]
 
 
 class Meter:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from sockstore import Message, WebSocketStore
 
 __all__ = ["ASYNCHRONOUS", "RECEIVERS", "STREAM_RECEIVERS", "Meter"]
 
@@ -26,9 +29,24 @@ async def sockstore(url: str, meter: Meter) -> None:
     """A reconnecting connection with its defaults: decoded, logged, delivered to `on_append`."""
     from sockstore import WebSocketStore
 
+    await _receive(WebSocketStore(url), meter)
+
+
+async def sockstore_session(url: str, meter: Meter) -> None:
+    """A connection with a session: each publication's offset is checked."""
+    from sockstore import Session, WebSocketStore
+
+    await _receive(WebSocketStore(f"{url}&dialect=centrifuge", session=Session("feed")), meter)
+
+
+async def _receive(connection: WebSocketStore, meter: Meter) -> None:
     done = asyncio.Event()
-    connection = WebSocketStore(url)
-    connection.messages.on_append(lambda message: meter.took(message.data) and done.set())
+
+    def received(message: Message) -> None:
+        if meter.took(message.data):
+            done.set()
+
+    connection.messages.on_append(received)
     async with connection:
         await connection.ready()
         meter.begin()
@@ -55,20 +73,6 @@ async def sockstore_streams(url: str, meter: Meter) -> None:
             if meter.took(message.data):
                 break
     await asyncio.gather(*others)
-
-
-async def sockstore_session(url: str, meter: Meter) -> None:
-    """A connection with a session: each publication's offset is checked."""
-    from sockstore import Session, WebSocketStore
-
-    done = asyncio.Event()
-    connection = WebSocketStore(f"{url}&dialect=centrifuge", session=Session("feed"))
-    connection.messages.on_append(lambda message: meter.took(message.data) and done.set())
-    async with connection:
-        await connection.ready()
-        meter.begin()
-        connection.send("go")
-        await done.wait()
 
 
 async def picows(url: str, meter: Meter) -> None:
@@ -187,7 +191,7 @@ async def centrifuge(url: str, meter: Meter) -> None:
     await client.disconnect()
 
 
-RECEIVERS: dict[str, Callable[[str, Meter], Awaitable[None]]] = {
+RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore,
     "sockstore-session": sockstore_session,
     "picows": picows,
@@ -199,7 +203,7 @@ RECEIVERS: dict[str, Callable[[str, Meter], Awaitable[None]]] = {
     "centrifuge-python": centrifuge,
 }
 
-STREAM_RECEIVERS: dict[str, Callable[[str, Meter], Awaitable[None]]] = {
+STREAM_RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore_streams
 }
 """Who offers independent readers of one connection."""

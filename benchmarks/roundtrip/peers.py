@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 __all__ = ["EXCHANGERS", "SENDERS", "Exchange"]
@@ -206,7 +206,7 @@ async def websocket_client(url: str, exchange: Exchange) -> None:
     websocket.WebSocketApp(url, on_open=on_open, on_message=on_message).run_forever()
 
 
-EXCHANGERS: dict[str, Callable[[str, Exchange], Awaitable[None]]] = {
+EXCHANGERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore,
     "picows": picows,
     "aiohttp": aiohttp,
@@ -214,7 +214,7 @@ EXCHANGERS: dict[str, Callable[[str, Exchange], Awaitable[None]]] = {
     "websocket-client": websocket_client,
 }
 
-SENDERS: dict[str, Callable[[str, Exchange], Awaitable[None]]] = {
+SENDERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore_sends,
     "picows": picows_sends,
     "aiohttp": aiohttp_sends,
