@@ -44,17 +44,17 @@ def told(facts: Mapping[str, str]) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a figure with three significant digits, for people.
+    r"""Write a figure with three significant digits, for people; it stays on one line.
 
     Example:
         >>> number(1234567.0), number(0.1234), number(None)
-        ('1.23 M', '0.123', '·')
+        ('1.23\xa0M', '0.123', '·')
     """
     if value is None:
         return "·"
-    for size, letter in ((1e6, " M"), (1e3, " k")):
+    for size, letter in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 0.9995 * size:  # what is rounded up to it, too
-            return f"{value / size:.3g}{letter}"
+            return f"{value / size:.3g}\N{NO-BREAK SPACE}{letter}"
     return f"{value:.3g}"
 
 
