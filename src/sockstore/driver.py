@@ -354,8 +354,7 @@ class Driver:
         owner = self._owner()
         if owner is None or self.machine.live_transport != number:
             return None
-        now = self.loop.time() if self.loop is not None else self.now
-        self._message_before_slice_at, self._last_message_at = self._last_message_at, now
+        self._message_before_slice_at, self._last_message_at = self._last_message_at, self.now
         deliver = owner.receiver.begin_slice()
         return deliver if self.machine.session is None else _SessionSlice(self, number)
 

@@ -253,8 +253,7 @@ class Readers:
         """Tell a stream of every message from now on."""
         self.tell()
         with self._lock:
-            self.streams = (*self.streams, ref(stream, self._forget))
-        self.most = min(self.most, max(1, stream.limit // 2))
+            self._set((*self.streams, ref(stream, self._forget)))
 
     def tell(self) -> bool:
         """Tell all of what is fresh; return whether one of them should get a turn soon."""
@@ -276,8 +275,7 @@ class Readers:
         self.tell()
         streams = self._held()
         with self._lock:
-            self.streams = ()
-        self.most = NO_BOUND
+            self._set(())
         for stream in streams:
             stream.end(error)
 
@@ -287,4 +285,8 @@ class Readers:
 
     def _forget(self, reference: ref[MessageStream]) -> None:
         with self._lock:
-            self.streams = tuple(other for other in self.streams if other is not reference)
+            self._set(tuple(other for other in self.streams if other is not reference))
+
+    def _set(self, streams: tuple[ref[MessageStream], ...]) -> None:
+        self.streams = streams
+        self.most = min((max(1, one.limit // 2) for one in self._held()), default=NO_BOUND)

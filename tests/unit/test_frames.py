@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import struct
 from collections.abc import Iterator
+from operator import length_hint
 
 import pytest
 from hypothesis import given, settings
@@ -147,9 +148,11 @@ class Notes:
         self.told.append("released")
 
 
-async def told_of(chunks: list[bytes], *, slice_after: int = 0) -> tuple[list[object], bytes]:
+async def told_of(
+    chunks: list[bytes], *, slice_after: int = 0, notes: Notes | None = None
+) -> tuple[list[object], bytes]:
     """Return what a listener is told of these reads, and what the server is sent, unmasked."""
-    notes = Notes(slice_after=slice_after)
+    notes = notes or Notes(slice_after=slice_after)
     options = TransportOptions(max_message_bytes=1000)
     protocol, request = make_request(Target(url="ws://a.test/"), options)
     wire = Wire(notes, protocol, "ws://a.test/", 1000)
@@ -275,3 +278,23 @@ async def test_a_long_slice_ends_by_the_clock_and_the_rest_follows(
     monkeypatch.setattr(_wire, "monotonic", lambda: next(ticks) * _wire.SLICE_SECONDS)
     told, _ = await told_of([frame(TEXT, b"x") * 1000])
     assert told.count("x") == 1000
+
+
+class TakesOne(Notes):
+    """Takes one message of what it is offered, and leaves the others."""
+
+    offered = 0
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        self.offered += length_hint(messages)
+        return self._deliver(next(messages))
+
+
+@pytest.mark.asyncio
+async def test_who_takes_one_message_at_a_time_is_not_offered_all_others_each_time() -> None:
+    notes, count = TakesOne(), 300
+    told, _ = await told_of([b"".join(frame(1, b"%d" % n) for n in range(count))], notes=notes)
+    assert [one for one in told if isinstance(one, str)][1 : count + 1] == [
+        str(n) for n in range(count)
+    ]
+    assert notes.offered <= 2 * count

@@ -146,3 +146,20 @@ def test_without_msgspec_a_record_is_a_frozen_dataclass(monkeypatch):
     finally:
         monkeypatch.undo()
         importlib.reload(records)
+
+
+@pytest.mark.contract("MS4")
+def test_a_patient_log_is_patient_again_when_the_impatient_reader_has_gone():
+    log = MessageLog(10, report=fail)
+    patient = MessageStream(limit=100)
+    log.add_stream(patient)
+    impatient = MessageStream(limit=2)
+    log.add_stream(impatient)
+    assert log._readers.most == 1
+    del impatient
+    assert log._readers.most == 50
+    del patient
+    texts = iter(["1"] * 100)
+    log.begin_slice()
+    log.extend(texts, json_decoder(), fail)
+    assert list(texts) == []

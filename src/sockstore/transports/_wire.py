@@ -335,17 +335,18 @@ class Wire(asyncio.Protocol):
             self._delivering = messages
             if not messages:
                 return False
-            remaining = iter(messages)
+            remaining, offered = iter(messages), len(messages)
             try:
                 is_over = (deliver.texts if is_text else deliver.binaries)(remaining)
             finally:
-                if (left := length_hint(remaining)) and incoming.buffer is buffer:
-                    incoming.give_back(begun, len(messages) - left)
+                taken = offered - length_hint(remaining)
+                if taken < offered and incoming.buffer is buffer:
+                    incoming.give_back(begun, taken)
                 messages.clear()
             # The buffer is another one if the transport was aborted meanwhile.
             if is_over or incoming.buffer is not buffer or monotonic() > until:
                 return True
-            many = min(2 * many, MOST_AT_ONCE)
+            many = min(2 * max(1, taken), MOST_AT_ONCE)
         return False
 
     def _deliver_one_frame(self, deliver: Deliver) -> bool:
