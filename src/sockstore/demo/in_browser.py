@@ -1,0 +1,24 @@
+"""The demo's pages as Python that runs in the browser itself, on Pyodide."""
+
+from __future__ import annotations
+
+import sockstore
+import sockstore.navigator
+import sockstore.provider
+import sockstore.messages
+import sockstore.driver
+import asyncio
+import json
+from js import document
+
+
+async def start(server: str | None) -> None:
+    """Show the page.
+
+    Args:
+        server: Another server to talk to; None for the one that the page is from.
+    """
+    one = document.createElement("p")
+    one.id = "ready"
+    one.textContent = f"sockstore {sockstore.__version__}"
+    document.body.append(one)
