@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sockstore
-import sockstore.navigator
-import sockstore.provider
-import sockstore.messages
-import sockstore.driver
-import asyncio
-import json
 from js import document
 
+__all__ = ["start"]
 
-async def start(server: str | None) -> None:
+
+def start(server: str | None) -> None:
     """Show the page.
 
     Args:
         server: Another server to talk to; None for the one that the page is from.
     """
+    del server
     one = document.createElement("p")
     one.id = "ready"
     one.textContent = f"sockstore {sockstore.__version__}"

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from string import Template
-from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
-from sockstore.demo.browser.files import Served, file_route
-from sockstore.demo.browser.runtime import CDN, Runtime, fingerprint
-from sockstore.demo.browser.wheel import make_wheel
+from sockstore.demo.browser.files import Folder
+from sockstore.demo.browser.page import document, policy
+from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
+from sockstore.demo.browser.wheel import Wheel, make_wheel
 from sockstore.server import ChatServer
 
 __all__ = ["create_browser_demo"]
 
 HERE = Path(__file__).parent
-ASSETS = {
-    "boot.css": HERE / "boot.css",
-    "boot.js": HERE / "boot.js",
-    "too-old.js": HERE / "too-old.js",
-    "style.css": HERE.parent / "style.css",
-}
+SCRIPTS = ("boot.css", "boot.js", "failures.js", "loading.js", "too-old.js")
+ASSETS = {**{name: HERE / name for name in SCRIPTS}, "style.css": HERE.parent / "style.css"}
 
 
 def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlette:
@@ -36,7 +30,7 @@ def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlett
     Args:
         runtime: The copy of Pyodide that the page runs on.
         server: Another server for the page to talk to, for example ``ws://localhost:8765``, which
-            must allow this page's origin; None adds one, whose rooms last as long as the demo.
+            must allow the page's origin; None adds one, whose rooms last as long as the demo.
     """
     chat_server = ChatServer()
 
@@ -45,68 +39,42 @@ def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlett
         yield
         await chat_server.aclose()
 
-    page = _Page(runtime, server)
-    routes = [Route("/", page.show), Route("/chat", page.show), *page.files]
-    return Starlette(routes=[*routes, *([] if server else chat_server.routes)], lifespan=lifespan)
+    routes = _routes(runtime, server)
+    if server is None:
+        routes.extend(chat_server.routes)
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
-class _Page:
-    """One document for every page of the demo, and the files that it asks for."""
+def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:
+    assets = Folder("/assets", ASSETS)
+    python = Folder("/runtime", runtime.files)
+    package = Folder("/wheel", _package(runtime, make_wheel()))
+    base = CDN if runtime.folder is None else python.url
+    [wheel] = package.files
+    html = document(
+        assets.url,
+        base,
+        {"wheel": package.url + wheel, "server": server, "sizes": _sizes(python, package)},
+    )
+    headers = {"cache-control": "no-cache", "content-security-policy": policy(base, server)}
 
-    def __init__(self, runtime: Runtime, server: str | None) -> None:
-        wheel = make_wheel()
-        compiled = runtime.compiled(wheel)
-        name = wheel.name if compiled is None else compiled.name
-        package = {name: Served(wheel.data if compiled is None else compiled)}
-        version = fingerprint(runtime.files)
-        assets = fingerprint(ASSETS)
-        self.files = [
-            file_route("/runtime", version, {k: Served(v) for k, v in runtime.files.items()}),
-            file_route("/wheel", wheel.digest[:16], package),
-            file_route("/assets", assets, {k: Served(v) for k, v in ASSETS.items()}),
-        ]
-        base = f"/runtime/{version}/" if runtime.folder else CDN
-        self._html = _html(
-            assets=f"/assets/{assets}/",
-            runtime=base,
-            settings={
-                "runtime": base,
-                "wheel": f"/wheel/{wheel.digest[:16]}/{name}",
-                "server": server,
-            },
-        )
-        self._policy = _policy(base, server)
+    def show(_: Request) -> Response:
+        return HTMLResponse(html, headers=headers)
 
-    def show(self, request: Request) -> Response:
-        del request
-        headers = {"cache-control": "no-cache", "content-security-policy": self._policy}
-        return HTMLResponse(self._html, headers=headers)
+    # One document: the Python in it looks at the address.
+    pages = [Route("/", show), Route("/chat", show)]
+    return [*pages, assets.route(), python.route(), package.route()]
 
 
-def _html(*, assets: str, runtime: str, settings: dict[str, object]) -> str:
-    template = Template((HERE / "page.html").read_text(encoding="utf-8"))
-    # A closing tag in a value must not end the element that holds it.
-    text = json.dumps(settings).replace("<", "\\u003c")
-    return template.substitute(assets=assets, runtime=runtime, wheel=settings["wheel"], settings=text)
+def _package(runtime: Runtime, wheel: Wheel) -> Mapping[str, Path | bytes]:
+    """Return this package as a file: compiled, if the staging tool did so with these sources."""
+    compiled = runtime.compiled(wheel)
+    return {wheel.name: wheel.data} if compiled is None else {compiled.name: compiled}
 
 
-def _policy(runtime: str, server: str | None) -> str:
-    """Return what the page may do, as ``Content-Security-Policy`` says it."""
-    elsewhere = [_origin(url) for url in (runtime, server or "") if "://" in url]
-    rules = {
-        "default-src": ["'self'"],
-        "script-src": ["'self'", "'wasm-unsafe-eval'", "'unsafe-eval'", *elsewhere[:1]],
-        "connect-src": ["'self'", *elsewhere],
-        "img-src": ["'self'", "data:"],
-        "style-src": ["'self'", "'unsafe-inline'"],
-        "object-src": ["'none'"],
-        "base-uri": ["'none'"],
-        "frame-ancestors": ["'none'"],
-        "form-action": ["'self'"],
-    }
-    return "; ".join(f"{rule} {' '.join(sources)}" for rule, sources in rules.items())
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _sizes(python: Folder, package: Folder) -> dict[str, dict[str, int]]:
+    """Return how much will come of what the page fetches; nobody knows it of the CDN."""
+    if not python.files:
+        return {}
+    fetched = {name: python.size(name) for name in FETCHED}
+    return fetched | {name: package.size(name) for name in package.files}

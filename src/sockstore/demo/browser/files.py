@@ -1,25 +1,25 @@
 """Files for a browser that keeps them: precompressed where it can read that, and never asked twice.
 
-The address of a file changes with its contents, so a copy never has to be checked.
+The address of a file changes with the contents of its folder, so a copy never has to be checked.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-__all__ = ["Served", "encoding_for", "file_route"]
+__all__ = ["Folder", "encoding_for"]
 
 KEEP_FOR_EVER = "public, max-age=31536000, immutable"
 
-SUFFIXES = MappingProxyType({"br": ".br", "gzip": ".gz"})
-"""The encodings, the best one first, and how their files are called beside the plain one."""
+TWINS = MappingProxyType({"br": ".br", "gzip": ".gz"})
+"""The encodings, the best one first, and how the name of a file in it ends."""
 
 TYPES = MappingProxyType(
     {
@@ -27,66 +27,63 @@ TYPES = MappingProxyType(
         ".js": "text/javascript; charset=utf-8",
         ".json": "application/json",
         ".mjs": "text/javascript; charset=utf-8",
-        # Without this type a browser does not compile while it loads.
+        # Only of this type does a browser compile a program while it comes.
         ".wasm": "application/wasm",
-        ".whl": "application/zip",
-        ".zip": "application/zip",
     }
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """What is served under one name.
+class Folder:
+    """Files that are served below one path.
 
     Args:
-        source: A file, which may have compressed ones beside it, or the bytes themselves.
+        path: Where they are, for example ``/runtime``.
+        files: Them by name: bytes, or a path, which may have compressed twins beside it.
     """
 
-    source: Path | bytes
+    def __init__(self, path: str, files: Mapping[str, Path | bytes]) -> None:
+        self.files = files
+        self._version = _fingerprint(files)
+        self.url = f"{path}/{self._version}/"
 
-    def encodings(self) -> dict[str, Path]:
-        """Return the compressed files that there are, the best one first."""
-        if isinstance(self.source, bytes):
-            return {}
-        path = self.source
-        twins = {name: path.with_name(path.name + end) for name, end in SUFFIXES.items()}
-        return {name: twin for name, twin in twins.items() if twin.is_file()}
+    def route(self) -> Route:
+        """Return the route that serves them; any other name below it is not found."""
+        # Not async, because files are read: Starlette runs it in a thread.
+        return Route(f"{self.url}{{name:path}}", self._serve)
 
-    def read(self, encoding: str | None) -> bytes:
-        """Return the bytes to send.
+    def size(self, name: str) -> dict[str, int]:
+        """Return how many bytes a file has, and how many of them most browsers load."""
+        source = self.files[name]
+        size = len(_read(source))
+        smallest = next(iter(_twins(source).values()), None)
+        return {"bytes": size, "wire": smallest.stat().st_size if smallest else size}
 
-        Args:
-            encoding: One of `encodings`; None for the plain ones.
-        """
-        if isinstance(self.source, bytes):
-            return self.source
-        return (self.encodings()[encoding] if encoding else self.source).read_bytes()
-
-
-def file_route(folder: str, version: str, files: Mapping[str, Served]) -> Route:
-    """Return a route that serves files by name; every other name is not found.
-
-    Args:
-        folder: The path that they are under, such as ``/runtime``.
-        version: A part of their addresses that changes whenever a file does.
-        files: The files by name.
-    """
-
-    # Not async: files are read, so Starlette runs it in a thread.
-    def serve(request: Request) -> Response:
+    def _serve(self, request: Request) -> Response:
         name = request.path_params["name"]
-        served = files.get(name)
-        if served is None:
-            return PlainTextResponse(f"there is no file {folder}/{version}/{name}", 404)
-        encoding = encoding_for(request.headers.get("accept-encoding", ""), served.encodings())
-        return _response(request, served, name, encoding, f'"{version}-{encoding or "plain"}"')
+        source = self.files.get(name)
+        if source is None:
+            return PlainTextResponse(f"there is no {self.url}{name}", 404)
+        twins = _twins(source)
+        encoding = encoding_for(request.headers.get("accept-encoding", ""), twins)
+        headers = self._headers(name, encoding)
+        if headers["etag"] in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        return Response(_read(twins.get(encoding or "", source)), headers=headers)
 
-    return Route(f"{folder}/{version}/{{name}}", serve)
+    def _headers(self, name: str, encoding: str | None) -> dict[str, str]:
+        kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
+        return {
+            "content-type": kind,
+            "cache-control": KEEP_FOR_EVER,
+            "etag": f'"{self._version}-{encoding or "plain"}"',
+            "vary": "Accept-Encoding",
+            "x-content-type-options": "nosniff",
+            **({} if encoding is None else {"content-encoding": encoding}),
+        }
 
 
 def encoding_for(accepted: str, available: Mapping[str, object]) -> str | None:
-    """Return the encoding to send, or None for the plain bytes.
+    """Return the encoding to send, or None for none.
 
     Args:
         accepted: The header ``Accept-Encoding``.
@@ -104,20 +101,27 @@ def encoding_for(accepted: str, available: Mapping[str, object]) -> str | None:
 
 def _weighted(element: str) -> tuple[str, float]:
     name, _, parameter = element.partition(";")
-    key, _, weight = parameter.strip().partition("=")
+    _, _, weight = parameter.partition("q=")
     try:
-        return name.strip(), float(weight) if key.strip() == "q" else 1.0
+        return name.strip(), float(weight or 1)
     except ValueError:
         return name.strip(), 0.0
 
 
-def _response(
-    request: Request, served: Served, name: str, encoding: str | None, tag: str
-) -> Response:
-    headers = {"cache-control": KEEP_FOR_EVER, "etag": tag, "vary": "Accept-Encoding"}
-    if tag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    if encoding is not None:
-        headers["content-encoding"] = encoding
-    headers["content-type"] = TYPES.get(Path(name).suffix, "application/octet-stream")
-    return Response(served.read(encoding), headers=headers)
+def _twins(source: Path | bytes) -> dict[str, Path]:
+    if isinstance(source, bytes):
+        return {}
+    twins = {encoding: source.with_name(source.name + end) for encoding, end in TWINS.items()}
+    return {encoding: path for encoding, path in twins.items() if path.is_file()}
+
+
+def _read(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _fingerprint(files: Mapping[str, Path | bytes]) -> str:
+    """Return what tells these files from all others."""
+    digest = hashlib.sha256()
+    for name, source in sorted(files.items()):
+        digest.update(f"{name}\0{hashlib.sha256(_read(source)).hexdigest()}\0".encode())
+    return digest.hexdigest()[:16]

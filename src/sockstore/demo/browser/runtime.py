@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -11,7 +10,15 @@ from pathlib import Path
 
 from sockstore.demo.browser.wheel import PACKAGE, Wheel
 
-__all__ = ["CDN", "PYODIDE", "Runtime", "RuntimeUnusable", "find_runtime", "staged_folder"]
+__all__ = [
+    "CDN",
+    "FETCHED",
+    "PYODIDE",
+    "Runtime",
+    "RuntimeUnusable",
+    "find_runtime",
+    "staged_folder",
+]
 
 PYODIDE = "314.0.7"
 """The version that the page is written for and tested with."""
@@ -26,6 +33,9 @@ FILES = (
     "pyodide-lock.json",
 )
 """What `loadPyodide` asks for."""
+
+FETCHED = FILES[2:]
+"""What comes with a request of its own, not as a module of the page."""
 
 MANIFEST = "manifest.json"
 """What the staging tool tells of its result; a copy that comes from elsewhere has none."""
@@ -66,7 +76,7 @@ class Runtime:
         return path if path.is_file() else None
 
 
-def staged_folder() -> Path:
+def _staged() -> Path:
     """Return where `make browser-runtime` puts its result, in a checkout."""
     return PACKAGE.parent.parent / "build" / "browser-runtime"
 
@@ -87,7 +97,7 @@ def find_runtime(named: Path | None) -> Runtime:
     """
     if named is not None:
         return _checked(named)
-    staged = staged_folder()
+    staged = _staged()
     return _checked(staged) if staged.is_dir() else Runtime()
 
 
@@ -115,16 +125,3 @@ def _manifest(path: Path) -> Mapping[str, str]:
     except (OSError, ValueError):
         return {}
     return manifest if isinstance(manifest, dict) else {}
-
-
-def fingerprint(paths: Mapping[str, Path]) -> str:
-    """Return what tells these files from others: a browser may keep them for as long.
-
-    Args:
-        paths: The files by name.
-    """
-    digest = hashlib.sha256()
-    for name, path in sorted(paths.items()):
-        digest.update(f"{name}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]

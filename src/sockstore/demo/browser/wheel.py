@@ -52,15 +52,12 @@ class Wheel:
     Args:
         name: The name of its file, which says what it is for.
         data: The file.
+        digest: What tells its contents from others, however they are packed.
     """
 
     name: str
     data: bytes
-
-    @property
-    def digest(self) -> str:
-        """What tells it from the wheel of other sources."""
-        return hashlib.sha256(self.data).hexdigest()
+    digest: str
 
 
 def make_wheel() -> Wheel:
@@ -78,9 +75,10 @@ def make_wheel() -> Wheel:
         f"{about}/METADATA": METADATA.encode(),
         f"{about}/WHEEL": WHEEL.encode(),
     }
-    record = f"{about}/RECORD"
-    files[record] = _record(files, record).encode()
-    return Wheel(f"sockstore-{__version__}-{TAG}.whl", _zipped(files))
+    record = _record(files, f"{about}/RECORD").encode()
+    files[f"{about}/RECORD"] = record
+    digest = hashlib.sha256(record).hexdigest()
+    return Wheel(f"sockstore-{__version__}-{TAG}.whl", _zipped(files), digest)
 
 
 def _sources(package: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,115 @@
+"""Stage what `sockstore demo --browser` serves: Pyodide from npm, compiled and compressed.
+
+Usage: python tools/browser_runtime/stage.py [FOLDER], by default build/browser-runtime. It needs
+node and npm, and the network once; nothing else.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent.parent / "src"
+SCRIPTS = ("package.json", "compile.mjs", "compile_archive.py")
+SECONDS_TO_INSTALL = 300
+SECONDS_TO_COMPILE = 600
+
+
+class StagingFailed(Exception):
+    """What the tool has to say before it ends with status 1."""
+
+
+def stage(target: Path) -> None:
+    """Make the folder, or make it anew.
+
+    Args:
+        target: It is replaced only when everything is there.
+
+    Raises:
+        StagingFailed: If a tool is missing or fails.
+    """
+    _require("node", "npm")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".staging-") as folder:
+        work = Path(folder)
+        for script in SCRIPTS:
+            shutil.copy(HERE / script, work)
+        _install(work)
+        result = _compile(work)
+        shutil.rmtree(target, ignore_errors=True)
+        result.rename(target)
+
+
+def _require(*tools: str) -> None:
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise StagingFailed(f"there is no {tool}; install your system's nodejs and npm")
+
+
+def _install(work: Path) -> None:
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent")
+    _run(npm, work, SECONDS_TO_INSTALL, "npm could not install pyodide")
+
+
+def _compile(work: Path) -> Path:
+    wheel, digest = _write_wheel(work)
+    result = work / "result"
+    result.mkdir()
+    node = ("node", "compile.mjs", str(wheel), digest, str(result))
+    _run(node, work, SECONDS_TO_COMPILE, "Pyodide could not compile the standard library")
+    return result
+
+
+def _write_wheel(work: Path) -> tuple[Path, str]:
+    # Of this checkout, whatever is installed in the Python that runs this.
+    sys.path.insert(0, str(SOURCES))
+    from sockstore.demo.browser.wheel import make_wheel  # noqa: PLC0415 - found only now
+
+    wheel = make_wheel()
+    path = work / wheel.name
+    path.write_bytes(wheel.data)
+    return path, wheel.digest
+
+
+def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) -> None:
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own words
+            command, cwd=place, timeout=seconds, check=False, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        raise StagingFailed(f"{problem} within {seconds:.0f} s; try again") from None
+    if finished.returncode:
+        raise StagingFailed(f"{problem}: {_gist(finished.stderr) or 'it did not say why'}")
+
+
+def _gist(output: str) -> str:
+    """Return what an error says, without Pyodide's program: one line of it has a megabyte."""
+    lines = [line[:300] for line in output.strip().splitlines() if len(line) < 1000]
+    return " ".join(lines[:6])
+
+
+def main() -> int:
+    """Run the tool.
+
+    Returns:
+        The exit status.
+    """
+    named = sys.argv[1:]
+    target = Path(named[0]) if named else SOURCES.parent / "build" / "browser-runtime"
+    print(f"staging Pyodide in {target} (a minute) ...", flush=True)
+    try:
+        stage(target.resolve())
+    except StagingFailed as failure:
+        print(f"browser-runtime: {failure}", file=sys.stderr)
+        return 1
+    size = sum(path.stat().st_size for path in target.glob("*.br"))
+    print(f"done: a page loads {size / 1e6:.1f} MB of it; now: sockstore demo --browser")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
