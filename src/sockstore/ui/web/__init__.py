@@ -12,7 +12,7 @@ FOLDER = Path(__file__).parent
 
 def style() -> str:
     """Return the style sheet of all components."""
-    names = ("style", "chat", "inspector")
+    names = ("style", "chat", "inspector", "page")
     return "\n".join((FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in names)
 
 
