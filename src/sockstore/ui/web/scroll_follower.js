@@ -160,7 +160,8 @@ class ScrollFollower {
     this.isLoading = isLoading;
     if (isLoading && !wasLoading) this.beBusy();
     if (!isLoading && wasLoading) this.settleSoon();
-    if (hasOlder !== hadOlder) this.seekOlder();
+    // Rows that come with it are in the document, and the list has gone to its end, only then.
+    if (hasOlder !== hadOlder) queueMicrotask(() => this.seekOlder());
   }
   seekOlder() {
     const { scrollTop, scrollHeight, clientHeight } = this.list;
