@@ -68,6 +68,6 @@ async def pages(*tests: str) -> AsyncIterator[str]:
     ]
     listening = listen("127.0.0.1", 0)
     async with served(Starlette(routes=routes), listening):
-        yield address_of(listening)
+        yield f"http://{address_of(listening)}"
 
 
