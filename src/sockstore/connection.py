@@ -44,7 +44,7 @@ from sockstore.recovery import Resume, Session
 from sockstore.requests import IdField, RequestFormat, Requests
 from sockstore.resuming import Opening
 from sockstore.threads import call_on_loop
-from sockstore.transports import default_transport
+from sockstore.transports import PING_INTERVAL, default_transport, is_browsers
 from sockstore.transports.base import (
     Listener,
     Target,
@@ -52,6 +52,7 @@ from sockstore.transports.base import (
     TransportFactory,
     TransportOptions,
 )
+from sockstore.transports.browser_limits import refuse_in_browser
 from sockstore.urls import redact_url
 
 __all__ = ["WebSocketStore"]
@@ -76,7 +77,7 @@ class WebSocketStore(ConnectionStores):
         subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
         connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
-        ping_interval: Seconds between pings; None for no pings.
+        ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
         idle_timeout: Seconds without a message that end a connection; None for never.
         heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
@@ -133,7 +134,7 @@ class WebSocketStore(ConnectionStores):
         subprotocols: PerAttempt[Subprotocols] = (),
         connect_timeout: float = 10.0,
         close_timeout: float = 5.0,
-        ping_interval: float | None = 20.0,
+        ping_interval: float | None = PING_INTERVAL,
         ping_timeout: float = 20.0,
         idle_timeout: float | None = None,
         heartbeat: Heartbeat | None = None,
@@ -176,12 +177,15 @@ class WebSocketStore(ConnectionStores):
         self._transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
+        if is_browsers(transport):
+            refuse_in_browser(self._transport_options, headers, ping_interval)
         self._opening = Opening(session, resume, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
+            can_ping=not is_browsers(transport),
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,

@@ -31,6 +31,7 @@ from sockstore.receipts import Receipt
 from sockstore.sender import Sender
 from sockstore.sleeping import unwatch_sleep, watch_sleep
 from sockstore.threads import FOREIGN_THREAD
+from sockstore.transports import unwatch_platform, watch_platform
 from sockstore.transports.base import Deliver, Transport
 
 __all__ = ["Driver"]
@@ -62,7 +63,7 @@ class Driver:
         self._last_message_at: float | None = None
         self._message_before_slice_at: float | None = None
         self._last_reply_at: float | None = None
-        self._watches_sleep = False
+        self._watches = False
         self.observer = Observer(machine, self.report)
         self.sender = Sender(machine, self._transport_of, self.observer)
 
@@ -158,7 +159,7 @@ class Driver:
             owner.receiver.stop_slice()
         self._callables.cancel_obsolete()
         self._arm()
-        self._watch_sleep()
+        self._watch()
         if owner is not None:
             owner.publish(machine.state)
             owner.buffered_changed()
@@ -207,7 +208,7 @@ class Driver:
         self._links.clear()
         self._attempts.clear()
         self._callables.forget()
-        self._watches_sleep = False
+        self._watches = False
         self._timer = self._timer_for = None
 
     # Orders
@@ -272,12 +273,13 @@ class Driver:
     def _slept(self, seconds: float) -> None:
         self.dispatch(fact.Slept(seconds, self._heard_so_far))
 
-    def _watch_sleep(self) -> None:
+    def _watch(self) -> None:
         is_in_use = not self.machine.at_rest
-        if is_in_use == self._watches_sleep or self.loop is None:
+        if is_in_use == self._watches or self.loop is None:
             return
-        self._watches_sleep = is_in_use
+        self._watches = is_in_use
         (watch_sleep if is_in_use else unwatch_sleep)(self.loop, self._slept)
+        (watch_platform if is_in_use else unwatch_platform)(self.hint)
 
     # The one timer
 

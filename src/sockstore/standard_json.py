@@ -9,18 +9,38 @@ import decimal
 import enum
 import json
 import math
+import re
 import uuid
 from typing import Any, cast
 
 __all__ = ["decode_json", "encode_json", "plain"]
 
 
+DEEPEST = 1000
+"""Arrays and objects within each other, as many as msgspec reads."""
+
+_BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]')
+"""Brackets, and strings, in which brackets mean nothing."""
+
+
 def decode_json(text: str) -> Any:
     """Return the value of a JSON text, as `sockstore.codecs.decode_json` says."""
+    if text.count("[") + text.count("{") > DEEPEST:
+        _refuse_depth(text)
     value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
     if "\\ud" in text or "\\uD" in text:
         json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
     return value
+
+
+def _refuse_depth(text: str) -> None:
+    """Refuse what is nested too deeply: in a browser it would end Python, whoever sent it."""
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        first = bracket[0][0]
+        depth += (first in "[{") - (first in "]}")
+        if depth > DEEPEST:
+            raise RecursionError(f"more than {DEEPEST} arrays and objects within each other")
 
 
 def _refuse_constant(name: str) -> Any:

@@ -5,6 +5,7 @@ import copy
 import pytest
 
 from sockstore.errors import ConnectionEnded, HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.heartbeat import Heartbeat
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
@@ -1320,3 +1321,26 @@ def test_a_server_that_closes_in_the_same_moment_does_not_prove_what_was_sent():
     bench.tell(fact.CloseRequested(1000))
     bench.tell(fact.TransportClosed(transport, Close(1001, clean=True), "going away"))
     assert flight.lost
+
+
+# A transport that cannot ping
+
+
+@pytest.mark.contract("LV1", "LV5")
+@pytest.mark.parametrize("hint", ["resume", "online"])
+def test_where_nothing_can_be_pinged_waking_up_costs_no_connection(hint):
+    bench = Bench(can_ping=False, ping_interval=None)
+    bench.connect()
+    bench.open()
+    assert bench.tell(fact.Hinted(hint, 0), after=5) == []
+    assert bench.tell(fact.Slept(3600, 0)) == []
+    assert bench.machine.deadline is None
+    assert bench.state.connected
+
+
+@pytest.mark.contract("LV2", "LV5")
+def test_where_nothing_can_be_pinged_waking_up_sends_the_heartbeat():
+    bench = Bench(can_ping=False, ping_interval=None, heartbeat=Heartbeat("ping", reply="pong"))
+    bench.connect()
+    bench.open()
+    assert bench.tell(fact.Hinted("resume", 0), after=1) == [order.SendHeartbeat(bench.transport)]

@@ -179,10 +179,11 @@ class Decisions:
         match self._phase:
             case Open(liveness=liveness, pulse=pulse) as phase:
                 pulse = None if pulse is None else beat_at_once(pulse, now)
-                probed = replace(phase, liveness=probe(liveness, heard, now), pulse=pulse)
-                self._phase = probed
+                liveness = probe(liveness, heard, now) if self.settings.can_ping else liveness
+                probed = self._phase = replace(phase, liveness=liveness, pulse=pulse)
+                ping = [_ping(probed)] if self.settings.can_ping else []
                 beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
-                return [_ping(probed), *beat]
+                return [*ping, *beat]
             case Waiting(until=until, streak=streak) if math.isfinite(until):
                 return self._attempt(streak, now)
             case _:

@@ -22,6 +22,7 @@ class Settings:
         connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
             again for ``on_open``.
         close_timeout: Seconds for the closing handshake.
+        can_ping: Whether the transport can send pings.
         ping_interval: Seconds between pings; None for no pings.
         ping_timeout: Seconds an inbound byte may take after a ping.
         idle_timeout: Seconds without a data message that end a connection; None for never.
@@ -39,6 +40,7 @@ class Settings:
     outbox: Outbox | None = field(default_factory=Outbox)
     connect_timeout: float = 10.0
     close_timeout: float = 5.0
+    can_ping: bool = True
     ping_interval: float | None = 20.0
     ping_timeout: float = 20.0
     idle_timeout: float | None = None

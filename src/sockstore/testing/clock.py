@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple, Unpack
@@ -93,6 +94,17 @@ class VirtualClock:
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
+    if sys.platform == "emscripten":
+        # Other threads wake a loop through a pipe; a browser has neither.
+        def _make_self_pipe(self) -> None:
+            pass
+
+        def _close_self_pipe(self) -> None:
+            pass
+
+        def _write_to_self(self) -> None:
+            pass
+
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock
         self.sleepers: set[Callable[[float], object]] = set()

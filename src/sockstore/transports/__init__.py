@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
-from sockstore.transports.base import Listener, Transport, TransportOptions
+import sys
+from collections.abc import Callable
 
-__all__ = ["default_transport"]
+from sockstore.machine.state import Hint
+from sockstore.transports.base import Listener, Transport, TransportFactory, TransportOptions
+
+__all__ = [
+    "PING_INTERVAL",
+    "default_transport",
+    "is_browsers",
+    "unwatch_platform",
+    "watch_platform",
+]
+
+IN_BROWSER = sys.platform == "emscripten"
+
+PING_INTERVAL: float | None = None if IN_BROWSER else 20.0
+"""Seconds between pings by default; a browser cannot send them."""
 
 
 def default_transport(listener: Listener, options: TransportOptions) -> Transport:
-    """Return a transport over real sockets; its engine is imported here, at the first connect."""
-    from sockstore.transports.native import NativeTransport  # noqa: PLC0415 - lazily, see above
+    """Return a transport of this platform: over real sockets, or the browser's own WebSocket.
+
+    Its engine is imported here, at the first connect.
+    """
+    if IN_BROWSER:
+        from sockstore.transports.browser import BrowserTransport  # noqa: PLC0415
+
+        return BrowserTransport(listener, options)
+    from sockstore.transports.native import NativeTransport  # noqa: PLC0415
 
     return NativeTransport(listener, options)
+
+
+def is_browsers(transport: TransportFactory) -> bool:
+    """Whether these transports are the browser's, which can do less."""
+    return IN_BROWSER and transport is default_transport
+
+
+def watch_platform(tell: Callable[[Hint], object]) -> None:
+    """Call `tell` with what the platform says of its network; only a browser says something."""
+    if IN_BROWSER:
+        from sockstore.transports.browser import watch_page  # noqa: PLC0415
+
+        watch_page(tell)
+
+
+def unwatch_platform(tell: Callable[[Hint], object]) -> None:
+    """Call it no more."""
+    if IN_BROWSER:
+        from sockstore.transports.browser import unwatch_page  # noqa: PLC0415
+
+        unwatch_page(tell)

@@ -1,18 +1,258 @@
-"""The browser, for Python that runs in a page: no other module imports `js`."""
+"""The browser's own WebSocket, for Python that runs in a page (Pyodide, PyScript).
+
+No other module imports `js`: who needs the page takes `window` from here.
+
+A browser tells less than a socket: a refused port, HTTP 404 and a wrong subprotocol look the same,
+there are no pings, and what arrives cannot be held back.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
-from typing import Any, TypeAlias
+from time import monotonic
+from typing import Any, TypeAlias, TypeVar, cast
 
 import js as window
-from pyodide.ffi import create_proxy, to_js
+from pyodide.ffi import JsException, create_proxy, to_js
 
-__all__ = ["Listening", "window"]
+from sockstore.errors import HandshakeFailed, InvalidURI
+from sockstore.machine.state import Hint, SocketInfo
+from sockstore.outcomes import Close
+from sockstore.transports.base import Listener, Target, TransportOptions
+from sockstore.transports.browser_limits import NO_HEADERS, sendable
+from sockstore.urls import redact_url
+
+__all__ = ["BrowserTransport", "Listening", "unwatch_page", "watch_page", "window"]
+
+T = TypeVar("T", str, bytes)
 
 JsObject: TypeAlias = Any
 """An object of the browser's: its types are not known to Python."""
+
+SLICE_SECONDS = 0.005
+"""A burst is delivered in slices of about this length, so that the page stays responsive."""
+
+HIGH_WATER = 64 * 2**10
+"""Bytes in the browser's send buffer, above which writing pauses until half of them are gone."""
+
+POLL_SECONDS = 0.02
+"""How often to look at the send buffer meanwhile: a browser does not tell."""
+
+UNKNOWN_FAILURE = (
+    "the browser does not say why; is a WebSocket server there, does it know this address and "
+    "subprotocol, and does it admit this page's origin?"
+)
+
+
+class BrowserTransport:
+    """A WebSocket of the browser, used once.
+
+    Args:
+        listener: Who is told what happens.
+        options: What stays the same for all transports of a connection.
+    """
+
+    reading_paused = False
+
+    def __init__(self, listener: Listener, options: TransportOptions) -> None:
+        self._listener = listener
+        self._limit = options.max_message_bytes
+        self._socket: JsObject = None
+        self._line: JsObject = None
+        self._events: list[Listening] = []
+        self._undelivered: deque[str | bytes] = deque()
+        self._delivering: asyncio.Handle | None = None
+        self._polling: asyncio.Handle | None = None
+        self._has_opened = False
+        self._ending: tuple[Close, str] | None = None
+        self.heard = 0
+
+    @property
+    def buffered_amount(self) -> int:
+        """Bytes that were handed over and not yet given to the network."""
+        return 0 if self._socket is None else int(self._socket.bufferedAmount)
+
+    async def open(self, target: Target) -> None:
+        """Do the opening handshake.
+
+        Raises:
+            HandshakeFailed: If it failed; a browser does not say why.
+            InvalidURI: If the browser refuses the url, for example ``ws://`` in an HTTPS page.
+        """
+        if target.headers:
+            raise HandshakeFailed(redact_url(target.url), NO_HEADERS, kind="option")
+        self._loop = asyncio.get_running_loop()
+        self._url = target.url
+        self._opening: asyncio.Future[None] = self._loop.create_future()
+        self._socket = _new_socket(target)
+        self._listen()
+        try:
+            await self._opening
+        except BaseException:
+            self.abort()
+            raise
+
+    def send(self, data: str | bytes) -> None:
+        """Write one message."""
+        if not self._is_of_use:
+            return
+        # Of bytes a browser would send the text that describes them.
+        self._socket.send(data if isinstance(data, str) else to_js(data))
+        if self._polling is None and self.buffered_amount > HIGH_WATER:
+            self._poll_send_buffer()
+            self._listener.writing_paused()
+
+    def ping(self, payload: bytes) -> None:
+        """Do nothing: a browser answers pings, and cannot send them."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Begin the closing handshake; returns at once."""
+        if self._is_of_use:
+            self._socket.close(sendable(code), reason)
+
+    def abort(self) -> None:
+        """Let go of it at once; how long the browser keeps the socket is its own affair."""
+        if self._is_of_use:
+            self._undelivered.clear()
+            self._end(Close(1006), "the connection was aborted")
+            self._socket.close()
+
+    @property
+    def _is_of_use(self) -> bool:
+        return self._socket is not None and self._ending is None
+
+    # What the browser tells
+
+    def _listen(self) -> None:
+        socket = self._socket
+        socket.binaryType = "arraybuffer"
+        # The browser itself puts messages in line: Python is called once for all of a moment.
+        self._line = window.Array.new()
+        socket.onmessage = self._line.push.bind(self._line)
+        self._waking = Listening(socket, "message", self._wake, once=True)
+        opened = Listening(socket, "open", self._opened)
+        closed = Listening(socket, "close", self._closed)
+        self._events = [self._waking, opened, closed]
+
+    def _opened(self, event: JsObject) -> None:
+        del event
+        if not self._opening.done():
+            self._has_opened = True
+            self._opening.set_result(None)
+            self._listener.opened(SocketInfo(self._url, self._socket.protocol or None))
+
+    def _wake(self, event: JsObject) -> None:
+        """Deliver soon: what arrives together is in line by then."""
+        del event
+        self.heard += 1
+        self._deliver_soon()
+
+    def _closed(self, event: JsObject) -> None:
+        close = Close(event.code, event.reason, clean=event.wasClean)
+        why = (
+            f"the server closed the connection with {close}"
+            if close.clean
+            else "the connection broke without a close frame"
+        )
+        if not (self._has_opened or self._opening.done()):
+            failure = HandshakeFailed(redact_url(self._url), UNKNOWN_FAILURE)
+            self._opening.set_exception(failure)
+        self._take_what_arrived()
+        if self._ending is None:
+            self._end(close, why)
+
+    def _end(self, close: Close, why: str) -> None:
+        """Leave the browser no way into Python, and tell the end when everything is delivered."""
+        self._ending = close, why
+        self._socket.onmessage = None
+        for event in self._events:
+            event.stop()
+        self._events.clear()
+        if self._polling is not None:
+            self._polling.cancel()
+        if self._has_opened:
+            self._deliver_soon()
+
+    # Delivering
+
+    def _deliver_soon(self) -> None:
+        if self._delivering is None:
+            self._delivering = self._loop.call_soon(self._deliver)
+
+    def _deliver(self) -> None:
+        """Deliver one slice; the rest, if any, in the loop's next turn."""
+        self._delivering = None
+        if self._ending is None:
+            self._take_what_arrived()
+        if self._undelivered:
+            self._deliver_slice(monotonic() + SLICE_SECONDS)
+        if self._undelivered:
+            self._deliver_soon()
+        elif self._ending is None:
+            self._waking.again()
+        elif self._delivering is None:
+            self._listener.closed(*self._ending)
+            self._listener.released()
+
+    def _take_what_arrived(self) -> None:
+        for event in self._line.splice(0):
+            data = event.data if isinstance(event.data, str) else event.data.to_bytes()
+            if _is_larger(data, self._limit):
+                why = f"a message is larger than max_message_bytes={self._limit}"
+                self._socket.close(sendable(1009), "message too big")
+                self._end(Close(1009), why)
+                return
+            self._undelivered.append(data)
+
+    def _deliver_slice(self, until: float) -> None:
+        deliver = self._listener.begin_slice()
+        if deliver is None:
+            self._undelivered.clear()
+            return
+        try:
+            is_over = False
+            while self._undelivered and not is_over and monotonic() < until:
+                if isinstance(self._undelivered[0], str):
+                    is_over = deliver.texts(self._next(str, until))
+                else:
+                    is_over = deliver.binaries(self._next(bytes, until))
+        finally:
+            self._listener.end_slice()
+
+    def _next(self, kind: type[T], until: float) -> Iterator[T]:
+        """Yield the next messages of a kind; what is not taken stays where it is."""
+        waiting = self._undelivered
+        while waiting and isinstance(waiting[0], kind) and monotonic() < until:
+            yield cast("T", waiting.popleft())
+
+    # The send buffer
+
+    def _poll_send_buffer(self) -> None:
+        self._polling = self._loop.call_later(POLL_SECONDS, self._look_at_send_buffer)
+
+    def _look_at_send_buffer(self) -> None:
+        if self.buffered_amount > HIGH_WATER // 2:
+            self._poll_send_buffer()
+        else:
+            self._polling = None
+            self._listener.writing_resumed()
+
+
+def _new_socket(target: Target) -> JsObject:
+    try:
+        return window.WebSocket.new(target.url, to_js(list(target.subprotocols)))
+    except JsException as error:
+        raise InvalidURI(redact_url(target.url), f"the browser says {error}") from error
+
+
+def _is_larger(data: str | bytes, limit: int) -> bool:
+    """Whether a message has more bytes than the limit; of a text its UTF-8 counts."""
+    if len(data) * 3 <= limit or len(data) > limit or isinstance(data, bytes):
+        return len(data) > limit
+    return len(data.encode()) > limit
 
 
 class Listening:
@@ -48,3 +288,48 @@ class Listening:
             self._target.removeEventListener(self._event, self._proxy, self._options)
             self._proxy.destroy()
             self._proxy = None
+
+
+# The page
+
+
+class _Page:
+    """Tells connections what the page notices of the network, while one of them is in use."""
+
+    def __init__(self) -> None:
+        self._told: set[Callable[[Hint], object]] = set()
+        self._events: list[Listening] = []
+
+    def add(self, tell: Callable[[Hint], object]) -> None:
+        if not self._told:
+            self._listen()
+        self._told.add(tell)
+
+    def discard(self, tell: Callable[[Hint], object]) -> None:
+        self._told.discard(tell)
+        if not self._told:
+            for event in self._events:
+                event.stop()
+            self._events.clear()
+
+    def _listen(self) -> None:
+        if hasattr(window, "addEventListener"):  # neither all of Node's versions have it
+            self._events.append(Listening(window, "online", lambda _: self._tell("online")))
+            self._events.append(Listening(window, "offline", lambda _: self._tell("offline")))
+        if hasattr(window, "document"):  # a worker has none
+            changed = Listening(window.document, "visibilitychange", lambda _: self._look())
+            self._events.append(changed)
+
+    def _look(self) -> None:
+        """Timers of a hidden page are late, and its machine may have slept."""
+        if window.document.visibilityState == "visible":
+            self._tell("resume")
+
+    def _tell(self, hint: Hint) -> None:
+        for tell in list(self._told):
+            tell(hint)
+
+
+_page = _Page()
+watch_page = _page.add
+unwatch_page = _page.discard

@@ -1,0 +1,56 @@
+"""What the browser's own WebSocket cannot do, and what to do instead; importable anywhere."""
+
+from __future__ import annotations
+
+from sockstore.errors import InvalidOption
+from sockstore.transports.base import TransportOptions
+
+__all__ = ["NO_HEADERS", "refuse_in_browser", "sendable"]
+
+NO_HEADERS = (
+    "a browser adds no headers to a WebSocket handshake; "
+    "send the token in a subprotocol, in the url, or in a first message (on_open=)"
+)
+NO_PINGS = "a browser cannot send pings; give heartbeat=Heartbeat(...) if the server answers one"
+NO_TLS = "a browser decides by itself which certificates it trusts; leave this out"
+NO_PROXY = "a browser uses the proxy of its own settings; leave this out"
+
+
+def refuse_in_browser(
+    options: TransportOptions, headers: object, ping_interval: float | None
+) -> None:
+    """Refuse what was asked for and a browser cannot do: it would silently not be done.
+
+    Args:
+        options: The options of the transport.
+        headers: The option of that name.
+        ping_interval: The option of that name, in seconds.
+
+    Raises:
+        InvalidOption: If one of them asks for what cannot be done.
+    """
+    if headers:
+        # A value may be a secret, so it is never shown.
+        raise InvalidOption("headers", type(headers), NO_HEADERS)
+    if ping_interval is not None:
+        raise InvalidOption("ping_interval", ping_interval, NO_PINGS)
+    if options.ssl is not None:
+        raise InvalidOption("ssl", options.ssl, NO_TLS)
+    if options.proxy is not True:
+        raise InvalidOption("proxy", type(options.proxy), NO_PROXY)
+
+
+def sendable(code: int) -> int:
+    """Return the close code that a browser can send in the place of another one.
+
+    Only 1000 and 3000 to 4999 are allowed there; what is said with others is said with 4000 and
+    their last three digits.
+
+    Source:
+        The WHATWG's ``WebSocket.close()``.
+
+    Example:
+        >>> sendable(1000), sendable(4001), sendable(1009)
+        (1000, 4001, 4009)
+    """
+    return code if code == 1000 or 3000 <= code <= 4999 else 4000 + code % 1000

@@ -1,0 +1,82 @@
+"""The shared transport contract, played in a browser or in Node on the browser's own WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+from sockstore.testing import check_transport
+from sockstore.transports.browser import BrowserTransport, Listening, window
+
+
+class Control:
+    """Asks the server to do something, one thing after the other."""
+
+    def __init__(self, url: str) -> None:
+        self._answers: asyncio.Queue[str] = asyncio.Queue()
+        self._socket = window.WebSocket.new(url)
+        self._opened = asyncio.Event()
+        self._events = [
+            Listening(self._socket, "open", lambda _: self._opened.set()),
+            Listening(self._socket, "message", lambda event: self._answers.put_nowait(event.data)),
+        ]
+
+    async def ask(self, *words: Any) -> Any:
+        await self._opened.wait()
+        self._socket.send(json.dumps(words))
+        return json.loads(await self._answers.get())
+
+    def close(self) -> None:
+        for event in self._events:
+            event.stop()
+        self._socket.close()
+
+
+class RemoteHalf:
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def receive(self) -> str | bytes:
+        said = await self._control.ask("receive")
+        return said["text"] if "text" in said else base64.b64decode(said["binary"])
+
+    async def send(self, *messages: str | bytes) -> None:
+        await self._control.ask("send", *map(_to_words, messages))
+
+    async def close(self, code: int, reason: str) -> None:
+        await self._control.ask("close", code, reason)
+
+    async def drop(self) -> None:
+        await self._control.ask("drop")
+
+
+def _to_words(message: str | bytes) -> dict[str, str]:
+    if isinstance(message, str):
+        return {"text": message}
+    return {"binary": base64.b64encode(message).decode()}
+
+
+class BrowserHarness:
+    pings = False
+    make = BrowserTransport
+
+    def __init__(self, port: str, silent_port: str) -> None:
+        self.url = f"ws://127.0.0.1:{port}/"
+        self.refusing_url = f"ws://127.0.0.1:{port}/refused"
+        self.hanging_url = f"ws://127.0.0.1:{silent_port}/"
+        self.control = Control(f"ws://127.0.0.1:{port}/control")
+
+    async def server(self) -> RemoteHalf:
+        await self.control.ask("take")
+        return RemoteHalf(self.control)
+
+
+async def main(port: str, silent_port: str) -> int:
+    harness = BrowserHarness(port, silent_port)
+    try:
+        await check_transport(harness)
+    finally:
+        harness.control.close()
+    return 0
