@@ -1,21 +1,126 @@
-"""The demo's pages as Python that runs in the browser itself, on Pyodide."""
+"""The guide's two pages again, in Python that runs in the browser: the demo without NiceGUI."""
 
 from __future__ import annotations
 
-import sockstore
-from js import document
+from urllib.parse import parse_qs
+
+from sockstore import Reconnect
+from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
+from sockstore.demo.visitor import Visitor, cookies_of, visitor
+from sockstore.ui.browser import (
+    ChatInput,
+    ChatMembers,
+    ChatMessages,
+    ConnectionInspector,
+    ConnectionStatus,
+    Element,
+    WebSocketDemo,
+    WebSocketProvider,
+    mount,
+)
+from sockstore.ui.browser.dom import document, window
 
 __all__ = ["start"]
 
 
 def start(server: str | None) -> None:
-    """Show the page.
+    """Show the page that the address names.
 
     Args:
-        server: Another server to talk to; None for the one that the page is from.
+        server: Where ``/echo`` and ``/chat/{room}`` are, for example ``ws://localhost:8765``;
+            None if they are where the page is from.
     """
-    del server
-    one = document.createElement("p")
-    one.id = "ready"
-    one.textContent = f"sockstore {sockstore.__version__}"
-    document.body.append(one)
+    address = window().location
+    base = server or f"{address.protocol.replace('http', 'ws')}//{address.host}"
+    if address.pathname == "/chat":
+        who = _visitor(str(address.search))
+        document().title = chat_title(who)
+        mount(lambda: _chat(base, who))
+        for cookie in who.cookies:
+            document().cookie = cookie
+    else:
+        document().title = "Echo · sockstore"
+        mount(lambda: _echo(base))
+
+
+def _visitor(search: str) -> Visitor:
+    query = parse_qs(search.removeprefix("?"))
+    [room, *_], [name, *_] = query.get("room", [""]), query.get("name", [""])
+    return visitor(room, name, cookies_of(str(document().cookie)))
+
+
+def _page(path: str) -> Element:
+    """Show the header of each page; what is special to one stands in what this returns."""
+    Element("a", text="Skip to the content", classes="demo-skip", href="#main")
+    with Element("header", classes="demo-header"):
+        Element("div", text="sockstore", classes="demo-brand")
+        with Element("nav", aria_label="Pages"):
+            for text, target in PLACES:
+                _link(text, target, "demo-link", is_here=target == path)
+    return Element("main", classes="demo-main", id="main", tabindex=-1)
+
+
+def _link(text: str, target: str, classes: str, *, is_here: bool) -> None:
+    current = "page" if is_here else None
+    Element("a", text=text, classes=classes, href=target, aria_current=current)
+
+
+def _echo(server: str) -> None:
+    often = Reconnect.exponential(max=5)
+    with (
+        _page("/"),
+        Element(classes="demo-column"),
+        WebSocketProvider(f"{server}/echo", reconnect=often),
+    ):
+        with Element(classes="demo-head"):
+            Element("h1", text="Echo")
+            Element(text=ECHO_HINT, classes="demo-hint")
+        ConnectionInspector()
+        WebSocketDemo()
+
+
+def _chat(server: str, who: Visitor) -> None:
+    with _page("/chat"):
+        _rooms(who)
+        with Element(classes="demo-column"), WebSocketProvider(chat_url(server, who)):
+            with Element(classes="demo-head"):
+                _menu()
+                Element("h1", text=f"# {who.room}")
+                ChatMembers()
+            ConnectionInspector()
+            ConnectionStatus()
+            ChatMessages()
+            ChatInput()
+
+
+def _menu() -> None:
+    """Show what opens the rooms, on a narrow page."""
+    Element(
+        "button",
+        text="☰ Rooms",
+        classes="demo-menu sockstore-quiet-button",
+        type_="button",
+        popovertarget="rooms",
+    )
+
+
+def _rooms(who: Visitor) -> None:
+    """Show the rooms; to join one is a navigation."""
+    # On a narrow page it is a menu: the browser opens it, closes it on Escape, and says which.
+    with Element("nav", classes="demo-rooms", id="rooms", popover="auto", aria_label="Rooms"):
+        Element("h2", text="Rooms")
+        with Element("ul"):
+            for room in who.rooms:
+                with Element("li"):
+                    _link(f"# {room}", who.path(room), "demo-room", is_here=room == who.room)
+        _who_and_where(who)
+
+
+def _who_and_where(who: Visitor) -> None:
+    """Let the visitor choose a name and a room, with a plain form: it is a navigation."""
+    with Element("form", classes="demo-form", action="/chat", method="get"):
+        for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
+            with Element("label"):
+                Element(text=label)
+                Element("input", name=field, maxlength=64, required=True, value=value)
+        Element("button", text="Join", classes="sockstore-button", type_="submit")

@@ -17,7 +17,6 @@ __all__ = [
     "Runtime",
     "RuntimeUnusable",
     "find_runtime",
-    "staged_folder",
 ]
 
 PYODIDE = "314.0.7"
