@@ -1,5 +1,5 @@
 // Compiles Python's standard library and our wheel, with Pyodide's own Python, and compresses all
-// that a page loads: node compile.mjs WHEEL DIGEST TARGET, beside a node_modules with pyodide.
+// that a page loads: node compile.mjs WHEEL DIGEST TARGET QUALITY, beside a node_modules with pyodide.
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { loadPyodide, version } from "pyodide";
 
-const [wheel, digest, target] = process.argv.slice(2);
+const [wheel, digest, target, quality] = process.argv.slice(2);
 const here = dirname(fileURLToPath(import.meta.url));
 const shipped = dirname(fileURLToPath(import.meta.resolve("pyodide")));
 const AS_SHIPPED = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide-lock.json"];
@@ -40,7 +40,7 @@ const gzip = promisify(zlib.gzip);
 
 async function write(name, data) {
   const params = {
-    [zlib.constants.BROTLI_PARAM_QUALITY]: zlib.constants.BROTLI_MAX_QUALITY,
+    [zlib.constants.BROTLI_PARAM_QUALITY]: Number(quality),
     [zlib.constants.BROTLI_PARAM_LGWIN]: zlib.constants.BROTLI_MAX_WINDOW_BITS,
     [zlib.constants.BROTLI_PARAM_SIZE_HINT]: data.length,
   };

@@ -1,11 +1,11 @@
 """Stage what `sockstore demo --browser` serves: Pyodide from npm, compiled and compressed.
 
-Usage: python tools/browser_runtime/stage.py [FOLDER], by default build/browser-runtime. It needs
-node and npm, and the network once; nothing else.
+It needs node and npm, and the network; nothing else.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -23,11 +23,12 @@ class StagingFailed(Exception):
     """What the tool has to say before it ends with status 1."""
 
 
-def stage(target: Path) -> None:
+def stage(target: Path, *, quick: bool = False) -> None:
     """Make the folder, or make it anew.
 
     Args:
         target: It is replaced only when everything is there.
+        quick: Whether to compress less, which takes seconds instead of a minute.
 
     Raises:
         StagingFailed: If a tool is missing or fails.
@@ -39,7 +40,7 @@ def stage(target: Path) -> None:
         for script in SCRIPTS:
             shutil.copy(HERE / script, work)
         _install(work)
-        result = _compile(work)
+        result = _compile(work, quality=5 if quick else 11)
         shutil.rmtree(target, ignore_errors=True)
         result.rename(target)
 
@@ -55,11 +56,11 @@ def _install(work: Path) -> None:
     _run(npm, work, SECONDS_TO_INSTALL, "npm could not install pyodide")
 
 
-def _compile(work: Path) -> Path:
+def _compile(work: Path, *, quality: int) -> Path:
     wheel, digest = _write_wheel(work)
     result = work / "result"
     result.mkdir()
-    node = ("node", "compile.mjs", str(wheel), digest, str(result))
+    node = ("node", "compile.mjs", str(wheel), digest, str(result), str(quality))
     _run(node, work, SECONDS_TO_COMPILE, "Pyodide could not compile the standard library")
     return result
 
@@ -98,11 +99,16 @@ def main() -> int:
     Returns:
         The exit status.
     """
-    named = sys.argv[1:]
-    target = Path(named[0]) if named else SOURCES.parent / "build" / "browser-runtime"
-    print(f"staging Pyodide in {target} (a minute) ...", flush=True)
+    parser = argparse.ArgumentParser(description="Stage Pyodide for `sockstore demo --browser`.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=SOURCES.parent / "build" / "browser-runtime"
+    )
+    parser.add_argument("--quick", action="store_true", help="compress less, for tests")
+    options = parser.parse_args()
+    target = options.folder.resolve()
+    print(f"staging Pyodide in {target} ...", flush=True)
     try:
-        stage(target.resolve())
+        stage(target, quick=options.quick)
     except StagingFailed as failure:
         print(f"browser-runtime: {failure}", file=sys.stderr)
         return 1
