@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
 
-from sockstore import Reconnect
+from sockstore import Navigator, Reconnect, Scope
 from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
 from sockstore.demo.visitor import Visitor, cookies_of, visitor
 from sockstore.ui.browser import (
@@ -14,6 +16,7 @@ from sockstore.ui.browser import (
     ConnectionInspector,
     ConnectionStatus,
     Element,
+    PageHistory,
     WebSocketDemo,
     WebSocketProvider,
     mount,
@@ -22,9 +25,12 @@ from sockstore.ui.browser.dom import document, window
 
 __all__ = ["start"]
 
+_running: list[PageHistory] = []
+"""As long as the document: nothing else in it holds what runs."""
 
-def start(server: str | None) -> None:
-    """Show the page that the address names.
+
+async def start(server: str | None) -> None:
+    """Show the page that the address names, and follow links, back and forward.
 
     Args:
         server: Where ``/echo`` and ``/chat/{room}`` are, for example ``ws://localhost:8765``;
@@ -32,20 +38,51 @@ def start(server: str | None) -> None:
     """
     address = window().location
     base = server or f"{address.protocol.replace('http', 'ws')}//{address.host}"
-    if address.pathname == "/chat":
-        who = _visitor(str(address.search))
+    history = PageHistory(Navigator(), partial(_place, base))
+    _running.append(history)
+    await history.start()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A page of the demo, at its address.
+
+    Args:
+        server: As for `start`.
+        path: One of `PLACES`.
+        query: What follows the question mark.
+    """
+
+    server: str
+    path: str
+    query: str
+
+    async def __call__(self, scope: Scope) -> None:
+        """Show it, until the scope is left."""
+        layout = self._chat() if self.path == "/chat" else self._echo()
+        scope.on_destroy(mount(layout).unmount)
+
+    def _echo(self) -> partial[None]:
+        document().title = "Echo · sockstore"
+        return partial(_echo, self.server)
+
+    def _chat(self) -> partial[None]:
+        who = _visitor(self.query)
         document().title = chat_title(who)
-        mount(lambda: _chat(base, who))
         for cookie in who.cookies:
             document().cookie = cookie
-    else:
-        document().title = "Echo · sockstore"
-        mount(lambda: _echo(base))
+        return partial(_chat, self.server, who)
 
 
-def _visitor(search: str) -> Visitor:
-    query = parse_qs(search.removeprefix("?"))
-    [room, *_], [name, *_] = query.get("room", [""]), query.get("name", [""])
+def _place(server: str, url: str) -> _Place | None:
+    parts = urlsplit(url)
+    is_ours = parts.path in dict(PLACES).values()
+    return _Place(server, parts.path, parts.query) if is_ours else None
+
+
+def _visitor(query: str) -> Visitor:
+    asked = parse_qs(query)
+    [room, *_], [name, *_] = asked.get("room", [""]), asked.get("name", [""])
     return visitor(room, name, cookies_of(str(document().cookie)))
 
 
@@ -117,7 +154,7 @@ def _rooms(who: Visitor) -> None:
 
 
 def _who_and_where(who: Visitor) -> None:
-    """Let the visitor choose a name and a room, with a plain form: it is a navigation."""
+    """Let the visitor choose a name and a room, with a plain form: the browser loads its page."""
     with Element("form", classes="demo-form", action="/chat", method="get"):
         for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
             with Element("label"):

@@ -16,8 +16,7 @@ async function start() {
   performance.mark("sockstore: python");
   showStarting();
   pyodide.unpackArchive(wheel, "wheel");
-  pyodide.pyimport("sockstore.demo.in_browser").start(settings.server);
-  // Without a paint between them: the page takes the place of the line.
+  await pyodide.pyimport("sockstore.demo.in_browser").start(settings.server);
   loading.remove();
   performance.mark("sockstore: started");
 }

@@ -60,9 +60,13 @@ class Folder:
 
     def _serve(self, request: Request) -> Response:
         name = request.path_params["name"]
-        source = self.files.get(name)
-        if source is None:
+        try:
+            return self._response(request, name, self.files[name])
+        except (KeyError, FileNotFoundError):
+            # It never was one of ours, or somebody has removed it since.
             return PlainTextResponse(f"there is no {self.url}{name}", 404)
+
+    def _response(self, request: Request, name: str, source: Path | bytes) -> Response:
         twins = _twins(source)
         encoding = encoding_for(request.headers.get("accept-encoding", ""), twins)
         headers = self._headers(name, encoding)
