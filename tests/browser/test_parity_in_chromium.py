@@ -55,6 +55,9 @@ BEFORE = """() => {
     window.frames = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
 }"""
 
+ROWS = ".sockstore-row { min-height: 8rem }"
+"""Rows as high as long messages are: who looks at the end of ten is far from their beginning."""
+
 STAGE = """() => {
     const { port1, port2 } = new MessageChannel();
     const calls = [];
@@ -125,7 +128,7 @@ class Hand:
 async def stage(chromium):
     """A page that cases can be played in."""
     async with pages(*IN_PAGE) as address:
-        context = await chromium.new_context(viewport={"width": 800, "height": 600})
+        context = await chromium.new_context(viewport={"width": 800, "height": 900})
         context.set_default_timeout(MILLISECONDS)
         page = await context.new_page()
         await page.expose_function("hand", Hand(page).use)
@@ -133,6 +136,7 @@ async def stage(chromium):
         await page.evaluate(BEFORE)
         await page.evaluate(LOAD, "")
         await page.evaluate(STAGE)
+        await page.add_style_tag(content=ROWS)
         yield page
         await context.close()
 
