@@ -50,9 +50,11 @@ IN_PAGE = [
 
 BEFORE = """() => {
     window.problems = [];
-    addEventListener("error", (event) => problems.push(event.message.slice(0, 2000)));
-    addEventListener("unhandledrejection", (event) => problems.push(String(event.reason).slice(0, 2000)));
-    window.frames = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    const note = (problem) => problems.push(String(problem).slice(0, 2000));
+    addEventListener("error", (event) => note(event.message));
+    addEventListener("unhandledrejection", (event) => note(event.reason));
+    const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+    window.frames = () => frame().then(frame);
 }"""
 
 ROWS = ".sockstore-row { min-height: 8rem }"
