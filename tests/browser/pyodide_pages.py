@@ -1,4 +1,4 @@
-"""Pages of a real Chromium in which Python runs: Pyodide, our sources, and tests that need no kit."""
+"""Pages of a real Chromium in which Python runs: Pyodide, our sources, and tests without a kit."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ TESTS = Path(__file__).parents[1]
 
 PAGE = """<!doctype html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Test</title></head>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Test</title>
+</head>
 <body></body>
 </html>"""
 
@@ -69,5 +73,3 @@ async def pages(*tests: str) -> AsyncIterator[str]:
     listening = listen("127.0.0.1", 0)
     async with served(Starlette(routes=routes), listening):
         yield f"http://{address_of(listening)}"
-
-

@@ -50,10 +50,15 @@ IN_PAGE = [
 
 BEFORE = """() => {
     window.problems = [];
-    addEventListener("error", (event) => problems.push(event.message.slice(0, 2000)));
-    addEventListener("unhandledrejection", (event) => problems.push(String(event.reason).slice(0, 2000)));
-    window.frames = () => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    const note = (problem) => problems.push(String(problem).slice(0, 2000));
+    addEventListener("error", (event) => note(event.message));
+    addEventListener("unhandledrejection", (event) => note(event.reason));
+    const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+    window.frames = () => frame().then(frame);
 }"""
+
+ROWS = ".sockstore-row { min-height: 8rem }"
+"""Rows as high as long messages are: who looks at the end of ten is far from their beginning."""
 
 STAGE = """() => {
     const { port1, port2 } = new MessageChannel();
@@ -125,7 +130,7 @@ class Hand:
 async def stage(chromium):
     """A page that cases can be played in."""
     async with pages(*IN_PAGE) as address:
-        context = await chromium.new_context(viewport={"width": 800, "height": 600})
+        context = await chromium.new_context(viewport={"width": 800, "height": 900})
         context.set_default_timeout(MILLISECONDS)
         page = await context.new_page()
         await page.expose_function("hand", Hand(page).use)
@@ -133,6 +138,7 @@ async def stage(chromium):
         await page.evaluate(BEFORE)
         await page.evaluate(LOAD, "")
         await page.evaluate(STAGE)
+        await page.add_style_tag(content=ROWS)
         yield page
         await context.close()
 

@@ -104,21 +104,31 @@ class _Shown:
         await self._use("click", ".sockstore-line.gap button")
 
     async def open_inspector(self) -> None:
-        await self._use("click", ".sockstore-inspector-toggle")
+        await self._let_it_be_drawn()
+        if not self._place.querySelector(".sockstore-inspector.open"):  # or it was remembered
+            await self._use("click", ".sockstore-inspector-toggle")
 
     async def leave(self) -> None:
         self._left(self)
         await self._page.unmount()
         self._place.remove()
 
+    async def _let_it_be_drawn(self) -> None:
+        with _loop().held():
+            await window.frames()
+
     async def _use(self, action: str, selector: str, argument: str = "") -> None:
         """Let the hand do something; meanwhile, and until it is drawn, the time stands still."""
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualWebLoop)
-        with loop.held():
+        with _loop().held():
             failed = await window.hand(action, f"#{self._place.id} {selector}", argument)
             await window.frames()
         assert not failed, failed
+
+
+def _loop() -> VirtualWebLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualWebLoop)
+    return loop
 
 
 # Reading what is shown

@@ -52,7 +52,9 @@ LIGHT = colours(":root")
 
 @pytest.mark.contract("UI2", "UI3")
 @pytest.mark.parametrize(
-    "palette", [LIGHT, {**LIGHT, **colours(":is(.body--dark, .sockstore-dark)")}], ids=["light", "dark"]
+    "palette",
+    [LIGHT, {**LIGHT, **colours(":is(.body--dark, .sockstore-dark)")}],
+    ids=["light", "dark"],
 )
 def test_contrast_is_what_wcag_asks_for(palette):
     for least, pairs in ((4.5, WRITTEN), (3.0, DRAWN)):

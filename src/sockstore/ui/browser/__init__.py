@@ -22,11 +22,13 @@ from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.component import Component
 from sockstore.ui.browser.demo import WebSocketDemo
 from sockstore.ui.browser.element import Element
+from sockstore.ui.browser.history import PageHistory
 from sockstore.ui.browser.inspector import ConnectionInspector
 from sockstore.ui.browser.live_list import LiveList
 from sockstore.ui.browser.members import ChatMembers
 from sockstore.ui.browser.messages import ChatMessages
 from sockstore.ui.browser.page import Page, mount
+from sockstore.ui.browser.program import run
 from sockstore.ui.browser.provider import WebSocketProvider
 from sockstore.ui.browser.status import ConnectionStatus
 
@@ -40,7 +42,9 @@ __all__ = [
     "Element",
     "LiveList",
     "Page",
+    "PageHistory",
     "WebSocketDemo",
     "WebSocketProvider",
     "mount",
+    "run",
 ]

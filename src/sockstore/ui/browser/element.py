@@ -83,9 +83,9 @@ class Element(metaclass=_Placed):
         _around.set(self._entered.pop())
 
     @property
-    def root(self) -> Root | None:
+    def _root(self) -> Root | None:
         """The root of the page that it stands in; None once it was removed."""
-        return None if self.parent is None or not self._is_placed else self.parent.root
+        return None if self.parent is None or not self._is_placed else self.parent._root
 
     @property
     def ancestors(self) -> Iterator[Element]:
@@ -128,7 +128,7 @@ class Element(metaclass=_Placed):
         if self.parent is not None:
             self.parent.children.append(self)
             self.parent.inside.append(self.node)
-        root = self.root
+        root = self._root
         if root is not None and root.is_shown:
             root.begin_all(self)
 
@@ -152,7 +152,7 @@ class Root(Element):
         return None
 
     @property
-    def root(self) -> Root:
+    def _root(self) -> Root:
         """Itself."""
         return self
 

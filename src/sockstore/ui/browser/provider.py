@@ -113,7 +113,8 @@ class WebSocketProvider(Component):
             asyncio.get_running_loop().call_soon(self._connect_again)
 
     def _connect_again(self) -> None:
-        if not self.scope.closed:
+        root = self._root
+        if not self.scope.closed and root is not None and root.is_shown:
             self.connection.connect()
 
 
