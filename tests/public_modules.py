@@ -7,6 +7,7 @@ import sockstore.blocking
 import sockstore.server
 import sockstore.stores
 import sockstore.testing
+import sockstore.ui.browser
 import sockstore.ui.nicegui
 import sockstore.ui.textual
 
@@ -16,6 +17,7 @@ PUBLIC = [
     sockstore.server,
     sockstore.stores,
     sockstore.testing,
+    sockstore.ui.browser,
     sockstore.ui.nicegui,
     sockstore.ui.textual,
 ]

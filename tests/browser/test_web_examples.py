@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from browser.demos import CONNECTED, say, texts, wait_for_lines
-from loopback.processes import SECONDS, free_port
+from loopback.processes import SECONDS, free_port, serving
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -29,10 +29,17 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 async def example(name: str, *arguments: str):
     """Run an example until its port is open; its address."""
     port = free_port()
+    async with program(port, EXAMPLES / name, *arguments, str(port)) as address:
+        yield address
+
+
+@asynccontextmanager
+async def program(port: int, *arguments: str | Path):
+    """Run Python with these arguments until a port is open; the address."""
     # NiceGUI behaves differently where it finds itself in a test.
     environment = {key: value for key, value in os.environ.items() if "PYTEST" not in key}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, EXAMPLES / name, *arguments, str(port)),
+        *(sys.executable, *arguments),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
         env=environment,
@@ -102,3 +109,25 @@ async def test_a_chat_in_thirty_lines_fills_the_page_and_scrolls_in_itself(open_
         assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")
         scrolls = "one => one.scrollHeight > one.clientHeight"
         assert await page.locator(".sockstore-messages").evaluate(scrolls)
+
+
+ON_ANOTHER_PORT = """
+import functools, runpy, sys, sockstore.ui.nicegui as home
+path, port, *arguments = sys.argv[1:]
+home.run = functools.partial(home.run, port=int(port))
+sys.argv = [path, *arguments]
+runpy.run_path(path, run_name="__main__")
+"""
+
+
+@pytest.mark.contract("UI1")
+async def test_one_file_is_a_chat_in_a_web_page_too(open_page):
+    port = free_port()
+    async with serving(0, "--history", "sqlite:///:memory:") as server:
+        url = f"ws://127.0.0.1:{server.port}/chat/lobby?name=Ann"
+        command = ("-c", ON_ANOTHER_PORT, EXAMPLES / "chat.py", str(port), "nicegui", url)
+        async with program(port, *command) as address:
+            page = await open_page(address)
+            await page.wait_for_selector(CONNECTED)
+            await say(page, "hello")
+            await wait_for_lines(page, "hello")

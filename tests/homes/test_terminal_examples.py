@@ -11,6 +11,7 @@ import pytest
 from loopback.processes import SECONDS, serving
 from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider
 from sockstore.ui.textual.chat_input import MessageField
+from sockstore.ui.textual.program import LayoutApp
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -47,6 +48,21 @@ async def test_a_live_list_takes_ten_lines_of_ones_own(monkeypatch):
             shown = [item.content.plain for item in rows._list.items]
             assert shown == ["Symbol  Price", "BTC     41.5", "BTC     42"]
             assert [row.cells for row in rows.rows] == [("BTC", "41.5"), ("BTC", "42")]
+
+
+@pytest.mark.contract("UI1")
+async def test_one_file_is_a_chat_in_the_terminal_too(monkeypatch):
+    assert len((EXAMPLES / "chat.py").read_text().splitlines()) <= 35
+    async with serving(0, "--history", "sqlite:///:memory:") as server:
+        url = f"ws://127.0.0.1:{server.port}/chat/lobby?name=Ann"
+        monkeypatch.setattr("sys.argv", ["chat.py", "textual", url])
+        program = runpy.run_path(str(EXAMPLES / "chat.py"))
+        app = LayoutApp(program["chat"])
+        async with app.run_test() as pilot:
+            await until(pilot, lambda: isinstance(app.focused, MessageField))
+            await pilot.press(*"hello", "enter")
+            messages = app.query_one(ChatMessages)
+            await until(pilot, lambda: [row.line.mark for row in messages.rows] == ["acknowledged"])
 
 
 @pytest.mark.contract("UI1", "UI3", "UI4")

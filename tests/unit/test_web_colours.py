@@ -9,7 +9,7 @@ import pytest
 
 import sockstore
 
-STYLE = Path(sockstore.__file__).with_name("ui") / "nicegui" / "style.css"
+STYLE = Path(sockstore.__file__).with_name("ui") / "web" / "style.css"
 TONES = [f"tone-{number}" for number in range(6)]
 WRITTEN = [
     *(
@@ -52,7 +52,9 @@ LIGHT = colours(":root")
 
 @pytest.mark.contract("UI2", "UI3")
 @pytest.mark.parametrize(
-    "palette", [LIGHT, {**LIGHT, **colours(".body--dark")}], ids=["light", "dark"]
+    "palette",
+    [LIGHT, {**LIGHT, **colours(":is(.body--dark, .sockstore-dark)")}],
+    ids=["light", "dark"],
 )
 def test_contrast_is_what_wcag_asks_for(palette):
     for least, pairs in ((4.5, WRITTEN), (3.0, DRAWN)):

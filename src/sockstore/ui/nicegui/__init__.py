@@ -23,6 +23,7 @@ from sockstore.ui.nicegui.inspector import ConnectionInspector
 from sockstore.ui.nicegui.live_list import LiveList
 from sockstore.ui.nicegui.members import ChatMembers
 from sockstore.ui.nicegui.messages import ChatMessages
+from sockstore.ui.nicegui.program import run
 from sockstore.ui.nicegui.provider import WebSocketProvider
 from sockstore.ui.nicegui.status import ConnectionStatus
 
@@ -35,4 +36,5 @@ __all__ = [
     "LiveList",
     "WebSocketDemo",
     "WebSocketProvider",
+    "run",
 ]

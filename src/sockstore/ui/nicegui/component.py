@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 from weakref import WeakSet
 
 from nicegui import Client, app, background_tasks, ui
 from nicegui.element import Element
 
 from sockstore.scope import Mounted, Scope
+from sockstore.ui.web import style
 
 __all__ = ["Component"]
 
-_HERE = Path(__file__).parent
-STYLE = "\n".join(
-    (_HERE / f"{name}.css").read_text(encoding="utf-8") for name in ("style", "chat", "inspector")
-)
+STYLE = style()
 
 _styled: WeakSet[Client] = WeakSet()
 _mounted: set[Component] = set()

@@ -8,11 +8,12 @@ from nicegui.element import Element
 
 from sockstore.ui.links import split_links
 from sockstore.ui.rows import Row
+from sockstore.ui.web import FOLDER
 
 __all__ = ["ChatLine", "MessageList"]
 
 
-class MessageList(Element, component="message_list.js"):
+class MessageList(Element, component="message_list.js", esm={"sockstore-web": str(FOLDER)}):
     """A list that follows its end, unless its reader has scrolled away from there.
 
     It emits ``reading`` with whether its reader looks at its end, and ``older`` when the reader

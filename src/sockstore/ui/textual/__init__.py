@@ -23,6 +23,7 @@ from sockstore.ui.textual.inspector import ConnectionInspector
 from sockstore.ui.textual.live_list import LiveList
 from sockstore.ui.textual.members import ChatMembers
 from sockstore.ui.textual.messages import ChatMessages
+from sockstore.ui.textual.program import run
 from sockstore.ui.textual.provider import WebSocketProvider
 from sockstore.ui.textual.status import ConnectionStatus
 
@@ -35,4 +36,5 @@ __all__ = [
     "LiveList",
     "WebSocketDemo",
     "WebSocketProvider",
+    "run",
 ]

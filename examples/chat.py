@@ -1,0 +1,31 @@
+"""One chat, three homes: `python chat.py` in the terminal, `python chat.py nicegui` as a web page.
+
+In a page whose Python runs in the browser itself (Pyodide) it is the same file once more.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterator
+
+if sys.platform == "emscripten":
+    import js
+
+    KIT = "browser"
+    URL = f"ws{js.location.origin.removeprefix('http')}/chat/lobby{js.location.search}"
+else:
+    KIT = sys.argv[1] if len(sys.argv) > 1 else "textual"
+    URL = sys.argv[2] if len(sys.argv) > 2 else "ws://localhost:8765/chat/lobby?name=Ann"
+
+home = importlib.import_module(f"sockstore.ui.{KIT}")
+
+
+def chat() -> Iterator[object]:
+    with home.WebSocketProvider(URL):
+        yield home.ConnectionStatus()
+        yield home.ChatMembers()
+        yield home.ChatMessages()
+        yield home.ChatInput()
+
+
+if __name__ == "__main__":
+    home.run(chat)

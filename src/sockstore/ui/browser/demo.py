@@ -1,0 +1,110 @@
+"""The guide's echo page as an element."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+
+from sockstore.connection import WebSocketStore
+from sockstore.machine.state import ConnectionState
+from sockstore.streams import Message
+from sockstore.timestamps import utc_now
+from sockstore.ui.browser.chat_input import ChatInput
+from sockstore.ui.browser.dom import make, put_text
+from sockstore.ui.browser.message_list import MessageList
+from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.status import ReconnectButton, show_status
+from sockstore.ui.pacing import in_slices, pause
+from sockstore.ui.status import action
+from sockstore.ui.text import as_text, clean
+
+__all__ = ["WebSocketDemo"]
+
+
+class WebSocketDemo(ConnectionComponent):
+    """Show a connection's status and its messages as JSON, and send more of them.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+        limit: Messages that are shown at most; the oldest go first.
+
+    Raises:
+        ProviderNotFound: If it stands in no such provider.
+
+    Source:
+        The guide's page ``websocket-demo``.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://echo.example.com"):
+                WebSocketDemo()
+    """
+
+    def __init__(
+        self,
+        connection: WebSocketStore | None = None,
+        *,
+        name: str = "default",
+        limit: int = 200,
+    ) -> None:
+        super().__init__(connection, name, classes="sockstore-demo")
+        self._limit = limit
+        self._rows: dict[int, _Record] = {}
+        self._banner = make("div", "sockstore-banner")
+        self._sentence = make("div", role="status")
+        self._button = ReconnectButton(self._banner)
+        self._banner.append(self._sentence)
+        self.node.append(self._banner)
+        with self:
+            self._list = MessageList("Messages", "")
+            _DemoInput(connection, name=name)
+        self._show_state(ConnectionState())
+
+    async def on_mount(self) -> None:
+        """Follow the status and the messages."""
+        self._list.follow(self.scope)
+        connection = await self.connection()
+        self.listen(self._button.node, "click", lambda _: connection.reconnect())
+        self.scope.subscribe(connection.state, self._show_state)
+        async for view in connection.messages:
+            started = perf_counter()
+            characters = await self._show_messages(view[-self._limit :])
+            await asyncio.sleep(pause(perf_counter() - started, characters))
+
+    def _show_state(self, state: ConnectionState) -> None:
+        self._button.offer(action(state))
+        put_text(self._sentence, f"Connection Status: {state.status}")
+        show_status(self._banner, state.status)
+
+    async def _show_messages(self, messages: Sequence[Message]) -> int:
+        """Show the messages; how many characters of them were new."""
+        before, self._rows = self._rows, {}
+        characters = 0
+        async for some in in_slices(messages):
+            for message in some:
+                known = before.get(message.number)
+                row = self._rows[message.number] = known or _Record(message)
+                characters += 0 if known else row.length
+        self._list.show(list(self._rows.values()))
+        return characters
+
+
+class _Record:
+    """One message; it is shown as it is, never as markup."""
+
+    def __init__(self, message: Message) -> None:
+        text = as_text(message.data)
+        self.node = make("pre" if message.kind == "json" else "div", "sockstore-record", text)
+        self.length = len(text)
+
+
+class _DemoInput(ChatInput):
+    """The guide's demo also says that it is a chat message."""
+
+    def accept(self, connection: WebSocketStore, text: str) -> bool:
+        return bool(
+            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+        )

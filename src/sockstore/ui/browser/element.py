@@ -1,0 +1,185 @@
+"""Elements, and how they are placed: in the ``with`` block that they are made in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextvars import ContextVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from sockstore.ui.browser.dom import make
+
+if TYPE_CHECKING:
+    from sockstore.scope import Scope
+
+__all__ = ["Element", "Root", "destroy_all"]
+
+E = TypeVar("E", bound="Element")
+
+_around: ContextVar[Element | None] = ContextVar("sockstore_element", default=None)
+
+
+class _Placed(type):
+    """Places an element when it is whole: one that could not be made stands nowhere."""
+
+    def __call__(cls: type[E], *args: Any, **kwargs: Any) -> E:  # type: ignore[misc]
+        element: E = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        element._place()
+        return element
+
+
+class Element(metaclass=_Placed):
+    """A plain element of the page; others can be placed inside its ``with`` block.
+
+    Args:
+        tag: The HTML tag.
+        classes: CSS classes.
+        text: What it says, which is never markup.
+        attributes: ``aria_label="..."`` is the attribute ``aria-label``, ``type_`` is ``type``.
+
+    Attributes:
+        node: The element of the browser's.
+        inside: The node that stands around what is placed inside; most often `node` itself.
+
+    Raises:
+        RuntimeError: If nothing stands around it: it belongs into the layout of a page.
+
+    Example:
+        ::
+
+            with Element("section", classes="room", aria_label="Lobby"):
+                Element("h2", text="Lobby")
+                ConnectionStatus()
+    """
+
+    def __init__(
+        self, tag: str = "div", *, classes: str = "", text: str = "", **attributes: object
+    ) -> None:
+        self.parent = self._find_parent()
+        self.node = make(tag, classes, text, **attributes)
+        self.inside = self.node
+        self.children: list[Element] = []
+        self._is_placed = False
+        self._entered: list[Element | None] = []
+
+    def _find_parent(self) -> Element | None:
+        parent = _around.get()
+        if parent is None:
+            raise RuntimeError("nothing is around it: place it in the layout given to mount()")
+        return parent
+
+    def __enter__(self) -> Self:
+        self._entered.append(_around.get())
+        _around.set(self)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # By value: the exit may run in another context, as that of an asynchronous generator.
+        _around.set(self._entered.pop())
+
+    @property
+    def _root(self) -> Root | None:
+        """The root of the page that it stands in; None once it was removed."""
+        return None if self.parent is None or not self._is_placed else self.parent._root
+
+    @property
+    def ancestors(self) -> Iterator[Element]:
+        """What stands around it, the nearest first."""
+        element = self.parent
+        while element is not None:
+            yield element
+            element = element.parent
+
+    async def remove(self) -> None:
+        """Take it and what stands in it out of the page, and destroy it; the children first.
+
+        Raises:
+            ExceptionGroup: Of what cleanups raised; all of them ran.
+        """
+        if self.parent is not None and self._is_placed:
+            self._is_placed = False
+            self.parent.children.remove(self)
+            self.node.remove()
+            await destroy_all(self.walk())
+
+    def walk(self) -> Iterator[Element]:
+        """Yield it and what stands in it, in the document's order."""
+        yield self
+        for child in self.children:
+            yield from child.walk()
+
+    def begin(self, scope: Scope) -> None:
+        """The page is shown now.
+
+        Args:
+            scope: That of the page.
+        """
+
+    async def destroy(self) -> None:
+        """It is gone now."""
+
+    def _place(self) -> None:
+        self._is_placed = True
+        if self.parent is not None:
+            self.parent.children.append(self)
+            self.parent.inside.append(self.node)
+        root = self._root
+        if root is not None and root.is_shown:
+            root.begin_all(self)
+
+
+class Root(Element):
+    """What all elements of a page stand in.
+
+    Args:
+        scope: The page's scope.
+
+    Attributes:
+        is_shown: Whether it stands in the document.
+    """
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(classes="sockstore-root")
+        self.is_shown = False
+        self._scope = scope
+
+    def _find_parent(self) -> Element | None:
+        return None
+
+    @property
+    def _root(self) -> Root:
+        """Itself."""
+        return self
+
+    def begin_all(self, element: Element) -> None:
+        """Begin an element and what stands in it; those around others first.
+
+        Args:
+            element: It stands in the page.
+        """
+        for each in list(element.walk()):
+            each.begin(self._scope)
+
+
+async def destroy_all(elements: Iterator[Element]) -> None:
+    """Destroy elements, the last ones first, all of them even if some raise.
+
+    Args:
+        elements: In the document's order.
+
+    Raises:
+        ExceptionGroup: Of what they raised.
+    """
+    problems: list[Exception] = []
+    for element in reversed(list(elements)):
+        try:
+            await element.destroy()
+        except Exception as problem:  # noqa: BLE001 - raised below
+            problems.append(problem)
+    if problems:
+        raise ExceptionGroup("elements could not be destroyed", problems)

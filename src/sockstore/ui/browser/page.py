@@ -1,0 +1,109 @@
+"""Mounting components in a document, and unmounting them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from sockstore.scope import Scope
+from sockstore.ui.browser.dom import Node, document, listen, make, window
+from sockstore.ui.browser.element import Root
+from sockstore.ui.web import style
+
+__all__ = ["Page", "mount"]
+
+STYLE = "sockstore-style"
+"""The id of the style sheet, of which a document needs one."""
+
+PATIENCE = 60.0
+"""Seconds that unmounting may take; each component has a bound of its own."""
+
+
+def mount(layout: Callable[[], object], into: Node | str = "body") -> Page:
+    """Show components in the document.
+
+    Args:
+        layout: A function that places them; what it yields, if it is a generator, is ignored.
+        into: Where: an element, or the CSS selector of one.
+
+    Returns:
+        The page: `Page.unmount` destroys it.
+
+    Raises:
+        LookupError: If there is no such element.
+        Exception: What the layout raises; nothing is left then.
+
+    Example:
+        ::
+
+            def chat():
+                with WebSocketProvider("wss://chat.example.com/ws"):
+                    ChatMessages()
+                    ChatInput()
+
+
+            page = mount(chat, "#chat")
+    """
+    parent = document().querySelector(into) if isinstance(into, str) else into
+    if not parent:
+        raise LookupError(f"the document has no element {into!r} to mount in")
+    page = Page()
+    with page.root:
+        placed = layout()
+        for _ in placed if isinstance(placed, Iterable) else ():
+            pass
+    _add_style()
+    parent.append(page.root.node)
+    page._begin()
+    return page
+
+
+class Page:
+    """Components that are mounted.
+
+    Attributes:
+        root: What they stand in; more can be placed in it, or in any element of the page.
+
+    Example:
+        ::
+
+            with page.root:
+                ConnectionInspector()
+            await page.unmount()
+    """
+
+    def __init__(self) -> None:
+        self._scope = Scope(destroy_timeout=PATIENCE)
+        self.root = Root(self._scope)
+
+    @property
+    def is_mounted(self) -> bool:
+        """Whether it is shown."""
+        return not self._scope.closed
+
+    async def unmount(self) -> None:
+        """Take the page out of the document, and destroy all of it, the children first.
+
+        Raises:
+            ExceptionGroup: Of what cleanups raised; all of them ran.
+        """
+        self.root.is_shown = False
+        self.root.node.remove()
+        await self._scope.aclose()
+
+    def _begin(self) -> None:
+        darkness = window().matchMedia("(prefers-color-scheme: dark)")
+        listen(self._scope, darkness, "change", partial(_follow_darkness, self.root.node))
+        _follow_darkness(self.root.node, darkness)
+        self.root.is_shown = True
+        self.root.begin_all(self.root)
+
+
+def _follow_darkness(root: Node, darkness: Node) -> None:
+    """Look as the visitor wants it; the event of a change has the same attribute."""
+    root.classList.toggle("sockstore-dark", darkness.matches)
+
+
+def _add_style() -> None:
+    if not document().getElementById(STYLE):
+        document().head.append(make("style", text=style(), id=STYLE))

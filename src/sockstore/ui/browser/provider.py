@@ -1,0 +1,161 @@
+"""The provider as a component, and how components find it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeAlias, Unpack
+
+import sockstore
+from sockstore.connection import WebSocketStore
+from sockstore.connection_options import ConnectionOptions
+from sockstore.endpoint import PerAttempt
+from sockstore.options import Reconnect
+from sockstore.provider import ATTEMPTS, INTERVAL
+from sockstore.ui.browser.component import Component
+from sockstore.ui.browser.dom import Node, listen, window
+from sockstore.ui.finding import find_source
+
+__all__ = ["ConnectionComponent", "WebSocketProvider"]
+
+
+class WebSocketProvider(Component):
+    """Provide a connection to the components that are placed inside its ``with`` block.
+
+    It connects when it is mounted, and disconnects when it is unmounted. It disconnects, too, when
+    the visitor leaves the document, which the browser may then keep; it connects again when they
+    come back to it.
+
+    Args:
+        url: As for `sockstore.WebSocketProvider`, like everything else.
+        name: What components find it by.
+        auto_connect: Whether to connect when it is mounted.
+        reconnect: True for the guide's linear schedule, False for never, or a `Reconnect`.
+        max_reconnect_attempts: Retries in a row before it gives up.
+        reconnect_interval: Seconds before the first retry; twice that before the second, and so on.
+        share: Whether providers that name the same url share one connection.
+        linger: Seconds that a shared connection stays open after the last one has gone.
+        options: All other options of `WebSocketStore`.
+
+    Raises:
+        InvalidURI: If the url cannot be used.
+        InvalidOption: If another option cannot be used.
+
+    Source:
+        The guide's ``WebSocketProvider.svelte`` and its slot.
+
+    Example:
+        ::
+
+            with WebSocketProvider("wss://chat.example.com/ws"):
+                ConnectionStatus()
+                ChatMessages()
+                ChatInput()
+    """
+
+    def __init__(
+        self,
+        url: PerAttempt[str],
+        *,
+        name: str = "default",
+        auto_connect: bool = True,
+        reconnect: bool | Reconnect = True,
+        max_reconnect_attempts: int | None = ATTEMPTS,
+        reconnect_interval: float = INTERVAL,
+        share: bool = False,
+        linger: float = 0.0,
+        **options: Unpack[ConnectionOptions],
+    ) -> None:
+        self._provider = sockstore.WebSocketProvider(
+            url,
+            name=name,
+            auto_connect=auto_connect,
+            reconnect=reconnect,
+            max_reconnect_attempts=max_reconnect_attempts,
+            reconnect_interval=reconnect_interval,
+            share=share,
+            linger=linger,
+            **options,
+        )
+        self.name = name
+        self._was_used = False
+        super().__init__(classes="sockstore-provider")
+
+    @property
+    def connection(self) -> WebSocketStore:
+        """The connection; a shared one is known from mounting on."""
+        return self._provider.connection
+
+    @property
+    def url(self) -> PerAttempt[str]:
+        """Where it connects to; setting it keeps stores and subscribers."""
+        return self._provider.url
+
+    @url.setter
+    def url(self, url: PerAttempt[str]) -> None:
+        self._provider.url = url
+
+    async def on_mount(self) -> None:
+        """Connect."""
+        await self.scope.enter(self._provider)
+        listen(self.scope, window(), "pagehide", self._leave_document)
+        listen(self.scope, window(), "pageshow", self._return_to_document)
+
+    def _leave_document(self, _: Node) -> None:
+        """Close at once: later the document is frozen, and with an open socket it is not kept."""
+        idle = {"idle", "closing", "closed", "failed"}
+        self._was_used = self.connection.phase.value not in idle
+        if self._was_used:
+            self.connection.close()
+
+    def _return_to_document(self, event: Node) -> None:
+        if event.persisted and self._was_used:
+            # A navigation may begin with the same event, and end us.
+            asyncio.get_running_loop().call_soon(self._connect_again)
+
+    def _connect_again(self) -> None:
+        root = self._root
+        if not self.scope.closed and root is not None and root.is_shown:
+            self.connection.connect()
+
+
+Source: TypeAlias = WebSocketStore | WebSocketProvider
+
+
+class ConnectionComponent(Component):
+    """A component that shows a connection.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+        tag: The HTML tag.
+        classes: CSS classes.
+        attributes: As for `Element`.
+
+    Raises:
+        ProviderNotFound: If it stands in no such provider.
+    """
+
+    def __init__(
+        self,
+        connection: WebSocketStore | None,
+        name: str,
+        *,
+        tag: str = "div",
+        classes: str = "",
+        **attributes: object,
+    ) -> None:
+        super().__init__(tag, classes=classes, **attributes)
+        self._source: Source = self._find(name) if connection is None else connection
+
+    async def connection(self) -> WebSocketStore:
+        """Return the connection, as soon as its provider is mounted."""
+        if isinstance(self._source, WebSocketStore):
+            return self._source
+        if self._source.mounted is not None:
+            await self._source.mounted
+        return self._source.connection
+
+    def _find(self, name: str) -> Source:
+        return find_source(
+            name, (one for one in self.ancestors if isinstance(one, WebSocketProvider))
+        )

@@ -1,0 +1,75 @@
+"""Pages of a real Chromium in which Python runs: Pyodide, our sources, and tests without a kit."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+import sockstore
+from browser.demos import served
+from browser.runtime import pyodide_folder
+from sockstore.cli.running import address_of, listen
+
+SOURCES = Path(sockstore.__file__).parent
+TESTS = Path(__file__).parents[1]
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Test</title>
+</head>
+<body></body>
+</html>"""
+
+LOAD = """async (setUp) => {
+    const { loadPyodide } = await import("/pyodide/pyodide.mjs");
+    const python = window.python = await loadPyodide({ indexURL: "/pyodide/" });
+    const sources = await (await fetch("/sources.zip")).arrayBuffer();
+    await python.unpackArchive(sources, "zip", { extractDir: "/lib/ours" });
+    await python.runPythonAsync(`import sys; sys.path.insert(0, "/lib/ours")\\n${setUp}`);
+}"""
+"""Start Python in a page, and run this first."""
+
+
+def archive(tests: Iterable[str] = ()) -> bytes:
+    """Pack our sources, and some modules of the tests."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as files:
+        for path in SOURCES.rglob("*"):
+            if path.suffix in {".py", ".css", ".js"}:
+                files.write(path, str(Path("sockstore") / path.relative_to(SOURCES)))
+        for name in tests:
+            files.write(TESTS / name, name)
+    return packed.getvalue()
+
+
+@asynccontextmanager
+async def pages(*tests: str) -> AsyncIterator[str]:
+    """Serve an empty page, Pyodide and the sources; the address."""
+    packed = archive(tests)
+
+    async def page(request: Request) -> Response:
+        return HTMLResponse(PAGE)
+
+    async def sources(request: Request) -> Response:
+        return Response(packed, media_type="application/zip")
+
+    routes = [
+        Route("/sources.zip", sources),
+        Mount("/pyodide", StaticFiles(directory=pyodide_folder())),
+        Route("/{path:path}", page),
+    ]
+    listening = listen("127.0.0.1", 0)
+    async with served(Starlette(routes=routes), listening):
+        yield f"http://{address_of(listening)}"

@@ -1,0 +1,227 @@
+"""What every home promises beside the table: it refuses what cannot work, and leaves nothing.
+
+A promise is a value, too: a name, and a coroutine function that is given a home. Nothing here knows
+a kit, nor pytest, for one of the homes is a browser's page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from homes.harness import SETTLING, Home
+from homes.layouts import chat, inspected
+from homes.script import URL, Layout
+from sockstore import InvalidOption, InvalidURI, ProviderNotFound, WebSocketProvider, WebSocketStore
+from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
+from sockstore.ui.backlog import backlog_of
+from sockstore.ui.posts import posts_of
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Something that every home keeps.
+
+    Args:
+        name: What is true in every home.
+        contract: The ids of docs/contract.md that it proves.
+        check: Raises an AssertionError if it is not so.
+    """
+
+    name: str
+    contract: tuple[str, ...]
+    check: Callable[[Home], Awaitable[None]]
+
+
+COMPONENTS = (
+    "ConnectionStatus",
+    "ChatMessages",
+    "ChatMembers",
+    "ChatInput",
+    "WebSocketDemo",
+    "ConnectionInspector",
+)
+
+
+def without_a_provider(component: str) -> Layout:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        yield getattr(kit, component)()
+
+    return layout
+
+
+def with_others(component: str) -> Layout:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        with kit.WebSocketProvider(URL, transport=server, name="outer"):
+            with kit.WebSocketProvider(URL, transport=server, name="inner"):
+                yield getattr(kit, component)(name="other")
+
+    return layout
+
+
+async def refusal_of(home: Home, layout: Layout, expected: type[Exception]) -> str:
+    """What a home says to a layout that cannot work; nothing of it is left."""
+    server = FakeServer()
+    caught: Exception | None = None
+    async with assert_no_leaks():
+        try:
+            async with home.running() as program:
+                await program.open(layout, server)
+        except expected as error:
+            caught = error.with_traceback(None)
+    assert caught is not None, "nothing was raised"
+    assert not server.open_connections
+    return str(caught)
+
+
+REMEDY = "place it inside `with WebSocketProvider(...)` of that name, or give it one"
+
+
+async def says_that_there_is_no_provider(home: Home, *, layout: Layout, told: str) -> None:
+    said = await refusal_of(home, layout, ProviderNotFound)
+    assert said == f"no WebSocketProvider {told}; {REMEDY}", said
+
+
+def lost_components() -> Iterator[Promise]:
+    for component in COMPONENTS:
+        for layout, told in (
+            (without_a_provider, "named 'default' surrounds this code (in scope: none)"),
+            (with_others, "named 'other' surrounds this code (in scope: 'inner', 'outer')"),
+        ):
+            check = partial(says_that_there_is_no_provider, layout=layout(component), told=told)
+            yield Promise(f"{component} says {told}", ("UI1", "PV4"), check)
+
+
+async def the_programs_providers_surround_its_pages(home: Home) -> None:
+    server = FakeServer()
+    async with assert_no_leaks(), WebSocketProvider(URL, transport=server) as connection:
+        await connection.ready()
+        async with home.running() as program:
+            screen = await program.open(without_a_provider("ConnectionStatus"), server)
+            await asyncio.sleep(SETTLING)
+            assert screen.look().status == "Connected to chat server"
+        assert connection.connected.value
+
+
+BAD_PROVIDERS: tuple[tuple[dict[str, Any], type[Exception]], ...] = (
+    ({"url": "http://example.com"}, InvalidURI),
+    ({"url": "ws://"}, InvalidURI),
+    ({"url": URL, "name": ""}, InvalidOption),
+    ({"url": URL, "auto_connect": 1}, InvalidOption),
+    ({"url": URL, "max_reconnect_attempts": -1}, InvalidOption),
+    ({"url": URL, "reconnect_interval": 0}, InvalidOption),
+    ({"url": URL, "linger": -1.0}, InvalidOption),
+    ({"url": URL, "outbox": 5}, InvalidOption),
+)
+
+
+async def refuses_what_the_core_refuses(
+    home: Home, *, options: dict[str, Any], expected: type[Exception]
+) -> None:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        with kit.WebSocketProvider(**options):
+            yield kit.ConnectionStatus()
+
+    said = await refusal_of(home, layout, expected)
+    in_core = ""
+    try:
+        WebSocketProvider(**options)
+    except expected as error:
+        in_core = str(error)
+    assert said == in_core
+
+
+def refused_providers() -> Iterator[Promise]:
+    for options, expected in BAD_PROVIDERS:
+        check = partial(refuses_what_the_core_refuses, options=options, expected=expected)
+        yield Promise(f"a provider refuses {options}", ("UI1", "PV1"), check)
+
+
+def everything_of(connection: WebSocketStore) -> Layout:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        for component in COMPONENTS:
+            yield getattr(kit, component)(connection)
+
+    return layout
+
+
+async def leaves_the_programs_connection_alone(home: Home, *, messages: int) -> None:
+    async def speak() -> None:
+        for number in range(messages):
+            server.send({"sender": "Ann", "content": f"hello {number}"})
+            await asyncio.sleep(0.01)
+
+    server = FakeServer()
+    async with WebSocketStore(URL, transport=server) as connection:
+        await connection.ready()
+        stores = (
+            connection.state,
+            connection.connected,
+            connection.error,
+            connection.messages,
+            connection.timeline,
+            connection.latency,
+            posts_of(connection).store,
+            backlog_of(connection).has_older,
+            backlog_of(connection).is_loading,
+        )
+        async with assert_no_leaks(*stores), home.running() as program:
+            for _ in range(3):
+                screen = await program.open(everything_of(connection), server)
+                await screen.open_inspector()
+                speaking = asyncio.ensure_future(speak())
+                await asyncio.sleep(SETTLING)
+                await screen.leave()
+                speaking.cancel()
+        assert not connection.messages._on_append
+        assert connection.connected.value
+        assert len(server.open_connections) == 1
+
+
+async def a_hundred_pages_leave_nothing_on_either_side(home: Home) -> None:
+    def stores() -> int:
+        gc.collect()
+        return sum(isinstance(one, WebSocketStore) for one in gc.get_objects())
+
+    server = FakeServer(repeat(accept(), accept(), refuse(), hang(), accept(), freeze()))
+    async with home.running() as program:
+        await (await program.open(inspected, server)).leave()
+        before = stores()
+        async with assert_no_leaks():
+            for number in range(100):
+                screen = await program.open(chat(close_timeout=1.0), server)
+                await asyncio.sleep(number % 3 * SETTLING)
+                await screen.leave()
+            del screen
+            await asyncio.sleep(5)
+        assert not server.open_connections
+        assert stores() == before
+
+
+PROMISES = (
+    *lost_components(),
+    Promise(
+        "the providers of the program surround its pages",
+        ("UI1", "PV2"),
+        the_programs_providers_surround_its_pages,
+    ),
+    *refused_providers(),
+    *(
+        Promise(
+            f"a page leaves a connection of the program as it was, with {messages} messages",
+            ("UI6", "LC2", "LC5"),
+            partial(leaves_the_programs_connection_alone, messages=messages),
+        )
+        for messages in (0, 1000)
+    ),
+    Promise(
+        "a hundred pages leave nothing on either side",
+        ("UI6", "LC2", "LC3", "LC5"),
+        a_hundred_pages_leave_nothing_on_either_side,
+    ),
+)
