@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo chat story test docs bench soak conformance check lint types imports format clean help
+.PHONY: demo chat story browser-runtime test docs bench soak conformance check lint types imports format clean help
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
 
 demo: $(VENV)/.web ## Open the echo page and the chat in a browser
 	$(BIN)/sockstore demo
@@ -18,6 +18,9 @@ chat: $(VENV)/.dev ## Chat in the terminal, in a room of a server of its own
 
 story: $(VENV)/.web ## Watch a connection survive the death of its server, in the terminal
 	$(BIN)/sockstore demo --terminal
+
+browser-runtime: ## Get Python for pages from npm and compile it, for: sockstore demo --browser
+	$(PYTHON) tools/browser_runtime/stage.py build/browser-runtime
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --contract-report

@@ -7,21 +7,30 @@ import os
 import sys
 import threading
 import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sockstore.cli import story
 from sockstore.cli.common import CommandError, count, url
 from sockstore.cli.running import address_of, listen, serve_until_stopped
 from sockstore.cli.serve import port
 
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
 HELP = """show the echo page and the chat in a browser, or an outage in the terminal
 
 The pages and a server for them run on one port. The pages' connections are real ones of this
 library: start a server of your own, point the pages at it, kill it, and see them come back.
 
+With --browser the library itself runs in the browser, on Pyodide.
+
 examples:
   sockstore demo                                   on http://127.0.0.1:8080
   sockstore demo --no-browser --port 0             on any free port, which it prints
   sockstore demo --server ws://localhost:8765      against a separate `sockstore serve`
+  sockstore demo --browser                         the pages' Python runs in the browser itself
+  sockstore demo --browser --pyodide node_modules/pyodide   on a copy of your own
   sockstore demo --terminal                        a server is killed; no message is lost"""
 
 
@@ -39,46 +48,98 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another server for the pages, such as ws://localhost:8765",
     )
     parser.add_argument(
-        "--terminal", action="store_true", help="the demo without a page, in this terminal"
-    )
-    parser.add_argument(
         "--messages",
         type=count,
         default=16,
         metavar="N",
         help="with --terminal: how many to send (default: 16)",
     )
+    _add_places(parser)
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    """Where the library runs that the demo shows."""
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument(
+        "--terminal", action="store_true", help="the demo without a page, in this terminal"
+    )
+    place.add_argument(
+        "--browser", action="store_true", help="the pages' Python runs in the visitor's browser"
+    )
+    parser.add_argument(
+        "--pyodide",
+        type=Path,
+        metavar="PATH",
+        help="with --browser: a folder with Pyodide, such as npm's node_modules/pyodide (default: "
+        "what `make browser-runtime` made in a checkout, else the public CDN)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve the pages until Ctrl-C or SIGTERM, or play the story in the terminal."""
+    if options.pyodide is not None and not options.browser:
+        raise CommandError("--pyodide names the Python of --browser; give both, or neither")
     if options.terminal:
         return story.play(options.messages)
     server = None if options.server is None else _base(options.server)
     listening = listen(options.host, options.port)
-    address = address_of(listening)
     # A page's own connection cannot go to "all addresses".
-    nearby = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    try:
+        app = _in_browser(options.pyodide, server) if options.browser else _pages(address, server)
+    except CommandError:
+        listening.close()
+        raise
+
+    def started() -> None:
+        print(f"demo on http://{address} (Ctrl-C ends it)", flush=True)
+        if options.browser and server is not None:
+            _tell_origin(address, server)
+        if not options.no_browser and _has_screen():
+            _open(address)
+
+    serve_until_stopped(app, listening, on_started=started)
+    return 0
+
+
+def _pages(address: str, server: str | None) -> ASGIApp:
     try:
         from sockstore.demo.app import create_demo  # noqa: PLC0415 - needs the extra
     except ImportError as error:
-        listening.close()
         raise CommandError(
             f"the page needs the package {error.name}: pip install 'sockstore[web]', "
             "or watch the demo with --terminal"
         ) from None
+    return create_demo(address, server)
 
-    def started() -> None:
-        print(f"demo on http://{nearby} (Ctrl-C ends it)", flush=True)
-        if not options.no_browser and _has_screen():
-            # In a thread of its own: a browser may take its time to start.
-            opening = threading.Thread(
-                target=webbrowser.open, args=(f"http://{nearby}",), daemon=True
-            )
-            opening.start()
 
-    serve_until_stopped(create_demo(nearby, server), listening, on_started=started)
-    return 0
+def _in_browser(pyodide: Path | None, server: str | None) -> ASGIApp:
+    try:
+        import uvicorn  # noqa: F401, PLC0415 - an extra
+
+        from sockstore.demo.browser.app import create_browser_demo  # noqa: PLC0415 - the same
+    except ImportError as error:
+        raise CommandError(
+            f"the server needs the package {error.name}: pip install 'sockstore[server]'"
+        ) from None
+    from sockstore.demo.browser.runtime import (  # noqa: PLC0415 - rarely needed
+        CDN,
+        RuntimeUnusable,
+        find_runtime,
+    )
+
+    try:
+        runtime = find_runtime(pyodide)
+    except RuntimeUnusable as error:
+        raise CommandError(str(error)) from None
+    if runtime.folder is None:
+        print(f"pages load Python from {CDN}; `make browser-runtime` makes a copy", flush=True)
+    return create_browser_demo(runtime, server)
+
+
+def _tell_origin(address: str, server: str) -> None:
+    """A browser says which page connects, and a server need not let it."""
+    print(f"{server} must let it in: sockstore serve --origin http://{address}", flush=True)
 
 
 def _base(server: str) -> str:
@@ -86,6 +147,12 @@ def _base(server: str) -> str:
     if "?" in server:
         raise CommandError(f"--server {server}: give the server's address without a query")
     return server.rstrip("/").removesuffix("/echo")
+
+
+def _open(address: str) -> None:
+    """Show the page, from a thread of its own: a browser may take its time to start."""
+    page = f"http://{address}"
+    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
 
 
 def _has_screen() -> bool:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore import Reconnect
+from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
 from sockstore.demo.visitor import Visitor, visitor
 from sockstore.ui.nicegui import (
     ChatInput,
@@ -44,7 +44,7 @@ def add_pages(server: str) -> None:
     def chat(room: str = "", name: str = "") -> None:
         request = ui.context.client.request
         who = visitor(room, name, request.cookies if request else {})
-        ui.page_title(f"{who.room[:64]} · sockstore")
+        ui.page_title(chat_title(who))
         with _page("/chat"):
             _rooms(who)
             with ui.element("div").classes("demo-column"):
@@ -59,7 +59,7 @@ def _page(path: str) -> ui.element:
     with ui.element("header").classes("demo-header"):
         ui.label("sockstore").classes("demo-brand")
         with ui.element("nav").props('aria-label="Pages"'):
-            for text, target in (("Echo", "/"), ("Chat", "/chat")):
+            for text, target in PLACES:
                 link = ui.link(text, target).classes("demo-link")
                 if target == path:
                     link.props("aria-current=page")
@@ -72,8 +72,7 @@ def _echo(server: str) -> None:
     with WebSocketProvider(f"{server}/echo", reconnect=often, ping_interval=PING_INTERVAL):
         with ui.element("div").classes("demo-head"):
             TextElement(tag="h1", text="Echo")
-            hint = "What you send comes back, from a server at the other end of a WebSocket."
-            ui.label(hint).classes("demo-hint")
+            ui.label(ECHO_HINT).classes("demo-hint")
         ConnectionInspector()
         WebSocketDemo()
 
@@ -105,9 +104,7 @@ def _who_and_where(who: Visitor) -> None:
 
 
 def _conversation(server: str, who: Visitor) -> None:
-    query = urlencode({"name": who.name})
-    url = f"{server}/chat/{quote(who.room, safe='')}?{query}"
-    with WebSocketProvider(url, ping_interval=PING_INTERVAL):
+    with WebSocketProvider(chat_url(server, who), ping_interval=PING_INTERVAL):
         with ui.element("div").classes("demo-head"):
             menu = ui.element("button").classes("demo-menu sockstore-quiet-button")
             with menu.props("type=button popovertarget=rooms"):

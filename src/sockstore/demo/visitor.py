@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 from sockstore.errors import InvalidOption
 from sockstore.names import check_room, check_sender
 
-__all__ = ["ROOMS", "Visitor", "visitor"]
+__all__ = ["ROOMS", "Visitor", "cookies_of", "visitor"]
 
 ROOMS = ("lobby", "help", "random")
 """Rooms that everybody is shown."""
@@ -72,6 +72,20 @@ def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
     rooms = dict.fromkeys((*ROOMS, *_rooms([room, *visited])))
     called = called or f"Guest {secrets.randbelow(900) + 100}"
     return Visitor(called, room, tuple(rooms)[:MOST_ROOMS])
+
+
+def cookies_of(text: str) -> dict[str, str]:
+    """Return what a browser remembers, by name.
+
+    Args:
+        text: As ``document.cookie`` says it.
+
+    Example:
+        >>> cookies_of("sockstore-name=Ann; sockstore-rooms=tea,cake")
+        {'sockstore-name': 'Ann', 'sockstore-rooms': 'tea,cake'}
+    """
+    pairs = (cookie.strip().partition("=") for cookie in text.split(";"))
+    return {name: value for name, _, value in pairs if name}
 
 
 def _name(text: str) -> str:

@@ -1,0 +1,80 @@
+"""The demo in the visitor's browser as one ASGI application: its page, its files and the server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from sockstore.demo.browser.files import Folder
+from sockstore.demo.browser.page import document, policy
+from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
+from sockstore.demo.browser.wheel import Wheel, make_wheel
+from sockstore.server import ChatServer
+
+__all__ = ["create_browser_demo"]
+
+HERE = Path(__file__).parent
+SCRIPTS = ("boot.css", "boot.js", "failures.js", "loading.js", "too-old.js")
+ASSETS = {**{name: HERE / name for name in SCRIPTS}, "style.css": HERE.parent / "style.css"}
+
+
+def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlette:
+    """Return the demo whose Python runs in the page; it needs the extra ``server`` only.
+
+    Args:
+        runtime: The copy of Pyodide that the page runs on.
+        server: Another server for the page to talk to, for example ``ws://localhost:8765``, which
+            must allow the page's origin; None adds one, whose rooms last as long as the demo.
+    """
+    chat_server = ChatServer()
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await chat_server.aclose()
+
+    routes = _routes(runtime, server)
+    if server is None:
+        routes.extend(chat_server.routes)
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:
+    assets = Folder("/assets", ASSETS)
+    python = Folder("/runtime", runtime.files)
+    package = Folder("/wheel", _package(runtime, make_wheel()))
+    base = CDN if runtime.folder is None else python.url
+    [wheel] = package.files
+    html = document(
+        assets.url,
+        base,
+        {"wheel": package.url + wheel, "server": server, "sizes": _sizes(python, package)},
+    )
+    headers = {"cache-control": "no-cache", "content-security-policy": policy(base, server)}
+
+    def show(_: Request) -> Response:
+        return HTMLResponse(html, headers=headers)
+
+    # One document: the Python in it looks at the address.
+    pages = [Route("/", show), Route("/chat", show)]
+    return [*pages, assets.route(), python.route(), package.route()]
+
+
+def _package(runtime: Runtime, wheel: Wheel) -> Mapping[str, Path | bytes]:
+    """Return this package as a file: compiled, if the staging tool did so with these sources."""
+    compiled = runtime.compiled(wheel)
+    return {wheel.name: wheel.data} if compiled is None else {compiled.name: compiled}
+
+
+def _sizes(python: Folder, package: Folder) -> dict[str, dict[str, int]]:
+    """Return how much will come of what the page fetches; nobody knows it of the CDN."""
+    if not python.files:
+        return {}
+    fetched = {name: python.size(name) for name in FETCHED}
+    return fetched | {name: package.size(name) for name in package.files}

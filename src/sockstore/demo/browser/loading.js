@@ -1,0 +1,80 @@
+// Watches what Pyodide loads. It only logs a file that is missing or that does not compile, and
+// then waits for ever; and it tells nobody how much has come.
+import { notCompiled, notLoaded } from "./failures.js";
+
+/**
+ * Run something that loads files, and return what it returns.
+ *
+ * @param {{sizes: Record<string, {bytes: number, wire: number}>}} settings The page's settings.
+ * @param {(arrived: number, total: number) => void} show Shown how many bytes have come over the
+ *     wire, of how many: 0 if nobody knows.
+ * @param {() => Promise<T>} work What loads.
+ * @throws {Failure} If a file does not come or does not compile.
+ * @template T
+ */
+export async function whileLoading({ sizes }, show, work) {
+  const { fetch } = globalThis;
+  const { instantiateStreaming } = WebAssembly;
+  const { promise: failed, fail } = failing();
+  const counter = new Counter(sizes, show);
+  globalThis.fetch = (url, ...more) => watched(url, fetch(url, ...more), counter).catch(fail);
+  WebAssembly.instantiateStreaming = (...program) =>
+    instantiateStreaming.apply(WebAssembly, program).catch((error) => fail(understood(error)));
+  try {
+    return await Promise.race([failed, work()]);
+  } finally {
+    globalThis.fetch = fetch;
+    WebAssembly.instantiateStreaming = instantiateStreaming;
+  }
+}
+
+/** Return a promise that only fails, and what makes it fail and throws. */
+function failing() {
+  let reject;
+  const promise = new Promise((_, refuse) => (reject = refuse));
+  const fail = (error) => {
+    reject(error);
+    throw error;
+  };
+  return { promise, fail };
+}
+
+async function watched(url, fetching, counter) {
+  const response = await fetching.catch(() => {
+    throw notLoaded(url, null);
+  });
+  if (!response.ok) throw notLoaded(url, response.status);
+  // A copy is read: the browser keeps compiled code for a response that is as it came.
+  counter.read(url, response.clone());
+  return response;
+}
+
+function understood(error) {
+  return error instanceof WebAssembly.CompileError || error instanceof WebAssembly.LinkError
+    ? notCompiled()
+    : error;
+}
+
+/** Counts bytes on the wire, though a page sees them only unpacked: a share of each file has come. */
+class Counter {
+  arrived = 0;
+
+  constructor(sizes, show) {
+    this.sizes = sizes;
+    this.show = show;
+    this.total = Object.values(sizes).reduce((total, { wire }) => total + wire, 0);
+  }
+
+  async read(url, response) {
+    const size = this.sizes[String(url).split("/").at(-1)];
+    const share = size ? size.wire / size.bytes : 1;
+    const reader = response.body.getReader();
+    try {
+      for (let part = await reader.read(); !part.done; part = await reader.read()) {
+        this.show((this.arrived += part.value.length * share), this.total);
+      }
+    } catch {
+      // Whoever loads the file hears of it as well, and says so.
+    }
+  }
+}

@@ -1,0 +1,126 @@
+"""Finding the Python of a page: a copy of Pyodide that is staged, named, or on its public CDN."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sockstore.demo.browser.wheel import PACKAGE, Wheel
+
+__all__ = [
+    "CDN",
+    "FETCHED",
+    "PYODIDE",
+    "Runtime",
+    "RuntimeUnusable",
+    "find_runtime",
+]
+
+PYODIDE = "314.0.7"
+"""The version that the page is written for and tested with."""
+
+CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
+
+FILES = (
+    "pyodide.mjs",
+    "pyodide.asm.mjs",
+    "pyodide.asm.wasm",
+    "python_stdlib.zip",
+    "pyodide-lock.json",
+)
+"""What `loadPyodide` asks for."""
+
+FETCHED = FILES[2:]
+"""What comes with a request of its own, not as a module of the page."""
+
+MANIFEST = "manifest.json"
+"""What the staging tool tells of its result; a copy that comes from elsewhere has none."""
+
+
+class RuntimeUnusable(Exception):
+    """A folder holds no copy of Pyodide that the page can use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A copy of Pyodide in a folder, or on the CDN.
+
+    Args:
+        folder: Where it is; None for the CDN.
+        manifest: What the staging tool tells of it.
+    """
+
+    folder: Path | None = None
+    manifest: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def files(self) -> dict[str, Path]:
+        """The files by name; none if they come from the CDN."""
+        if self.folder is None:
+            return {}
+        return {name: self.folder / name for name in FILES}
+
+    def compiled(self, wheel: Wheel) -> Path | None:
+        """Return the wheel with bytecode, if it was compiled from the same sources.
+
+        Args:
+            wheel: The wheel of what runs now.
+        """
+        if self.folder is None or self.manifest.get("sources") != wheel.digest:
+            return None
+        path = self.folder / self.manifest.get("wheel", "")
+        return path if path.is_file() else None
+
+
+def _staged() -> Path:
+    """Return where `make browser-runtime` puts its result, in a checkout."""
+    return PACKAGE.parent.parent / "build" / "browser-runtime"
+
+
+def find_runtime(named: Path | None) -> Runtime:
+    """Return the copy of Pyodide to use: the one that is named, staged, or on the CDN.
+
+    Args:
+        named: A folder with Pyodide's files, such as npm's ``node_modules/pyodide``.
+
+    Raises:
+        RuntimeUnusable: If the folder that is named, or the staged one, lacks what a page needs.
+
+    Example:
+        >>> find_runtime(Path("/nowhere"))
+        Traceback (most recent call last):
+        sockstore.demo.browser.runtime.RuntimeUnusable: /nowhere has no pyodide.mjs; ...
+    """
+    if named is not None:
+        return _checked(named)
+    staged = _staged()
+    return _checked(staged) if staged.is_dir() else Runtime()
+
+
+def _checked(folder: Path) -> Runtime:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise RuntimeUnusable(
+            f"{folder} has no {missing[0]}; name a folder with npm's pyodide@{PYODIDE}, "
+            "or make one with `make browser-runtime`"
+        )
+    version = _version(folder / FILES[0])
+    if version != PYODIDE:
+        raise RuntimeUnusable(f"{folder} is Pyodide {version}; the page needs {PYODIDE}")
+    return Runtime(folder, _manifest(folder / MANIFEST))
+
+
+def _version(module: Path) -> str:
+    found = re.search(r"""["'](\d+\.\d+\.\d+[\w.]*)["']""", module.read_text(encoding="utf-8"))
+    return found[1] if found else "of an unknown version"
+
+
+def _manifest(path: Path) -> Mapping[str, str]:
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) else {}

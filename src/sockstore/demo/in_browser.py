@@ -1,0 +1,163 @@
+"""The guide's two pages again, in Python that runs in the browser: the demo without NiceGUI."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import parse_qs, urlsplit
+
+from sockstore import Navigator, Reconnect, Scope
+from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
+from sockstore.demo.visitor import Visitor, cookies_of, visitor
+from sockstore.ui.browser import (
+    ChatInput,
+    ChatMembers,
+    ChatMessages,
+    ConnectionInspector,
+    ConnectionStatus,
+    Element,
+    PageHistory,
+    WebSocketDemo,
+    WebSocketProvider,
+    mount,
+)
+from sockstore.ui.browser.dom import document, window
+
+__all__ = ["start"]
+
+_running: list[PageHistory] = []
+"""As long as the document: nothing else in it holds what runs."""
+
+
+async def start(server: str | None) -> None:
+    """Show the page that the address names, and follow links, back and forward.
+
+    Args:
+        server: Where ``/echo`` and ``/chat/{room}`` are, for example ``ws://localhost:8765``;
+            None if they are where the page is from.
+    """
+    address = window().location
+    base = server or f"{address.protocol.replace('http', 'ws')}//{address.host}"
+    history = PageHistory(Navigator(), partial(_place, base))
+    _running.append(history)
+    await history.start()
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A page of the demo, at its address.
+
+    Args:
+        server: As for `start`.
+        path: One of `PLACES`.
+        query: What follows the question mark.
+    """
+
+    server: str
+    path: str
+    query: str
+
+    async def __call__(self, scope: Scope) -> None:
+        """Show it, until the scope is left."""
+        layout = self._chat() if self.path == "/chat" else self._echo()
+        scope.on_destroy(mount(layout).unmount)
+
+    def _echo(self) -> partial[None]:
+        document().title = "Echo · sockstore"
+        return partial(_echo, self.server)
+
+    def _chat(self) -> partial[None]:
+        who = _visitor(self.query)
+        document().title = chat_title(who)
+        for cookie in who.cookies:
+            document().cookie = cookie
+        return partial(_chat, self.server, who)
+
+
+def _place(server: str, url: str) -> _Place | None:
+    parts = urlsplit(url)
+    is_ours = parts.path in dict(PLACES).values()
+    return _Place(server, parts.path, parts.query) if is_ours else None
+
+
+def _visitor(query: str) -> Visitor:
+    asked = parse_qs(query)
+    [room, *_], [name, *_] = asked.get("room", [""]), asked.get("name", [""])
+    return visitor(room, name, cookies_of(str(document().cookie)))
+
+
+def _page(path: str) -> Element:
+    """Show the header of each page; what is special to one stands in what this returns."""
+    Element("a", text="Skip to the content", classes="demo-skip", href="#main")
+    with Element("header", classes="demo-header"):
+        Element("div", text="sockstore", classes="demo-brand")
+        with Element("nav", aria_label="Pages"):
+            for text, target in PLACES:
+                _link(text, target, "demo-link", is_here=target == path)
+    return Element("main", classes="demo-main", id="main", tabindex=-1)
+
+
+def _link(text: str, target: str, classes: str, *, is_here: bool) -> None:
+    current = "page" if is_here else None
+    Element("a", text=text, classes=classes, href=target, aria_current=current)
+
+
+def _echo(server: str) -> None:
+    often = Reconnect.exponential(max=5)
+    with (
+        _page("/"),
+        Element(classes="demo-column"),
+        WebSocketProvider(f"{server}/echo", reconnect=often),
+    ):
+        with Element(classes="demo-head"):
+            Element("h1", text="Echo")
+            Element(text=ECHO_HINT, classes="demo-hint")
+        ConnectionInspector()
+        WebSocketDemo()
+
+
+def _chat(server: str, who: Visitor) -> None:
+    with _page("/chat"):
+        _rooms(who)
+        with Element(classes="demo-column"), WebSocketProvider(chat_url(server, who)):
+            with Element(classes="demo-head"):
+                _menu()
+                Element("h1", text=f"# {who.room}")
+                ChatMembers()
+            ConnectionInspector()
+            ConnectionStatus()
+            ChatMessages()
+            ChatInput()
+
+
+def _menu() -> None:
+    """Show what opens the rooms, on a narrow page."""
+    Element(
+        "button",
+        text="☰ Rooms",
+        classes="demo-menu sockstore-quiet-button",
+        type_="button",
+        popovertarget="rooms",
+    )
+
+
+def _rooms(who: Visitor) -> None:
+    """Show the rooms; to join one is a navigation."""
+    # On a narrow page it is a menu: the browser opens it, closes it on Escape, and says which.
+    with Element("nav", classes="demo-rooms", id="rooms", popover="auto", aria_label="Rooms"):
+        Element("h2", text="Rooms")
+        with Element("ul"):
+            for room in who.rooms:
+                with Element("li"):
+                    _link(f"# {room}", who.path(room), "demo-room", is_here=room == who.room)
+        _who_and_where(who)
+
+
+def _who_and_where(who: Visitor) -> None:
+    """Let the visitor choose a name and a room, with a plain form: the browser loads its page."""
+    with Element("form", classes="demo-form", action="/chat", method="get"):
+        for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
+            with Element("label"):
+                Element(text=label)
+                Element("input", name=field, maxlength=64, required=True, value=value)
+        Element("button", text="Join", classes="sockstore-button", type_="submit")

@@ -1,0 +1,44 @@
+"""Pyodide for the tests, as `make browser-runtime` stages it: once per machine."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+TOOL = Path(__file__).parents[1] / "tools" / "browser_runtime"
+SECONDS_TO_STAGE = 110
+
+
+def staged_runtime() -> Path:
+    """Return a folder with all that a page loads; skips the test where there is no Node.
+
+    The tool's own files decide whether it has to be made again. This package has changed since,
+    most often: then pages get its plain wheel, and Python compiles it there.
+    """
+    for tool in ("node", "npm"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"there is no {tool}; install Debian's packages nodejs and npm")
+    place = Path(tempfile.gettempdir()) / f"sockstore-browser-runtime-{_digest()}"
+    with place.with_suffix(".lock").open("w") as lock:
+        # Of two workers the second one waits, and finds it made.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            _stage(place)
+    return place
+
+
+def _digest() -> str:
+    files = sorted(path for path in TOOL.iterdir() if path.is_file())
+    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
+
+
+def _stage(place: Path) -> None:
+    command = [sys.executable, str(TOOL / "stage.py"), "--quick", str(place)]
+    subprocess.run(command, check=True, timeout=SECONDS_TO_STAGE, capture_output=True)

@@ -1,0 +1,121 @@
+"""Stage what `sockstore demo --browser` serves: Pyodide from npm, compiled and compressed.
+
+It needs node and npm, and the network; nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent.parent / "src"
+SCRIPTS = ("package.json", "compile.mjs", "compile_archive.py")
+SECONDS_TO_INSTALL = 300
+SECONDS_TO_COMPILE = 600
+
+
+class StagingFailed(Exception):
+    """What the tool has to say before it ends with status 1."""
+
+
+def stage(target: Path, *, quick: bool = False) -> None:
+    """Make the folder, or make it anew.
+
+    Args:
+        target: It is replaced only when everything is there.
+        quick: Whether to compress less, which takes seconds instead of a minute.
+
+    Raises:
+        StagingFailed: If a tool is missing or fails.
+    """
+    _require("node", "npm")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".staging-") as folder:
+        work = Path(folder)
+        for script in SCRIPTS:
+            shutil.copy(HERE / script, work)
+        _install(work)
+        result = _compile(work, quality=5 if quick else 11)
+        shutil.rmtree(target, ignore_errors=True)
+        result.rename(target)
+
+
+def _require(*tools: str) -> None:
+    for tool in tools:
+        if shutil.which(tool) is None:
+            raise StagingFailed(f"there is no {tool}; install your system's nodejs and npm")
+
+
+def _install(work: Path) -> None:
+    npm = ("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent")
+    _run(npm, work, SECONDS_TO_INSTALL, "npm could not install pyodide")
+
+
+def _compile(work: Path, *, quality: int) -> Path:
+    wheel, digest = _write_wheel(work)
+    result = work / "result"
+    result.mkdir()
+    node = ("node", "compile.mjs", str(wheel), digest, str(result), str(quality))
+    _run(node, work, SECONDS_TO_COMPILE, "Pyodide could not compile the standard library")
+    return result
+
+
+def _write_wheel(work: Path) -> tuple[Path, str]:
+    # Of this checkout, whatever is installed in the Python that runs this.
+    sys.path.insert(0, str(SOURCES))
+    from sockstore.demo.browser.wheel import make_wheel  # noqa: PLC0415 - found only now
+
+    wheel = make_wheel()
+    path = work / wheel.name
+    path.write_bytes(wheel.data)
+    return path, wheel.digest
+
+
+def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) -> None:
+    try:
+        finished = subprocess.run(  # noqa: S603 - our own words
+            command, cwd=place, timeout=seconds, check=False, capture_output=True, text=True
+        )
+    except subprocess.TimeoutExpired:
+        raise StagingFailed(f"{problem} within {seconds:.0f} s; try again") from None
+    if finished.returncode:
+        raise StagingFailed(f"{problem}: {_gist(finished.stderr) or 'it did not say why'}")
+
+
+def _gist(output: str) -> str:
+    """Return what an error says, without Pyodide's program: one line of it has a megabyte."""
+    lines = [line[:300] for line in output.strip().splitlines() if len(line) < 1000]
+    return " ".join(lines[:6])
+
+
+def main() -> int:
+    """Run the tool.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(description="Stage Pyodide for `sockstore demo --browser`.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=SOURCES.parent / "build" / "browser-runtime"
+    )
+    parser.add_argument("--quick", action="store_true", help="compress less, for tests")
+    options = parser.parse_args()
+    target = options.folder.resolve()
+    print(f"staging Pyodide in {target} ...", flush=True)
+    try:
+        stage(target, quick=options.quick)
+    except StagingFailed as failure:
+        print(f"browser-runtime: {failure}", file=sys.stderr)
+        return 1
+    size = sum(path.stat().st_size for path in target.glob("*.br"))
+    print(f"done: a page loads {size / 1e6:.1f} MB of it; now: sockstore demo --browser")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
