@@ -27,7 +27,7 @@ def decode_json(text: str) -> Any:
     """Return the value of a JSON text, as `sockstore.codecs.decode_json` says."""
     if text.count("[") + text.count("{") > DEEPEST:
         _refuse_depth(text)
-    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float)
+    value = _decoder.decode(text)
     if "\\ud" in text or "\\uD" in text:
         json.dumps(value, ensure_ascii=False).encode()  # refuses lone surrogates
     return value
@@ -52,6 +52,10 @@ def _finite_float(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text} is out of range")
     return number
+
+
+# Made once: `json.loads` would make one for each text.
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
 def encode_json(data: Any) -> str:

@@ -16,7 +16,7 @@ from starlette.staticfiles import StaticFiles
 
 import sockstore
 from browser.demos import served
-from browser.runtime import pyodide_folder
+from browser_runtime import staged_runtime
 from sockstore.cli.running import address_of, listen
 
 SOURCES = Path(sockstore.__file__).parent
@@ -67,7 +67,7 @@ async def pages(*tests: str) -> AsyncIterator[str]:
 
     routes = [
         Route("/sources.zip", sources),
-        Mount("/pyodide", StaticFiles(directory=pyodide_folder())),
+        Mount("/pyodide", StaticFiles(directory=staged_runtime())),
         Route("/{path:path}", page),
     ]
     listening = listen("127.0.0.1", 0)

@@ -8,6 +8,7 @@ comment of the page's source:
     -->
     <!-- until: hello   the next block goes on for ever; Ctrl-C once it has printed this -->
     <!-- not run: ...   why the next block is not run -->
+    <!-- in a page      the next block is run in a browser, by tests/browser -->
 
 A `text` block right after a block of Python is what it prints; `...` in it stands for anything.
 """
@@ -27,7 +28,7 @@ __all__ = ["PAGES", "ROOT", "Block", "blocks_of", "included_by"]
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 
-COMMENT = re.compile(r"<!-- *(run|until|not run)\b:?(.*?)-->", re.DOTALL)
+COMMENT = re.compile(r"<!-- *(run|until|not run|in a page)\b:?(.*?)-->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Block:
         until: What it prints before it is ended with Ctrl-C, if it does not end by itself.
         prints: Exactly what it prints, if the page says so.
         not_run: Why it is not run, if it is not.
+        in_a_page: Not None if it is run in a browser.
     """
 
     language: str
@@ -49,6 +51,7 @@ class Block:
     until: str | None = None
     prints: str | None = None
     not_run: str | None = None
+    in_a_page: str | None = None
 
 
 def blocks_of(page: Path) -> list[Block]:

@@ -33,7 +33,9 @@ def test_the_code_of_a_page_runs(page, tmp_path):
     blocks = [
         asdict(block)
         for block in blocks_of(page)
-        if block.language in {"python", "hidden"} and block.not_run is None
+        if block.language in {"python", "hidden"}
+        and block.not_run is None
+        and block.in_a_page is None
     ]
     done = subprocess.run(
         [sys.executable, "-W", "error", HERE / "page_program.py"],

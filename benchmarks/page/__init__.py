@@ -1,0 +1,1 @@
+"""Receive in a page of Chromium: sockstore on Pyodide beside plain JavaScript."""

@@ -1,0 +1,58 @@
+"""The table: messages received in a page."""
+
+from __future__ import annotations
+
+import shutil
+from functools import partial
+
+from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
+from benchmarks.harness.programs import python, run
+from benchmarks.harness.rounds import Absent
+from benchmarks.page.floods import COUNTS
+from benchmarks.traffic.running import traffic_url
+from sockstore.demo.browser.runtime import find_runtime
+
+__all__ = ["page_suite"]
+
+ABOUT = """
+A page of Chromium receives a flood: messages for each CPU second of the page's process, which are
+mostly the browser's own work, and messages a second. sockstore runs on Pyodide as it does
+elsewhere: decoded, kept, delivered to one callback. Plain JavaScript decodes with `JSON.parse` and
+counts. The third is Python without a library: the browser calls it for each message.
+"""
+
+CONTENDERS = {
+    OURS: "Pyodide",
+    "plain": "JavaScript, JSON.parse",
+    "callback": "Pyodide, a call of Python for each message",
+}
+WITHIN = 1 / 1.15
+"""Of plain JavaScript, which a batch for each tick came to in the trial."""
+
+
+def page_suite() -> Suite:
+    """Return the suite; building it runs nothing."""
+    rates = (
+        Row(f"{size} B", "messages per CPU second", targets=(Target(WITHIN, "plain"),))
+        for size in COUNTS
+    )
+    by_the_clock = (Row(f"{size} B, a second", "messages per second") for size in COUNTS)
+    return Suite(
+        name="page",
+        title="Receive in a browser",
+        about=ABOUT,
+        rows=(*rates, *by_the_clock),
+        contenders=tuple(
+            Contender(name, partial(_in_chromium, name), note) for name, note in CONTENDERS.items()
+        ),
+        rounds=5,
+    )
+
+
+def _in_chromium(name: str) -> Figures:
+    if shutil.which("chromium") is None:
+        raise Absent("there is no Chromium")
+    if find_runtime(None).folder is None:
+        raise Absent("there is no runtime; `make browser-runtime` stages it")
+    command = python("benchmarks.page.client", name, traffic_url(), needs=("playwright", "picows"))
+    return run(command)  # type: ignore[no-any-return]

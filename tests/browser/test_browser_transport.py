@@ -1,0 +1,47 @@
+"""The browser's own WebSocket, in a real Chromium."""
+
+from __future__ import annotations
+
+import pytest
+
+from browser.demos import served
+from browser.pyodide_pages import LOAD, pages
+from emscripten.remote_server import remote_ends
+from loopback.processes import free_port
+from sockstore.cli.running import address_of, listen
+from sockstore.server import create_app
+from sockstore.server.limits import Limits
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.loopback,
+    pytest.mark.xdist_group("python in a page"),
+]
+
+PROGRAMS = ("browser/facts_in_page.py", "emscripten/contract_in_page.py")
+
+
+async def run_in_page(open_page, module: str, *words: str) -> None:
+    """Run `main` of a module of the tests in a page; what it raises fails the test."""
+    async with pages(*PROGRAMS) as address:
+        page = await open_page(address)
+        await page.evaluate(LOAD, "import asyncio")
+        call = f"from {module} import main\nawait main(*{words!r})"
+        assert await page.evaluate("(call) => python.runPythonAsync(call)", call) == 0
+
+
+@pytest.mark.contract("CN6", "CN12", "CN15", "MS1", "TK1")
+async def test_it_keeps_the_contract_of_all_transports(open_page):
+    async with remote_ends() as ports:
+        await run_in_page(open_page, "emscripten.contract_in_page", *map(str, ports))
+
+
+@pytest.mark.contract("CN4", "LV1", "LV2", "LV5", "OB4", "MS2")
+async def test_a_connection_over_it_is_what_it_is_elsewhere(open_page):
+    listening = listen("127.0.0.1", 0)
+    patient = Limits(rate=10_000.0, burst=10_000, buffer_bytes=2**25)
+    async with served(create_app(allowed_origins=["*"], limits=patient), listening):
+        echo = f"ws://{address_of(listening)}/echo"
+        await run_in_page(
+            open_page, "browser.facts_in_page", echo, f"ws://127.0.0.1:{free_port()}/"
+        )

@@ -1,0 +1,93 @@
+"""The page on how to run it in the browser is true: its HTML and its code run in Chromium."""
+
+from __future__ import annotations
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from browser.demos import CONNECTED, say, served, wait_for_lines
+from browser.pyodide_pages import LOAD, PAGE
+from browser_runtime import staged_runtime
+from documentation.page_server import pointed_at
+from documentation.pages import ROOT, Block, blocks_of
+from sockstore.cli.running import address_of, listen
+from sockstore.demo.browser.runtime import CDN
+from sockstore.demo.browser.wheel import make_wheel
+from sockstore.server import ChatServer
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.loopback,
+    pytest.mark.xdist_group("python in a page"),
+]
+
+DOCUMENT = ROOT / "docs" / "howto" / "in-the-browser.md"
+
+
+def blocks(language: str) -> list[Block]:
+    return [block for block in blocks_of(DOCUMENT) if block.language == language]
+
+
+def site(html: str) -> Starlette:
+    """Serve what a reader of the page would: their document, our wheel, the program, the server."""
+    wheel = make_wheel()
+
+    def page(_: Request) -> Response:
+        return HTMLResponse(html)
+
+    def package(_: Request) -> Response:
+        return Response(wheel.data)
+
+    def program(_: Request) -> Response:
+        return FileResponse(ROOT / "examples" / "chat.py")
+
+    routes: list[BaseRoute] = [
+        Route(f"/{wheel.name}", package),
+        Route("/chat.py", program),
+        Mount("/pyodide", StaticFiles(directory=staged_runtime())),
+        *ChatServer().routes,
+        Route("/{path:path}", page),
+    ]
+    return Starlette(routes=routes)
+
+
+@pytest.mark.contract("UI1", "UI3", "UI4")
+async def test_the_document_runs_the_file_that_runs_in_every_home(open_page):
+    [html] = blocks("html")
+    listening = listen("127.0.0.1", 0)
+    async with served(site(html.code.replace(CDN, "/pyodide/")), listening):
+        page = await open_page(f"http://{address_of(listening)}/?name=Ann")
+        await page.wait_for_selector(CONNECTED)
+        await say(page, "from the browser itself")
+        await wait_for_lines(page, "from the browser itself")
+
+
+@pytest.mark.contract("UI1", "UI6", "LC4")
+async def test_the_code_of_the_page_runs_in_a_page(open_page):
+    lobby, later, history = (block for block in blocks("python") if block.in_a_page is not None)
+    listening = listen("127.0.0.1", 0)
+    port = listening.getsockname()[1]
+    async with served(site(PAGE), listening):
+        page = await open_page(f"http://{address_of(listening)}/")
+        wheel = f"/{make_wheel().name}"
+        await page.evaluate(LOAD.replace("/sources.zip", wheel), "import asyncio")
+
+        async def run(block: Block) -> None:
+            await page.evaluate("code => python.runPythonAsync(code)", pointed_at(block.code, port))
+
+        await run(lobby)
+        await page.wait_for_selector(f"section.talk {CONNECTED}")
+        assert await page.locator("h1").text_content() == "<Lobby>"
+        await run(later)
+        assert await page.locator("h1").count() == 0
+        assert await page.locator(".sockstore-root").count() == 0
+        await run(history)
+        await page.wait_for_selector(f"section.talk {CONNECTED}")
+        assert page.url.endswith("/lobby")
+        await page.go_back()
+        await page.get_by_role("link", name="Enter the lobby").click()
+        await page.wait_for_selector(f"section.talk {CONNECTED}")
