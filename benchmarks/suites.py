@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from benchmarks.browser.suite import start_suite
 from benchmarks.harness.model import Suite
 from benchmarks.log.suite import log_suite
 from benchmarks.memory.suite import memory_suite
@@ -25,4 +26,5 @@ def all_suites() -> list[Suite]:
         server_suite(),
         history_suite(),
         storm_suite(),
+        start_suite(),
     ]

@@ -1,5 +1,5 @@
 // Compiles Python's standard library and our wheel, with Pyodide's own Python, and compresses all
-// that a page loads: node compile.mjs WHEEL DIGEST TARGET QUALITY, beside a node_modules with pyodide.
+// that a page loads: node compile.mjs SETTINGS, as JSON, beside a node_modules that has pyodide.
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -7,9 +7,10 @@ import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { loadPyodide, version } from "pyodide";
 
-const [wheel, digest, target, quality] = process.argv.slice(2);
+const { wheel, digest, target, quality, asShipped } = JSON.parse(process.argv[2]);
 const here = dirname(fileURLToPath(import.meta.url));
 const shipped = dirname(fileURLToPath(import.meta.resolve("pyodide")));
+const LIBRARY = "python_stdlib.zip";
 const AS_SHIPPED = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "pyodide-lock.json"];
 
 const pyodide = await loadPyodide();
@@ -24,23 +25,24 @@ async function compile(archive, options) {
   return Buffer.from(result.data);
 }
 
-// The standard library comes without its sources: they would be 1.4 MB more on the wire, and
-// without them a traceback still names file and line. Ours keeps them, for 0.1 MB.
-const library = await compile(join(shipped, "python_stdlib.zip"), {
-  place: `/lib/python${major}${minor}.zip`,
-  keep_sources: false,
-});
-const ours = await compile(wheel, {
-  place: `/lib/python${major}.${minor}/site-packages`,
-  keep_sources: true,
-});
+/** Return the standard library without its sources: they would be 1.4 MB more on the wire. */
+function compileLibrary() {
+  const place = `/lib/python${major}${minor}.zip`;
+  return compile(join(shipped, LIBRARY), { place, keep_sources: false });
+}
+
+/** Return our wheel with its sources, for 0.1 MB: a traceback shows their lines. */
+function compileOurs() {
+  const place = `/lib/python${major}.${minor}/site-packages`;
+  return compile(wheel, { place, keep_sources: true });
+}
 
 const brotli = promisify(zlib.brotliCompress);
 const gzip = promisify(zlib.gzip);
 
 async function write(name, data) {
   const params = {
-    [zlib.constants.BROTLI_PARAM_QUALITY]: Number(quality),
+    [zlib.constants.BROTLI_PARAM_QUALITY]: quality,
     [zlib.constants.BROTLI_PARAM_LGWIN]: zlib.constants.BROTLI_MAX_WINDOW_BITS,
     [zlib.constants.BROTLI_PARAM_SIZE_HINT]: data.length,
   };
@@ -49,18 +51,23 @@ async function write(name, data) {
   await writeFile(join(target, `${name}.gz`), await gzip(data, { level: 9 }));
 }
 
-// Its tag says whose bytecode is in it.
-const name = basename(wheel).replace("-py3-none-any", `-cp${major}${minor}-none-any`);
-const manifest = {
-  pyodide: version,
-  python: [major, minor, micro].join("."),
-  wheel: name,
-  sources: digest,
-};
+/** Write what npm has, and nothing of ours: to compare with. */
+async function writeAsShipped() {
+  const names = [...AS_SHIPPED, LIBRARY];
+  await Promise.all(names.map(async (name) => write(name, await readFile(join(shipped, name)))));
+}
 
-await Promise.all([
-  ...AS_SHIPPED.map(async (file) => write(file, await readFile(join(shipped, file)))),
-  write("python_stdlib.zip", library),
-  write(name, ours),
-]);
-await writeFile(join(target, "manifest.json"), JSON.stringify(manifest));
+async function writeCompiled() {
+  // Its tag says whose bytecode is in it.
+  const name = basename(wheel).replace("-py3-none-any", `-cp${major}${minor}-none-any`);
+  const python = [major, minor, micro].join(".");
+  const manifest = { pyodide: version, python, wheel: name, sources: digest };
+  await Promise.all([
+    ...AS_SHIPPED.map(async (file) => write(file, await readFile(join(shipped, file)))),
+    write(LIBRARY, await compileLibrary()),
+    write(name, await compileOurs()),
+  ]);
+  await writeFile(join(target, "manifest.json"), JSON.stringify(manifest));
+}
+
+await (asShipped ? writeAsShipped() : writeCompiled());

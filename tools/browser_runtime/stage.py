@@ -6,6 +6,7 @@ It needs node and npm, and the network; nothing else.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -23,12 +24,13 @@ class StagingFailed(Exception):
     """What the tool has to say before it ends with status 1."""
 
 
-def stage(target: Path, *, quick: bool = False) -> None:
+def stage(target: Path, *, quick: bool = False, as_shipped: bool = False) -> None:
     """Make the folder, or make it anew.
 
     Args:
         target: It is replaced only when everything is there.
         quick: Whether to compress less, which takes seconds instead of a minute.
+        as_shipped: Whether to compile nothing.
 
     Raises:
         StagingFailed: If a tool is missing or fails.
@@ -40,7 +42,7 @@ def stage(target: Path, *, quick: bool = False) -> None:
         for script in SCRIPTS:
             shutil.copy(HERE / script, work)
         _install(work)
-        result = _compile(work, quality=5 if quick else 11)
+        result = _compile(work, quality=5 if quick else 11, as_shipped=as_shipped)
         shutil.rmtree(target, ignore_errors=True)
         result.rename(target)
 
@@ -56,11 +58,18 @@ def _install(work: Path) -> None:
     _run(npm, work, SECONDS_TO_INSTALL, "npm could not install pyodide")
 
 
-def _compile(work: Path, *, quality: int) -> Path:
+def _compile(work: Path, *, quality: int, as_shipped: bool) -> Path:
     wheel, digest = _write_wheel(work)
     result = work / "result"
     result.mkdir()
-    node = ("node", "compile.mjs", str(wheel), digest, str(result), str(quality))
+    settings = {
+        "wheel": str(wheel),
+        "digest": digest,
+        "target": str(result),
+        "quality": quality,
+        "asShipped": as_shipped,
+    }
+    node = ("node", "compile.mjs", json.dumps(settings))
     _run(node, work, SECONDS_TO_COMPILE, "Pyodide could not compile the standard library")
     return result
 
@@ -99,22 +108,27 @@ def main() -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(description="Stage Pyodide for `sockstore demo --browser`.")
-    parser.add_argument(
-        "folder", nargs="?", type=Path, default=SOURCES.parent / "build" / "browser-runtime"
-    )
-    parser.add_argument("--quick", action="store_true", help="compress less, for tests")
-    options = parser.parse_args()
+    options = _parse()
     target = options.folder.resolve()
     print(f"staging Pyodide in {target} ...", flush=True)
     try:
-        stage(target, quick=options.quick)
+        stage(target, quick=options.quick, as_shipped=options.as_shipped)
     except StagingFailed as failure:
         print(f"browser-runtime: {failure}", file=sys.stderr)
         return 1
     size = sum(path.stat().st_size for path in target.glob("*.br"))
     print(f"done: a page loads {size / 1e6:.1f} MB of it; now: sockstore demo --browser")
     return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Stage Pyodide for `sockstore demo --browser`.")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, default=SOURCES.parent / "build" / "browser-runtime"
+    )
+    parser.add_argument("--quick", action="store_true", help="compress less, for tests")
+    parser.add_argument("--as-shipped", action="store_true", help="compile nothing, to compare")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,81 @@
+"""The table: how soon a page with its own Python is there."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
+from benchmarks.harness.programs import REPOSITORY, python, run
+from benchmarks.harness.rounds import Absent
+from sockstore.demo.browser.runtime import find_runtime
+
+__all__ = ["start_suite"]
+
+TOOL = REPOSITORY / "tools" / "browser_runtime"
+SHIPPED = "npm as shipped"
+
+COLD = Row("cold", "seconds", "lower", (Target(2.5, None), Target(0.6, SHIPPED)))
+WARM = Row("warm", "seconds", "lower")
+SLOW_COLD = Row("cold, 10 Mbps", "seconds", "lower")
+SLOW_WARM = Row("warm, 10 Mbps", "seconds", "lower")
+LOADS = Row("loads", "megabytes on the wire", "lower")
+
+ABOUT = """
+The page of `sockstore demo --browser`: from the beginning of the navigation until its connection is
+open and it can be used. Cold is the first visit of a fresh profile of Chromium, warm a later one in
+the same profile, when nothing comes over the network but the page itself. 10 Mbps is with 40 ms
+of latency. `make browser-runtime` compiles Python's standard library and this package, once; npm's
+package holds sources, which Python compiles at every visit. Both are served compressed (brotli).
+"""
+
+
+def start_suite() -> Suite:
+    """Return the suite; building it runs nothing."""
+    return Suite(
+        name="start",
+        title="Start in a browser",
+        about=ABOUT,
+        rows=(COLD, WARM, SLOW_COLD, SLOW_WARM, LOADS),
+        contenders=(
+            Contender(OURS, partial(_measure, staged=True), "`make browser-runtime`"),
+            Contender(SHIPPED, partial(_measure, staged=False), "Pyodide's own files"),
+        ),
+        rounds=5,
+    )
+
+
+def _measure(*, staged: bool) -> Figures:
+    if shutil.which("chromium") is None:
+        raise Absent("there is no Chromium")
+    folder = _staged() if staged else _as_shipped()
+    command = python("benchmarks.browser.client", str(folder), needs=("playwright",))
+    # Not pinned: a browser uses what there is.
+    return run(command, core=None)  # type: ignore[no-any-return]
+
+
+def _staged() -> Path:
+    folder = find_runtime(None).folder
+    if folder is None:
+        raise Absent("there is no runtime; `make browser-runtime` stages it")
+    return folder
+
+
+@functools.cache
+def _as_shipped() -> Path:
+    """Return npm's files, compressed; once a machine."""
+    tool = b"".join(path.read_bytes() for path in sorted(TOOL.iterdir()) if path.is_file())
+    name = f"sockstore-bench-shipped-{hashlib.sha256(tool).hexdigest()[:16]}"
+    place = Path(tempfile.gettempdir()) / name
+    if not place.exists():
+        stage = [sys.executable, str(TOOL / "stage.py"), "--as-shipped", str(place)]
+        staging = subprocess.run(stage, check=False, capture_output=True, text=True)
+        if staging.returncode != 0:
+            raise Absent(staging.stderr.strip())
+    return place
