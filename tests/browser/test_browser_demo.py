@@ -89,6 +89,7 @@ async def test_every_module_of_the_wheel_can_be_imported(address, open_page):
     )
 
 
+@pytest.mark.contract("UI5")
 async def test_what_is_sent_comes_back_as_indented_json(address, open_page):
     page = await open_page(address)
     await page.wait_for_selector(".sockstore-banner.connected")
@@ -101,6 +102,7 @@ async def test_what_is_sent_comes_back_as_indented_json(address, open_page):
     assert (data["type"], data["content"]) == ("chat", "Hello world!")
 
 
+@pytest.mark.contract("UI3")
 async def test_two_tabs_and_a_page_of_nicegui_chat(open_page):
     port, in_browser = free_port(), free_port()
     server = ("--server", f"ws://127.0.0.1:{port}")
@@ -125,6 +127,7 @@ async def test_two_tabs_and_a_page_of_nicegui_chat(open_page):
             assert await texts(page, ".sockstore-sender") == ["Ann", "Bob", "Eve"]
 
 
+@pytest.mark.contract("UI2", "UI4")
 async def test_pages_survive_the_kill_of_their_server_and_show_no_message_twice(
     open_page, tmp_path
 ):
@@ -158,6 +161,7 @@ async def test_pages_survive_the_kill_of_their_server_and_show_no_message_twice(
             assert contents == ["one", "two"]
 
 
+@pytest.mark.contract("LV5")
 async def test_a_page_that_lost_its_server_waits_while_it_is_offline_and_comes_back_at_once(
     open_page,
 ):
@@ -179,6 +183,7 @@ async def test_a_page_that_lost_its_server_waits_while_it_is_offline_and_comes_b
             await wait_for_lines(page, "back")
 
 
+@pytest.mark.contract("UI6")
 async def test_links_back_and_forward_change_the_page_and_not_the_document(address, open_page):
     page = await open_page(f"{address}/?from=here")
     await page.wait_for_selector(".sockstore-banner.connected")
@@ -225,6 +230,7 @@ async def test_a_name_and_a_room_from_the_form_are_remembered(address, open_page
     assert "# tea" in await texts(again, ".demo-room")
 
 
+@pytest.mark.contract("UI3")
 async def test_markup_in_a_message_a_name_or_a_room_is_text(address, open_page):
     evil = "<img src=x onerror=\"document.body.dataset.hurt='yes'\"><b>bold</b>"
     page = await open_page(f"{address}/chat?room=markup&name=<i>Eve</i>")
