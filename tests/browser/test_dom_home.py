@@ -211,13 +211,6 @@ async def test_an_input_method_that_composes_keeps_its_enter(document):
 async def test_the_focus_comes_back_with_the_connection(document):
     page = document.page
     await page.locator(FIELD).focus()
-    await document.run("server.close(1000)")
-    await page.locator(FIELD + ":disabled").wait_for()
-    await page.locator(".sockstore-status .sockstore-button").click()
-    await page.locator(FIELD + ":enabled").wait_for()
-    # The button took the focus, and is gone.
-    await page.keyboard.press("Tab")
-    await page.locator(FIELD).focus()
     await document.run("server.drop()")
     await page.locator(FIELD + ":disabled").wait_for()
     await page.locator(FIELD + ":enabled").wait_for()
@@ -304,6 +297,42 @@ async def test_the_page_is_dark_when_the_visitor_wants_it(document):
     await document.page.locator(".sockstore-root.sockstore-dark").wait_for()
     await document.page.emulate_media(color_scheme="light")
     await document.page.locator(".sockstore-root:not(.sockstore-dark)").wait_for()
+
+
+@pytest.mark.contract("UI1")
+async def test_a_component_that_cannot_be_mounted_says_so_at_once(document):
+    told = await document.run("""
+class Broken(home.Component):
+    async def on_mount(self):
+        raise ValueError("no such thing")
+
+told = []
+loop = asyncio.get_running_loop()
+loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+with page.root:
+    broken = Broken()
+await until(lambda: told)
+await broken.remove()
+loop.set_exception_handler(None)
+json.dumps(told)
+""")
+    assert json.loads(told) == ["on_mount of Broken raised"]
+
+
+@pytest.mark.contract("UI1")
+async def test_a_program_fills_the_element_that_is_there_for_it(fresh):
+    await fresh.load()
+    await fresh.page.evaluate("document.body.append(document.createElement('main'))")
+    await fresh.page.evaluate("document.querySelector('main').id = 'app'")
+    await fresh.run("page = home.run(chat)")
+    await fresh.page.locator("#app > .sockstore-page .sockstore-status.connected").wait_for()
+    await fresh.run("await page.unmount()")
+    assert await fresh.page.locator("#app > *").count() == 0
+    await fresh.page.evaluate("document.querySelector('main').remove()")
+    await fresh.run("page = home.run(chat)")
+    await fresh.page.locator("body > .sockstore-page .sockstore-status.connected").wait_for()
+    fits = "document.documentElement.scrollHeight <= innerHeight"
+    assert await fresh.page.evaluate(fits)
 
 
 @pytest.mark.contract("UI6", "LC2")
