@@ -262,6 +262,55 @@ await until(lambda: connections() == 2)
     assert await document.value("outer.scope.closed")
 
 
+@pytest.mark.contract("UI6", "LC1")
+async def test_children_are_destroyed_first_and_all_of_them_even_if_some_raise(document):
+    told = await document.run("""
+class Noted(home.Component):
+    def __init__(self, title):
+        super().__init__()
+        self.title = title
+
+    async def on_mount(self):
+        self.scope.on_destroy(self.note)
+
+    def note(self):
+        destroyed.append(self.title)
+        if self.title == "broken":
+            raise ValueError("cannot be destroyed")
+
+def nested():
+    with Noted("outer"):
+        Noted("first")
+        with Noted("second"):
+            Noted("broken")
+
+async def destroyed_by(leave):
+    global destroyed
+    destroyed = []
+    one = home.mount(nested)
+    outer = one.root.children[0]
+    await asyncio.sleep(0.01)
+    with outer:
+        Noted("later")
+    await asyncio.sleep(0.01)
+    try:
+        await leave(one, outer)
+    except ExceptionGroup as group:
+        destroyed.append(type(group).__name__)
+    await one.unmount()
+    return destroyed
+
+told = [
+    await destroyed_by(lambda one, outer: one.unmount()),
+    await destroyed_by(lambda one, outer: outer.remove()),
+]
+json.dumps(told)
+""")
+    expected = ["later", "broken", "second", "first", "outer", "ExceptionGroup"]
+    assert json.loads(told) == [expected, expected]
+    assert await document.page.locator(".sockstore-root").count() == 1
+
+
 @pytest.mark.contract("UI1")
 async def test_a_layout_that_raises_leaves_nothing(document):
     told = await document.run("""
