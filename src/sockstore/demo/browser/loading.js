@@ -28,13 +28,16 @@ export async function whileLoading({ sizes }, show, work) {
   }
 }
 
-/** Return a promise that only fails, and what makes it fail and throws. */
+/**
+ * Return a promise that only fails, and what makes it fail. Whoever loads the file waits for ever
+ * then: without one of its files Pyodide would go on, and break down in the middle of something.
+ */
 function failing() {
   let reject;
   const promise = new Promise((_, refuse) => (reject = refuse));
   const fail = (error) => {
     reject(error);
-    throw error;
+    return new Promise(() => {});
   };
   return { promise, fail };
 }

@@ -17,24 +17,40 @@ __all__ = ["Wheel", "make_wheel"]
 
 PACKAGE = Path(sockstore.__file__).parent
 
+NATIVE = (
+    "frames",
+    "handshake",
+    "incoming",
+    "reading",
+    "sockets",
+    "tls_tunnels",
+    "tunnels",
+    "wire",
+    "writer",
+)
+"""What the transport over sockets is made of."""
+
 LEFT_OUT = (
-    "blocking/",  # threads
+    "__main__.py",
+    "blocking/",
     "cli/",
     "demo/app.py",
     "demo/browser/",
     "demo/pages.py",
     "server/",
     "testing/plugin.py",
+    *(f"transports/_{name}.py" for name in NATIVE),
+    "transports/native.py",
     "ui/nicegui/",
     "ui/textual/",
 )
-"""What no page can import: it needs threads, sockets to listen on, or another interface's kit."""
+"""What no page can use: it needs sockets, threads, or the kit of another interface."""
 
 METADATA = f"""\
 Metadata-Version: 2.1
 Name: sockstore
 Version: {__version__}
-Summary: sockstore for a page's own Python: without its server, its command and other interfaces.
+Summary: sockstore for Python in a page (Pyodide): it connects by the browser's WebSocket only.
 License: MIT
 Requires-Python: >=3.11
 """
