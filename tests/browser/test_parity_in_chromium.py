@@ -30,7 +30,7 @@ IN_PAGE = [
     *(
         f"homes/{name}.py"
         for name in (
-            "browser_home",
+            "home_in_page",
             "cases_of_demo",
             "cases_of_history",
             "cases_of_input",
@@ -40,10 +40,10 @@ IN_PAGE = [
             "harness",
             "layouts",
             "other_promises",
-            "played_in_a_page",
+            "played_in_page",
             "script",
             "table",
-            "virtual_page",
+            "clock_in_page",
         )
     ),
 ]
@@ -65,7 +65,7 @@ STAGE = """() => {
     const calls = [];
     port1.onmessage = () => calls.shift()();
     const soon = (call) => { calls.push(call); port2.postMessage(0); };
-    window.stage = python.pyimport("homes.played_in_a_page").Stage(soon);
+    window.stage = python.pyimport("homes.played_in_page").Stage(soon);
 }"""
 
 PLAY = """async ([method, number]) => {

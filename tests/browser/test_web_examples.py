@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-import sockstore.transports
 from browser.demos import CONNECTED, say, texts, wait_for_lines
 from browser.pyodide_pages import LOAD, pages
 from loopback.processes import SECONDS, free_port, serving
@@ -143,9 +142,6 @@ AS_PROGRAM = """async (code) => {
 
 
 @pytest.mark.contract("UI1")
-@pytest.mark.skipif(
-    not hasattr(sockstore.transports, "is_browsers"), reason="the browser's transport is not here"
-)
 async def test_one_file_is_a_chat_in_the_browsers_own_python_too(open_page):
     async with pages(routes=ChatServer().routes) as address:
         page = await open_page(f"{address}/?name=Ann")

@@ -7,9 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-# They can only be imported in a page.
-collect_ignore = ["browser_home.py", "played_in_a_page.py", "virtual_page.py"]
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_collections() -> Iterator[None]:

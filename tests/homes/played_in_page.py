@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from homes.browser_home import BrowserHome
+from homes.clock_in_page import VirtualWebLoop
 from homes.harness import play
+from homes.home_in_page import BrowserHome
 from homes.other_promises import PROMISES
 from homes.table import TABLE
-from homes.virtual_page import VirtualWebLoop
 from sockstore.testing import assert_no_leaks
 from sockstore.ui import live, reader
 from sockstore.ui.browser import demo
