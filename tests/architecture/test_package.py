@@ -118,6 +118,18 @@ def test_no_file_is_longer_than_a_reader_can_hold():
     assert not too_long
 
 
+MARKUP = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|setHTML|v-html|DOMParser"
+)
+
+
+@pytest.mark.contract("UI3")
+def test_no_interface_writes_markup():
+    sources = [path for path in (SOURCE / "ui").rglob("*.*") if path.suffix in {".py", ".js"}]
+    assert len(sources) > 50
+    assert not [path.name for path in sources if MARKUP.search(path.read_text())]
+
+
 def test_no_address_of_a_registry_and_no_path_of_a_machine_is_committed():
     tracked = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True

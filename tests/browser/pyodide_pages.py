@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import sockstore
@@ -55,8 +55,8 @@ def archive(tests: Iterable[str] = ()) -> bytes:
 
 
 @asynccontextmanager
-async def pages(*tests: str) -> AsyncIterator[str]:
-    """Serve an empty page, Pyodide and the sources; the address."""
+async def pages(*tests: str, routes: Sequence[BaseRoute] = ()) -> AsyncIterator[str]:
+    """Serve an empty page, Pyodide, the sources, and what else is wanted; the address."""
     packed = archive(tests)
 
     async def page(request: Request) -> Response:
@@ -65,11 +65,12 @@ async def pages(*tests: str) -> AsyncIterator[str]:
     async def sources(request: Request) -> Response:
         return Response(packed, media_type="application/zip")
 
-    routes = [
+    all_routes = [
+        *routes,
         Route("/sources.zip", sources),
         Mount("/pyodide", StaticFiles(directory=staged_runtime())),
         Route("/{path:path}", page),
     ]
     listening = listen("127.0.0.1", 0)
-    async with served(Starlette(routes=routes), listening):
+    async with served(Starlette(routes=all_routes), listening):
         yield f"http://{address_of(listening)}"

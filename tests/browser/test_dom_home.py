@@ -211,13 +211,6 @@ async def test_an_input_method_that_composes_keeps_its_enter(document):
 async def test_the_focus_comes_back_with_the_connection(document):
     page = document.page
     await page.locator(FIELD).focus()
-    await document.run("server.close(1000)")
-    await page.locator(FIELD + ":disabled").wait_for()
-    await page.locator(".sockstore-status .sockstore-button").click()
-    await page.locator(FIELD + ":enabled").wait_for()
-    # The button took the focus, and is gone.
-    await page.keyboard.press("Tab")
-    await page.locator(FIELD).focus()
     await document.run("server.drop()")
     await page.locator(FIELD + ":disabled").wait_for()
     await page.locator(FIELD + ":enabled").wait_for()
@@ -269,6 +262,55 @@ await until(lambda: connections() == 2)
     assert await document.value("outer.scope.closed")
 
 
+@pytest.mark.contract("UI6", "LC1")
+async def test_children_are_destroyed_first_and_all_of_them_even_if_some_raise(document):
+    told = await document.run("""
+class Noted(home.Component):
+    def __init__(self, title):
+        super().__init__()
+        self.title = title
+
+    async def on_mount(self):
+        self.scope.on_destroy(self.note)
+
+    def note(self):
+        destroyed.append(self.title)
+        if self.title == "broken":
+            raise ValueError("cannot be destroyed")
+
+def nested():
+    with Noted("outer"):
+        Noted("first")
+        with Noted("second"):
+            Noted("broken")
+
+async def destroyed_by(leave):
+    global destroyed
+    destroyed = []
+    one = home.mount(nested)
+    outer = one.root.children[0]
+    await asyncio.sleep(0.01)
+    with outer:
+        Noted("later")
+    await asyncio.sleep(0.01)
+    try:
+        await leave(one, outer)
+    except ExceptionGroup as group:
+        destroyed.append(type(group).__name__)
+    await one.unmount()
+    return destroyed
+
+told = [
+    await destroyed_by(lambda one, outer: one.unmount()),
+    await destroyed_by(lambda one, outer: outer.remove()),
+]
+json.dumps(told)
+""")
+    expected = ["later", "broken", "second", "first", "outer", "ExceptionGroup"]
+    assert json.loads(told) == [expected, expected]
+    assert await document.page.locator(".sockstore-root").count() == 1
+
+
 @pytest.mark.contract("UI1")
 async def test_a_layout_that_raises_leaves_nothing(document):
     told = await document.run("""
@@ -304,6 +346,42 @@ async def test_the_page_is_dark_when_the_visitor_wants_it(document):
     await document.page.locator(".sockstore-root.sockstore-dark").wait_for()
     await document.page.emulate_media(color_scheme="light")
     await document.page.locator(".sockstore-root:not(.sockstore-dark)").wait_for()
+
+
+@pytest.mark.contract("UI1")
+async def test_a_component_that_cannot_be_mounted_says_so_at_once(document):
+    told = await document.run("""
+class Broken(home.Component):
+    async def on_mount(self):
+        raise ValueError("no such thing")
+
+told = []
+loop = asyncio.get_running_loop()
+loop.set_exception_handler(lambda loop, context: told.append(context["message"]))
+with page.root:
+    broken = Broken()
+await until(lambda: told)
+await broken.remove()
+loop.set_exception_handler(None)
+json.dumps(told)
+""")
+    assert json.loads(told) == ["on_mount of Broken raised"]
+
+
+@pytest.mark.contract("UI1")
+async def test_a_program_fills_the_element_that_is_there_for_it(fresh):
+    await fresh.load()
+    await fresh.page.evaluate("document.body.append(document.createElement('main'))")
+    await fresh.page.evaluate("document.querySelector('main').id = 'app'")
+    await fresh.run("page = home.run(chat)")
+    await fresh.page.locator("#app > .sockstore-page .sockstore-status.connected").wait_for()
+    await fresh.run("await page.unmount()")
+    assert await fresh.page.locator("#app > *").count() == 0
+    await fresh.page.evaluate("document.querySelector('main').remove()")
+    await fresh.run("page = home.run(chat)")
+    await fresh.page.locator("body > .sockstore-page .sockstore-status.connected").wait_for()
+    fits = "document.documentElement.scrollHeight <= innerHeight"
+    assert await fresh.page.evaluate(fits)
 
 
 @pytest.mark.contract("UI6", "LC2")

@@ -14,7 +14,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from browser.demos import CONNECTED, say, texts, wait_for_lines
+from browser.pyodide_pages import LOAD, pages
 from loopback.processes import SECONDS, free_port, serving
+from sockstore.server import ChatServer
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -131,3 +133,21 @@ async def test_one_file_is_a_chat_in_a_web_page_too(open_page):
             await page.wait_for_selector(CONNECTED)
             await say(page, "hello")
             await wait_for_lines(page, "hello")
+
+
+AS_PROGRAM = """async (code) => {
+    python.FS.writeFile("/home/pyodide/chat.py", code);
+    await python.runPythonAsync("import runpy; runpy.run_path('chat.py', run_name='__main__')");
+}"""
+
+
+@pytest.mark.contract("UI1")
+async def test_one_file_is_a_chat_in_the_browsers_own_python_too(open_page):
+    async with pages(routes=ChatServer().routes) as address:
+        page = await open_page(f"{address}/?name=Ann")
+        await page.evaluate(LOAD, "")
+        await page.evaluate(AS_PROGRAM, (EXAMPLES / "chat.py").read_text())
+        await page.wait_for_selector(CONNECTED)
+        await say(page, "hello")
+        await wait_for_lines(page, "hello")
+        assert await texts(page, ".sockstore-members") == ["1 here: Ann"]

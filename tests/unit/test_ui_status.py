@@ -62,6 +62,13 @@ def test_each_phase_says_the_guides_sentence_and_what_comes_next(state, said):
 
 
 @pytest.mark.contract("UI2")
+def test_a_countdown_never_says_more_than_the_wait_that_was_chosen():
+    for now in (0.1, 0.7, 8123.4567, 5e6 + 0.3):
+        state = ConnectionState("waiting", attempt=1, retry_at=now + 120, exception=LOST)
+        assert describe(state, now).detail == "Retry 1 in 120 s"
+
+
+@pytest.mark.contract("UI2")
 def test_a_very_long_error_is_shown_with_both_of_its_ends():
     lost = ConnectionLost("why " + "x" * 10_000 + " HTTP 404")
     text = describe(ConnectionState("failed", exception=lost), now=0.0).text

@@ -17,6 +17,10 @@ ERROR_SHOWN = 300
 """Characters of an error that are shown: a server may send a whole page with a refusal."""
 
 
+ROUNDING = 1e-6
+"""Seconds by which a sum of times may be too great: 120 s must not be called 121."""
+
+
 @dataclass(frozen=True, slots=True)
 class StatusText:
     """What to show.
@@ -69,7 +73,8 @@ def _sentence(state: ConnectionState) -> str:
 def _next(state: ConnectionState, now: float) -> str:
     match state.phase:
         case "waiting" if state.retry_at is not None:
-            return f"Retry {state.attempt} in {max(1, ceil(state.retry_at - now))} s"
+            seconds = max(1, ceil(state.retry_at - now - ROUNDING))
+            return f"Retry {state.attempt} in {seconds} s"
         case "connecting":
             return f"Retry {state.attempt} …" if state.attempt else "Connecting …"
         case _:

@@ -23,6 +23,7 @@ export async function whileLoading({ sizes }, show, work) {
   try {
     return await Promise.race([failed, work()]);
   } finally {
+    counter.stop();
     globalThis.fetch = fetch;
     WebAssembly.instantiateStreaming = instantiateStreaming;
   }
@@ -66,6 +67,11 @@ class Counter {
     this.sizes = sizes;
     this.show = show;
     this.total = Object.values(sizes).reduce((total, { wire }) => total + wire, 0);
+  }
+
+  /** Show no more, though more may come: something else is shown now. */
+  stop() {
+    this.show = () => {};
   }
 
   async read(url, response) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sockstore.owned import report
 from sockstore.scope import Mounted, Scope
 from sockstore.ui.browser.dom import Node, listen
 from sockstore.ui.browser.element import Element
@@ -51,7 +52,15 @@ class Component(Element):
         """
         if self.mounted is None and not scope.closed:
             self._held = scope.mount(lambda: self.scope.aclose)
-            self.mounted = self.scope.mount(self.on_mount)
+            self.mounted = self.scope.mount(self._on_mount)
+
+    async def _on_mount(self) -> None:
+        try:
+            await self.on_mount()
+        except Exception as error:
+            # At once: who waits for a component may wait for ever, and nobody has to.
+            report(error, f"on_mount of {type(self).__name__}")
+            raise
 
     async def destroy(self) -> None:
         """Destroy what it owns."""

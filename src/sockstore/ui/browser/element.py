@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from sockstore.ui.browser.dom import make
+from sockstore.ui.browser.dom import make, put_text
 
 if TYPE_CHECKING:
     from sockstore.scope import Scope
@@ -86,6 +86,15 @@ class Element(metaclass=_Placed):
     def _root(self) -> Root | None:
         """The root of the page that it stands in; None once it was removed."""
         return None if self.parent is None or not self._is_placed else self.parent._root
+
+    @property
+    def text(self) -> str:
+        """What it says; setting it takes the place of what stands inside, and is never markup."""
+        return str(self.node.textContent)
+
+    @text.setter
+    def text(self, text: str) -> None:
+        put_text(self.node, text)
 
     @property
     def ancestors(self) -> Iterator[Element]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
+from sockstore.errors import ScopeClosed
 from sockstore.navigator import Navigator, Page
+from sockstore.owned import report
 from sockstore.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, window
 
@@ -81,12 +84,19 @@ class PageHistory:
         page = self._page_of(url)
         if page is None:
             raise LookupError(f"{url} has no page")
+        self._listen()
+        try:
+            await self._show(url, page)
+        except BaseException:
+            await self.aclose()
+            raise
+
+    def _listen(self) -> None:
         for event in ("popstate", "hashchange"):
             listen(self._scope, window(), event, self._moved)
         listen(self._scope, document(), "click", self._clicked)
         listen(self._scope, window(), "pagehide", self._leave_document)
         listen(self._scope, window(), "pageshow", self._return_to_document)
-        await self._show(url, page)
 
     async def aclose(self) -> None:
         """Follow the browser no longer; the page stays, it is the navigator's."""
@@ -137,7 +147,7 @@ class PageHistory:
         elif page == self._page and _differ_in_hash(url, self._url):
             self._url = url
         else:
-            self._scope.task(self._show(url, page), name="sockstore: follow the address")
+            self._follow(self._show(url, page))
 
     def _clicked(self, event: Node) -> None:
         link = _link_of(event)
@@ -147,7 +157,11 @@ class PageHistory:
         page = self._page_of(link)
         if page is not None:
             event.preventDefault()
-            self._scope.task(self._go(link, page), name="sockstore: follow a link")
+            self._follow(self._go(link, page))
+
+    def _follow(self, navigation: Coroutine[Any, Any, object]) -> None:
+        """Navigate because the visitor wants it; nobody waits for it who could be told."""
+        self._scope.task(_reported(navigation), name="sockstore: follow the visitor")
 
     def _leave_document(self, _: Node) -> None:
         """Begin to leave the page at once: soon the document is frozen, or gone."""
@@ -155,12 +169,20 @@ class PageHistory:
         _begin(self._leave())
 
     async def _leave(self) -> None:
-        await self._navigator.goto(_nothing)
+        with suppress(ScopeClosed):  # the navigator was left before
+            await self._navigator.goto(_nothing)
 
     def _return_to_document(self, event: Node) -> None:
         if event.persisted and self._is_away and self._page is not None:
-            self._scope.task(self._show(self._url, self._page), name="sockstore: show again")
+            self._follow(self._show(self._url, self._page))
         self._is_away = False
+
+
+async def _reported(navigation: Coroutine[Any, Any, object]) -> None:
+    try:
+        await navigation
+    except Exception as error:  # noqa: BLE001 - the event loop's handler is told
+        report(error, "a page")
 
 
 async def _nothing(_: Scope) -> None:

@@ -127,7 +127,8 @@ class MessageList(Element):
         give(self._load, aria_disabled="true" if is_loading else "false")
         is_there = has_older or is_full or is_loading
         stand(self._older, self._list, there=is_there, first=True)
-        self._follower.offer(has_older, is_loading)
+        if self._follower is not None:
+            self._follower.offer(has_older, is_loading)
 
     def tell_unread(self, count: int) -> None:
         """Say how many rows came that the reader has not seen."""
@@ -138,4 +139,5 @@ class MessageList(Element):
 
     def go_to_end(self) -> None:
         """Bring the reader to the end."""
-        self._follower.toEnd()
+        if self._follower is not None:
+            self._follower.toEnd()

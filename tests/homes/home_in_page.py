@@ -13,8 +13,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+from homes.clock_in_page import VirtualWebLoop
 from homes.script import Layout, Row, View
-from homes.virtual_page import VirtualWebLoop
 from sockstore.testing import FakeServer
 from sockstore.transports.browser import window
 from sockstore.ui import browser as kit
