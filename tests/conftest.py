@@ -8,9 +8,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 CONTRACT = Path(__file__).parent.parent / "docs" / "contract.md"
 IDS = re.compile(r"^- ([A-Z]{2}\d+)\b", re.MULTILINE)
+
+# Timings never decide a test, and a machine that is busy makes them long.
+settings.register_profile("sockstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("sockstore")
 
 _proven: defaultdict[str, list[str]] = defaultdict(list)
 _failed: set[str] = set()

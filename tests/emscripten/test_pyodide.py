@@ -35,8 +35,6 @@ PURE = (
         )
     ),
     *(f"tests/integration/test_{name}.py" for name in ("connecting", "navigators", "scopes")),
-    "tests/property/test_machine_stateful.py",
-    "tests/property/test_scopes_stateful.py",
 )  # fmt: skip
 """What needs no socket, no thread and no process, from the bottom to the scopes."""
 
@@ -50,6 +48,8 @@ TOO_LONG = (
     "tests/unit/test_machine.py::test_attempts_none_retries_100_000_times_without_growing",
     "tests/unit/test_machine.py::test_connections_that_open_and_break_20_000_times_leave_nothing",
     "tests/unit/test_messages.py::test_memory_is_flat_over_a_million_messages_and_append_is_quick",
+    "tests/unit/test_messages.py::test_the_log_is_the_end_of_a_list_and_a_view_never_changes",
+    "tests/unit/test_messages.py::test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever",
 )
 """They count far, which takes long there and proves nothing more."""
 
