@@ -6,6 +6,7 @@ from benchmarks.browser.suite import start_suite
 from benchmarks.harness.model import Suite
 from benchmarks.log.suite import log_suite
 from benchmarks.memory.suite import memory_suite
+from benchmarks.page.suite import page_suite
 from benchmarks.receive.suite import receive_suite
 from benchmarks.roundtrip.suite import roundtrip_suite
 from benchmarks.server.suite import history_suite, server_suite
@@ -27,4 +28,5 @@ def all_suites() -> list[Suite]:
         history_suite(),
         storm_suite(),
         start_suite(),
+        page_suite(),
     ]

@@ -16,7 +16,7 @@ from benchmarks.harness.programs import REPOSITORY, python, run
 from benchmarks.harness.rounds import Absent
 from sockstore.demo.browser.runtime import find_runtime
 
-__all__ = ["start_suite"]
+__all__ = ["staged", "start_suite"]
 
 TOOL = REPOSITORY / "tools" / "browser_runtime"
 SHIPPED = "npm as shipped"
@@ -54,13 +54,18 @@ def start_suite() -> Suite:
 def _measure(*, staged: bool) -> Figures:
     if shutil.which("chromium") is None:
         raise Absent("there is no Chromium")
-    folder = _staged() if staged else _as_shipped()
+    folder = staged() if staged else _as_shipped()
     command = python("benchmarks.browser.client", str(folder), needs=("playwright",))
     # Not pinned: a browser uses what there is.
     return run(command, core=None)  # type: ignore[no-any-return]
 
 
-def _staged() -> Path:
+def staged() -> Path:
+    """Return the runtime of pages.
+
+    Raises:
+        Absent: If there is none.
+    """
     folder = find_runtime(None).folder
     if folder is None:
         raise Absent("there is no runtime; `make browser-runtime` stages it")

@@ -1,4 +1,4 @@
-"""Receive floods in a page of Chromium: ``python -m benchmarks.page.client plain URL``.
+"""Receive floods in a page of Chromium: ``python -m benchmarks.page.client plain URL FOLDER``.
 
 Prints, for each size, the messages per CPU second of the page's process, and per second. Chromium
 tells the CPU time itself; it has both cores, as it has for its users.
@@ -22,13 +22,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from benchmarks.browser.client import FLAGS
 from benchmarks.page.floods import COUNTS
 from sockstore.cli.running import address_of, listen, served
-from sockstore.demo.browser.runtime import find_runtime
 from sockstore.demo.browser.wheel import make_wheel
 
 HERE = Path(__file__).parent
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 PEERS = ("sockstore", "callback", "plain")
 PAGE = "<!doctype html><title>receive</title>"
 LOAD = """async () => {
@@ -48,10 +47,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("url")
+    parser.add_argument("folder", type=Path, help="with Pyodide")
     parser.add_argument("--share", type=float, default=1.0, help="of the usual number of messages")
     options = parser.parse_args()
     figures: dict[str, float] = {}
-    with _page() as (page, cpu_seconds):
+    with _page(options.folder) as (page, cpu_seconds):
         receive = _plainly(page) if options.peer == "plain" else _in_python(page, options.peer)
         for size, usual in COUNTS.items():
             count = max(100, round(usual * options.share))
@@ -78,11 +78,11 @@ def _in_python(page: Page, peer: str) -> Receive:
 
 
 @contextmanager
-def _page() -> Iterator[tuple[Page, Callable[[], float]]]:
+def _page(pyodide: Path) -> Iterator[tuple[Page, Callable[[], float]]]:
     """Open an empty page; and how to ask for its CPU seconds so far."""
     found = shutil.which("chromium")
     listening = listen("127.0.0.1", 0)
-    with served(_site(), listening), sync_playwright() as playwright:
+    with served(_site(pyodide), listening), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         page = browser.new_page()
         page.goto(f"http://{address_of(listening)}/")
@@ -100,9 +100,8 @@ def _cpu_seconds(browser: Browser) -> Callable[[], float]:
     return ask
 
 
-def _site() -> Starlette:
+def _site(pyodide: Path) -> Starlette:
     wheel, program = make_wheel().data, (HERE / "in_page.py").read_bytes()
-    runtime = find_runtime(None).folder
 
     def answer(body: bytes) -> Callable[[Request], Response]:
         return lambda _: Response(body)
@@ -112,7 +111,7 @@ def _site() -> Starlette:
             Route("/", lambda _: HTMLResponse(PAGE)),
             Route("/wheel", answer(wheel)),
             Route("/in_page.py", answer(program)),
-            Mount("/pyodide", StaticFiles(directory=runtime)),
+            Mount("/pyodide", StaticFiles(directory=pyodide)),
         ]
     )
 

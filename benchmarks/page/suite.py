@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from functools import partial
 
+from benchmarks.browser.suite import staged
 from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
 from benchmarks.harness.programs import python, run
 from benchmarks.harness.rounds import Absent
 from benchmarks.page.floods import COUNTS
 from benchmarks.traffic.running import traffic_url
-from sockstore.demo.browser.runtime import find_runtime
 
 __all__ = ["page_suite"]
 
@@ -52,7 +52,7 @@ def page_suite() -> Suite:
 def _in_chromium(name: str) -> Figures:
     if shutil.which("chromium") is None:
         raise Absent("there is no Chromium")
-    if find_runtime(None).folder is None:
-        raise Absent("there is no runtime; `make browser-runtime` stages it")
-    command = python("benchmarks.page.client", name, traffic_url(), needs=("playwright", "picows"))
-    return run(command)  # type: ignore[no-any-return]
+    needs = ("playwright", "picows")
+    command = python("benchmarks.page.client", name, traffic_url(), str(staged()), needs=needs)
+    # Not pinned: a browser uses what there is.
+    return run(command, core=None)  # type: ignore[no-any-return]
