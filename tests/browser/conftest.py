@@ -21,8 +21,6 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # To optimise Python for a page that lives for seconds takes a third of its processor time.
-    "--js-flags=--liftoff-only",
 ]
 MILLISECONDS = 60_000
 """A step may take as long under load; far above what it needs."""

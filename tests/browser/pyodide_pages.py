@@ -14,12 +14,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-import sockstore
 from browser.demos import served
 from browser_runtime import staged_runtime
 from sockstore.cli.running import address_of, listen
+from sockstore.demo.browser.runtime import find_runtime
+from sockstore.demo.browser.wheel import make_wheel
 
-SOURCES = Path(sockstore.__file__).parent
 TESTS = Path(__file__).parents[1]
 
 PAGE = """<!doctype html>
@@ -43,12 +43,11 @@ LOAD = """async (setUp) => {
 
 
 def archive(tests: Iterable[str] = ()) -> bytes:
-    """Pack our sources, and some modules of the tests."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as files:
-        for path in SOURCES.rglob("*"):
-            if path.suffix in {".py", ".css", ".js"}:
-                files.write(path, str(Path("sockstore") / path.relative_to(SOURCES)))
+    """Pack our package as pages get it, compiled, and some modules of the tests."""
+    wheel = find_runtime(staged_runtime()).compiled(make_wheel())
+    assert wheel is not None
+    packed = io.BytesIO(wheel.read_bytes())
+    with zipfile.ZipFile(packed, "a") as files:
         for name in tests:
             files.write(TESTS / name, name)
     return packed.getvalue()
