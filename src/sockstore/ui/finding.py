@@ -6,10 +6,31 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from sockstore.connection import WebSocketStore
+from sockstore.endpoint import PerAttempt
 from sockstore.errors import ProviderNotFound
-from sockstore.provider import use_websocket
+from sockstore.provider import WebSocketProvider, use_websocket
 
-__all__ = ["find_source"]
+__all__ = ["ProvidesConnection", "find_source"]
+
+
+class ProvidesConnection:
+    """What the provider of every kit shows of the one inside it."""
+
+    _provider: WebSocketProvider
+
+    @property
+    def connection(self) -> WebSocketStore:
+        """The connection; a shared one is known from mounting on."""
+        return self._provider.connection
+
+    @property
+    def url(self) -> PerAttempt[str]:
+        """Where it connects to; setting it keeps stores and subscribers."""
+        return self._provider.url
+
+    @url.setter
+    def url(self, url: PerAttempt[str]) -> None:
+        self._provider.url = url
 
 
 class Named(Protocol):

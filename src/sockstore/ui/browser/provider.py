@@ -13,12 +13,12 @@ from sockstore.options import Reconnect
 from sockstore.provider import ATTEMPTS, INTERVAL
 from sockstore.ui.browser.component import Component
 from sockstore.ui.browser.dom import Node, listen, window
-from sockstore.ui.finding import find_source
+from sockstore.ui.finding import ProvidesConnection, find_source
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
 
 
-class WebSocketProvider(Component):
+class WebSocketProvider(ProvidesConnection, Component):
     """Provide a connection to the components that are placed inside its ``with`` block.
 
     It connects when it is mounted, and disconnects when it is unmounted. It disconnects, too, when
@@ -79,20 +79,6 @@ class WebSocketProvider(Component):
         self.name = name
         self._was_used = False
         super().__init__(classes="sockstore-provider")
-
-    @property
-    def connection(self) -> WebSocketStore:
-        """The connection; a shared one is known from mounting on."""
-        return self._provider.connection
-
-    @property
-    def url(self) -> PerAttempt[str]:
-        """Where it connects to; setting it keeps stores and subscribers."""
-        return self._provider.url
-
-    @url.setter
-    def url(self, url: PerAttempt[str]) -> None:
-        self._provider.url = url
 
     async def on_mount(self) -> None:
         """Connect."""

@@ -10,13 +10,13 @@ from sockstore.connection_options import ConnectionOptions
 from sockstore.endpoint import PerAttempt
 from sockstore.options import Reconnect
 from sockstore.provider import ATTEMPTS, INTERVAL
-from sockstore.ui.finding import find_source
+from sockstore.ui.finding import ProvidesConnection, find_source
 from sockstore.ui.nicegui.component import Component
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
 
 
-class WebSocketProvider(Component):
+class WebSocketProvider(ProvidesConnection, Component):
     """Provide a connection to the components that are placed inside its ``with`` block.
 
     It connects when the page is shown, and disconnects when the page or the element is gone.
@@ -75,20 +75,6 @@ class WebSocketProvider(Component):
         self.name = name
         super().__init__()
         self.classes("sockstore-provider")
-
-    @property
-    def connection(self) -> WebSocketStore:
-        """The connection; a shared one is known from mounting on."""
-        return self._provider.connection
-
-    @property
-    def url(self) -> PerAttempt[str]:
-        """Where it connects to; setting it keeps stores and subscribers."""
-        return self._provider.url
-
-    @url.setter
-    def url(self, url: PerAttempt[str]) -> None:
-        self._provider.url = url
 
     async def on_mount(self) -> None:
         """Connect."""

@@ -10,13 +10,13 @@ from sockstore.connection_options import ConnectionOptions
 from sockstore.endpoint import PerAttempt
 from sockstore.options import Reconnect
 from sockstore.provider import ATTEMPTS, INTERVAL
-from sockstore.ui.finding import find_source
+from sockstore.ui.finding import ProvidesConnection, find_source
 from sockstore.ui.textual.component import Component
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
 
 
-class WebSocketProvider(Component):
+class WebSocketProvider(ProvidesConnection, Component):
     """Provide a connection to the widgets that are composed inside its ``with`` block.
 
     It connects when it is mounted, and disconnects when it is unmounted: when its screen is popped
@@ -80,20 +80,6 @@ class WebSocketProvider(Component):
             **options,
         )
         super().__init__(name=name)
-
-    @property
-    def connection(self) -> WebSocketStore:
-        """The connection; a shared one is known from mounting on."""
-        return self._provider.connection
-
-    @property
-    def url(self) -> PerAttempt[str]:
-        """Where it connects to; setting it keeps stores and subscribers."""
-        return self._provider.url
-
-    @url.setter
-    def url(self, url: PerAttempt[str]) -> None:
-        self._provider.url = url
 
     async def follow(self) -> None:
         """Connect."""
