@@ -44,7 +44,7 @@ from sockstore.recovery import Resume, Session
 from sockstore.requests import IdField, RequestFormat, Requests
 from sockstore.resuming import Opening
 from sockstore.threads import call_on_loop
-from sockstore.transports import PING_INTERVAL, default_transport, is_browsers
+from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import (
     Listener,
     Target,
@@ -177,7 +177,7 @@ class WebSocketStore(ConnectionStores):
         self._transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
-        if is_browsers(transport):
+        if in_browser := is_browsers_own(transport):
             refuse_in_browser(self._transport_options, headers, ping_interval)
         self._opening = Opening(session, resume, on_open)
         settings = Settings(
@@ -185,7 +185,7 @@ class WebSocketStore(ConnectionStores):
             outbox=outbox,
             connect_timeout=connect_timeout,
             close_timeout=close_timeout,
-            can_ping=not is_browsers(transport),
+            can_ping=not in_browser,
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,

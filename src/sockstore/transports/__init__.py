@@ -11,7 +11,7 @@ from sockstore.transports.base import Listener, Transport, TransportFactory, Tra
 __all__ = [
     "PING_INTERVAL",
     "default_transport",
-    "is_browsers",
+    "is_browsers_own",
     "unwatch_platform",
     "watch_platform",
 ]
@@ -36,7 +36,7 @@ def default_transport(listener: Listener, options: TransportOptions) -> Transpor
     return NativeTransport(listener, options)
 
 
-def is_browsers(transport: TransportFactory) -> bool:
+def is_browsers_own(transport: TransportFactory) -> bool:
     """Whether these transports are the browser's, which can do less."""
     return IN_BROWSER and transport is default_transport
 

@@ -32,15 +32,9 @@ from sockstore.transports._handshake import (
 from sockstore.transports._incoming import Incoming
 from sockstore.transports._reading import Reading
 from sockstore.transports._writer import Writer
-from sockstore.transports.base import Deliver, Listener, deliver_one
+from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener, deliver_one
 
 __all__ = ["Wire"]
-
-SLICE_SECONDS = 0.005
-"""A burst is delivered in slices of about this length, so that the event loop stays responsive.
-
-After so many seconds of delivering, in one slice or in many, the loop takes a turn.
-"""
 
 MOST_AT_ONCE = 64
 """Messages that are delivered between two looks at the clock: one at first, then twice as many.

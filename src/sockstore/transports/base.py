@@ -14,6 +14,8 @@ from sockstore.outcomes import Close
 from sockstore.urls import redact_url
 
 __all__ = [
+    "HIGH_WATER",
+    "SLICE_SECONDS",
     "Deliver",
     "Listener",
     "Target",
@@ -22,6 +24,12 @@ __all__ = [
     "TransportOptions",
     "deliver_one",
 ]
+
+SLICE_SECONDS = 0.005
+"""A burst is delivered in slices of about this length, so that the event loop stays responsive."""
+
+HIGH_WATER = 64 * 2**10
+"""Bytes that wait in a send buffer, above which writing pauses, where the transport decides it."""
 
 
 class Deliver(Protocol):

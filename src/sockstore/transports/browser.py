@@ -21,7 +21,7 @@ from pyodide.ffi import JsException, create_proxy, to_js
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.machine.state import Hint, SocketInfo
 from sockstore.outcomes import Close
-from sockstore.transports.base import Listener, Target, TransportOptions
+from sockstore.transports.base import HIGH_WATER, SLICE_SECONDS, Listener, Target, TransportOptions
 from sockstore.transports.browser_limits import NO_HEADERS, sendable
 from sockstore.urls import redact_url
 
@@ -31,12 +31,6 @@ T = TypeVar("T", str, bytes)
 
 JsObject: TypeAlias = Any
 """An object of the browser's: its types are not known to Python."""
-
-SLICE_SECONDS = 0.005
-"""A burst is delivered in slices of about this length, so that the page stays responsive."""
-
-HIGH_WATER = 64 * 2**10
-"""Bytes in the browser's send buffer, above which writing pauses until half of them are gone."""
 
 POLL_SECONDS = 0.02
 """How often to look at the send buffer meanwhile: a browser does not tell."""

@@ -14,13 +14,10 @@ from dataclasses import dataclass, field
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
-from sockstore.transports.base import Listener, Target, TransportOptions, deliver_one
+from sockstore.transports.base import HIGH_WATER, Listener, Target, TransportOptions, deliver_one
 from sockstore.urls import redact_url
 
 __all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
-
-HIGH_WATER = 64 * 2**10
-"""Bytes that a peer that does not read lets pile up before writing pauses, as on a socket."""
 
 
 @dataclass(eq=False)
