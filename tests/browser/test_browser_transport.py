@@ -18,7 +18,7 @@ pytestmark = [
     pytest.mark.xdist_group("python in a page"),
 ]
 
-PROGRAMS = ("browser/facts_in_page.py", "emscripten/contract_in_page.py")
+PROGRAMS = ("browser/facts_in_page.py", "emscripten/contract_in_page.py", "emscripten/words.py")
 
 
 async def run_in_page(open_page, module: str, *words: str) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from typing import Any
 
+from emscripten.words import from_words, to_words
 from sockstore.testing import check_transport
 from sockstore.transports.browser import BrowserTransport, Listening, window
 
@@ -39,23 +39,16 @@ class RemoteHalf:
         self._control = control
 
     async def receive(self) -> str | bytes:
-        said = await self._control.ask("receive")
-        return said["text"] if "text" in said else base64.b64decode(said["binary"])
+        return from_words(await self._control.ask("receive"))
 
     async def send(self, *messages: str | bytes) -> None:
-        await self._control.ask("send", *map(_to_words, messages))
+        await self._control.ask("send", *map(to_words, messages))
 
     async def close(self, code: int, reason: str) -> None:
         await self._control.ask("close", code, reason)
 
     async def drop(self) -> None:
         await self._control.ask("drop")
-
-
-def _to_words(message: str | bytes) -> dict[str, str]:
-    if isinstance(message, str):
-        return {"text": message}
-    return {"binary": base64.b64encode(message).decode()}
 
 
 class BrowserHarness:

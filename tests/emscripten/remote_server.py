@@ -7,7 +7,6 @@ asks for the other one over a WebSocket of its own.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections import deque
 from collections.abc import AsyncIterator
@@ -16,20 +15,10 @@ from typing import Any
 
 from websockets.asyncio.server import ServerConnection, serve
 
+from emscripten.words import from_words, to_words
+
 PATIENCE = 10.0
 """Seconds."""
-
-
-def to_words(message: str | bytes) -> dict[str, str]:
-    """Say a message in JSON."""
-    if isinstance(message, str):
-        return {"text": message}
-    return {"binary": base64.b64encode(message).decode()}
-
-
-def from_words(words: dict[str, str]) -> str | bytes:
-    """Return the message."""
-    return words["text"] if "text" in words else base64.b64decode(words["binary"])
 
 
 class RemoteEnds:

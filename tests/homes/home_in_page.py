@@ -69,7 +69,7 @@ class _Program:
 class _Shown:
     """A page that is shown."""
 
-    def __init__(self, place: Any, page: kit.Page, left: Callable[[_Shown], object]) -> None:
+    def __init__(self, place: Any, page: kit.MountedPage, left: Callable[[_Shown], object]) -> None:
         self._place = place
         self._page = page
         self._left = left

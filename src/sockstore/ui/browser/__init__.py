@@ -27,7 +27,7 @@ from sockstore.ui.browser.inspector import ConnectionInspector
 from sockstore.ui.browser.live_list import LiveList
 from sockstore.ui.browser.members import ChatMembers
 from sockstore.ui.browser.messages import ChatMessages
-from sockstore.ui.browser.page import Page, mount
+from sockstore.ui.browser.page import MountedPage, mount
 from sockstore.ui.browser.program import run
 from sockstore.ui.browser.provider import WebSocketProvider
 from sockstore.ui.browser.status import ConnectionStatus
@@ -41,7 +41,7 @@ __all__ = [
     "ConnectionStatus",
     "Element",
     "LiveList",
-    "Page",
+    "MountedPage",
     "PageHistory",
     "WebSocketDemo",
     "WebSocketProvider",

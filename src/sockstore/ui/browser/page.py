@@ -10,7 +10,7 @@ from sockstore.ui.browser.dom import Node, document, listen, make, window
 from sockstore.ui.browser.element import Root
 from sockstore.ui.web import style
 
-__all__ = ["Page", "mount"]
+__all__ = ["MountedPage", "mount"]
 
 STYLE = "sockstore-style"
 """The id of the style sheet, of which a document needs one."""
@@ -19,7 +19,7 @@ PATIENCE = 60.0
 """Seconds that unmounting may take; each component has a bound of its own."""
 
 
-def mount(layout: Callable[[], object], into: Node | str = "body") -> Page:
+def mount(layout: Callable[[], object], into: Node | str = "body") -> MountedPage:
     """Show components in the document.
 
     Args:
@@ -27,7 +27,7 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> Page:
         into: Where: an element, or the CSS selector of one.
 
     Returns:
-        The page: `Page.unmount` destroys it.
+        The page: `MountedPage.unmount` destroys it.
 
     Raises:
         LookupError: If there is no such element.
@@ -47,7 +47,7 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> Page:
     parent = document().querySelector(into) if isinstance(into, str) else into
     if not parent:
         raise LookupError(f"the document has no element {into!r} to mount in")
-    page = Page()
+    page = MountedPage()
     with page.root:
         placed = layout()
         for _ in placed if isinstance(placed, Iterable) else ():
@@ -58,7 +58,7 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> Page:
     return page
 
 
-class Page:
+class MountedPage:
     """Components that are mounted.
 
     Attributes:

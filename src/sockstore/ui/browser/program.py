@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sockstore.ui.browser.dom import document
-from sockstore.ui.browser.page import Page, mount
+from sockstore.ui.browser.page import MountedPage, mount
 
 __all__ = ["run"]
 
 
-def run(layout: Callable[[], object]) -> Page:
+def run(layout: Callable[[], object]) -> MountedPage:
     """Show a layout as the whole page: in the element ``#app`` if there is one, or in the body.
 
     It returns at once: a browser's event loop runs anyway.
