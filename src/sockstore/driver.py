@@ -292,8 +292,8 @@ class Driver:
         self._timer = None
         self._timer_for = deadline
         if deadline is not None and deadline != float("inf"):
-            # Pyodide's loop refuses the past.
-            self._timer = self.loop.call_at(max(deadline, self.loop.time()), self._time_has_come)
+            # Pyodide's loop refuses the past, and `call_at` would read the clock once more.
+            self._timer = self.loop.call_later(max(0.0, deadline - self.now), self._time_has_come)
 
     def _time_has_come(self) -> None:
         deadline, self._timer, self._timer_for = self._timer_for, None, None

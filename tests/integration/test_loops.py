@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
-from sockstore import WebSocketStore
-from sockstore.testing import FakeServer, VirtualClock
+from sockstore import Heartbeat, Reconnect, WebSocketStore
+from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, repeat
+from sockstore.testing.clock import _VirtualLoop
 
 
 @pytest.mark.contract("CN4", "CN10")
@@ -86,3 +87,44 @@ async def test_a_transport_factory_that_raises_is_a_failed_attempt():
     connection.connect()
     state = await connection.state.wait_for(lambda state: state.phase == "failed")
     assert "no network card" in state.error
+
+
+class BrowsersLoop(_VirtualLoop):
+    """As Pyodide's loop: refuses the past, and time passes between two looks at its clock."""
+
+    def time(self) -> float:
+        self._virtual_clock._jump(2**-10)
+        return super().time()
+
+    def call_later(self, delay, callback, *args, context=None):
+        if delay < 0:
+            raise ValueError("Can't schedule in the past")
+        return asyncio.SelectorEventLoop.call_at(
+            self, self.time() + delay, callback, *args, context=context
+        )
+
+    def call_at(self, when, callback, *args, context=None):
+        return self.call_later(when - self.time(), callback, *args, context=context)
+
+
+@pytest.mark.contract("CN8", "LV2")
+def test_a_time_that_passes_while_its_timer_is_set_is_not_missed():
+    beats, opens = 5, 3
+    server = FakeServer(repeat(accept(), *[receive()] * beats, drop()))
+    connection = WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=Reconnect(schedule=lambda attempt, outcome: 0.0),
+        heartbeat=Heartbeat("beat", interval=2**-11),
+    )
+
+    async def beat_and_come_back() -> None:
+        async with connection:
+            for _ in range(opens):
+                await connection.phase.wait_for(lambda phase: phase == "open")
+                await connection.phase.wait_for(lambda phase: phase != "open")
+
+    with asyncio.Runner(loop_factory=lambda: BrowsersLoop(VirtualClock())) as runner:
+        runner.run(beat_and_come_back())
+    assert len(server.handshakes) >= opens
+    assert len(server.received) >= beats * opens
