@@ -69,8 +69,8 @@ async def address():
         yield address
 
 
-async def test_a_line_tells_how_far_it_is_until_the_page_takes_its_place(address, open_page):
-    page = await open_page("about:blank")
+async def test_a_line_tells_how_far_it_is_until_the_page_takes_its_place(address, chromium):
+    page = await chromium.new_page()
     await page.add_init_script(WATCH_LINE)
     await page.goto(address)
     await page.wait_for_selector(CONNECTED)
@@ -79,6 +79,7 @@ async def test_a_line_tells_how_far_it_is_until_the_page_takes_its_place(address
     assert seen[0].startswith("Loading Python …")
     assert [line for line in seen if re.fullmatch(r"Loading Python … \d\.\d of \d\.\d MB", line)]
     assert seen[-1] == "Starting …"
+    await page.close()
 
 
 async def test_every_module_of_the_wheel_can_be_imported(address, open_page):

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import async_playwright
 
-from browser.conftest import CHROMIUM, FLAGS, MILLISECONDS
+from browser.conftest import forget, remembering_chromium
 from browser.demos import FIELD, LINES, texts
 from browser.pyodide_pages import LOAD, pages
 
@@ -110,15 +109,18 @@ async def address():
         yield found
 
 
+async def open_document(visitor, address) -> Document:
+    page = await visitor.new_page()
+    await page.set_viewport_size({"width": 800, "height": 600})
+    return Document(page, address)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def loaded(chromium, address):
+async def loaded(visitor, address):
     """One document for the tests that clean up behind themselves."""
-    context = await chromium.new_context(viewport={"width": 800, "height": 600})
-    context.set_default_timeout(MILLISECONDS)
-    document = Document(await context.new_page(), address)
+    document = await open_document(visitor, address)
     await document.load()
-    yield document
-    await context.close()
+    return document
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -135,13 +137,12 @@ async def document(loaded):
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def fresh(chromium, address):
-    """A document that no other test has seen, in a profile of its own."""
-    context = await chromium.new_context(viewport={"width": 800, "height": 600})
-    context.set_default_timeout(MILLISECONDS)
-    document = Document(await context.new_page(), address)
+async def fresh(visitor, address):
+    """A document that no other test has seen, of a visitor of whom nothing is known."""
+    document = await open_document(visitor, address)
     yield document
-    await context.close()
+    await document.page.close()
+    await forget(visitor)
     assert not document.problems
 
 
@@ -531,15 +532,10 @@ async def test_a_history_that_is_closed_follows_nothing(fresh):
 @pytest_asyncio.fixture(loop_scope="module")
 async def kept(address):
     """A document of a browser that keeps documents which are left: Playwright's own does not."""
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=FLAGS,
-            ignore_default_args=["--disable-back-forward-cache"],
-        )
-        document = Document(await browser.new_page(), address)
+    options = {"ignore_default_args": ["--disable-back-forward-cache"]}
+    async with remembering_chromium(**options) as visitor:
+        document = await open_document(visitor, address)
         yield document
-        await browser.close()
     assert not document.problems
 
 
