@@ -100,7 +100,8 @@ async def watch(
             show()
             await asyncio.sleep(PAUSE)
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(due):
+                # Not sooner than in a moment: Pyodide's loop refuses a time that has just passed.
+                async with asyncio.timeout_at(max(due, loop.time() + PAUSE)):
                     await anext(changes)
 
 
