@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from starlette.responses import Response
+from starlette.routing import Route
 
 from browser.demos import served
 from browser.pyodide_pages import LOAD, pages
@@ -11,6 +13,7 @@ from loopback.processes import free_port
 from sockstore.cli.running import address_of, listen
 from sockstore.server import create_app
 from sockstore.server.limits import Limits
+from sockstore.ui.browser.dom import NO_PAGE
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -45,3 +48,51 @@ async def test_a_connection_over_it_is_what_it_is_elsewhere(open_page):
         await run_in_page(
             open_page, "browser.facts_in_page", echo, f"ws://127.0.0.1:{free_port()}/"
         )
+
+
+WORKER = f"""
+const window = self;
+onmessage = async ({{ data }}) => {{
+    try {{
+        await ({LOAD})("import asyncio");
+        postMessage(await python.runPythonAsync(data));
+    }} catch (error) {{
+        postMessage(error.message);
+    }}
+}};"""
+ASK_WORKER = """(code) => new Promise((answer) => {
+    const worker = new Worker("/worker.mjs", { type: "module" });
+    worker.onmessage = ({ data }) => (worker.terminate(), answer(data));
+    worker.postMessage(code);
+})"""
+
+
+@pytest.mark.contract("CN6", "LC3")
+async def test_a_connection_works_in_a_worker_and_components_say_that_they_need_a_page(open_page):
+    async def script(_: object) -> Response:
+        return Response(WORKER, media_type="text/javascript")
+
+    listening = listen("127.0.0.1", 0)
+    async with (
+        served(create_app(allowed_origins=["*"]), listening),
+        pages(routes=[Route("/worker.mjs", script)]) as address,
+    ):
+        page = await open_page(address)
+        told = await page.evaluate(
+            ASK_WORKER,
+            f"""
+from sockstore import WebSocketStore
+from sockstore.ui.browser import Element, mount
+async with WebSocketStore("ws://{address_of(listening)}/echo") as connection:
+    connection.send("from a worker")
+    view = await connection.messages.wait_for(len)
+try:
+    mount(lambda: Element("p"))
+except Exception as error:
+    why = str(error)
+f"{{view[0].data}}; {{why}}"
+""",
+        )
+    data, why = told.split("; ")
+    assert data == "from a worker"
+    assert why == NO_PAGE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,6 +16,7 @@ from browser.pyodide_pages import LOAD, PAGE
 from browser_runtime import staged_runtime
 from documentation.page_server import pointed_at
 from documentation.pages import ROOT, Block, blocks_of
+from loopback.node_packages import SCRIPTS, node_modules
 from sockstore.cli.running import address_of, listen
 from sockstore.demo.browser.runtime import CDN
 from sockstore.demo.browser.wheel import make_wheel
@@ -25,6 +28,8 @@ pytestmark = [
     pytest.mark.xdist_group("python in a page"),
 ]
 
+VERSION = json.loads((SCRIPTS / "package.json").read_text())["dependencies"]["@pyscript/core"]
+PYSCRIPT = f"https://cdn.jsdelivr.net/npm/@pyscript/core@{VERSION}/"
 DOCUMENT = ROOT / "docs" / "howto" / "in-the-browser.md"
 
 
@@ -49,6 +54,7 @@ def site(html: str) -> Starlette:
         Route(f"/{wheel.name}", package),
         Route("/chat.py", program),
         Mount("/pyodide", StaticFiles(directory=staged_runtime())),
+        Mount("/node_modules", StaticFiles(directory=node_modules() / "node_modules")),
         *ChatServer().routes,
         Route("/{path:path}", page),
     ]
@@ -56,10 +62,13 @@ def site(html: str) -> Starlette:
 
 
 @pytest.mark.contract("UI1", "UI3", "UI4")
-async def test_the_document_runs_the_file_that_runs_in_every_home(open_page):
-    [html] = blocks("html")
+@pytest.mark.parametrize("loader", ["Pyodide", "PyScript"])
+async def test_the_document_runs_the_file_that_runs_in_every_home(open_page, loader):
+    html = dict(zip(("Pyodide", "PyScript"), blocks("html"), strict=True))[loader].code
+    for place, here in ((CDN, "/pyodide/"), (PYSCRIPT, "/node_modules/@pyscript/core/")):
+        html = html.replace(place, here)
     listening = listen("127.0.0.1", 0)
-    async with served(site(html.code.replace(CDN, "/pyodide/")), listening):
+    async with served(site(html), listening):
         page = await open_page(f"http://{address_of(listening)}/?name=Ann")
         await page.wait_for_selector(CONNECTED)
         await say(page, "from the browser itself")

@@ -9,6 +9,7 @@ from sockstore.machine.state import Hint
 from sockstore.transports.base import Listener, Transport, TransportFactory, TransportOptions
 
 __all__ = [
+    "IN_BROWSER",
     "PING_INTERVAL",
     "default_transport",
     "is_browsers_own",
@@ -17,6 +18,7 @@ __all__ = [
 ]
 
 IN_BROWSER = sys.platform == "emscripten"
+"""Whether this Python runs in a browser, or in Node as if it were one."""
 
 PING_INTERVAL: float | None = None if IN_BROWSER else 20.0
 """Seconds between pings by default; a browser cannot send them."""

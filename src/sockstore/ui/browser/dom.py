@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sockstore.scope import Scope
+from sockstore.transports import IN_BROWSER
 from sockstore.ui.web import script
 
 if TYPE_CHECKING:
@@ -36,11 +37,25 @@ Node: TypeAlias = Any
 """An element, or another object of the browser's: their types are not known to Python."""
 
 
+NO_PAGE = (
+    "sockstore.ui.browser draws on the document of a browser, and there is none here: "
+    "run it by Pyodide in a page, not in a worker and not by another Python"
+)
+
+
 @cache
 def window() -> Node:
-    """Return the browser's window."""
+    """Return the browser's window.
+
+    Raises:
+        RuntimeError: If there is no page here.
+    """
+    if not IN_BROWSER:
+        raise RuntimeError(NO_PAGE)
     from sockstore.transports.browser import window as found  # noqa: PLC0415 - see above
 
+    if not hasattr(found, "document"):
+        raise RuntimeError(NO_PAGE)
     return found
 
 

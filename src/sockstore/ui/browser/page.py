@@ -31,6 +31,7 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> MountedPag
 
     Raises:
         LookupError: If there is no such element.
+        RuntimeError: If there is no document: in a worker, or outside a browser.
         Exception: What the layout raises; nothing is left then.
 
     Example:
