@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """Cases collect again and again, to prove that nothing is left."""
-    gc.collect()
+@pytest.fixture(autouse=True)
+def _quick_collections() -> None:
+    """Cases collect again and again, to prove that nothing is left; what was there may stay."""
     gc.freeze()
-    yield
-    gc.unfreeze()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 from textual import _time, _wait
+from textual.widgets import TextArea
 
 
 @contextmanager
@@ -21,6 +22,8 @@ def textual_on_the_virtual_clock() -> Iterator[None]:
         patch.setattr(_time, "get_time", _now)
         patch.setattr(_wait, "monotonic", _now)
         patch.setattr(_wait, "process_time", lambda: 0.0)
+        # In an hour that passes at once, it would be drawn 7,200 times.
+        patch.setattr(TextArea.cursor_blink, "_default", False)
         yield
 
 

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import gc
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,13 +13,10 @@ import pytest
 from sockstore.testing import assert_no_leaks
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _quick_collections() -> Iterator[None]:
-    """Let the garbage collector look only at what stories make: they collect again and again."""
-    gc.collect()
+@pytest.fixture(autouse=True)
+def _quick_collections() -> None:
+    """Stories collect again and again, to prove that nothing is left; what was there may stay."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture
