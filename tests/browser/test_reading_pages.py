@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 import pytest_asyncio
@@ -110,6 +111,37 @@ async def test_scrolling_to_the_top_loads_older_messages_and_keeps_the_readers_p
     # There is nothing older, and nobody asks any more.
     await page.evaluate(TO_THE_TOP)
     await page.wait_for_selector(".sockstore-older", state="detached")
+
+
+@pytest.mark.contract("UI3")
+async def test_what_comes_while_the_page_says_that_its_reader_has_left_is_new(site, open_page):
+    said = [f"message {number}" for number in range(40)]
+    await site.tell("late", *said)
+    page = await open_page("about:blank")
+    held: list[Callable[[], None]] = []
+    holds = False
+
+    def pass_on(client) -> None:
+        server = client.connect_to_server()
+
+        def hold_or_send(data: str | bytes) -> None:
+            held.append(lambda: server.send(data)) if holds else server.send(data)
+
+        client.on_message(hold_or_send)
+
+    await page.route_web_socket("**/*", pass_on)
+    await page.goto(site.chat("late"))
+    await wait_for_lines(page, *said)
+    holds = True
+    await page.evaluate(TO_THE_TOP)
+    await site.tell("late", "first", "second")
+    await wait_for_lines(page, *said, "first", "second")
+    holds = False
+    for send in held:
+        send()
+    await page.get_by_role("button", name="2 new messages").click()
+    [marked] = await page.locator(".sockstore-row:has(.sockstore-unread)").all()
+    assert await marked.locator(".sockstore-content").inner_text() == "first"
 
 
 @pytest.mark.contract("UI3")

@@ -153,18 +153,18 @@ class _Page:
         element = _last(self.client.layout, "ReconnectButton")
         assert element is not None
         assert element.visible, "there is no button"
-        _emit(element, "click", None)
+        _emit(element, "click")
 
     async def scroll(self, to: str) -> None:
-        _emit(self._messages, "reading", to == "end")
+        _tell_where_its_reader_is(self._messages, at_end=to == "end")
 
     async def load_older(self) -> None:
         assert self._messages.props["hasOlder"], "none are offered"
-        _emit(self._messages, "older", None)
+        _emit(self._messages, "older")
 
     async def fill_gap(self) -> None:
         lines = [one for one in _all_in(self.client.layout) if type(one).__name__ == "ChatLine"]
-        _emit(next(one for one in reversed(lines) if one.props["canBeFilled"]), "fill", None)
+        _emit(next(one for one in reversed(lines) if one.props["canBeFilled"]), "fill")
 
     async def open_inspector(self) -> None:
         _emit(_last(self.client.layout, "ConnectionInspector"), "opened", 0)
@@ -194,7 +194,7 @@ class _Page:
         if method == "giveBack":
             self._field(self.client.elements[number]).give_back(*arguments)
         elif method == "toEnd":
-            _emit(self.client.elements[number], "reading", True)
+            _tell_where_its_reader_is(self.client.elements[number], at_end=True)
 
 
 class _Field:
@@ -233,12 +233,17 @@ class _Field:
         self.text = f"{text}\n{self.text}" if self.text else text
 
 
-def _emit(part: Element, event: str, argument: object) -> None:
+def _tell_where_its_reader_is(messages: Element, *, at_end: bool) -> None:
+    rows = messages.default_slot.children
+    _emit(messages, "reading", at_end, rows[-1].html_id if rows else None)
+
+
+def _emit(part: Element, event: str, *arguments: object) -> None:
     """Do what NiceGUI does when the browser tells of an event."""
     for listener in list(part._event_listeners.values()):
         if listener.type == event:
-            arguments = [] if argument is None else [json.dumps(argument)]
-            message = {"id": part.id, "listener_id": listener.id, "args": arguments}
+            values = [json.dumps(argument) for argument in arguments]
+            message = {"id": part.id, "listener_id": listener.id, "args": values}
             part.client.handle_event(message)
 
 

@@ -50,6 +50,35 @@ def test_a_reader_who_turns_away_again_has_seen_all_that_was_there():
     assert (unread.count, unread.first) == (1, LINES[6].key)
 
 
+def test_what_came_after_the_reader_had_left_is_news_though_it_was_shown_as_seen():
+    unread = read((LINES[:3], True), (LINES[:5], True))
+    unread.leave(LINES[2].key)
+    unread.read(LINES[:5], False)
+    assert (unread.count, unread.first) == (2, LINES[3].key)
+    unread.read(LINES[:6], False)
+    assert (unread.count, unread.first) == (3, LINES[3].key)
+
+
+def test_who_left_at_a_line_that_is_gone_or_came_back_at_once_has_seen_all():
+    unread = read((LINES[:5], True))
+    unread.leave("gone")
+    unread.read(LINES[:5], False)
+    assert unread.count == 0
+    unread.leave(LINES[2].key)
+    unread.read(LINES[:5], True)
+    unread.read(LINES[:5], False)
+    assert unread.count == 0
+
+
+def test_who_left_at_an_own_message_that_still_moves_has_seen_what_stands_before_it():
+    own = Line("post 1", "mine", "Bob", mark="sent")
+    lines = [*LINES[:3], own, *LINES[3:5]]
+    unread = read((lines, True))
+    unread.leave(own.key)
+    unread.read(lines, False)
+    assert (unread.count, unread.first) == (2, LINES[3].key)
+
+
 def test_own_messages_notices_gaps_and_older_pages_do_not_count():
     seen = LINES[5:8]
     news = [

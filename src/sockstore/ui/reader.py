@@ -55,8 +55,15 @@ class ChatReader:
         self._at_end = writable(value=True)
         self._pages_wanted = writable(0)
 
-    def read_on(self, *, at_end: bool) -> None:
-        """The reader looks at the end, or has scrolled away from it."""
+    def read_on(self, *, at_end: bool, last: str | None = None) -> None:
+        """The reader looks at the end, or has scrolled away from it.
+
+        Args:
+            at_end: Whether they do.
+            last: The key of the last line they saw there, if that was some time ago.
+        """
+        if last is not None and not at_end:
+            self._unread.leave(last)
         self._at_end.set(at_end)
 
     def show_older(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import dropwhile
 
 from sockstore.ui.transcript import Line
 
@@ -33,6 +34,15 @@ class Unread:
         self.first: str | None = None
         self._last_seen: str | None = None
         self._was_at_end = True
+        self._left_at: str | None = None
+
+    def leave(self, last: str) -> None:
+        """The reader has left the end when this was the last line: what stands behind it is news.
+
+        Args:
+            last: The line's key.
+        """
+        self._left_at = last
 
     def read(self, lines: Sequence[Line], at_end: bool) -> None:  # noqa: FBT001 - both homes' event
         """Take notice of what is shown now.
@@ -41,6 +51,9 @@ class Unread:
             lines: All lines, oldest first.
             at_end: Whether the reader is looking at the end of them.
         """
+        if self._left_at is not None and not at_end:
+            self._last_seen = _last_fixed(_until(self._left_at, lines)) or self._last_seen
+        self._left_at = None
         news = [line.key for line in self._behind_the_last_seen(lines) if _counts(line)]
         if not at_end:
             self.count = len(news)
@@ -51,9 +64,7 @@ class Unread:
                 self.first = news[-1] if news else None
             elif news:
                 self.first = None
-            self._last_seen = next(
-                (line.key for line in reversed(lines) if _is_fixed(line)), self._last_seen
-            )
+            self._last_seen = _last_fixed(reversed(lines)) or self._last_seen
         self._was_at_end = at_end
 
     def _behind_the_last_seen(self, lines: Sequence[Line]) -> Iterator[Line]:
@@ -62,6 +73,15 @@ class Unread:
             if line.key == self._last_seen:
                 return
             yield line
+
+
+def _until(key: str, lines: Sequence[Line]) -> Iterator[Line]:
+    """Yield a line and those before it, the newest first; none if it is not there."""
+    return dropwhile(lambda line: line.key != key, reversed(lines))
+
+
+def _last_fixed(newest_first: Iterable[Line]) -> str | None:
+    return next((line.key for line in newest_first if _is_fixed(line)), None)
 
 
 def _counts(line: Line) -> bool:

@@ -77,7 +77,8 @@ class MessageList(Element):
             choose: Called with the node that was clicked in the list.
         """
 
-        def told(what: str, value: bool) -> None:  # noqa: FBT001 - JavaScript knows no names
+        # Here it is told at once: which row was the last one says nothing more.
+        def told(what: str, value: bool, _: Node = None) -> None:  # noqa: FBT001 - as JavaScript
             if what == "follows":
                 stand(self._newer, self.node, there=not value)
             else:

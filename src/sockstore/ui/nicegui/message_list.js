@@ -55,9 +55,9 @@ export default {
     offer() {
       this.follower.offer(this.hasOlder, this.isLoading);
     },
-    told(what, value) {
+    told(what, value, row) {
       if (what === "follows") this.followsEnd = value;
-      else this.$emit(what, value);
+      else this.$emit(what, value, row?.id);
     },
     toEnd() {
       this.follower.toEnd();

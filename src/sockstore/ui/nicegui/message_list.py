@@ -16,8 +16,9 @@ __all__ = ["ChatLine", "MessageList"]
 class MessageList(Element, component="message_list.js", esm={"sockstore-web": str(FOLDER)}):
     """A list that follows its end, unless its reader has scrolled away from there.
 
-    It emits ``reading`` with whether its reader looks at its end, and ``older`` when the reader
-    comes near its beginning and it says that it has older rows.
+    It emits ``reading`` with whether its reader looks at its end, and the id of the row that was
+    the last one they saw there; and ``older`` when the reader comes near its beginning and it says
+    that it has older rows.
     """
 
     def forget(self, rows: Iterable[Element]) -> None:

@@ -59,7 +59,13 @@ class ChatMessages(ConnectionComponent):
         await self._reader.follow(await self.connection(), self._show)
 
     def _read_on(self, event: GenericEventArguments) -> None:
-        self._reader.read_on(at_end=event.args is True)
+        match event.args:
+            case [bool() as at_end, last]:
+                # What came while the page said so is news, though it stands here already.
+                keys = (key for key, row in self._rows.items() if row.html_id == last)
+                self._reader.read_on(at_end=at_end, last=next(keys, None))
+            case _:  # no page of ours says anything else
+                pass
 
     def _show(self, view: ChatView) -> int:
         """Show the lines; how many characters that took."""

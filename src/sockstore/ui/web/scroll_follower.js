@@ -12,7 +12,8 @@ const SETTLED = 500; // milliseconds after which what was loaded is not read alo
 const NO_ROWS = ".sockstore-older, .sockstore-columns";
 
 // It is given the list, and a function that it tells: "follows" whether it follows the end,
-// "reading" whether the reader looks at the end, "older" when older rows are wanted.
+// "reading" whether the reader looks at the end, and at which row that was; "older" when older rows
+// are wanted.
 class ScrollFollower {
   constructor(list, tell) {
     this.list = list;
@@ -124,6 +125,7 @@ class ScrollFollower {
   toEnd() {
     this.follow(true);
     const { list } = this;
+    this.end = list.lastElementChild;
     // Also a scroll to where it is would stop the browser in what a key has just begun.
     const below = list.scrollHeight - list.scrollTop - list.clientHeight;
     if (below >= 1) list.scrollTop = list.scrollHeight;
@@ -151,7 +153,7 @@ class ScrollFollower {
     this.toldToFollow = follows;
     this.isReading = isReading;
     if (tellsFollows) this.tell("follows", follows);
-    if (tellsReading) this.tell("reading", isReading);
+    if (tellsReading) this.tell("reading", isReading, this.end);
   }
   // Whether there are older rows, and whether they are on their way.
   offer(hasOlder, isLoading) {
