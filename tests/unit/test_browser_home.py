@@ -18,7 +18,7 @@ async def start_history() -> None:
 
 @pytest.mark.parametrize("start", [lambda: mount(show), lambda: run(show)], ids=["mount", "run"])
 def test_a_page_in_another_python_is_refused_in_one_sentence(start):
-    with pytest.raises(RuntimeError, match="run it by Pyodide in a page, not in a worker"):
+    with pytest.raises(RuntimeError, match="run it with Pyodide in a page, not in a worker"):
         start()
 
 

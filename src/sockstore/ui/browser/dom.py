@@ -38,8 +38,8 @@ Node: TypeAlias = Any
 
 
 NO_PAGE = (
-    "sockstore.ui.browser draws on the document of a browser, and there is none here: "
-    "run it by Pyodide in a page, not in a worker and not by another Python"
+    "sockstore.ui.browser draws on the document of a page, and there is none here: "
+    "run it with Pyodide in a page, not in a worker or with another Python"
 )
 
 
