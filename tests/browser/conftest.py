@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 import pytest_asyncio
@@ -61,14 +61,34 @@ def chromium(visitor) -> Browser:
     return visitor.browser
 
 
+OpenPage: TypeAlias = Callable[[str], Awaitable[Page]]
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def open_page(visitor) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
+async def open_page(visitor) -> AsyncIterator[OpenPage]:
     """Open pages of a visitor of whom nothing is known; what goes wrong in one fails the test."""
+    async with pages_in(visitor) as open_page:
+        yield open_page
+    await forget(visitor)
+
+
+@asynccontextmanager
+async def first_visit(chromium: Browser) -> AsyncIterator[OpenPage]:
+    """Open pages in a profile that has seen nothing; what goes wrong in one fails the test."""
+    async with await chromium.new_context(viewport=VIEWPORT) as context:
+        context.set_default_timeout(MILLISECONDS)
+        async with pages_in(context) as open_page:
+            yield open_page
+
+
+@asynccontextmanager
+async def pages_in(context: BrowserContext) -> AsyncIterator[OpenPage]:
+    """Open pages in a profile, and close them; what went wrong in one of them is an error."""
     problems: list[str] = []
     async with AsyncExitStack() as stack:
 
         async def open_page(address: str) -> Page:
-            page = await visitor.new_page()
+            page = await context.new_page()
             stack.push_async_callback(page.close)
             page.on("pageerror", lambda error: problems.append(str(error)))
             page.on("request", lambda request: problems.extend(_outside(request.url)))
@@ -76,7 +96,6 @@ async def open_page(visitor) -> AsyncIterator[Callable[[str], Awaitable[Page]]]:
             return page
 
         yield open_page
-    await forget(visitor)
     assert not problems
 
 

@@ -69,6 +69,17 @@ async def wait_for_lines(page, *expected: str, selector: str = LINES) -> None:
     )
 
 
+async def greet_each_other(ann, bob) -> None:
+    """Let two pages of one room chat: each sees who is there, and what both say, once."""
+    await ann.wait_for_function("document.body.innerText.includes('2 here: Ann, Bob')")
+    await say(ann, "Hello Bob")
+    await wait_for_lines(bob, "Hello Bob")
+    await say(bob, "Hello Ann")
+    for page in (ann, bob):
+        await wait_for_lines(page, "Hello Bob", "Hello Ann")
+        assert await texts(page, ".sockstore-sender") == ["Ann", "Bob"]
+
+
 async def background(page, selector: str) -> str:
     return await page.locator(selector).evaluate("one => getComputedStyle(one).backgroundColor")
 

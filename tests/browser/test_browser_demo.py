@@ -9,11 +9,13 @@ import shutil
 import pytest
 import pytest_asyncio
 
+from browser.conftest import first_visit
 from browser.demos import (
     CONNECTED,
     FIELD,
     RECORDS,
     demo,
+    greet_each_other,
     say,
     served,
     texts,
@@ -70,16 +72,16 @@ async def address():
 
 
 async def test_a_line_tells_how_far_it_is_until_the_page_takes_its_place(address, chromium):
-    page = await chromium.new_page()
-    await page.add_init_script(WATCH_LINE)
-    await page.goto(address)
-    await page.wait_for_selector(CONNECTED)
-    assert await page.locator(LINE).count() == 0
-    seen = await page.evaluate("window.seen")
+    async with first_visit(chromium) as open_page:
+        page = await open_page("about:blank")
+        await page.add_init_script(WATCH_LINE)
+        await page.goto(address)
+        await page.wait_for_selector(CONNECTED)
+        assert await page.locator(LINE).count() == 0
+        seen = await page.evaluate("window.seen")
     assert seen[0].startswith("Loading Python …")
     assert [line for line in seen if re.fullmatch(r"Loading Python … \d\.\d of \d\.\d MB", line)]
     assert seen[-1] == "Starting …"
-    await page.close()
 
 
 async def test_every_module_of_the_wheel_can_be_imported(address, open_page):
@@ -109,13 +111,7 @@ async def test_two_tabs_chat_and_one_goes_on_without_the_other(address, open_pag
     bob = await open_page(f"{address}/chat?room=two&name=Bob")
     for page in (ann, bob):
         await page.wait_for_selector(CONNECTED)
-    await ann.wait_for_function("document.body.innerText.includes('2 here: Ann, Bob')")
-    await say(ann, "Hello Bob")
-    await wait_for_lines(bob, "Hello Bob")
-    await say(bob, "Hello Ann")
-    for page in (ann, bob):
-        await wait_for_lines(page, "Hello Bob", "Hello Ann")
-        assert await texts(page, ".sockstore-sender") == ["Ann", "Bob"]
+    await greet_each_other(ann, bob)
     await bob.close()
     await ann.get_by_text("Bob left").wait_for()
     await say(ann, "still here")
@@ -261,22 +257,21 @@ async def test_a_runtime_that_is_gone_is_a_plain_message_and_retry_helps_when_it
     kept = tmp_path / "kept"
     kept.mkdir()
     async with browser_demo(runtime=runtime) as address:
-        for gone in ("pyodide.mjs", "pyodide.asm.wasm", "python_stdlib.zip"):
+        for gone in ("pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip"):
             for path in kept.iterdir():
                 shutil.move(path, runtime)
             for path in runtime.glob(f"{gone}*"):
                 shutil.move(path, kept)
-            # In a profile of its own: a browser keeps what it once had.
-            page = await chromium.new_page()
-            await page.goto(address)
-            text = await message(page)
-            assert "could not be loaded" in text
-            assert "make browser-runtime" in text
-            if gone == "python_stdlib.zip":
-                shutil.copytree(kept, runtime, dirs_exist_ok=True)
-                await page.get_by_role("button", name="Retry").click()
-                await page.wait_for_selector(CONNECTED)
-            await page.close()
+            # A browser keeps what it once had.
+            async with first_visit(chromium) as open_page:
+                page = await open_page(address)
+                text = await message(page)
+                assert "could not be loaded" in text
+                assert "make browser-runtime" in text
+                if gone == "python_stdlib.zip":
+                    shutil.copytree(kept, runtime, dirs_exist_ok=True)
+                    await page.get_by_role("button", name="Retry").click()
+                    await page.wait_for_selector(CONNECTED)
 
 
 async def test_a_cdn_that_cannot_be_reached_is_a_plain_message(chromium):

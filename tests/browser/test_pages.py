@@ -15,6 +15,7 @@ from browser.demos import (
     SEND,
     background,
     demo,
+    greet_each_other,
     say,
     texts,
     wait_for_lines,
@@ -86,13 +87,7 @@ async def test_two_tabs_chat_and_each_marks_its_own(address, open_page):
     await ann.wait_for_selector(CONNECTED)
     bob = await open_page(f"{address}/chat?room=two&name=Bob")
     await bob.wait_for_selector(CONNECTED)
-    await ann.wait_for_function("document.body.innerText.includes('2 here: Ann, Bob')")
-    await say(ann, "Hello Bob")
-    await wait_for_lines(bob, "Hello Bob")
-    await say(bob, "Hello Ann")
-    for page in (ann, bob):
-        await wait_for_lines(page, "Hello Bob", "Hello Ann")
-        assert await texts(page, ".sockstore-sender") == ["Ann", "Bob"]
+    await greet_each_other(ann, bob)
     marked = "[...document.querySelectorAll('[data-mark=acknowledged]')].map(one => one.innerText)"
     assert "Hello Bob" in (await ann.evaluate(marked))[0]
     assert "Hello Ann" in (await bob.evaluate(marked))[0]

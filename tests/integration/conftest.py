@@ -6,6 +6,7 @@ import asyncio
 import functools
 import gc
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +15,11 @@ from sockstore.testing import assert_no_leaks
 
 
 @pytest.fixture(autouse=True)
-def _quick_collections() -> None:
-    """Stories collect again and again, to prove that nothing is left; what was there may stay."""
+def _quick_collections() -> Iterator[None]:
+    """Stories collect again and again, to prove that nothing is left: of what they make."""
     gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture
