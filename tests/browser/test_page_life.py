@@ -227,7 +227,7 @@ async def test_a_component_outside_any_provider_says_so(site):
 
 
 @pytest.mark.contract("LC2", "LC5", "UI6")
-async def test_page_loads_with_the_inspector_open_leave_nothing(site, chromium, monkeypatch):
+async def test_fifty_page_loads_with_the_inspector_open_leave_nothing(site, chromium, monkeypatch):
     async def visit(times: int) -> None:
         context = await chromium.new_context()
         await context.add_init_script("localStorage.setItem('sockstore inspector', 'open')")
@@ -255,5 +255,5 @@ async def test_page_loads_with_the_inspector_open_leave_nothing(site, chromium, 
     await visit(1)  # what only the first visit makes
     before = stores()
     async with assert_no_leaks():
-        await visit(5)
+        await visit(10)
     assert stores() == before
