@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from time import time
 
-__all__ = ["utc_now"]
+__all__ = ["utc_now", "utc_time"]
 
 
 def utc_now() -> str:
@@ -16,4 +17,14 @@ def utc_now() -> str:
     Source:
         The guide's chat messages: ``new Date().toISOString()``.
     """
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return utc_time(time())
+
+
+def utc_time(seconds: float) -> str:
+    """Return a time in the form of `utc_now`.
+
+    Args:
+        seconds: Since 1970, as `time.time` counts them.
+    """
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

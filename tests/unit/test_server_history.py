@@ -196,18 +196,26 @@ async def test_a_history_of_ones_own_will_do():
     await server.aclose()
 
 
+class Clocks:
+    """What the database takes for the time that passes, and for the time of day."""
+
+    def __init__(self, monkeypatch):
+        self.passed, self.wall = 1000.0, 1_700_000_000.0
+        monkeypatch.setattr(database, "monotonic", lambda: self.passed)
+        monkeypatch.setattr(database, "time", lambda: self.wall)
+
+
 @pytest.mark.asyncio
 async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monkeypatch):
-    now = 1000.0
-    monkeypatch.setattr(database, "time", lambda: now)
+    clocks = Clocks(monkeypatch)
     history = SqliteHistory(tmp_path / "history.db", keep=1, remember_seconds=60)
     once = entry()
     await history.append("lobby", once)
     for later in (1001.0, 1060.0):
-        now = later
+        clocks.passed = later
         (again,) = await history.append("lobby", once)
         assert (again.offset, again.is_duplicate) == (1, True)
-    now = 1060.1
+    clocks.passed = 1060.1
     await history.append("lobby", entry())
     (again,) = await history.append("lobby", once)
     assert (again.offset, again.is_duplicate) == (3, False)
@@ -215,6 +223,73 @@ async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monke
         lambda database: database.open().execute("SELECT count(*) FROM ids").fetchone()[0]
     )
     assert kept == 2
+    await history.aclose()
+
+
+@pytest.mark.contract("SV14")
+@pytest.mark.parametrize("jump", [-1e9, -7200.0, 7200.0, 1e9])
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.asyncio
+async def test_a_clock_that_is_set_makes_no_id_forgotten(tmp_path, monkeypatch, jump, restarts):
+    clocks = Clocks(monkeypatch)
+    history = SqliteHistory(tmp_path / "history.db", remember_seconds=60)
+    once = entry()
+    await history.append("lobby", once)
+    if restarts:  # the time that passes is counted from the start of the machine
+        await history.aclose()
+        clocks.passed = 5.0
+    clocks.wall += jump
+    await history.append("lobby", entry())
+    (again,) = await history.append("lobby", once)
+    assert (again.offset, again.is_duplicate) == (1, True)
+    await history.aclose()
+
+
+@pytest.mark.contract("SV14")
+@pytest.mark.asyncio
+async def test_one_that_cannot_be_stored_takes_no_other_of_its_transaction_with_it(
+    history, told, monkeypatch
+):
+    sizes = []
+    append = Database.append
+    monkeypatch.setattr(
+        Database, "append", lambda self, units: sizes.append(len(units)) or append(self, units)
+    )
+    await history.open()
+    wanted = [entry("\ud800" if n == 7 else str(n)) for n in range(20)]
+    results = await asyncio.gather(
+        *(history.append("lobby", each) for each in wanted), return_exceptions=True
+    )
+    assert max(sizes) > 1
+    assert [type(each) for n, each in enumerate(results) if n == 7] == [NotStored]
+    stored = [each[0] for n, each in enumerate(results) if n != 7]
+    assert [each.offset for each in stored] == [*range(1, 20)]
+    assert not any(each.is_duplicate for each in stored)
+    assert [text for _, _, text in told] == [str(n) for n in range(20) if n != 7]
+    await history.aclose()
+
+
+@pytest.mark.contract("SV14")
+@pytest.mark.asyncio
+async def test_what_fails_half_way_is_refused_and_stored_once_when_it_is_sent_again(history, told):
+    await history.append("lobby", entry("before"))
+    await history._ask(
+        lambda database: database.open().execute(
+            "CREATE TRIGGER full BEFORE INSERT ON messages WHEN NEW.data LIKE '%third%'"
+            " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
+        )
+    )
+    unit = [entry(text)[0] for text in ("first", "second", "third")]
+    with pytest.raises(NotStored, match="the disk is full"):
+        await history.append("lobby", unit)
+    assert len(told) == 1
+    await history._ask(lambda database: database.open().execute("DROP TRIGGER full"))
+    stored = await history.append("lobby", unit)
+    assert [(each.offset, each.is_duplicate) for each in stored] == [
+        (2, False),
+        (3, False),
+        (4, False),
+    ]
     await history.aclose()
 
 

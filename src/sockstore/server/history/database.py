@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from time import time
+from time import monotonic, time
 from typing import TypeAlias
 
 from sockstore.server.history.base import Entry, Page, Stored, StoredMessage, bounded
-from sockstore.timestamps import utc_now
+from sockstore.server.history.files import Files
+from sockstore.timestamps import utc_time
 
 __all__ = ["Database", "Kept", "Unit", "explain"]
 
@@ -82,34 +82,44 @@ class Database:
         self._path = path
         self._keep = keep
         self._remember = remember
+        # Read from the file when it is opened.
         self._epoch = ""
+        # From `open` to `close`.
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
+        self._files: Files | None = None
+        # What `_now` counts on from; set when the file is opened.
+        self._opened_at = 0.0
+        self._newest_id_at = 0.0
 
     def open(self) -> sqlite3.Connection:
         """Return the connection; the first time it is opened and the file checked."""
         if self._connection is None:
+            files = None if self._path is None else Files(self._path)
+            if files is not None:
+                files.make()
             connection = sqlite3.connect(
                 ":memory:" if self._path is None else self._path,
                 isolation_level=None,  # transactions begin and end where it is written
                 timeout=SECONDS_TO_WAIT_FOR_A_LOCK,
             )
             try:
-                _prepare(connection)
+                _prepare(connection, files)
                 (self._epoch,) = connection.execute("SELECT epoch FROM log").fetchone()
-                self._identity = self._identify()
+                (newest,) = connection.execute("SELECT max(stored_at) FROM ids").fetchone()
             except BaseException:
                 connection.close()
                 raise
-            self._connection = connection
+            if files is not None:
+                files.note()
+            self._opened_at, self._newest_id_at = monotonic(), newest or 0.0
+            self._connection, self._files = connection, files
         return self._connection
 
     def append(self, units: Sequence[Unit]) -> list[list[Kept]]:
         """Store messages in one transaction, and return where they are."""
+        self.open()
+        self._see_to_files()
         connection = self.open()
-        # SQLite would go on writing into a file that was removed, and all would be lost at exit.
-        if self._identify() != self._identity:
-            raise FileNotFoundError("its file was removed or replaced; restart the server")
         connection.execute("BEGIN IMMEDIATE")
         try:
             kept = self._insert(connection, units)
@@ -118,7 +128,40 @@ class Database:
             with suppress(sqlite3.Error):  # some errors have rolled back already
                 connection.execute("ROLLBACK")
             raise
+        # A file that was removed meanwhile has taken them with it.
+        self._see_to_files()
+        if self._files is not None:
+            self._files.note()
         return kept
+
+    def _see_to_files(self) -> None:
+        """See whether the files are the ones that were opened, and save what can be saved.
+
+        Raises:
+            OSError: If what was committed would be lost at exit.
+        """
+        files, connection = self._files, self._connection
+        change = None if files is None else files.find_change()
+        if files is None or connection is None or change is None:
+            return
+        if change == "database":
+            raise OSError(None, "its file was removed, replaced or cut short; restart the server")
+        if not files.is_journal_gone:
+            raise OSError(None, "its file -wal was cut short; restart the server")
+        # The open file still has everything: it is moved into the database, and a new one is made.
+        (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:  # pragma: no cover - the lock is ours alone
+            raise OSError(None, "its file -wal was removed; restart the server")
+        self.close()
+        self.open()
+
+    def _now(self) -> float:
+        """Return the seconds that have passed while the file was open.
+
+        A clock on the wall may be set; this one goes on behind the newest id when a file is opened
+        again, so that an id is never forgotten too early.
+        """
+        return self._newest_id_at + monotonic() - self._opened_at
 
     def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
         """Return the oldest messages that are kept and lie behind an offset."""
@@ -172,10 +215,11 @@ class Database:
         """Close; a later use opens it again."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
+            self._files = None
             connection.close()
 
     def _insert(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> list[list[Kept]]:
-        moment = time(), utc_now()
+        moment = self._now(), utc_time(time())
         tops: dict[str, tuple[int, int]] = {}
         kept: list[list[Kept]] = []
         for name, entries in units:
@@ -219,15 +263,6 @@ class Database:
         message = StoredMessage(entry.sender, entry.data, entry.id, offset, stored_at)
         return Stored(offset, self._epoch), message
 
-    def _identify(self) -> tuple[int, int] | None:
-        if self._path is None:
-            return None
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - Path.stat() costs twice as much
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
-
 
 def explain(error: BaseException) -> str:
     """Say what is wrong with a database, as the end of a sentence."""
@@ -236,11 +271,13 @@ def explain(error: BaseException) -> str:
     return REASONS.get(str(error), str(error))
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
+def _prepare(connection: sqlite3.Connection, files: Files | None) -> None:
     """Make it ours: durable commits, one server only, and our tables."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
     # A foreign file is refused before anything in it is changed.
     _check_owner(connection)
+    if files is not None:
+        files.protect()  # SQLite gives the journal the rights of the database
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN EXCLUSIVE")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -263,14 +264,17 @@ def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
 
 
 def _store(database: Database, batch: Sequence[_Job]) -> list[_Done]:
-    """Store all messages of a batch in one transaction: all or none of them."""
+    """Store the messages of a batch in one transaction; if one spoils it, each by itself."""
     stores = [job for job in batch if job.unit is not None]
     if not stores:
         return []
     try:
         kept = database.append([job.unit for job in stores if job.unit is not None])
     except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on for the others
-        return [_Done(job, error=error) for job in stores]
+        # A disk that fails does so for all; each of them would wait for it once more.
+        if len(stores) == 1 or isinstance(error, (sqlite3.OperationalError, OSError)):
+            return [_Done(job, error=error) for job in stores]
+        return [done for job in stores for done in _store(database, [job])]
     return [_Done(job, unit) for job, unit in zip(stores, kept, strict=True)]
 
 
