@@ -198,7 +198,7 @@ async def test_pings_of_a_client_that_never_reads_cost_no_memory():
         mute = await Mute.connect(server.port, "/echo")
         await until(lambda: server.state.connections)
         (connection,) = server.state.connections
-        inner = connection.transport._inner
+        inner = connection.transport.inner
         loop = asyncio.get_running_loop()
         sending = asyncio.create_task(send_for_ever(loop, mute, masked(0x89, b"p" * 125)))
         await until(lambda: connection._pong)
@@ -230,7 +230,7 @@ async def test_a_peer_that_vanished_is_noticed_by_pings(path):
 
 
 async def test_half_a_close_of_a_client_that_never_reads_ends_it(monkeypatch):
-    monkeypatch.setattr("sockstore.server.uvicorn_protocol.SECONDS_TO_CLOSE", 0.05)
+    monkeypatch.setattr("sockstore.server.bounded_transport.SECONDS_TO_CLOSE", 0.05)
     async with running() as server:
         mute = await Mute.connect(server.port, "/echo")
         await until(lambda: server.state.connections)
@@ -242,7 +242,7 @@ async def test_half_a_close_of_a_client_that_never_reads_ends_it(monkeypatch):
 
 async def test_stopping_does_not_wait_for_a_client_that_never_reads(monkeypatch):
     monkeypatch.setattr(BoundedWebSocketProtocol, "pause_writing", hold)
-    monkeypatch.setattr("sockstore.server.uvicorn_protocol.SECONDS_TO_CLOSE", 0.05)
+    monkeypatch.setattr("sockstore.server.bounded_transport.SECONDS_TO_CLOSE", 0.05)
     HELD.clear()
     limits = Limits(**QUICK, buffer_bytes=8 * MIB, buffer_messages=100_000)
     async with running(limits=limits) as server:

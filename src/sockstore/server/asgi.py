@@ -10,10 +10,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sockstore.server.admission import Refused
 
-__all__ = ["ABORT", "WRITE", "Outgoing", "Peer", "PeerLeft", "Write", "size_of"]
+__all__ = ["ABORT", "METER", "WRITE", "Outgoing", "Peer", "PeerLeft", "Write", "size_of"]
 
 ABORT = "sockstore.abort"
 """The ASGI extension of our uvicorn protocol; its value holds the callable under "abort"."""
+
+METER = "sockstore.meter"
+"""The ASGI extension of our uvicorn protocol; "use" takes a callable that counts what is not a
+message (control frames, small fragments), and returns False when that was one too many."""
 
 WRITE = "sockstore.write"
 """The ASGI extension of our uvicorn protocol; its value holds a `Write` under "write"."""
@@ -73,7 +77,19 @@ class Peer:
         self._send = send
         self._can_answer = "websocket.http.response" in extensions
         self._abort: Callable[[], None] | None = extensions.get(ABORT, {}).get("abort")
+        self._use_meter: Callable[[Callable[[], bool]], None] | None = extensions.get(
+            METER, {}
+        ).get("use")
         self.write: Write | None = extensions.get(WRITE, {}).get("write")
+
+    def count_frames(self, take: Callable[[], bool]) -> None:
+        """Have control frames and small fragments counted, where the server lets us.
+
+        Args:
+            take: Counts one; if it returns False, nothing more is read until we have closed.
+        """
+        if self._use_meter is not None:
+            self._use_meter(take)
 
     async def receive(self) -> str | bytes | None:
         """Return the next message; None when the connection has ended."""

@@ -45,6 +45,7 @@ class Client:
         self._close: tuple[int, str] | None = None
         self._has_left = False
         self._deadline: asyncio.Timeout | None = None
+        peer.count_frames(self._count_frame)
 
     @property
     def is_ending(self) -> bool:
@@ -99,6 +100,12 @@ class Client:
         """Count one message; False if that was more than the client may send."""
         return self._bucket.take(self._loop.time())
 
+    def _count_frame(self) -> bool:
+        """Count a frame that is not a message; it costs what a message does."""
+        if self._close is None and not self.take_token():
+            self.end_throttled()
+        return self._close is None
+
     def end_throttled(self) -> None:
         """Close the connection, because the client sends too much."""
         limits = self._limits
@@ -117,7 +124,7 @@ class Client:
         writer = asyncio.create_task(self._write())
         try:
             async with asyncio.timeout(self._seconds_left()) as self._deadline:
-                await self._read(handle, counts_messages=counts_messages)
+                await self._read(handle, writer, counts_messages=counts_messages)
         except TimeoutError:
             if self._deadline is None or not self._deadline.expired():
                 raise
@@ -128,10 +135,14 @@ class Client:
             writer.cancel()
             await asyncio.wait([writer])
 
-    async def _read(self, handle: Handle, *, counts_messages: bool) -> None:
+    async def _read(
+        self, handle: Handle, writer: asyncio.Task[None], *, counts_messages: bool
+    ) -> None:
         while (message := await self._peer.receive()) is not None:
             if self._close is not None:
-                continue  # what was on its way while we were closing
+                # What comes until the close frame is sent is not even read.
+                await asyncio.wait([writer])
+                continue
             if counts_messages and not self.take_token():
                 self.end_throttled()
             elif _is_larger(message, self._limits.max_message_bytes):

@@ -1,9 +1,10 @@
-"""uvicorn's WebSocket protocol, with an end to every connection.
+"""uvicorn's WebSocket protocol, with bounds for everything that one peer can cause.
 
 uvicorn's own closes the TCP connection politely: it waits until everything written has been
-taken. A peer that stopped reading never takes it, so its memory and its file descriptor would
-stay for ever. Here every close has a deadline, after which the connection is aborted; and pings
-of a peer that does not take the pongs cost no memory.
+taken, which a peer that stopped reading never does. Here every close has a deadline, after which
+the connection is aborted. Frames are parsed in slices, so that all connections have their turn;
+pings, pongs and small fragments count for the limit of messages; and what comes behind our close
+frame is thrown away.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio.transports import BaseTransport
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -21,11 +23,20 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from sockstore.server.asgi import ABORT, WRITE, Outgoing
+from sockstore.server import bounded_transport
+from sockstore.server.asgi import ABORT, METER, WRITE, Outgoing
+from sockstore.server.bounded_transport import BoundedTransport
+from sockstore.server.limits import Limits, TokenBucket
 
 __all__ = ["BoundedWebSocketProtocol"]
 
-SECONDS_TO_CLOSE = 5.0
+LEAST_FREE_FRAGMENT = 1024
+"""Bytes: a smaller fragment, unless it is the last of its message, counts as a message."""
+
+MOST_FRAMES_AFTER_CLOSE = 1024
+"""Among them the peer's close frame is looked for; what follows is not even parsed."""
+
+TOO_MANY_FRAMES = "too many control frames or small fragments"
 LONGEST_REQUEST_LINE = 8000
 """Bytes; the engine's own limit is 8192, and uvicorn leaves what is above it without an answer."""
 
@@ -46,18 +57,30 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take the connection over from the HTTP protocol."""
-        self._inner = cast("asyncio.Transport", transport)
-        super().connection_made(_BoundedTransport(self._inner, self.loop))
-        _send_at_once(transport)
-        self.close_timeout = SECONDS_TO_CLOSE
-        self._pong = b""
+        if isinstance(transport, BoundedTransport):  # from our own HTTP protocol
+            self._bounded = transport
+            transport.hand_over(self._parse)
+        else:
+            inner = cast("asyncio.Transport", transport)
+            self._bounded = BoundedTransport(inner, self.loop, self._parse)
+        self._inner = self._bounded.inner
+        super().connection_made(self._bounded)
+        _send_at_once(self._inner)
+        self.close_timeout = bounded_transport.SECONDS_TO_CLOSE
+        self._pong = b""  # the last one owed to a peer that does not take them; set by handle_ping
+        self._frames_after_close = 0
         self._extensions: dict[str, dict[Any, Any]] = {}
+        # Counts a frame that is not a message. The application may replace it: see METER.
+        self._take: Callable[[], bool] | None = None
+        limits = Limits()
+        self._bucket = TokenBucket(limits.rate, limits.burst, self.loop.time())
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; the first call brings the whole handshake request."""
         if self.handshake_initiated:
-            super().data_received(data)
+            self._bounded.feed(data)
             return
+        self._bounded.hold()  # until the handshake is answered
         line, _, _ = data.partition(b"\r\n")
         if len(line) > LONGEST_REQUEST_LINE or not line.isascii():
             self._refuse(404 if line.isascii() else 400)
@@ -74,6 +97,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self._extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
         self._extensions[ABORT] = {"abort": self.transport.abort}
+        self._extensions[METER] = {"use": self._use_meter}
         # A compressed frame is one client's alone; and the engine's log has what the engine sends.
         if not (self.conn.extensions or self.conn.debug):
             self._extensions[WRITE] = {"write": self.write}
@@ -81,7 +105,67 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of what leads back here: a lost connection must not wait for the collector."""
         self._extensions.pop(WRITE, None)
+        self._extensions.pop(METER, None)
+        self._take = None
+        self._bounded.lost()
         super().connection_lost(exc)
+
+    def _use_meter(self, take: Callable[[], bool]) -> None:
+        self._take = take
+
+    def _parse(self, data: bytes) -> int:
+        """Parse a slice of what came; return how many frames it had."""
+        self.conn.receive_data(data)
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+            return 0
+        frames = len(self.conn.events)
+        self.handle_events()
+        if self.close_sent:
+            self._frames_after_close += frames
+            if self._frames_after_close > MOST_FRAMES_AFTER_CLOSE:
+                self._bounded.end()
+        return frames
+
+    def _is_within_limits(self) -> bool:
+        """Count a frame that is not a message; the first that is too many ends the connection."""
+        if self.close_sent:
+            return False
+        if self._take is not None:
+            if self._take():
+                return True
+            # The application closes the connection, behind what it has said so far.
+            self._bounded.hold()
+            return False
+        if self._bucket.take(self.loop.time()):
+            return True
+        self.conn.fail(1008, TOO_MANY_FRAMES)
+        self.handle_parser_exception()
+        return False
+
+    def _may_begin(self, event: Frame) -> bool:
+        is_free = event.fin or len(event.data) >= LEAST_FREE_FRAGMENT
+        return is_free or self._is_within_limits()
+
+    def handle_text(self, event: Frame) -> None:
+        """Begin a text message."""
+        if self._may_begin(event):
+            super().handle_text(event)
+
+    def handle_bytes(self, event: Frame) -> None:
+        """Begin a binary message."""
+        if self._may_begin(event):
+            super().handle_bytes(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        """Go on with a message."""
+        if self._may_begin(event):
+            super().handle_cont(event)
+
+    def handle_pong(self, event: Frame) -> None:
+        """Note the answer to our ping; any other pong counts as a message."""
+        if bytes(event.data) == self.pending_ping_payload or self._is_within_limits():
+            super().handle_pong(event)
 
     def write(self, outgoing: Outgoing) -> bool:
         """Write a message at once, if the transport takes it; its frame is built once for all."""
@@ -120,9 +204,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.close_sent = True
         self.stop_keepalive()
         self.transport.write(b"".join(self.conn.data_to_send()))
-        if self.transport.can_write_eof():
-            self.transport.write_eof()  # "7.1.7. Fail the WebSocket Connection": do not wait
-        self._close_soon()
+        self._bounded.end()  # "7.1.7. Fail the WebSocket Connection": do not wait
 
     def keepalive_timeout(self) -> None:
         """End a connection on which no pong came: its peer has vanished, or does not read."""
@@ -133,6 +215,8 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Do what the application asks for."""
         await super().send(message)
+        if message["type"] in {"websocket.accept", "websocket.close"}:
+            self._bounded.release()
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             # An answered handshake is complete; uvicorn would log that the application forgot it.
             self.handshake_complete = True
@@ -142,7 +226,9 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
         RFC 6455 section 5.5.3: an endpoint may answer only the most recent ping.
         """
-        if self.writable.is_set() or self.conn.state is not State.OPEN:
+        if not self._is_within_limits():
+            self.conn.data_to_send()  # its pong, which is not sent
+        elif self.writable.is_set() or self.conn.state is not State.OPEN:
             super().handle_ping()
         elif pongs := self.conn.data_to_send():  # the first ping of a read takes those of all
             self._pong = pongs[-1]
@@ -172,14 +258,11 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self.close_sent = True
         self.transport.write(b"".join(self.conn.data_to_send()))
-        self._close_soon()
-
-    def _close_soon(self) -> None:
-        """Read on until the peer closes, at most for some seconds."""
-        if self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        # Read on until the peer closes, at most for some seconds.
+        self.read_paused = False
+        self._bounded.release()
+        self._bounded.resume_reading()
+        self._bounded.abort_soon()
 
     def _refuse(self, status: int) -> None:
         """Answer a request that the engine cannot even parse."""
@@ -190,52 +273,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             phrase,
             len(body),
         )
-        self.transport.write(head + b"Connection: close\r\n\r\n" + body)
-        self.transport.close()
-
-
-class _BoundedTransport(asyncio.Transport):
-    """A transport whose polite close has a deadline.
-
-    Args:
-        inner: The real one.
-        loop: The event loop.
-    """
-
-    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._inner = inner
-        self._loop = loop
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return self._inner.get_extra_info(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self._inner.write(data)
-
-    def is_closing(self) -> bool:
-        return self._inner.is_closing()
-
-    def abort(self) -> None:
-        self._inner.abort()
-
-    def close(self) -> None:
-        if not self._inner.is_closing() and self._inner.get_write_buffer_size():
-            # Harmless if the connection has ended until then.
-            self._loop.call_later(SECONDS_TO_CLOSE, self._inner.abort)
-        self._inner.close()
-
-    def pause_reading(self) -> None:
-        self._inner.pause_reading()
-
-    def resume_reading(self) -> None:
-        self._inner.resume_reading()
-
-    def can_write_eof(self) -> bool:
-        return self._inner.can_write_eof()
-
-    def write_eof(self) -> None:
-        self._inner.write_eof()
+        self._bounded.end(head + b"Connection: close\r\n\r\n" + body)
 
 
 def _send_at_once(transport: BaseTransport) -> None:
