@@ -72,7 +72,9 @@ class WebSocketStore(ConnectionStores):
     Args:
         url: ``ws://`` or ``wss://``; or a sync or async callable that is asked with an `Attempt`
             before each attempt; or None if it comes with `connect`.
-        reconnect: True for `Reconnect.exponential`, False for never, or a `Reconnect`.
+        reconnect: True for `Reconnect.exponential`, False for never, or a `Reconnect`. After a
+            goodbye of the server (1000 or 1005) it returns too, by the schedule, unless you say
+            ``Reconnect(after_goodbye=False)``.
         headers: Handshake headers to add, or a callable as for `url`.
         subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
         connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.

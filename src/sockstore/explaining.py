@@ -12,7 +12,7 @@ from sockstore.machine.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
 from sockstore.machine.state import ConnectionState
-from sockstore.outcomes import Classification, FailureReason, Outcome, classify
+from sockstore.outcomes import Classification, FailureReason, Outcome
 from sockstore.urls import redact_url
 
 __all__ = [
@@ -38,14 +38,26 @@ _MEANS = {
     Classification.FATAL: "which another try would not change",
 }
 
+_OWN_WORD = {
+    Classification.RETRY: "worth another try",
+    Classification.THROTTLE: "a request to slow down",
+    Classification.UNAUTHORISED: "a request for other credentials",
+    Classification.GOODBYE: "a goodbye",
+    Classification.FATAL: "fatal",
+}
+
 _GAVE_UP = {
     FailureReason.ATTEMPTS_EXHAUSTED: "all retries that were allowed have failed",
     FailureReason.RECONNECTING_IS_OFF: "reconnecting is off",
     FailureReason.REFUSED_BY_PREDICATE: "should_reconnect refused to go on",
     FailureReason.STOPPED_BY_CALLABLE: "a callable of this program stopped it",
-    FailureReason.POLICY_ERROR: "the reconnect schedule or should_reconnect raised an error",
+    FailureReason.POLICY_ERROR: "the schedule, should_reconnect or classify raised an error",
     FailureReason.UNAUTHORISED: "there are no other credentials to try",
 }
+
+
+_BY_CLASSIFICATION = set(FailureReason) - set(_GAVE_UP) | {FailureReason.UNAUTHORISED}
+"""Reasons that follow from what an end means alone."""
 
 
 @frozen
@@ -209,7 +221,10 @@ def _waiting(known: Circumstances) -> Iterator[str]:
 def _closed(known: Circumstances) -> Iterator[str]:
     ruling = known.ruling
     if ruling is not None and isinstance(ruling.decision, Goodbye) and known.state.close:
-        yield f"The server said goodbye with close code {known.state.close}, so it stays closed."
+        own = _own_word(ruling)
+        said = f"closed with {known.state.close}, {own}" if own else None
+        said = said or f"said goodbye with close code {known.state.close}"
+        yield f"The server {said}, so it stays closed."
     else:
         yield "This program closed the connection."
     yield "connect() opens it again."
@@ -218,6 +233,9 @@ def _closed(known: Circumstances) -> Iterator[str]:
 def _failed(known: Circumstances) -> Iterator[str]:
     failure = known.state.failure
     why = None if failure is None else _GAVE_UP.get(failure.reason, str(failure.reason))
+    own = None if known.ruling is None else _own_word(known.ruling)
+    if own and failure is not None and failure.reason in _BY_CLASSIFICATION:
+        why = f"{why}, {own}"
     yield f"Given up: {why}." if why else "Given up."
     yield f"The error: {known.state.error}."
     yield "connect() or reconnect() begins anew."
@@ -251,7 +269,18 @@ def _cause(outcome: Outcome) -> str:
 
 
 def _meaning(ruling: Ruling) -> str:
-    return _MEANS[classify(ruling.outcome)]
+    if own := _own_word(ruling):
+        return own
+    if ruling.classification is Classification.GOODBYE and isinstance(ruling.decision, RetryAfter):
+        return "after which this connection returns"
+    return _MEANS[ruling.classification]
+
+
+def _own_word(ruling: Ruling) -> str | None:
+    """Say what the user's own classification made of an end; None if it was not theirs."""
+    if ruling.classified is None or not ruling.classified.is_own:
+        return None
+    return f"which Reconnect(classify=) calls {_OWN_WORD[ruling.classification]}"
 
 
 def _consequence(ruling: Ruling) -> str:

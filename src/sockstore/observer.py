@@ -20,7 +20,6 @@ from sockstore.machine.outbox import Offer
 from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
 from sockstore.machine.state import ConnectionState
 from sockstore.outage import Outage
-from sockstore.outcomes import classify
 from sockstore.stores import Readable, Writable, writable
 from sockstore.timeline import (
     AttemptBegan,
@@ -233,7 +232,7 @@ def _end_of(ruling: Ruling, at: float) -> TimelineEvent:
 
 
 def _decided(ruling: Ruling, at: float) -> Decided | None:
-    classification, why = classify(ruling.outcome), explain_ruling(ruling)
+    classification, why = ruling.classification, explain_ruling(ruling)
     match ruling.decision:
         case RetryAfter():
             return Decided(at, "retry", why, classification)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import field, replace
 from functools import cache
 from typing import Literal, Self, TypeAlias, TypeGuard
 
+from sockstore.classifying import Classified, Classifier, classified, make_classifier
 from sockstore.errors import InvalidOption
 from sockstore.frozen import frozen
-from sockstore.outcomes import Outcome
+from sockstore.outcomes import MIN_UPTIME, Outcome
+from sockstore.plain_calls import PLAIN, refuse_async
 
 __all__ = ["Outbox", "Reconnect", "Schedule"]
 
@@ -65,10 +67,11 @@ def require_text(option: str, value: object, what: str) -> None:
         raise InvalidOption(option, value, f"give {what}")
 
 
-def require_flag(option: str, value: object) -> None:
+def require_flag(option: str, value: object, *, optional: bool = False) -> None:
     """Refuse what is neither True nor False."""
-    if not isinstance(value, bool):
-        raise InvalidOption(option, value, "give True or False")
+    if not isinstance(value, bool) and not (optional and value is None):
+        words = "True, False or None" if optional else "True or False"
+        raise InvalidOption(option, value, f"give {words}")
 
 
 def require_callable(option: str, value: object) -> None:
@@ -131,7 +134,13 @@ class Reconnect:
         spread_first: Seconds over which the very first retry is drawn uniformly, so that clients
             that were dropped together do not return together; 0 waits as scheduled.
         min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-        after_goodbye: Whether to return after the server closed cleanly with 1000 or 1005.
+        after_goodbye: Whether to return after the server closed with 1000 or 1005. None leaves it
+            to who holds the connection: a `WebSocketStore` returns (if it may retry at all), a
+            `WebSocketProvider` and the commands do not.
+        classify: A classification of your own, which stands over the table of `classify`:
+            ``{4406: "fatal", 1008: "retry", 404: "retry"}`` by close code and HTTP status, or
+            ``(outcome) -> word``. The words are those of `Classification`; what is not listed, and
+            None, falls through to the table. An end that you call a goodbye is final.
         rng: The source of randomness, a `random.Random`.
 
     Raises:
@@ -150,20 +159,24 @@ class Reconnect:
     attempts: int | None = None
     jitter: float = 0.0
     spread_first: float = 0.0
-    min_uptime: float = 5.0
-    after_goodbye: bool = False
+    min_uptime: float = MIN_UPTIME
+    after_goodbye: bool | None = None
+    classify: Classifier | None = None
     rng: random.Random = field(default=_SYSTEM, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.schedule):
             raise InvalidOption("schedule", self.schedule, "give a callable (attempt, outcome)")
         require_count("attempts", self.attempts, optional=True)
-        require_flag("after_goodbye", self.after_goodbye)
+        refuse_async(self.schedule, "Reconnect(schedule=)", PLAIN)
+        require_flag("after_goodbye", self.after_goodbye, optional=True)
         require_at_least("spread_first", self.spread_first, 0)
         require_at_least("min_uptime", self.min_uptime, 0)
         require_instance("rng", self.rng, random.Random, "a random.Random")
         if not _is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption("jitter", self.jitter, "give a number from 0 to 1")
+        # A mapping of the user's could still be changed.
+        object.__setattr__(self, "classify", make_classifier("classify", self.classify))
 
     @classmethod
     def linear(
@@ -172,8 +185,9 @@ class Reconnect:
         attempts: int | None = 5,
         *,
         jitter: float = 0.0,
-        min_uptime: float = 5.0,
-        after_goodbye: bool = False,
+        min_uptime: float = MIN_UPTIME,
+        after_goodbye: bool | None = None,
+        classify: Classifier | None = None,
         rng: random.Random | None = None,
     ) -> Self:
         """Wait `interval`, twice, three times ... that long: the guide's schedule.
@@ -183,7 +197,9 @@ class Reconnect:
             attempts: Retries in a row before giving up; None means for ever.
             jitter: The share of each wait that is drawn at random, from 0 to 1.
             min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a clean close by the server.
+            after_goodbye: Whether to return after a goodbye of the server; None leaves it to who
+                holds the connection.
+            classify: A classification of your own, which stands over the table of `classify`.
             rng: The source of randomness, a `random.Random`; the operating system's by default.
 
         Returns:
@@ -202,6 +218,7 @@ class Reconnect:
             jitter=jitter,
             min_uptime=min_uptime,
             after_goodbye=after_goodbye,
+            classify=classify,
             rng=rng or _SYSTEM,
         )
 
@@ -214,8 +231,9 @@ class Reconnect:
         attempts: int | None = None,
         *,
         jitter: float = 0.5,
-        min_uptime: float = 5.0,
-        after_goodbye: bool = False,
+        min_uptime: float = MIN_UPTIME,
+        after_goodbye: bool | None = None,
+        classify: Classifier | None = None,
         rng: random.Random | None = None,
     ) -> Self:
         """Wait `base`, then `factor` times as long each time, up to `max`; half of it at random.
@@ -229,7 +247,9 @@ class Reconnect:
             attempts: Retries in a row before giving up; None means for ever.
             jitter: The share of each wait that is drawn at random; 0 also fixes the first.
             min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a clean close by the server.
+            after_goodbye: Whether to return after a goodbye of the server; None leaves it to who
+                holds the connection.
+            classify: A classification of your own, which stands over the table of `classify`.
             rng: The source of randomness, a `random.Random`; the operating system's by default.
 
         Returns:
@@ -248,8 +268,34 @@ class Reconnect:
             spread_first=base if jitter else 0.0,
             min_uptime=min_uptime,
             after_goodbye=after_goodbye,
+            classify=classify,
             rng=rng or _SYSTEM,
         )
+
+    def classified(self, outcome: Outcome) -> Classified:
+        """Return what an outcome means: by your own classification, then by the table.
+
+        Args:
+            outcome: How an attempt or a connection ended.
+
+        Returns:
+            The classification, and whether it is your own.
+
+        Raises:
+            ValueError: If your own function returned what is not a classification.
+
+        Example:
+            >>> from sockstore import Close
+            >>> policy = Reconnect.exponential(classify={4406: "fatal"})
+            >>> policy.classified(Outcome(close=Close(4406))).classification.value
+            'fatal'
+        """
+        own = self.classify if callable(self.classify) else None
+        return classified(own, outcome, self.min_uptime)
+
+    def held_by_provider(self) -> Self:
+        """Return the policy for those who keep the guide's rule: a goodbye is the end."""
+        return self if self.after_goodbye is not None else replace(self, after_goodbye=False)
 
     def wait(self, attempt: int, outcome: Outcome) -> float:
         """Return the seconds to wait before the nth retry in a row, jitter included.

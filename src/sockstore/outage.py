@@ -45,12 +45,11 @@ class Outage:
         self._attempts = state.attempt
         if self._began_at is None:
             self._began_at = now
-        error = state.error or "the server said goodbye"
         # A server that accepts and drops is one outage, too: then the retries are counted on.
         if state.attempt <= 1:
-            logger.warning("%s: %s; it will be tried again", where, error)
+            logger.warning("%s: %s; it will be tried again", where, state.error)
         else:
-            logger.info("%s: %s; retry %d follows", where, error, state.attempt)
+            logger.info("%s: %s; retry %d follows", where, state.error, state.attempt)
 
     def _is_open(self, where: str, now: float) -> None:
         if self._began_at is None:

@@ -6,7 +6,7 @@ HTTP status.
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.frozen import frozen
@@ -14,8 +14,8 @@ from sockstore.frozen import frozen
 __all__ = ["Classification", "Close", "FailureReason", "Outcome", "check_close", "classify"]
 
 
-class Classification(Enum):
-    """What to do after an `Outcome`."""
+class Classification(StrEnum):
+    """What to do after an `Outcome`; compares equal to its word."""
 
     RETRY = "retry"
     THROTTLE = "throttle"
@@ -38,6 +38,7 @@ class FailureReason(StrEnum):
     NO_SUBPROTOCOL = "no common subprotocol"
     SESSION_REFUSED = "session refused"
     UNAUTHORISED = "unauthorised"
+    CLASSIFIED_AS_FATAL = "classified as fatal"
     POLICY_ERROR = "policy error"
 
 
@@ -139,6 +140,12 @@ class Outcome:
         return None
 
 
+MIN_UPTIME = 5.0
+"""Seconds; a connection that lived shorter counts as a failed attempt (RC4)."""
+
+POLICY_VIOLATION = 1008
+"""What servers say to those they do not let in, and, long after that, for reasons of their own."""
+
 _BY_CLOSE_CODE = (
     dict.fromkeys((1000, 1005), Classification.GOODBYE)
     | dict.fromkeys(
@@ -175,11 +182,15 @@ _BY_HTTP_STATUS = (
 _FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
 
 
-def classify(outcome: Outcome) -> Classification:
+def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classification:
     """Say what an outcome means for the next attempt.
+
+    A connection asks ``Reconnect(classify=)`` first.
 
     Args:
         outcome: How the attempt or the connection ended.
+        min_uptime: Seconds after which a close with 1008 does not refuse the credentials: it is
+            retried then.
 
     Returns:
         RETRY, THROTTLE (retry, but wait longer), UNAUTHORISED, GOODBYE or FATAL.
@@ -202,6 +213,8 @@ def classify(outcome: Outcome) -> Classification:
             return Classification.RETRY if outcome.opened_before else Classification.FATAL
         case HandshakeFailed(kind="session", code=int(code)):
             return _BY_SESSION_ERROR.get(code, Classification.FATAL)
+        case _ if _is_late_violation(outcome, min_uptime):
+            return Classification.RETRY
         case _ if outcome.in_session and outcome.close is not None:
             return _BY_SESSION_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
         case _ if outcome.close is not None:
@@ -210,8 +223,13 @@ def classify(outcome: Outcome) -> Classification:
             return Classification.RETRY
 
 
+def _is_late_violation(outcome: Outcome, min_uptime: float) -> bool:
+    is_violation = outcome.close is not None and outcome.close.code == POLICY_VIOLATION
+    return is_violation and outcome.uptime is not None and outcome.uptime >= min_uptime
+
+
 def reason_of_fatal(outcome: Outcome) -> FailureReason:
-    """Name the reason for an outcome that `classify` calls FATAL."""
+    """Name the reason for an outcome that is FATAL."""
     match outcome.exception:
         case InvalidURI():
             return FailureReason.FATAL_URL
@@ -223,5 +241,7 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
             return FailureReason.SESSION_REFUSED
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS
-        case _:
+        case _ if outcome.close is not None:
             return FailureReason.FATAL_CLOSE_CODE
+        case _:
+            return FailureReason.CLASSIFIED_AS_FATAL

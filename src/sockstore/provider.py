@@ -35,7 +35,8 @@ class WebSocketProvider:
         name: What `use_websocket` finds it by. The same name may be nested: the inner one wins.
         auto_connect: Whether to connect on entry.
         reconnect: True for `Reconnect.linear` with the two values below, False for never, or a
-            `Reconnect`.
+            `Reconnect`. After a goodbye of the server (1000 or 1005) it stays closed, as in the
+            guide, unless you say ``Reconnect(after_goodbye=True)``.
         max_reconnect_attempts: Retries in a row before it gives up.
         reconnect_interval: Seconds before the first retry; twice that before the second, and so on.
         share: Whether providers of the same name and url share one connection: the first one
@@ -242,11 +243,11 @@ def _policy(
     """Make the schedule of the guide, unless a whole one is given (RC1)."""
     if not isinstance(reconnect, Reconnect):
         linear = Reconnect.linear(interval=interval, attempts=attempts)
-        return linear if reconnect is True else reconnect
+        return linear.held_by_provider() if reconnect is True else reconnect
     if (attempts, interval) != (ATTEMPTS, INTERVAL):
         raise InvalidOption(
             "reconnect",
             reconnect,
             "give attempts and interval to the Reconnect itself, not beside it",
         )
-    return reconnect
+    return reconnect.held_by_provider()

@@ -148,7 +148,7 @@ class Decided(TimelineEvent):
     Args:
         what: What follows.
         why: The reason, as a sentence.
-        classification: What `classify` says of the end.
+        classification: What the end means, by your own ``Reconnect(classify=)`` or by the table.
     """
 
     what: Literal["retry", "refresh", "goodbye", "give up"]

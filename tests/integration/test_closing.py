@@ -49,7 +49,9 @@ def brought_to(phase: str) -> tuple[WebSocketStore, FakeServer]:
             transport=server,
             on_open=hang_for_ever if phase == "preparing" else None,
             should_reconnect=hang_for_ever if phase == "deciding" else None,
-            reconnect=Reconnect(schedule=lambda attempt, outcome: NEVER),
+            reconnect=Reconnect(
+                schedule=lambda attempt, outcome: NEVER, after_goodbye=phase != "goodbye"
+            ),
         ),
         server,
     )
@@ -443,9 +445,10 @@ async def test_a_failure_has_one_reason_and_one_sentence_and_nothing_follows(
 
 @pytest.mark.contract("CN9", "RC5", "CN7")
 @pytest.mark.parametrize("code", [1000, 1005])
-async def test_a_goodbye_of_the_server_is_no_error(code):
+async def test_a_goodbye_that_is_believed_is_no_error(code):
     server = FakeServer(accept(), send("bye"), close(code, "closing time" if code == 1000 else ""))
-    connection = WebSocketStore("ws://fake", transport=server)
+    policy = Reconnect.exponential(after_goodbye=False)
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=policy)
     errors: list[object] = []
     connection.error.subscribe(errors.append)
     connection.connect()
@@ -559,7 +562,7 @@ async def test_a_reader_keeps_a_connection_alive_that_nobody_else_holds():
     server = FakeServer()
 
     async def read() -> list[object]:
-        connection = WebSocketStore("ws://fake", transport=server)
+        connection = WebSocketStore("ws://fake", transport=server, reconnect=False)
         connection.connect()
         stream = connection.stream()
         del connection

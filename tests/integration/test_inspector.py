@@ -153,11 +153,43 @@ SITUATIONS = {
     ),
     "goodbye of the server": (
         (accept(), pause(1), close(1000, "bye")),
-        {},
+        {"reconnect": Reconnect.linear(after_goodbye=False)},
         "closed",
         1,
         "The server said goodbye with close code 1000 (normal closure): bye, so it stays closed. "
         "connect() opens it again.",
+    ),
+    "an own word for a goodbye": (
+        (accept(), pause(1), close(4000, "done")),
+        {"reconnect": Reconnect.linear(classify={4000: "goodbye"})},
+        "closed",
+        1,
+        "The server closed with 4000: done, which Reconnect(classify=) calls a goodbye, so it "
+        "stays closed. connect() opens it again.",
+    ),
+    "after a goodbye": (
+        (accept(), pause(6), close(1000)),
+        {"reconnect": Reconnect.linear()},
+        "waiting",
+        1,
+        "Waiting: retry 1 begins in 2.0 s. The reason: the connection ended after 6.0 s with close "
+        "code 1000 (normal closure), after which this connection returns.",
+    ),
+    "an own word for another try": (
+        (refuse(404),),
+        {"reconnect": Reconnect.linear(classify={404: "retry"})},
+        "waiting",
+        1,
+        "Waiting: retry 1 begins in 2.0 s. The reason: the attempt failed (the server answered "
+        "HTTP 404), which Reconnect(classify=) calls worth another try.",
+    ),
+    "an own word for the end": (
+        (accept(), pause(6), close(4406)),
+        {"reconnect": Reconnect.linear(classify={4406: "fatal"})},
+        "failed",
+        7,
+        "Given up: fatal close code, which Reconnect(classify=) calls fatal. The error: the server "
+        "closed the connection with 4406. connect() or reconnect() begins anew.",
     ),
     "reconnecting is off": (
         (accept(), pause(1), drop()),
@@ -214,7 +246,7 @@ SITUATIONS = {
         {"reconnect": Reconnect(schedule=lambda attempt, outcome: 1 / 0)},
         "failed",
         0,
-        "Given up: the reconnect schedule or should_reconnect raised an error. The error: policy "
+        "Given up: the schedule, should_reconnect or classify raised an error. The error: policy "
         "error: the reconnect schedule raised ZeroDivisionError('division by zero'). connect() or "
         "reconnect() begins anew.",
     ),

@@ -122,7 +122,7 @@ async def test_repeat_plays_for_ever_and_a_server_can_go_down_and_come_up(virtua
         message = await anext(connection.stream())
         assert message.data == {"back": True}
         server.close(1000)
-        await connection.phase.wait_for(lambda phase: phase == "closed", 1)
+        await connection.phase.wait_for(lambda phase: phase == "waiting", 1)
 
 
 def test_a_server_without_a_connection_says_so():

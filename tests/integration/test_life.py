@@ -148,7 +148,7 @@ async def test_another_url_retires_the_old_socket_and_drops_what_was_meant_for_t
 @pytest.mark.parametrize("end", ["closed by us", "goodbye", "failed"])
 async def test_after_the_end_connect_starts_afresh_and_keeps_the_messages(end):
     server = FakeServer(accept(), send("one"))
-    connection = WebSocketStore("ws://fake", transport=server, reconnect=end != "failed")
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=False)
     connection.connect()
     await connection.messages.wait_for(len, timeout=1)
     match end:

@@ -14,6 +14,7 @@ from sockstore import (
     InvalidOption,
     Navigation,
     Navigator,
+    Reconnect,
     Scope,
     ScopeClosed,
     WebSocketProvider,
@@ -409,7 +410,12 @@ async def test_a_navigation_closes_a_connection_that_is_still_connecting():
 async def test_no_listener_is_left_of_a_connection_that_ended_before_any_navigation(end):
     server = FakeServer(refuse(404)) if end == "failed" else FakeServer()
     navigator = Navigator()
-    connection = WebSocketStore("ws://fake", transport=server, close_on_navigate=navigator)
+    connection = WebSocketStore(
+        "ws://fake",
+        transport=server,
+        close_on_navigate=navigator,
+        reconnect=Reconnect.exponential(after_goodbye=False),
+    )
     connection.connect()
     await turns()
     match end:

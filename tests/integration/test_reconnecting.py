@@ -20,6 +20,7 @@ from sockstore import (
     HandshakeFailed,
     Outcome,
     Reconnect,
+    WebSocketProvider,
     WebSocketStore,
     classify,
 )
@@ -251,13 +252,13 @@ async def test_what_follows_a_close_code_is_what_the_table_says(code):
     await asyncio.sleep(11)
     state = connection.state.value
     assert state.close.code == code
-    match classify(Outcome(close=Close(code))):
+    match classify(Outcome(close=Close(code), uptime=10)):
         case Classification.RETRY:
             assert (state.phase, state.retry_at) == ("waiting", 13)
         case Classification.THROTTLE:
             assert (state.phase, state.retry_at) == ("waiting", 25), "the schedule's fifth step"
         case Classification.GOODBYE:
-            assert (state.phase, state.error) == ("closed", None)
+            assert (state.phase, state.retry_at) == ("waiting", 13), "a store returns"
         case Classification.UNAUTHORISED:
             assert (state.phase, state.failure.reason) == ("failed", "unauthorised")
         case Classification.FATAL:
@@ -281,20 +282,45 @@ async def test_what_follows_an_http_status_is_what_the_table_says(status, retry_
     await connection.aclose()
 
 
-@pytest.mark.contract("RC5")
-async def test_a_goodbye_is_followed_by_another_attempt_only_on_request():
+@pytest.mark.contract("RC5", "CN7")
+async def test_a_store_returns_after_a_goodbye_and_shows_how_the_server_closed_meanwhile():
     server = FakeServer(accept(), pause(60), close(1000), accept(), pause(60), close(1005))
-    policy = Reconnect.linear(after_goodbye=True)
-    errors: list[object] = []
-    async with WebSocketStore("ws://fake", transport=server, reconnect=policy) as connection:
-        connection.error.subscribe(errors.append)
+    errors: list[str | None] = []
+    async with WebSocketStore("ws://fake", transport=server, reconnect=LINEAR) as connection:
+        connection.state.subscribe(lambda state: errors.append(state.error))
+        stream = connection.stream()
+        receipt = None
         await connection.ready()
         await asyncio.sleep(61)
         assert connection.state.value.phase == "waiting"
         assert connection.state.value.close == Close(1000, clean=True)
+        receipt = connection.send("kept over it")
         await asyncio.sleep(100)
         assert waits(server) == [63, 63]
-        assert errors == [None], "a goodbye is no error"
+        assert receipt.state == "sent"
+        assert [error for error in dict.fromkeys(errors) if error] == [
+            "the server closed the connection with 1000 (normal closure)",
+            "the server closed the connection with 1005 (no status received)",
+        ]
+        server.send("and its streams go on")
+        assert (await anext(stream)).data == "and its streams go on"
+
+
+@pytest.mark.contract("RC5")
+@pytest.mark.parametrize("code", [1000, 1005])
+@pytest.mark.parametrize("reconnect", [True, Reconnect.exponential(), Reconnect.linear(1)])
+async def test_a_provider_keeps_the_guides_rule_unless_it_is_told_to_return(code, reconnect):
+    server = FakeServer(accept(), pause(60), close(code))
+    async with WebSocketProvider("ws://fake", transport=server, reconnect=reconnect) as connection:
+        await asyncio.sleep(3600)
+        state = connection.state.value
+        assert (state.phase, state.error, state.close.code) == ("closed", None, code)
+    server = FakeServer(accept(), pause(60), close(code))
+    told = Reconnect.linear(after_goodbye=True)
+    async with WebSocketProvider("ws://fake", transport=server, reconnect=told) as connection:
+        await asyncio.sleep(3600)
+        assert connection.connected.value
+        assert waits(server) == [63]
 
 
 @pytest.mark.contract("RC6")
@@ -487,7 +513,10 @@ async def test_a_predicate_is_not_asked_about_what_is_no_retry():
     ]
     for script in stories:
         connection = WebSocketStore(
-            "ws://fake", transport=FakeServer(*script), should_reconnect=asked.append
+            "ws://fake",
+            transport=FakeServer(*script),
+            should_reconnect=asked.append,
+            reconnect=Reconnect.exponential(after_goodbye=False),
         )
         connection.connect()
         await connection.phase.wait_for(lambda phase: phase in {"closed", "failed"})
@@ -570,7 +599,7 @@ async def test_reconnect_opens_anew_at_once_in_every_phase(phase):
         transport=server,
         on_open=slow_once if phase == "preparing" else None,
         should_reconnect=slow_once if phase == "deciding" else None,
-        reconnect=Reconnect(schedule=lambda attempt, outcome: 1e6),
+        reconnect=Reconnect(schedule=lambda attempt, outcome: 1e6, after_goodbye=False),
     )
     if phase != "idle":
         connection.connect()

@@ -363,7 +363,7 @@ EXITS = {
     "iterating in a thread that ends": (
         "echo",
         """
-        ws = WebSocket(URL); ws.connect()
+        ws = WebSocket(URL, reconnect=Reconnect.exponential(after_goodbye=False)); ws.connect()
         def read():
             for message in ws:
                 ws.send('goodbye')

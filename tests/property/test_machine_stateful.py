@@ -34,8 +34,21 @@ def nonsense(attempt, outcome):
     return -1
 
 
+OWN_WORDS = {4401: "retry", 1012: "fatal", 1013: "goodbye", 404: "retry", 503: "unauthorised"}
+
+
+def only_what_may_be_asked_again(outcome):
+    return {1001: "goodbye", 1006: "throttle", 1011: "nonsense"}.get(
+        outcome.close and outcome.close.code
+    )
+
+
 def policies():
-    common = {"min_uptime": st.sampled_from([0, 5]), "after_goodbye": st.booleans()}
+    common = {
+        "min_uptime": st.sampled_from([0, 5]),
+        "after_goodbye": st.sampled_from([None, True, False]),
+        "classify": st.sampled_from([None, None, OWN_WORDS, only_what_may_be_asked_again]),
+    }
     attempts = st.sampled_from([0, 1, 3, None])
     rng = st.builds(random.Random, st.integers(0, 9))
     linear = st.builds(Reconnect.linear, st.just(3.0), attempts, rng=rng, **common)
@@ -304,7 +317,22 @@ class ModelledMachine(RuleBasedStateMachine):
         if number in self.standing:
             self.standing.discard(number)
             self.ended.add(number)
+        was_live = number == self.machine.live_transport
         self.tell(fact.TransportClosed(number, close, "it broke"))
+        if was_live and close.code in {1000, 1005}:
+            self.a_goodbye_is_the_end_or_a_loss()
+
+    def a_goodbye_is_the_end_or_a_loss(self):
+        policy, state = self.settings.reconnect, self.machine.state
+        off = policy is None or policy.attempts == 0
+        returns = (
+            not off if policy is None or policy.after_goodbye is None else policy.after_goodbye
+        )
+        if returns:
+            assert state.phase in {"waiting", "failed"}
+            assert state.error
+        else:
+            assert (state.phase, state.error) == ("closed", None)
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed)

@@ -599,6 +599,7 @@ SUBPROTOCOL = HandshakeFailed(URL, "no common one", kind="subprotocol")
 NO_SUCH_ROOM = HandshakeFailed(URL, "there can be no such room", kind="session", code=102)
 OFF = {"reconnect": None}
 ASKING = {"has_predicate": True}
+OWN_WORD = {"reconnect": Reconnect.linear(classify=lambda outcome: "fatal")}
 
 
 @pytest.mark.contract("CN9", "RC6", "RC9")
@@ -616,7 +617,8 @@ ASKING = {"has_predicate": True}
         ({}, fatal(NO_SUCH_ROOM), FailureReason.SESSION_REFUSED),
         ({}, fatal(InvalidURI("x", "bad")), FailureReason.FATAL_URL),
         ({}, fatal(status=401), FailureReason.UNAUTHORISED),
-        ({}, fatal(code=1008), FailureReason.UNAUTHORISED),
+        ({}, fatal(code=4401), FailureReason.UNAUTHORISED),
+        (OWN_WORD, fatal(REFUSED), FailureReason.CLASSIFIED_AS_FATAL),
         (ASKING, predicate_raised, FailureReason.POLICY_ERROR),
     ],
 )
@@ -655,10 +657,13 @@ def test_a_failure_carries_the_exception_beneath_it():
     assert bench.state.exception.reason is FailureReason.ATTEMPTS_EXHAUSTED
 
 
+BELIEVES_A_GOODBYE = {"reconnect": Reconnect.linear(attempts=5, after_goodbye=False)}
+
+
 @pytest.mark.contract("CN9", "RC5")
 @pytest.mark.parametrize("code", [1000, 1005])
-def test_a_goodbye_of_the_server_closes_without_error(code):
-    bench = opened()
+def test_a_goodbye_that_is_believed_closes_without_error(code):
+    bench = opened(**BELIEVES_A_GOODBYE)
     bench.lose(code, clean=True, after=0.1)
     assert bench.state.phase == "closed"
     assert bench.state.error is None
@@ -780,19 +785,70 @@ def test_opening_alone_does_not_reset_the_count():
     assert bench.state.attempt == 2
 
 
-@pytest.mark.contract("RC5")
-def test_after_goodbye_returns_without_showing_an_error():
-    bench = opened(reconnect=Reconnect.linear(after_goodbye=True))
-    bench.lose(1000, clean=True, after=100)
+@pytest.mark.contract("RC5", "CN7")
+@pytest.mark.parametrize("after_goodbye", [None, True])
+@pytest.mark.parametrize("code", [1000, 1005])
+def test_a_goodbye_after_which_one_returns_is_a_loss(code, after_goodbye):
+    bench = opened(reconnect=Reconnect.linear(after_goodbye=after_goodbye))
+    bench.offer("waits through it")
+    bench.tell(fact.WritingPaused(1))
+    bench.offer("waits through it")
+    assert bench.lose(code, clean=True, after=100) == []
     assert bench.state.phase == "waiting"
-    assert bench.state.error is None
+    assert (bench.state.status, bench.state.error) == ("error", "the connection broke")
+    assert bench.state.close.code == code
     assert bench.state.retry_at == bench.now + 3
+    assert len(bench.machine.outbox) == 1
+
+
+@pytest.mark.contract("RC5", "RC4")
+def test_a_server_that_accepts_and_says_goodbye_at_once_is_not_hammered():
+    bench = opened(reconnect=Reconnect.linear(interval=3, attempts=4, min_uptime=5))
+    waits = []
+    while bench.lose(1000, clean=True, after=0.1) == [] and bench.state.phase == "waiting":
+        waits.append(bench.state.retry_at - bench.now)
+        bench.release()
+        bench.retry()
+        bench.open()
+    assert waits == pytest.approx([3, 6, 9, 12])
+    assert bench.state.error == "Failed to reconnect after 4 attempts"
+    assert bench.state.close.code == 1000
 
 
 @pytest.mark.contract("RC5")
-def test_a_goodbye_is_a_goodbye_even_if_reconnecting_is_off():
-    bench = opened(reconnect=None)
+@pytest.mark.parametrize("policy", [None, Reconnect.linear(attempts=0)])
+def test_a_goodbye_is_no_error_where_reconnecting_is_off(policy):
+    bench = opened(reconnect=policy)
     bench.lose(1000, clean=True)
+    assert (bench.state.phase, bench.state.error) == ("closed", None)
+
+
+@pytest.mark.contract("RC6")
+def test_an_own_classification_that_raises_is_a_policy_error_that_names_it():
+    def wrong(outcome):
+        raise LookupError("oops")
+
+    bench = opened(reconnect=Reconnect.linear(classify=wrong))
+    bench.lose(4406, clean=True)
+    assert bench.state.error == "policy error: Reconnect(classify=) raised LookupError('oops')"
+    assert bench.state.failure.reason is FailureReason.POLICY_ERROR
+
+
+@pytest.mark.contract("RC6")
+def test_an_own_classification_that_says_nonsense_is_a_policy_error_that_shows_it():
+    bench = opened(reconnect=Reconnect.linear(classify=lambda outcome: "maybe"))
+    bench.lose(4406, clean=True)
+    assert "returned 'maybe', which is not one of 'retry', 'throttle'," in bench.state.error
+    assert bench.state.failure.reason is FailureReason.POLICY_ERROR
+
+
+@pytest.mark.contract("RC6")
+def test_an_own_classification_that_closes_the_connection_has_decided():
+    def close_it(outcome):
+        bench.tell(fact.CloseRequested())
+
+    bench = opened(reconnect=Reconnect.linear(classify=close_it))
+    bench.lose(4406, clean=True)
     assert bench.state.phase == "closed"
 
 
@@ -838,10 +894,10 @@ def test_unauthorised_without_a_callable_is_terminal_at_once():
 
 
 @pytest.mark.contract("RC7")
-@pytest.mark.parametrize("code", [1008, 3000, 4401, 4403])
-def test_a_close_code_that_says_unauthorised_refreshes_too(code):
+@pytest.mark.parametrize(("code", "uptime"), [(1008, 1), (3000, 100), (4401, 100), (4403, 100)])
+def test_a_close_code_that_says_unauthorised_refreshes_too(code, uptime):
     bench = opened(can_refresh=True)
-    opening = bench.lose(code, clean=True, after=100)[-1]
+    opening = bench.lose(code, clean=True, after=uptime)[-1]
     assert opening.attempt.refresh
     bench.open()
     bench.lose(code, clean=True, after=1)
@@ -919,11 +975,13 @@ def test_a_predicate_may_refuse_and_the_last_error_stays_to_be_seen():
 
 
 @pytest.mark.contract("RC9")
-def test_a_predicate_that_refuses_to_return_after_a_goodbye_is_named():
-    bench = opened(reconnect=Reconnect.linear(after_goodbye=True), has_predicate=True)
-    bench.lose(1000, clean=True)
+def test_a_predicate_is_asked_about_a_goodbye_and_its_refusal_shows_how_the_server_closed():
+    bench = opened(has_predicate=True)
+    (asking,) = bench.lose(1000, clean=True)
+    assert asking.outcome.close.code == 1000
     bench.tell(fact.PredicateAnswered(1, allowed=False))
-    assert bench.state.error == "should_reconnect refused to go on"
+    assert bench.state.error == "the connection broke"
+    assert bench.state.failure.reason is FailureReason.REFUSED_BY_PREDICATE
 
 
 @pytest.mark.contract("RC9")
@@ -1138,7 +1196,7 @@ def test_close_failure_and_another_url_drop_what_waits(event, words):
 
 @pytest.mark.contract("OB2")
 def test_a_goodbye_drops_what_waits():
-    bench = opened()
+    bench = opened(**BELIEVES_A_GOODBYE)
     bench.tell(fact.WritingPaused(1))
     bench.offer()
     (settled,) = bench.lose(1000, clean=True)

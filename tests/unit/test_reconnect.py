@@ -14,10 +14,11 @@ from sockstore.machine.reconnect import (
     RefreshNow,
     RetryAfter,
     Streak,
+    classified_by,
     decide,
 )
 from sockstore.options import Reconnect, reconnect_policy
-from sockstore.outcomes import Close, FailureReason, Outcome
+from sockstore.outcomes import Classification, Close, FailureReason, Outcome
 
 REFUSED = HandshakeFailed("ws://h/", "refused")
 LOSS = Outcome(exception=ConnectionLost("broke"), close=Close(1006), uptime=100.0)
@@ -28,7 +29,8 @@ def http(status, retry_after=None):
 
 
 def after(policy, outcome, streak=None, *, can_refresh=False):
-    return decide(policy, outcome, streak or Streak(), can_refresh=can_refresh)
+    means = classified_by(policy, outcome)
+    return decide(policy, outcome, streak or Streak(), means=means, can_refresh=can_refresh)
 
 
 class Fixed(random.Random):
@@ -196,14 +198,145 @@ def test_reconnecting_that_is_off_gives_up_with_the_error_that_happened():
 # Kinds of outcomes
 
 
+def ended(code, uptime=9.0, exception=None):
+    error = exception or ConnectionLost(f"closed with {code}")
+    return Outcome(exception=error, close=Close(code, clean=True), uptime=uptime)
+
+
 @pytest.mark.contract("RC5")
-def test_a_goodbye_is_followed_only_if_asked_for():
-    goodbye = Outcome(exception=ConnectionLost("bye"), close=Close(1000, clean=True), uptime=9)
-    assert isinstance(after(None, goodbye), Goodbye)
-    assert isinstance(after(Reconnect.linear(), goodbye), Goodbye)
-    decision = after(Reconnect.linear(after_goodbye=True), goodbye)
-    assert isinstance(decision, RetryAfter)
-    assert decision.streak.error is None
+@pytest.mark.parametrize("code", [1000, 1005])
+@pytest.mark.parametrize(
+    ("policy", "returns"),
+    [
+        (None, False),
+        (Reconnect.linear(attempts=0), False),
+        (Reconnect.linear(), True),
+        (Reconnect.linear(after_goodbye=True), True),
+        (Reconnect.linear(after_goodbye=False), False),
+        (Reconnect.linear().held_by_provider(), False),
+        (Reconnect.linear(after_goodbye=True).held_by_provider(), True),
+        (Reconnect.exponential(classify={1001: "goodbye"}), True),
+    ],
+)
+def test_who_returns_after_a_goodbye(policy, code, returns):
+    decision = after(policy, ended(code))
+    assert type(decision) is (RetryAfter if returns else Goodbye)
+    if returns:
+        assert str(decision.streak.error) == f"closed with {code}", "then it is a loss"
+
+
+@pytest.mark.contract("RC5")
+def test_a_given_policy_stays_the_same_but_for_what_was_left_open():
+    policy = Reconnect.exponential(base=2, classify={4406: "fatal"}, rng=random.Random(1))
+    held = policy.held_by_provider()
+    assert held.after_goodbye is False
+    assert held.rng is policy.rng
+    assert (held.schedule, held.classify) == (policy.schedule, policy.classify)
+    asked = Reconnect.linear(after_goodbye=True)
+    assert asked.held_by_provider() is asked
+
+
+# One's own classification
+
+TABLE = {
+    4406: "fatal",
+    1008: "retry",
+    404: "retry",
+    503: "unauthorised",
+    1012: "throttle",
+    4000: "goodbye",
+    1000: "retry",
+}
+
+
+@pytest.mark.contract("RC6")
+@pytest.mark.parametrize(
+    ("outcome", "decided"),
+    [
+        (ended(4406), "fatal close code"),
+        (ended(1008, uptime=0.1), "retry 1"),
+        (ended(1008, uptime=100), "retry 1"),
+        (Outcome(exception=http(404)), "retry 1"),
+        (Outcome(exception=http(503)), "unauthorised"),
+        (ended(1012), "retry 5"),
+        (ended(4000), "goodbye"),
+        (ended(1000), "retry 1"),
+        # What is not listed falls through.
+        (ended(1005), "goodbye"),
+        (ended(4401), "unauthorised"),
+        (Outcome(exception=http(410)), "fatal HTTP status"),
+        (Outcome(exception=REFUSED), "retry 1"),
+    ],
+)
+@pytest.mark.parametrize("form", ["table", "function"])
+def test_an_own_classification_stands_over_the_table(outcome, decided, form):
+    def function(outcome):
+        return TABLE.get(outcome.status or (outcome.close and outcome.close.code))
+
+    policy = Reconnect(
+        schedule=lambda attempt, outcome: attempt,
+        classify=TABLE if form == "table" else function,
+        after_goodbye=False,
+    )
+    match after(policy, outcome):
+        case RetryAfter(seconds=seconds):
+            assert decided == f"retry {seconds:g}"
+        case Goodbye():
+            assert decided == "goodbye"
+        case GiveUp(reason=reason):
+            assert decided == reason
+
+
+@pytest.mark.contract("RC6", "RC5")
+@pytest.mark.parametrize("after_goodbye", [None, True, False])
+def test_what_one_calls_a_goodbye_oneself_is_final(after_goodbye):
+    policy = Reconnect.linear(after_goodbye=after_goodbye, classify={4000: "goodbye"})
+    assert isinstance(after(policy, ended(4000)), Goodbye)
+
+
+@pytest.mark.contract("RC6")
+@pytest.mark.parametrize("code", [3000, 3500, 3507, 4500, 4999])
+def test_an_own_classification_counts_in_a_session_too(code):
+    outcome = Outcome(close=Close(code), exception=ConnectionLost("x"), uptime=9, in_session=True)
+    policy = Reconnect.linear(classify={code: "throttle"})
+    assert policy.classified(outcome).classification == "throttle"
+    assert not Reconnect.linear().classified(outcome).is_own
+
+
+@pytest.mark.contract("RC6")
+def test_a_function_classifies_what_has_no_number():
+    def function(outcome):
+        return "fatal" if getattr(outcome.exception, "kind", None) == "network" else None
+
+    policy = Reconnect.exponential(classify=function)
+    assert after(policy, Outcome(exception=REFUSED)).reason is FailureReason.CLASSIFIED_AS_FATAL
+
+
+@pytest.mark.contract("RC6", "CN11")
+def test_an_own_classification_is_not_asked_when_a_callable_stopped_it():
+    policy = Reconnect.exponential(classify=lambda outcome: "retry")
+    decision = after(policy, Outcome(exception=StopReconnecting("enough")))
+    assert decision.reason is FailureReason.STOPPED_BY_CALLABLE
+
+
+@pytest.mark.contract("RC6")
+def test_a_table_is_copied_compared_and_shown():
+    mine = {4406: "fatal", 1013: None}
+    policy = Reconnect.linear(classify=mine)
+    mine[4406] = "retry"
+    assert policy == Reconnect.linear(classify={4406: Classification.FATAL})
+    assert hash(policy) == hash(Reconnect.linear(classify={4406: "fatal"}))
+    assert "classify={4406: 'fatal'}" in repr(policy)
+
+
+@pytest.mark.contract("RC6")
+@pytest.mark.parametrize("uptime", [None, 0.0, 4.9, 5.0, 3600.0])
+def test_1008_refuses_credentials_only_before_min_uptime(uptime):
+    decision = after(Reconnect.linear(min_uptime=5), ended(1008, uptime=uptime), can_refresh=True)
+    lived = uptime is not None and uptime >= 5
+    assert type(decision) is (RetryAfter if lived else RefreshNow)
+    longer = after(Reconnect.linear(min_uptime=4000), ended(1008, uptime=uptime), can_refresh=True)
+    assert isinstance(longer, RefreshNow)
 
 
 @pytest.mark.contract("CN11")
@@ -287,9 +420,9 @@ def test_a_retry_after_that_is_no_time_is_ignored(asked):
 def test_a_server_that_accepts_and_then_refuses_the_credentials_is_not_asked_for_ever():
     refused = Outcome(close=Close(4401), uptime=0.5)
     policy = Reconnect.linear(min_uptime=0)
-    first = decide(policy, refused, Streak(), can_refresh=True)
+    first = after(policy, refused, can_refresh=True)
     assert isinstance(first, RefreshNow)
-    second = decide(policy, refused, first.streak, can_refresh=True)
+    second = after(policy, refused, first.streak, can_refresh=True)
     assert second.reason is FailureReason.UNAUTHORISED
 
 

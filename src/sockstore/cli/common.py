@@ -114,7 +114,8 @@ def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
             session=None if options.room is None else Session(options.room),
             headers=options.header,
             subprotocols=options.subprotocol,
-            reconnect=Reconnect.exponential(attempts=options.attempts),
+            # A program in a pipe ends when the server has said that it is through.
+            reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
             **more,
         )
     except InvalidOption as error:
@@ -137,7 +138,7 @@ def sentence(state: ConnectionState, now: float) -> str:
         case "waiting" if state.retry_at is not None:
             wait = max(0.0, state.retry_at - now)
             # The user knows where to, so the reason is enough.
-            why = getattr(state.exception, "why", "the server said goodbye")
+            why = getattr(state.exception, "why", state.error)
             return f"{why}; retry {state.attempt} in {wait:.1f} s"
         case "connecting" if state.attempt:
             return f"connecting (retry {state.attempt})"

@@ -46,6 +46,7 @@ from sockstore.machine.reconnect import (
     RetryAfter,
     Ruling,
     Streak,
+    classified_by,
     decide,
 )
 from sockstore.machine.retired import RetiredTransports
@@ -230,18 +231,23 @@ class Decisions:
     def _follow(self, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
         settings = self.settings
         can_refresh = settings.can_refresh or callable(self.destination)
-        # A schedule is the user's code: what it does to its own connection counts, not its answer.
+        # Both are the user's code: what it does to its own connection counts, not its answer.
         undecided = self._phase = Waiting(math.inf, streak, outcome.close)
         self.ruling = Ruling(outcome)
+        asked = "Reconnect(classify=)"
         try:
-            decision = decide(settings.reconnect, outcome, streak, can_refresh=can_refresh)
-        except Exception as exception:  # noqa: BLE001 - the user's schedule may raise anything
+            means = classified_by(settings.reconnect, outcome)
+            asked = "the reconnect schedule"
+            decision = decide(
+                settings.reconnect, outcome, streak, means=means, can_refresh=can_refresh
+            )
+        except Exception as exception:  # noqa: BLE001 - the user's code may raise anything
             if self._phase is not undecided:
                 return []
-            return self._policy_error("the reconnect schedule", exception, outcome.close)
+            return self._policy_error(asked, exception, outcome.close)
         if self._phase is not undecided:
             return []
-        self.ruling = Ruling(outcome, decision)
+        self.ruling = Ruling(outcome, decision, means)
         match decision:
             case Goodbye():
                 self._phase = Closed(outcome.close)
@@ -268,7 +274,7 @@ class Decisions:
         beneath: Exception | None,
     ) -> list[Effect]:
         if self.ruling is not None:
-            self.ruling = Ruling(self.ruling.outcome, GiveUp(reason, error))
+            self.ruling = replace(self.ruling, decision=GiveUp(reason, error))
         self._phase = Failed(Failure(reason, beneath), error, close)
         return self._sending.drop(f"the connection failed: {error}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
+from sockstore.classifying import Classified, classified
 from sockstore.errors import ConnectionEnded, SockstoreError, StopReconnecting
 from sockstore.frozen import frozen
 from sockstore.options import LARGEST_RETRY_AFTER, SMALLEST_RETRY_AFTER, Reconnect
@@ -12,7 +13,6 @@ from sockstore.outcomes import (
     Classification,
     FailureReason,
     Outcome,
-    classify,
     reason_of_fatal,
 )
 
@@ -24,6 +24,7 @@ __all__ = [
     "RetryAfter",
     "Ruling",
     "Streak",
+    "classified_by",
     "decide",
 ]
 
@@ -68,7 +69,7 @@ class RefreshNow:
 
 @frozen
 class Goodbye:
-    """The server said goodbye; there is no error and no further attempt (RC5)."""
+    """It was a goodbye, and stays one; there is no error and no further attempt (RC5)."""
 
 
 @frozen
@@ -89,14 +90,38 @@ class Ruling:
     Args:
         outcome: How the last attempt or connection ended.
         decision: What follows from it; None while that is not known.
+        classified: What it means, and whose word that is; None while that is not known.
     """
 
     outcome: Outcome
     decision: Decision | None = None
+    classified: Classified | None = None
+
+    @property
+    def classification(self) -> Classification:
+        """What the end means; by our table while nobody else was asked."""
+        known = classified(None, self.outcome) if self.classified is None else self.classified
+        return known.classification
+
+
+def classified_by(policy: Reconnect | None, outcome: Outcome) -> Classified:
+    """Say what an outcome means to a connection with this policy.
+
+    Raises:
+        Exception: Whatever the user's own classification raises.
+    """
+    if policy is None or isinstance(outcome.exception, StopReconnecting):
+        return classified(None, outcome)
+    return policy.classified(outcome)
 
 
 def decide(
-    policy: Reconnect | None, outcome: Outcome, streak: Streak, *, can_refresh: bool
+    policy: Reconnect | None,
+    outcome: Outcome,
+    streak: Streak,
+    *,
+    means: Classified,
+    can_refresh: bool,
 ) -> Decision:
     """Say what follows an outcome.
 
@@ -104,6 +129,7 @@ def decide(
         policy: The user's policy; None if reconnecting is off.
         outcome: What happened.
         streak: The attempts before it.
+        means: What it means, from `classified_by`.
         can_refresh: Whether a callable makes the url or the headers.
 
     Returns:
@@ -116,8 +142,8 @@ def decide(
         ended = ConnectionEnded(outcome.exception.why, reason=FailureReason.STOPPED_BY_CALLABLE)
         return GiveUp(FailureReason.STOPPED_BY_CALLABLE, ended)
     streak = _streak_after(policy, outcome, streak)
-    match classify(outcome):
-        case Classification.GOODBYE if policy is None or not policy.after_goodbye:
+    match means.classification:
+        case Classification.GOODBYE if means.is_own or not _returns_after_goodbye(policy):
             return Goodbye()
         case Classification.FATAL:
             return GiveUp(reason_of_fatal(outcome), _error_of(outcome))
@@ -132,13 +158,20 @@ def _streak_after(policy: Reconnect | None, outcome: Outcome, streak: Streak) ->
     uptime = 0.0 if outcome.uptime is None else outcome.uptime
     least = 0.0 if policy is None else policy.min_uptime
     lived = policy is not None and outcome.uptime is not None and uptime >= least
-    goodbye = classify(outcome) is Classification.GOODBYE
     return Streak(
         failures=0 if lived else streak.failures,
         refreshing=streak.refreshing and uptime < max(least, PROVES_CREDENTIALS),
         previous=outcome,
-        error=None if goodbye else _error_of(outcome),
+        error=_error_of(outcome),
     )
+
+
+def _returns_after_goodbye(policy: Reconnect | None) -> bool:
+    """Say whether a server that said goodbye is visited again (RC5)."""
+    if policy is None:
+        return False
+    # Where no retry is allowed, the end that the server chose is not an error.
+    return policy.attempts != 0 if policy.after_goodbye is None else policy.after_goodbye
 
 
 def _error_of(outcome: Outcome) -> SockstoreError:

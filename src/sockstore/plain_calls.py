@@ -1,0 +1,91 @@
+"""Refuse coroutine functions where a function is called and its result is not awaited."""
+
+from __future__ import annotations
+
+import sys
+from functools import _lru_cache_wrapper, partial
+from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE, iscoroutinefunction
+from types import FunctionType, MethodType
+from typing import Any, Final
+
+__all__ = ["PLAIN", "START_A_TASK", "name_of", "refuse_async", "returns_awaitable"]
+
+_ASYNC: Final = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
+
+_MARK: Final = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
+"""What `inspect.markcoroutinefunction` (from 3.12 on) or asyncio puts on a function."""
+
+_TRANSPARENT: Final = {
+    partial: "func",
+    MethodType: "__func__",
+    staticmethod: "__func__",
+    _lru_cache_wrapper: "__wrapped__",
+}
+"""Callables that return what another callable returns, and where that one is.
+
+A wrapper made with `functools.wraps` is not among them: it may be the one that starts the task.
+"""
+
+START_A_TASK: Final = (
+    "give a plain function that starts a task, "
+    "such as `lambda value: scope.task(show(value))` (or asyncio.create_task, if you keep the task)"
+)
+PLAIN: Final = "give a plain function (def, not async def)"
+
+
+def returns_awaitable(fn: Any) -> bool:
+    """Say whether a call of `fn` would only make a coroutine or an asynchronous generator.
+
+    Example:
+        >>> async def show(value): ...
+        >>> returns_awaitable(show), returns_awaitable(partial(show, 1)), returns_awaitable(print)
+        (True, True, False)
+    """
+    kind = type(fn)
+    if kind is FunctionType:
+        return bool(fn.__code__.co_flags & _ASYNC) or _is_marked(fn)
+    if (inner := _TRANSPARENT.get(kind)) is not None:
+        return _is_marked(fn) or returns_awaitable(getattr(fn, inner))
+    if isinstance(fn, type):
+        return False  # a class makes an instance
+    if isinstance(fn, partial):
+        return returns_awaitable(fn.func)
+    if _is_marked(fn) or iscoroutinefunction(fn):
+        return True
+    call = getattr(kind, "__call__", None)  # noqa: B004 - the method of the type, not the object's
+    return isinstance(call, (FunctionType, partial)) and returns_awaitable(call)
+
+
+def refuse_async(fn: Any, place: str, instead: str) -> None:
+    """Refuse a function whose call would only make a coroutine that is never awaited (ST14).
+
+    Args:
+        fn: What was given.
+        place: What calls it, as the subject of a sentence.
+        instead: What to do, as the end of a sentence.
+
+    Raises:
+        TypeError: If it is a coroutine function, or another callable of that kind.
+    """
+    if returns_awaitable(fn):
+        raise TypeError(
+            f"{place} calls {name_of(fn)} without awaiting it, "
+            f"so a coroutine function would never run: {instead}"
+        )
+
+
+def name_of(fn: Any) -> str:
+    """Return the name by which a person finds a function, without the values it holds."""
+    while isinstance(fn, partial):
+        fn = fn.func
+    return getattr(fn, "__qualname__", None) or f"a {type(fn).__qualname__}"
+
+
+def _is_marked(fn: Any) -> bool:
+    mark = getattr(fn, _MARK, None)
+    if mark is None:
+        return False
+    # The mark itself is compared: a mock has every attribute.
+    if sys.version_info >= (3, 12):
+        return iscoroutinefunction(fn)
+    return mark is getattr(sys.modules.get("asyncio.coroutines"), _MARK, None)
