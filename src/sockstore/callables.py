@@ -8,7 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
-from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.errors import (
+    HandshakeFailed,
+    InvalidOption,
+    InvalidURI,
+    StopReconnecting,
+    said,
+)
 from sockstore.machine import events as fact
 from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.machine import Machine
@@ -106,8 +112,8 @@ class Callables:
 
 def as_attempt_error(error: BaseException, who: str) -> AttemptError:
     """Return an error that may end an attempt: whatever a callable raised is a failed attempt."""
-    if isinstance(error, HandshakeFailed | InvalidURI | StopReconnecting):
+    if isinstance(error, HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting):
         return error
-    failed = HandshakeFailed("the server", f"{who} raised {error!r}", kind="option")
+    failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind="option")
     failed.__cause__ = error
     return failed

@@ -10,10 +10,10 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias, TypeVar, cast
 
-from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
+from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.machine.state import Attempt
 from sockstore.transports.base import Target
-from sockstore.urls import check_url, redact_url
+from sockstore.urls import check_url
 
 __all__ = ["Endpoint", "Headers", "PerAttempt", "Subprotocols"]
 
@@ -27,6 +27,25 @@ Subprotocols: TypeAlias = Iterable[str]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What a header name and a subprotocol may consist of (RFC 9110 section 5.6.2)."""
+
+_FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""What a header's value may consist of (RFC 9110 section 5.5)."""
+
+_LIKE_A_NAME = re.compile(r"[A-Za-z][A-Za-z\-]{0,39}(?=:)")
+"""What may be shown of a line that was given as a header's name; the rest may be a secret."""
+
+_OURS = {
+    "connection": "the handshake sends it",
+    "content-length": "a handshake has no body",
+    "sec-websocket-accept": "only servers send it",
+    "sec-websocket-extensions": "use the option compression=",
+    "sec-websocket-key": "every handshake makes its own",
+    "sec-websocket-protocol": "use the option subprotocols=",
+    "sec-websocket-version": "the handshake sends it",
+    "transfer-encoding": "a handshake has no body",
+    "upgrade": "the handshake sends it",
+}
+"""The handshake's own headers, and what to do instead of giving them (RFC 6455 section 11.3)."""
 
 
 class Endpoint:
@@ -63,7 +82,8 @@ class Endpoint:
         """Ask the callables for this attempt.
 
         Raises:
-            HandshakeFailed: If one of them raised, or returned what cannot be used.
+            HandshakeFailed: If one of them raised.
+            InvalidOption: If headers, subprotocols or token cannot be used.
             InvalidURI: If the url cannot be used.
             StopReconnecting: If one of them raised it.
         """
@@ -71,15 +91,12 @@ class Endpoint:
         headers = await _ask("headers", self.headers, attempt)
         subprotocols = await _ask("subprotocols", self.subprotocols, attempt)
         token = await _ask("token", self.token, attempt)
-        try:
-            return Target(
-                url=url,
-                headers=_check_headers(headers),
-                subprotocols=_check_subprotocols(subprotocols),
-                token=_check_token(token),
-            )
-        except InvalidOption as error:
-            raise HandshakeFailed(redact_url(url), str(error), kind="option") from error
+        return Target(
+            url=url,
+            headers=_check_headers(headers),
+            subprotocols=_check_subprotocols(subprotocols),
+            token=_check_token(token),
+        )
 
 
 def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:
@@ -96,7 +113,7 @@ async def _ask(option: str, answer: Any, attempt: Attempt) -> Any:
     except (StopReconnecting, InvalidURI):
         raise
     except Exception as error:
-        why = f"the {option} callable raised {error!r}"
+        why = f"the {option} callable raised {said(error)}"
         raise HandshakeFailed("the server", why, kind="option") from error
 
 
@@ -109,20 +126,35 @@ def _check_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
         raise InvalidOption(
             "headers", type(headers), "give a mapping of names to values"
         ) from error
-    return tuple(
-        (_check_header_name(name), _check_header_value(name, value)) for name, value in pairs
+    checked = tuple(
+        (_check_header_name(name, number), _check_header_value(name, value))
+        for number, (name, value) in enumerate(pairs, 1)
     )
+    if sum(name.lower() == "host" for name, _ in checked) > 1:
+        raise InvalidOption("headers", "Host", "give it only once (RFC 9112 section 3.2)")
+    return checked
 
 
 def _check_header_value(name: str, value: object) -> str:
     if not isinstance(value, str) or any(character in value for character in "\r\n\0"):
         raise InvalidOption("headers", name, "its value must be text on one line")
+    if not _FIELD_VALUE.fullmatch(value):
+        why = (
+            "its value has a character that no header can carry; look for one that cannot be seen, "
+            "such as a zero-width space that was copied with it"
+        )
+        raise InvalidOption("headers", name, why)
     return value
 
 
-def _check_header_name(name: object) -> str:
+def _check_header_name(name: object, number: int) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise InvalidOption("headers", name, "that is no name of a header")
+        # A whole line, or a value in the wrong place, may be a secret.
+        shown = _LIKE_A_NAME.match(name) if isinstance(name, str) else None
+        where = shown[0] if shown else f"number {number}"
+        raise InvalidOption("headers", where, "its name is not a valid name of a header")
+    if (instead := _OURS.get(name.lower())) is not None:
+        raise InvalidOption("headers", name, f"this header is the handshake's own; {instead}")
     return name
 
 
@@ -133,19 +165,23 @@ def _check_token(token: object) -> str | None:
 
 
 def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:
+    # A name may be a secret, too: some servers take tokens there.
+    given = type(subprotocols)
     if isinstance(subprotocols, str):
-        raise InvalidOption("subprotocols", subprotocols, "give a list of names")
+        raise InvalidOption("subprotocols", given, "give a list of names")
     try:
         names = tuple(cast("Iterable[object]", subprotocols))
     except TypeError as error:
-        raise InvalidOption("subprotocols", subprotocols, "give a list of names") from error
-    checked = tuple(map(_check_subprotocol, names))
+        raise InvalidOption("subprotocols", given, "give a list of names") from error
+    checked = tuple(_check_subprotocol(name, number) for number, name in enumerate(names, 1))
     if len(set(checked)) < len(checked):
-        raise InvalidOption("subprotocols", checked, "name each only once (RFC 6455 section 4.1)")
+        why = "name each only once (RFC 6455 section 4.1)"
+        raise InvalidOption("subprotocols", f"{len(checked)} names", why)
     return checked
 
 
-def _check_subprotocol(name: object) -> str:
+def _check_subprotocol(name: object, number: int) -> str:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-        raise InvalidOption("subprotocols", name, "that is no name of a subprotocol")
+        why = "that is not a valid name of a subprotocol"
+        raise InvalidOption("subprotocols", f"number {number}", why)
     return name

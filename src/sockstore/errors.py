@@ -5,7 +5,7 @@
     SockstoreError
     ├── InvalidURI(ValueError)            uri, why
     ├── InvalidOption(ValueError)         option, value, why
-    ├── HandshakeFailed                   url, why, kind, status, retry_after, code
+    ├── HandshakeFailed                   url, why, kind, status, retry_after, code, headers, body
     ├── ConnectionLost                    why, close
     ├── ConnectionEnded                   why, reason, close
     ├── DeliveryError                     state, why
@@ -107,6 +107,8 @@ class HandshakeFailed(SockstoreError):
         status: The HTTP status the server answered with, if it did.
         retry_after: Seconds after which the server asks to be tried again, if it said so.
         code: The error code of a session's server, if it said one.
+        headers: The headers of the answer that refused, as (name, value) pairs.
+        body: The first 4 KiB of what the answer said, as it came; it may be HTML or compressed.
     """
 
     def __init__(
@@ -118,6 +120,8 @@ class HandshakeFailed(SockstoreError):
         status: int | None = None,
         retry_after: float | None = None,
         code: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
     ) -> None:
         super().__init__(url, why)
         self.url = url
@@ -126,6 +130,8 @@ class HandshakeFailed(SockstoreError):
         self.status = status
         self.retry_after = retry_after
         self.code = code
+        self.headers = headers
+        self.body = body
 
     def __str__(self) -> str:
         return f"cannot connect to {self.url}: {self.why}"
@@ -287,3 +293,20 @@ class StopReconnecting(Exception):
     def __init__(self, why: str = "a callable asked to stop reconnecting") -> None:
         super().__init__(why)
         self.why = why
+
+
+def said(error: BaseException) -> str:
+    """Return what somebody else's error says, for a sentence of ours.
+
+    An error about text that cannot be encoded or decoded shows the whole text in its `repr`, and
+    that may be a token.
+
+    Example:
+        >>> said(LookupError("no token"))
+        "LookupError('no token')"
+        >>> said(UnicodeEncodeError("ascii", "s3cret\u200b", 6, 7, "ordinal not in range(128)"))
+        'UnicodeEncodeError (ordinal not in range(128))'
+    """
+    if isinstance(error, UnicodeEncodeError | UnicodeDecodeError | UnicodeTranslateError):
+        return f"{type(error).__name__} ({error.reason})"
+    return repr(error)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from sockstore.errors import InvalidOption
 from sockstore.explaining import explain_ruling, where_to
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -225,7 +226,10 @@ class Observer:
 
 def _end_of(ruling: Ruling, at: float) -> TimelineEvent:
     outcome = ruling.outcome
-    error = getattr(outcome.exception, "why", None) or str(outcome.exception or outcome.close)
+    exception = outcome.exception
+    # What is wrong with an option says little without the option's name.
+    why = None if isinstance(exception, InvalidOption) else getattr(exception, "why", None)
+    error = why or str(exception or outcome.close)
     if outcome.uptime is None:
         return AttemptFailed(at, error)
     return Lost(at, error, outcome.uptime, outcome.close)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from sockstore.errors import HandshakeFailed, InvalidURI
+from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI
 from sockstore.frozen import frozen
 
 __all__ = ["Classification", "Close", "FailureReason", "Outcome", "check_close", "classify"]
@@ -35,6 +35,7 @@ class FailureReason(StrEnum):
     FATAL_HTTP_STATUS = "fatal HTTP status"
     FATAL_TLS = "fatal TLS"
     FATAL_URL = "fatal url"
+    FATAL_OPTION = "fatal option"
     NO_SUBPROTOCOL = "no common subprotocol"
     SESSION_REFUSED = "session refused"
     UNAUTHORISED = "unauthorised"
@@ -205,7 +206,7 @@ def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classificat
         'UNAUTHORISED'
     """
     match outcome.exception:
-        case InvalidURI():
+        case InvalidURI() | InvalidOption():
             return Classification.FATAL
         case HandshakeFailed(status=int(status)):
             return _BY_HTTP_STATUS.get(status, Classification.RETRY)
@@ -233,6 +234,8 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
     match outcome.exception:
         case InvalidURI():
             return FailureReason.FATAL_URL
+        case InvalidOption():
+            return FailureReason.FATAL_OPTION
         case HandshakeFailed(kind="certificate"):
             return FailureReason.FATAL_TLS
         case HandshakeFailed(kind="subprotocol"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from unicodedata import category
 
 from sockstore.errors import InvalidURI
+from sockstore.frozen import frozen
 
-__all__ = ["check_url", "is_secure", "redact_url"]
+__all__ = ["Place", "check_url", "is_secure", "place_of", "read_host", "redact_url", "tls_name"]
 
 _HIGHEST_PORT = 65535
 
@@ -16,6 +18,47 @@ _UNSENDABLE = {"Cc", "Cs"}
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(:[0-9]{0,5})?")
+
+_UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{|}]")
+"""What a request line cannot carry, and what RFC 3987 section 3.1 lets us encode with it."""
+
+_DOTS = re.compile("[.\u3002\uff0e\uff61]")
+"""What separates the labels of a name (RFC 3490 section 3.1)."""
+
+
+@frozen(kw_only=True)
+class Place:
+    """Where a url leads, as the network takes it.
+
+    Args:
+        secure: Whether it asks for TLS.
+        host: The name in ASCII, or the address; an IPv6 address may have a zone (``fe80::1%lo``).
+        port: The port.
+        path: Path and query, in ASCII.
+        user: The user name, if the url has one.
+        password: The password; empty if there is none.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    user: str | None = None
+    password: str = ""
+
+    @property
+    def authority(self) -> str:
+        """What the header ``Host`` says: no zone, which means something on this machine only.
+
+        Source:
+            RFC 9110 section 7.2; RFC 6874 section 4.
+        """
+        host = self.host.partition("%")[0]
+        shown = f"[{host}]" if ":" in host else host
+        return shown if self.port == (443 if self.secure else 80) else f"{shown}:{self.port}"
+
+    def __repr__(self) -> str:
+        return f"<Place {self.authority}>"
 
 
 def check_url(url: object) -> str:
@@ -28,7 +71,7 @@ def check_url(url: object) -> str:
         The same url, as a string.
 
     Raises:
-        InvalidURI: If it is no ``ws://`` or ``wss://`` url with a host and a port that exist.
+        InvalidURI: If it is not a ``ws://`` or ``wss://`` url with a host and a port that exist.
 
     Source:
         RFC 6455 section 3.
@@ -65,15 +108,133 @@ def _what_is_wrong(url: str) -> str | None:
         return "a WebSocket url has no #fragment"
     if parts.username is not None and parts.password is None:
         return "it has a user name without a password"
-    return _host_problem(parts.hostname)
+    return _user_info_problem(parts) or _host_problem(parts)
 
 
-def _host_problem(host: str) -> str | None:
+def _host_problem(parts: Any) -> str | None:
     try:
-        host.encode("idna")
+        read_host(_raw_host(parts))
     except UnicodeError:
         return "its host is not a valid domain name"
+    except ValueError as error:
+        return f"its host {error}"
     return None
+
+
+def _user_info_problem(parts: Any) -> str | None:
+    """Say what keeps user info out of the header ``Authorization`` (RFC 7617 section 2)."""
+    from urllib.parse import unquote  # noqa: PLC0415 - it takes long, and no store needs it
+
+    try:
+        user = unquote(parts.username or "", errors="strict")
+        password = unquote(parts.password or "", errors="strict")
+    except UnicodeError:
+        return "its user info is not valid UTF-8"
+    if ":" in user:
+        return "its user name has a colon, which HTTP cannot send"
+    if any(category(character) in _UNSENDABLE for character in user + password):
+        return "its user info has control characters"
+    return None
+
+
+def _raw_host(parts: Any) -> str:
+    """Return the host as it was written: lower case would make a Σ at the end of a name a ς."""
+    found = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
+    return found[1].strip("[]") if found else parts.hostname or ""
+
+
+def place_of(url: str) -> Place:
+    """Return where a checked url leads.
+
+    A ``%XX`` stays what it is, also beside characters that must be encoded.
+
+    Source:
+        RFC 3987 section 3.1.
+
+    Example:
+        >>> place_of("ws://example.com/a%20b?q=é").path
+        '/a%20b?q=%C3%A9'
+    """
+    from urllib.parse import unquote, urlsplit  # noqa: PLC0415 - as above
+
+    parts = urlsplit(url)
+    secure = parts.scheme == "wss"
+    return Place(
+        secure=secure,
+        host=read_host(_raw_host(parts)),
+        port=parts.port or (443 if secure else 80),
+        path=_encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else ""),
+        user=None if parts.username is None else unquote(parts.username),
+        password=unquote(parts.password or ""),
+    )
+
+
+def _encoded(text: str) -> str:
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+
+
+def read_host(host: str) -> str:
+    """Return a host as the resolver takes it: in ASCII, and the zone of an address behind one %.
+
+    Args:
+        host: A name or an address, without brackets.
+
+    Raises:
+        UnicodeError: If it is not a valid domain name.
+        ValueError: If an address has a zone that cannot be read; its text ends a sentence.
+
+    Source:
+        RFC 6874 section 2 and RFC 9844 for zones; RFC 5891 section 4.4 and RFC 5894 section 7.2
+        for ß and ς, which browsers keep and Python's own codec (IDNA 2003) does not.
+
+    Example:
+        >>> read_host("fe80::1%25lo"), read_host("faß.de")
+        ('fe80::1%lo', 'xn--fa-hia.de')
+    """
+    from urllib.parse import unquote  # noqa: PLC0415 - as above
+
+    if ":" in host:
+        address, percent, zone = host.partition("%")
+        if not percent:
+            return host.lower()
+        name = unquote(zone[2:] if zone[:2] == "25" and zone != "25" else zone)
+        if not name.isprintable() or not name or re.search(r"[\s/%]", name):
+            raise ValueError("has a zone that cannot be read; write [fe80::1%25eth0]")
+        return f"{address.lower()}%{name}"
+    if "%" in host:
+        host = unquote(host, errors="strict")
+        if re.search(r"[\x00-\x20\x7f%/?#@:\[\]\\]", host):
+            raise UnicodeError("not a name")
+    if host.isascii():
+        host.encode("idna")  # the lengths of its labels
+        return host.lower()
+    name = ".".join(map(_ascii_label, _DOTS.split(host)))
+    name.encode("idna")
+    return name
+
+
+def _ascii_label(label: str) -> str:
+    if not re.search("[ßς\u200c\u200d]", label):
+        return label.encode("idna").decode()
+    from encodings.idna import nameprep  # noqa: PLC0415 - few names have these letters
+
+    if re.search("[\u200c\u200d]", label):
+        raise UnicodeError("it has characters that cannot be seen")
+    kept = (one if one in {"ß", "ς"} else nameprep(one) for one in re.split("([ßς])", label))
+    return f"xn--{''.join(kept).encode('punycode').decode()}"
+
+
+def tls_name(host: str) -> str:
+    """Return the name that a certificate must have: without zone, and without a dot at its end.
+
+    Source:
+        RFC 6066 section 3.
+
+    Example:
+        >>> tls_name("feed.example."), tls_name("fe80::1%lo")
+        ('feed.example', 'fe80::1')
+    """
+    return host.partition("%")[0].removesuffix(".")
 
 
 def redact_url(url: str) -> str:

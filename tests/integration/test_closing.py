@@ -386,6 +386,8 @@ ENDINGS = [
     *(("fatal HTTP status", f"HTTP {it}", [refuse(it)], {}) for it in (400, 404, 410, 426)),
     ("fatal TLS", "certificate", [], {"transport": refusing(TLS)}),
     ("fatal url", "must begin with ws://", [], {"url": lambda attempt: "http://fake"}),
+    ("fatal option", "'X-A'", [], {"headers": lambda attempt: {"X-A": "\u200b"}}),
+    ("fatal option", "number 1", [], {"subprotocols": lambda attempt: ["a b"]}),
     ("no common subprotocol", "none of the offered", [accept("x")], {"subprotocols": ["y"]}),
     *(("unauthorised", f"HTTP {it}", [refuse(it)], {}) for it in (401, 403, 407)),
     *(("unauthorised", f"{it}", [accept(), close(it)], {}) for it in (1008, 3000, 4401, 4403)),

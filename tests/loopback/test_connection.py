@@ -128,7 +128,7 @@ async def test_memory_is_flat_over_a_million_messages():
     ("frame", "code", "words"),
     [
         ("x" * (10 * 2**20), 1009, "larger than max_message_bytes"),
-        (b"\x81\x02\xff\xfe", 1007, "no valid UTF-8"),
+        (b"\x81\x02\xff\xfe", 1007, "not valid UTF-8"),
     ],
 )
 async def test_what_breaks_the_rules_ends_in_one_clear_sentence(frame, code, words):

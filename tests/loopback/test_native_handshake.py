@@ -157,7 +157,7 @@ async def test_nonsense_in_retry_after_is_ignored(lines: str) -> None:
     assert (failed.status, failed.retry_after) == (503, None)
 
 
-# What is no handshake
+# What is not a handshake
 
 GARBAGE = {
     "another protocol": b"SSH-2.0-OpenSSH_9.6\r\n",
@@ -181,7 +181,7 @@ GARBAGE = {
 async def test_garbage_is_no_handshake_even_if_the_server_stays(garbage: bytes) -> None:
     failed = await answered(garbage, then_leave=False)
     assert failed.kind == "protocol"
-    assert "no WebSocket handshake" in str(failed)
+    assert "not a WebSocket handshake" in str(failed)
 
 
 @pytest.mark.parametrize("garbage", [b"HTTP/nonsense\r\n", b"HTTP/1.1 abc OK\r\n"])
@@ -368,7 +368,9 @@ async def test_no_repr_and_no_traceback_shows_a_secret(caplog: pytest.LogCapture
     caplog.set_level(logging.DEBUG)
 
     async def refusing(peer: Peer) -> None:
-        await peer.answer("401 Unauthorized", "Set-Cookie: sid=SECRET1", body=b"SECRET2")
+        await peer.answer(
+            "401 Unauthorized", "Set-Cookie: sid=SECRET1", body=b"SECRET3, SECRET4 and SECRET6?"
+        )
         await peer.until_gone()
 
     async def accepting(peer: Peer) -> None:
@@ -387,6 +389,7 @@ async def test_no_repr_and_no_traceback_shows_a_secret(caplog: pytest.LogCapture
         failed = caught.value
         shown += [repr(failed), str(failed), *traceback.format_exception(failed)]
         shown += [repr(transport), str(failed.__cause__)]
+        assert "HTTP 401 Unauthorized: ***, *** and ***?" in str(failed)
     async with serve(accepting) as server:
         server.host = "me:SECRET5@127.0.0.1"
         async with opened(server, path="?token=SECRET6", headers=headers) as (transport, heard):

@@ -379,7 +379,7 @@ NONSENSE = {
 async def test_nonsense_is_no_answer_of_a_proxy(data: bytes) -> None:
     failed = await answered(data, then_leave=False)
     assert failed.kind == "protocol"
-    assert "no answer to an HTTP CONNECT" in str(failed)
+    assert "not an answer to an HTTP CONNECT" in str(failed)
 
 
 @pytest.mark.contract("CN13")

@@ -160,6 +160,14 @@ BAD_HEADERS = [
     {"A": b"SECRET"},
     {"A": ["SECRET"]},
     {"A": None},
+    {"A": "SECRET\u200b"},
+    {"A": "SECRET\x1b"},
+    {"A": "SECRET €"},
+    {"A": "SECRET\ud800"},
+    {"Authorization: Bearer SECRET": ""},
+    {"Bearer SECRET=": "Authorization"},
+    {"SECRET=": "Authorization"},
+    [("Host", "SECRET"), ("host", "b")],
     [("A", "SECRET", "SECRET")],
     [("A",), ("B", "SECRET")],
     "A: SECRET",
@@ -181,11 +189,12 @@ def test_bad_headers_are_refused_at_construction_without_showing_a_value(headers
 
 @pytest.mark.contract("CN11", "CN14")
 @pytest.mark.parametrize("headers", BAD_HEADERS)
-def test_bad_headers_of_a_callable_are_a_failed_attempt(headers):
-    with pytest.raises(HandshakeFailed) as caught:
+def test_bad_headers_of_a_callable_are_terminal_without_showing_a_value(headers):
+    with pytest.raises(InvalidOption, match="headers=") as caught:
         ask("ws://h/?SECRET", lambda attempt: headers)
-    assert caught.value.kind == "option"
+    assert classify(Outcome(exception=caught.value)) is Classification.FATAL
     assert "SECRET" not in str(caught.value)
+    assert "SECRET" not in repr(caught.value)
 
 
 BAD_SUBPROTOCOLS = [
@@ -208,8 +217,9 @@ BAD_SUBPROTOCOLS = [
 def test_bad_subprotocols_are_refused(subprotocols):
     with pytest.raises(InvalidOption, match="subprotocols="):
         Endpoint(URL, (), subprotocols)
-    with pytest.raises(HandshakeFailed, match="subprotocols="):
+    with pytest.raises(InvalidOption, match="subprotocols=") as caught:
         ask(subprotocols=lambda attempt: subprotocols)
+    assert classify(Outcome(exception=caught.value)) is Classification.FATAL
 
 
 @pytest.mark.contract("CN11")
@@ -218,7 +228,7 @@ def test_bad_subprotocols_are_refused(subprotocols):
 def test_whatever_a_callable_returns_ends_in_a_target_or_in_an_error_of_ours(option, answer):
     try:
         target = ask(**{option: lambda attempt: answer})
-    except (HandshakeFailed, InvalidURI):
+    except (HandshakeFailed, InvalidOption, InvalidURI):
         return
     assert isinstance(target, Target)
 
@@ -227,3 +237,61 @@ def test_whatever_a_callable_returns_ends_in_a_target_or_in_an_error_of_ours(opt
 def test_a_subprotocol_that_is_named_twice_is_refused():
     with pytest.raises(InvalidOption, match="only once"):
         Endpoint("ws://h", (), ["chat", "chat"])
+
+
+@pytest.mark.contract("CN14")
+def test_the_header_that_cannot_be_sent_is_named():
+    with pytest.raises(InvalidOption, match=r"'X-Token'.*zero-width") as caught:
+        Endpoint(URL, {"X-Token": "SECRET\u200b"}, ())
+    assert caught.value.value == "X-Token"
+
+
+@pytest.mark.contract("CN14")
+@pytest.mark.parametrize("value", ["", "a\tb", "caf\xe9", "\xa0", " padded "])
+def test_what_a_header_can_carry_is_taken(value):
+    assert ask(headers={"X-A": value}).headers == (("X-A", value),)
+
+
+@pytest.mark.contract("CN14")
+@pytest.mark.parametrize(
+    "names", [["SECRET\u200b"], ["a", "SECRET SECRET"], ["SECRET"] * 2, "SECRET"]
+)
+def test_a_subprotocol_may_be_a_token_and_is_never_shown(names):
+    for attempt in (lambda: Endpoint(URL, (), names), lambda: ask(subprotocols=lambda _: names)):
+        with pytest.raises(InvalidOption, match="subprotocols=") as caught:
+            attempt()
+        assert "SECRET" not in str(caught.value) + repr(caught.value)
+    assert "SECRET" not in repr(Target(url=URL, subprotocols=("SECRET",)))
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("Sec-WebSocket-Protocol", "subprotocols="),
+        ("sec-websocket-extensions", "compression="),
+        ("SEC-WEBSOCKET-KEY", "its own"),
+        ("Sec-WebSocket-Version", "the handshake sends it"),
+        ("Sec-WebSocket-Accept", "only servers"),
+        ("Upgrade", "the handshake sends it"),
+        ("Connection", "the handshake sends it"),
+        ("Content-Length", "no body"),
+        ("Transfer-Encoding", "no body"),
+    ],
+)
+def test_a_header_of_the_handshake_itself_is_refused_and_says_what_to_do(name, instead):
+    with pytest.raises(InvalidOption, match=instead):
+        Endpoint(URL, {name: "SECRET"}, ())
+    with pytest.raises(InvalidOption, match=instead):
+        ask(headers=lambda attempt: {name: "SECRET"})
+
+
+@pytest.mark.contract("CN14")
+@pytest.mark.parametrize("option", ["url", "headers", "subprotocols"])
+def test_a_callables_error_about_text_does_not_show_the_text(option):
+    def answer(attempt):
+        return "SECRET\u200b".encode("latin-1")
+
+    with pytest.raises(HandshakeFailed, match="UnicodeEncodeError") as caught:
+        ask(**{option: answer})
+    assert "SECRET" not in str(caught.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import socket
 import ssl
+from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -13,17 +15,19 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidMessage, InvalidStatus, NegotiationError
-from websockets.http11 import Response
+from websockets.exceptions import InvalidHeaderValue, NegotiationError
 
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.outcomes import Classification, Outcome, classify
+from sockstore.transports._answers import Answer, NotAnAnswerError
 from sockstore.transports._handshake import (
     NoSubprotocolError,
+    RefusedError,
     make_request,
     redirect_of,
     translate,
 )
+from sockstore.transports._sockets import _addresses as addresses
 from sockstore.transports.base import Target, TransportOptions
 
 header_values = st.text(
@@ -33,8 +37,8 @@ header_values = st.text(
 URL = "wss://me:secret@a.test/path?token=secret"
 
 
-def refusal(status: int, *headers: tuple[str, str]) -> InvalidStatus:
-    return InvalidStatus(Response(status, "Reason", Headers(headers)))
+def refusal(status: int, *headers: tuple[str, str]) -> RefusedError:
+    return RefusedError(Answer(status=status, reason="Reason", headers=headers))
 
 
 # Requests
@@ -66,6 +70,24 @@ def test_compression_and_subprotocols_are_offered_if_asked_for() -> None:
 @pytest.mark.parametrize("name", ["User-Agent", "authorization", "HOST", "Origin"])
 def test_a_header_of_the_users_takes_the_place_of_ours(name: str) -> None:
     assert headers_of(Target(url=URL, headers=((name, "own"),))).get_all(name) == ["own"]
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize("url", ["ws://[fe80::1%251]:81/", "ws://[fe80::1%1]:81/"])
+def test_a_zone_leads_to_its_interface_and_is_not_sent(url: str) -> None:
+    protocol, request = make_request(Target(url=url), TransportOptions())
+    assert request.headers.get_all("Host") == ["[fe80::1]:81"]
+    (address,) = asyncio.run(addresses(protocol.uri.host, 81))
+    assert address[4] == ("fe80::1", 81, 0, 1)
+
+
+@pytest.mark.contract("CN18")
+def test_a_request_says_what_the_url_says() -> None:
+    url = "ws://m%20e:p%3A@münchen.example.:81/a%20b/ü?t=%3D"
+    _, request = make_request(Target(url=url), TransportOptions())
+    assert request.path == "/a%20b/%C3%BC?t=%3D"
+    assert request.headers["Host"] == "xn--mnchen-3ya.example.:81"
+    assert request.headers["Authorization"] == f"Basic {b64encode(b'm e:p:').decode()}"
 
 
 def test_a_header_may_be_repeated() -> None:
@@ -146,6 +168,28 @@ def test_an_origin_is_scheme_host_and_port(url: str, location: str, is_same: boo
     assert target.headers == (own if is_same else (("X-Own", "kept"),))
 
 
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("location", "leads_to"),
+    [
+        ("ws://a.test/x", "ws://me:p%40@a.test/x"),
+        ("http://a.test:80/x", "ws://me:p%40@a.test:80/x"),
+        ("/x", "ws://me:p%40@a.test/x"),
+        ("ws://you:q@a.test/x", "ws://you:q@a.test/x"),
+        ("ws://b.test/x", "ws://b.test/x"),
+        ("wss://a.test/x", "wss://a.test/x"),
+    ],
+)
+def test_user_info_is_for_its_own_origin(location: str, leads_to: str) -> None:
+    assert following("ws://me:p%40@a.test/", location) == leads_to
+
+
+@pytest.mark.contract("CN18")
+def test_a_location_of_utf_8_is_read_as_such() -> None:
+    location = "/straße?x=%20".encode().decode("latin-1")
+    assert following("ws://a.test/", location) == "ws://a.test/straße?x=%20"
+
+
 @pytest.mark.contract("CN13")
 def test_a_redirect_out_of_tls_is_refused_and_shows_no_secret() -> None:
     failure = refusal(302, ("Location", "http://b.test/?t=secret"))
@@ -185,10 +229,11 @@ def test_no_location_breaks_anything_but_itself(location: str) -> None:
         (ssl.SSLCertVerificationError(1, "x"), "certificate", "certificate was not accepted"),
         (NoSubprotocolError(), "subprotocol", "none of the offered"),
         (NegotiationError("unsupported subprotocol: x"), "subprotocol", "not offered"),
-        (NegotiationError("no extensions supported"), "protocol", "no WebSocket handshake"),
-        (InvalidMessage("no"), "protocol", "no WebSocket handshake"),
+        (NegotiationError("no extensions supported"), "protocol", "not a WebSocket handshake"),
+        (NotAnAnswerError("no"), "protocol", "not a WebSocket handshake: no"),
         (refusal(404), "http", "HTTP 404 Reason"),
-        (ValueError("odd"), "protocol", "odd"),
+        (ValueError("me:secret"), "protocol", "failed with ValueError"),
+        (InvalidHeaderValue("Upgrade", "secret"), "protocol", "invalid Upgrade header: ***"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -200,33 +245,25 @@ def test_every_foreign_failure_gets_a_name_and_no_secret(
         error.verify_message = "self-signed certificate"  # OpenSSL does
     elif isinstance(error, ssl.SSLError):
         error.reason = "WRONG"
-    failed = translate(URL, error)
+    failed = translate(Target(url=URL), error)
     assert isinstance(failed, HandshakeFailed)
     assert failed.kind == kind
     assert words in str(failed)
-    assert failed.__cause__ is error
+    assert failed.__cause__ is (None if "secret" in str(error) else error)
     assert "secret" not in repr(failed)
     assert str(failed).startswith("cannot connect to wss://***@a.test/path?***: ")
 
 
 def test_our_own_errors_stay_what_they_are() -> None:
     for error in (HandshakeFailed("x", "y"), InvalidURI("x", "y")):
-        assert translate(URL, error) is error
-
-
-def test_an_end_below_an_invalid_message_is_a_failure_of_the_network() -> None:
-    error = InvalidMessage("no")
-    error.__cause__ = EOFError()
-    failed = translate(URL, error)
-    assert isinstance(failed, HandshakeFailed)
-    assert failed.kind == "network"
+        assert translate(Target(url=URL), error) is error
 
 
 # Retry-After
 
 
 def retry_after_of(*values: str) -> float | None:
-    failed = translate(URL, refusal(429, *(("Retry-After", value) for value in values)))
+    failed = translate(Target(url=URL), refusal(429, *(("Retry-After", value) for value in values)))
     assert isinstance(failed, HandshakeFailed)
     assert classify(Outcome(exception=failed)) is Classification.THROTTLE
     return failed.retry_after

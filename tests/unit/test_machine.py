@@ -4,7 +4,13 @@ import copy
 
 import pytest
 
-from sockstore.errors import ConnectionEnded, HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.errors import (
+    ConnectionEnded,
+    HandshakeFailed,
+    InvalidOption,
+    InvalidURI,
+    StopReconnecting,
+)
 from sockstore.heartbeat import Heartbeat
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -616,6 +622,7 @@ OWN_WORD = {"reconnect": Reconnect.linear(classify=lambda outcome: "fatal")}
         ({}, fatal(SUBPROTOCOL), FailureReason.NO_SUBPROTOCOL),
         ({}, fatal(NO_SUCH_ROOM), FailureReason.SESSION_REFUSED),
         ({}, fatal(InvalidURI("x", "bad")), FailureReason.FATAL_URL),
+        ({}, fatal(InvalidOption("headers", "X-A", "bad")), FailureReason.FATAL_OPTION),
         ({}, fatal(status=401), FailureReason.UNAUTHORISED),
         ({}, fatal(code=4401), FailureReason.UNAUTHORISED),
         (OWN_WORD, fatal(REFUSED), FailureReason.CLASSIFIED_AS_FATAL),

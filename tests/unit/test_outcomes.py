@@ -2,7 +2,7 @@
 
 import pytest
 
-from sockstore.errors import ConnectionLost, HandshakeFailed, InvalidURI
+from sockstore.errors import ConnectionLost, HandshakeFailed, InvalidOption, InvalidURI
 from sockstore.outcomes import (
     Classification,
     Close,
@@ -107,6 +107,7 @@ def test_an_outcome_that_says_nothing_is_retried():
     ("outcome", "reason"),
     [
         (Outcome(exception=InvalidURI("x", "bad")), FailureReason.FATAL_URL),
+        (Outcome(exception=InvalidOption("headers", "A", "bad")), FailureReason.FATAL_OPTION),
         (Outcome(exception=failed("certificate")), FailureReason.FATAL_TLS),
         (Outcome(exception=failed("subprotocol")), FailureReason.NO_SUBPROTOCOL),
         (Outcome(exception=failed("http", status=404)), FailureReason.FATAL_HTTP_STATUS),

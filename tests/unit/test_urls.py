@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore.errors import InvalidURI
-from sockstore.urls import check_url, is_secure, redact_url
+from sockstore.urls import check_url, is_secure, place_of, redact_url, tls_name
 
 
 @pytest.mark.contract("CN4")
@@ -61,6 +61,14 @@ def test_a_good_url_is_returned_as_it_is(url):
         ("ws://h/#", "no #fragment"),
         ("ws://me@h/", "user name without a password"),
         ("ws://a..b/", "not a valid domain name"),
+        ("ws://a%2fb/", "not a valid domain name"),
+        ("ws://a%40b/", "not a valid domain name"),
+        ("ws://%ff/", "not a valid domain name"),
+        ("ws://fa\u200dx.de/", "not a valid domain name"),
+        ("ws://[fe80::1%]/", "host or port cannot be read"),
+        ("ws://me%3Ayou:x@h/", "user name has a colon"),
+        ("ws://me:%ff@h/", "not valid UTF-8"),
+        ("ws://me:a%0Ab@h/", "control characters"),
         (f"ws://{'a' * 64}/", "not a valid domain name"),
         (" ws://h/", "white space or control"),
         ("ws://h/ ", "white space or control"),
@@ -196,3 +204,69 @@ def test_redaction_takes_any_text(text):
 )
 def test_wss_asks_for_tls_however_it_is_written(url, secure):
     assert is_secure(url) == secure
+
+
+# Where a url leads
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("ws://h", "/"),
+        ("ws://h?x", "/?x"),
+        ("ws://h/a%20b?t=x%3D%3D", "/a%20b?t=x%3D%3D"),
+        ("ws://h/a%20b?t=x%3D%3D&n=é", "/a%20b?t=x%3D%3D&n=%C3%A9"),
+        ("ws://münchen.example/a%20b?t=%3D", "/a%20b?t=%3D"),
+        ("ws://h/é%C3%A9", "/%C3%A9%C3%A9"),
+        ("ws://h/100%?50%é", "/100%?50%%C3%A9"),
+        ("ws://h/%zz%e9", "/%zz%e9"),
+        ("ws://h/😀;v=1/b", "/%F0%9F%98%80;v=1/b"),
+        ('ws://h/{a}|"b"?<c>', "/%7Ba%7D%7C%22b%22?%3Cc%3E"),
+    ],
+)
+def test_what_is_encoded_stays_as_it_is_and_the_rest_is_encoded_once(url, path):
+    assert place_of(check_url(url)).path == path
+
+
+@pytest.mark.contract("CN18")
+@given(st.text().map(lambda text: f"ws://h/{text}"))
+def test_encoding_a_second_time_changes_nothing(url):
+    try:
+        path = place_of(check_url(url)).path
+    except InvalidURI:
+        return
+    assert path.isascii()
+    assert place_of(check_url(f"ws://h{path}")).path == path
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("url", "host", "authority", "certificate"),
+    [
+        ("wss://Feed.Example.:443/", "feed.example.", "feed.example.", "feed.example"),
+        ("ws://h:8080/", "h", "h:8080", "h"),
+        ("ws://127.0.0.1/", "127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("ws://[::1]:80/", "::1", "[::1]", "::1"),
+        ("wss://[fe80::1%25lo]:1/", "fe80::1%lo", "[fe80::1]:1", "fe80::1"),
+        ("wss://[FE80::1%lo]/", "fe80::1%lo", "[fe80::1]", "fe80::1"),
+        ("wss://[fe80::1%251]/", "fe80::1%1", "[fe80::1]", "fe80::1"),
+        ("wss://[fe80::1%25En-0]/", "fe80::1%En-0", "[fe80::1]", "fe80::1"),
+        ("ws://München.example/", "xn--mnchen-3ya.example", "xn--mnchen-3ya.example", None),
+        ("ws://m%C3%BCnchen.example/", "xn--mnchen-3ya.example", "xn--mnchen-3ya.example", None),
+        ("ws://faß.de/", "xn--fa-hia.de", "xn--fa-hia.de", None),
+        ("ws://FAß。de./", "xn--fa-hia.de.", "xn--fa-hia.de.", "xn--fa-hia.de"),
+        ("ws://βόλος.com/", "xn--nxasmm1c.com", "xn--nxasmm1c.com", None),
+    ],
+)
+def test_a_host_is_resolved_named_and_certified_in_its_own_way(url, host, authority, certificate):
+    place = place_of(check_url(url))
+    assert (place.host, place.authority) == (host, authority)
+    assert tls_name(place.host) == (certificate or host)
+
+
+@pytest.mark.contract("CN18")
+def test_user_info_is_decoded_once():
+    place = place_of(check_url("ws://m%20e:p%2540%3A%C3%BC@h/"))
+    assert (place.user, place.password) == ("m e", "p%40:ü")
+    assert "p%40" not in repr(place)

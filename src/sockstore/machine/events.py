@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from sockstore.centrifuge import Said
-from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.frozen import frozen
 from sockstore.machine.state import Hint, SocketInfo
 from sockstore.outcomes import Close
@@ -36,7 +36,7 @@ __all__ = [
     "WritingResumed",
 ]
 
-AttemptError: TypeAlias = HandshakeFailed | InvalidURI | StopReconnecting
+AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """What may end an attempt."""
 
 

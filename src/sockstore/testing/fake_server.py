@@ -41,6 +41,8 @@ class _Accept:
 class _Refuse:
     status: int | None
     retry_after: float | None
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,23 @@ def accept(subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] 
     return _Accept(subprotocol, headers)
 
 
-def refuse(status: int | None = None, *, retry_after: float | None = None) -> Step:
+def refuse(
+    status: int | None = None,
+    *,
+    retry_after: float | None = None,
+    headers: tuple[tuple[str, str], ...] = (),
+    body: str | bytes = b"",
+) -> Step:
     """Wait for the next handshake and refuse it.
 
     Args:
         status: The HTTP status; None refuses the TCP connection.
         retry_after: Seconds for the Retry-After header.
+        headers: Headers of the answer.
+        body: Its body; plain text, or JSON, stands in the error of the connection.
     """
-    return _Refuse(status, retry_after)
+    said = body.encode() if isinstance(body, str) else body
+    return _Refuse(status, retry_after, headers, said)
 
 
 def hang() -> Step:
@@ -318,8 +329,9 @@ class FakeServer:
         match step:
             case _Accept():
                 self._accept(step)
-            case _Refuse(status=status, retry_after=retry_after):
-                self._waiting.popleft().refuse(status, retry_after)
+            case _Refuse():
+                peer = self._waiting.popleft()
+                peer.refuse(step.status, step.retry_after, headers=step.headers, body=step.body)
             case _Hang():
                 self._waiting.popleft()
         return True

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-__all__ = ["BINARY", "PING", "TEXT", "Extent", "after_frames", "extent", "short_messages"]
+__all__ = [
+    "BINARY",
+    "PING",
+    "TEXT",
+    "Extent",
+    "after_frames",
+    "extent",
+    "header_problem",
+    "short_messages",
+]
 
 TEXT = 0x81
 BINARY = 0x82
 PING = 0x89
 """The first byte of a whole, uncompressed text or binary message, and of a ping."""
+
+
+LARGEST_CONTROL = 125
+"""Bytes of payload (RFC 6455 section 5.5)."""
 
 
 class Extent(NamedTuple):
@@ -46,6 +59,35 @@ def extent(buffer: bytes, at: int) -> Extent | int:
     return Extent(payload, payload + length, bool(masked))
 
 
+def header_problem(first: int, size: int, *, compressed: bool) -> str | None:
+    """Say what is wrong with a frame of which nothing but its header needs to be known.
+
+    So a server that breaks the protocol in a header is not waited for.
+
+    Args:
+        first: The frame's first byte.
+        size: Bytes of its payload.
+        compressed: Whether permessage-deflate is in force, which uses the first reserved bit.
+
+    Source:
+        RFC 6455 sections 5.2 and 5.5.
+
+    Example:
+        >>> header_problem(PING, 2**20, compressed=False)
+        'control frame too long'
+    """
+    opcode = first & 0x0F
+    if opcode not in {0, 1, 2, 8, 9, 10}:
+        return "invalid opcode"
+    if first & (0x30 if compressed and opcode < 8 else 0x70):
+        return "reserved bits must be 0"
+    if opcode >= 8 and size > LARGEST_CONTROL:
+        return "control frame too long"
+    if opcode >= 8 and not first & 0x80:
+        return "fragmented control frame"
+    return None
+
+
 def after_frames(buffer: bytes, at: int, count: int) -> int:
     """Return where the `count` whole frames end that begin at `at`.
 
@@ -70,8 +112,8 @@ def short_messages(buffer: bytes, at: int, limit: int, many: int) -> tuple[bool,
         many: Messages, at most.
 
     Returns:
-        Whether they are texts, the messages, and where what follows them begins. What is no whole
-        message, is masked or no valid UTF-8 ends the list, and is for others to judge.
+        Whether they are texts, the messages, and where what follows them begins. What is not a
+        whole message, is masked or not valid UTF-8 ends the list, and is for others to judge.
 
     Example:
         >>> short_messages(bytes([TEXT, 2]) + b"hi" + bytes([TEXT, 3]), 0, 100, 10)

@@ -10,28 +10,36 @@ import os
 import re
 import socket
 import ssl
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from sys import intern
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus, NegotiationError
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, NegotiationError
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.protocol import CLIENT, Protocol
 from websockets.typing import Subprotocol
-from websockets.uri import parse_uri
+from websockets.uri import WebSocketURI
 
 from sockstore._version import __version__
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.machine.state import SocketInfo
+from sockstore.transports._answers import Answer, NotAnAnswerError
 from sockstore.transports._proxies import ProxyFailedError
+from sockstore.transports._words import clean, hiding, refusal, secrets_of
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.urls import check_url, is_secure, redact_url
+from sockstore.urls import check_url, is_secure, place_of, redact_url
 
 __all__ = [
+    "SWITCHING_PROTOCOLS",
     "NoSubprotocolError",
+    "RefusedError",
+    "check_switch",
+    "leads_elsewhere",
     "make_request",
     "network_words",
     "protocol_after",
@@ -39,10 +47,9 @@ __all__ = [
     "retry_after",
     "socket_info",
     "translate",
-    "without_body",
-    "words_of",
 ]
 
+SWITCHING_PROTOCOLS = 101
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
 
@@ -50,24 +57,38 @@ _SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG00
 """`ClientProtocol` writes headers and messages, secrets included, to its logger (CN14)."""
 
 
-_BODY_HEADERS = re.compile(rb"(?im)^(?:Content-Length|Transfer-Encoding):.*\r\n")
-
-
 class NoSubprotocolError(Exception):
     """Subprotocols were offered, and the server chose none."""
+
+
+class RefusedError(Exception):
+    """The server answered with a status other than 101.
+
+    Args:
+        answer: What it answered.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.status}")
+        self.answer = answer
 
 
 def make_request(target: Target, options: TransportOptions) -> tuple[ClientProtocol, Request]:
     """Return a new protocol for one attempt, and the request that begins it."""
     extensions = [ClientPerMessageDeflateFactory()] if options.compression else None
+    place = place_of(target.url)
+    user = (place.user, place.password) if place.user is not None else (None, None)
+    path, _, query = place.path.partition("?")
     protocol = ClientProtocol(
-        parse_uri(target.url),
+        WebSocketURI(place.secure, place.host, place.port, path, query, *user),
         subprotocols=[Subprotocol(name) for name in target.subprotocols] or None,
         extensions=extensions,
         max_size=options.max_message_bytes,
         logger=_SILENT,
     )
     request = protocol.connect()
+    del request.headers["Host"]
+    request.headers["Host"] = place.authority
     request.headers["User-Agent"] = f"sockstore/{__version__}"
     own = {name.lower() for name, _ in target.headers}
     for name in own & {"user-agent", "authorization", "host", "origin"}:
@@ -77,10 +98,28 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
     return protocol, request
 
 
-def socket_info(url: str, protocol: ClientProtocol, response: Response) -> SocketInfo:
+def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
+    """Check an answer as RFC 6455 asks for (section 4.1), and what was negotiated in it.
+
+    Raises:
+        RefusedError: If its status is not 101.
+        NoSubprotocolError: If the server chose none of the offered subprotocols.
+        Exception: If it is wrong in another way.
+    """
+    if answer.status != SWITCHING_PROTOCOLS:
+        raise RefusedError(answer)
+    if answer.minor < 1:
+        raise NotAnAnswerError("the server switched protocols in HTTP/1.0, which cannot")
+    headers = Headers(answer.headers)
+    protocol.process_response(Response(answer.status, answer.reason, headers))
+    if protocol.available_subprotocols and protocol.subprotocol is None:
+        raise NoSubprotocolError
+
+
+def socket_info(url: str, protocol: ClientProtocol, answer: Answer) -> SocketInfo:
     """Return what a successful handshake says of its socket."""
     # What all servers say alike is kept once, not for each connection.
-    headers = ((intern(name), intern(text)) for name, text in response.headers.raw_items())
+    headers = ((intern(name), intern(text)) for name, text in answer.headers)
     return SocketInfo(url, protocol.subprotocol, tuple(headers))
 
 
@@ -101,13 +140,10 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
     Source:
         RFC 9110 section 15.4 (redirection), RFC 6454 section 4 (origin).
     """
-    if not isinstance(failure, InvalidStatus):
+    if not isinstance(failure, RefusedError) or not leads_elsewhere(failure.answer):
         return None
-    response = failure.response
-    locations = response.headers.get_all("Location")
-    if response.status_code not in REDIRECT_STATUSES or len(locations) != 1:
-        return None
-    url = check_url(urldefrag(_joined(target.url, locations[0])).url)
+    (location,) = failure.answer.values("location")
+    url = check_url(urldefrag(_joined(target.url, location)).url)
     if is_secure(target.url) and not is_secure(url):
         why = f"the server redirects to {redact_url(url)}, which is not encrypted"
         raise HandshakeFailed(redact_url(target.url), why, kind="protocol")
@@ -116,11 +152,28 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
         headers = tuple(
             (name, value) for name, value in headers if name.lower() not in BELONGS_TO_ONE_ORIGIN
         )
-    return Target(url=url, headers=headers, subprotocols=target.subprotocols)
+    else:
+        url = _with_user_info(url, target.url)
+    return Target(url=url, headers=headers, subprotocols=target.subprotocols, token=target.token)
+
+
+def leads_elsewhere(answer: Answer) -> bool:
+    """Whether an answer is a redirect, and says clearly where to."""
+    return answer.status in REDIRECT_STATUSES and len(answer.values("location")) == 1
+
+
+def _with_user_info(url: str, former: str) -> str:
+    """Return a url of the same origin with the user info of the former one, if it has none."""
+    parts, known = urlsplit(url), urlsplit(former).netloc.rpartition("@")[0]
+    if not known or "@" in parts.netloc:
+        return url
+    return parts._replace(netloc=f"{known}@{parts.netloc}").geturl()
 
 
 def _joined(url: str, location: str) -> str:
     """Return where a Location leads; it may be relative, and name http for ws."""
+    with suppress(UnicodeError):
+        location = location.encode("latin-1").decode()  # browsers read it as UTF-8, too
     try:
         joined = urljoin(re.sub(r"^ws", "http", url), location)
     except ValueError:
@@ -134,53 +187,50 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or (443 if is_secure(url) else 80)
 
 
-def without_body(head: bytes) -> bytes:
-    """Say that no body follows: the status says enough, and nobody should wait for more."""
-    if head.startswith(b"HTTP/1.1 101"):
-        return head
-    return _BODY_HEADERS.sub(b"", head[:-2]) + b"Content-Length: 0\r\n\r\n"
-
-
-def translate(url: str, error: Exception) -> HandshakeFailed | InvalidURI:
+def translate(target: Target, error: Exception) -> HandshakeFailed | InvalidURI:
     """Return our error for whatever ended an opening handshake."""
     if isinstance(error, HandshakeFailed | InvalidURI):
         return error
     failed = (
-        _failed_at_proxy(redact_url(url), error)
+        _failed_at_proxy(redact_url(target.url), error)
         if isinstance(error, ProxyFailedError)
-        else _translate(redact_url(url), error)
+        else _translate(target, error)
     )
-    failed.__cause__ = error
+    # A log shows the text of causes, too.
+    if hiding(secrets_of(target))(str(error)) == str(error):
+        failed.__cause__ = error
     return failed
 
 
-def _translate(url: str, error: Exception) -> HandshakeFailed:
+def _translate(target: Target, error: Exception) -> HandshakeFailed:
+    url = redact_url(target.url)
     match error:
-        case InvalidStatus():
-            return _refused(url, error.response)
+        case RefusedError(answer=answer):
+            return refusal(target, answer, retry_after(answer))
         case NoSubprotocolError():
             return HandshakeFailed(
                 url, "the server speaks none of the offered subprotocols", kind="subprotocol"
             )
         case NegotiationError() if "subprotocol" in str(error):
-            return HandshakeFailed(
-                url,
-                f"the server chose a subprotocol that was not offered: {error}",
-                kind="subprotocol",
-            )
+            why = f"the server chose a subprotocol that was not offered: {_said(target, error)}"
+            return HandshakeFailed(url, why, kind="subprotocol")
         case ssl.SSLCertVerificationError():
-            return HandshakeFailed(
-                url,
-                f"its TLS certificate was not accepted: {error.verify_message}",
-                kind="certificate",
-            )
+            why = f"its TLS certificate was not accepted: {error.verify_message}"
+            return HandshakeFailed(url, why, kind="certificate")
         case OSError() | EOFError():
             return HandshakeFailed(url, network_words(error), kind="network")
-        case _ if isinstance(error.__cause__, EOFError):
-            return HandshakeFailed(url, network_words(error.__cause__), kind="network")
-        case _:
-            why = f"the answer is no WebSocket handshake: {error}"
+        case NotAnAnswerError() | InvalidHandshake():
+            why = f"the answer is not a WebSocket handshake: {_said(target, error)}"
             return HandshakeFailed(url, why, kind="protocol")
+        case _:
+            # What it says was written for somebody else, and may have a secret in it.
+            why = f"the handshake failed with {type(error).__name__}"
+            return HandshakeFailed(url, why, kind="protocol")
+
+
+def _said(target: Target, error: Exception) -> str:
+    """Return an error's text, which quotes the server."""
+    return clean(hiding(secrets_of(target))(str(error)))
 
 
 def network_words(error: OSError | EOFError, who: str = "server") -> str:
@@ -190,6 +240,8 @@ def network_words(error: OSError | EOFError, who: str = "server") -> str:
             return f"the {who} ended the connection during the handshake"
         case socket.gaierror():
             return "its host name cannot be resolved"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "UNKNOWN_PROTOCOL"):
+            return f"TLS failed: the {who} does not seem to speak TLS on this port ({error.reason})"
         case ssl.SSLError():
             return f"TLS failed: {error.reason or error}"
         case ConnectionRefusedError():
@@ -203,30 +255,22 @@ def network_words(error: OSError | EOFError, who: str = "server") -> str:
             return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
-def _refused(url: str, response: Response) -> HandshakeFailed:
+def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
+    answer = error.answer or Answer(status=error.status or 0)
     return HandshakeFailed(
         url,
-        f"the server {words_of(response)}",
-        kind="http",
-        status=response.status_code,
-        retry_after=retry_after(response),
+        error.why,
+        kind=error.kind,
+        status=error.status,
+        retry_after=error.retry_after,
+        headers=answer.headers,
+        body=answer.body,
     )
 
 
-def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
-    return HandshakeFailed(
-        url, error.why, kind=error.kind, status=error.status, retry_after=error.retry_after
-    )
-
-
-def words_of(response: Response) -> str:
-    """Say what was answered."""
-    return f"answered HTTP {response.status_code} {response.reason_phrase}".rstrip()
-
-
-def retry_after(response: Response) -> float | None:
+def retry_after(answer: Answer) -> float | None:
     """Return the seconds after which an answer asks to be tried again, if it says so."""
-    return _seconds_to_wait(response.headers.get_all("Retry-After"))
+    return _seconds_to_wait(answer.values("retry-after"))
 
 
 def _seconds_to_wait(values: list[str]) -> float | None:

@@ -10,7 +10,8 @@ from urllib.parse import unquote, urlsplit
 
 from sockstore.errors import HandshakeFailureKind, InvalidOption
 from sockstore.frozen import frozen
-from sockstore.urls import redact_url
+from sockstore.transports._answers import Answer
+from sockstore.urls import read_host, redact_url, tls_name
 
 __all__ = ["Proxy", "ProxyFailedError", "parse_proxy", "proxy_for"]
 
@@ -56,6 +57,7 @@ class ProxyFailedError(Exception):
         kind: The family of the failure, as for `HandshakeFailed`.
         status: The HTTP status that the proxy answered with, or that says the same.
         retry_after: Seconds after which the proxy asks to be tried again, if it said so.
+        answer: What the proxy answered, if it did.
     """
 
     def __init__(
@@ -65,12 +67,14 @@ class ProxyFailedError(Exception):
         *,
         status: int | None = None,
         retry_after: float | None = None,
+        answer: Answer | None = None,
     ) -> None:
         super().__init__(why)
         self.why = why
         self.kind = kind
         self.status = status
         self.retry_after = retry_after
+        self.answer = answer
 
 
 def parse_proxy(url: object) -> Proxy:
@@ -114,9 +118,9 @@ def _host(url: str, host: str) -> str:
     if re.search(r"[\s\x00-\x1f\x7f]", url):
         _refuse(url, "it contains white space or control characters")
     try:
-        return host if host.isascii() else host.encode("idna").decode()
-    except UnicodeError:
-        _refuse(url, "its host is not a valid domain name")
+        return read_host(host)
+    except ValueError:
+        _refuse(url, "its host is not a valid domain name or address")
 
 
 def _refuse(url: str, why: str) -> NoReturn:
@@ -155,7 +159,7 @@ def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
         return None  # nothing has to be imported to know that
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and seldom used
 
-    if proxy_bypass(f"{host}:{port}"):
+    if proxy_bypass(f"{tls_name(host)}:{port}"):
         return None
     named = getproxies()
     for scheme in (

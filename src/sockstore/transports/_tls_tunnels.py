@@ -14,6 +14,7 @@ from typing import cast
 
 from sockstore.transports._proxies import Proxy
 from sockstore.transports._sockets import connected_socket
+from sockstore.urls import tls_name
 
 __all__ = ["tunnel_over_tls"]
 
@@ -43,7 +44,7 @@ async def tunnel_over_tls(
         await loop.create_connection(lambda: inside, sock=theirs)
         sock = await connected_socket(proxy.host, proxy.port)
         await loop.create_connection(
-            lambda: outside, sock=sock, ssl=trust, server_hostname=proxy.host
+            lambda: outside, sock=sock, ssl=trust, server_hostname=tls_name(proxy.host)
         )
         await outside.free
     except BaseException:

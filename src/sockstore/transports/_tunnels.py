@@ -11,19 +11,16 @@ import ssl
 from base64 import b64encode
 from typing import Any, cast
 
-from websockets.http11 import Response
-from websockets.streams import StreamReader
-
 from sockstore._version import __version__
-from sockstore.transports._handshake import network_words, retry_after, without_body, words_of
+from sockstore.transports._answers import Answer, AnswerReader, NotAnAnswerError
+from sockstore.transports._handshake import network_words, retry_after
 from sockstore.transports._proxies import Proxy, ProxyFailedError
 from sockstore.transports._sockets import connected_socket
 from sockstore.transports._tls_tunnels import tunnel_over_tls
+from sockstore.transports._words import clean, hiding, words_of
+from sockstore.transports.base import BODY_SECONDS
 
 __all__ = ["tunnel"]
-
-LONGEST_ANSWER = 64 * 2**10
-"""Bytes of the head of a proxy's answer."""
 
 NO_DEADLINE = 10.0**6
 """Seconds; `python-socks` wants some, and `connect_timeout` is the deadline."""
@@ -43,26 +40,29 @@ async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext) -> s
     Raises:
         ProxyFailedError: If the proxy cannot be reached, or refuses.
     """
+    asked = _Asked(proxy)
     try:
-        match proxy.scheme:
-            case "http":
-                return await _tunnel_by_http(proxy, host, port)
-            case "https":
-                request = connect_request(proxy, host, port)
-                return await tunnel_over_tls(proxy, request, Answer(proxy).take, trust)
-            case _:
-                return await _tunnel_by_socks(proxy, host, port)
+        async with asyncio.timeout(None) as asked.patience:
+            match proxy.scheme:
+                case "http":
+                    return await _tunnel_by_http(proxy, host, port, asked)
+                case "https":
+                    request = connect_request(proxy, host, port)
+                    return await tunnel_over_tls(proxy, request, asked.take, trust)
+                case _:
+                    return await _tunnel_by_socks(proxy, host, port)
     except (OSError, EOFError) as error:
+        if (answer := asked.answer) is not None:
+            raise _refused(proxy, answer) from None  # its body never came, or not all of it
         raise _unreachable(proxy, error) from error
 
 
-async def _tunnel_by_http(proxy: Proxy, host: str, port: int) -> socket.socket:
+async def _tunnel_by_http(proxy: Proxy, host: str, port: int, asked: _Asked) -> socket.socket:
     loop = asyncio.get_running_loop()
     sock = await connected_socket(proxy.host, proxy.port)
     try:
         await loop.sock_sendall(sock, connect_request(proxy, host, port))
-        answer = Answer(proxy)
-        while not answer.take(await loop.sock_recv(sock, 4096)):
+        while not asked.take(await loop.sock_recv(sock, 4096)):
             pass
     except BaseException:
         sock.close()
@@ -78,70 +78,77 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
         >>> connect_request(proxy, "::1", 443).splitlines()[0]
         b'CONNECT [::1]:443 HTTP/1.1'
     """
+    host = host.partition("%")[0]  # a zone means something on this machine only
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: sockstore/{__version__}"]
     if proxy.user is not None:
-        secret = b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {secret}")
+        lines.append(f"Proxy-Authorization: Basic {_credentials(proxy)}")
     return "\r\n".join((*lines, "", "")).encode()
 
 
-class Answer:
+class _Asked:
     """A proxy's answer to CONNECT, as it arrives.
 
     Args:
         proxy: The proxy.
+
+    Attributes:
+        patience: The deadline for the body of a refusal; set by `tunnel`, moved by `take`.
     """
+
+    patience: asyncio.Timeout
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._head = b""
+        self._reader = AnswerReader(lambda status: 200 <= status < 300)
+
+    @property
+    def answer(self) -> Answer | None:
+        """What came of a refusal so far."""
+        return self._reader.end()
 
     def take(self, data: bytes) -> bool:
         """Take what arrived; return whether the way is free.
 
         Raises:
-            ProxyFailedError: If the proxy refuses, or speaks no HTTP.
+            ProxyFailedError: If the proxy refuses, or does not speak HTTP.
             EOFError: If nothing arrived: the proxy has ended the connection.
         """
         if not data:
             raise EOFError
-        self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if not b"HTTP/1.".startswith(head[:7]) or len(head) > LONGEST_ANSWER:
-            raise self._nonsense()
-        if not end:
+        try:
+            answer = self._reader.take(data)
+        except NotAnAnswerError as error:
+            raise self._nonsense(str(error)) from error
+        if answer is None:
+            if self._reader.awaits_body and self.patience.when() is None:
+                self.patience.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
             return False
-        response = self._parsed(head + end)
-        if not 200 <= response.status_code < 300:
-            raise ProxyFailedError(
-                f"its proxy {self._proxy} {words_of(response)}",
-                "http",
-                status=response.status_code,
-                retry_after=retry_after(response),
-            )
-        if rest:
+        if not 200 <= answer.status < 300:
+            raise _refused(self._proxy, answer)
+        if self._reader.rest:
             # In a WebSocket, and in TLS, it is the client who speaks first.
-            raise self._nonsense()
+            raise self._nonsense("something else follows it")
         return True
 
-    def _parsed(self, head: bytes) -> Response:
-        reader = StreamReader()
-        # HTTP/1.0 is still common among proxies; for a CONNECT the difference is none.
-        reader.feed_data(without_body(b"HTTP/1.1" + head[8:]))
-        reader.feed_eof()
-        parsing = Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof)
-        try:
-            next(parsing)
-        except StopIteration as parsed:
-            return cast("Response", parsed.value)
-        except Exception as error:
-            raise self._nonsense() from error
-        raise self._nonsense()
+    def _nonsense(self, why: str) -> ProxyFailedError:
+        told = f"the answer of its proxy {self._proxy} is not an answer to an HTTP CONNECT: {why}"
+        return ProxyFailedError(told, "protocol")
 
-    def _nonsense(self) -> ProxyFailedError:
-        why = f"the answer of its proxy {self._proxy} is no answer to an HTTP CONNECT"
-        return ProxyFailedError(why, "protocol")
+
+def _refused(proxy: Proxy, answer: Answer) -> ProxyFailedError:
+    words = words_of(answer, hiding((proxy.user or "", proxy.password, _credentials(proxy))))
+    return ProxyFailedError(
+        f"its proxy {proxy} {words}",
+        "http",
+        status=answer.status,
+        retry_after=retry_after(answer),
+        answer=answer,
+    )
+
+
+def _credentials(proxy: Proxy) -> str:
+    return b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
 
 
 class _Dialler:
@@ -171,12 +178,15 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
         return await way.connect(host, port, timeout=NO_DEADLINE)
     except ProxyError as error:
         raise _refused_by_socks(proxy, error) from error
-    except ValueError as error:
-        raise ProxyFailedError(f"its proxy {proxy} cannot be asked: {error}", "protocol") from error
+    except ValueError:
+        # Its text may have the user name and the password in it.
+        why = f"its proxy {proxy} cannot be asked for this host, or with this user name"
+        raise ProxyFailedError(why, "protocol") from None
 
 
 def _refused_by_socks(proxy: Proxy, error: Exception) -> ProxyFailedError:
-    why = f"its proxy {proxy} refused: {error}"
+    said = clean(hiding((proxy.user or "", proxy.password))(str(error)))
+    why = f"its proxy {proxy} refused: {said}"
     if "authentication" in str(error):
         return ProxyFailedError(why, "http", status=PROXY_AUTHENTICATION_REQUIRED)
     return ProxyFailedError(why)

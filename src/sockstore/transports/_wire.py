@@ -16,20 +16,17 @@ from time import monotonic
 from typing import Any, cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidMessage, PayloadTooBig
+from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import Protocol, State
 
 from sockstore.outcomes import Close
-from sockstore.transports._frames import BINARY, PING, TEXT
-from sockstore.transports._handshake import (
-    NoSubprotocolError,
-    protocol_after,
-    socket_info,
-    without_body,
-)
+from sockstore.transports._answers import Answer
+from sockstore.transports._frames import BINARY, PING, TEXT, header_problem
+from sockstore.transports._handshake import check_switch, protocol_after, socket_info
 from sockstore.transports._incoming import Incoming
+from sockstore.transports._opening import Opening
 from sockstore.transports._reading import Reading
 from sockstore.transports._writer import Writer
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener, deliver_one
@@ -52,8 +49,9 @@ OPEN = State.OPEN
 LARGEST_PING = 125
 """Bytes of payload (RFC 6455 section 5.5)."""
 
-LONGEST_HANDSHAKE_HEAD = 256 * 2**10
-"""Bytes; a server that sends more before the handshake's end is refused."""
+
+class _NotTextError(UnicodeDecodeError):
+    """A text message is not valid UTF-8; the protocol itself decodes only close reasons."""
 
 
 class Wire(asyncio.Protocol):
@@ -69,10 +67,10 @@ class Wire(asyncio.Protocol):
     # Over thirty attributes: in a `__dict__` they would take 1.6 KiB.
     __slots__ = (
         "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
-        "_fragments_are_text", "_head", "_incoming", "_listener", "_loop", "_lost",
-        "_max_message_bytes", "_opened", "_protocol", "_pumping", "_reading", "_short_cut",
-        "_slice_over", "_take", "_transport", "_unanswered_ping", "_url", "_writer",
-        "_writing_paused", "gone", "handshake", "heard", "reading_paused",
+        "_fragments_are_text", "_incoming", "_listener", "_loop", "_lost", "_max_message_bytes",
+        "_opened", "_opening", "_protocol", "_pumping", "_reading", "_short_cut", "_slice_over",
+        "_take", "_transport", "_unanswered_ping", "_url", "_writer", "_writing_paused", "gone",
+        "handshake", "heard", "reading_paused",
     )  # fmt: skip
 
     _transport: asyncio.Transport
@@ -91,12 +89,12 @@ class Wire(asyncio.Protocol):
         self._protocol: Protocol = protocol
         self._url = url
         self._max_message_bytes = max_message_bytes
-        self._take: Callable[[bytes], None] = self._take_head
+        self._opening: Opening | None = Opening(self._loop, self._judge, self._fail_handshake)
+        self._take: Callable[[bytes], None] = self._opening.take
         self.heard = 0
         self.reading_paused = False
         self.handshake: asyncio.Future[None] = self._loop.create_future()
         self.gone: asyncio.Future[None] = self._loop.create_future()
-        self._head = b""
         self._incoming = Incoming()
         self._delivering: list[Any] = []
         self._pumping: asyncio.Handle | None = None
@@ -136,8 +134,8 @@ class Wire(asyncio.Protocol):
         """Report the end, but not before everything that arrived was delivered."""
         self._lost = exc
         self.gone.set_result(None)
-        if not self.handshake.done():
-            self._fail_handshake(exc or self._judge_what_came())
+        if self._opening is not None:
+            self._opening.ended(exc)
         if self._pumping is None:
             self._conclude()
 
@@ -195,7 +193,7 @@ class Wire(asyncio.Protocol):
 
     def abort(self) -> None:
         """End the TCP connection at once, and drop what was not delivered."""
-        self._take = _ignore
+        self._stop_opening()
         self._drop_input()
         if self._connected:
             self._writer.drop()
@@ -203,53 +201,38 @@ class Wire(asyncio.Protocol):
 
     # The opening handshake
 
-    def _take_head(self, data: bytes) -> None:
-        """Give the protocol the response's head, and not one byte of what follows it."""
-        self._head += data
-        head, end, rest = self._head.partition(b"\r\n\r\n")
-        if not end:
-            is_http = b"HTTP/".startswith(head[:5])
-            if not is_http or len(head) > LONGEST_HANDSHAKE_HEAD:
-                self._fail_handshake(InvalidMessage("did not receive a valid HTTP response"))
-            return
-        self._head = b""
-        self._protocol.receive_data(without_body(head + end))
-        if self._protocol.handshake_exc is None:
-            self._open(rest)
-        else:
-            self._fail_handshake(self._protocol.handshake_exc)
-
-    def _judge_what_came(self) -> Exception:
-        """Let the protocol say what is wrong with a response that ends in its head."""
-        self._protocol.receive_data(self._head)
-        self._protocol.receive_eof()
-        return self._protocol.handshake_exc or EOFError()
-
-    def _fail_handshake(self, failure: Exception) -> None:
-        self._take = _ignore
-        self._head = b""
-        if not self.handshake.done():
-            self.handshake.set_exception(failure)
-            self.handshake.exception()  # nobody may be waiting for it
-
-    def _open(self, rest: bytes) -> None:
-        (response,) = self._protocol.events_received()
+    def _judge(self, answer: Answer, rest: bytes) -> None:
+        """Open if the answer is a switch to WebSocket; `rest` is what followed its head."""
         protocol = self._protocol
-        assert isinstance(response, Response)  # noqa: S101 - the protocol's promise
         assert isinstance(protocol, ClientProtocol)  # noqa: S101 - until it is open
+        try:
+            check_switch(protocol, answer)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the handshake gets it
+            self._fail_handshake(error)
+            return
         if self.handshake.done():
             return
-        if protocol.available_subprotocols and protocol.subprotocol is None:
-            self._fail_handshake(NoSubprotocolError())
-            return
+        self._opening = None
         self._opened = True
         self._protocol = protocol_after(protocol, self._max_message_bytes)
         self._short_cut = not protocol.extensions
         self._take = self._take_frames
         self.handshake.set_result(None)
-        self._listener.opened(socket_info(self._url, protocol, response))
+        self._listener.opened(socket_info(self._url, protocol, answer))
         if rest:
             self._take(rest)
+
+    def _fail_handshake(self, failure: Exception) -> None:
+        self._stop_opening()
+        if not self.handshake.done():
+            self.handshake.set_exception(failure)
+            self.handshake.exception()  # nobody may be waiting for it
+
+    def _stop_opening(self) -> None:
+        self._take = _ignore
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            opening.stop()
 
     # Delivering
 
@@ -350,11 +333,16 @@ class Wire(asyncio.Protocol):
         if found is None:
             return False
         size = found.end - found.payload
-        if found.masked or size > self._max_message_bytes:
+        is_whole = found.end <= len(incoming.buffer)
+        is_refused = found.masked or size > self._max_message_bytes
+        if (is_refused or not is_whole) and (problem := self._problem_of(size)) is not None:
+            self._break_off(CloseCode.PROTOCOL_ERROR, problem, ProtocolError(problem))
+            return True
+        if is_refused:
             # The protocol refuses it for its header alone.
             self._feed(incoming.buffer[incoming.at :], deliver)
             return True
-        if found.end > len(incoming.buffer):
+        if not is_whole:
             return incoming.wait_for(found.end - incoming.at)
         frame = incoming.take(found.end)
         if self._short_cut and frame[0] in {TEXT, BINARY}:
@@ -366,15 +354,25 @@ class Wire(asyncio.Protocol):
             self._feed(frame, deliver)
         return True
 
+    def _problem_of(self, size: int) -> str | None:
+        """Say what is wrong with the next frame, of which only the header may have come."""
+        first = self._incoming.buffer[self._incoming.at]
+        return header_problem(first, size, compressed=bool(self._protocol.extensions))
+
     def _deliver_whole(self, is_text: bool, payload: bytes, deliver: Deliver) -> None:  # noqa: FBT001
         try:
             message = str(payload, "utf-8") if is_text else payload
         except UnicodeDecodeError as error:
-            self._protocol.fail(CloseCode.INVALID_DATA, f"{error.reason} at byte {error.start}")
-            self._protocol.parser_exc = error
-            self._after_protocol()
+            said = f"{error.reason} at byte {error.start}"
+            self._break_off(CloseCode.INVALID_DATA, said, _NotTextError(*error.args))
         else:
             self._slice_over = deliver_one(deliver, message)
+
+    def _break_off(self, code: CloseCode, said: str, cause: Exception) -> None:
+        """End the WebSocket for what the server did, as the protocol itself would."""
+        self._protocol.fail(code, said)
+        self._protocol.parser_exc = cause
+        self._after_protocol()
 
     def _feed(self, frame: bytes, deliver: Deliver) -> None:
         """Let the protocol judge a frame."""
@@ -423,8 +421,10 @@ class Wire(asyncio.Protocol):
         match cause:
             case PayloadTooBig():
                 why = f"a message is larger than max_message_bytes={self._max_message_bytes}"
+            case _NotTextError():
+                why = "the server sent a text message that is not valid UTF-8"
             case UnicodeDecodeError():
-                why = "the server sent a text message that is no valid UTF-8"
+                why = "the server sent a close frame whose reason is not valid UTF-8"
             case _:
                 why = f"the server broke the WebSocket protocol: {cause}"
         return close, why, cause if isinstance(cause, Exception) else None

@@ -14,6 +14,7 @@ from sockstore.outcomes import Close
 from sockstore.urls import redact_url
 
 __all__ = [
+    "BODY_SECONDS",
     "HIGH_WATER",
     "SLICE_SECONDS",
     "Deliver",
@@ -27,6 +28,9 @@ __all__ = [
 
 SLICE_SECONDS = 0.005
 """A burst is delivered in slices of about this length, so that the event loop stays responsive."""
+
+BODY_SECONDS = 0.5
+"""How long a refusal waits for its body, which says why; without one the status says enough."""
 
 HIGH_WATER = 64 * 2**10
 """Bytes that wait in a send buffer, above which writing pauses, where the transport decides it."""
@@ -71,7 +75,8 @@ class Target:
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
-        return f"<Target {redact_url(self.url)} headers=({names}) {self.subprotocols}>"
+        offered = len(self.subprotocols)  # a name may be a token
+        return f"<Target {redact_url(self.url)} headers=({names}) subprotocols={offered}>"
 
 
 @frozen(kw_only=True)

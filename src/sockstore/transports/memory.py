@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
+from sockstore.transports._answers import LONGEST_BODY, Answer
+from sockstore.transports._words import refusal
 from sockstore.transports.base import HIGH_WATER, Listener, Target, TransportOptions, deliver_one
 from sockstore.urls import redact_url
 
@@ -225,17 +227,22 @@ class MemoryPeer:
         socket = SocketInfo(self.target.url, subprotocol, headers)
         self.transport.to_client.post(lambda: self.transport.opened(socket))
 
-    def refuse(self, status: int | None = None, retry_after: float | None = None) -> None:
+    def refuse(
+        self,
+        status: int | None = None,
+        retry_after: float | None = None,
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> None:
         """Answer the handshake with an HTTP status; with None refuse the TCP connection."""
         if status is None:
             error = HandshakeFailed(
                 self._url, "the connection was refused (is the server running?)"
             )
         else:
-            why = f"the server answered HTTP {status}"
-            error = HandshakeFailed(
-                self._url, why, kind="http", status=status, retry_after=retry_after
-            )
+            answer = Answer(status=status, headers=headers, body=body[:LONGEST_BODY])
+            error = refusal(self.target, answer, retry_after)
         self._refuse(error)
 
     def send(self, *messages: str | bytes) -> None:

@@ -9,8 +9,6 @@ import asyncio
 import functools
 import ssl
 
-from websockets.uri import WebSocketURI
-
 from sockstore.errors import HandshakeFailed
 from sockstore.transports._handshake import make_request, redirect_of, translate
 from sockstore.transports._proxies import proxy_for
@@ -18,7 +16,7 @@ from sockstore.transports._sockets import connected_socket
 from sockstore.transports._tunnels import tunnel
 from sockstore.transports._wire import Wire
 from sockstore.transports.base import Listener, Target, TransportOptions
-from sockstore.urls import redact_url
+from sockstore.urls import Place, place_of, redact_url, tls_name
 
 __all__ = ["NativeTransport"]
 
@@ -58,7 +56,7 @@ class NativeTransport:
 
         Raises:
             HandshakeFailed: If it failed; nothing is left of it then.
-            InvalidURI: If the server redirects to something that is no WebSocket url.
+            InvalidURI: If the server redirects to something that is not a WebSocket url.
         """
         for _ in range(MOST_REDIRECTS + 1):
             failure = await self._attempt(target)
@@ -66,7 +64,7 @@ class NativeTransport:
                 return
             following = redirect_of(target, failure)
             if following is None:
-                raise translate(target.url, failure)
+                raise translate(target, failure)
             target = following
         why = f"the server redirects more than {MOST_REDIRECTS} times"
         raise HandshakeFailed(redact_url(target.url), why, kind="protocol")
@@ -98,7 +96,7 @@ class NativeTransport:
             protocol, request = make_request(target, self._options)
             wire = Wire(self._listener, protocol, target.url, self._options.max_message_bytes)
             self._wire = wire
-            await self._connect(wire, protocol.uri)
+            await self._connect(wire, place_of(target.url))
             # Not earlier: a transport whose making is cancelled gets no `connection_lost` from
             # uvloop, so nothing may have opened on it.
             wire.send_request(request)
@@ -115,19 +113,19 @@ class NativeTransport:
     def _trust(self) -> ssl.SSLContext:
         return self._options.ssl or _default_tls()
 
-    async def _connect(self, wire: Wire, uri: WebSocketURI) -> None:
+    async def _connect(self, wire: Wire, place: Place) -> None:
         """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
-        proxy = proxy_for(uri.host, uri.port, self._options.proxy, secure=uri.secure)
+        proxy = proxy_for(place.host, place.port, self._options.proxy, secure=place.secure)
         if proxy is None:
-            sock = await connected_socket(uri.host, uri.port)
+            sock = await connected_socket(place.host, place.port)
         else:
-            sock = await tunnel(proxy, uri.host, uri.port, self._trust)
+            sock = await tunnel(proxy, place.host, place.port, self._trust)
         # There is no `await` until the socket belongs to asyncio's transport.
         await asyncio.get_running_loop().create_connection(
             lambda: wire,
             sock=sock,
-            ssl=self._trust if uri.secure else None,
-            server_hostname=uri.host if uri.secure else None,
+            ssl=self._trust if place.secure else None,
+            server_hostname=tls_name(place.host) if place.secure else None,
         )
 
 
