@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 import pytest_asyncio
@@ -28,7 +29,7 @@ class Kit:
 
     def __call__(self, **options):
         history = self._make(**options)
-        history.start(lambda room, message: self.told.append((room, message)), lambda: None)
+        history.start(lambda room, message, epoch: self.told.append((room, message)), lambda: None)
         self._open.append(history)
         return history
 
@@ -237,3 +238,50 @@ async def test_closing_and_opening_changes_nothing(kit):
 
 async def test_it_says_for_how_long_it_remembers(kit):
     assert kit(remember_seconds=60.0).remember_seconds == 60.0
+
+
+def anything(rng):
+    """Return something that a history may be asked, as a function of the history."""
+    room = rng.choice(["one", "two", "never used"])
+    number = rng.choice([0, 0, 1, 2, 3, 5, 8, 13, 100, 2**31, 2**53 - 1, 2**63, 2**70])
+    count = rng.choice([0, 1, 2, 3, 10, 256, 2**31, 2**40])
+    size = rng.choice([0, 1, 500, 2000, 30_000, HUGE])
+    match rng.choice(["append", "append", "read", "newest"]):
+        case "append":
+            texts = [
+                (rng.choice(["Ann", "Bob", None]), rng.randrange(60), rng.choice("ä\U0001f600x"))
+                for _ in range(rng.choice([1, 1, 2, 5]))
+            ]
+            unit = [Entry(who, f'"{t * n * 30}"', f"id {n}") for who, n, t in texts]
+            room = rng.choice(["one", "two"])
+            return lambda history: history.append(room, unit)
+        case "read":
+            return lambda history: history.read(room, number, count, size)
+        case _:
+            before = rng.choice([None, number])
+            return lambda history: history.newest(room, count, size, before)
+
+
+def without_names_of_logs(answer):
+    """Return an answer without what is different by right: epochs and times."""
+    if isinstance(answer, list):
+        return [(each.offset, each.is_duplicate) for each in answer]
+    messages = [(m.offset, m.sender, m.id, m.data) for m in answer.messages]
+    return answer.top, answer.first, answer.id_before, messages
+
+
+@pytest.mark.contract("SV14")
+@pytest.mark.parametrize("seed", range(6))
+async def test_all_histories_answer_the_same(tmp_path, seed):
+    rng = random.Random(seed)
+    async with redis_server(tmp_path) as redis:
+        options = {"keep": rng.choice([1, 7, 1000])}
+        first = SqliteHistory(tmp_path / "history.db", **options)
+        others = [SqliteHistory(**options), RedisHistory(redis.url, **options)]
+        for _ in range(150):
+            ask = anything(rng)
+            expected = without_names_of_logs(await ask(first))
+            for other in others:
+                assert without_names_of_logs(await ask(other)) == expected
+        for history in (first, *others):
+            await history.aclose()

@@ -41,7 +41,9 @@ class Told:
         self.history = RedisHistory(url, **options)
         self.offsets = []
         self.lost = 0
-        self.history.start(lambda room, message: self.offsets.append(message.offset), self.lose)
+        self.history.start(
+            lambda room, message, epoch: self.offsets.append(message.offset), self.lose
+        )
 
     def lose(self):
         self.lost += 1
@@ -280,91 +282,3 @@ async def test_addresses(monkeypatch):
 def test_a_command_looks_before_it_serves():
     with pytest.raises(HistoryUnavailable):
         RedisHistory("redis://127.0.0.1:1/0").check()
-
-
-# Presence
-
-
-class Here:
-    """One server's presence, and what it told."""
-
-    def __init__(self, url, lease=15.0):
-        self.history = RedisHistory(url)
-        self.presence = RedisPresence(self.history, lease=lease)
-        self.history.start(lambda room, message: None, lambda: None)
-        self.changes = []
-        self.presence.start(lambda room, change, member: self.changes.append((change, member)))
-
-    async def enter(self, name, room="lobby"):
-        member = Member(f"client of {name}", name)
-        await self.presence.enter(room, member)
-        return member
-
-    @property
-    def names(self):
-        return [member.name for member in self.presence.members("lobby")]
-
-    async def shows(self, *names):
-        async with asyncio.timeout(20):
-            while self.names != list(names):
-                await asyncio.sleep(0.01)
-
-    async def aclose(self):
-        await self.presence.aclose()
-        await self.history.aclose()
-
-
-@pytest.mark.contract("SV1")
-@pytest.mark.asyncio
-async def test_members_are_seen_everywhere_in_the_order_of_arrival(redis):
-    one, two = Here(redis.url), Here(redis.url)
-    ann = await one.enter("Ann")
-    assert one.names == ["Ann"]
-    bob = await two.enter("Bob")
-    assert two.names == ["Ann", "Bob"]
-    nobody = await one.enter(None)
-    await one.shows("Ann", "Bob", None)
-    await two.shows("Ann", "Bob", None)
-    assert ("join", bob) in one.changes
-    one.presence.leave("lobby", ann)
-    assert one.names == ["Bob", None]
-    await two.shows("Bob", None)
-    assert ("leave", ann) in two.changes
-    await two.aclose()
-    await one.shows(None)
-    one.presence.leave("lobby", nobody)
-    one.presence.leave("lobby", nobody)
-    assert one.names == []
-    await one.aclose()
-
-
-@pytest.mark.contract("SV1")
-@pytest.mark.asyncio
-async def test_the_members_of_a_server_that_was_killed_are_not_shown_for_long(redis):
-    one, two = Here(redis.url, lease=0.3), Here(redis.url, lease=0.3)
-    await one.enter("Ann")
-    await two.enter("Bob")
-    await one.shows("Ann", "Bob")
-    two.presence._leases.cancel()  # it says nothing any more
-    await one.shows("Ann")
-    assert ("unknown", None) in one.changes
-    await one.aclose()
-    await two.history.aclose()
-
-
-@pytest.mark.contract("SV1")
-@pytest.mark.asyncio
-async def test_without_redis_a_server_shows_its_own_and_says_so_later(redis):
-    one = Here(redis.url, lease=0.3)
-    await one.enter("Ann")
-    await redis.kill()
-    await one.enter("Bob")
-    assert one.names == ["Ann", "Bob"]
-    await redis.start()
-    two = Here(redis.url, lease=0.3)
-    await two.enter("Cid")
-    async with asyncio.timeout(20):
-        while sorted(two.names) != ["Ann", "Bob", "Cid"]:
-            await asyncio.sleep(0.01)
-    await one.aclose()
-    await two.aclose()

@@ -48,7 +48,7 @@ def told() -> list[tuple[str, int, str]]:
 def history(tmp_path, told):
     made = SqliteHistory(tmp_path / "history.db")
     made.start(
-        lambda room, message: told.append((room, message.offset, message.data.strip('"'))),
+        lambda room, message, epoch: told.append((room, message.offset, message.data.strip('"'))),
         lost_sight=pytest.fail,
     )
     return made

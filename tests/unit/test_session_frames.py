@@ -201,7 +201,8 @@ def test_a_page_continues_what_was_seen_or_says_why_not(seen, after, expected):
 def test_the_beginning_of_an_untrimmed_log_is_recovered_without_an_epoch():
     """P25."""
     assert decide_recovery(Seen("", 0), Page("e", 0, 1)) == "recovered"
-    assert decide_recovery(Seen("", 0), Page("e", 8, 1, MESSAGES)) == "recovered"
+    first = [StoredMessage("Ann", "1", "id-1", 1, "")]
+    assert decide_recovery(Seen("", 0), Page("e", 8, 1, first)) == "recovered"
 
 
 @pytest.mark.contract("SV6")

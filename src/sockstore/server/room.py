@@ -9,7 +9,13 @@ from dataclasses import replace
 from itertools import islice
 
 from sockstore.server.asgi import Outgoing
-from sockstore.server.history.base import History, HistoryError, Page, StoredMessage
+from sockstore.server.history.base import (
+    History,
+    HistoryError,
+    Page,
+    StoredMessage,
+    continuous,
+)
 from sockstore.server.limits import Limits
 from sockstore.server.presence import Change, Member, Presence
 from sockstore.server.session.recovery import Seen, decide_recovery
@@ -92,7 +98,11 @@ class Room:
     def add(self, subscriber: Subscriber) -> None:
         """Tell a client everything behind its position from now on."""
         self._subscribers[subscriber] = None
-        self._catch_up_if_behind(subscriber)
+        seen = subscriber.seen
+        if seen is not None and self._epoch not in {None, seen.epoch}:
+            self._lose(subscriber)  # another log began since its position was read
+        else:
+            self._catch_up_if_behind(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
         """Forget a client; a second call changes nothing."""
@@ -101,10 +111,17 @@ class Room:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    def publish(self, message: StoredMessage) -> None:
-        """Tell everybody a message that is stored."""
+    def publish(self, message: StoredMessage, epoch: str) -> None:
+        """Tell everybody a message that is stored.
+
+        Args:
+            message: The message.
+            epoch: The log that it belongs to.
+        """
         newest = self._newest
-        if newest is not None and message.offset > newest.offset + 1:
+        if self._epoch not in {None, epoch} or (
+            newest is not None and message.offset > newest.offset + 1
+        ):
             self.look()
         elif newest is None or message.offset == newest.offset + 1:
             self._deliver(message)
@@ -256,11 +273,12 @@ class Room:
         page = await self.read(seen.offset, self._limits.page_messages, self._limits.page_bytes)
         if subscriber not in self._subscribers:
             return True
-        if decide_recovery(seen, page) != "recovered" or not page.messages:
+        messages = continuous(seen.offset, page.messages)
+        if decide_recovery(seen, page) != "recovered" or not messages:
             return False
-        for frame in subscriber.dialect.page(page.messages):
+        for frame in subscriber.dialect.page(messages):
             subscriber.client.offer(frame)
-        subscriber.advance(page.epoch, page.messages[-1])
+        subscriber.advance(page.epoch, messages[-1])
         return True
 
     def _announce_later(self) -> None:

@@ -53,10 +53,10 @@ class Rooms:
             room.close()
             del self._rooms[room.name]
 
-    def _published(self, name: str, message: StoredMessage) -> None:
+    def _published(self, name: str, message: StoredMessage, epoch: str) -> None:
         room = self._rooms.get(name)
         if room is not None:
-            room.publish(message)
+            room.publish(message, epoch)
 
     def _lost_sight(self) -> None:
         for room in self._rooms.values():

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 from sockstore.errors import SockstoreError
 
 __all__ = [
+    "BYTES_AROUND",
     "Entry",
     "History",
     "HistoryError",
@@ -19,6 +20,7 @@ __all__ = [
     "Stored",
     "StoredMessage",
     "bounded",
+    "continuous",
 ]
 
 
@@ -137,8 +139,27 @@ def bounded(messages: Iterable[StoredMessage], max_bytes: int) -> list[StoredMes
     return chosen
 
 
-Published: TypeAlias = Callable[[str, StoredMessage], None]
-"""``(room, message)``: is told every message that was stored, in the order of the offsets."""
+def continuous(after: int, messages: Iterable[StoredMessage]) -> list[StoredMessage]:
+    """Return the first messages that follow each other without a hole.
+
+    An operator may have deleted some in the middle.
+
+    Args:
+        after: The offset that the first of them must follow.
+        messages: By rising offset.
+    """
+    chosen: list[StoredMessage] = []
+    for message in messages:
+        if message.offset != after + 1:
+            break
+        chosen.append(message)
+        after = message.offset
+    return chosen
+
+
+Published: TypeAlias = Callable[[str, StoredMessage, str], None]
+"""``(room, message, epoch)``: is told every message that was stored, in the order of the offsets,
+and the log that its offset belongs to."""
 
 
 class History(Protocol):

@@ -29,6 +29,8 @@ SECONDS_TO_WAIT_FOR_A_LOCK = 1.0
 MOST_FORGOTTEN_AT_ONCE = 256
 """Bounds how long one transaction deletes; in the long run more are forgotten than remembered."""
 
+MOST_IN_A_PAGE = 2**31
+
 SCHEMA = f"""
 CREATE TABLE log (epoch TEXT NOT NULL);
 CREATE TABLE rooms (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, top INTEGER NOT NULL);
@@ -167,10 +169,11 @@ class Database:
         """Return the oldest messages that are kept and lie behind an offset."""
         connection = self.open()
         number, top = _find_room(connection, room)
+        after = min(after, top + 1)  # SQLite's numbers end at 2^63
         rows = connection.execute(
             "SELECT sender, data, id, offset, stored_at FROM messages"
             " WHERE room = ? AND offset > ? ORDER BY offset LIMIT ?",
-            (number, after, count),
+            (number, after, _limit(count)),
         )
         messages = _messages(rows, max_bytes)
         return self._page(connection, number, top, messages, after)
@@ -179,11 +182,11 @@ class Database:
         """Return the last messages of a room that lie before an offset, oldest first."""
         connection = self.open()
         number, top = _find_room(connection, room)
-        end = top + 1 if before is None else min(before, top + 1)
+        end = top + 1 if before is None else max(0, min(before, top + 1))
         rows = connection.execute(
             "SELECT sender, data, id, offset, stored_at FROM messages"
             " WHERE room = ? AND offset < ? ORDER BY offset DESC LIMIT ?",
-            (number, end, count),
+            (number, end, _limit(count)),
         )
         messages = _messages(rows, max_bytes)[::-1]
         first = messages[0].offset if messages else end
@@ -335,6 +338,11 @@ def _forget(connection: sqlite3.Connection, before: float) -> None:
         " (SELECT room, sender, id FROM ids WHERE stored_at < ? ORDER BY stored_at LIMIT ?)",
         (before, MOST_FORGOTTEN_AT_ONCE),
     )
+
+
+def _limit(count: int) -> int:
+    """Return a number for LIMIT, for which a negative one is without limit."""
+    return max(0, min(count, MOST_IN_A_PAGE))
 
 
 def _messages(rows: sqlite3.Cursor, max_bytes: int) -> list[StoredMessage]:

@@ -236,9 +236,9 @@ class SqliteHistory:
                 each.job.future.set_exception(each.error)
 
     def _publish(self, room: str, kept: Sequence[Kept]) -> None:
-        for _, message in kept:
+        for stored, message in kept:
             if message is not None:
-                self._published(room, message)
+                self._published(room, message, stored.epoch)
 
     def _database(self) -> Database:
         return Database(self._path, self._keep, self._remember)
@@ -295,5 +295,5 @@ def _open(database: Database) -> None:
     database.open()
 
 
-def _tell_nobody(room: str, message: StoredMessage) -> None:
-    del room, message
+def _tell_nobody(room: str, message: StoredMessage, epoch: str) -> None:
+    del room, message, epoch

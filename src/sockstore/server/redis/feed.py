@@ -13,6 +13,8 @@ __all__ = ["Feed", "Hear"]
 
 SECONDS_TO_BLOCK = 4.0
 MOST_AT_ONCE = 256
+MOST_BYTES_AT_ONCE = 1024 * 1024
+"""About; how many entries that is, the entries that were read before tell."""
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
@@ -42,9 +44,11 @@ class Feed:
         self._key = f"{prefix}:feed"
         self._hear = hear
         self._lost_sight = lost_sight
+        # Of the last entry that was heard; set by `open` and by every read.
         self._last_id = "$"
         self._number = 0
-        self._epoch: str | None = None
+        # Entries to ask for at once; set after every read by what they weigh.
+        self._count = 16
         self._task: asyncio.Task[None] | None = None
         self._client: Any = None
         self._is_out_of_sight = False
@@ -93,11 +97,15 @@ class Feed:
             await client.ping()
         found = await client.xread(
             {self._key: self._last_id},
-            count=MOST_AT_ONCE,
+            count=self._count,
             # What came in the meantime is read at once; only then is there something to tell.
             block=None if self._is_out_of_sight else int(SECONDS_TO_BLOCK * 1000),
         )
-        for entry_id, fields in _entries(found):
+        entries = _entries(found)
+        if entries:
+            size = sum(len(text) for _, fields in entries for text in fields.values())
+            self._count = max(1, min(MOST_AT_ONCE, MOST_BYTES_AT_ONCE * len(entries) // size))
+        for entry_id, fields in entries:
             self._last_id = entry_id
             self._check(fields)
             self._hear(fields)
@@ -123,16 +131,15 @@ class Feed:
         """
         last_id, number = await self._newest(client)
         if _order(last_id) < _order(self._last_id):
-            self._last_id, self._number, self._epoch = last_id, number, None
+            self._last_id, self._number = last_id, number
             self._lost_sight()
 
     def _check(self, fields: Mapping[str, str]) -> None:
         """See whether an entry is the one that follows."""
-        number, epoch = int(fields["number"]), fields.get("epoch", self._epoch)
+        number = int(fields["number"])
         is_next = number == self._number + 1
-        is_same_log = self._epoch is None or epoch == self._epoch
-        self._number, self._epoch = number, epoch
-        if not (is_next and is_same_log):
+        self._number = number
+        if not is_next:
             self._lost_sight()
 
     def _note(self, error: Exception) -> None:

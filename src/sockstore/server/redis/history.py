@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -12,6 +13,7 @@ from urllib.parse import parse_qsl, urlencode
 from sockstore.errors import InvalidOption
 from sockstore.options import require_count, require_seconds, require_text
 from sockstore.server.history.base import (
+    BYTES_AROUND,
     Entry,
     HistoryUnavailable,
     NotStored,
@@ -19,10 +21,10 @@ from sockstore.server.history.base import (
     Published,
     Stored,
     StoredMessage,
-    bounded,
 )
 from sockstore.server.redis.connecting import Connecting, explain, problems_of
 from sockstore.server.redis.feed import Feed, Hear
+from sockstore.server.redis.position import FeedPosition
 from sockstore.server.redis.scripts import PAGE, STORE
 from sockstore.timestamps import utc_now
 
@@ -79,6 +81,9 @@ class RedisHistory:
         self._lost_sight: Callable[[], None] = _nothing
         self._hearers: list[tuple[Hear, Callable[[], None]]] = []
         self._feed = Feed(self.connecting, self.prefix, self._heard, self._out_of_sight)
+        # What is known of the feed; every answer of a script and every entry of it adds to that.
+        self._position = FeedPosition()
+        # Set when the first use connects, until `aclose`.
         self._client: Any = None
         self._opening: asyncio.Lock | None = None
         self._was_failing = False
@@ -129,11 +134,12 @@ class RedisHistory:
         words = [word for e in entries for word in (e.sender or "", e.id, e.data)]
         arguments = (self._keep, int(self._remember * 1000), FEED_LENGTH, utc_now(), *words)
         try:
-            epoch, *offsets = await self.call(STORE, room, token_hex(8), *arguments)
+            epoch, log, number, offsets = await self._call_with_position(STORE, room, *arguments)
         except Exception as error:
             self._note_failure(error)
             raise NotStored(str(self), explain(error)) from error
         self._was_failing = False
+        self._position = self._position.told(log, number)
         return [Stored(abs(offset), epoch, is_duplicate=offset < 0) for offset in offsets]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
@@ -142,8 +148,7 @@ class RedisHistory:
         Raises:
             HistoryUnavailable: If they cannot be read.
         """
-        epoch, top, first, id_before, found = await self._page(room, str(after), "", count)
-        return Page(epoch, top, first, bounded(found, max_bytes), id_before or None)
+        return await self._page(room, str(after), "", count, max_bytes)
 
     async def newest(
         self, room: str, count: int, max_bytes: int, before: int | None = None
@@ -154,11 +159,8 @@ class RedisHistory:
             HistoryUnavailable: If they cannot be read.
         """
         end = "" if before is None else str(before)
-        epoch, top, first, id_before, found = await self._page(room, "", end, count)
-        messages = bounded(found, max_bytes)[::-1]
-        if len(messages) < len(found):
-            id_before = found[len(messages)].id
-        return Page(epoch, top, first, messages, id_before or None)
+        page = await self._page(room, "", end, count, max_bytes)
+        return replace(page, messages=page.messages[::-1])
 
     async def call(self, script: str, *arguments: object) -> Any:
         """Run a script; it may run twice if an idle connection has died.
@@ -181,10 +183,12 @@ class RedisHistory:
 
     async def aclose(self) -> None:
         """Close the connections; a later use opens them again."""
-        client, self._client = self._client, None
-        await self._feed.aclose()
-        if client is not None:
-            await client.aclose()
+        self._opening = self._opening or asyncio.Lock()
+        async with self._opening:  # who connects meanwhile is waited for
+            client, self._client = self._client, None
+            await self._feed.aclose()
+            if client is not None:
+                await client.aclose()
 
     async def _opened(self) -> Any:
         if self._client is None:
@@ -213,20 +217,31 @@ class RedisHistory:
         for warning in (*warnings, *([refusal] if refusal else [])):
             logger.warning("the history %s: %s", self, warning)
 
-    async def _page(
-        self, room: str, after: str, before: str, count: int
-    ) -> tuple[str, int, int, str, list[StoredMessage]]:
+    async def _page(self, room: str, after: str, before: str, count: int, max_bytes: int) -> Page:
+        bounds = (after, before, count, max_bytes, BYTES_AROUND)
         try:
-            epoch, top, first, id_before, found = await self.call(
-                PAGE, room, token_hex(8), after, before, count
-            )
+            answer = await self._call_with_position(PAGE, room, *bounds)
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
-        return epoch, top, first, id_before, [_message(entry_id, flat) for entry_id, flat in found]
+        epoch, log, number, top, first, id_before, found = answer
+        self._position = self._position.told(log, number)
+        messages = [
+            StoredMessage(sender or None, data, message_id, offset, stored_at)
+            for offset, sender, message_id, data, stored_at in found
+        ]
+        return Page(epoch, top, first, messages, id_before or None)
+
+    async def _call_with_position(self, script: str, room: str, *arguments: object) -> Any:
+        """Run a script that begins another epoch if Redis is behind what this server knows."""
+        position = self._position
+        return await self.call(
+            script, room, token_hex(8), position.log, position.number, *arguments
+        )
 
     def _heard(self, fields: Mapping[str, str]) -> None:
         if fields["kind"] == "message":
+            self._position = self._position.heard(fields["log"], int(fields["number"]))
             message = StoredMessage(
                 fields["sender"] or None,
                 fields["data"],
@@ -234,7 +249,7 @@ class RedisHistory:
                 int(fields["offset"]),
                 fields["at"],
             )
-            self._published(fields["room"], message)
+            self._published(fields["room"], message, fields["epoch"])
         for hear, _ in self._hearers:
             hear(fields)
 
@@ -250,14 +265,6 @@ class RedisHistory:
             logger.error("the history %s cannot be used: %s", self, explain(error))
 
 
-def _message(entry_id: str, flat: Sequence[str]) -> StoredMessage:
-    fields = dict(zip(flat[::2], flat[1::2], strict=True))
-    offset = int(entry_id.partition("-")[0])
-    return StoredMessage(
-        fields["sender"] or None, fields["data"], fields["id"], offset, fields["at"]
-    )
-
-
 def _without_our_option(url: object) -> tuple[str, bool]:
     """Take ``appendonly=ignore`` out of a url; whether it was there."""
     if not isinstance(url, str):
@@ -270,8 +277,8 @@ def _without_our_option(url: object) -> tuple[str, bool]:
     return f"{base}?{urlencode(others)}" if others else base, len(others) < len(fields)
 
 
-def _tell_nobody(room: str, message: StoredMessage) -> None:
-    del room, message
+def _tell_nobody(room: str, message: StoredMessage, epoch: str) -> None:
+    del room, message, epoch
 
 
 def _nothing() -> None:

@@ -4,22 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
+from itertools import islice
 from secrets import token_hex
-from typing import Any
+from typing import Any, TypeAlias
 
 from sockstore.options import require_seconds
 from sockstore.server.presence import Change, Changed, Member
 from sockstore.server.redis.connecting import explain
 from sockstore.server.redis.history import FEED_LENGTH, RedisHistory
-from sockstore.server.redis.scripts import ENTER, LEAVE, MEMBERS
+from sockstore.server.redis.scripts import MEMBERS, SETTLE
 
 __all__ = ["RedisPresence"]
 
 DEFAULT_LEASE = 15.0
 LEASES_UNTIL_FORGOTTEN = 20
+MOST_SETTLED_AT_ONCE = 100
+MOST_RETIRED_NAMES = 64
+
+_News: TypeAlias = tuple[int, Change, Member]
+"""Number in the feed, what happened, and to whom."""
 
 logger = logging.getLogger("sockstore.server")
+
+
+class _Here:
+    """A room that clients of this server are in, or that Redis is not told of yet."""
+
+    def __init__(self) -> None:
+        # The clients of this server; `enter` and `leave` change it.
+        self.own: dict[str, Member] = {}
+        # Everybody, also on other servers, in the order of arrival.
+        self.shown: dict[str, Member] = {}
+        # Clients of this server of whom Redis may not know yet whether they are there.
+        self.unsettled: dict[str, Member] = {}
+        # Whether `shown` was read from Redis since a client of this server is here.
+        self.is_loaded = False
+        # What the feed brought while an answer of Redis is under way, for each such answer.
+        self.news: list[list[_News]] = []
+        # Held while Redis is told, so that it is told in order.
+        self.telling = asyncio.Lock()
 
 
 class RedisPresence:
@@ -27,6 +52,11 @@ class RedisPresence:
 
     A server says every third of its lease that it is alive; the members of one that does not are
     not shown any more. Cut off from Redis a server shows its own members.
+
+    Redis is told what is right in the moment in which it is told, one call after the other for each
+    room, until it has acknowledged it. After sight of Redis was lost, it may be another one that
+    has old members: the server takes another name then, and what is under the old one counts no
+    more.
 
     Args:
         history: What leads to Redis, and brings the news of other servers.
@@ -40,10 +70,12 @@ class RedisPresence:
         require_seconds("lease", lease)
         self._history = history
         self._lease = lease
+        # The name of this server, and those that it had before sight of Redis was lost.
         self._server = token_hex(8)
+        self._retired: deque[str] = deque(maxlen=MOST_RETIRED_NAMES)
         self._changed: Changed = _tell_nobody
-        self._own: dict[str, dict[str, Member]] = {}
-        self._shown: dict[str, dict[str, Member]] = {}
+        self._rooms: dict[str, _Here] = {}
+        # From `open` to `aclose`.
         self._leases: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._was_failing = False
@@ -55,41 +87,40 @@ class RedisPresence:
 
     async def open(self) -> None:
         """Say that this server is alive, from now on."""
-        await self._tell_alive()
         if self._leases is None:
             self._leases = asyncio.create_task(self._renew(), name="sockstore: presence")
+        await self._tell_alive()
 
     async def enter(self, room: str, member: Member) -> None:
         """Note that a client of this server is in a room; return when `members` is right."""
         if self._leases is None:
             await self.open()
-        is_new = room not in self._shown
-        self._own.setdefault(room, {})[member.client] = member
-        self._shown.setdefault(room, {})[member.client] = member
-        await self._try(self._register(room, member))
-        if is_new:
-            await self._try(self._load(room))
-        if member.client in self._own.get(room, {}):
+        here = self._rooms.setdefault(room, _Here())
+        here.own[member.client] = here.shown[member.client] = member
+        here.unsettled[member.client] = member
+        await self._try(self._settle(room, here))
+        if not here.is_loaded:
+            await self._try(self._load(room, here))
+        if here.own.get(member.client) is member:  # it may have left meanwhile
             self._changed(room, "join", member)
 
     def leave(self, room: str, member: Member) -> None:
         """Note that a client of this server is not there any more; never waits."""
-        own = self._own.get(room, {})
-        if own.pop(member.client, None) is None:
+        here = self._rooms.get(room)
+        if here is None or here.own.pop(member.client, None) is None:
             return
-        self._shown[room].pop(member.client, None)
-        if not own:
-            del self._own[room], self._shown[room]
+        here.shown.pop(member.client, None)
+        here.unsettled[member.client] = member
+        if not here.own:  # whoever comes next has it read again
+            here.shown.clear()
+            here.is_loaded = False
         self._changed(room, "leave", member)
-        self._start(
-            self._history.call(
-                LEAVE, room, FEED_LENGTH, self._server, member.client, member.name or ""
-            )
-        )
+        self._start(self._settle(room, here))
 
     def members(self, room: str) -> Sequence[Member]:
         """Return who is in a room that a client of this server is in, in order of arrival."""
-        return tuple(self._shown.get(room, {}).values())
+        here = self._rooms.get(room)
+        return () if here is None else tuple(here.shown.values())
 
     async def aclose(self) -> None:
         """Forget the clients of this server."""
@@ -97,18 +128,34 @@ class RedisPresence:
         if leases is not None:
             leases.cancel()
             await asyncio.wait([leases])
-        for room, own in list(self._own.items()):
-            for member in list(own.values()):
+        for room, here in list(self._rooms.items()):
+            for member in list(here.own.values()):
                 self.leave(room, member)
         while self._tasks:
             await asyncio.wait(self._tasks)
         if leases is not None:
             await self._try(self._history.delete(f"alive:{self._server}"))
 
-    async def _register(self, room: str, member: Member) -> None:
-        await self._history.call(
-            ENTER, room, FEED_LENGTH, self._server, member.client, member.name or ""
-        )
+    async def _settle(self, room: str, here: _Here) -> None:
+        """Tell Redis who of this server is there now and who is not, until it knows."""
+        async with here.telling:
+            while here.unsettled:
+                batch = dict(islice(here.unsettled.items(), MOST_SETTLED_AT_ONCE))
+                words = [
+                    word
+                    for client, member in batch.items()
+                    for word in (client, member.name or "", "1" if client in here.own else "0")
+                ]
+                for client in batch:
+                    del here.unsettled[client]
+                try:
+                    await self._history.call(SETTLE, room, FEED_LENGTH, self._server, *words)
+                except BaseException:
+                    # Redis may have done it or not; what is right then is said again later.
+                    here.unsettled = {**batch, **here.unsettled}
+                    raise
+        if not here.own and not here.unsettled and self._rooms.get(room) is here:
+            del self._rooms[room]
 
     async def _tell_alive(self) -> None:
         await self._try(self._history.set(f"alive:{self._server}", self._lease))
@@ -119,45 +166,92 @@ class RedisPresence:
         while True:
             await asyncio.sleep(self._lease / 3)
             await self._tell_alive()
-            for room in list(self._shown):
-                await self._try(self._load(room))
+            await self._compare_all()
 
-    async def _load(self, room: str) -> None:
-        """Read who is in a room, and tell if that is not what is shown."""
-        flat = await self._history.call(MEMBERS, room)
-        if room not in self._shown:
+    async def _compare_all(self) -> None:
+        for room, here in list(self._rooms.items()):
+            await self._try(self._settle(room, here))
+            if here.own:
+                await self._try(self._load(room, here))
+
+    async def _load(self, room: str, here: _Here) -> None:
+        """Read who is in a room, tell if that is not what is shown, and mend what Redis has."""
+        news: list[_News] = []
+        here.news.append(news)
+        try:
+            number, *flat = await self._history.call(MEMBERS, room)
+        finally:
+            here.news.remove(news)
+        if not here.own:
             return
-        arrivals = []
-        for client, kept in zip(flat[::2], flat[1::2], strict=True):
-            order, _, name = kept.partition(" ")
-            arrivals.append((int(order), Member(client, name or None)))
-        found = {member.client: member for _, member in sorted(arrivals, key=lambda a: a[0])}
-        missing = {c: m for c, m in self._own[room].items() if c not in found}
-        for member in missing.values():  # Redis has forgotten them
-            await self._register(room, member)
-        if room in self._shown and {**found, **missing}.keys() != self._shown[room].keys():
-            self._shown[room] = {**found, **missing, **self._own[room]}
+        found, own_in_redis = self._read_members(here, flat)
+        # What happened behind the moment of the answer has been heard already.
+        for when, change, member in news:
+            if when > number and change == "join":
+                found[member.client] = member
+            elif when > number:
+                found.pop(member.client, None)
+        found.update(here.own)
+        for client in own_in_redis.keys() ^ here.own.keys():  # Redis has forgotten it, or it left
+            member = here.own.get(client) or own_in_redis[client]
+            here.unsettled.setdefault(client, member)
+        here.is_loaded = True
+        is_other = found.keys() != here.shown.keys()
+        here.shown = found
+        if is_other:
             self._changed(room, "unknown", None)
+        await self._settle(room, here)
+
+    def _read_members(
+        self, here: _Here, flat: Sequence[str]
+    ) -> tuple[dict[str, Member], dict[str, Member]]:
+        """Return who is there in the order of arrival, and who of this server, as Redis has it."""
+        arrivals, own = [], {}
+        for server, client, kept in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
+            order, _, name = kept.partition(" ")
+            member = Member(client, name or None)
+            if server == self._server:
+                own[client] = member
+            if client in here.own or server not in {self._server, *self._retired}:
+                arrivals.append((int(order), member))
+        arrivals.sort(key=lambda arrival: arrival[0])
+        return {member.client: member for _, member in arrivals}, own
 
     def _heard(self, fields: Mapping[str, str]) -> None:
         """Take the news of other servers."""
-        shown = self._shown.get(fields["room"])
-        if shown is None or fields.get("server") in {None, self._server}:
+        here = self._rooms.get(fields["room"])
+        server = fields.get("server")
+        if here is None or server in {None, self._server} or server in self._retired:
             return
         member = Member(fields["client"], fields["name"] or None)
         change: Change = "leave" if fields["kind"] == "leave" else "join"
-        if (change == "join") == (member.client in shown):
+        for news in here.news:
+            news.append((int(fields["number"]), change, member))
+        if not here.own or (change == "join") == (member.client in here.shown):
             return
         if change == "join":
-            shown[member.client] = member
+            here.shown[member.client] = member
         else:
-            del shown[member.client]
+            del here.shown[member.client]
         self._changed(fields["room"], change, member)
 
     def _out_of_sight(self) -> None:
-        self._start(self._tell_alive())
-        for room in list(self._shown):
-            self._start(self._load(room))
+        if self._leases is not None:
+            self._start(self._take_another_name())
+
+    async def _take_another_name(self) -> None:
+        """Register all members under a new name, and let those under the old one be forgotten."""
+        retired, self._server = self._server, token_hex(8)
+        self._retired.append(retired)
+        for here in self._rooms.values():
+            here.unsettled = {**here.own, **here.unsettled}
+        await self._tell_alive()
+        for room, here in list(self._rooms.items()):
+            await self._try(self._settle(room, here))
+        # One that does not get through expires by itself.
+        for kind in ("alive", "known"):
+            await self._try(self._history.delete(f"{kind}:{retired}"))
+        await self._compare_all()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(self._try(work))

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from sockstore.server.admission import Refused, check_room
 from sockstore.server.client import Client
-from sockstore.server.history.base import Page, StoredMessage
+from sockstore.server.history.base import Page, StoredMessage, continuous
 from sockstore.server.presence import Member
 from sockstore.server.room import Room
 from sockstore.server.rooms import Rooms
@@ -159,10 +159,9 @@ class Membership:
             return _Answered(_top_of(page), recovery=recovery)
         if not page.messages:
             return _Answered(Seen(page.epoch, page.top, page.id_before), recovery=recovery)
-        last = page.messages[-1]
-        return _Answered(
-            Seen(page.epoch, last.offset, last.id), tuple(page.messages), recovery=recovery
-        )
+        messages = continuous(page.messages[0].offset - 1, page.messages)
+        last = messages[-1]
+        return _Answered(Seen(page.epoch, last.offset, last.id), tuple(messages), recovery=recovery)
 
 
 def _top_of(page: Page) -> Seen:

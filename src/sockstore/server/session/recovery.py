@@ -45,4 +45,5 @@ def decide_recovery(seen: Seen, page: Page) -> Recovery:
         return "forked"
     # Without the message that the client saw nobody can tell whether this is the log it saw.
     is_known = seen.last is None or page.id_before is not None
-    return "recovered" if is_known and page.first <= seen.offset + 1 else "trimmed"
+    following = page.messages[0].offset if page.messages else page.top + 1
+    return "recovered" if is_known and following == seen.offset + 1 else "trimmed"

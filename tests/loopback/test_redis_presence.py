@@ -1,0 +1,278 @@
+"""Who is in the rooms of several servers: in a real Redis that forgets, dies and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from tests.loopback.redis_servers import redis_server
+
+from sockstore.server.presence import Member
+from sockstore.server.redis.history import RedisHistory
+from sockstore.server.redis.presence import RedisPresence
+from sockstore.server.redis.scripts import MEMBERS, SETTLE
+
+pytestmark = [pytest.mark.loopback]
+
+MEMBERS_OF_LOBBY = "{sockstore}:members:lobby"
+
+
+@pytest_asyncio.fixture
+async def redis(tmp_path):
+    async with redis_server(tmp_path) as server:
+        yield server
+
+
+class Here:
+    """One server's presence, and what it told."""
+
+    def __init__(self, url, lease=15.0):
+        self.history = RedisHistory(url)
+        self.presence = RedisPresence(self.history, lease=lease)
+        self.history.start(lambda room, message, epoch: None, lambda: None)
+        self.changes = []
+        self.presence.start(lambda room, change, member: self.changes.append((change, member)))
+
+    async def enter(self, name, room="lobby"):
+        member = Member(f"client of {name}", name)
+        await self.presence.enter(room, member)
+        return member
+
+    @property
+    def names(self):
+        return [member.name for member in self.presence.members("lobby")]
+
+    async def shows(self, *names):
+        async with asyncio.timeout(20):
+            while self.names != list(names):
+                await asyncio.sleep(0.01)
+
+    async def aclose(self):
+        await self.presence.aclose()
+        await self.history.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_members_are_seen_everywhere_in_the_order_of_arrival(redis):
+    one, two = Here(redis.url), Here(redis.url)
+    ann = await one.enter("Ann")
+    assert one.names == ["Ann"]
+    bob = await two.enter("Bob")
+    assert two.names == ["Ann", "Bob"]
+    nobody = await one.enter(None)
+    await one.shows("Ann", "Bob", None)
+    await two.shows("Ann", "Bob", None)
+    assert ("join", bob) in one.changes
+    one.presence.leave("lobby", ann)
+    assert one.names == ["Bob", None]
+    await two.shows("Bob", None)
+    assert ("leave", ann) in two.changes
+    await two.aclose()
+    await one.shows(None)
+    one.presence.leave("lobby", nobody)
+    one.presence.leave("lobby", nobody)
+    assert one.names == []
+    await one.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_the_members_of_a_server_that_was_killed_are_not_shown_for_long(redis):
+    one, two = Here(redis.url, lease=0.3), Here(redis.url, lease=0.3)
+    await one.enter("Ann")
+    await two.enter("Bob")
+    await one.shows("Ann", "Bob")
+    two.presence._leases.cancel()  # it says nothing any more
+    await one.shows("Ann")
+    assert ("unknown", None) in one.changes
+    await one.aclose()
+    await two.history.aclose()
+
+
+@pytest.mark.contract("SV1")
+@pytest.mark.asyncio
+async def test_without_redis_a_server_shows_its_own_and_says_so_later(redis):
+    one = Here(redis.url, lease=0.3)
+    await one.enter("Ann")
+    await redis.kill()
+    await one.enter("Bob")
+    assert one.names == ["Ann", "Bob"]
+    await redis.start()
+    two = Here(redis.url, lease=0.3)
+    await two.enter("Cid")
+    async with asyncio.timeout(20):
+        while sorted(two.names) != ["Ann", "Bob", "Cid"]:
+            await asyncio.sleep(0.01)
+    await one.aclose()
+    await two.aclose()
+
+
+async def until(is_so):
+    async with asyncio.timeout(20):
+        while not await is_so():
+            await asyncio.sleep(0.01)
+
+
+def before_each(here, script, act):
+    """Do something once, right before a script is run the next time."""
+    call = here.history.call
+
+    async def do_and_call(asked, *arguments):
+        if asked is script:
+            here.history.call = call
+            act()
+        return await call(asked, *arguments)
+
+    here.history.call = do_and_call
+
+
+def behind_each(here, script, wait):
+    """Wait for something once, between the next answer to a script and its use."""
+    call = here.history.call
+
+    async def call_and_wait(asked, *arguments):
+        answer = await call(asked, *arguments)
+        if asked is script:
+            here.history.call = call
+            await wait()
+        return answer
+
+    here.history.call = call_and_wait
+
+
+async def is_empty(redis, room="lobby"):
+    return await redis.ask("HLEN", f"{{sockstore}}:members:{room}") == ":0"
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_who_leaves_while_everybody_is_registered_anew_is_not_left_behind(redis):
+    one = Here(redis.url, lease=0.3)
+    members = [await one.enter(f"guest {n}") for n in range(250)]
+
+    def leave():
+        for member in members:
+            one.presence.leave("lobby", member)
+
+    before_each(one, SETTLE, leave)
+    await redis.ask("DEL", MEMBERS_OF_LOBBY)
+    await until(lambda: has_left(one))
+    await until(lambda: is_empty(redis))
+    two = Here(redis.url)
+    await two.enter("Bob")
+    assert two.names == ["Bob"]
+    assert not one.presence._rooms
+    await two.aclose()
+    await one.aclose()
+
+
+async def has_left(here):
+    return not here.names
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_who_leaves_while_it_is_being_registered_is_not_left_behind(redis):
+    one = Here(redis.url)
+    ann = Member("client of Ann", "Ann")
+    before_each(one, SETTLE, lambda: one.presence.leave("lobby", ann))
+    await one.enter("Ann")
+    assert one.names == []
+    assert [change for change, _ in one.changes] == ["leave"]
+    await until(lambda: is_empty(redis))
+    await one.aclose()
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_a_leave_while_redis_is_away_is_told_when_it_is_back(redis):
+    one = Here(redis.url, lease=0.3)
+    ann = await one.enter("Ann")
+    bob = await one.enter("Bob", room="other")
+    await redis.kill()
+    one.presence.leave("lobby", ann)
+    await redis.start()
+    two = Here(redis.url)
+    await two.enter("Cid")
+    await two.shows("Cid")
+    await until(lambda: is_only(redis, "Cid"))
+    one.presence.leave("other", bob)
+    await two.aclose()
+    await one.aclose()
+
+
+async def is_only(redis, name):
+    del name
+    return await redis.ask("HLEN", MEMBERS_OF_LOBBY) == ":1"
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_members_that_an_older_redis_brings_back_are_not_shown(redis):
+    """As after a failover to a replica that was behind when they left."""
+    one, two = Here(redis.url, lease=0.5), Here(redis.url, lease=0.5)
+    await one.enter("Ann")
+    field = f"{one.presence._server} client of Bob"
+    for room in ("lobby", "left"):  # in the second one nobody of this server is any more
+        await redis.ask("HSET", f"{{sockstore}}:members:{room}", f'"{field}"', '"1 Bob"')
+    await until(lambda: is_only(redis, "Ann"))
+    await redis.ask("DEL", "{sockstore}:told")
+    await one.enter("Cid", room="third")  # it tells that sight was lost
+    await until(lambda: has_another_name(one, field))
+    await two.enter("Dan", room="left")
+    await until(lambda: shows(two, "left", "Dan"))
+    await two.enter("Dan")
+    await two.shows("Ann", "Dan")
+    await one.aclose()
+    await two.aclose()
+
+
+async def has_another_name(here, field):
+    return not field.startswith(here.presence._server)
+
+
+async def shows(here, room, *names):
+    return [member.name for member in here.presence.members(room)] == list(names)
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_an_old_answer_takes_back_nothing_that_was_heard_since(redis):
+    one, two = Here(redis.url), Here(redis.url)
+    bob = await two.enter("Bob")
+    cid = Member("client of Cid", "Cid")
+
+    async def wait():
+        two.presence.leave("lobby", bob)
+        await two.presence.enter("lobby", cid)
+        async with asyncio.timeout(20):
+            while not any(kind == "join" for _, kind, _ in one.presence._rooms["lobby"].news[0]):
+                await asyncio.sleep(0.01)
+
+    behind_each(one, MEMBERS, wait)
+    await one.enter("Ann")
+    assert sorted(one.names) == ["Ann", "Cid"]
+    await one.aclose()
+    await two.aclose()
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_the_second_to_enter_sees_everybody_also_while_the_first_one_waits(redis):
+    one, two = Here(redis.url), Here(redis.url)
+    await two.enter("Bob")
+    may_go_on = asyncio.Event()
+    behind_each(one, MEMBERS, may_go_on.wait)
+    first = asyncio.create_task(one.enter("Ann"))
+    async with asyncio.timeout(20):
+        while not one.names:
+            await asyncio.sleep(0.01)
+    await one.enter("Cid")
+    assert sorted(one.names) == ["Ann", "Bob", "Cid"]
+    may_go_on.set()
+    await first
+    assert sorted(one.names) == ["Ann", "Bob", "Cid"]
+    await one.aclose()
+    await two.aclose()
