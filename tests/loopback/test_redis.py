@@ -230,6 +230,13 @@ async def test_a_redis_that_forgets_is_refused_or_warned_of(tmp_path, caplog):
         assert "appendfsync is 'no'" in caplog.text
         assert "maxmemory-policy is 'allkeys-lru'" in caplog.text
         await history.aclose()
+    folder = tmp_path / "fourth"
+    folder.mkdir()
+    async with redis_server(folder, "--rename-command", "INFO", '""') as redis:
+        history = RedisHistory(redis.url)
+        await history.append("lobby", [entry()])
+        assert "INFO is forbidden" in caplog.text
+        await history.aclose()
     folder = tmp_path / "third"
     folder.mkdir()
     async with redis_server(folder, "--rename-command", "CONFIG", '""') as redis:

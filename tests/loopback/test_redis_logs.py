@@ -372,6 +372,38 @@ async def test_a_redis_that_starts_from_an_older_file_is_found_out_by_who_knows_
         await other.history.aclose()
 
 
+@pytest.mark.contract("SV13", "SV2")
+async def test_a_redis_that_is_full_can_be_read_after_a_restart_and_a_failover(tmp_path):
+    async with pair_of(tmp_path) as pair:
+        log = Log(pair.url)
+        ((here, _),) = await log.say("a")
+        await pair.follow()
+        await pair.first.kill()
+        await pair.first.start()
+        await pair.first.ask("CONFIG", "SET", "maxmemory", "1")
+        async with asyncio.timeout(SECONDS):
+            while await read_when_possible(log) != {(here, 1): "a"}:
+                await asyncio.sleep(0.02)
+        await pair.second.ask("CONFIG", "SET", "maxmemory", "1")
+        await pair.fail_over()
+        kept = await read_when_possible(log)
+        assert [*kept.values()] == ["a"]
+        assert here not in dict(kept)
+        assert await read_when_possible(log) == kept
+        await pair.second.ask("CONFIG", "SET", "maxmemory", "0")
+        assert (await log.say("b"))[0][0] == (await log.page()).epoch == next(iter(kept))[0]
+        await log.history.aclose()
+
+
+async def read_when_possible(log):
+    async with asyncio.timeout(SECONDS):
+        while True:
+            try:
+                return await log.kept()
+            except HistoryUnavailable:
+                await asyncio.sleep(0.05)
+
+
 @pytest.mark.contract("SV13")
 async def test_a_redis_that_restarts_with_everything_goes_on_in_its_epoch(tmp_path):
     async with redis_server(tmp_path) as redis:

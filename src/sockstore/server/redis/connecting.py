@@ -98,6 +98,13 @@ async def problems_of(client: Any) -> tuple[str | None, list[str]]:
             f"appendfsync is {fsync!r}, so it may lose the last seconds when it is killed; "
             "'CONFIG SET appendfsync always' keeps every acknowledged message"
         )
+    try:
+        await client.info("replication")
+    except ResponseError:
+        warnings.append(
+            "nobody may ask it which data it has (INFO is forbidden), so after a failover messages "
+            "may be missing and nobody is told of it"
+        )
     policy = found.get("maxmemory-policy")
     if found.get("maxmemory", "0") != "0" and policy != "noeviction":
         warnings.append(f"maxmemory-policy is {policy!r}: it may throw messages away")

@@ -42,9 +42,11 @@ class _Here:
         # Whether `shown` was read from Redis since a client of this server is here.
         self.is_loaded = False
         # What the feed brought while an answer of Redis is under way, for each such answer.
-        self.news: list[list[_News]] = []
+        self.news: dict[object, list[_News]] = {}
         # Held while Redis is told, so that it is told in order.
         self.telling = asyncio.Lock()
+        # How often Redis could not be told.
+        self.failures = 0
 
 
 class RedisPresence:
@@ -138,8 +140,11 @@ class RedisPresence:
 
     async def _settle(self, room: str, here: _Here) -> None:
         """Tell Redis who of this server is there now and who is not, until it knows."""
+        failures = here.failures
         async with here.telling:
-            while here.unsettled:
+            # If it has just failed for another caller, it is tried again later: a Redis that does
+            # not answer must cost its time once, not once for each client.
+            while here.unsettled and here.failures == failures:
                 batch = dict(islice(here.unsettled.items(), MOST_SETTLED_AT_ONCE))
                 words = [
                     word
@@ -153,6 +158,7 @@ class RedisPresence:
                 except BaseException:
                     # Redis may have done it or not; what is right then is said again later.
                     here.unsettled = {**batch, **here.unsettled}
+                    here.failures += 1
                     raise
         if not here.own and not here.unsettled and self._rooms.get(room) is here:
             del self._rooms[room]
@@ -176,12 +182,12 @@ class RedisPresence:
 
     async def _load(self, room: str, here: _Here) -> None:
         """Read who is in a room, tell if that is not what is shown, and mend what Redis has."""
-        news: list[_News] = []
-        here.news.append(news)
+        waiting = object()
+        here.news[waiting] = []
         try:
             number, *flat = await self._history.call(MEMBERS, room)
         finally:
-            here.news.remove(news)
+            news = here.news.pop(waiting)
         if not here.own:
             return
         found, own_in_redis = self._read_members(here, flat)
@@ -225,7 +231,7 @@ class RedisPresence:
             return
         member = Member(fields["client"], fields["name"] or None)
         change: Change = "leave" if fields["kind"] == "leave" else "join"
-        for news in here.news:
+        for news in here.news.values():
             news.append((int(fields["number"]), change, member))
         if not here.own or (change == "join") == (member.client in here.shown):
             return

@@ -48,8 +48,9 @@ local function read_log(prefix, new, known_epoch, known_number)
         -- may a Redis that restarted from an older file.
         local is_promoted = was_replica and (kept[3] or '') ~= '' and kept[3] ~= master
         if is_promoted or (known_epoch == log.epoch and log.number < tonumber(known_number)) then
-            log.epoch = new
-            log.changes = {'epoch', new}
+            -- The same for everybody who asks, also where it cannot be written.
+            log.epoch = kept[3] ~= master and string.sub(master, 1, 16) or new
+            log.changes = {'epoch', log.epoch}
         end
         if kept[3] ~= master then
             log.changes[#log.changes + 1] = 'master'
@@ -59,8 +60,8 @@ local function read_log(prefix, new, known_epoch, known_number)
     return log
 end
 
-local function write_log(prefix, log)
-    if #log.changes > 0 then redis.call('HSET', prefix .. ':rooms', unpack(log.changes)) end
+local function write_log(prefix, log, call)
+    if #log.changes > 0 then return call('HSET', prefix .. ':rooms', unpack(log.changes)) end
 end
 
 -- What is known of one room. `losses` counts how often its stream was lost.
@@ -168,7 +169,7 @@ if not (may('HSET', prefix .. ':rooms', '', '') and may('INCR', prefix .. ':told
     return redis.error_reply('ERR its user may not HSET, INCR and XADD all keys of the rooms')
 end
 
-write_log(prefix, log)
+write_log(prefix, log, redis.call)
 -- Before Redis 7 a user's rights cannot be asked for: the first command of a kind shows them.
 local written = {}
 local function attempt(...)
@@ -214,7 +215,9 @@ PAGE = (
 local prefix = KEYS[1]
 local log = read_log(prefix, ARGV[2], ARGV[3], ARGV[4])
 local room = read_room(prefix, ARGV[1])
-write_log(prefix, log)
+-- A Redis that is full can be read, unless an epoch would be another one at each question.
+local said = write_log(prefix, log, redis.pcall)
+if type(said) == 'table' and said.err and log.epoch == ARGV[2] then return said end
 local is_newest = ARGV[5] == ''
 local count, left, around = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
 
