@@ -24,7 +24,8 @@ disasters = st.sampled_from(["nothing", "crash", "trim", "restore", "wipe"])
 def decide(log, offset, epoch, last):
     """Ask the real server's decision."""
     known = log.at(offset)
-    page = Page(log.epoch, log.top, log.first, (), None if known is None else known.id)
+    id_before = None if known is None else known.id
+    page = Page(log.epoch, log.top, log.first, log.after(offset), id_before)
     return decide_recovery(Seen(epoch, offset, last), page)
 
 
