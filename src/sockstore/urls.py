@@ -25,6 +25,9 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{|}]")
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
 """What separates the labels of a name (RFC 3490 section 3.1)."""
 
+_LABELS = re.compile(r"(?:[^.]{1,63}\.)*[^.]{0,63}")
+"""A name in ASCII (RFC 1035 section 2.3.4)."""
+
 
 @frozen(kw_only=True)
 class Place:
@@ -205,11 +208,9 @@ def read_host(host: str) -> str:
         host = unquote(host, errors="strict")
         if re.search(r"[\x00-\x20\x7f%/?#@:\[\]\\]", host):
             raise UnicodeError("not a name")
-    if host.isascii():
-        host.encode("idna")  # the lengths of its labels
-        return host.lower()
-    name = ".".join(map(_ascii_label, _DOTS.split(host)))
-    name.encode("idna")
+    name = host.lower() if host.isascii() else ".".join(map(_ascii_label, _DOTS.split(host)))
+    if not _LABELS.fullmatch(name):
+        raise UnicodeError("a label is empty or too long")
     return name
 
 

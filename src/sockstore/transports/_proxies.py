@@ -13,7 +13,7 @@ from sockstore.frozen import frozen
 from sockstore.transports._answers import Answer
 from sockstore.urls import read_host, redact_url, tls_name
 
-__all__ = ["Proxy", "ProxyFailedError", "parse_proxy", "proxy_for"]
+__all__ = ["Proxy", "ProxyFailedError", "asks_slowly", "parse_proxy", "proxy_for"]
 
 Scheme: TypeAlias = Literal["http", "https", "socks5", "socks5h", "socks4", "socks4a"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
@@ -152,11 +152,25 @@ def proxy_for(host: str, port: int, option: str | bool | None, *, secure: bool) 
         raise ProxyFailedError(why, "option") from error
 
 
+def asks_slowly(option: str | bool | None) -> bool:  # noqa: FBT001 - an option's value
+    """Whether `proxy_for` may take long: it imports much, or the system looks up names for it."""
+    if option is not True or not _environment_may_name_one():
+        return False
+    return _ASKS_THE_SYSTEM or "urllib.request" not in sys.modules
+
+
+_ASKS_THE_SYSTEM = sys.platform in {"darwin", "win32"}
+
+
+def _environment_may_name_one() -> bool:
+    """Whether something has to be imported to know more."""
+    return _ASKS_THE_SYSTEM or any(name.lower().endswith("_proxy") for name in os.environ)
+
+
 def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
     """Ask as `websockets` does: SOCKS first, HTTPS before HTTP (RFC 6455 section 4.1)."""
-    asks_the_system = sys.platform in {"darwin", "win32"}
-    if not asks_the_system and not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None  # nothing has to be imported to know that
+    if not _environment_may_name_one():
+        return None
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and seldom used
 
     if proxy_bypass(f"{tls_name(host)}:{port}"):

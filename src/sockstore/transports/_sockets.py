@@ -6,7 +6,10 @@ import asyncio
 import ipaddress
 import itertools
 import socket
+from functools import partial
 from typing import Any, TypeAlias
+
+from sockstore.transports._workers import LOOKUPS
 
 __all__ = ["connected_socket"]
 
@@ -74,11 +77,27 @@ async def _addresses(host: str, port: int) -> list[_Address]:
         numeric = socket.AI_NUMERICHOST
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)]
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if _looks_up_in_its_own_way(loop):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await LOOKUPS.run(f"look up {host}:{port}", look_up)
     preferred = [address for address in found if address[0] == found[0][0]]
     others = [address for address in found if address[0] != found[0][0]]
     pairs = itertools.zip_longest(preferred, others)
     return [address for pair in pairs for address in pair if address is not None]
+
+
+def _looks_up_in_its_own_way(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether somebody gave this loop a `getaddrinfo` of their own, which is honoured.
+
+    asyncio's runs in the default executor, and uvloop's in libuv's four threads; lookups that hang
+    would fill both.
+    """
+    if "getaddrinfo" in getattr(loop, "__dict__", {}):
+        return True
+    owner = next(kind for kind in type(loop).__mro__ if "getaddrinfo" in vars(kind))
+    return owner.__module__.partition(".")[0] not in {"asyncio", "uvloop"}
 
 
 def _is_address(host: str) -> bool:

@@ -8,19 +8,25 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import sys
 from base64 import b64encode
+from importlib import import_module
 from typing import Any, cast
 
 from sockstore._version import __version__
 from sockstore.transports._answers import Answer, AnswerReader, NotAnAnswerError
 from sockstore.transports._handshake import network_words, retry_after
 from sockstore.transports._proxies import Proxy, ProxyFailedError
+from sockstore.transports._sockets import _addresses as addresses
 from sockstore.transports._sockets import connected_socket
 from sockstore.transports._tls_tunnels import tunnel_over_tls
 from sockstore.transports._words import clean, hiding, words_of
+from sockstore.transports._workers import PREPARATIONS
 from sockstore.transports.base import BODY_SECONDS
 
 __all__ = ["tunnel"]
+
+SOCKS = "python_socks.async_.asyncio"
 
 NO_DEADLINE = 10.0**6
 """Seconds; `python-socks` wants some, and `connect_timeout` is the deadline."""
@@ -28,14 +34,14 @@ NO_DEADLINE = 10.0**6
 PROXY_AUTHENTICATION_REQUIRED = 407
 
 
-async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext) -> socket.socket:
+async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | None) -> socket.socket:
     """Return a socket that leads to a server through a proxy.
 
     Args:
         proxy: The proxy.
         host: The server's name or address.
         port: The server's port.
-        trust: Whose certificates are accepted, if the proxy is spoken to over TLS.
+        trust: Whose certificates are accepted; needed if the proxy is spoken to over TLS.
 
     Raises:
         ProxyFailedError: If the proxy cannot be reached, or refuses.
@@ -47,6 +53,7 @@ async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext) -> s
                 case "http":
                     return await _tunnel_by_http(proxy, host, port, asked)
                 case "https":
+                    assert trust is not None  # noqa: S101 - see above
                     request = connect_request(proxy, host, port)
                     return await tunnel_over_tls(proxy, request, asked.take, trust)
                 case _:
@@ -160,18 +167,23 @@ class _Dialler:
 
 async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
     try:
+        if SOCKS not in sys.modules:
+            await PREPARATIONS.run("load python-socks", lambda: import_module(SOCKS))
         from python_socks import ProxyError, ProxyType  # noqa: PLC0415 - an extra
         from python_socks.async_.asyncio import Proxy as SocksProxy  # noqa: PLC0415 - an extra
     except ImportError as error:
         why = f"its proxy {proxy} needs a package: pip install 'sockstore[proxy]'"
         raise ProxyFailedError(why, "option") from error
+    asks_by_name = proxy.scheme in {"socks5h", "socks4a"}
+    if not asks_by_name:
+        host = await _numeric(host, port, only_ipv4=proxy.scheme == "socks4")
     way = SocksProxy(
         ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5,
         proxy.host,
         proxy.port,
         username=proxy.user,
         password=proxy.password if proxy.user is not None else None,
-        rdns=proxy.scheme in {"socks5h", "socks4a"},
+        rdns=asks_by_name,
         forward=cast("SocksProxy", _Dialler()),
     )
     try:
@@ -182,6 +194,18 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
         # Its text may have the user name and the password in it.
         why = f"its proxy {proxy} cannot be asked for this host, or with this user name"
         raise ProxyFailedError(why, "protocol") from None
+
+
+async def _numeric(host: str, port: int, *, only_ipv4: bool) -> str:
+    """Return an address of a host; `python-socks` would look it up in the loop's own executor."""
+    try:
+        found = await addresses(host, port)
+    except OSError as error:
+        raise ProxyFailedError(network_words(error)) from error
+    found.sort(key=lambda address: address[0] != socket.AF_INET)
+    if only_ipv4 and found[0][0] != socket.AF_INET:
+        raise ProxyFailedError("its host has no IPv4 address, and SOCKS4 knows no other")
+    return str(found[0][4][0])
 
 
 def _refused_by_socks(proxy: Proxy, error: Exception) -> ProxyFailedError:

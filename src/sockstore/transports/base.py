@@ -17,6 +17,7 @@ __all__ = [
     "BODY_SECONDS",
     "HIGH_WATER",
     "SLICE_SECONDS",
+    "WORKER",
     "Deliver",
     "Listener",
     "Target",
@@ -25,6 +26,9 @@ __all__ = [
     "TransportOptions",
     "deliver_one",
 ]
+
+WORKER = "sockstore worker: "
+"""How the names of threads begin that do what would block a loop: they end by themselves."""
 
 SLICE_SECONDS = 0.005
 """A burst is delivered in slices of about this length, so that the event loop stays responsive."""

@@ -1,26 +1,28 @@
 """The native transport: our own asyncio Protocol around `websockets`' Sans-I/O layer.
 
-One engine, strict to RFC 6455; socket, timeouts, backpressure and abort are in our hands.
+One engine, strict to RFC 6455; socket, timeouts, backpressure and abort are in our hands. This
+module is the part that loads at once; the rest takes long enough to be felt, so a thread loads it.
 """
 
 from __future__ import annotations
 
-import asyncio
-import functools
-import ssl
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from sockstore.errors import HandshakeFailed
-from sockstore.transports._handshake import make_request, redirect_of, translate
-from sockstore.transports._proxies import proxy_for
-from sockstore.transports._sockets import connected_socket
-from sockstore.transports._tunnels import tunnel
-from sockstore.transports._wire import Wire
+from sockstore.transports._workers import PREPARATIONS
 from sockstore.transports.base import Listener, Target, TransportOptions
-from sockstore.urls import Place, place_of, redact_url, tls_name
+from sockstore.urls import redact_url
+
+if TYPE_CHECKING:
+    from sockstore.transports._wire import Wire
 
 __all__ = ["NativeTransport"]
 
 MOST_REDIRECTS = 10
+
+_engine: Any = None
+"""The module that does the attempts; set by `_load`, when it is loaded as a whole."""
 
 
 class NativeTransport:
@@ -34,7 +36,7 @@ class NativeTransport:
     def __init__(self, listener: Listener, options: TransportOptions) -> None:
         self._listener = listener
         self._options = options
-        self._wire: Wire | None = None
+        self._wire: Wire | None = None  # the latest attempt's; set by `_attempt_began`
 
     @property
     def heard(self) -> int:
@@ -58,13 +60,16 @@ class NativeTransport:
             HandshakeFailed: If it failed; nothing is left of it then.
             InvalidURI: If the server redirects to something that is not a WebSocket url.
         """
+        engine = _engine or await PREPARATIONS.run("load the engine", _load)
         for _ in range(MOST_REDIRECTS + 1):
-            failure = await self._attempt(target)
+            failure = await engine.attempt(
+                target, self._listener, self._options, self._attempt_began
+            )
             if failure is None:
                 return
-            following = redirect_of(target, failure)
+            following = engine.redirect_of(target, failure)
             if following is None:
-                raise translate(target, failure)
+                raise engine.translate(target, failure)
             target = following
         why = f"the server redirects more than {MOST_REDIRECTS} times"
         raise HandshakeFailed(redact_url(target.url), why, kind="protocol")
@@ -89,47 +94,11 @@ class NativeTransport:
         if self._wire is not None:
             self._wire.abort()
 
-    async def _attempt(self, target: Target) -> Exception | None:
-        """Do one handshake without following redirects; return what it failed with."""
-        wire: Wire | None = None
-        try:
-            protocol, request = make_request(target, self._options)
-            wire = Wire(self._listener, protocol, target.url, self._options.max_message_bytes)
-            self._wire = wire
-            await self._connect(wire, place_of(target.url))
-            # Not earlier: a transport whose making is cancelled gets no `connection_lost` from
-            # uvloop, so nothing may have opened on it.
-            wire.send_request(request)
-            await wire.handshake
-        except BaseException as error:
-            if wire is not None:
-                wire.abort()  # asyncio would say goodbye to TLS politely, for up to 30 s
-            if isinstance(error, Exception):
-                return error
-            raise
-        return None
-
-    @property
-    def _trust(self) -> ssl.SSLContext:
-        return self._options.ssl or _default_tls()
-
-    async def _connect(self, wire: Wire, place: Place) -> None:
-        """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
-        proxy = proxy_for(place.host, place.port, self._options.proxy, secure=place.secure)
-        if proxy is None:
-            sock = await connected_socket(place.host, place.port)
-        else:
-            sock = await tunnel(proxy, place.host, place.port, self._trust)
-        # There is no `await` until the socket belongs to asyncio's transport.
-        await asyncio.get_running_loop().create_connection(
-            lambda: wire,
-            sock=sock,
-            ssl=self._trust if place.secure else None,
-            server_hostname=tls_name(place.host) if place.secure else None,
-        )
+    def _attempt_began(self, wire: Wire) -> None:
+        self._wire = wire
 
 
-@functools.cache
-def _default_tls() -> ssl.SSLContext:
-    """Return the system's trust; loading it takes long enough to be felt on each attempt."""
-    return ssl.create_default_context()
+def _load() -> Any:
+    global _engine  # noqa: PLW0603 - one for the process, as modules are
+    _engine = import_module("sockstore.transports._attempt")
+    return _engine

@@ -18,14 +18,17 @@ __all__ = ["Wheel", "make_wheel"]
 PACKAGE = Path(sockstore.__file__).parent
 
 NATIVE = (
+    "attempt",
     "frames",
     "handshake",
     "incoming",
+    "opening",
     "reading",
     "sockets",
     "tls_tunnels",
     "tunnels",
     "wire",
+    "workers",
     "writer",
 )
 """What the transport over sockets is made of."""

@@ -1,0 +1,146 @@
+"""Calls that would block the event loop, each on a thread of its own.
+
+They are not the loop's default executor: there a few name lookups that hang would take the place of
+the program's own work, and the interpreter could not end before them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from sockstore.transports.base import WORKER
+
+__all__ = ["LOOKUPS", "PREPARATIONS", "Workers"]
+
+T = TypeVar("T")
+
+MOST_LOOKUPS = 32
+"""Threads that look up names at once; more than one of a few hosts, and few for a machine."""
+
+MOST_PREPARATIONS = 4
+
+FRESH_SECONDS = 5.0
+"""How long a lookup is shared: an older one may hang at a name server that is gone by now."""
+
+
+class _Call:
+    """One call that is under way, or waits for a thread.
+
+    Attributes:
+        waiters: The futures of those who wait for it, each with its loop; changed by `Workers`,
+            under its lock.
+        began_at: When a thread took it up, in `time.monotonic`; None while it waits.
+    """
+
+    __slots__ = ("began_at", "function", "key", "waiters")
+
+    def __init__(self, key: Hashable, function: Callable[[], Any]) -> None:
+        self.key = key
+        self.function = function
+        self.waiters: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[Any]]] = []
+        self.began_at: float | None = None
+
+
+class Workers:
+    """Run calls on daemon threads, and share what is asked for twice.
+
+    A call that nobody waits for any more goes on, since nothing can stop it, and holds nobody up.
+
+    Args:
+        most: Threads at once; what comes then waits.
+        fresh: Seconds for which a call that is under way is shared.
+    """
+
+    def __init__(self, most: int, fresh: float = float("inf")) -> None:
+        self._most = most
+        self._fresh = fresh
+        self._forget()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
+
+    def _forget(self) -> None:
+        """Begin anew: a process that was forked has none of the threads."""
+        self._lock = threading.Lock()
+        self._under_way: list[_Call] = []  # one for each thread
+        self._waiting: deque[_Call] = deque()  # oldest first
+
+    async def run(self, key: Hashable, function: Callable[[], T]) -> T:
+        """Return what a function returns that is called on another thread.
+
+        Args:
+            key: What the call is about; those who ask for the same share one call.
+            function: What to call.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+        with self._lock:
+            call = self._call_for(key, function)
+            call.waiters.append((loop, future))
+        try:
+            return cast("T", await future)
+        finally:
+            with self._lock:
+                if (loop, future) in call.waiters:
+                    call.waiters.remove((loop, future))
+                if not call.waiters and call in self._waiting:
+                    self._waiting.remove(call)
+
+    def _call_for(self, key: Hashable, function: Callable[[], object]) -> _Call:
+        same = [call for call in (*self._under_way, *self._waiting) if call.key == key]
+        has_room = len(self._under_way) < self._most
+        if same and (not has_room or self._is_fresh(same[-1])):
+            return same[-1]
+        call = _Call(key, function)
+        if has_room:
+            self._begin(call)
+            name = f"{WORKER}{key if isinstance(key, str) else 'ask the system'}"
+            threading.Thread(target=self._work, args=(call,), name=name, daemon=True).start()
+        else:
+            self._waiting.append(call)
+        return call
+
+    def _is_fresh(self, call: _Call) -> bool:
+        return call.began_at is None or time.monotonic() - call.began_at < self._fresh
+
+    def _begin(self, call: _Call) -> None:
+        call.began_at = time.monotonic()
+        self._under_way.append(call)
+
+    def _work(self, call: _Call | None) -> None:
+        while call is not None:
+            result, failure = None, None
+            try:
+                result = call.function()
+            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+                failure = error
+            with self._lock:
+                waiters, call.waiters = call.waiters, []
+                if call in self._under_way:
+                    self._under_way.remove(call)
+                call = self._waiting.popleft() if self._waiting else None
+                if call is not None:
+                    self._begin(call)
+            for loop, future in waiters:
+                with suppress(RuntimeError):  # a loop that was closed waits for nothing
+                    loop.call_soon_threadsafe(_settle, future, result, failure)
+            del waiters, result, failure
+
+
+def _settle(future: asyncio.Future[Any], result: object, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)
+
+
+LOOKUPS = Workers(MOST_LOOKUPS, FRESH_SECONDS)
+PREPARATIONS = Workers(MOST_PREPARATIONS)
