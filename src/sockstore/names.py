@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import unicodedata
 
+from sockstore.characters import DIRECTION_CONTROLS, has_visible, is_invisible
 from sockstore.errors import InvalidOption
 
 __all__ = ["check_room", "check_sender"]
 
 LONGEST_ROOM = 64
 LONGEST_SENDER = 64
-DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def check_room(name: str) -> str:
     """Return the name of a room in its one form (NFC).
 
-    A name has 1 to 64 characters: letters and digits of any language, "-", "_" and ".", and
-    begins with a letter or digit.
+    A name has 1 to 64 characters: letters and digits of any language that can be seen, "-", "_"
+    and ".", and begins with a letter or digit.
 
     Args:
         name: The name, as somebody typed it.
@@ -56,7 +56,8 @@ def check_sender(name: str | None) -> str | None:
         name: The name, as somebody typed it.
 
     Raises:
-        InvalidOption: If it has more than 64 characters, or control characters.
+        InvalidOption: If it has more than 64 characters, or control characters, or nothing in it
+            can be seen.
 
     Source:
         P2 in PROTOCOL.md.
@@ -72,10 +73,15 @@ def check_sender(name: str | None) -> str | None:
             stripped[:LONGEST_SENDER],
             f"a name has at most {LONGEST_SENDER} characters, and no control characters",
         )
+    if stripped and not has_visible(stripped):
+        raise InvalidOption("name", stripped, "a name has characters that can be seen")
     return stripped or None
 
 
 def _is_word(character: str) -> bool:
+    # Some letters are blank, such as the Hangul filler: two rooms must not look the same.
+    if is_invisible(character):
+        return False
     # Marks (M) are letters' parts in many scripts, such as the vowels of Hindi.
     return character.isalnum() or unicodedata.category(character).startswith("M")
 

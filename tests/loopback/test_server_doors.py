@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from websockets.exceptions import InvalidStatus
 
+from loopback.processes import serving, start
 from loopback.test_server_kit import PATIENCE, QUICK, Mute, guest, running, until
 from sockstore import Attempt, ConnectionEnded, Reconnect, WebSocketStore
 from sockstore.server import ChatServer, Limits, SqliteHistory, create_app
@@ -142,6 +145,18 @@ async def test_our_client_asks_its_callable_for_a_fresh_token():
         ("/chat/a%20b", 404),
         ("/chat/%3Cb%3E", 404),
         ("/chat/a%00b", 404),
+        ("/chat/a%0Ab", 404),
+        ("/chat/lobby%0A", 404),
+        ("/chat/%0Alobby", 404),
+        ("/chat/a%0Db", 404),
+        ("/chat/%E3%85%A4", 404),
+        ("/chat/lobby/", 404),
+        ("/chat", 404),
+        ("/chat/..", 404),
+        ("/echo%0A", 404),
+        ("/connection/websocket%0A", 404),
+        ("/connection/websocket?name=%E2%80%8B", 400),
+        ("/no%0Awhere", 404),
         ("/chat/%FF", 404),
         ("/chat/lobby.v2_x-y", None),
         ("/nowhere", 404),
@@ -151,6 +166,8 @@ async def test_our_client_asks_its_callable_for_a_fresh_token():
         ("/chat/lobby?name=a%0Ab", 400),
         ("/chat/lobby?name=a%E2%80%AEb", 400),
         ("/chat/lobby?name=%20%20", None),
+        ("/chat/lobby?name=%E2%80%8B", 400),
+        ("/chat/lobby?name=%E3%85%A4", 400),
         ("/chat/lobby?" + "a=1&" * 40, 400),
     ],
     ids=lambda value: str(value)[:24],
@@ -162,6 +179,116 @@ async def test_names_of_rooms_and_senders_are_bounded(path, expected):
                 pass
         else:
             assert await status(server.url(path)) == expected
+
+
+@pytest.mark.contract("SV1", "SV4")
+@pytest.mark.parametrize("path", ["/chat/a%0Ab", "/chat/lobby%0A", "/echo%0A"])
+async def test_routes_in_another_application_read_a_path_to_its_end_too(path):
+    chat = ChatServer()
+    app = FastAPI()
+    app.router.routes.extend(chat.routes)
+    async with running(app) as server:
+        code = await status(server.url(path))
+    await chat.aclose()
+    # What is no route of ours the other application answers, with what Starlette says then.
+    assert code == (404 if path.startswith("/chat/") else 403)
+
+
+async def answer_of(host: str, port: int, path: str, *headers: str, version: str = "1.1") -> str:
+    """Return the first line and the body of the answer to a plain request."""
+    reader, writer = await asyncio.open_connection(host, port)
+    lines = [f"GET {path} HTTP/{version}", "Connection: close", *headers, "", ""]
+    writer.write("\r\n".join(lines).encode())
+    async with asyncio.timeout(PATIENCE):
+        answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return f"{answer.partition(chr(13))[0]} {answer.rpartition(chr(10) * 2)[2]}"
+
+
+@pytest.mark.contract("SV12")
+@pytest.mark.parametrize("path", [*PATHS, "/connection/websocket", "/nowhere"])
+async def test_a_page_that_pointed_its_own_name_at_this_machine_does_not_come_in(path):
+    async with running() as server:
+        rebound = f"evil.example:{server.port}"
+        headers = [("Host", rebound), ("Origin", f"http://{rebound}")]
+        for shown in (headers, headers[:1]):
+            code, body = await refused_by(server.port, path, shown)
+            assert code == 403
+            assert "--host-name" in body
+        plain = await answer_of("127.0.0.1", server.port, path, f"Host: {rebound}")
+        assert " 403 " in plain
+        assert " 404 " in await answer_of("127.0.0.1", server.port, path, "Host: localhost")
+
+
+async def refused_by(port: int, path: str, headers: list[tuple[str, str]]) -> tuple[int, str]:
+    """Return status and body of a refusal; the client under test cannot choose its own Host."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = [
+        f"GET {path} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers),
+        *("Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13"),
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
+    async with asyncio.timeout(PATIENCE):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        code = int(head.split()[1])
+        body = "" if code == 101 else (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    return code, body
+
+
+@pytest.mark.contract("SV12")
+async def test_a_proxys_name_comes_in_where_it_is_allowed():
+    app = create_app(host_names=["chat.example"], allowed_origins=["https://page.example"])
+    async with running(app) as server:
+        for name in ("chat.example", "page.example", "localhost", "127.0.0.1"):
+            assert (await refused_by(server.port, "/echo", [("Host", name)]))[0] == 101
+        assert (await refused_by(server.port, "/echo", [("Host", "evil.example")]))[0] == 403
+
+
+@pytest.mark.contract("SV12")
+async def test_a_mounted_server_checks_the_host_too():
+    inner = create_app(limits=Limits(**QUICK))
+    async with running(Starlette(routes=[Mount("/live", inner)])) as server:
+        path = "/live/chat/lobby"
+        assert (await refused_by(server.port, path, [("Host", "evil.example")]))[0] == 403
+        assert (await refused_by(server.port, path, [("Host", "localhost")]))[0] == 101
+    await inner.state.chat_server.aclose()
+
+
+@pytest.mark.contract("SV12")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [((), 403), (("--host-name", "evil.example"), 101), (("--host", "0.0.0.0"), 101)],
+    ids=["loopback", "a name that is allowed", "all addresses"],
+)
+async def test_the_command_decides_by_what_it_listens_on(arguments, code):
+    async with serving(0, *arguments, "--history", "sqlite:///:memory:") as server:
+        headers = [("Host", "evil.example"), ("Origin", "http://evil.example")]
+        assert (await refused_by(server.port, "/echo", headers))[0] == code
+
+
+@pytest.mark.contract("SV12")
+@pytest.mark.parametrize("path", ["/", "/chat", "/_nicegui_ws/socket.io/?EIO=4&transport=polling"])
+async def test_the_demos_pages_are_not_shown_to_another_name(path):
+    async with serving_demo() as port:
+        assert " 403 " in await answer_of("127.0.0.1", port, path, "Host: evil.example")
+        assert " 200 " in await answer_of("127.0.0.1", port, path, f"Host: localhost:{port}")
+
+
+@asynccontextmanager
+async def serving_demo() -> AsyncIterator[int]:
+    demo = await start("demo", "--no-browser", "--port", "0")
+    try:
+        async with asyncio.timeout(60):
+            line = (await demo.stdout.readline()).decode()
+        yield int(line.rpartition(":")[2].split()[0])
+    finally:
+        demo.kill()
+        await demo.communicate()
 
 
 async def test_a_room_that_cannot_be_is_fatal_for_our_client():

@@ -543,3 +543,61 @@ async def test_leaving_while_catching_up_leaves_nothing_behind():
     await idle()
     assert rooms._rooms == {}
     assert len(asyncio.all_tasks()) == 1
+
+
+DATA = '{"id":2,"rpc":{"method":"send","data":{"channel":"a","id":"k","data":DATA}}}'
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("1e400", "out of range"),
+        ("[-1e400]", "out of range"),
+        ("1" * 5000, "out of range"),
+        ('"\\ud800"', "surrogate"),
+        ('{"\\udc00":1}', "surrogate"),
+        ("[" * 101 + "]" * 101, "100 levels"),
+        ("[" * 5000 + "]" * 5000, "nested too deeply"),
+        ('{"a":' * 3000 + '"]"' + "}" * 3000, "nested too deeply"),
+    ],
+    ids=lambda value: value[:12],
+)
+@pytest.mark.contract("SV4")
+async def test_json_that_no_reader_can_hold_is_refused_alone(data, why):
+    """P21: RFC 8259 allows it, so it is a wrong field and not a broken protocol."""
+    person = Person(rooms_of())
+    await person.say('{"id":1,"connect":{}}', DATA.replace("DATA", data))
+    assert person.client.ended is None
+    [refusal] = [reply for reply in person.frames if reply.get("id") == 2]
+    assert refusal["error"]["code"] == 107
+    assert why in refusal["error"]["message"]
+    await person.say(DATA.replace("DATA", '"next"').replace('"id":2', '"id":3'))
+    assert person.client.ended is None
+    person.leave()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(DATA.replace("DATA", data) for data in ("NaN", "-Infinity", "01", "[1", "'a'", "1e")),
+        *(DATA.replace("DATA", data) for data in ("[" * 5000 + "]" * 4999, '"\\ud800', "\t")),
+        *('{"id":1e400,"ping":{}}', '{"ping":{},"x":1e400}', "1e400", '["\\ud800"]'),
+        *('{"id":true,"ping":{},"x":1e400}', '{"id":2,"ping":{},"rpc":1e400}'),
+        '"' + '\\"' * 30_000,
+    ],
+    ids=lambda value: value[-24:],
+)
+async def test_what_is_not_json_or_not_one_command_still_ends_the_session(text):
+    """P21."""
+    person = Person(rooms_of())
+    await person.say('{"id":1,"connect":{}}', text)
+    assert person.client.ended is not None
+    assert person.client.ended[0] == 3501
+    person.leave()
+
+
+async def test_a_message_that_is_disregarded_may_hold_any_json():
+    person = Person(rooms_of())
+    await person.say('{"id":1,"connect":{}}', '{"send":{"x":1e400}}')
+    assert person.client.ended is None
+    person.leave()

@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING
 
 from sockstore.cli import story
 from sockstore.cli.common import CommandError, count, url
-from sockstore.cli.running import address_of, listen, serve_until_stopped
-from sockstore.cli.serve import port
+from sockstore.cli.running import (
+    add_listening_arguments,
+    address_of,
+    listen,
+    serve_until_stopped,
+)
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -36,10 +40,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument(
-        "--port", type=port, default=8080, help="the port; 0 takes any free one (default: 8080)"
-    )
+    add_listening_arguments(parser, 8080)
     parser.add_argument("--no-browser", action="store_true", help="open no browser")
     parser.add_argument(
         "--server",
@@ -86,7 +87,10 @@ def run(options: argparse.Namespace) -> int:
     # A page's own connection cannot go to "all addresses".
     address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
     try:
-        app = _in_browser(options.pyodide, server) if options.browser else _pages(address, server)
+        if options.browser:
+            app = _in_browser(options.pyodide, server, options.host_name)
+        else:
+            app = _pages(address, server, options.host_name)
     except CommandError:
         listening.close()
         raise
@@ -102,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pages(address: str, server: str | None) -> ASGIApp:
+def _pages(address: str, server: str | None, host_names: list[str]) -> ASGIApp:
     try:
         from sockstore.demo.app import create_demo  # noqa: PLC0415 - needs the extra
     except ImportError as error:
@@ -110,10 +114,10 @@ def _pages(address: str, server: str | None) -> ASGIApp:
             f"the page needs the package {error.name}: pip install 'sockstore[web]', "
             "or watch the demo with --terminal"
         ) from None
-    return create_demo(address, server)
+    return create_demo(address, server, host_names)
 
 
-def _in_browser(pyodide: Path | None, server: str | None) -> ASGIApp:
+def _in_browser(pyodide: Path | None, server: str | None, host_names: list[str]) -> ASGIApp:
     try:
         import uvicorn  # noqa: F401, PLC0415 - an extra
 
@@ -134,7 +138,7 @@ def _in_browser(pyodide: Path | None, server: str | None) -> ASGIApp:
         raise CommandError(str(error)) from None
     if runtime.folder is None:
         print(f"pages load Python from {CDN}; `make browser-runtime` makes a copy", flush=True)
-    return create_browser_demo(runtime, server)
+    return create_browser_demo(runtime, server, host_names)
 
 
 def _tell_origin(address: str, server: str) -> None:

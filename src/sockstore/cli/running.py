@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import socket
 import threading
@@ -14,15 +15,61 @@ from sockstore.cli.common import CommandError
 
 if TYPE_CHECKING:
     import uvicorn
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["address_of", "listen", "serve_until_stopped", "served"]
+__all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
 
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_FOR_PONG = 20.0
 SECONDS_TO_END = 15
 """The last resort: every connection is closed or aborted, and every history written, before."""
 UVICORNS_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+HIGHEST_PORT = 65535
+
+
+def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
+    """Declare where a command listens.
+
+    Args:
+        parser: The command's.
+        default_port: The port, if none is given.
+    """
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--port",
+        type=port,
+        default=default_port,
+        help=f"the port; 0 takes any free one (default: {default_port})",
+    )
+    parser.add_argument(
+        "--host-name",
+        type=host_name,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which a proxy reaches this address, such as chat.example.com; may be "
+        "repeated (on a loopback address only loopback names are welcome by themselves)",
+    )
+
+
+def port(text: str) -> int:
+    """Check a port for argparse."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a port; give a number from 0 to {HIGHEST_PORT}"
+        )
+    return int(text)
+
+
+def host_name(text: str) -> str:
+    """Check a host name for argparse."""
+    if not text or not all(c.isascii() and (c.isalnum() or c in "._~-") for c in text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a host name; give one such as chat.example.com, without a port"
+        )
+    return text
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -90,7 +137,8 @@ def serve_until_stopped(
             if on_started is not None:
                 on_started()
 
-    config = _config(app, lifespan=lifespan, max_message_bytes=max_message_bytes)
+    bound = _Bound(app, listening.getsockname())
+    config = _config(bound, lifespan=lifespan, max_message_bytes=max_message_bytes)
     # uvicorn raises the signal again when everything is closed.
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -152,6 +200,26 @@ def _config(
         lifespan=lifespan,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
+
+
+class _Bound:
+    """Tells an application where the operator has it listen.
+
+    uvicorn says which address a connection came to: 127.0.0.1, also of a server on all addresses.
+
+    Args:
+        app: The application.
+        address: What the listening socket is bound to.
+    """
+
+    def __init__(self, app: ASGIApp, address: tuple[str, int]) -> None:
+        self._app = app
+        self._server = address[:2]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if "server" in scope:
+            scope["server"] = self._server
+        await self._app(scope, receive, send)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

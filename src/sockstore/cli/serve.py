@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from sockstore.cli.common import CommandError, count, positive
-from sockstore.cli.running import address_of, listen, serve_until_stopped
+from sockstore.cli.running import (
+    add_listening_arguments,
+    address_of,
+    listen,
+    serve_until_stopped,
+)
 
 if TYPE_CHECKING:
     from sockstore.server import History, Limits
@@ -29,7 +34,6 @@ examples:
   sockstore serve --origin https://example.com         pages of that site may connect
   SOCKSTORE_TOKEN=secret sockstore serve               clients must show the token"""
 
-HIGHEST_PORT = 65535
 TOKEN_VARIABLE = "SOCKSTORE_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -39,15 +43,6 @@ class _Checkable(Protocol):
     def check(self) -> None: ...
 
 
-def port(text: str) -> int:
-    """Check a port for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) > HIGHEST_PORT:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no port; give a number from 0 to {HIGHEST_PORT}"
-        )
-    return int(text)
-
-
 def rate(text: str) -> float:
     """Check a number of messages a second for argparse."""
     return positive(text, "messages a second")
@@ -55,10 +50,7 @@ def rate(text: str) -> float:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-    parser.add_argument(
-        "--port", type=port, default=8765, help="the port; 0 takes any free one (default: 8765)"
-    )
+    add_listening_arguments(parser, 8765)
     parser.add_argument(
         "--history",
         metavar="URL",
@@ -106,7 +98,11 @@ def run(options: argparse.Namespace) -> int:
     history = _open_history(options.history)
     limits = _limits(options)
     app = create_app(
-        history=history, allowed_origins=options.origin, token=_token(options), limits=limits
+        history=history,
+        allowed_origins=options.origin,
+        host_names=options.host_name,
+        token=_token(options),
+        limits=limits,
     )
     listening = listen(options.host, options.port)
     address = address_of(listening)

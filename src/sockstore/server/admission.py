@@ -1,4 +1,4 @@
-"""Who may come in, decided from the opening handshake alone: origin, token, room and name.
+"""Who may come in, decided from the opening handshake alone: host, origin, token, room and name.
 
 Everything here is pure, but for the user's own token check, which may be asynchronous.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hmac
 import inspect
+import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import parse_qs
 
@@ -20,6 +22,8 @@ __all__ = [
     "Handshake",
     "Refused",
     "Token",
+    "check_host",
+    "check_host_names",
     "check_name",
     "check_origin",
     "check_origins",
@@ -37,6 +41,11 @@ ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:.]+\]|[a-z0-9._~-]+)"
     r"(?::(?P<port>[0-9]{1,5}))?"
 )
+
+HOST = re.compile(
+    r"(?:\[(?P<literal>[0-9a-f:.]+(?:%[a-z0-9._~-]+)?)\]|(?P<name>[a-z0-9._~-]+))(?::[0-9]{0,5})?"
+)
+"""The header `Host` in lower case (RFC 9110 section 7.2)."""
 
 
 class Refused(Exception):
@@ -57,25 +66,30 @@ class Refused(Exception):
         self.headers = headers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Handshake:
     """What a client says before it is let in."""
 
     headers: tuple[tuple[str, str], ...]
-    query: Mapping[str, str]
+    query_string: bytes = b""
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]], query_string: bytes) -> Handshake:
-        """Read what the server hands over.
-
-        Raises:
-            Refused: 400, if the query has too many fields.
-        """
+        """Read what the server hands over."""
         read = tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1").strip())
             for name, value in headers
         )
-        return cls(read, _query(query_string))
+        return cls(read, query_string)
+
+    @cached_property
+    def query(self) -> Mapping[str, str]:
+        """The fields of the query, the first of each name.
+
+        Raises:
+            Refused: 400, if there are too many.
+        """
+        return _query(self.query_string)
 
     def values(self, name: str) -> list[str]:
         """Return the values of a header; its name is given in lower case."""
@@ -98,7 +112,7 @@ def check_origins(allowed: Iterable[str]) -> frozenset[str]:
         allowed: Origins such as ``"https://example.com"``, or ``"*"`` for all.
 
     Raises:
-        InvalidOption: If one of them is no origin.
+        InvalidOption: If one of them is not an origin.
     """
     if isinstance(allowed, str):
         raise InvalidOption("allowed_origins", allowed, "give a list of origins")
@@ -113,6 +127,27 @@ def check_origins(allowed: Iterable[str]) -> frozenset[str]:
     return frozenset(checked)
 
 
+def check_host_names(allowed: Iterable[str]) -> frozenset[str]:
+    """Check an allow list of host names.
+
+    Args:
+        allowed: Names such as ``"chat.example.com"``, without a port.
+
+    Raises:
+        InvalidOption: If one of them is not a host name.
+    """
+    if isinstance(allowed, str):
+        raise InvalidOption("host_names", allowed, "give a list of host names")
+    checked = set()
+    for name in allowed:
+        if not _is_host_name(name):
+            raise InvalidOption(
+                "host_names", name, "give a name such as 'chat.example.com', without a port"
+            )
+        checked.add(_without_dot(name.lower()))
+    return frozenset(checked)
+
+
 def check_token(token: Token | None) -> Token | None:
     """Check the option `token`.
 
@@ -124,6 +159,46 @@ def check_token(token: Token | None) -> Token | None:
         return token
     # What was given may be a secret, so it is not repeated.
     raise InvalidOption("token", "...", "give a text that is not empty, or a callable")
+
+
+def check_host(
+    handshake: Handshake,
+    address: str | None,
+    host_names: frozenset[str] = frozenset(),
+    origins: frozenset[str] = frozenset(),
+) -> None:
+    """Let in by a loopback address only who asks for a loopback name, or for one that is allowed.
+
+    A page of another site may have pointed its own name at this machine (DNS rebinding): then its
+    `Origin` and its `Host` agree, and only the name gives it away.
+
+    Args:
+        handshake: What the client says.
+        address: Where the server listens; None if that is not known.
+        host_names: Other welcome names, from `check_host_names`.
+        origins: Allowed origins, from `check_origins`; their hosts are welcome, too.
+
+    Raises:
+        Refused: 400, if there is not exactly one `Host`; 403, for the name of another machine.
+
+    Source:
+        RFC 9112 section 3.2 (one `Host`); RFC 6761 section 6.3 (``localhost``).
+    """
+    if address is None or not _is_loopback(address) or "*" in origins:
+        return
+    hosts = handshake.values("host")
+    if len(hosts) != 1:
+        raise Refused(400, "A request has exactly one Host header.")
+    name = _host_name(hosts[0])
+    allowed = host_names | {_without_dot(_host_of(origin)) for origin in origins}
+    if name is not None and (_is_loopback(name) or name in allowed):
+        return
+    shown = ascii(hosts[0][:200] if name is None else name[:200])
+    raise Refused(
+        403,
+        f"This server listens on a loopback address, and {shown} is not a loopback name. "
+        "If a proxy sends it, start the server with --host-name NAME, or with host_names=[NAME].",
+    )
 
 
 def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
@@ -158,7 +233,7 @@ def check_name(name: str | None) -> str | None:
     """Return the sender's name; None if there is none.
 
     Raises:
-        Refused: 400, if it has more than 64 characters, or control characters.
+        Refused: 400, if it has more than 64 characters, control characters, or nothing to see.
     """
     try:
         return names.check_sender(name)
@@ -180,6 +255,40 @@ async def is_admitted(token: Token | None, shown: str | None) -> bool:
         return hmac.compare_digest(given, token.encode("utf-8", "surrogatepass"))
     answer = token(shown)
     return bool(await answer if inspect.isawaitable(answer) else answer)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its name or address alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _host_name(host: str) -> str | None:
+    """Return the name or address of a `Host` header; None if it is neither."""
+    found = HOST.fullmatch(host.lower())
+    if found is None:
+        return None
+    return found["literal"] or _without_dot(found["name"])
+
+
+def _is_host_name(name: str) -> bool:
+    found = HOST.fullmatch(name.lower())
+    return found is not None and found["name"] == name.lower()
+
+
+def _without_dot(name: str) -> str:
+    return name.removesuffix(".")
+
+
+def _host_of(origin: str) -> str:
+    found = ORIGIN.fullmatch(origin)
+    return found["host"].strip("[]") if found else ""
 
 
 def _query(query_string: bytes) -> dict[str, str]:

@@ -6,22 +6,29 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from sockstore.server.admission import Refused, Token
 from sockstore.server.asgi import Peer, PeerLeft
-from sockstore.server.chat import ChatServer
+from sockstore.server.chat import ChatServer, ExactRoute
 from sockstore.server.history import IN_MEMORY, History
+from sockstore.server.host_guard import HostGuard
 from sockstore.server.limits import Limits
 
 __all__ = ["create_app"]
+
+HERE = (
+    "There is nothing at this address; there are /echo, /chat/ROOM, and /connection/websocket for "
+    "sessions."
+)
 
 
 def create_app(
     *,
     history: History | str = IN_MEMORY,
     allowed_origins: Iterable[str] = (),
+    host_names: Iterable[str] = (),
     token: Token | None = None,
     limits: Limits | None = None,
 ) -> Starlette:
@@ -33,6 +40,7 @@ def create_app(
     Args:
         history: As in `ChatServer`; messages are kept in memory unless you say where.
         allowed_origins: As in `ChatServer`.
+        host_names: As in `ChatServer`.
         token: As in `ChatServer`.
         limits: As in `ChatServer`.
 
@@ -50,7 +58,11 @@ def create_app(
             Starlette(routes=[Mount("/live", create_app())])
     """
     server = ChatServer(
-        history=history, allowed_origins=allowed_origins, token=token, limits=limits
+        history=history,
+        allowed_origins=allowed_origins,
+        host_names=host_names,
+        token=token,
+        limits=limits,
     )
 
     @asynccontextmanager
@@ -62,8 +74,9 @@ def create_app(
         finally:
             await server.aclose()
 
-    elsewhere = WebSocketRoute("/{path:path}", _Nowhere(), name="nowhere")
-    app = Starlette(routes=[*server.routes, elsewhere], lifespan=lifespan)
+    elsewhere = ExactRoute("/{path:path}", _Nowhere(), name="nowhere")
+    guard = Middleware(HostGuard, host_names=server._host_names, allowed_origins=server._origins)
+    app = Starlette(routes=[*server.routes, elsewhere], middleware=[guard], lifespan=lifespan)
     app.state.chat_server = server
     return app
 
@@ -73,6 +86,6 @@ class _Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        refused = Refused(404, "There is nothing here; try /echo or /chat/ROOM.")
+        refused = Refused(404, HERE)
         with suppress(PeerLeft):
             await Peer(scope, receive, send).refuse(refused)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
 
 from starlette.routing import WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sockstore.server import admission, plain
 from sockstore.server.admission import Handshake, Refused, Token
@@ -17,11 +18,12 @@ from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.history import IN_MEMORY, History, open_history
 from sockstore.server.history.opening import presence_for
+from sockstore.server.host_guard import listening_address
 from sockstore.server.limits import Limits
 from sockstore.server.rooms import Rooms
 from sockstore.server.session import visitor
 
-__all__ = ["ChatServer"]
+__all__ = ["ChatServer", "ExactRoute"]
 
 SECONDS_FOR_TOKEN_CHECK = 10.0
 SECONDS_TO_COME_BACK = 5
@@ -47,6 +49,9 @@ class ChatServer:
             It is opened at its first use and closed with the server.
         allowed_origins: Web origins such as ``"https://example.com"`` whose pages may connect
             besides those of the same host and port; ``"*"`` allows all.
+        host_names: Names such as ``"chat.example.com"`` that a proxy may send as ``Host`` to a
+            server on a loopback address, besides loopback names and the hosts of
+            `allowed_origins`; elsewhere every name is welcome.
         token: A secret that clients show as ``Authorization: Bearer ...`` or ``?token=...``, or a
             sync or async callable ``(token: str | None) -> bool``; a sync one must be quick.
         limits: What one client may do and cost.
@@ -68,11 +73,13 @@ class ChatServer:
         *,
         history: History | str = IN_MEMORY,
         allowed_origins: Iterable[str] = (),
+        host_names: Iterable[str] = (),
         token: Token | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._limits = limits or Limits()
         self._origins = admission.check_origins(allowed_origins)
+        self._host_names = admission.check_host_names(host_names)
         self._token = admission.check_token(token)
         self._history = open_history(history)
         self._presence = presence_for(self._history)
@@ -82,11 +89,9 @@ class ChatServer:
         self._is_closing = False
         self._all_left = asyncio.Event()
         self.routes = [
-            WebSocketRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
-            WebSocketRoute("/chat/{room:path}", _Endpoint(self._admit_to_room), name="chat"),
-            WebSocketRoute(
-                "/connection/websocket", _Endpoint(self._admit_to_session), name="session"
-            ),
+            ExactRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
+            ExactRoute("/chat/{room:path}", _Endpoint(self._admit_to_room), name="chat"),
+            ExactRoute("/connection/websocket", _Endpoint(self._admit_to_session), name="session"),
         ]
 
     @property
@@ -143,6 +148,7 @@ class ChatServer:
 
     def _check(self, scope: Scope) -> Handshake:
         handshake = Handshake.read(scope["headers"], scope["query_string"])
+        admission.check_host(handshake, listening_address(scope), self._host_names, self._origins)
         admission.check_origin(handshake, self._origins)
         return handshake
 
@@ -236,6 +242,24 @@ class ChatServer:
                 "Show the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
                 (("www-authenticate", "Bearer"),),
             )
+
+
+class ExactRoute(WebSocketRoute):
+    """A route that reads a path to its very end.
+
+    Starlette's patterns stop at a line break: ``/chat/lobby%0A`` would lead to the lobby, and
+    ``/chat/a%0Ab`` would get the answer of an application that has no such route, 403.
+
+    Args:
+        path: As Starlette has it.
+        endpoint: The ASGI application that answers.
+        name: The route's name.
+    """
+
+    def __init__(self, path: str, endpoint: ASGIApp, *, name: str) -> None:
+        super().__init__(path, endpoint, name=name)
+        pattern = self.path_regex.pattern.removesuffix("$")
+        self.path_regex = re.compile(rf"{pattern}\Z", re.DOTALL)
 
 
 class _Endpoint:

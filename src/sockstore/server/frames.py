@@ -245,7 +245,10 @@ def encode_error(code: ErrorCode, message: str) -> str:
 
 
 def _said(data: str) -> tuple[str, str | None]:
-    value = msgspec.json.decode(data)
+    try:
+        value = msgspec.json.decode(data)
+    except (msgspec.DecodeError, RecursionError, ValueError):
+        return data, None  # another server stored what ours does not take
     if isinstance(value, str):
         return value, None
     if isinstance(value, dict) and isinstance(content := value.get("content"), str):

@@ -9,11 +9,11 @@ from math import inf
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
+from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.receipts import Receipt
 from sockstore.stores import Readable, Writable, writable
 from sockstore.timestamps import utc_now
-from sockstore.ui.text import clean
 
 __all__ = ["Mark", "Post", "Posts", "posts_of"]
 
@@ -81,7 +81,7 @@ class Posts:
         """
         if not text.strip():
             return False
-        text = clean(text)
+        text = harmless(text)
         timestamp = utc_now()
         receipt = connection.send({"content": text, "timestamp": timestamp})
         if receipt:

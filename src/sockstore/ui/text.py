@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from itertools import islice
 
-__all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "clean", "shorten"]
+from sockstore.characters import DIRECTION_CONTROLS, harmless, has_visible
+
+__all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "shorten"]
 
 ANONYMOUS = "Anonymous"
 
@@ -21,37 +22,20 @@ NAME_SHOWN = 64
 
 TOO_DEEP = "(JSON that cannot be shown)"
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-_TURNS = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C))
+_MARKS = dict.fromkeys(map(ord, (*DIRECTION_CONTROLS, "\u200e", "\u200f", "\u061c")))
 """What turns the direction of writing: in a name it would turn what is written after it."""
 
 
-def clean(text: str) -> str:
-    r"""Replace what cannot be shown, and what would command a terminal instead of being shown.
-
-    Halves of surrogate pairs and control characters become U+FFFD; tabs and new lines stay.
-
-    Example:
-        >>> clean("caf\ud83d\x1b[31m") == "caf\ufffd\ufffd[31m"
-        True
-    """
-    text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
-    if text.isascii():
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
 def shorten(text: str, limit: int = SHOWN) -> str:
-    """Keep the beginning of a long text, and say how much more there is; what is kept is clean.
+    """Keep the beginning of a long text, and say how much more there is; what is kept is harmless.
 
     Example:
         >>> shorten("x" * 1_012, limit=10)
         'xxxxxxxxxx … (1,002 more characters)'
     """
     if len(text) <= limit:
-        return clean(text)
-    return f"{clean(text[:limit])} … ({len(text) - limit:,} more characters)"
+        return harmless(text)
+    return f"{harmless(text[:limit])} … ({len(text) - limit:,} more characters)"
 
 
 def abridge(text: str, limit: int) -> str:
@@ -62,16 +46,16 @@ def abridge(text: str, limit: int) -> str:
         'cannot conne … x: HTTP 404'
     """
     if len(text) <= limit:
-        return clean(text)
+        return harmless(text)
     half = (limit - 3) // 2
-    return clean(f"{text[: limit - 3 - half]} … {text[-half:]}")
+    return harmless(f"{text[: limit - 3 - half]} … {text[-half:]}")
 
 
 def as_name(sender: object) -> str:
-    """Return how somebody is called; who has no name is anonymous."""
-    if not isinstance(sender, str):
+    """Return how somebody is called; who has no name that can be seen is anonymous."""
+    if not isinstance(sender, str) or not has_visible(sender[: NAME_SHOWN + 1]):
         return ANONYMOUS
-    name = clean(sender[: NAME_SHOWN + 1]).translate(_TURNS).strip()
+    name = harmless(sender[: NAME_SHOWN + 1]).translate(_MARKS).strip()
     return (name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…") or ANONYMOUS
 
 

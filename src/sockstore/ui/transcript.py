@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TypeAlias
 
+from sockstore.characters import harmless
 from sockstore.streams import Message
 from sockstore.ui.lines import Line, hear, history_of
 from sockstore.ui.posts import Post
-from sockstore.ui.text import ANONYMOUS, as_text, clean
+from sockstore.ui.text import ANONYMOUS, as_text
 
 __all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
 
@@ -150,7 +151,7 @@ class Conversation:
         return [
             _Entry(
                 # Whole, however long: nobody else may have it.
-                Line(_key(post), clean(post.content), me, post.timestamp, mark=post.mark),
+                Line(_key(post), harmless(post.content), me, post.timestamp, mark=post.mark),
                 self._places.at(post.after + 0.5),
             )
             for post in waiting

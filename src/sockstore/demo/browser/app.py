@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -16,6 +17,7 @@ from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
 from sockstore.demo.browser.wheel import Wheel, make_wheel
 from sockstore.server import ChatServer
+from sockstore.server.host_guard import HostGuard
 
 __all__ = ["create_browser_demo"]
 
@@ -24,15 +26,19 @@ SCRIPTS = ("boot.css", "boot.js", "failures.js", "loading.js", "too-old.js")
 ASSETS = {**{name: HERE / name for name in SCRIPTS}, "style.css": HERE.parent / "style.css"}
 
 
-def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlette:
+def create_browser_demo(
+    runtime: Runtime, server: str | None = None, host_names: Iterable[str] = ()
+) -> Starlette:
     """Return the demo whose Python runs in the page; it needs the extra ``server`` only.
 
     Args:
         runtime: The copy of Pyodide that the page runs on.
         server: Another server for the page to talk to, for example ``ws://localhost:8765``, which
             must allow the page's origin; None adds one, whose rooms last as long as the demo.
+        host_names: As in `ChatServer`, for the pages, too.
     """
-    chat_server = ChatServer()
+    names = frozenset(host_names)
+    chat_server = ChatServer(host_names=names)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -42,7 +48,8 @@ def create_browser_demo(runtime: Runtime, server: str | None = None) -> Starlett
     routes = _routes(runtime, server)
     if server is None:
         routes.extend(chat_server.routes)
-    return Starlette(routes=routes, lifespan=lifespan)
+    guard = Middleware(HostGuard, host_names=names)
+    return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
 
 
 def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:

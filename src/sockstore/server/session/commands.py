@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+
+from sockstore.server.session.unreadable import read_outline, what_is_wrong
 
 __all__ = [
     "Command",
@@ -223,29 +226,65 @@ def _parse_line(line: str) -> Parsed:
     try:
         # What is passed on as it came must be JSON down to its last letter.
         value = msgspec.json.decode(line)
-    except (msgspec.DecodeError, RecursionError, ValueError):
-        return Violation("a message that is no JSON")
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        return _parse_unreadable(line, error)
     if not isinstance(value, dict):
-        return Violation("a message that is no object")
+        return Violation("a message that is not an object")
     if not value:
         return Pong()
     return _parse_command(_fields.decode(line), value)
 
 
+def _parse_unreadable(line: str, error: Exception) -> Parsed:
+    """Refuse a command that is JSON, and that no reader of the room could be expected to hold."""
+    try:
+        outline = read_outline(line)
+    except (ValueError, RecursionError):
+        return Violation("a message that is not valid JSON")
+    if not isinstance(outline, dict):
+        return Violation("a message that is not an object")
+    if _is_disregarded(outline):
+        return Line(0, Disregarded())
+    number = outline.get("id")
+    named = _name_command(outline, number if type(number) is int else 0)
+    if not isinstance(named, str):
+        return named
+    message = f"The command {named} cannot be understood: {what_is_wrong(error)}."
+    return Invalid(outline["id"], named, 107, message)
+
+
 def _parse_command(fields: dict[str, msgspec.Raw], value: dict[str, Any]) -> Parsed:
-    names = [name for name in fields if name in COMMANDS]
-    if not names and "send" in fields:
+    if _is_disregarded(fields):
         return Line(0, Disregarded())
     try:
         number = _number.decode(fields["id"])
     except (KeyError, msgspec.ValidationError):
+        number = 0
+    named = _name_command(fields, number)
+    if not isinstance(named, str):
+        return named
+    return _parse_fields(number, named, fields[named], value[named])
+
+
+def _is_disregarded(fields: Mapping[str, object]) -> bool:
+    return "send" in fields and not fields.keys() & COMMANDS.keys()
+
+
+def _name_command(fields: Mapping[str, object], number: int) -> str | Invalid | Violation:
+    """Return the name of the one command that an object is, or what is wrong with it.
+
+    Args:
+        fields: The object's.
+        number: Its `id`; 0 if it has none that can be used.
+    """
+    names = [name for name in fields if name in COMMANDS]
+    if not 1 <= number <= HIGHEST_NUMBER:
         return Violation("a command without an id of 1 or more")
     if len(names) > 1 or fields.keys() == {"id"}:
-        return Violation("an object that is no command")
+        return Violation("an object that is not a command")
     if not names:
         return Invalid(number, "", 104, "There is no such command.")
-    (name,) = names
-    return _parse_fields(number, name, fields[name], value[name])
+    return names[0]
 
 
 def _parse_fields(number: int, name: str, raw: msgspec.Raw, value: Any) -> Parsed:

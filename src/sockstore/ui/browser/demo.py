@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from time import perf_counter
 
+from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.streams import Message
@@ -17,7 +18,7 @@ from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.browser.status import ReconnectButton, show_status
 from sockstore.ui.pacing import in_slices, pause
 from sockstore.ui.status import action
-from sockstore.ui.text import as_text, clean
+from sockstore.ui.text import as_text
 
 __all__ = ["WebSocketDemo"]
 
@@ -106,5 +107,5 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
         )

@@ -9,6 +9,7 @@ from time import perf_counter
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.streams import Message
@@ -19,7 +20,7 @@ from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.nicegui.status import ReconnectButton
 from sockstore.ui.pacing import in_slices, pause
 from sockstore.ui.status import action
-from sockstore.ui.text import as_text, clean
+from sockstore.ui.text import as_text
 
 __all__ = ["WebSocketDemo"]
 
@@ -106,5 +107,5 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
         )

@@ -11,12 +11,13 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
+from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.timestamps import utc_now
 from sockstore.ui.pacing import pause
 from sockstore.ui.status import action
-from sockstore.ui.text import as_text, clean
+from sockstore.ui.text import as_text
 from sockstore.ui.textual.chat_input import ChatInput
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
@@ -108,5 +109,5 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": clean(text), "timestamp": utc_now()})
+            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
         )

@@ -1,0 +1,78 @@
+"""Commands that are JSON by the grammar of RFC 8259, and that our reader cannot hold."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import msgspec
+
+__all__ = ["DEEPEST", "read_outline", "what_is_wrong"]
+
+DEEPEST = 120
+"""Levels of nesting that are looked at: what a message may have, with the frame around it."""
+
+LONGEST_NUMBER = 16
+"""Digits of an integer that is read; 2^53 has as many."""
+
+_PIECES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|[^"\[\]{}]+')
+"""A string without an end takes the rest: looking for its end again and again would take hours."""
+
+
+def read_outline(text: str) -> Any:
+    """Return the value of a JSON text, with 0 for long integers and null for what is nested deeply.
+
+    Args:
+        text: What msgspec does not read.
+
+    Raises:
+        ValueError: If it is not valid JSON. Of what is nested too deeply only the
+            strings and the number of brackets are looked at.
+
+    Source:
+        RFC 8259 sections 6, 8.2 and 9: the grammar allows numbers of any size, halves of surrogate
+        pairs and any depth; a reader may set limits.
+
+    Example:
+        >>> read_outline('{"id": 1, "data": 1e400}')
+        {'id': 1, 'data': inf}
+    """
+    return _decoder.decode("".join(_shallow(text)))
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Say why msgspec does not read a text that is JSON, as the end of a sentence.
+
+    Args:
+        error: What msgspec raised.
+    """
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, msgspec.ValidationError):
+        return "it has a number that is out of range"
+    return "it has half of a surrogate pair"
+
+
+def _shallow(text: str) -> Iterator[str]:
+    depth = 0
+    for piece in _PIECES.findall(text):
+        is_end = piece in "]}"
+        depth -= is_end
+        if depth < DEEPEST or (depth == DEEPEST and piece not in "[{]}"):
+            yield piece
+        elif depth == DEEPEST and not is_end:
+            yield "null"
+        depth += piece in "[{"
+
+
+def _integer(text: str) -> int:
+    return int(text) if len(text) <= LONGEST_NUMBER else 0
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not valid JSON")
+
+
+_decoder = json.JSONDecoder(parse_int=_integer, parse_constant=_refuse_constant)
