@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from sockstore import Classification, Close, HandshakeFailed, Outcome, classify
-from sockstore.cli.main import _parser
+from sockstore.cli.command_line import _parser
 from sockstore.outcomes import _CLOSE_CODE_NAMES
 
 __all__ = ["setup"]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from documentation.pages import PAGES, ROOT, blocks_of, included_by
-from sockstore.cli.main import _parser
+from sockstore.cli.command_line import _parser
 
 HERE = Path(__file__).parent
 LANGUAGES = {"python", "hidden", "sh", "text", "json", "nginx", "javascript", "html", ""}

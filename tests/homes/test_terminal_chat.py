@@ -293,7 +293,7 @@ def test_a_name_that_nobody_can_have_is_refused_at_once(room, name):
     ("arguments", "code", "words"),
     [
         (["http://localhost"], 2, "is not a WebSocket url"),
-        (["ws://localhost", "--room", "no room"], 1, "begins with a letter or digit"),
+        (["ws://localhost", "--room", "no room"], 2, "begins with a letter or digit"),
     ],
 )
 def test_what_cannot_work_is_one_line(arguments, code, words):

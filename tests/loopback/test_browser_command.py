@@ -43,7 +43,7 @@ async def test_a_copy_of_another_version_is_one_line(copy):
 
 async def test_a_copy_without_the_page_that_runs_on_it_is_one_line(copy):
     finished = await run("demo", "--pyodide", str(copy), "--port", "0")
-    assert finished.status == 1
+    assert finished.status == 2
     assert_one_line(finished, "--pyodide", "--browser")
 
 

@@ -156,15 +156,6 @@ async def test_wrong_usage_is_one_line_and_status_2(arguments, words):
     assert_one_line(finished, *words, "--help")
 
 
-async def test_bad_values_that_only_the_library_knows_are_one_line():
-    finished = await run("listen", "ws://127.0.0.1:9", "--attempts", "-1")
-    assert finished.status == 1
-    assert_one_line(finished, "attempts=-1")
-    finished = await run("listen", "ws://127.0.0.1:9", "--header", "Bad Name: x")
-    assert finished.status == 1
-    assert_one_line(finished, "headers")
-
-
 async def test_a_dead_server_is_one_line():
     url = f"ws://127.0.0.1:{free_port()}"
     finished = await run("send", url, "x", "--attempts", "0")

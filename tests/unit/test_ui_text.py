@@ -62,6 +62,7 @@ def test_json_that_is_short_enough_is_shown_whole():
         (7, "Anonymous"),
         ("x" * 100_000, "x" * NAME_SHOWN + "…"),
         ("half \ud83d", "half \ufffd"),
+        ("Ann\nBob says: hello", "Ann Bob says: hello"),
         ("\u200b\u2060", "Anonymous"),
         ("\u3164", "Anonymous"),
     ],

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
+import sys
 from typing import TYPE_CHECKING
 
-from sockstore.cli.common import CommandError, url
+from sockstore.cli.common import CommandError, UsageError, as_usage_error, url
 from sockstore.cli.running import address_of, listen, served
 from sockstore.errors import InvalidOption
 from sockstore.names import check_room
@@ -14,6 +16,8 @@ from sockstore.ui.rooms import in_room, named, room_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from sockstore.cli.chat_app import ChatApp
 
 HELP = """chat in the terminal: rooms, who is here, and what was said before
 
@@ -53,12 +57,37 @@ def run(options: argparse.Namespace) -> int:
         ) from None
     name = _user() if options.name is None else options.name
     if options.url is not None:
-        ChatApp(*destination(options.url, options.room, name)).run()
-        return 0
+        there = destination(options.url, options.room, name)
+        _check_terminal()
+        return _chat(ChatApp(*there))
+    destination("ws://127.0.0.1", options.room, name)  # what is wrong with it is said at once
+    _check_terminal()
     listening, app = listen("127.0.0.1", 0), _server()
     with served(app, listening):
-        ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)).run()
-    return 0
+        return _chat(ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)))
+
+
+def _chat(app: ChatApp) -> int:
+    app.run()
+    return app.return_code or 0
+
+
+def _check_terminal() -> None:
+    """See whether there is a terminal to draw on, before anything is drawn.
+
+    Raises:
+        UsageError: If there is none, or one that shows lines of text only.
+    """
+    # Textual reads from the first, and draws on the last.
+    streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
+    for name, stream in streams.items():
+        if stream is None or not stream.isatty():
+            raise UsageError(
+                f"the chat needs a terminal, and standard {name} is not one; "
+                "`sockstore listen` and `sockstore send` need none"
+            )
+    if (kind := os.environ.get("TERM")) in {"dumb", "unknown"}:
+        raise UsageError(f"the chat cannot be drawn on a terminal of the kind TERM={kind}")
 
 
 def _user() -> str:
@@ -85,7 +114,7 @@ def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[st
     """Return the url of a room for this person, and the rooms; the first one is entered.
 
     Raises:
-        CommandError: If there can be no such room, or nobody can have that name.
+        UsageError: If the room or the name is not valid.
     """
     path, _, query = address.partition("?")
     if room_of(address) is None and not path.rstrip("/").endswith("/chat"):
@@ -97,4 +126,4 @@ def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[st
         base = f"{path}?{query}" if query else path
         return named(in_room(base, all_rooms[0]), name), all_rooms
     except InvalidOption as error:
-        raise CommandError(str(error)) from None
+        raise as_usage_error(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
 from textual import on
@@ -13,6 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, Label, ListItem, ListView, Static
 
 from sockstore import InvalidOption, Reconnect
+from sockstore.cli import signals
 from sockstore.connection_options import ConnectionOptions
 from sockstore.names import check_room
 from sockstore.ui.rooms import in_room
@@ -167,7 +169,10 @@ class ChatApp(App[None]):
         self._options: ConnectionOptions = {"ping_interval": PING_INTERVAL, **(options or {})}
 
     def on_mount(self) -> None:
-        """Enter the first room."""
+        """Enter the first room; a signal leaves the chat, so that the terminal is as it was."""
+        if not self.is_headless:
+            loop = asyncio.get_running_loop()
+            signals.on_signal(loop, lambda number: self.exit(return_code=128 + number))
         self.sub_title = redact_url(self._url)
         self.push_screen(self._screen_of(self._room))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import re
 from typing import Any
 
 from sockstore import (
@@ -19,21 +19,60 @@ from sockstore.urls import check_url
 
 __all__ = [
     "CommandError",
+    "UsageError",
     "add_connection_arguments",
+    "as_usage_error",
     "explain",
     "make_connection",
-    "say",
     "sentence",
+    "shown",
 ]
+
+MOST_SHOWN = 80
+"""Characters of a wrong value that are repeated."""
+
+MOST_DIGITS = 15
+
+TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")
+"""The name of a header or of a subprotocol (RFC 9110 section 5.6.2)."""
+
+ARGUMENTS = {
+    "allowed_origins": "--origin",
+    "appendonly": "--history",
+    "attempts": "--attempts",
+    "channel": "--room",
+    "headers": "--header",
+    "history": "--history",
+    "host_names": "--host-name",
+    "max_message_bytes": "--max-message-bytes",
+    "name": "--name",
+    "rate": "--rate",
+    "room": "--room",
+    "subprotocols": "--subprotocol",
+    "token": "--token",
+    "url": "URL",
+}
+"""How the commands call the library's options."""
 
 
 class CommandError(Exception):
     """What a command has to say to its user before it ends with status 1."""
 
 
-def say(text: str) -> None:
-    """Say something that is no output: it goes to standard error."""
-    print(text, file=sys.stderr, flush=True)
+class UsageError(CommandError):
+    """What is wrong with the way in which a command was called; it ends with status 2."""
+
+
+def as_usage_error(error: InvalidOption) -> UsageError:
+    """Say in the words of the command line what the library says of an option."""
+    argument = ARGUMENTS.get(error.option, error.option)
+    return UsageError(f"argument {argument}: {shown(error.value)} cannot be used: {error.why}")
+
+
+def shown(value: object) -> str:
+    """Return a wrong value, to be repeated in a sentence; of a long one the beginning."""
+    text = value if isinstance(value, str) else str(value)
+    return repr(text) if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]!r}..."
 
 
 def url(text: str) -> str:
@@ -41,13 +80,27 @@ def url(text: str) -> str:
     try:
         return check_url(text)
     except InvalidURI as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(
+            f"{shown(error.uri)} is not a WebSocket url: {error.why}"
+        ) from None
 
 
 def count(text: str) -> int:
     """Check a whole number from 1 for argparse."""
-    if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return whole(text, 1)
+
+
+def retries(text: str) -> int:
+    """Check a whole number from 0 for argparse."""
+    return whole(text, 0)
+
+
+def whole(text: str, least: int) -> int:
+    """Check a whole number for argparse."""
+    if len(text) > MOST_DIGITS:  # above some thousand digits Python itself refuses
+        raise argparse.ArgumentTypeError(f"{shown(text)} has more than {MOST_DIGITS} characters")
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
     return int(text)
 
 
@@ -63,16 +116,29 @@ def positive(text: str, what: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is no positive number of {what}")
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not a positive number of {what}")
     return number
 
 
 def header(text: str) -> tuple[str, str]:
-    """Check a handshake header for argparse."""
+    """Check a handshake header for argparse; its value may be a secret and is not repeated."""
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         raise argparse.ArgumentTypeError("a header is written as 'Name: value'")
+    if not TOKEN.fullmatch(name.strip()):
+        raise argparse.ArgumentTypeError(f"{shown(name.strip())} is not the name of a header")
+    if any(not character.isprintable() and character != "\t" for character in value):
+        raise argparse.ArgumentTypeError(
+            f"the value of the header {name.strip()} has control characters"
+        )
     return name.strip(), value.strip()
+
+
+def subprotocol(text: str) -> str:
+    """Check the name of a subprotocol for argparse."""
+    if not TOKEN.fullmatch(text):
+        raise argparse.ArgumentTypeError(f"{shown(text)} is not the name of a subprotocol")
+    return text
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +154,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--subprotocol",
+        type=subprotocol,
         action="append",
         default=[],
         metavar="NAME",
@@ -100,26 +167,27 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--attempts",
-        type=int,
+        type=retries,
         metavar="N",
-        help="give up after N retries in a row; 0 never retries (default: retry for ever)",
+        help="give up after N retries in a row; 0 never retries (default: no limit)",
     )
 
 
 def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
-    """Return the connection that the arguments describe."""
-    try:
-        return WebSocketStore(
-            options.url,
-            session=None if options.room is None else Session(options.room),
-            headers=options.header,
-            subprotocols=options.subprotocol,
-            # A program in a pipe ends when the server has said that it is through.
-            reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
-            **more,
-        )
-    except InvalidOption as error:
-        raise CommandError(str(error)) from None
+    """Return the connection that the arguments describe.
+
+    Raises:
+        InvalidOption: If a value cannot work.
+    """
+    return WebSocketStore(
+        options.url,
+        session=None if options.room is None else Session(options.room),
+        headers=options.header,
+        subprotocols=options.subprotocol,
+        # A program in a pipe ends when the server has said that it is through.
+        reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
+        **more,
+    )
 
 
 def explain(error: BaseException | None) -> str:

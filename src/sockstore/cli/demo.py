@@ -7,11 +7,13 @@ import os
 import sys
 import threading
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockstore.cli import story
-from sockstore.cli.common import CommandError, count, url
+from sockstore.cli.common import CommandError, UsageError, count, url
+from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
     address_of,
@@ -79,30 +81,26 @@ def _add_places(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve the pages until Ctrl-C or SIGTERM, or play the story in the terminal."""
     if options.pyodide is not None and not options.browser:
-        raise CommandError("--pyodide names the Python of --browser; give both, or neither")
+        raise UsageError("--pyodide names the Python of --browser; give both, or neither")
     if options.terminal:
         return story.play(options.messages)
     server = None if options.server is None else _base(options.server)
-    listening = listen(options.host, options.port)
-    # A page's own connection cannot go to "all addresses".
-    address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
-    try:
+    with listen(options.host, options.port) as listening:
+        # A page's own connection cannot go to "all addresses".
+        address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
         if options.browser:
             app = _in_browser(options.pyodide, server, options.host_name)
         else:
             app = _pages(address, server, options.host_name)
-    except CommandError:
-        listening.close()
-        raise
 
-    def started() -> None:
-        print(f"demo on http://{address} (Ctrl-C ends it)", flush=True)
-        if options.browser and server is not None:
-            _tell_origin(address, server)
-        if not options.no_browser and _has_screen():
-            _open(address)
+        def started() -> None:
+            put_if_possible(f"demo on http://{address} (Ctrl-C ends it)")
+            if options.browser and server is not None:
+                _tell_origin(address, server)
+            if not options.no_browser and _has_screen():
+                _open(address)
 
-    serve_until_stopped(app, listening, on_started=started)
+        serve_until_stopped(app, listening, on_started=started)
     return 0
 
 
@@ -137,26 +135,30 @@ def _in_browser(pyodide: Path | None, server: str | None, host_names: list[str])
     except RuntimeUnusable as error:
         raise CommandError(str(error)) from None
     if runtime.folder is None:
-        print(f"pages load Python from {CDN}; `make browser-runtime` makes a copy", flush=True)
+        put_if_possible(f"pages load Python from {CDN}; `make browser-runtime` makes a copy")
     return create_browser_demo(runtime, server, host_names)
 
 
 def _tell_origin(address: str, server: str) -> None:
     """A browser says which page connects, and a server need not let it."""
-    print(f"{server} must let it in: sockstore serve --origin http://{address}", flush=True)
+    put_if_possible(f"{server} must let it in: sockstore serve --origin http://{address}")
 
 
 def _base(server: str) -> str:
     """Cut what belongs to one page: people paste the url of ``/echo``."""
     if "?" in server:
-        raise CommandError(f"--server {server}: give the server's address without a query")
+        raise UsageError("argument --server: give the server's address without a query")
     return server.rstrip("/").removesuffix("/echo")
 
 
 def _open(address: str) -> None:
     """Show the page, from a thread of its own: a browser may take its time to start."""
-    page = f"http://{address}"
-    threading.Thread(target=webbrowser.open, args=(page,), daemon=True).start()
+
+    def show() -> None:
+        with suppress(Exception):  # whatever a browser's start script does: the address was said
+            webbrowser.open(f"http://{address}")
+
+    threading.Thread(target=show, daemon=True).start()
 
 
 def _has_screen() -> bool:

@@ -5,31 +5,34 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import sys
 from typing import Any
 
 from sockstore import ConnectionState, Message
+from sockstore.cli import signals
 from sockstore.cli.common import (
     add_connection_arguments,
     count,
     explain,
     make_connection,
-    say,
     sentence,
 )
+from sockstore.cli.output import OutputFailed, put_bytes, put_json, say
 from sockstore.codecs import encode_json
 
 HELP = """print the messages of a WebSocket, one a line, and stay connected
 
-Every line is JSON, so it pipes into jq: text that is no JSON becomes
+Every line is JSON, so it pipes into jq: text that is not JSON becomes
 {"type": "text", "content": ...}, a binary message {"type": "binary", "content": base64}.
-What the connection does is told on standard error.
+What the connection does is told on standard error. What a server sends commands the terminal
+only with --raw.
 
 examples:
-  sockstore listen ws://localhost:8765/echo
-  sockstore listen wss://example.com/feed --header 'Authorization: Bearer TOKEN' | jq .price
-  sockstore listen ws://localhost:8765/echo --json    status events too, as JSON lines
-  sockstore listen ws://localhost:8765/echo --raw     text as it came, binary as bytes"""
+  sockstore listen ws://localhost:8765/chat/lobby           a room of `sockstore serve`
+  sockstore send 'ws://localhost:8765/chat/lobby?name=Ann' '{"content": "hi"}'
+                                                            is printed by it, from elsewhere
+  sockstore listen ws://localhost:8765/chat/lobby --json    status events too, as JSON lines
+  sockstore listen ws://localhost:8765/chat/lobby --raw     text as it came, binary as bytes
+  sockstore listen wss://example.com/feed --header 'Authorization: Bearer TOKEN' | jq .price"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Listen until the server says goodbye, the connection fails, or Ctrl-C."""
-    return asyncio.run(_listen(options))
+    return signals.run(_listen(options))
 
 
 async def _listen(options: argparse.Namespace) -> int:
@@ -71,8 +74,8 @@ class _Printer:
             return
         try:
             self._show(message)
-        except BrokenPipeError as error:
-            self.finished.set_exception(error)
+        except OutputFailed as failed:
+            self.finished.set_exception(failed)
             return
         if self._remaining is not None:
             self._remaining -= 1
@@ -83,7 +86,11 @@ class _Printer:
         if self.finished.done():
             return
         if self._shows_events:
-            _print_line(_state_event(state))
+            try:
+                put_json(_state_event(state))
+            except OutputFailed as failed:
+                self.finished.set_exception(failed)
+                return
         elif state.phase == "failed":
             say(f"sockstore listen: {explain(state.exception)}")
         else:
@@ -112,21 +119,16 @@ def _record(message: Message) -> Any:
 
 
 def _record_line(message: Message) -> None:
-    _print_line(_record(message))
+    put_json(_record(message))
 
 
 def _event_line(message: Message) -> None:
-    _print_line({"event": "message", "number": message.number, "data": _record(message)})
+    put_json({"event": "message", "number": message.number, "data": _record(message)})
 
 
 def _raw(message: Message) -> None:
     if isinstance(message.data, bytes):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(message.data)
-        sys.stdout.buffer.flush()
+        put_bytes(message.data)
     else:
-        print(message.data if message.kind == "text" else encode_json(message.data), flush=True)
-
-
-def _print_line(data: Any) -> None:
-    print(encode_json(data), flush=True)
+        text = message.data if message.kind == "text" else encode_json(message.data)
+        put_bytes(f"{text}\n".encode())

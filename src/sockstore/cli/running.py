@@ -8,14 +8,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Literal
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL
+from typing import TYPE_CHECKING, Any, Literal
 
-from sockstore.cli.common import CommandError
+from sockstore.cli.common import CommandError, UsageError, shown
+from sockstore.cli.logs import TO_STANDARD_ERROR
+from sockstore.cli.signals import ENDING
 
 if TYPE_CHECKING:
     import uvicorn
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
 
@@ -25,6 +27,7 @@ SECONDS_TO_END = 15
 """The last resort: every connection is closed or aborted, and every history written, before."""
 UVICORNS_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 HIGHEST_PORT = 65535
+NOT_OUR_ADDRESS = {EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL}
 
 
 def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
@@ -35,7 +38,10 @@ def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) 
         default_port: The port, if none is given.
     """
     parser.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)"
+        "--host",
+        type=host,
+        default="127.0.0.1",
+        help="the address to listen on (default: 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
@@ -54,11 +60,18 @@ def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) 
     )
 
 
+def host(text: str) -> str:
+    """Check the address to listen on for argparse."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("give an address, such as 127.0.0.1, or 0.0.0.0 for all")
+    return text.strip()
+
+
 def port(text: str) -> int:
     """Check a port for argparse."""
     if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > HIGHEST_PORT:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a port; give a number from 0 to {HIGHEST_PORT}"
+            f"{shown(text)} is not a port; give a number from 0 to {HIGHEST_PORT}"
         )
     return int(text)
 
@@ -67,7 +80,7 @@ def host_name(text: str) -> str:
     """Check a host name for argparse."""
     if not text or not all(c.isascii() and (c.isalnum() or c in "._~-") for c in text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is not a host name; give one such as chat.example.com, without a port"
+            f"{shown(text)} is not a host name; give one such as chat.example.com, without a port"
         )
     return text
 
@@ -80,17 +93,34 @@ def listen(host: str, port: int) -> socket.socket:
         port: The port; 0 takes any free one.
 
     Raises:
-        CommandError: If that is not possible, for example because the port is taken.
+        UsageError: If the host is not an address of this machine.
+        CommandError: If it is not possible now, for example because the port is taken.
     """
+    host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        socket.getaddrinfo(host, port, family, socket.SOCK_STREAM)
         return socket.create_server((host, port), family=family)
+    except (socket.gaierror, UnicodeError) as error:
+        raise _not_our_address(host, error) from None
     except OSError as error:
-        # Python adds the address, which is said already.
-        why, _, _ = (error.strerror or str(error)).partition(" (while attempting")
-        raise CommandError(
-            f"cannot listen on {host} port {port}: {why}; choose another --port"
-        ) from None
+        if error.errno in NOT_OUR_ADDRESS:
+            raise _not_our_address(host, error) from None
+        choose = "; choose another --port" if error.errno in {EADDRINUSE, EACCES} else ""
+        raise CommandError(f"cannot listen on {host} port {port}: {_why(error)}{choose}") from None
+
+
+def _not_our_address(host: str, error: OSError | UnicodeError) -> UsageError:
+    return UsageError(
+        f"argument --host: {shown(host)} is not an address of this machine: {_why(error)}"
+    )
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "it is not a valid domain name"
+    # Python adds the address, which is said already.
+    return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def address_of(listening: socket.socket) -> str:
@@ -138,19 +168,35 @@ def serve_until_stopped(
                 on_started()
 
     bound = _Bound(app, listening.getsockname())
-    config = _config(bound, lifespan=lifespan, max_message_bytes=max_message_bytes)
-    # uvicorn raises the signal again when everything is closed.
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    config = _config(
+        bound, lifespan=lifespan, max_message_bytes=max_message_bytes, log=TO_STANDARD_ERROR
+    )
+    server = Server(config)
     try:
-        Server(config).run(sockets=[listening])
-    except KeyboardInterrupt:
-        pass
+        with _ended_by_signals(server):
+            server.run(sockets=[listening])
     except SystemExit:
-        # uvicorn has logged why.
-        raise CommandError("the server could not start") from None
+        raise CommandError(f"the server could not start{bound.why_not_started}") from None
     finally:
-        signal.signal(signal.SIGTERM, before)
         listening.close()
+
+
+@contextmanager
+def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Let every signal that ends a command end the server in good order, before it runs, too.
+
+    uvicorn heeds Ctrl-C and SIGTERM while it runs, and raises them again at its end, which means
+    nothing here. What the program was started to ignore, as ``nohup`` does, stays ignored.
+    """
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, server.handle_exit)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
@@ -181,6 +227,7 @@ def _config(
     *,
     lifespan: Literal["on", "off", "auto"] = "on",
     max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
+    log: dict[str, Any] | None = None,
 ) -> uvicorn.Config:
     import uvicorn  # noqa: PLC0415 - an extra
 
@@ -190,6 +237,7 @@ def _config(
 
     return uvicorn.Config(
         app,
+        log_config=log,
         log_level="warning",
         ws=BoundedWebSocketProtocol,
         ws_max_size=max_message_bytes,
@@ -203,25 +251,46 @@ def _config(
 
 
 class _Bound:
-    """Tells an application where the operator has it listen.
+    """Tells an application where the operator has it listen, and hears why it does not start.
 
-    uvicorn says which address a connection came to: 127.0.0.1, also of a server on all addresses.
+    uvicorn says which address a connection came to: 127.0.0.1, also of a server on all addresses;
+    and it would log the traceback of an application that does not start.
 
     Args:
         app: The application.
         address: What the listening socket is bound to.
+
+    Attributes:
+        why_not_started: The end of a sentence; empty as long as nothing is wrong.
     """
 
     def __init__(self, app: ASGIApp, address: tuple[str, int]) -> None:
         self._app = app
         self._server = address[:2]
+        self.why_not_started = ""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if "server" in scope:
-            scope["server"] = self._server
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(scope, receive, send)
+            return
+        scope["server"] = self._server
         await self._app(scope, receive, send)
 
+    async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def hear(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed":
+                self.why_not_started = f": {_last_words(message)}"
+                message = {"type": message["type"]}
+            elif message["type"] == "lifespan.shutdown.failed":
+                why = _last_words(message)  # nothing more than "CancelledError" after two Ctrl-C
+                message = {"type": message["type"], "message": why if " " in why else ""}
+            await send(message)
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
-    raise KeyboardInterrupt
+        await self._app(scope, receive, hear)
+
+
+def _last_words(message: Message) -> str:
+    """Return what the error says whose traceback Starlette sends."""
+    text: str = message.get("message", "")
+    last = (text.strip().splitlines() or ["it does not say why"])[-1]
+    return last.partition(": ")[2] or last

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
 from typing import Any
 
 from sockstore import ConnectionEnded, DeliveryError, Receipt, SockstoreError, WebSocketStore
+from sockstore.characters import one_line
+from sockstore.cli import signals
 from sockstore.cli.common import (
     CommandError,
     add_connection_arguments,
@@ -16,16 +17,19 @@ from sockstore.cli.common import (
     make_connection,
     seconds,
 )
-from sockstore.codecs import decode_json, encode_json
+from sockstore.cli.output import put, put_json, read_standard_input
+from sockstore.codecs import decode_json
 
 HELP = """send messages to a WebSocket, and leave when they are delivered
 
 The closing handshake proves that the server received them; without that proof the exit status
-is 1.
+is 1. A reply is printed on one line: text as it came, or as JSON if it has line breaks or would
+command the terminal.
 
 examples:
   sockstore send ws://localhost:8765/echo hello
-  sockstore send ws://localhost:8765/echo '{"type": "chat", "content": "hello"}' --replies 1
+  sockstore send ws://localhost:8765/echo hello --replies 1
+  sockstore send 'ws://localhost:8765/chat/lobby?name=Ann' '{"content": "hello"}'
   date | sockstore send ws://localhost:8765/echo -"""
 
 
@@ -51,12 +55,11 @@ def run(options: argparse.Namespace) -> int:
     """Send, wait for the proof of arrival, leave."""
     texts = [_read(message) for message in options.message]
     messages = texts if options.room is None else [_as_json(text) for text in texts]
-    asyncio.run(_send(options, messages))
-    return 0
+    return signals.run(_Sending(options, messages).run())
 
 
 def _read(message: str) -> str:
-    return sys.stdin.read() if message == "-" else message
+    return read_standard_input() if message == "-" else message
 
 
 def _as_json(text: str) -> Any:
@@ -67,38 +70,86 @@ def _as_json(text: str) -> Any:
         return text
 
 
-async def _send(options: argparse.Namespace, messages: list[Any]) -> None:
-    connection = make_connection(options)
-    receipts: list[Receipt] = []
-    errors: list[SockstoreError | None] = []
-    connection.error.subscribe(errors.append)
-    try:
-        async with asyncio.timeout(options.timeout), connection:
-            await _talk(connection, messages, receipts, options.replies)
-    except TimeoutError:
-        last = next((error for error in reversed(errors) if error is not None), None)
-        why = f": {explain(last)}" if last is not None else ""
-        raise CommandError(f"not delivered within {options.timeout:g} s{why}") from None
-    except (ConnectionEnded, DeliveryError) as error:
-        raise CommandError(f"not delivered: {explain(error)}") from None
-    unproven = [r for r in receipts if r.state not in {"sent", "acknowledged"}]
-    if unproven:
-        raise CommandError(
-            f"{len(unproven)} of {len(receipts)} messages were sent, but the server did not "
-            "confirm the closing handshake, so nobody knows whether they arrived"
-        )
+class _Sending:
+    """Sends messages, and knows what became of them and how many replies came."""
 
+    def __init__(self, options: argparse.Namespace, messages: list[Any]) -> None:
+        self._connection = make_connection(options)
+        self._timeout: float = options.timeout
+        self._messages = messages
+        self._wanted: int = options.replies or 0
+        self._replies = 0
+        self._receipts: list[Receipt] = []
+        self._last_error: SockstoreError | None = None
+        self._are_drained = False
 
-async def _talk(
-    connection: WebSocketStore, messages: list[Any], receipts: list[Receipt], replies: int | None
-) -> None:
-    stream = connection.stream()
-    await connection.ready()
-    receipts.extend(map(connection.send, messages))
-    await connection.drain()
-    for _ in range(replies or 0):
+    async def run(self) -> int:
+        """Send, print the replies, and close; raise `CommandError` if something is missing."""
+        connection = self._connection
+        connection.error.subscribe(self._note_error)
+        why_no_reply = ""
         try:
-            data = (await anext(stream)).data
-            print(data if isinstance(data, str) else encode_json(data), flush=True)
-        except StopAsyncIteration:
-            raise CommandError("the server said goodbye before it replied") from None
+            async with connection:
+                async with asyncio.timeout(self._timeout):
+                    why_no_reply = await self._talk(connection)
+        except TimeoutError:
+            why_no_reply = f"came within {self._timeout:g} s"
+        except (ConnectionEnded, DeliveryError) as error:
+            if not self._are_drained:
+                raise CommandError(f"not delivered: {explain(error)}") from None
+            why_no_reply = f"came: {explain(error)}"
+        self._check(why_no_reply)
+        return 0
+
+    def _note_error(self, error: SockstoreError | None) -> None:
+        self._last_error = error or self._last_error
+
+    async def _talk(self, connection: WebSocketStore) -> str:
+        """Send, and print the replies; return why one did not come, or nothing."""
+        stream = connection.stream()
+        await connection.ready()
+        self._receipts.extend(map(connection.send, self._messages))
+        await connection.drain()
+        self._are_drained = True
+        while self._replies < self._wanted:
+            try:
+                message = await anext(stream)
+            except StopAsyncIteration:
+                return "came before the server closed the connection"
+            _print(message.data)
+            self._replies += 1
+        return ""
+
+    def _check(self, why_no_reply: str) -> None:
+        """Say what was not delivered, and which replies did not come.
+
+        Raises:
+            CommandError: If anything is missing.
+        """
+        unproven = [r for r in self._receipts if r.state not in {"sent", "acknowledged"}]
+        missing = []
+        if not self._are_drained:
+            missing.append(f"not delivered within {self._timeout:g} s{self._cause()}")
+        elif unproven:
+            missing.append(
+                f"{len(unproven)} of {len(self._receipts)} messages were sent, but the server did "
+                "not confirm the closing handshake, so it is unknown whether they arrived"
+            )
+        if self._are_drained and self._replies < self._wanted:
+            if not unproven:
+                count = len(self._receipts)
+                missing.append(f"{count} of {count} messages were delivered")
+            missing.append(f"only {self._replies} of {self._wanted} replies {why_no_reply}")
+        if missing:
+            raise CommandError("; ".join(missing))
+
+    def _cause(self) -> str:
+        return "" if self._last_error is None else f": {explain(self._last_error)}"
+
+
+def _print(data: Any) -> None:
+    """Print a reply on one line: text as it came, if that is one line and commands no terminal."""
+    if isinstance(data, str) and one_line(data) == data:
+        put(data)
+    else:
+        put_json(data)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sockstore.cli.common import CommandError, count, positive
+from sockstore.cli.common import CommandError, UsageError, count, positive
+from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
     address_of,
@@ -95,24 +96,27 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(
             f"the server needs the package {error.name}: pip install 'sockstore[server]'"
         ) from None
-    history = _open_history(options.history)
     limits = _limits(options)
-    app = create_app(
-        history=history,
-        allowed_origins=options.origin,
-        host_names=options.host_name,
-        token=_token(options),
-        limits=limits,
-    )
-    listening = listen(options.host, options.port)
-    address = address_of(listening)
+    token = _token(options)
+    with listen(options.host, options.port) as listening:
+        history = _open_history(options.history)
+        app = create_app(
+            history=history,
+            allowed_origins=options.origin,
+            host_names=options.host_name,
+            token=token,
+            limits=limits,
+        )
+        address = address_of(listening)
 
-    def tell() -> None:
-        print(f"listening on ws://{address}/echo (Ctrl-C ends it)", flush=True)
-        print(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}", flush=True)
-        print(f"sessions on ws://{address}/connection/websocket?name=NAME", flush=True)
+        def tell() -> None:
+            put_if_possible(f"listening on ws://{address}/echo (Ctrl-C ends it)")
+            put_if_possible(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}")
+            put_if_possible(f"sessions on ws://{address}/connection/websocket?name=NAME")
 
-    serve_until_stopped(app, listening, on_started=tell, max_message_bytes=limits.max_message_bytes)
+        serve_until_stopped(
+            app, listening, on_started=tell, max_message_bytes=limits.max_message_bytes
+        )
     return 0
 
 
@@ -176,5 +180,5 @@ def _token(options: argparse.Namespace) -> str | None:
     if token is None:
         token = os.environ.get(TOKEN_VARIABLE)
     if token == "":
-        raise CommandError(f"the token is empty; give --token or {TOKEN_VARIABLE} a value")
+        raise UsageError(f"the token is empty; give --token or {TOKEN_VARIABLE} a value")
     return token

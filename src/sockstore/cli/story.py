@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
+from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
+from sockstore.cli.output import OutputFailed, put, until_output_fails
 
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5
@@ -29,7 +32,12 @@ def play(messages: int) -> int:
     Returns:
         The exit status: 0 if each came back once and in order.
     """
-    return asyncio.run(_Story(max(4, messages)).play())
+    return signals.run(_tell(max(4, messages)))
+
+
+async def _tell(messages: int) -> int:
+    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    return await until_output_fails(_Story(messages, failed).play(), failed)
 
 
 @dataclass
@@ -37,6 +45,7 @@ class _Story:
     """The story, and what has come back so far."""
 
     messages: int
+    output_failed: asyncio.Future[None]
     began: float = field(default_factory=monotonic)
     returned: list[object] = field(default_factory=list)
 
@@ -102,9 +111,19 @@ class _Story:
         return 0
 
     def tell(self, text: str, colour: str = PLAIN) -> None:
+        if self.output_failed.done():
+            return
         stamp = f"{monotonic() - self.began:.1f} s".ljust(8)
-        coloured = f"{colour}{text}{PLAIN}" if sys.stdout.isatty() else text
-        print(f"{stamp}{coloured}", flush=True)
+        before, after = (colour, PLAIN) if _shows_colours() else ("", "")
+        try:
+            put(text, f"{stamp}{before}", after)
+        except OutputFailed as failed:  # many callers are subscribers, which must not raise
+            self.output_failed.set_exception(failed)
+
+
+def _shows_colours() -> bool:
+    is_dumb = os.environ.get("TERM") in {"dumb", "unknown"} or bool(os.environ.get("NO_COLOR"))
+    return sys.stdout.isatty() and not is_dumb
 
 
 @asynccontextmanager
@@ -128,8 +147,11 @@ async def _port_of(process: asyncio.subprocess.Process) -> int:
     """Read the port from the first line that the server prints."""
     assert process.stdout is not None  # noqa: S101 - asked for above
     assert process.stderr is not None  # noqa: S101 - asked for above
-    async with asyncio.timeout(SECONDS_TO_START):
-        line = (await process.stdout.readline()).decode()
+    try:
+        async with asyncio.timeout(SECONDS_TO_START):
+            line = (await process.stdout.readline()).decode()
+    except TimeoutError:
+        raise CommandError(f"the echo server did not start within {SECONDS_TO_START:g} s") from None
     found = re.search(r":(\d+)/", line)
     if found is None:
         problem = (await process.stderr.read()).decode().strip()

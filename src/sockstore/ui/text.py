@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import islice
 
-from sockstore.characters import DIRECTION_CONTROLS, harmless, has_visible
+from sockstore.characters import DIRECTION_CONTROLS, harmless, has_visible, one_line
 
 __all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "shorten"]
 
@@ -55,7 +55,7 @@ def as_name(sender: object) -> str:
     """Return how somebody is called; who has no name that can be seen is anonymous."""
     if not isinstance(sender, str) or not has_visible(sender[: NAME_SHOWN + 1]):
         return ANONYMOUS
-    name = harmless(sender[: NAME_SHOWN + 1]).translate(_MARKS).strip()
+    name = one_line(sender[: NAME_SHOWN + 1].translate(_MARKS)).strip()
     return (name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…") or ANONYMOUS
 
 

@@ -10,6 +10,7 @@ from sockstore.server.history.sqlite import SqliteHistory
 from sockstore.server.presence import LocalPresence, Presence
 from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
+from sockstore.urls import redact_url
 
 __all__ = ["IN_MEMORY", "open_history", "presence_for"]
 
@@ -36,9 +37,14 @@ def open_history(history: History | str) -> History:
     path = history.removeprefix(SCHEME)
     if not history.startswith(SCHEME) or not path or "\0" in path:
         raise InvalidOption(
-            "history", history, "give 'sqlite:///PATH', 'sqlite:///:memory:' or 'redis://HOST/DB'"
+            "history",
+            redact_url(history),
+            "give 'sqlite:///PATH', 'sqlite:///:memory:' or 'redis://HOST/DB'",
         )
-    return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
+    try:
+        return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
+    except RuntimeError as error:  # there is no such user, or no home
+        raise InvalidOption("history", history, str(error).rstrip(".").lower()) from None
 
 
 def presence_for(history: History) -> Presence:

@@ -1,0 +1,249 @@
+"""What a command prints: harmless, in the encoding of its stream, and never with a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import io
+import os
+import re
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import IO, Any, TypeVar
+
+from sockstore.characters import DIRECTION_CONTROLS, one_line
+from sockstore.cli.common import CommandError
+from sockstore.codecs import encode_json
+
+__all__ = [
+    "OutputFailed",
+    "finish",
+    "prepare",
+    "put",
+    "put_bytes",
+    "put_if_possible",
+    "put_json",
+    "put_text",
+    "read_standard_input",
+    "say",
+    "until_output_fails",
+]
+
+T = TypeVar("T")
+
+_COMMANDS = re.compile(rf"[\x7f-\x9f\u2028\u2029{''.join(DIRECTION_CONTROLS)}]")
+"""What JSON need not escape, and a terminal or a reader of lines may obey."""
+
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+
+
+class OutputFailed(Exception):
+    """Standard output takes no more.
+
+    Args:
+        why: What the system says.
+        reader_left: Whether the program that read it has ended, as ``head`` does.
+    """
+
+    def __init__(self, why: str, *, reader_left: bool = False) -> None:
+        super().__init__(why)
+        self.why = why
+        self.reader_left = reader_left
+
+    def __str__(self) -> str:
+        return f"cannot write to standard output: {self.why}"
+
+
+def prepare() -> None:
+    """Make the standard streams usable, however the program was started.
+
+    One that was closed is opened on the null device in the direction in which it fails: else the
+    next socket would take its place, and would get what is printed.
+    """
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            with suppress(OSError):
+                os.open(os.devnull, flags)  # it gets the lowest number that is free: this one
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def put(text: str, before: str = "", after: str = "") -> None:
+    """Print one line.
+
+    Args:
+        text: The line; what commands a terminal is taken from it.
+        before: What stands before it as it is, such as the code of a colour.
+        after: What stands behind it as it is.
+
+    Raises:
+        OutputFailed: If it cannot be printed.
+    """
+    _write(f"{before}{one_line(text)}{after}\n")
+
+
+def put_if_possible(text: str) -> None:
+    """Print a line that nobody has to read: where a server listens, for example.
+
+    A server goes on if it cannot be printed, and says so, unless the reader has just left.
+    """
+    try:
+        put(text)
+    except OutputFailed as failed:
+        _discard(sys.stdout)
+        if not failed.reader_left:
+            say(str(failed))
+
+
+def put_text(text: str) -> None:
+    """Print lines of our own, as they are.
+
+    Raises:
+        OutputFailed: If they cannot be printed.
+    """
+    _write(text)
+
+
+def put_json(data: Any) -> None:
+    """Print the JSON of a value on one line, with everything escaped that a terminal may obey.
+
+    Raises:
+        OutputFailed: If it cannot be printed.
+    """
+    text = encode_json(data)
+    if not text.isascii() or "\x7f" in text:
+        text = _COMMANDS.sub(_escape, text)
+        if not _can_write(text):
+            text = _NOT_ASCII.sub(_escape, text)
+    _write(f"{text}\n")
+
+
+def put_bytes(data: bytes) -> None:
+    """Write bytes as they are.
+
+    Raises:
+        OutputFailed: If they cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
+
+
+def say(text: str) -> None:
+    """Say something that is not output, on one line of standard error, if that can be written."""
+    with suppress(OSError, ValueError):
+        print(one_line(text), file=sys.stderr, flush=True)
+
+
+def finish(*, is_failed: bool = False) -> None:
+    """Write what waits to be written; afterwards the interpreter has nothing to complain about.
+
+    Args:
+        is_failed: Whether standard output failed already: what waits is thrown away then.
+
+    Raises:
+        OutputFailed: If it cannot be written.
+    """
+    failed = None
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        failed = _failed(error)
+        _discard(sys.stdout)
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _discard(sys.stderr)
+    if failed is not None and not is_failed:
+        raise failed
+
+
+def read_standard_input() -> str:
+    """Return the text on standard input.
+
+    Raises:
+        CommandError: If it cannot be read, or is not text.
+    """
+    encoding = sys.stdin.encoding or "utf-8"
+    if codecs.lookup(encoding).name == "ascii":
+        encoding = "utf-8"  # a locale without a language
+    try:
+        return sys.stdin.buffer.read().decode(encoding)
+    except UnicodeDecodeError as error:
+        raise CommandError(
+            f"standard input is not text in {encoding.upper()} (byte {error.start})"
+        ) from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise CommandError(f"cannot read standard input: {why}") from None
+
+
+async def until_output_fails(work: Coroutine[Any, Any, T], failed: asyncio.Future[None]) -> T:
+    """Return what a coroutine returns; cancel it as soon as output fails.
+
+    Args:
+        work: What prints, partly from callbacks that must not raise.
+        failed: Those callbacks set its exception.
+
+    Raises:
+        OutputFailed: If output failed.
+    """
+    task = asyncio.create_task(work)
+    both: set[asyncio.Future[Any]] = {task, failed}
+    try:
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+    if failed.done():
+        failed.result()
+    return task.result()
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
+
+
+def _failed(error: OSError | ValueError) -> OutputFailed:
+    why = getattr(error, "strerror", None) or str(error)
+    return OutputFailed(why, reader_left=isinstance(error, BrokenPipeError))
+
+
+def _discard(stream: IO[str]) -> None:
+    """Lead a stream to the null device, with what it could not write."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+        stream.flush()
+
+
+def _can_write(text: str) -> bool:
+    try:
+        text.encode(codecs.lookup(sys.stdout.encoding or "utf-8").name)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _escape(found: re.Match[str]) -> str:
+    pairs = found[0].encode("utf-16-be")
+    return "".join(f"\\u{pairs[at : at + 2].hex()}" for at in range(0, len(pairs), 2))
