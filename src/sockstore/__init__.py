@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sockstore._version import __version__
 from sockstore.connection import WebSocketStore
+from sockstore.deflate import Deflate
 from sockstore.errors import (
     ConnectionEnded,
     ConnectionLost,
@@ -51,6 +52,7 @@ __all__ = [
     "ConnectionEnded",
     "ConnectionLost",
     "ConnectionState",
+    "Deflate",
     "DeliveryError",
     "Failure",
     "FailureReason",

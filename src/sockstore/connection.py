@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, Self, TypeVar
 
 from sockstore.codecs import CodecLike, make_codec, make_encoder
 from sockstore.connection_stores import ENDED, ConnectionStores
+from sockstore.deflate import Deflate
 from sockstore.driver import Driver
 from sockstore.endpoint import (
     Endpoint,
@@ -99,7 +100,7 @@ class WebSocketStore(ConnectionStores):
         should_reconnect: A sync or async callable that is asked with an `Outcome` before each
             retry; if it returns false, the connection fails.
         ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
-        compression: Whether to offer permessage-deflate.
+        compression: Whether to offer permessage-deflate, or a `Deflate` with its parameters.
         proxy: The url of an HTTP or SOCKS proxy (the latter with the extra ``proxy``); True for
             what the environment names (``HTTPS_PROXY``, ``NO_PROXY``...), None for no proxy.
         close_on_navigate: A `Navigator`, whose next navigation closes the connection.
@@ -151,7 +152,7 @@ class WebSocketStore(ConnectionStores):
         on_error: Callable[[Exception, str | bytes], object] | None = None,
         should_reconnect: Callable[[Outcome], object] | None = None,
         ssl: tls.SSLContext | None = None,
-        compression: bool = False,
+        compression: bool | Deflate = False,
         proxy: str | bool | None = True,
         close_on_navigate: Navigates | None = None,
         transport: TransportFactory = default_transport,

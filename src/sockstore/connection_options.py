@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from sockstore.codecs import CodecLike
 from sockstore.connection import WebSocketStore
+from sockstore.deflate import Deflate
 from sockstore.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.heartbeat import Heartbeat
 from sockstore.navigation import Navigates
@@ -42,7 +43,7 @@ class ConnectionOptions(TypedDict, total=False):
     on_error: Callable[[Exception, str | bytes], object] | None
     should_reconnect: Callable[[Outcome], object] | None
     ssl: tls.SSLContext | None
-    compression: bool
+    compression: bool | Deflate
     proxy: str | bool | None
     close_on_navigate: Navigates | None
     transport: TransportFactory

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 
 import pytest
 
@@ -20,7 +21,7 @@ from loopback.servers import (
     text,
 )
 from loopback.test_server_kit import running
-from sockstore import ConnectionEnded, HandshakeFailed, WebSocketStore
+from sockstore import ConnectionEnded, Deflate, HandshakeFailed, WebSocketStore
 from sockstore.server import create_app
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import BODY_SECONDS, Target, TransportOptions
@@ -358,3 +359,62 @@ async def test_bad_utf_8_is_said_of_the_frame_that_has_it(bad: bytes, words: str
     async with serve(handler) as server, opened(server) as (_, heard):
         await heard.until_event("closed")
     assert words in heard.why
+
+
+# Compression with parameters
+
+
+async def echo_compressed(peer: Peer, answer: str, window: int) -> None:
+    """Say compressed what came, and whether it came compressed."""
+    await peer.accept(f"Sec-WebSocket-Extensions: permessage-deflate{answer}")
+    first, payload = await peer.read_frame()
+    del first
+    encoder = zlib.compressobj(wbits=-window)
+    data = encoder.compress(payload) + encoder.flush(zlib.Z_SYNC_FLUSH)
+    await peer.write(frame(0x1, data[:-4], rsv=4))
+    await peer.until_gone()
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("deflate", "answer"),
+    [
+        (True, "; client_max_window_bits=8"),
+        (Deflate(client_max_window_bits=8), ""),
+        (Deflate(client_max_window_bits=8), "; client_max_window_bits=8"),
+    ],
+)
+async def test_a_window_of_256_bytes_leaves_messages_as_they_are(
+    deflate: Deflate | bool, answer: str
+) -> None:
+    async with (
+        serve(lambda peer: echo_compressed(peer, answer, 9)) as server,
+        opened(server, compression=deflate) as (transport, heard),
+    ):
+        transport.send("hello " * 100)
+        await heard.until_messages(1)
+    assert heard.messages == ["hello " * 100]
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("deflate", "answer"),
+    [
+        (Deflate(client_max_window_bits=8), "; client_max_window_bits=9"),
+        (Deflate(client_max_window_bits=9), "; client_max_window_bits=10"),
+        (Deflate(client_max_window_bits=None), "; client_max_window_bits=10"),
+        (Deflate(server_max_window_bits=9), ""),
+        (Deflate(server_no_context_takeover=True), ""),
+        (True, "; client_max_window_bits=7"),
+        (True, "; client_max_window_bits"),
+        (True, "; nonsense"),
+    ],
+)
+async def test_what_was_not_offered_is_not_agreed_to(deflate: Deflate | bool, answer: str) -> None:
+    async def handler(peer: Peer) -> None:
+        await peer.accept(f"Sec-WebSocket-Extensions: permessage-deflate{answer}")
+        await peer.until_gone()
+
+    failed = await failure_with(handler, compression=deflate)
+    assert failed.kind == "protocol"
+    assert "permessage-deflate" in str(failed)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue, NegotiationError
 
+from sockstore.deflate import Deflate
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.outcomes import Classification, Outcome, classify
 from sockstore.transports._answers import Answer, NotAnAnswerError
@@ -65,6 +66,30 @@ def test_compression_and_subprotocols_are_offered_if_asked_for() -> None:
     headers = headers_of(Target(url=URL, subprotocols=("b", "a")), compression=True)
     assert headers["Sec-WebSocket-Protocol"] == "b, a"
     assert headers["Sec-WebSocket-Extensions"].startswith("permessage-deflate")
+
+
+@pytest.mark.contract("CN18")
+@pytest.mark.parametrize(
+    ("deflate", "offer"),
+    [
+        (True, "permessage-deflate; client_max_window_bits"),
+        (Deflate(), "permessage-deflate; client_max_window_bits"),
+        (Deflate(client_max_window_bits=None), "permessage-deflate"),
+        (Deflate(client_max_window_bits=8), "permessage-deflate; client_max_window_bits=8"),
+        (
+            Deflate(
+                server_no_context_takeover=True,
+                client_no_context_takeover=True,
+                server_max_window_bits=8,
+                client_max_window_bits=15,
+            ),
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover; "
+            "server_max_window_bits=8; client_max_window_bits=15",
+        ),
+    ],
+)
+def test_compression_is_offered_with_its_parameters(deflate: Deflate | bool, offer: str) -> None:
+    assert headers_of(Target(url=URL), compression=deflate)["Sec-WebSocket-Extensions"] == offer
 
 
 @pytest.mark.parametrize("name", ["User-Agent", "authorization", "HOST", "Origin"])

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore.transports._answers import Answer
-from sockstore.transports._words import clean, hiding, refusal, words_of
+from sockstore.transports._words import (
+    cause_without_secrets,
+    clean,
+    hiding,
+    quoted,
+    refusal,
+    words_of,
+)
 from sockstore.transports.base import Target
 
 
@@ -146,3 +153,13 @@ def test_cleaned_words_are_one_harmless_line(text: str, secrets: list[str]) -> N
 @given(st.binary(max_size=300), st.sampled_from(["", "text/plain", "application/json", "TEXT/X"]))
 def test_any_body_says_something_harmless_or_nothing(body: bytes, kind: str) -> None:
     words_of(Answer(status=500, headers=(("Content-Type", kind),), body=body))
+
+
+@pytest.mark.contract("CN14")
+def test_an_error_that_quotes_the_url_is_quoted_without_its_secrets() -> None:
+    target = Target(url="ws://me:SECRET@a.test/x?token=S3CRET")
+    error = ValueError(f"SyntaxError: the URL '{target.url}' is invalid\x1b[1m.")
+    said = quoted(target, error)
+    assert said == "SyntaxError: the URL 'ws://***:***@a.test/x?token=***' is invalid[1m."
+    assert cause_without_secrets(target, error) is None
+    assert cause_without_secrets(target, harmless := ValueError("no")) is harmless

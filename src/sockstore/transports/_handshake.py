@@ -19,18 +19,19 @@ from urllib.parse import urldefrag, urljoin, urlsplit
 from websockets.client import ClientProtocol
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHandshake, NegotiationError
-from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.http11 import Request, Response
 from websockets.protocol import CLIENT, Protocol
 from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from sockstore._version import __version__
+from sockstore.deflate import Deflate
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.machine.state import SocketInfo
 from sockstore.transports._answers import Answer, NotAnAnswerError
+from sockstore.transports._compression import DeflateFactory
 from sockstore.transports._proxies import ProxyFailedError
-from sockstore.transports._words import clean, hiding, refusal, secrets_of
+from sockstore.transports._words import cause_without_secrets, quoted, refusal
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.urls import check_url, is_secure, place_of, redact_url
 
@@ -75,7 +76,8 @@ class RefusedError(Exception):
 
 def make_request(target: Target, options: TransportOptions) -> tuple[ClientProtocol, Request]:
     """Return a new protocol for one attempt, and the request that begins it."""
-    extensions = [ClientPerMessageDeflateFactory()] if options.compression else None
+    deflate = Deflate() if options.compression is True else options.compression
+    extensions = [DeflateFactory(deflate)] if deflate else None
     place = place_of(target.url)
     user = (place.user, place.password) if place.user is not None else (None, None)
     path, _, query = place.path.partition("?")
@@ -196,9 +198,7 @@ def translate(target: Target, error: Exception) -> HandshakeFailed | InvalidURI:
         if isinstance(error, ProxyFailedError)
         else _translate(target, error)
     )
-    # A log shows the text of causes, too.
-    if hiding(secrets_of(target))(str(error)) == str(error):
-        failed.__cause__ = error
+    failed.__cause__ = cause_without_secrets(target, error)
     return failed
 
 
@@ -212,7 +212,7 @@ def _translate(target: Target, error: Exception) -> HandshakeFailed:
                 url, "the server speaks none of the offered subprotocols", kind="subprotocol"
             )
         case NegotiationError() if "subprotocol" in str(error):
-            why = f"the server chose a subprotocol that was not offered: {_said(target, error)}"
+            why = f"the server chose a subprotocol that was not offered: {quoted(target, error)}"
             return HandshakeFailed(url, why, kind="subprotocol")
         case ssl.SSLCertVerificationError():
             why = f"its TLS certificate was not accepted: {error.verify_message}"
@@ -220,17 +220,12 @@ def _translate(target: Target, error: Exception) -> HandshakeFailed:
         case OSError() | EOFError():
             return HandshakeFailed(url, network_words(error), kind="network")
         case NotAnAnswerError() | InvalidHandshake():
-            why = f"the answer is not a WebSocket handshake: {_said(target, error)}"
+            why = f"the answer is not a WebSocket handshake: {quoted(target, error)}"
             return HandshakeFailed(url, why, kind="protocol")
         case _:
             # What it says was written for somebody else, and may have a secret in it.
             why = f"the handshake failed with {type(error).__name__}"
             return HandshakeFailed(url, why, kind="protocol")
-
-
-def _said(target: Target, error: Exception) -> str:
-    """Return an error's text, which quotes the server."""
-    return clean(hiding(secrets_of(target))(str(error)))
 
 
 def network_words(error: OSError | EOFError, who: str = "server") -> str:

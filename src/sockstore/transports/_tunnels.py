@@ -189,7 +189,7 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
     try:
         return await way.connect(host, port, timeout=NO_DEADLINE)
     except ProxyError as error:
-        raise _refused_by_socks(proxy, error) from error
+        raise _refused_by_socks(proxy, error) from None  # its text may have the password in it
     except ValueError:
         # Its text may have the user name and the password in it.
         why = f"its proxy {proxy} cannot be asked for this host, or with this user name"

@@ -15,7 +15,16 @@ from sockstore.transports._answers import Answer
 from sockstore.transports.base import Target
 from sockstore.urls import redact_url
 
-__all__ = ["Hide", "clean", "hide_nothing", "hiding", "refusal", "words_of"]
+__all__ = [
+    "Hide",
+    "cause_without_secrets",
+    "clean",
+    "hide_nothing",
+    "hiding",
+    "quoted",
+    "refusal",
+    "words_of",
+]
 
 MOST_CHARACTERS = 200
 """Of what somebody else says, in a sentence."""
@@ -104,6 +113,17 @@ def clean(text: str) -> str:
     seen = "".join(one for one in text if one.isspace() or category(one) not in UNSEEN)
     line = " ".join(seen.split())
     return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
+
+
+def quoted(target: Target, error: Exception) -> str:
+    """Return the text of somebody else's error, harmless and without the target's secrets."""
+    return clean(hiding(secrets_of(target))(str(error)))
+
+
+def cause_without_secrets(target: Target, error: Exception) -> Exception | None:
+    """Return an error that may stand below one of ours: a log shows the text of causes, too."""
+    said = str(error)
+    return error if hiding(secrets_of(target))(said) == said else None
 
 
 def refusal(target: Target, answer: Answer, retry_after: float | None) -> HandshakeFailed:

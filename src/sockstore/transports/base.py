@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Protocol
 
+from sockstore.deflate import Deflate
+from sockstore.errors import InvalidOption
 from sockstore.frozen import frozen
 from sockstore.machine.state import SocketInfo
-from sockstore.options import require_count, require_flag, require_instance
+from sockstore.options import require_count, require_instance
 from sockstore.outcomes import Close
 from sockstore.urls import redact_url
 
@@ -90,7 +92,7 @@ class TransportOptions:
     Args:
         max_message_bytes: A larger message closes the connection with 1009.
         ssl: The TLS context for ``wss://``; None for the system's defaults.
-        compression: Whether to offer permessage-deflate (RFC 7692).
+        compression: Whether to offer permessage-deflate (RFC 7692), or with which parameters.
         proxy: The url of a proxy; True for what the environment names, None or False for none.
 
     Raises:
@@ -99,12 +101,13 @@ class TransportOptions:
 
     max_message_bytes: int = 2**20
     ssl: tls.SSLContext | None = None
-    compression: bool = False
+    compression: bool | Deflate = False
     proxy: str | bool | None = field(default=True, repr=False)  # its url may have a password
 
     def __post_init__(self) -> None:
         require_count("max_message_bytes", self.max_message_bytes, least=1)
-        require_flag("compression", self.compression)
+        if not isinstance(self.compression, Deflate | bool):
+            raise InvalidOption("compression", self.compression, "give True, False or a Deflate")
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
         if self.proxy is not None and not isinstance(self.proxy, bool):
             from sockstore.transports._proxies import parse_proxy  # noqa: PLC0415 - few have one

@@ -21,6 +21,7 @@ from pyodide.ffi import JsException, create_proxy, to_js
 from sockstore.errors import HandshakeFailed, InvalidURI
 from sockstore.machine.state import Hint, SocketInfo
 from sockstore.outcomes import Close
+from sockstore.transports._words import cause_without_secrets, quoted
 from sockstore.transports.base import HIGH_WATER, SLICE_SECONDS, Listener, Target, TransportOptions
 from sockstore.transports.browser_limits import NO_HEADERS, sendable
 from sockstore.urls import redact_url
@@ -238,7 +239,9 @@ def _new_socket(target: Target) -> JsObject:
     try:
         return window.WebSocket.new(target.url, to_js(list(target.subprotocols)))
     except JsException as error:
-        raise InvalidURI(redact_url(target.url), f"the browser says {error}") from error
+        # It quotes the url.
+        why = f"the browser says {quoted(target, error)}"
+        raise InvalidURI(redact_url(target.url), why) from cause_without_secrets(target, error)
 
 
 def _data_of(events: JsObject) -> Iterator[str | bytes]:

@@ -19,6 +19,7 @@ PACKAGE = Path(sockstore.__file__).parent
 
 NATIVE = (
     "attempt",
+    "compression",
     "frames",
     "handshake",
     "incoming",
