@@ -15,6 +15,7 @@ from loopback.processes import serving
 from sockstore import Reconnect, Session, WebSocketStore
 from sockstore.server.history import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
+from sockstore.server.redis.feed import MOST_AT_ONCE, MOST_BYTES_AT_ONCE
 from sockstore.server.redis.history import RedisHistory
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
@@ -256,6 +257,23 @@ async def output_of(redis):
         text += (await reader.read(65536)).decode()
     writer.close()
     return int(text.partition("total_net_output_bytes:")[2].split()[0])
+
+
+@pytest.mark.contract("SV16")
+async def test_the_feed_is_read_in_portions_of_about_one_size(redis, log):
+    heard, reader = [], RedisHistory(redis.url)
+    reader.start(lambda room, message, epoch: heard.append(message.offset), pytest.fail)
+    await reader.open()
+    for size, count in ((60_000, MOST_BYTES_AT_ONCE // 60_000 + 1), (10, MOST_AT_ONCE)):
+        for start in range(0, 200, 20):
+            unit = [entry(f"{size} {start + n}", size) for n in range(20)]
+            await log.history.append("r", unit)
+        async with asyncio.timeout(SECONDS):
+            while heard[-1:] != [(await log.page(100_000)).top]:
+                await asyncio.sleep(0.01)
+        assert 0.9 * count <= reader._feed._count <= count
+    assert heard == [*range(1, 401)]
+    await reader.aclose()
 
 
 # Failover

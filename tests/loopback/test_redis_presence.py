@@ -304,3 +304,28 @@ async def test_a_redis_that_does_not_answer_costs_its_time_once(redis, monkeypat
     redis.thaw()
     assert calls.count(SETTLE) == 1
     await one.history.aclose()
+
+
+@pytest.mark.contract("SV5")
+@pytest.mark.asyncio
+async def test_closing_ends_also_when_the_client_of_redis_swallows_a_cancellation(redis):
+    one = Here(redis.url, lease=0.03)
+    await one.enter("Ann")
+    swallowed = asyncio.Event()
+    is_called = asyncio.Event()
+    tell = one.history.set
+
+    async def swallow(name, seconds):
+        try:
+            is_called.set()
+            if not swallowed.is_set():
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            swallowed.set()
+        await tell(name, seconds)
+
+    one.history.set = swallow
+    async with asyncio.timeout(20):
+        await is_called.wait()
+        await one.aclose()
+    assert swallowed.is_set()

@@ -112,3 +112,31 @@ def test_a_server_knows_when_redis_is_behind_what_it_was_told():
     assert position.heard("one", 5).number == BEYOND
     assert position.heard("one", 5).told("two", 6) == FeedPosition("two", 6)
     assert position.heard("two", 1) == FeedPosition("two", 1, 1)
+
+
+class Swallowing(FakeHistory):
+    """Swallows a cancellation, as the client of Redis may in the moment of an answer."""
+
+    async def _answer(self) -> None:
+        try:
+            await super()._answer()
+        except asyncio.CancelledError:
+            return
+
+
+@pytest.mark.contract("SV16")
+@pytest.mark.asyncio
+async def test_who_has_left_while_catching_up_is_read_for_no_more():
+    history = Swallowing()
+    history.say("lobby", 2000)
+    person = await Person(rooms_of(history)).connect()
+    await person.subscribe(recover=True)
+    history.hold()
+    await idle(20)
+    (task,) = [task for task in asyncio.all_tasks() if "_catch_up" in repr(task)]
+    person.leave()
+    history.release()
+    await asyncio.wait_for(task, 20)
+    reads = history.reads
+    await idle()
+    assert history.reads == reads

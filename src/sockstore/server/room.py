@@ -254,7 +254,12 @@ class Room:
     async def _catch_up(self, subscriber: Subscriber) -> None:
         """Tell a subscriber what it missed, until it was told the newest message."""
         try:
-            while self._is_behind(subscriber) and await subscriber.client.drained():
+            # It may have left while something was awaited, and the cancellation been swallowed.
+            while (
+                subscriber in self._subscribers
+                and self._is_behind(subscriber)
+                and await subscriber.client.drained()
+            ):
                 if not await self._catch_up_once(subscriber):
                     self._lose(subscriber)
                     return

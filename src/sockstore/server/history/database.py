@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ MOST_FORGOTTEN_AT_ONCE = 256
 """Bounds how long one transaction deletes; in the long run more are forgotten than remembered."""
 
 MOST_IN_A_PAGE = 2**31
+
+logger = logging.getLogger("sockstore.server")
 
 SCHEMA = f"""
 CREATE TABLE log (epoch TEXT NOT NULL);
@@ -156,6 +159,10 @@ class Database:
             raise OSError(None, "its file -wal was removed; restart the server")
         self.close()
         self.open()
+        logger.warning(
+            "the history %s: its file -wal was removed; what it held is saved, and it is made anew",
+            self._path,
+        )
 
     def _now(self) -> float:
         """Return the seconds that have passed while the file was open.

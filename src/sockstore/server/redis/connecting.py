@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
@@ -9,7 +10,7 @@ from sockstore.errors import InvalidOption
 from sockstore.server.history.base import HistoryUnavailable
 from sockstore.urls import redact_url
 
-__all__ = ["Connecting", "explain", "problems_of"]
+__all__ = ["Connecting", "end", "explain", "problems_of"]
 
 SECONDS_FOR_A_CALL = 5.0
 MOST_CONNECTIONS = 16
@@ -68,6 +69,16 @@ class Connecting:
         except ValueError as error:
             raise HistoryUnavailable(self.shown, str(error)) from None
         return Redis.from_pool(pool)
+
+
+async def end(task: asyncio.Task[None]) -> None:
+    """Cancel a task that talks to Redis, and wait until it has ended.
+
+    The client swallows a cancellation that comes in the moment of an answer.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.1)
 
 
 async def problems_of(client: Any) -> tuple[str | None, list[str]]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, explain
+from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, end, explain
 
 __all__ = ["Feed", "Hear"]
 
@@ -73,10 +73,8 @@ class Feed:
     async def aclose(self) -> None:
         """Follow it no more."""
         task, self._task = self._task, None
-        while task is not None and not task.done():
-            # The client swallows a cancellation that comes in the moment of an answer.
-            task.cancel()
-            await asyncio.wait([task], timeout=0.1)
+        if task is not None:
+            await end(task)
         client, self._client = self._client, None
         if client is not None:
             await client.aclose()

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sockstore.options import require_seconds
 from sockstore.server.presence import Change, Changed, Member
-from sockstore.server.redis.connecting import explain
+from sockstore.server.redis.connecting import end, explain
 from sockstore.server.redis.history import FEED_LENGTH, RedisHistory
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
 
@@ -128,8 +128,7 @@ class RedisPresence:
         """Forget the clients of this server."""
         leases, self._leases = self._leases, None
         if leases is not None:
-            leases.cancel()
-            await asyncio.wait([leases])
+            await end(leases)
         for room, here in list(self._rooms.items()):
             for member in list(here.own.values()):
                 self.leave(room, member)
