@@ -8,8 +8,8 @@ import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
-from unicodedata import category
 
+from sockstore.characters import one_line
 from sockstore.errors import HandshakeFailed
 from sockstore.transports._answers import Answer
 from sockstore.transports.base import Target
@@ -45,9 +45,6 @@ PUBLIC_HEADERS = {
     "referer", "user-agent",
 }  # fmt: skip
 """Headers of a request that servers quote in their refusals, and that have no secrets."""
-
-UNSEEN = {"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"}
-"""Categories of characters that may do something to a terminal, or cannot be seen."""
 
 Hide = Callable[[str], str]
 """Takes the secrets out of somebody else's words."""
@@ -107,11 +104,10 @@ def clean(text: str) -> str:
     """Return somebody else's words, harmless and short enough for a sentence.
 
     Example:
-        >>> clean(f"no{chr(27)}[31m entry{chr(7)}  here")
-        'no[31m entry here'
+        >>> clean(f"no  entry{chr(0x2028)}here")
+        'no entry here'
     """
-    seen = "".join(one for one in text if one.isspace() or category(one) not in UNSEEN)
-    line = " ".join(seen.split())
+    line = " ".join(one_line(text).split())
     return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
 
 
