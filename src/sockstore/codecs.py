@@ -61,6 +61,8 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
         case type():
             return _typed_codec(codec)
         case Codec():
+            require_callable("codec", codec.decode)
+            require_callable("codec", codec.encode)
             return codec
         case _:
             raise InvalidOption("codec", codec, "give a type, a (decode, encode) pair or a codec")

@@ -167,9 +167,9 @@ class WebSocketStore(ConnectionStores):
             raise InvalidOption(
                 "heartbeat", heartbeat, "a session has its own; give one of the two"
             )
-        require_callable("on_open", on_open)
+        require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
-        require_callable("should_reconnect", should_reconnect)
+        require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
         self._endpoint = Endpoint(url, headers, subprotocols, token)
@@ -433,6 +433,7 @@ class WebSocketStore(ConnectionStores):
 
         Raises:
             RuntimeError: If the connection has not been connected on any loop.
+            TypeError: If it is a coroutine function.
 
         Example:
             ::

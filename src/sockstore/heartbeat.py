@@ -7,7 +7,7 @@ from typing import Any
 from sockstore.codecs import decode_json, encode
 from sockstore.errors import InvalidOption
 from sockstore.frozen import frozen
-from sockstore.options import require_seconds
+from sockstore.options import require_callable, require_seconds
 
 __all__ = ["Heartbeat"]
 
@@ -45,6 +45,9 @@ class Heartbeat:
     def __post_init__(self) -> None:
         require_seconds("interval", self.interval)
         require_seconds("timeout", self.timeout)
+        for option, value in (("message", self.message), ("reply", self.reply)):
+            if callable(value):
+                require_callable(option, value)
         _require_encodable("message", self.message)
         _require_encodable("reply", self.reply)
 

@@ -8,6 +8,7 @@ from time import time
 from typing import Any, TypeAlias
 
 from sockstore.keeping import Entry, Kept, MessageView
+from sockstore.plain_calls import START_A_TASK, refuse_async
 from sockstore.positions import Gap, Publication
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.nodes import Node
@@ -79,7 +80,7 @@ class MessageLog(Readable[MessageView]):
         return self.total - len(self)
 
     def __repr__(self) -> str:
-        return f"<MessageLog total={self.total} dropped={self.dropped}>"
+        return f"<MessageLog of {len(self)} messages, total={self.total} dropped={self.dropped}>"
 
     def on_append(self, fn: Tell) -> Callable[[], None]:
         """Call `fn` once for each message, in order, with no coalescing.
@@ -91,6 +92,9 @@ class MessageLog(Readable[MessageView]):
         Returns:
             How to unsubscribe; calling it again does nothing.
 
+        Raises:
+            TypeError: If `fn` is a coroutine function.
+
         Example:
             >>> log = MessageLog(10, report=print)
             >>> stop = log.on_append(lambda message: print(message.data))
@@ -99,6 +103,7 @@ class MessageLog(Readable[MessageView]):
             hello
             False
         """
+        refuse_async(fn, "on_append()", f"{START_A_TASK}, or iterate over connection.stream()")
         entry = _Callback(fn)
         self._call_on_append((*self._on_append, entry))
 

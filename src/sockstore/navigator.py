@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Callable
 from contextvars import copy_context
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from sockstore.errors import ScopeClosed
 from sockstore.navigation import Navigation
-from sockstore.owned import awaited, name_of, report
+from sockstore.owned import awaited, report
+from sockstore.plain_calls import name_of
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
 
 __all__ = ["Navigator", "Page"]
 
-Page: TypeAlias = Callable[[Scope], Awaitable[object]]
-"""``async def page(scope)``: it mounts what it shows, and returns."""
+Page: TypeAlias = Callable[[Scope], object]
+"""``async def page(scope)``, or a plain function: it mounts what it shows, and returns."""
 
 
 class Navigator:
@@ -70,8 +72,8 @@ class Navigator:
         even if who asked for it is cancelled; only another `goto` or `aclose` ends it.
 
         Args:
-            page: ``async def page(scope)``: it mounts things in its scope and returns; the scope
-                is left by the next navigation.
+            page: ``async def page(scope)``, or a plain function: it mounts things in its scope and
+                returns; the scope is left by the next navigation.
 
         Returns:
             Whether the page is shown; False if another navigation took its place meanwhile.
@@ -155,10 +157,12 @@ class Navigator:
     async def _mount(self, page: Page) -> None:
         scope = self._scope = await Scope(destroy_timeout=self._destroy_timeout).__aenter__()
         try:
-            # The scope ends it, within a bound, if another navigation cancels this one.
-            mounting = scope.task(awaited(page(scope)), name=f"page {name_of(page)}")
-            await asyncio.wait({mounting})
-            mounting.result()
+            mounted = page(scope)
+            if inspect.isawaitable(mounted):
+                # The scope ends it, within a bound, if another navigation cancels this one.
+                mounting = scope.task(awaited(mounted), name=f"page {name_of(page)}")
+                await asyncio.wait({mounting})
+                mounting.result()
             self._page = page
         except Exception:
             self._scope = None

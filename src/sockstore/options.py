@@ -74,10 +74,12 @@ def require_flag(option: str, value: object, *, optional: bool = False) -> None:
         raise InvalidOption(option, value, f"give {words}")
 
 
-def require_callable(option: str, value: object) -> None:
-    """Refuse what is neither None nor a callable."""
+def require_callable(option: str, value: object, *, may_await: bool = False) -> None:
+    """Refuse what is neither None nor a callable, and a coroutine function that is not awaited."""
     if value is not None and not callable(value):
         raise InvalidOption(option, value, "give a callable")
+    if value is not None and not may_await:
+        refuse_async(value, f"{option}=", PLAIN)
 
 
 def _is_number(value: object) -> TypeGuard[float]:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import sys
 from functools import _lru_cache_wrapper, partial
 from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE, iscoroutinefunction
-from types import FunctionType, MethodType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
-__all__ = ["PLAIN", "START_A_TASK", "name_of", "refuse_async", "returns_awaitable"]
+__all__ = [
+    "AND_RETURN_ITS_CANCEL",
+    "ASYNC",
+    "MARK",
+    "PLAIN",
+    "START_A_TASK",
+    "name_of",
+    "refuse_async",
+    "returns_awaitable",
+]
 
-_ASYNC: Final = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
+ASYNC: Final = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
+"""Flags of the code of a function whose call runs none of it."""
 
-_MARK: Final = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
+MARK: Final = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
 """What `inspect.markcoroutinefunction` (from 3.12 on) or asyncio puts on a function."""
 
 _TRANSPARENT: Final = {
@@ -30,6 +40,9 @@ START_A_TASK: Final = (
     "give a plain function that starts a task, "
     "such as `lambda value: scope.task(show(value))` (or asyncio.create_task, if you keep the task)"
 )
+AND_RETURN_ITS_CANCEL: Final = (
+    "give a plain function (def, not async def) that starts a task, and return its `cancel`"
+)
 PLAIN: Final = "give a plain function (def, not async def)"
 
 
@@ -42,8 +55,15 @@ def returns_awaitable(fn: Any) -> bool:
         (True, True, False)
     """
     kind = type(fn)
+    if kind is BuiltinFunctionType:
+        return False
+    if kind is MethodType and type(fn.__func__) is FunctionType:
+        # The usual one, for subscribing is a hot call.
+        fn, kind = fn.__func__, FunctionType
     if kind is FunctionType:
-        return bool(fn.__code__.co_flags & _ASYNC) or _is_marked(fn)
+        return bool(fn.__code__.co_flags & ASYNC) or (
+            getattr(fn, MARK, None) is not None and _is_marked(fn)
+        )
     if (inner := _TRANSPARENT.get(kind)) is not None:
         return _is_marked(fn) or returns_awaitable(getattr(fn, inner))
     if isinstance(fn, type):
@@ -82,10 +102,10 @@ def name_of(fn: Any) -> str:
 
 
 def _is_marked(fn: Any) -> bool:
-    mark = getattr(fn, _MARK, None)
+    mark = getattr(fn, MARK, None)
     if mark is None:
         return False
     # The mark itself is compared: a mock has every attribute.
     if sys.version_info >= (3, 12):
         return iscoroutinefunction(fn)
-    return mark is getattr(sys.modules.get("asyncio.coroutines"), _MARK, None)
+    return mark is getattr(sys.modules.get("asyncio.coroutines"), MARK, None)

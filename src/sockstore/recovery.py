@@ -61,7 +61,7 @@ class Session:
         if not (self.token is None or isinstance(self.token, str) or callable(self.token)):
             raise InvalidOption("token", type(self.token), "give text or a callable")
         require_instance("since", self.since, Position, "a Position or None")
-        require_callable("fetch_state", self.fetch_state)
+        require_callable("fetch_state", self.fetch_state, may_await=True)
 
 
 @frozen(kw_only=True)
@@ -100,6 +100,6 @@ class Resume:
 
     def __post_init__(self) -> None:
         for option in ("cursor", "request", "dedupe_key", "fetch_state"):
-            require_callable(option, getattr(self, option))
+            require_callable(option, getattr(self, option), may_await=option == "fetch_state")
         if self.request is not None and self.cursor is None:
             raise InvalidOption("request", self.request, "give a cursor too: it asks from there on")

@@ -26,8 +26,8 @@ from sockstore.owned import (
     Mounting,
     Owned,
     Running,
-    name_of,
 )
+from sockstore.plain_calls import name_of, refuse_async
 from sockstore.stores import readonly
 from sockstore.stores.contract import Subscribable
 
@@ -137,6 +137,7 @@ class Scope:
 
         Raises:
             ScopeClosed: If the scope has been left.
+            TypeError: If `run` is a coroutine function.
         """
         self._check_open("subscribe")
         subscription = readonly(store).subscribe(run)
@@ -166,6 +167,7 @@ class Scope:
         Raises:
             ScopeClosed: If the scope has been left.
             RuntimeError: If no event loop runs here.
+            TypeError: If it is not a coroutine, for example a function that was not called.
 
         Example:
             >>> async def main() -> None:
@@ -173,6 +175,11 @@ class Scope:
             ...         scope.task(asyncio.sleep(3600))
             >>> asyncio.run(main())
         """
+        if not asyncio.iscoroutine(coroutine):
+            raise TypeError(
+                f"task() runs a coroutine, and {name_of(coroutine)} is not one: "
+                "call the coroutine function, as in scope.task(work())"
+            )
         try:
             self._check_open("start a task")
             return self._run(Running(self._start(coroutine, name))).task
@@ -248,11 +255,15 @@ class Scope:
         Returns:
             The function; it can be called any number of times.
 
+        Raises:
+            TypeError: If it is a coroutine function.
+
         Example:
             ::
 
                 threading.Thread(target=scope.bind(work)).start()
         """
+        refuse_async(fn, "bind()", "start a task of the scope instead: scope.task(work())")
         context = self._context()
 
         @wraps(fn)

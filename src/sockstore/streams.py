@@ -12,6 +12,7 @@ from weakref import ref
 
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.options import require_count, require_flag
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.positions import Publication
 from sockstore.records import Record
 
@@ -96,6 +97,8 @@ class MessageStream:
         require_count("limit", limit, least=1)
         if overflow not in ("error", "drop_oldest"):
             raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
+        if where is not None:
+            refuse_async(where, "where=", PLAIN)
         self._where = where
         self._limit = limit
         self._overflow = overflow

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import ParamSpec, TypeVar
 
+from sockstore.plain_calls import refuse_async
+
 __all__ = ["FOREIGN_THREAD", "call_on_loop"]
 
 T = TypeVar("T")
@@ -25,7 +27,11 @@ def call_on_loop(
 
     Returns:
         A future of what it returns or raises.
+
+    Raises:
+        TypeError: If it is a coroutine function.
     """
+    refuse_async(fn, "call_threadsafe()", "use asyncio.run_coroutine_threadsafe(function(), loop)")
     future: Future[T] = Future()
 
     def call() -> None:

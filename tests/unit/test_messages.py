@@ -85,7 +85,7 @@ def test_a_view_offers_no_way_to_change_it():
     for method in ("append", "__setitem__", "clear", "pop"):
         assert not hasattr(view, method)
     assert repr(view) == "<MessageView of 2 messages>"
-    assert repr(log) == "<MessageLog total=2 dropped=0>"
+    assert repr(log) == "<MessageLog of 2 messages, total=2 dropped=0>"
     assert view[0] in view
     assert list(MessageView()) == []
 

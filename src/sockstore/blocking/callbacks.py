@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, Self, TypeAlias
 from sockstore.blocking.streams import CallbackBuffer
 from sockstore.blocking.waiting import Bell, wait_until
 from sockstore.errors import InvalidOption, Lagged
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.streams import Message
 
 __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscription", "make_runner"]
@@ -293,6 +294,7 @@ def make_runner(callbacks: Callbacks) -> Runner:
         executor = callbacks
         return Scheduled(lambda run: executor.submit(run).add_done_callback(_look))
     if callable(callbacks):
+        refuse_async(callbacks, "callbacks=", PLAIN)
         return Scheduled(callbacks)
     raise InvalidOption(
         "callbacks", callbacks, "give 'thread', 'pump', an Executor, or a callable that schedules"

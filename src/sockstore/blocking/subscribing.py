@@ -130,6 +130,8 @@ class Subscribing:
             1
         """
         require_callable("callback", callback)
+        if callable(what):
+            require_callable("what", what)
         told = StoreCallback(callback, self._runner.announce)
         leave = self._hold.call(lambda: self._pick(what).subscribe(told.receive))
 

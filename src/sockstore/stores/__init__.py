@@ -1,8 +1,7 @@
 """Values that can be watched: Svelte's store contract in Python.
 
 A store is anything with `subscribe(run)`: it calls `run` with its value, now and on every change,
-and returns how to leave. This layer needs no event loop, does no input or output, and depends on
-nothing.
+and returns how to leave. This layer needs no event loop and does no input or output.
 """
 
 from sockstore.stores._waiting import Stream

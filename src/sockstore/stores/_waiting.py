@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.stores.weak import subscribe_weakly
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ async def wait_for(
 ) -> T:
     import asyncio  # noqa: PLC0415
 
+    refuse_async(predicate, "wait_for()", PLAIN)
     waiter: _Waiter[T] = _Waiter()
     future = waiter.future
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.stores.failures import name_of
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler
@@ -39,12 +40,10 @@ class Computed(Node[T]):
         self._last: Any = None
         """What subscribers know while there is an error."""
 
-    def __repr__(self) -> str:
-        return f"<Readable computed by {name_of(self._fn)}>"
-
     def _settled(self) -> T:
         if self._error is _UNREADY:
-            raise RuntimeError(f"{self!r} was read while its first value is computed")
+            computed = f"the store computed by {name_of(self._fn)}"
+            raise RuntimeError(f"{computed} was read while its first value is computed")
         if self._error is not None:
             # Its own traceback each time, or it would grow with every reading.
             raise self._error.with_traceback(self._trace)
@@ -69,7 +68,8 @@ class Computed(Node[T]):
             self._fail(error, scheduler)
         else:
             # Ctrl-C is nobody's value: have it computed again on the next occasion.
-            self._fail(RuntimeError(f"the computation of {self!r} was interrupted"), scheduler)
+            interrupted = f"the computation by {name_of(self._fn)} was interrupted"
+            self._fail(RuntimeError(interrupted), scheduler)
             scheduler.redo.append(self)
         scheduler.fail(error)
 
@@ -200,6 +200,8 @@ class Emitting(Computed[T]):
         cleanup = self._fn(self._emitter, *values)
         if cleanup is not None and not callable(cleanup):
             raise TypeError(f"the function returned {cleanup!r}, but it returns a cleanup or None")
+        if cleanup is not None:
+            refuse_async(cleanup, "derived_emit()", f"{PLAIN} as the cleanup")
         self._cleanup = cleanup
 
     def _clean_up(self) -> None:
@@ -223,8 +225,14 @@ class Emitting(Computed[T]):
         self._scheduler = None
         self._clean_up()
 
+    def _has_effects(self) -> bool:
+        return not self._live
+
+    def _last_value(self) -> T:
+        return self._value if self._has_value() else self._last
+
     def _sample(self, values: list[Any]) -> T:
-        emitted = [self._value if self._has_value() else self._last]
+        emitted = [self._last_value()]
         cleanup = self._fn(emitted.append, *values)
         if cleanup is not None:
             cleanup()

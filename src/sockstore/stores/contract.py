@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from reprlib import recursive_repr
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 from sockstore.stores._waiting import Stream, wait_for
 
@@ -43,6 +44,22 @@ class Readable(ABC, Generic[T_co]):
 
     __slots__ = ("__weakref__",)
 
+    _kind: ClassVar[str] = "Readable"
+    """What its `repr` calls it."""
+
+    def __bool__(self) -> NoReturn:
+        # By its class, for its value may be long, and this is said where a mistake was made.
+        raise TypeError(
+            f"a store ({self._kind}) has no truth value: use its `.value`, as in `if store.value`, "
+            "or `store is not None`"
+        )
+
+    @recursive_repr("<a store that holds itself>")
+    def __repr__(self) -> str:
+        from sockstore.stores.showing import show  # noqa: PLC0415 - few programs print a store
+
+        return show(self, self._kind)
+
     @property
     @abstractmethod
     def _node(self) -> Node[T_co]:
@@ -73,6 +90,7 @@ class Readable(ABC, Generic[T_co]):
             Exception: What `start`, a computation or the first call raised. Nothing is left of
                 the subscription then.
             RuntimeError: If the store belongs to another thread.
+            TypeError: If `run` is a coroutine function, which nobody would await.
 
         Example:
             >>> from sockstore.stores import writable
@@ -133,6 +151,7 @@ class Readable(ABC, Generic[T_co]):
 
         Raises:
             TimeoutError: If no value did in time.
+            TypeError: If `predicate` is a coroutine function: what it returns is always true.
 
         Example:
             >>> import asyncio

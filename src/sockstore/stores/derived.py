@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, overload
 
+from sockstore.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, refuse_async
 from sockstore.stores.computed import Derived, Emitting
 from sockstore.stores.contract import Readable, Subscribable
 from sockstore.stores.nodes import Node
@@ -20,6 +21,8 @@ E = TypeVar("E")
 F = TypeVar("F")
 R = TypeVar("R")
 S = TypeVar("S", bound=Subscribable[Any])
+
+_PLAIN_OR_EMIT = f"{PLAIN}, or use derived_emit for values that come later"
 
 Emit: TypeAlias = Callable[[R], None]
 """What a function of `derived_emit` emits with."""
@@ -142,6 +145,9 @@ def derived(
     Returns:
         The store.
 
+    Raises:
+        TypeError: If `fn` or `differs` is a coroutine function.
+
     Example:
         >>> from sockstore.stores import writable
         >>> width, height = writable(2), writable(3)
@@ -151,6 +157,7 @@ def derived(
         6
         12
     """
+    refuse_async(fn, "derived()", _PLAIN_OR_EMIT)
     return Derived(_nodes(stores), fn, differs)
 
 
@@ -276,6 +283,9 @@ def derived_emit(
     Returns:
         The store.
 
+    Raises:
+        TypeError: If `fn` or `differs` is a coroutine function.
+
     Example:
         >>> from sockstore.stores import writable
         >>> def announce(emit, name):
@@ -289,6 +299,7 @@ def derived_emit(
         hello Grace
         goodbye Grace
     """
+    refuse_async(fn, "derived_emit()", AND_RETURN_ITS_CANCEL)
     return View(Emitting(_nodes(stores), fn, initial, differs))
 
 

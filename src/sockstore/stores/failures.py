@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["EndlessCycle", "Failures", "name_of"]
+__all__ = ["EndlessCycle", "Failures", "NotWatched", "name_of"]
 
 
 class EndlessCycle(RuntimeError):
@@ -13,6 +13,10 @@ class EndlessCycle(RuntimeError):
             "an endless cycle: subscribers or computations answer each change of a store with"
             " another change; this one was refused"
         )
+
+
+class NotWatched(Exception):
+    """No value is known yet, and only watching or reading the store would find one out."""
 
 
 def name_of(function: object) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
+from sockstore.plain_calls import ASYNC, MARK, PLAIN, START_A_TASK, refuse_async, returns_awaitable
 from sockstore.stores.comparison import changed
 from sockstore.stores.contract import Readable
 from sockstore.stores.graph import is_elsewhere, rest, sample, wake
@@ -51,6 +53,8 @@ class Node(Readable[T]):
         inputs: tuple[Node[Any], ...],
         differs: Callable[[T, T], bool] | None,
     ) -> None:
+        if differs is not None:
+            refuse_async(differs, "differs=", PLAIN)
         self._inputs = inputs
         self._level: int = 1 + max((node._level for node in inputs), default=-1)
         self._differs: Callable[[Any, Any], bool] = differs or changed
@@ -90,6 +94,12 @@ class Node(Readable[T]):
         scheduler = threads.scheduler
         if is_elsewhere(self, scheduler):
             raise RuntimeError(self._thread_error or _FOREIGN_THREAD)
+        # Functions and bound methods are not asked further, for subscribing is a hot call.
+        fn: Any = run.__func__ if type(run) is MethodType else run
+        if (
+            type(fn) is not FunctionType or fn.__code__.co_flags & ASYNC or hasattr(fn, MARK)
+        ) and returns_awaitable(run):
+            refuse_async(run, "subscribe()", f"{START_A_TASK}, or iterate over the store")
         subscription = Subscription(self, run)
         if self._permanent:
             value = self._value
@@ -209,6 +219,14 @@ class Node(Readable[T]):
 
     def _has_value(self) -> bool:
         return True
+
+    def _has_effects(self) -> bool:
+        """Whether becoming live runs what may have effects: a `start`, another library."""
+        return False
+
+    def _last_value(self) -> T:
+        """The value that was known last."""
+        return self._value
 
     def _remember(self, known: Any) -> None:
         """Take note of what the subscribers know while there is no value."""

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from sockstore.stores.contract import Readable, Subscribable
+from sockstore.stores.failures import NotWatched
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler
 
@@ -23,9 +24,6 @@ class View(Readable[T_co]):
 
     def __init__(self, node: Node[T_co]) -> None:
         self._seen = node
-
-    def __repr__(self) -> str:
-        return f"<Readable of {self._seen!r}>"
 
     @property
     def _node(self) -> Node[T_co]:
@@ -44,9 +42,6 @@ class Foreign(Node[T]):
         # What Svelte gives too, for a store that does not call at once.
         self._value: Any = None
 
-    def __repr__(self) -> str:
-        return f"<Readable of {self._store!r}>"
-
     def _receive(self, value: T) -> None:
         if self._live:
             self._put(value)
@@ -63,6 +58,12 @@ class Foreign(Node[T]):
         leave, self._leave_foreign = self._leave_foreign, None
         if leave is not None:
             leave()
+
+    def _has_effects(self) -> bool:
+        return not self._live
+
+    def _last_value(self) -> T:
+        raise NotWatched
 
     def _sample(self, _: list[object], /) -> T:
         seen: list[Any] = [None]

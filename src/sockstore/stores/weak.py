@@ -7,6 +7,7 @@ from inspect import ismethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakMethod, ref
 
+from sockstore.plain_calls import START_A_TASK, refuse_async
 from sockstore.stores.failures import name_of
 
 if TYPE_CHECKING:
@@ -51,6 +52,9 @@ def subscribe_weakly(store: Readable[T], run: Callable[[T], object], /) -> Subsc
     Returns:
         The subscription, to leave earlier. It need not be kept.
 
+    Raises:
+        TypeError: If `run` is a coroutine function.
+
     Example:
         >>> from sockstore.stores import writable
         >>> class Label:
@@ -62,6 +66,7 @@ def subscribe_weakly(store: Readable[T], run: Callable[[T], object], /) -> Subsc
         >>> del label
         >>> title.set("two")
     """
+    refuse_async(run, "subscribe_weakly()", START_A_TASK)
     weak = _WeakRun(run)
     weak.subscription = store.subscribe(weak)
     return weak.subscription

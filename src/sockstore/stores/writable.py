@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeAlias, TypeVar
+from types import CoroutineType
+from typing import Any, Generic, TypeAlias, TypeVar
 
+from sockstore.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, name_of, refuse_async
 from sockstore.stores.comparison import changed
 from sockstore.stores.contract import Readable
 from sockstore.stores.nodes import Node
@@ -32,6 +34,8 @@ class Writable(Node[T]):
 
     __slots__ = ("_begin_with", "_stop")
 
+    _kind = "Writable"
+
     def __init__(
         self,
         value: T,
@@ -39,13 +43,12 @@ class Writable(Node[T]):
         differs: Callable[[T, T], bool] | None,
     ) -> None:
         super().__init__((), differs)
+        if start is not None:
+            refuse_async(start, "a store's start", AND_RETURN_ITS_CANCEL)
         self._value = value
         self._begin_with: Start[T] = start or _nothing
         self._stop: Callable[[], object] | None = None
         self._live = self._permanent = start is None
-
-    def __repr__(self) -> str:
-        return f"<Writable {self._value!r}>"
 
     @property
     def value(self) -> T:
@@ -101,6 +104,7 @@ class Writable(Node[T]):
 
         Raises:
             Exception: As `set` does.
+            TypeError: If `fn` returned a coroutine, which is not a value.
 
         Example:
             >>> count = writable(1)
@@ -108,7 +112,11 @@ class Writable(Node[T]):
             >>> count.value
             5
         """
-        self.set(fn(self._value))
+        value = fn(self._value)
+        # The result is looked at and not the function, which costs less.
+        if type(value) is CoroutineType:
+            raise _coroutine_refused(value, fn)
+        self.set(value)
 
     def _begin(self, _: Scheduler, /) -> None:
         self._live = True
@@ -122,6 +130,11 @@ class Writable(Node[T]):
         stop, self._stop = self._stop, None
         if stop is not None:
             stop()
+
+    def _has_effects(self) -> bool:
+        # What this package starts itself only looks.
+        own = getattr(self._begin_with, "__module__", None) or ""
+        return not (self._live or own.startswith("sockstore."))
 
     def _sample(self, _: list[object], /) -> T:
         cell = _Cell(self._value)
@@ -147,7 +160,10 @@ class _Cell(Generic[T]):
         self.value = value
 
     def update(self, fn: Callable[[T], T]) -> None:
-        self.value = fn(self.value)
+        value = fn(self.value)
+        if type(value) is CoroutineType:
+            raise _coroutine_refused(value, fn)
+        self.value = value
 
 
 def _checked(stop: Callable[[], object] | None) -> Callable[[], object] | None:
@@ -155,7 +171,14 @@ def _checked(stop: Callable[[], object] | None) -> Callable[[], object] | None:
         raise TypeError(
             f"start returned {stop!r}, but it returns a function without arguments or None"
         )
+    if stop is not None:
+        refuse_async(stop, "a store", f"{PLAIN} as what `start` returns")
     return stop
+
+
+def _coroutine_refused(coroutine: Any, fn: object) -> TypeError:
+    coroutine.close()
+    return TypeError(f"update() calls {name_of(fn)}, which returned a coroutine: {PLAIN}")
 
 
 def writable(
@@ -175,6 +198,9 @@ def writable(
 
     Returns:
         The store.
+
+    Raises:
+        TypeError: If `start` or `differs` is a coroutine function.
 
     Example:
         >>> count = writable(1)
@@ -202,6 +228,9 @@ def readable(
 
     Returns:
         The store; it has no `set`.
+
+    Raises:
+        TypeError: If `start` or `differs` is a coroutine function.
 
     Example:
         >>> answer = readable(0, lambda set, update: set(42))

@@ -10,6 +10,7 @@ from time import perf_counter
 from typing import Any, TypeAlias
 
 from sockstore.messages import MessageLog
+from sockstore.options import require_callable
 from sockstore.streams import Message
 from sockstore.ui.pacing import after, in_slices, pause
 from sockstore.ui.text import shorten
@@ -62,6 +63,8 @@ class LiveRows:
         key: Callable[[Any], Hashable] | None = None,
         limit: int = 100,
     ) -> None:
+        require_callable("row", row)
+        require_callable("key", key)
         self._row = row
         self._key = key
         self._limit = limit

@@ -11,6 +11,7 @@ from typing import Any, Self
 from sockstore.errors import ScopeClosed
 from sockstore.navigator import Navigator, Page
 from sockstore.owned import report
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, window
 
@@ -49,6 +50,7 @@ class PageHistory:
     """
 
     def __init__(self, navigator: Navigator, page_of: Callable[[str], Page | None]) -> None:
+        refuse_async(page_of, "PageHistory()", f"{PLAIN}; the page that it returns may be async")
         self._navigator = navigator
         self._page_of = page_of
         self._scope = Scope()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from sockstore.plain_calls import PLAIN, refuse_async
 from sockstore.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, make, window
 from sockstore.ui.browser.element import Root
@@ -45,6 +46,7 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> MountedPag
 
             page = mount(chat, "#chat")
     """
+    refuse_async(layout, "mount()", f"{PLAIN} that places components")
     parent = document().querySelector(into) if isinstance(into, str) else into
     if not parent:
         raise LookupError(f"the document has no element {into!r} to mount in")

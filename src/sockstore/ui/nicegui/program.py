@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 
 from nicegui import ui
 
+from sockstore.plain_calls import PLAIN, refuse_async
+
 __all__ = ["run"]
 
 
@@ -35,6 +37,7 @@ def run(
 
             run(chat)
     """
+    refuse_async(layout, "run()", f"{PLAIN} that places components")
 
     @ui.page("/", title=title)
     def page() -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
+from sockstore.plain_calls import PLAIN, refuse_async
+
 __all__ = ["LayoutApp", "run"]
 
 
@@ -18,6 +20,7 @@ class LayoutApp(App[None]):
     """
 
     def __init__(self, layout: Callable[[], Iterable[object]]) -> None:
+        refuse_async(layout, "run()", f"{PLAIN} that yields components")
         super().__init__()
         self._layout_of_screen = layout
 

@@ -1,0 +1,171 @@
+"""Show a store to a person: its value, short, without secrets, and without starting anything."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+from reprlib import Repr
+from typing import TYPE_CHECKING, Any, Final
+
+from sockstore.stores.failures import NotWatched, name_of
+from sockstore.stores.graph import dormant
+from sockstore.urls import redact_url
+
+if TYPE_CHECKING:
+    from sockstore.stores.contract import Readable
+    from sockstore.stores.nodes import Node
+
+__all__ = ["shorten", "show"]
+
+LONGEST: Final = 80
+"""Characters of a value that are shown (ST13)."""
+
+_LOOKED_AT: Final = 4096
+"""Characters of a text that are looked at; what is shown begins with them."""
+
+_PARTS: Final = 100
+"""Parts of a value that are looked at: a log may hold a million."""
+
+_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s'\"<>\\]*")
+_SECRET: Final = re.compile(
+    r"(authorization|cookie)(\\?['\"]?\s*[:=,]\s*)((?:b?(['\"])(?:\\.|(?!\4).)*\4?)|.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def show(store: Readable[Any], kind: str) -> str:
+    """Return the `repr` of a store.
+
+    Args:
+        store: The store.
+        kind: What it is called.
+    """
+    node = store._node
+    order = [] if node._live else dormant(node)
+    try:
+        value = _value_of(node, order)
+    except NotWatched:
+        return f"<{kind} {_origin(node)}, not watched>"
+    except Exception as error:  # noqa: BLE001 - a repr never raises
+        return f"<{kind} {_origin(node)}: {shorten(error)}>"
+    # Its `start` is the user's code, with effects, so it is not run to look at the value.
+    stale = ", not watched" if any(each._has_effects() for each in order) else ""
+    # The name of a function says more than a lookup of this package's own.
+    fn = getattr(node, "_fn", None)
+    by = f" {_origin(node)}" if hasattr(fn, "__qualname__") else ""
+    return f"<{kind} {shorten(value)}{by}{stale}>"
+
+
+def shorten(value: object) -> str:
+    """Return what `repr` would, in at most 80 characters and without secrets (CN14).
+
+    Example:
+        >>> shorten({"url": "wss://me:secret@example.com/feed?token=abc"})
+        "{'url': 'wss://***@example.com/feed?***'}"
+    """
+    try:
+        text = _Shortened().repr(value)
+    except Exception as error:  # noqa: BLE001 - a user's `__repr__` may raise anything
+        text = f"a {type(value).__qualname__} whose repr raises {type(error).__qualname__}"
+    text = _redact(text)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _value_of(node: Node[Any], order: list[Node[Any]]) -> object:
+    values: dict[Node[Any], Any] = {}
+    for each in order:
+        inputs = [values[one] if one in values else one._settled() for one in each._inputs]
+        values[each] = each._last_value() if each._has_effects() else each._sample(inputs)
+    return values[node] if order else node._settled()
+
+
+def _origin(node: Node[Any]) -> str:
+    fn = getattr(node, "_fn", None)
+    foreign = type(getattr(node, "_store", None)).__qualname__
+    return f"of a {foreign}" if fn is None else f"computed by {name_of(fn)}"
+
+
+def _redact(text: str) -> str:
+    text = _URL.sub(lambda found: redact_url(found[0]), text)
+    return _SECRET.sub(
+        lambda found: f"{found[1]}{found[2]}{found[4] or ''}***{found[4] or ''}", text
+    )
+
+
+def _beginning(text: str) -> str:
+    """Return what may be shown of a text: redacted before it is cut, or half a secret is left."""
+    if len(text) <= _LOOKED_AT:
+        return _redact(text)
+    begun = text[:_LOOKED_AT]
+    cut = next((found for found in _URL.finditer(begun) if found.end() == _LOOKED_AT), None)
+    return _redact(begun if cut is None else begun[: cut.start()]) + "..."
+
+
+class _Shortened(Repr):
+    """Look at so many parts of a value, and no more: what follows would be cut anyway."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = 4 * LONGEST
+        """Characters that may still be collected; those that follow would be cut anyway."""
+        self.maxlist = self.maxtuple = self.maxdeque = self.maxarray = self.maxother = _PARTS
+
+    def repr1(self, x: Any, level: int) -> str:
+        """Return the text of one part."""
+        if self._left <= 0:
+            return "..."
+        text = self._part(x, level)
+        self._left -= len(text)
+        return text
+
+    def _part(self, x: Any, level: int) -> str:
+        if isinstance(x, (str, bytes, bytearray)):
+            return self._text(x)
+        if isinstance(x, int) and not isinstance(x, bool) and x.bit_length() > _LOOKED_AT:
+            return f"an int of {x.bit_length()} bits"
+        if isinstance(x, (list, tuple, dict, set, frozenset)) and not _is_plain(x):
+            # One that counts and names its fields itself; a large one is not asked.
+            return f"<{type(x).__qualname__} of {len(x)}>" if len(x) > _PARTS else self._whole(x)
+        return super().repr1(x, level)
+
+    # Those of the base class sort first, which takes long and calls the user's `__lt__`.
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        """Return the text of the first items, in their order."""
+        if level <= 0:
+            return "{...}"
+        items = islice(x.items(), _PARTS)
+        pieces = (f"{self.repr1(k, level - 1)}: {self.repr1(v, level - 1)}" for k, v in items)
+        return "{" + ", ".join(pieces) + "}"
+
+    def repr_set(self, x: set[Any], level: int) -> str:
+        """Return the text of the first members."""
+        return self._members(x, level) if x else "set()"
+
+    def repr_frozenset(self, x: frozenset[Any], level: int) -> str:
+        """Return the text of the first members."""
+        return f"frozenset({self._members(x, level) if x else ''})"
+
+    def _members(self, x: Iterable[Any], level: int) -> str:
+        if level <= 0:
+            return "{...}"
+        return "{" + ", ".join(self.repr1(one, level - 1) for one in islice(x, _PARTS)) + "}"
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        """Return the text of what no other method knows."""
+        del level
+        return self._whole(x)
+
+    def _whole(self, x: object) -> str:
+        return _beginning(repr(x))
+
+    def _text(self, x: str | bytes | bytearray) -> str:
+        if len(x) <= _LOOKED_AT:
+            return _beginning(repr(x))
+        begun = x[: _LOOKED_AT + 1]
+        return repr(_beginning(begun)) if isinstance(begun, str) else _beginning(repr(begun))
+
+
+def _is_plain(x: object) -> bool:
+    return type(x) in {list, tuple, dict, set, frozenset}
