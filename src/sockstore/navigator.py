@@ -11,8 +11,8 @@ from typing import Self, TypeAlias
 
 from sockstore.errors import ScopeClosed
 from sockstore.navigation import Navigation
-from sockstore.owned import awaited, report
-from sockstore.plain_calls import name_of
+from sockstore.owned import awaited, name_of, report
+from sockstore.plain_calls import refuse_generator
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
 
@@ -80,11 +80,13 @@ class Navigator:
 
         Raises:
             ScopeClosed: If the navigator has been left.
+            TypeError: If the page is a generator function.
             ExceptionGroup: What the cleanups of the previous page raised; the page is mounted.
             Exception: What the page raised; no page is shown then.
         """
         if self._closed:
             raise ScopeClosed("navigate")
+        refuse_generator(page, "goto()")
         return await self._begin(page)
 
     async def aclose(self) -> None:

@@ -13,7 +13,7 @@ from sockstore.classifying import Classified, Classifier, classified, make_class
 from sockstore.errors import InvalidOption
 from sockstore.frozen import frozen
 from sockstore.outcomes import MIN_UPTIME, Outcome
-from sockstore.plain_calls import PLAIN, refuse_async
+from sockstore.plain_calls import PLAIN, refuse_async, refuse_generator
 
 __all__ = ["Outbox", "Reconnect", "Schedule"]
 
@@ -75,10 +75,14 @@ def require_flag(option: str, value: object, *, optional: bool = False) -> None:
 
 
 def require_callable(option: str, value: object, *, may_await: bool = False) -> None:
-    """Refuse what is neither None nor a callable, and a coroutine function that is not awaited."""
+    """Refuse what is neither None nor a callable, and a function that would never run."""
     if value is not None and not callable(value):
         raise InvalidOption(option, value, "give a callable")
-    if value is not None and not may_await:
+    if value is None:
+        return
+    if may_await:
+        refuse_generator(value, f"{option}=")
+    else:
         refuse_async(value, f"{option}=", PLAIN)
 
 

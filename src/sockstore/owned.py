@@ -12,8 +12,6 @@ from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
-from sockstore.plain_calls import name_of
-
 __all__ = [
     "Bound",
     "Cleanup",
@@ -24,6 +22,7 @@ __all__ = [
     "Owned",
     "Running",
     "awaited",
+    "name_of",
     "report",
 ]
 
@@ -265,3 +264,8 @@ def report(error: Exception, what: str) -> None:
 async def awaited(awaitable: Awaitable[T]) -> T:
     """Make a coroutine of any awaitable."""
     return await awaitable
+
+
+def name_of(fn: object) -> str:
+    """Name a function for a message."""
+    return getattr(fn, "__qualname__", None) or repr(fn)

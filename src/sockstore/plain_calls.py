@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import sys
 from functools import _lru_cache_wrapper, partial
-from inspect import CO_ASYNC_GENERATOR, CO_COROUTINE, CO_ITERABLE_COROUTINE, iscoroutinefunction
+from inspect import (
+    CO_ASYNC_GENERATOR,
+    CO_COROUTINE,
+    CO_GENERATOR,
+    CO_ITERABLE_COROUTINE,
+    iscoroutinefunction,
+)
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any, Final
 
@@ -16,6 +22,7 @@ __all__ = [
     "START_A_TASK",
     "name_of",
     "refuse_async",
+    "refuse_generator",
     "returns_awaitable",
 ]
 
@@ -94,11 +101,43 @@ def refuse_async(fn: Any, place: str, instead: str) -> None:
         )
 
 
+def refuse_generator(fn: Any, place: str) -> None:
+    """Refuse a function whose call would only make a generator, where both kinds are awaited.
+
+    Args:
+        fn: What was given.
+        place: What calls it, as the subject of a sentence.
+
+    Raises:
+        TypeError: If it is a generator function, async or not.
+    """
+    function = _function_of(fn)
+    flags = 0 if function is None else function.__code__.co_flags
+    if flags & (CO_GENERATOR | CO_ASYNC_GENERATOR) and not flags & CO_ITERABLE_COROUTINE:
+        raise TypeError(
+            f"{place} calls {name_of(fn)}, which has a yield, "
+            "so the call would only make a generator and never run: return instead of yielding"
+        )
+
+
 def name_of(fn: Any) -> str:
     """Return the name by which a person finds a function, without the values it holds."""
     while isinstance(fn, partial):
         fn = fn.func
     return getattr(fn, "__qualname__", None) or f"a {type(fn).__qualname__}"
+
+
+def _function_of(fn: Any) -> FunctionType | None:
+    """Return the Python function that runs when `fn` is called, if there is one."""
+    while type(fn) is not FunctionType:
+        kind = type(fn)
+        if kind in _TRANSPARENT:
+            fn = getattr(fn, _TRANSPARENT[kind])
+        elif isinstance(fn, type) or not isinstance(getattr(kind, "__call__", None), FunctionType):  # noqa: B004 - the method of the type, not the object's
+            return None
+        else:
+            fn = kind.__call__
+    return fn
 
 
 def _is_marked(fn: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal, Self, TypeAlias
 
 from sockstore.errors import DeliveryError
 from sockstore.machine.outbox import Flight
+from sockstore.plain_calls import PLAIN, refuse_async
 
 __all__ = ["Receipt", "ReceiptState"]
 
@@ -121,4 +122,5 @@ class Receipt:
 
         The loss of a flight is no change here: the state of the connection tells of it.
         """
+        refuse_async(run, "watch()", PLAIN)
         self._watcher = run

@@ -26,8 +26,9 @@ from sockstore.owned import (
     Mounting,
     Owned,
     Running,
+    name_of,
 )
-from sockstore.plain_calls import name_of, refuse_async
+from sockstore.plain_calls import refuse_async, refuse_generator
 from sockstore.stores import readonly
 from sockstore.stores.contract import Subscribable
 
@@ -106,6 +107,7 @@ class Scope:
 
         Raises:
             ScopeClosed: If the scope has been left.
+            TypeError: If `fn` is a generator function: return the cleanup, do not yield.
             Exception: What a sync `fn` raised; nothing is mounted then.
 
         Source:
@@ -118,6 +120,7 @@ class Scope:
             unmounted
         """
         self._check_open("mount")
+        refuse_generator(fn, "mount()")
         with self._inside():
             result = fn()
         if inspect.isawaitable(result):
@@ -242,6 +245,7 @@ class Scope:
             The guide's ``onDestroy``.
         """
         self._check_open("register a cleanup")
+        refuse_generator(fn, "on_destroy()")
         self._own(Cleanup(fn))
         return fn
 

@@ -14,6 +14,7 @@ from sockstore import (
     Heartbeat,
     InvalidOption,
     Navigator,
+    Receipt,
     Reconnect,
     Resume,
     Scope,
@@ -184,6 +185,7 @@ PLACES = {
     "cursor of Resume": lambda fn: Resume(cursor=fn),
     "request of Resume": lambda fn: Resume(cursor=str, request=fn),
     "dedupe_key of Resume": lambda fn: Resume(dedupe_key=fn),
+    "Receipt.watch": lambda fn: Receipt().watch(fn),
     "bind": lambda fn: Scope().bind(fn),
     "row of LiveList": LiveRows,
     "key of LiveList": lambda fn: LiveRows(str, key=fn),
@@ -299,6 +301,35 @@ def test_places_that_may_await_take_both(kind):
     assert len(told) == 2 * 3 + 2 + 1 + 3
     Session("lobby", token=both(told)[kind], fetch_state=both(told)[kind])
     Resume(fetch_state=both(told)[kind])
+
+
+def generate(*_):
+    """What a test fixture would look like."""
+    yield
+
+
+async def go(fn):
+    async with Navigator() as navigator:
+        await navigator.goto(fn)
+
+
+AWAITING_PLACES = {
+    "on_open": lambda fn: connection(on_open=fn),
+    "should_reconnect": lambda fn: connection(should_reconnect=fn),
+    "fetch_state of Session": lambda fn: Session("lobby", fetch_state=fn),
+    "fetch_state of Resume": lambda fn: Resume(fetch_state=fn),
+    "mount": lambda fn: Scope().mount(fn),
+    "on_destroy": lambda fn: Scope().on_destroy(fn),
+    "goto": lambda fn: asyncio.run(go(fn)),
+}
+
+
+@pytest.mark.contract("ST14")
+@pytest.mark.parametrize("place", AWAITING_PLACES.values(), ids=AWAITING_PLACES)
+@pytest.mark.parametrize("fn", [produce, generate, functools.partial(generate, 1)])
+def test_a_place_that_awaits_refuses_what_would_only_make_a_generator(place, fn):
+    with pytest.raises(TypeError, match=r"which has a yield, .*: return instead of yielding"):
+        place(fn)
 
 
 @pytest.mark.contract("ST14")
