@@ -104,6 +104,14 @@ async def test_close_codes_travel_both_ways(kind: str, tmp_path: Path) -> None:
             connection.connect()
             await connection.ready()
             connection.send("!close 1000 bye")
+            await connection.phase.wait_for(lambda phase: phase == "waiting")
+            assert connection.state.value.close == Close(1000, "bye", clean=True)
+            assert "closed the connection with 1000" in connection.state.value.error
+            await connection.ready()
+        believing = Reconnect.exponential(after_goodbye=False)
+        async with WebSocketStore(server.url, reconnect=believing) as connection:
+            await connection.ready()
+            connection.send("!close 1000 bye")
             await connection.phase.wait_for(lambda phase: phase == "closed")
             assert connection.state.value.close == Close(1000, "bye", clean=True)
             assert connection.error.value is None
