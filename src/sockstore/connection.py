@@ -82,7 +82,8 @@ class WebSocketStore(ConnectionStores):
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
         ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
-        idle_timeout: Seconds without a message that end a connection; None for never.
+        idle_timeout: Seconds without a new message in `messages` that end a connection; None for
+            never.
         heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.

@@ -60,9 +60,10 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
+        self._slice_began_at = 0.0  # set by `begin_slice`
+        # Set by `end_slice`; None since an attempt began.
         self._last_message_at: float | None = None
-        self._message_before_slice_at: float | None = None
-        self._last_reply_at: float | None = None
+        self._last_word_at: float | None = None
         self._watches = False
         self.observer = Observer(machine, self.report)
         self.sender = Sender(machine, self._transport_of, self.observer)
@@ -302,7 +303,7 @@ class Driver:
             self._heard_so_far,
             transport is not None and transport.reading_paused,
             self._last_message_at,
-            self._last_reply_at,
+            self._last_word_at,
         )
         # The loop may be early by its clock's resolution.
         self.dispatch(event, max(self.now, deadline or 0.0))
@@ -313,7 +314,7 @@ class Driver:
         owner = self._owner()
         if owner is None or self.loop is None:
             return
-        self._last_message_at = self._last_reply_at = None
+        self._last_message_at = self._last_word_at = None
         link = self._links[number] = _Link(self, number)
         connecting = _connect(owner, attempt, link)
         task = self.loop.create_task(connecting, name=f"sockstore: attempt {attempt.number}")
@@ -356,18 +357,18 @@ class Driver:
         owner = self._owner()
         if owner is None or self.machine.live_transport != number:
             return None
-        self._message_before_slice_at, self._last_message_at = self._last_message_at, self.now
+        self._slice_began_at = self.now
         deliver = owner.receiver.begin_slice()
         return deliver if self.machine.session is None else _SessionSlice(self, number)
 
     def end_slice(self) -> None:
-        """The messages of a slice were delivered."""
+        """A slice is over; what it brought, not that there was one, is a sign of life."""
         owner = self._owner()
         if owner is not None:
-            if owner.receiver.heard_reply:
-                self._last_reply_at = self.now
-                if owner.receiver.heard_only_replies:
-                    self._last_message_at = self._message_before_slice_at
+            if owner.receiver.has_delivered:
+                self._last_message_at = self._slice_began_at
+            if owner.receiver.has_heard_a_word:
+                self._last_word_at = self._slice_began_at
             owner.receiver.end_slice()
             owner.buffered_changed()
 

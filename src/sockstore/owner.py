@@ -24,12 +24,12 @@ class Sink(Protocol):
         """Tell subscribers about the messages of the slice."""
 
     @property
-    def heard_reply(self) -> bool:
-        """Whether the slice had a reply to a heartbeat."""
+    def has_delivered(self) -> bool:
+        """Whether the slice brought a message that stands in `messages`."""
 
     @property
-    def heard_only_replies(self) -> bool:
-        """Whether the slice had nothing else."""
+    def has_heard_a_word(self) -> bool:
+        """Whether the server's program said anything in the slice, replies to heartbeats too."""
 
     def stop_slice(self) -> None:
         """End the slice that is being delivered, if there is one."""

@@ -35,8 +35,8 @@ class Receiver:
         heartbeat: Whose replies are no messages; None without one.
 
     Attributes:
-        heard_reply: Whether the slice had a reply to a heartbeat.
-        heard_only_replies: Whether it had nothing else.
+        has_heard_a_word: Whether the slice had a data message of any kind, a reply to a heartbeat
+            too; set by `begin_slice` and by each message, and only where there is a heartbeat.
     """
 
     __slots__ = (
@@ -52,8 +52,8 @@ class Receiver:
         "_requests",
         "_resumption",
         "_take",
-        "heard_only_replies",
-        "heard_reply",
+        "_total_before",
+        "has_heard_a_word",
     )
 
     def __init__(
@@ -75,7 +75,8 @@ class Receiver:
         self._on_error = on_error
         self._report = report
         self._heartbeat = heartbeat
-        self.heard_reply = self.heard_only_replies = False
+        self.has_heard_a_word = False
+        self._total_before = 0  # set by `begin_slice`
         self._decode_json = json_decoder()
         self._decode = self._json_or_text if codec is None else self._decoded
         self._take = self._decode if heartbeat is None else self._unless_reply
@@ -83,9 +84,19 @@ class Receiver:
 
     def begin_slice(self) -> Receiver:
         """Take the messages of one slice."""
-        self.heard_reply, self.heard_only_replies = False, True
+        self.has_heard_a_word = False
+        self._total_before = self._log.total
         self._log.begin_slice()
         return self
+
+    @property
+    def has_delivered(self) -> bool:
+        """Whether the slice brought a message that stands in `messages`.
+
+        Pings, pongs and fragments do not, nor do replies to heartbeats, answers to requests, what
+        a session says beside its messages, and what came before and is not taken again.
+        """
+        return self._log.total != self._total_before
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
@@ -126,11 +137,8 @@ class Receiver:
         self._log.stop_slice()
 
     def _unless_reply(self, frame: str | bytes) -> bool:
-        if self._is_reply(frame):
-            self.heard_reply = True
-            return False
-        self.heard_only_replies = False
-        return self._decode(frame)
+        self.has_heard_a_word = True
+        return False if self._is_reply(frame) else self._decode(frame)
 
     def _is_reply(self, frame: str | bytes) -> bool:
         try:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import pytest
 from test_transports import MemoryHarness
 
 from sockstore import Close, writable
 from sockstore.testing import check_store, check_transport
-from sockstore.transports.memory import MemoryTransport
+from sockstore.transports.memory import MemoryTransport, _Accepted, _Ping, _Pong
 
 # Stores
 
@@ -100,19 +101,49 @@ class TellsFromInsideACall(MemoryTransport):
 
 
 class ForgetsTheRestOfASlice(MemoryTransport):
-    def deliver(self, messages) -> None:
-        super().deliver(messages)
-        messages.clear()
+    def _take_slice(self, frames) -> None:
+        super()._take_slice(frames)
+        frames.clear()
 
 
 class DeliversWhatNobodyWants(MemoryTransport):
-    def deliver(self, messages) -> None:
+    def _take_slice(self, frames) -> None:
         listener = self._listener
         if listener.begin_slice() is None:
-            for message in messages:
+            for message in frames:
                 listener._deliver(message)
+            frames.clear()
             return
-        super().deliver(messages)
+        listener.end_slice()
+        super()._take_slice(frames)
+
+
+class TellsAPongOutsideOfASlice(MemoryTransport):
+    def _take(self, frame, deliver) -> bool:
+        if isinstance(frame, _Pong):
+            self._loop.call_soon(self._listener.pong_received, frame.payload)
+            return False
+        return super()._take(frame, deliver)
+
+
+class LeavesPingsUnanswered(MemoryTransport):
+    def _take(self, frame, deliver) -> bool:
+        return not isinstance(frame, _Ping) and super()._take(frame, deliver)
+
+
+class DeliversInTheTurnOfTheHandshake(MemoryTransport):
+    def _read(self, frames) -> None:
+        if not isinstance(frames[0], _Accepted):
+            super()._read(frames)
+            return
+        super()._read(deque([frames.popleft()]))
+        if frames:
+            self._take_slice(frames)
+
+
+class ForgetsWhatCameWithTheHandshake(MemoryTransport):
+    def _read(self, frames) -> None:
+        super()._read(deque([frames.popleft()]) if isinstance(frames[0], _Accepted) else frames)
 
 
 class SendsEverythingAsText(MemoryTransport):

@@ -8,7 +8,10 @@ from collections import deque
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from loopback.servers import BINARY, Peer, frame, text
+from loopback.servers import serve as serve_raw
 from sockstore.testing import assert_no_leaks, check_transport
+from sockstore.testing.contract import GREETING
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
 from sockstore.transports.native import NativeTransport
 
@@ -30,6 +33,13 @@ class MemoryServerHalf:
     async def send(self, *messages: str | bytes) -> None:
         self.peer.send(*messages)
 
+    async def ping(self) -> None:
+        pongs = self.peer.pongs
+        self.peer.ping()
+        async with asyncio.timeout(10):
+            while self.peer.pongs == pongs:
+                await asyncio.sleep(0.001)
+
     async def close(self, code: int, reason: str) -> None:
         self.peer.close(code, reason)
 
@@ -41,6 +51,7 @@ class MemoryHarness:
     url = "ws://memory/accepts"
     refusing_url = "ws://memory/refuses"
     hanging_url = "ws://memory/hangs"
+    greeting_url = "ws://memory/greets"
     pings = True
 
     def __init__(self, latency: float) -> None:
@@ -52,6 +63,9 @@ class MemoryHarness:
             case self.url:
                 self.newest = MemoryServerHalf(peer)
                 peer.accept("chat" if "chat" in peer.target.subprotocols else None)
+            case self.greeting_url:
+                peer.accept()
+                peer.send(*GREETING)
             case self.refusing_url:
                 peer.refuse(403)
 
@@ -77,6 +91,9 @@ class NativeServerHalf:
         for message in messages:
             await self.connection.send(message)
 
+    async def ping(self) -> None:
+        await (await self.connection.ping())
+
     async def close(self, code: int, reason: str) -> None:
         await self.connection.close(code, reason)
 
@@ -88,7 +105,10 @@ class NativeHarness:
     pings = True
     make = NativeTransport
 
-    def __init__(self, port: int, connections: deque[ServerConnection], hanging: int) -> None:
+    def __init__(
+        self, port: int, connections: deque[ServerConnection], hanging: int, greeting: int
+    ) -> None:
+        self.greeting_url = f"ws://127.0.0.1:{greeting}/"
         self.url = f"ws://127.0.0.1:{port}/"
         self.refusing_url = f"ws://127.0.0.1:{port}/refused"
         self.hanging_url = f"ws://127.0.0.1:{hanging}/"
@@ -119,10 +139,16 @@ async def test_the_native_transport_keeps_the_contract():
     def choose(connection: ServerConnection, offered):
         return "chat" if "chat" in offered else None
 
+    async def greet(peer: Peer) -> None:
+        words, data = GREETING
+        await peer.accept(first=text(words) + frame(BINARY, data))
+        await peer.until_gone()
+
     hanging = await asyncio.start_server(hang, "127.0.0.1", 0)
     async with (
         hanging,
+        serve_raw(greet) as greeting,
         serve(keep, "127.0.0.1", 0, process_request=refuse, select_subprotocol=choose) as server,
     ):
         ports = [it.sockets[0].getsockname()[1] for it in (server, hanging)]
-        await check_transport(NativeHarness(ports[0], connections, ports[1]))
+        await check_transport(NativeHarness(ports[0], connections, ports[1], greeting.port))

@@ -58,6 +58,7 @@ class BrowserHarness:
     def __init__(self, port: str, silent_port: str) -> None:
         self.url = f"ws://127.0.0.1:{port}/"
         self.refusing_url = f"ws://127.0.0.1:{port}/refused"
+        self.greeting_url = f"ws://127.0.0.1:{port}/greeting"
         self.hanging_url = f"ws://127.0.0.1:{silent_port}/"
         self.control = Control(f"ws://127.0.0.1:{port}/control")
 

@@ -16,6 +16,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from emscripten.words import from_words, to_words
+from sockstore.testing.contract import GREETING
 
 PATIENCE = 10.0
 """Seconds."""
@@ -29,6 +30,11 @@ class RemoteEnds:
 
     async def handle(self, connection: ServerConnection) -> None:
         assert connection.request is not None
+        if connection.request.path == "/greeting":
+            for message in GREETING:
+                await connection.send(message)
+            await connection.wait_closed()
+            return
         if connection.request.path != "/control":
             self._new.append(connection)
             await connection.wait_closed()

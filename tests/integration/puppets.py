@@ -63,7 +63,10 @@ class Puppet:
 
     def pong(self) -> None:
         self.heard += 1
+        deliver = self.listener.begin_slice()
         self.listener.pong_received(self.pings[-1])
+        if deliver is not None:
+            self.listener.end_slice()
 
     def end(self, close: Close | None = None, why: str = "the connection broke") -> None:
         self.listener.closed(close or Close(1006), why)

@@ -7,9 +7,10 @@ import logging
 
 import pytest
 from puppets import Puppeteer, turns
+from rooms import RoomServer
 
-from sockstore import Close, ConnectionLost, Reconnect, WebSocketStore
-from sockstore.testing import FakeServer, accept, pause, send, slow
+from sockstore import Close, ConnectionLost, Reconnect, Resume, Session, WebSocketStore
+from sockstore.testing import FakeServer, accept, echo, pause, repeat, send, slow
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -17,7 +18,7 @@ MUCH_LATER = Reconnect(schedule=lambda attempt, outcome: 1e6)
 
 
 async def lost_at(connection: WebSocketStore) -> float:
-    await connection.phase.wait_for(lambda phase: phase == "waiting")
+    await connection.phase.wait_for(lambda phase: phase == "waiting", timeout=10_000)
     return asyncio.get_running_loop().time()
 
 
@@ -143,6 +144,150 @@ async def test_a_feed_without_messages_is_ended_although_pongs_flow():
         assert await lost_at(connection) == 160
         assert connection.state.value.error == "no message for 60 s"
         assert server.connections[0].pings >= 7
+
+
+async def every(seconds: float, act) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        act()
+
+
+@pytest.mark.contract("LV3", "TK2")
+async def test_pings_of_either_side_are_no_messages_in_whatever_slice_they_are_read():
+    server = FakeServer(accept(), pause(50), send("a"))
+    async with WebSocketStore(
+        "ws://fake", transport=server, reconnect=MUCH_LATER, idle_timeout=60, ping_interval=7
+    ) as connection:
+        await connection.ready()
+        pinging = asyncio.ensure_future(every(9, server.connection.ping))
+        assert await lost_at(connection) == 110
+        pinging.cancel()
+        assert server.connections[0].pongs == 12
+        assert server.connections[0].pings == 15
+
+
+@pytest.mark.contract("LV3", "TK2")
+async def test_a_part_of_a_message_is_not_a_message_until_its_end_is_there():
+    puppeteer = Puppeteer()
+    connection = WebSocketStore(
+        "ws://fake", transport=puppeteer, reconnect=MUCH_LATER, idle_timeout=60
+    )
+    connection.connect()
+    puppet = await puppeteer.opened()
+    reading = asyncio.ensure_future(every(9, puppet.deliver))
+    await asyncio.sleep(50)
+    puppet.deliver("the end of it")
+    assert await lost_at(connection) == 110
+    reading.cancel()
+    puppet.end()
+    await connection.aclose()
+
+
+@pytest.mark.contract("LV3", "LV1")
+async def test_a_message_counts_that_is_read_together_with_a_pong():
+    puppeteer = Puppeteer()
+    connection = WebSocketStore(
+        "ws://fake", transport=puppeteer, reconnect=MUCH_LATER, idle_timeout=60
+    )
+    connection.connect()
+    puppet = await puppeteer.opened()
+    await asyncio.sleep(25)
+    deliver = puppet.listener.begin_slice()
+    deliver.texts(iter(["news"]))
+    puppet.listener.pong_received(puppet.pings[-1])
+    puppet.listener.end_slice()
+    reading = asyncio.ensure_future(every(5, puppet.pong))
+    assert await lost_at(connection) == 85
+    reading.cancel()
+    puppet.end()
+    await connection.aclose()
+
+
+@pytest.mark.contract("LV3", "OB5")
+async def test_answers_to_requests_keep_no_feed_alive():
+    server = FakeServer(accept(), echo())
+    async with WebSocketStore(
+        "ws://fake", transport=server, reconnect=MUCH_LATER, idle_timeout=60
+    ) as connection:
+        await connection.ready()
+        for _ in range(5):
+            await asyncio.sleep(10)
+            await connection.request({"op": "time"})
+        assert await lost_at(connection) == 60
+
+
+@pytest.mark.contract("LV3", "SE4")
+async def test_what_came_before_and_is_not_taken_again_keeps_no_feed_alive():
+    server = FakeServer(accept(), repeat(send({"n": 1}), pause(10)))
+    async with WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=MUCH_LATER,
+        idle_timeout=60,
+        resume=Resume(dedupe_key=lambda message: message.data["n"]),
+    ) as connection:
+        assert await lost_at(connection) == 60
+        assert connection.messages.total == 1
+
+
+@pytest.mark.contract("LV3", "MS2")
+async def test_a_message_counts_although_no_history_is_kept_and_nobody_reads():
+    server = FakeServer(accept(), pause(50), send("a"), pause(50), send(b"b"))
+    async with WebSocketStore(
+        "ws://fake", transport=server, reconnect=MUCH_LATER, idle_timeout=60, history=0
+    ) as connection:
+        assert await lost_at(connection) == 160
+
+
+@pytest.mark.contract("LV3", "SE0")
+async def test_of_what_a_session_says_only_messages_of_its_room_count():
+    server = RoomServer()
+    async with WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=MUCH_LATER,
+        idle_timeout=60,
+        session=Session("room"),
+    ) as connection:
+        await connection.ready()
+        pinging = asyncio.ensure_future(every(9, lambda: server.connection.send("{}")))
+        await asyncio.sleep(50)
+        server.say("news")
+        await asyncio.sleep(5)
+        server.tell(server.log[0])
+        await asyncio.sleep(20)
+        assert connection.messages.total == 1
+        assert await lost_at(connection) == 110
+        pinging.cancel()
+
+
+@pytest.mark.contract("LV3", "SE2")
+async def test_a_receipt_of_a_session_keeps_no_feed_alive():
+    server = RoomServer()
+    async with WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=MUCH_LATER,
+        idle_timeout=60,
+        session=Session("room"),
+    ) as connection:
+        await connection.ready()
+        await asyncio.sleep(30)
+        await connection.send("stored, and not told")
+        assert await lost_at(connection) == 60
+
+
+@pytest.mark.contract("LV3", "CN11")
+async def test_the_idle_time_begins_when_the_connection_is_open():
+    server = FakeServer(accept(), send("before it is open"))
+    async with WebSocketStore(
+        "ws://fake",
+        transport=server,
+        reconnect=MUCH_LATER,
+        idle_timeout=5,
+        on_open=lambda _: asyncio.sleep(8),
+    ) as connection:
+        assert await lost_at(connection) == 13
 
 
 @pytest.mark.contract("LV3")

@@ -9,7 +9,16 @@ import msgspec
 import pytest
 
 from sockstore import Heartbeat, InvalidOption, Reconnect, Session, WebSocketStore
-from sockstore.testing import FakeServer, accept, assert_no_leaks, pause, receive, repeat, send
+from sockstore.testing import (
+    FakeServer,
+    accept,
+    assert_no_leaks,
+    echo,
+    pause,
+    receive,
+    repeat,
+    send,
+)
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -29,7 +38,7 @@ def beating(server: FakeServer, **options) -> WebSocketStore:
 
 
 async def lost_at(connection: WebSocketStore) -> float:
-    await connection.phase.wait_for(lambda phase: phase == "waiting")
+    await connection.phase.wait_for(lambda phase: phase == "waiting", timeout=10_000)
     return asyncio.get_running_loop().time()
 
 
@@ -68,6 +77,41 @@ async def test_a_server_that_does_not_answer_is_lost_although_it_answers_pings()
         await connection.ready()
         assert await lost_at(connection) == 20
         assert connection.state.value.error == "no answer to heartbeat"
+
+
+@pytest.mark.contract("LV2", "TK2")
+async def test_pings_and_pongs_of_its_websocket_layer_are_no_answer():
+    server = FakeServer()
+    async with beating(server, ping_interval=2.0) as connection:
+        await connection.ready()
+
+        async def ping() -> None:
+            while True:
+                await asyncio.sleep(1)
+                server.connection.ping()
+
+        pinging = asyncio.ensure_future(ping())
+        assert await lost_at(connection) == 20
+        pinging.cancel()
+        assert connection.state.value.error == "no answer to heartbeat"
+        assert server.connection.pings == 9
+        assert server.connection.pongs == 19
+
+
+@pytest.mark.contract("LV2", "OB5", "LV3")
+async def test_an_answer_to_a_request_proves_that_the_program_lives_and_is_no_message():
+    server = FakeServer(accept(), echo())
+    async with beating(server, message="unknown", idle_timeout=60.0) as connection:
+        await connection.ready()
+        server.connection.on_message = lambda frame: (
+            server.connection.send(frame) if frame != "unknown" else None
+        )
+        for _ in range(14):
+            await asyncio.sleep(4)
+            await connection.request({"op": "time"})
+        assert connection.connected.value
+        assert await lost_at(connection) == 60
+        assert connection.state.value.error == "no message for 60 s"
 
 
 @pytest.mark.contract("LV2", "LV1")

@@ -11,6 +11,7 @@ import threading
 from importlib.metadata import entry_points
 
 import pytest
+from puppets import turns
 
 from sockstore import Reconnect, WebSocketStore
 from sockstore.testing import (
@@ -30,6 +31,7 @@ from sockstore.testing import (
     send,
     slow,
 )
+from sockstore.transports.base import Target, TransportOptions
 
 pytestmark = pytest.mark.contract("TK1")
 
@@ -256,3 +258,79 @@ async def test_that_fails():
     assert "2 passed" in done.stdout, done.stdout + done.stderr
     assert "1 failed" in done.stdout
     assert "as it should" in done.stdout
+
+
+# Slices
+
+
+class Slices:
+    """A listener that writes down what each slice brought."""
+
+    def __init__(self) -> None:
+        self.told: list[object] = []
+        self.slice: list[object] = []
+
+    def opened(self, socket) -> None:
+        self.told.append("opened")
+
+    def begin_slice(self):
+        self.slice = []
+        return self
+
+    def texts(self, messages) -> bool:
+        self.slice += [len(message) for message in messages]
+        return False
+
+    binaries = texts
+
+    def end_slice(self) -> None:
+        self.told.append(self.slice)
+
+    def pong_received(self, payload) -> None:
+        self.slice.append("pong")
+
+    def closed(self, close, why, cause=None) -> None:
+        self.slice.append("closed")
+
+    def released(self) -> None:
+        self.told.append("released")
+
+
+async def slices_of(*script, act=lambda server, transport: None) -> list[object]:
+    server, listener = FakeServer(*script), Slices()
+    transport = server(listener, TransportOptions())
+    await transport.open(Target(url="ws://fake"))
+    await turns(3)
+    act(server, transport)
+    await turns(300)
+    return listener.told
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2")
+async def test_what_is_sent_right_behind_accept_comes_in_its_read_and_in_the_turn_after_opened():
+    assert await slices_of(accept(), send("a", "bc"), send("def")) == ["opened", [1, 2, 3]]
+    assert await slices_of(accept(), pause(0.1), send("a")) == ["opened"]
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2")
+async def test_reads_are_cut_as_on_a_socket_and_a_read_may_bring_no_message():
+    told = await slices_of(act=lambda server, _: server.connection.send("x" * 40_000, "y", "z"))
+    assert told == ["opened", [], [], [40_000, 1, 1]]
+    told = await slices_of(act=lambda server, _: server.connection.send(*["x" * 6_000] * 5))
+    assert told == ["opened", [6_000] * 2, [6_000] * 3]
+    assert await slices_of(act=lambda server, _: server.connection.ping()) == ["opened", []]
+    assert await slices_of(act=lambda _, transport: transport.ping(b"")) == ["opened", ["pong"]]
+    told = await slices_of(act=lambda server, _: server.close())
+    assert told == ["opened", ["closed"], "released"]
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2")
+async def test_what_is_sent_with_two_calls_arrives_apart():
+    def act(server, _):
+        server.send("a", "b")
+        server.send("c")
+
+    assert await slices_of(act=act) == ["opened", [1, 1], [1]]

@@ -166,13 +166,14 @@ class DeadlineReached:
         heard: Reads that brought bytes from the live transport so far.
         reading_paused: Whether this side stopped reading, because too much waits to be delivered.
         last_message_at: When the last data message was delivered, in the clock of `now`.
-        last_reply_at: When the last reply to a heartbeat came, in the same clock.
+        last_word_at: When the server's program said anything last, its replies to heartbeats and
+            answers to requests included, in the same clock; known only where there is a heartbeat.
     """
 
     heard: int = 0
     reading_paused: bool = False
     last_message_at: float | None = None
-    last_reply_at: float | None = None
+    last_word_at: float | None = None
 
 
 @frozen

@@ -1,7 +1,8 @@
 """The heartbeat of the application: when to send it, and whether it was answered (LV2).
 
 Any message proves that the server's program lives, not only the reply, which may queue behind a
-long answer. A loop that this program blocked is not taken for a dead server (LV4).
+long answer; a ping or a pong does not, for a WebSocket layer sends them by itself. A loop that this
+program blocked is not taken for a dead server (LV4).
 """
 
 from __future__ import annotations
@@ -89,8 +90,8 @@ def _credit(pulse: Pulse, observed: DeadlineReached) -> Pulse:
     since = pulse.unanswered_since
     if since is None:
         return pulse
-    heard = (observed.last_message_at, observed.last_reply_at)
-    if observed.reading_paused or any(at is not None and at >= since for at in heard):
+    heard_at = observed.last_word_at
+    if observed.reading_paused or (heard_at is not None and heard_at >= since):
         return replace(pulse, unanswered_since=None, probed=False)
     return pulse
 

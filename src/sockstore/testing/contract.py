@@ -22,6 +22,9 @@ PATIENCE = 10.0
 LIMIT = 64 * 2**10
 """The largest message, in UTF-8 bytes, in these tests."""
 
+GREETING = ("hello", b"\x00\x01")
+"""What the server behind `TransportHarness.greeting_url` says at once."""
+
 
 class ServerHalf(Protocol):
     """The server's end of one connection, whatever carries it."""
@@ -32,6 +35,9 @@ class ServerHalf(Protocol):
 
     async def send(self, *messages: str | bytes) -> None:
         """Send messages, together if that is possible."""
+
+    async def ping(self) -> None:
+        """Send a ping, and wait for its pong; only called if `TransportHarness.pings` is true."""
 
     async def close(self, code: int, reason: str) -> None:
         """Close with a closing handshake."""
@@ -59,8 +65,13 @@ class TransportHarness(Protocol):
         ...
 
     @property
+    def greeting_url(self) -> str:
+        """Where a server sends `GREETING` with its answer to the handshake, if it can."""
+        ...
+
+    @property
     def pings(self) -> bool:
-        """Whether this transport can send pings."""
+        """Whether this transport can send pings, and sees those of the server."""
         ...
 
     def make(self, listener: Listener, options: TransportOptions, /) -> Transport:
@@ -89,10 +100,12 @@ async def check_transport(harness: TransportHarness) -> None:
     """
     for check in (
         _opens_with_what_the_server_chose,
+        _delivers_what_came_with_the_handshake_when_others_had_their_turn,
         _carries_text_and_binary_both_ways_in_order,
         _loses_nothing_when_a_slice_ends_early,
         _discards_what_nobody_wants,
-        _answers_pings,
+        _tells_pongs_in_slices,
+        _answers_pings_of_the_server,
         _closes_with_a_handshake,
         _tells_how_the_server_closed,
         _tells_a_break_as_1006,
@@ -117,16 +130,23 @@ class _Recorder:
         self.slice_length = 1000
         self.wants_messages = True
         self.inside_call = False
+        self.is_in_slice = False
         self._in_slice = 0
         self._changed = asyncio.Event()
 
     def opened(self, socket: SocketInfo) -> None:
         self.socket = socket
         self._note("opened")
+        self._woken = asyncio.ensure_future(self._take_a_step())
+
+    async def _take_a_step(self) -> None:
+        self.events.append("step")
 
     def begin_slice(self) -> Deliver | None:
         self._note("slice")
+        assert not self.is_in_slice, "a slice began in another one"
         self._in_slice = 0
+        self.is_in_slice = self.wants_messages
         return self if self.wants_messages else None
 
     def texts(self, messages: Iterator[str], /) -> bool:
@@ -136,9 +156,12 @@ class _Recorder:
         return any(map(self._deliver, messages))
 
     def end_slice(self) -> None:
+        assert self.is_in_slice, "no slice ends that was not wanted"
+        self.is_in_slice = False
         self._changed.set()
 
     def pong_received(self, payload: bytes) -> None:
+        assert self.is_in_slice, "a pong is told in the slice of its read"
         self.pongs.append(payload)
         self._note("pong")
 
@@ -197,10 +220,24 @@ async def _end(recorder: _Recorder, transport: Transport) -> None:
 
 async def _opens_with_what_the_server_chose(harness: TransportHarness) -> None:
     recorder, transport, _ = await _open(harness, "chat", "other")
-    assert recorder.events == ["opened"], recorder.events
+    assert recorder.events[0] == "opened", recorder.events
+    assert set(recorder.events) <= {"opened", "step"}, recorder.events
     assert recorder.socket is not None
     assert recorder.socket.url == harness.url
     assert recorder.socket.subprotocol == "chat"
+    await _end(recorder, transport)
+
+
+async def _delivers_what_came_with_the_handshake_when_others_had_their_turn(
+    harness: TransportHarness,
+) -> None:
+    recorder = _Recorder()
+    transport = harness.make(recorder, TransportOptions(max_message_bytes=LIMIT))
+    await transport.open(Target(url=harness.greeting_url))
+    await recorder.until(lambda: len(recorder.messages) == len(GREETING))
+    assert recorder.messages == list(GREETING), "what came with the handshake is not lost"
+    told = recorder.events[:3]
+    assert told == ["opened", "step", "slice"], f"what opened() woke has its turn first: {told}"
     await _end(recorder, transport)
 
 
@@ -241,13 +278,24 @@ async def _discards_what_nobody_wants(harness: TransportHarness) -> None:
     await _end(recorder, transport)
 
 
-async def _answers_pings(harness: TransportHarness) -> None:
+async def _tells_pongs_in_slices(harness: TransportHarness) -> None:
     if not harness.pings:
         return
     recorder, transport, _ = await _open(harness)
     transport.ping(b"\x00\x01")
     await recorder.until(lambda: recorder.pongs)
     assert recorder.pongs == [b"\x00\x01"]
+    assert recorder.messages == []
+    await _end(recorder, transport)
+
+
+async def _answers_pings_of_the_server(harness: TransportHarness) -> None:
+    if not harness.pings:
+        return
+    recorder, transport, server = await _open(harness)
+    await server.ping()
+    assert "slice" in recorder.events, "a read with a ping alone is a slice, too"
+    assert recorder.messages == []
     await _end(recorder, transport)
 
 

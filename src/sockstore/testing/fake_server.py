@@ -104,7 +104,7 @@ Step: TypeAlias = (
 
 
 def accept(subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Step:
-    """Wait for the next handshake and accept it."""
+    """Wait for the next handshake and accept it; a `send` right behind it comes with it."""
     return _Accept(subprotocol, headers)
 
 

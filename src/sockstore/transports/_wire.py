@@ -219,6 +219,8 @@ class Wire(asyncio.Protocol):
         self._take = self._take_frames
         self.handshake.set_result(None)
         self._listener.opened(socket_info(self._url, protocol, answer))
+        # What this woke has its turn first; uvloop may read on in this one.
+        self._pumping = self._loop.call_soon(self._go_on)
         if rest:
             self._take(rest)
 

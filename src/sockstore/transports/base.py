@@ -119,20 +119,24 @@ class Listener(Protocol):
     """What a transport tells, from the loop and not from inside a call made to it.
 
     The one exception is `writing_paused`, which may come from inside ``send()``.
-    `opened` comes once; then any number of slices, pongs and changes of writability; then
-    `closed` once, and `released` once. If ``open()`` raises, none of them comes; only a
-    cancellation in the very turn in which the handshake succeeds may raise after `opened`, and
-    then `closed` and `released` follow.
+    `opened` comes once; then, when what it woke has taken a step, any number of slices, pongs in
+    them, and changes of writability; then `closed` once, and `released` once. If ``open()`` raises,
+    none of them comes; only a cancellation in the very turn in which the handshake succeeds may
+    raise after `opened`, and then `closed` and `released` follow.
     """
 
     def opened(self, socket: SocketInfo) -> None:
-        """The handshake succeeded; messages follow."""
+        """The handshake succeeded; what came in the same read follows in another turn."""
 
     def begin_slice(self) -> Deliver | None:
-        """Some messages are to be delivered now; None if they are to be discarded."""
+        """Something was read; its messages, if it has any, are delivered now.
+
+        A read may bring pings and pongs alone, or a part of a message: a slice is no sign that
+        a message came. None if messages are to be discarded.
+        """
 
     def end_slice(self) -> None:
-        """The messages of this slice were delivered."""
+        """The slice is over, and its messages, if there were any, are delivered."""
 
     def pong_received(self, payload: bytes) -> None:
         """The peer answered a ping."""

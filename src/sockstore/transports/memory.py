@@ -1,7 +1,9 @@
 """The memory transport: a test network without sockets, which can be up, down, silent or slow.
 
 Both halves live in one process. Nothing is called from inside a call: every event takes its turn
-in a pipe, in order, after the network's latency.
+in a pipe, in order, after the network's latency. What the server writes is cut as on a socket: a
+read may bring the handshake's answer and messages behind it, a pong and no message, or a part of a
+message. What is sent with one call arrives together, so that a test can choose.
 """
 
 from __future__ import annotations
@@ -10,16 +12,55 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
 from sockstore.transports._answers import LONGEST_BODY, Answer
 from sockstore.transports._words import refusal
-from sockstore.transports.base import HIGH_WATER, Listener, Target, TransportOptions, deliver_one
+from sockstore.transports.base import (
+    HIGH_WATER,
+    Deliver,
+    Listener,
+    Target,
+    TransportOptions,
+    deliver_one,
+)
 from sockstore.urls import redact_url
 
 __all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
+
+READ_BYTES = 16 * 2**10
+"""Bytes that one read brings at most; the native transport begins with as many."""
+
+HEADER_BYTES = 2
+"""Bytes of a frame beside its payload, at least (RFC 6455 section 5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    socket: SocketInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Ping:
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Pong:
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _CloseFrame:
+    close: Close
+    why: str
+
+
+_Frame: TypeAlias = _Accepted | _Ping | _Pong | _CloseFrame | str | bytes
+"""What a server writes: its answer to the handshake, then frames; text and bytes are messages."""
 
 
 @dataclass(eq=False)
@@ -53,6 +94,7 @@ class MemoryTransport:
         self._listener = listener
         self._options = options
         self._unread: deque[str | bytes] = deque()
+        self._read_of_first = 0  # bytes of the first frame that earlier reads brought; by `read`
         self._writing_paused = False
         self._ended = False
 
@@ -111,39 +153,14 @@ class MemoryTransport:
 
     # What the peer calls, in the client's turn
 
-    def opened(self, socket: SocketInfo) -> None:
-        """The server accepted."""
-        if not self.decision.done():
-            self.decision.set_result(socket)
-            self._listener.opened(socket)
+    def write(self, *frames: _Frame) -> None:
+        """The server writes frames that arrive together."""
+        self.to_client.post(_Arrival(self._read, deque(frames)))
 
     def refused(self, error: HandshakeFailed) -> None:
         """The server refused."""
         if not self.decision.done():
             self.decision.set_exception(error)
-
-    def deliver(self, messages: deque[str | bytes]) -> None:
-        """Deliver what was received together, as one slice or more."""
-        if self._ended:
-            return
-        self.heard += 1
-        deliver = self._listener.begin_slice()
-        while messages and not self._ended:
-            message = messages.popleft()
-            if _size(message) > self._options.max_message_bytes:
-                self._refuse_large_message()
-            elif deliver is not None and deliver_one(deliver, message):
-                break
-        if deliver is not None:
-            self._listener.end_slice()
-        if messages and not self._ended:
-            self.to_client.post_first(lambda: self.deliver(messages))
-
-    def ponged(self, payload: bytes) -> None:
-        """The peer answered a ping."""
-        if not self._ended:
-            self.heard += 1
-            self._listener.pong_received(payload)
 
     def flush(self) -> None:
         """Let the peer read, if it reads."""
@@ -162,6 +179,60 @@ class MemoryTransport:
         self._peer.is_open = False
         self.to_server.close()
         self.to_client.post_first(self._release)
+
+    def _read(self, frames: deque[_Frame]) -> None:
+        """Read what has arrived: one slice, and what is left takes another turn."""
+        if self._ended:
+            return
+        self.heard += 1
+        if isinstance(first := frames[0], _Accepted):
+            frames.popleft()
+            self._opened(first.socket)
+        else:
+            self._take_slice(frames)
+        if frames and not self._ended:
+            self.to_client.post_first(_Arrival(self._read, frames))
+
+    def _opened(self, socket: SocketInfo) -> None:
+        if not self.decision.done():
+            self.decision.set_result(socket)
+            self._listener.opened(socket)
+
+    def _take_slice(self, frames: deque[_Frame]) -> None:
+        deliver = self._listener.begin_slice()
+        room, is_over = READ_BYTES, False
+        try:
+            while frames and not (is_over or self._ended):
+                room -= HEADER_BYTES + _payload_size(frames[0]) - self._read_of_first
+                if room < 0 and self._is_acceptable(frames[0]):
+                    self._read_of_first = HEADER_BYTES + _payload_size(frames[0]) + room
+                    break
+                self._read_of_first = 0
+                is_over = self._take(frames.popleft(), deliver)
+        finally:
+            if deliver is not None:
+                self._listener.end_slice()
+
+    def _take(self, frame: _Frame, deliver: Deliver | None) -> bool:
+        """Take one frame; return whether the slice should end now."""
+        match frame:
+            case str() | bytes():
+                if not self._is_acceptable(frame):
+                    self._refuse_large_message()
+                elif deliver is not None:
+                    return deliver_one(deliver, frame)
+            case _Pong(payload=payload):
+                self._listener.pong_received(payload)
+            case _Ping(payload=payload):
+                self.to_server.post(lambda: self._peer.ponged(payload))
+            case _CloseFrame(close=close, why=why):
+                self.end(close, why)
+            case _Accepted():
+                raise AssertionError("a handshake is answered once")
+        return False
+
+    def _is_acceptable(self, frame: _Frame) -> bool:
+        return _payload_size(frame) <= self._options.max_message_bytes
 
     def _resume_writing(self) -> None:
         if not self._ended:
@@ -189,6 +260,7 @@ class MemoryPeer:
     Attributes:
         received: The messages that the client sent, oldest first.
         pings: How many pings arrived.
+        pongs: How many answers to pings of its own arrived.
         closed: The client's close frame, if one arrived.
         is_open: Whether it was accepted and has not ended.
         on_message: Called with each message that arrives.
@@ -198,6 +270,7 @@ class MemoryPeer:
     target: Target
     received: list[str | bytes] = field(default_factory=list)
     pings: int = 0
+    pongs: int = 0
     closed: Close | None = None
     is_open: bool = False
     on_message: Callable[[str | bytes], None] | None = None
@@ -217,7 +290,7 @@ class MemoryPeer:
     def accept(
         self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Answer the handshake with 101."""
+        """Answer the handshake with 101; what is sent right behind it is read together with it."""
         self.is_open = not self.has_given_up
         offered = self.target.subprotocols
         if offered and subprotocol not in offered:
@@ -225,7 +298,7 @@ class MemoryPeer:
             self._refuse(HandshakeFailed(self._url, why, kind="subprotocol"))
             return
         socket = SocketInfo(self.target.url, subprotocol, headers)
-        self.transport.to_client.post(lambda: self.transport.opened(socket))
+        self.transport.write(_Accepted(socket))
 
     def refuse(
         self,
@@ -248,18 +321,25 @@ class MemoryPeer:
     def send(self, *messages: str | bytes) -> None:
         """Send messages that the client receives together."""
         if self.is_open and not self._frozen:
-            together = deque(messages)
-            self.transport.to_client.post(lambda: self.transport.deliver(together))
+            self.transport.write(*messages)
+
+    def ping(self, payload: bytes = b"") -> None:
+        """Send a ping."""
+        if self.is_open and not self._frozen:
+            self.transport.write(_Ping(payload))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with a closing handshake."""
         close = Close(code, reason, clean=True)
         why = f"the server closed the connection with {close}"
-        self._end(close, why)
+        self._write_close(close, why)
 
     def drop(self) -> None:
         """Break the connection without a close frame."""
-        self._end(Close(1006), "the connection broke without a close frame")
+        self.is_open = False
+        if not self._frozen:
+            why = "the connection broke without a close frame"
+            self.transport.to_client.post(lambda: self.transport.end(Close(1006), why))
 
     def freeze(self) -> None:
         """Fall silent for good, as a machine whose cable was pulled."""
@@ -286,14 +366,19 @@ class MemoryPeer:
         """The client sent a ping."""
         if not self._frozen:
             self.pings += 1
-            self.transport.to_client.post(lambda: self.transport.ponged(payload))
+            self.transport.write(_Pong(payload))
+
+    def ponged(self, payload: bytes) -> None:
+        """The client answered a ping."""
+        del payload
+        self.pongs += 1
 
     def close_received(self, close: Close) -> None:
         """The client began the closing handshake; answer it."""
         if self._frozen:
             return
         self.closed = close
-        self._end(close, "the connection was closed")
+        self._write_close(close, "the connection was closed")
 
     @property
     def _url(self) -> str:
@@ -303,10 +388,29 @@ class MemoryPeer:
         self.is_open = False
         self.transport.to_client.post(lambda: self.transport.refused(error))
 
-    def _end(self, close: Close, why: str) -> None:
+    def _write_close(self, close: Close, why: str) -> None:
         self.is_open = False
         if not self._frozen:
-            self.transport.to_client.post(lambda: self.transport.end(close, why))
+            self.transport.write(_CloseFrame(close, why))
+
+
+class _Arrival:
+    """Frames on their way."""
+
+    def __init__(self, read: Callable[[deque[_Frame]], None], frames: deque[_Frame]) -> None:
+        self._read = read
+        self._frames = frames
+
+    @property
+    def answers_handshake(self) -> bool:
+        return bool(self._frames) and isinstance(self._frames[0], _Accepted)
+
+    def join(self, later: _Arrival) -> None:
+        self._frames += later._frames
+
+    def __call__(self) -> None:
+        if self._frames:
+            self._read(self._frames)
 
 
 class _Pipe:
@@ -348,9 +452,24 @@ class _Pipe:
         if self._events:
             _, event = self._events.popleft()
             try:
+                if isinstance(event, _Arrival) and event.answers_handshake:
+                    self._join_what_is_due(event)
                 event()
             finally:
                 self._arm()
+
+    def _join_what_is_due(self, arrival: _Arrival) -> None:
+        now = self._loop.time()
+        while self._events and self._events[0][0] <= now:
+            _, event = self._events[0]
+            if not isinstance(event, _Arrival):
+                break
+            arrival.join(event)
+            self._events.popleft()
+
+
+def _payload_size(frame: _Frame) -> int:
+    return _size(frame) if isinstance(frame, str | bytes) else 0
 
 
 def _size(message: str | bytes) -> int:
