@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
@@ -20,9 +21,10 @@ from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.machine import Machine
 from sockstore.outcomes import Outcome
 
-__all__ = ["Callables", "as_attempt_error"]
+__all__ = ["Callables", "as_attempt_error", "forget_variables"]
 
-_inside_on_open: ContextVar[object] = ContextVar("sockstore_inside_on_open", default=None)
+_opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening", default=None)
+"""Whose ``on_open`` the code is called by, and for which transport."""
 
 
 class Callables:
@@ -31,14 +33,21 @@ class Callables:
     Args:
         machine: Knows whether an answer is still waited for.
         dispatch: Takes the events.
+        opening_over: Called with a transport's number when its ``on_open`` has ended, and tasks
+            that it started have taken a step.
         finished: Called when a task has ended.
     """
 
     def __init__(
-        self, machine: Machine, dispatch: Callable[[Event], None], finished: Callable[[], None]
+        self,
+        machine: Machine,
+        dispatch: Callable[[Event], None],
+        opening_over: Callable[[int], None],
+        finished: Callable[[], None],
     ) -> None:
         self._machine = machine
         self._dispatch = dispatch
+        self._opening_over = opening_over
         self._finished = finished
         self._tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
 
@@ -48,9 +57,10 @@ class Callables:
         return bool(self._tasks)
 
     @property
-    def are_inside_on_open(self) -> bool:
-        """Whether the code that asks was called by ``on_open``, directly or in a task of it."""
-        return _inside_on_open.get() is self
+    def opening(self) -> int | None:
+        """For which transport ``on_open`` called the code that asks, or a task that it began."""
+        opening = _opening.get()
+        return opening[1] if opening is not None and opening[0] is self else None
 
     def run_on_open(self, transport: int, run: Callable[[], object]) -> None:
         """Call ``on_open``; `OnOpenFinished` follows."""
@@ -81,7 +91,7 @@ class Callables:
         self._tasks.clear()
 
     async def _on_open(self, transport: int, run: Callable[[], object]) -> None:
-        _inside_on_open.set(self)
+        _opening.set((self, transport))
         failure: AttemptError | None = None
         try:
             result = run()
@@ -91,6 +101,8 @@ class Callables:
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             failure = as_attempt_error(error, "on_open")
         self._dispatch(fact.OnOpenFinished(transport, failure))
+        # What it has started takes its first step before.
+        asyncio.get_running_loop().call_soon(self._opening_over, transport)
 
     async def _await(self, question: int, answer: Awaitable[object]) -> None:
         try:
@@ -117,3 +129,16 @@ def as_attempt_error(error: BaseException, who: str) -> AttemptError:
     failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind="option")
     failed.__cause__ = error
     return failed
+
+
+def forget_variables(error: BaseException | None) -> None:
+    """Keep where an error came from, and let go of the variables there.
+
+    They hold the attempt, and with it the error before this one, and so on for ever; in
+    ``on_open`` they hold the connection.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -82,8 +82,7 @@ class WebSocketStore(ConnectionStores):
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
         ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
-        idle_timeout: Seconds without a new message in `messages` that end a connection; None for
-            never.
+        idle_timeout: Seconds without a new message that end a connection; None for never.
         heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
@@ -95,8 +94,8 @@ class WebSocketStore(ConnectionStores):
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
         on_open: A sync or async callable that is called with the connection after each opening
-            handshake, before the connection is open for everyone; what it sends goes first. It
-            may read a `stream`, but not wait for `ready`, which waits for it.
+            handshake, before the connection is open for everyone; what it sends goes first. A
+            `stream` that it makes misses nothing; `ready` would wait for `on_open` itself.
         on_error: Called with an exception and the raw frame that could not be decoded.
         should_reconnect: A sync or async callable that is asked with an `Outcome` before each
             retry; if it returns false, the connection fails.

@@ -165,6 +165,9 @@ class ConnectionStores:
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages from now on.
 
+        Inside ``on_open`` it begins with the first message of this connection that no other stream
+        of ``on_open`` has taken, however early the server spoke.
+
         Any number of streams read independently; each gets every message once and in order,
         across reconnects.
 
@@ -207,7 +210,7 @@ class ConnectionStores:
         if state.phase in ENDED:
             stream.end(ended_by(state) if state.phase == "failed" else None)
         else:
-            self.messages.add_stream(stream)
+            self.messages.add_stream(stream, self._driver.opening)
         return stream
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4

@@ -10,12 +10,11 @@ import asyncio
 import logging
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, assert_never
 from weakref import ReferenceType
 
-from sockstore.callables import Callables, as_attempt_error
+from sockstore.callables import Callables, as_attempt_error, forget_variables
 from sockstore.centrifuge import FrameError, Published, Said, read
 from sockstore.errors import HandshakeFailed
 from sockstore.machine import effects as order
@@ -56,7 +55,7 @@ class Driver:
         self._where = where
         self._links: dict[int, _Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
-        self._callables = Callables(machine, self.dispatch, self._callable_done)
+        self._callables = Callables(machine, self.dispatch, self._opening_over, self._callable_done)
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
         self._rest_waiters: list[asyncio.Future[None]] = []
@@ -158,6 +157,7 @@ class Driver:
         owner = self._owner()
         if owner is not None and live is not None and live != machine.live_transport:
             owner.receiver.stop_slice()
+            owner.receiver.drop_beginning(live)
         self._callables.cancel_obsolete()
         self._arm()
         self._watch()
@@ -166,12 +166,17 @@ class Driver:
             owner.buffered_changed()
         self._wake_if_ended()
 
+    @property
+    def opening(self) -> int | None:
+        """For which transport ``on_open`` called the code that asks; None if it did not."""
+        return self._callables.opening
+
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
         self.check_thread()
         receipt = self.sender.send_now(data)
         if receipt is None:
-            from_on_open = self._callables.are_inside_on_open
+            from_on_open = self.opening is not None
             receipt = self.sender.send(data, self.now, from_on_open=from_on_open)
             if receipt.is_pending and self.loop is not None:
                 self._arm()
@@ -331,11 +336,22 @@ class Driver:
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
         failure = error if task.cancelled() else task.exception()
-        _forget_variables(failure)
+        forget_variables(failure)
         self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the attempt")))
 
+    def opened(self, event: fact.TransportOpened) -> None:
+        """A transport's handshake succeeded."""
+        owner = self._owner()
+        if owner is not None and self.machine.settings.has_on_open:
+            owner.receiver.keep_beginning(event.transport)
+        self.dispatch(event)
+
+    def _opening_over(self, number: int) -> None:
+        if (owner := self._owner()) is not None:
+            owner.receiver.drop_beginning(number)
+
     def _callable_done(self) -> None:
-        _forget_variables(self.machine.state.exception)
+        forget_variables(self.machine.state.exception)
         self._wake_if_ended()
 
     # Observations
@@ -426,7 +442,7 @@ class _Link:
 
     def opened(self, socket: SocketInfo) -> None:
         self.has_opened = True
-        self._driver.dispatch(fact.TransportOpened(self._number, socket, self.token))
+        self._driver.opened(fact.TransportOpened(self._number, socket, self.token))
 
     def begin_slice(self) -> Deliver | None:
         return self._driver.begin_slice(self._number)
@@ -474,16 +490,3 @@ async def _connect(owner: Owner, attempt: Attempt, link: _Link) -> None:
     target = await asking
     link.token = target.token
     await link.transport.open(target)
-
-
-def _forget_variables(error: BaseException | None) -> None:
-    """Keep where an error came from, and let go of the variables there.
-
-    They hold the attempt, and with it the error before this one, and so on for ever; in
-    ``on_open`` they hold the connection.
-    """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__

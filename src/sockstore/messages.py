@@ -7,6 +7,7 @@ from itertools import islice
 from time import time
 from typing import Any, TypeAlias
 
+from sockstore.beginnings import Beginning
 from sockstore.keeping import Entry, Kept, MessageView
 from sockstore.plain_calls import START_A_TASK, refuse_async
 from sockstore.positions import Gap, Publication
@@ -34,6 +35,7 @@ class MessageLog(Readable[MessageView]):
     """
 
     __slots__ = (
+        "_beginning",
         "_fresh_topics",
         "_inner",
         "_kept",
@@ -58,6 +60,7 @@ class MessageLog(Readable[MessageView]):
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
+        self._beginning: Beginning | None = None  # while a connection opens
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self._inner = writable(MessageView(), self._watch)
@@ -240,9 +243,30 @@ class MessageLog(Readable[MessageView]):
             if self._inner._live:
                 self._inner.set(self.value)
 
-    def add_stream(self, stream: MessageStream) -> None:
-        """Give a stream every message from now on, for as long as somebody holds it."""
+    def keep_beginning(self, transport: int) -> None:
+        """Keep what this connection says for streams that its ``on_open`` makes."""
+        self.drop_beginning()
+        self._beginning = Beginning(transport)
+        self._readers.add(self._beginning)
+
+    def drop_beginning(self, transport: int | None = None) -> None:
+        """The ``on_open`` of this connection is over; without a number, of any."""
+        beginning = self._beginning
+        if beginning is not None and transport in {None, beginning.transport}:
+            beginning.close()
+            self._beginning = None
+
+    def add_stream(self, stream: MessageStream, opening: int | None = None) -> None:
+        """Give a stream every message from now on, for as long as somebody holds it.
+
+        Args:
+            stream: The stream.
+            opening: The transport whose ``on_open`` makes it: it is given what came before, too.
+        """
         self._readers.add(stream)
+        beginning = self._beginning
+        if beginning is not None and beginning.transport == opening:
+            beginning.give(stream)
 
     def end_streams(self, error: Exception | None) -> None:
         """There will be no further message in this life of the connection."""

@@ -34,6 +34,12 @@ class Sink(Protocol):
     def stop_slice(self) -> None:
         """End the slice that is being delivered, if there is one."""
 
+    def keep_beginning(self, transport: int) -> None:
+        """Keep what this connection says for streams that its ``on_open`` makes."""
+
+    def drop_beginning(self, transport: int) -> None:
+        """The ``on_open`` of this connection is over."""
+
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
 

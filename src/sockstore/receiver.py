@@ -132,6 +132,14 @@ class Receiver:
         """Messages are missing here."""
         self._log.append_gap(gap)
 
+    def keep_beginning(self, transport: int) -> None:
+        """Keep what this connection says for streams that its ``on_open`` makes."""
+        self._log.keep_beginning(transport)
+
+    def drop_beginning(self, transport: int) -> None:
+        """The ``on_open`` of this connection is over."""
+        self._log.drop_beginning(transport)
+
     def stop_slice(self) -> None:
         """Nothing more of this slice is wanted."""
         self._log.stop_slice()

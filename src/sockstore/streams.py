@@ -79,6 +79,7 @@ class MessageStream:
         "_missed",
         "_overflow",
         "_owner",
+        "_tell_taken",
         "_waiter",
         "_waiting",
         "_where",
@@ -110,6 +111,7 @@ class MessageStream:
         self._missed = 0
         self._ended = False
         self._end: Exception | None = None
+        self._tell_taken: Callable[[Message], object] | None = None  # set by `begin_with`
         self.dropped = 0
 
     @property
@@ -149,7 +151,10 @@ class MessageStream:
                 del self
                 raise
             self._waiter = None
-        return self._waiting.popleft()
+        message = self._waiting.popleft()
+        if self._tell_taken is not None:
+            self._tell_taken(message)
+        return message
 
     def close(self) -> None:
         """Take no further messages; what waits is dropped, and a reader comes to the end."""
@@ -162,6 +167,24 @@ class MessageStream:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def begin_with(
+        self, messages: Sequence[Message], missed: int, tell_taken: Callable[[Message], object]
+    ) -> None:
+        """Take what came before this stream was made, be it more than `limit`: no reader is slow.
+
+        Args:
+            messages: What came, gaps too.
+            missed: How many messages came behind them.
+            tell_taken: Called with each message that a reader takes.
+        """
+        for message in messages:
+            if message.kind == "gap":
+                self.push_gap(message)
+            elif self._where is None or self._wants(message, self._where):
+                self._waiting.append(message)
+        self._missed = missed
+        self._tell_taken = tell_taken
 
     def push(self, message: Message) -> bool:
         """Take one message; return whether the reader should get a turn soon."""

@@ -20,7 +20,9 @@ from loopback.servers import (
     frame,
     serve,
 )
-from sockstore import Heartbeat, WebSocketStore
+from loopback.test_server_kit import QUICK, running
+from sockstore import Heartbeat, Session, WebSocketStore
+from sockstore.server import Limits
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -80,3 +82,17 @@ async def test_a_heartbeat_is_unanswered_whatever_comes_that_no_program_said(par
     heartbeat = Heartbeat("are you there?", reply="yes", interval=0.2, timeout=0.2)
     error = await how_it_ended(saying(*parts), heartbeat=heartbeat, ping_interval=0.1)
     assert error == "no answer to heartbeat"
+
+
+@pytest.mark.contract("LV3", "SE0")
+async def test_the_pings_of_a_sessions_server_keep_no_room_alive():
+    limits = Limits(**QUICK, ping_seconds=0.05, pong_seconds=1.5)
+    options = {"session": Session("lobby"), "idle_timeout": 4.0, "reconnect": False}
+    async with (
+        running(limits=limits) as server,
+        WebSocketStore(server.url("/connection/websocket"), **options) as connection,
+        asyncio.timeout(3 * PATIENCE),
+    ):
+        await connection.ready()
+        await connection.phase.wait_for(lambda phase: phase == "failed")
+        assert connection.state.value.error == "no message for 4 s"

@@ -807,3 +807,33 @@ async def test_close_in_every_turn_of_connecting_leaves_nothing(way: str) -> Non
             assert_at_rest(connection)
             await server.until_all_are_gone()
             assert await settled(before) == before, f"closed after {k} turns"
+
+
+@pytest.mark.contract("CN11", "CN6", "MS4")
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+@on_uvloop
+async def test_on_open_misses_nothing_although_many_reads_come_in_the_turn_of_the_handshake(
+    tls: bool,
+) -> None:
+    reads, heard = 20, []
+
+    async def speak(peer: Peer) -> None:
+        await peer.accept(first=text("0"))
+        for number in range(1, reads):
+            # Larger than a read of uvloop, so that the next one is its next read.
+            await peer.write(frame(BINARY, bytes(LARGEST_READ)) + text(str(number)))
+        await answer_the_close(peer)
+
+    async def on_open(connection: WebSocketStore) -> None:
+        words = connection.stream(lambda message: message.kind == "json")
+        heard.extend([(await anext(words)).data for _ in range(reads)])
+
+    trust = Trust() if tls else None
+    async with (
+        serve(speak, tls=trust.server("127.0.0.1") if trust else None) as server,
+        WebSocketStore(
+            server.url, on_open=on_open, ssl=trust.client() if trust else None, reconnect=False
+        ) as connection,
+    ):
+        await connection.ready(60)
+        assert heard == list(range(reads))
