@@ -6,12 +6,13 @@ import asyncio
 import atexit
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -38,9 +39,15 @@ async def run(
 
 
 async def start(
-    *arguments: str, stdin: bool = False, environment: Mapping[str, str] = NOTHING
+    *arguments: str,
+    stdin: bool = False,
+    environment: Mapping[str, str] = NOTHING,
+    open_files: int | None = None,
 ) -> asyncio.subprocess.Process:
-    """Start `sockstore ARGUMENTS`; what it keeps for its user goes to a folder of its own."""
+    """Start `sockstore ARGUMENTS`; what it keeps for its user goes to a folder of its own.
+
+    With `open_files` no more files may be open at once.
+    """
     pipe = asyncio.subprocess.PIPE
     data = tempfile.mkdtemp(prefix="sockstore-tests-")
     atexit.register(shutil.rmtree, data, ignore_errors=True)
@@ -57,22 +64,37 @@ async def start(
             "XDG_DATA_HOME": data,
             **environment,
         },
-        # A shell without job control lets what it starts in the background ignore Ctrl-C.
-        preexec_fn=_heed_ctrl_c if signal.getsignal(signal.SIGINT) == signal.SIG_IGN else None,
+        preexec_fn=_preparation(open_files),
     )
 
 
-def _heed_ctrl_c() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _preparation(open_files: int | None) -> Callable[[], None] | None:
+    ignores_ctrl_c = signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+
+    def prepare() -> None:
+        # A shell without job control lets what it starts in the background ignore Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if open_files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, open_files))
+
+    return prepare if ignores_ctrl_c or open_files is not None else None
 
 
 @asynccontextmanager
 async def serving(
-    port: int = 0, *arguments: str, environment: Mapping[str, str] = NOTHING
+    port: int = 0,
+    *arguments: str,
+    environment: Mapping[str, str] = NOTHING,
+    open_files: int | None = None,
 ) -> AsyncIterator[EchoServer]:
     """Run `sockstore serve ARGUMENTS` until the block ends."""
     server = EchoServer(
-        await start("serve", "--port", str(port), *arguments, environment=environment)
+        await start(
+            "serve",
+            *("--port", str(port), *arguments),
+            environment=environment,
+            open_files=open_files,
+        )
     )
     try:
         await server.read_port()

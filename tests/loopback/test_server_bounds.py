@@ -11,16 +11,21 @@ import socket
 import struct
 import zlib
 from collections.abc import Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from loopback import processes
 from loopback.test_server_kit import PATIENCE, QUICK, Mute, guest, running, until
 from loopback.test_server_limits_kept import masked
 from sockstore.server import Limits, create_app
+from sockstore.server.connections import Connections
+from sockstore.server.uvicorn_http import BoundedH11Protocol, BoundedHttpToolsProtocol, Doors
 from sockstore.server.uvicorn_protocol import MOST_FRAMES_AFTER_CLOSE
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV11", "SV3")]
@@ -85,6 +90,8 @@ def closed_with(data: bytes, code: int) -> bool:
     return struct.pack("!H", code) in data
 
 
+HTTP = {"h11": BoundedH11Protocol, "httptools": BoundedHttpToolsProtocol}
+
 COUNTED = {
     "pings": masked(0x89, b""),
     "long pings": masked(0x89, b"p" * 125),
@@ -104,6 +111,21 @@ async def test_what_is_not_a_message_counts_as_one(path, kind):
         await send(mute, COUNTED[kind] * 1000)
         assert closed_with(await mute.until_gone(), 4429)
         await assert_echoes(other)
+
+
+@row("pings", "pongs that the server did not ask for", "small fragments")
+@pytest.mark.parametrize("kind", COUNTED)
+async def test_an_application_that_counts_nothing_has_the_usual_limit(kind):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    async with running(app, lifespan="off") as server:
+        mute = await Mute.connect(server.port, "/")
+        await send(mute, COUNTED[kind] * 1000)
+        assert closed_with(await mute.until_gone(), 1008)
 
 
 @row("pings")
@@ -367,6 +389,474 @@ async def open_raw(port: int) -> Mute:
     sock.setblocking(False)
     await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
     return Mute(sock)
+
+
+# Connections
+
+
+def doors(*, per_address: int = 10**6, handshakes: int = 10**6, most: int | None = None) -> Doors:
+    """Doors that count connections from this machine, too."""
+    return Doors(Connections(per_address, handshakes, most=most, group=ip_network))
+
+
+@pytest.fixture(params=HTTP, name="http")
+def _http(request):
+    """One of uvicorn's parsers, with our bounds."""
+    return type("Bounded", (HTTP[request.param],), {"doors": doors()})
+
+
+async def answer_to(port: int, request: bytes) -> bytes:
+    """Send something, and return all that comes back until the server ends the connection."""
+    mute = await open_raw(port)
+    await send(mute, request)
+    return await mute.until_gone()
+
+
+@row("many connections from one address")
+async def test_one_connection_too_many_from_an_address_is_429(http):
+    http.doors = doors(per_address=2)
+    async with running(http=http) as server:
+        async with guest(server.url()) as one, guest(server.url()) as other:
+            answer = await answer_to(server.port, b"")
+            assert answer.startswith(b"HTTP/1.1 429 ")
+            assert b"Retry-After: 5" in answer
+            with pytest.raises(InvalidStatus, match="429"):
+                async with guest(server.url()):
+                    pass
+            await assert_echoes(one)
+            await assert_echoes(other)
+        await until(lambda: not server.state.connections)
+        async with guest(server.url()), guest(server.url()):
+            pass
+
+
+@row("many unfinished handshakes from one address")
+async def test_one_unfinished_handshake_too_many_is_429(http):
+    http.doors = doors(handshakes=2)
+    async with running(http=http) as server, guest(server.url()) as other:
+        silent = [await open_raw(server.port) for _ in range(2)]
+        await until(lambda: len(server.state.connections) == 3)
+        assert (await answer_to(server.port, b"")).startswith(b"HTTP/1.1 429 ")
+        await assert_echoes(other)
+        for mute in silent:
+            mute.sock.close()
+        await until(lambda: len(server.state.connections) == 1)
+        async with guest(server.url()), guest(server.url()), guest(server.url()):
+            pass  # those are finished
+
+
+@row("many unfinished handshakes from one address")
+async def test_a_token_that_is_being_checked_is_an_unfinished_handshake():
+    answer = asyncio.get_running_loop().create_future()
+    limits = Limits(handshakes_per_address=1)
+    app = create_app(token=lambda _: answer, limits=limits, trusted_proxies=["127.0.0.1"])
+    async with running(app) as server:
+        forwarded = {"X-Forwarded-For": "203.0.113.1"}
+        first = await open_raw(server.port)
+        await send(first, handshake("/echo", "X-Forwarded-For: 203.0.113.1"))
+        await until(lambda: server.chat._admitting)
+        with pytest.raises(InvalidStatus, match="429"):
+            async with guest(server.url(), additional_headers=forwarded):
+                pass
+        answer.set_result(True)
+        await first.read_until(b"HTTP/1.1 101")
+        async with guest(server.url(), additional_headers=forwarded):
+            pass
+        first.sock.close()
+
+
+@row("many clients behind a trusted proxy")
+@pytest.mark.parametrize("header", ["X-Forwarded-For: {}", "Forwarded: for={};proto=https"])
+async def test_behind_a_trusted_proxy_each_client_counts_for_itself(header):
+    app = create_app(limits=Limits(connections_per_address=1), trusted_proxies=["127.0.0.0/8"])
+    async with running(app) as server:
+
+        def enter(client: str) -> Any:
+            name, _, value = header.format(client).partition(": ")
+            return guest(server.url(), additional_headers={name: value})
+
+        async with enter("203.0.113.1"), enter("203.0.113.2"), guest(server.url()):
+            with pytest.raises(InvalidStatus, match="429") as refused:
+                async with enter(
+                    "198.51.100.7, for=203.0.113.1" if "for=" in header else "1.1.1.1, 203.0.113.1"
+                ):
+                    pass
+            assert refused.value.response.headers["Retry-After"] == "5"
+        await until(lambda: not server.chat.clients)
+        async with enter("203.0.113.1"):
+            pass
+
+
+@row("many clients behind a trusted proxy")
+async def test_without_a_trusted_proxy_nothing_that_a_client_claims_is_believed():
+    app = create_app(limits=Limits(connections_per_address=1))
+    async with running(app) as server:
+        forwarded = {"X-Forwarded-For": "203.0.113.1"}
+        async with guest(server.url(), additional_headers=forwarded):
+            async with guest(server.url(), additional_headers=forwarded):
+                pass  # both come from this machine
+
+
+@row("many clients behind a trusted proxy")
+async def test_headers_that_name_different_clients_are_400():
+    app = create_app(trusted_proxies=["127.0.0.1"])
+    async with running(app) as server:
+        both = {"X-Forwarded-For": "203.0.113.1", "Forwarded": "for=203.0.113.2"}
+        with pytest.raises(InvalidStatus, match="400"):
+            async with guest(server.url(), additional_headers=both):
+                pass
+
+
+@row("more connections than there are file descriptors")
+async def test_out_of_descriptors_is_503_and_one_line(http, caplog):
+    http.doors = doors(most=2)
+    async with running(http=http) as server:
+        async with guest(server.url()) as one, guest(server.url()):
+            for _ in range(10):
+                assert (await answer_to(server.port, b"")).startswith(b"HTTP/1.1 503 ")
+            await assert_echoes(one)
+        lines = [record.message for record in caplog.records]
+        assert len([line for line in lines if "file descriptors" in line]) == 1
+        await until(lambda: not server.state.connections)
+        async with guest(server.url()):
+            pass
+
+
+@row("more connections than there are file descriptors")
+async def test_few_of_those_that_are_turned_away_may_linger(http):
+    http.doors = doors(most=1)
+    async with running(http=http) as server, guest(server.url()) as one:
+        waiting = [await open_raw(server.port) for _ in range(50)]
+        for mute in waiting:
+            await mute.read_until(b"HTTP/1.1 503 ")
+        assert http.doors.lingering <= 4
+        await assert_echoes(one)
+        for mute in waiting:
+            mute.sock.close()
+
+
+@row("more connections than there are file descriptors")
+@pytest.mark.parametrize("loop", ["uvloop, where it is installed", "asyncio's"])
+async def test_the_command_goes_on_for_those_who_are_there_when_descriptors_run_out(loop, tmp_path):
+    """With 64 for everything some 30 clients come in, and talk on while others are refused."""
+    environment = {}
+    if loop == "asyncio's":
+        (tmp_path / "uvloop.py").write_text("raise ImportError")
+        environment["PYTHONPATH"] = str(tmp_path)
+    async with processes.serving(0, environment=environment, open_files=64) as server:
+        url = server.url.replace("/echo", "/chat/lobby")
+        async with AsyncExitStack() as stack:
+            inside = [await stack.enter_async_context(guest(url))]
+            with pytest.raises(InvalidStatus, match="503"):
+                while len(inside) < 64:
+                    inside.append(await stack.enter_async_context(guest(url)))
+            storm = await asyncio.gather(*(open_raw(server.port) for _ in range(200)))
+            for number, person in enumerate(inside):
+                await person.say(str(number))
+                await person.read_until("message", content=str(number))
+            for mute in storm[::2]:
+                assert (await mute.until_gone()).startswith(b"HTTP/1.1 503 ")
+            for mute in storm:
+                mute.sock.close()
+        finished = await server.stop()
+    assert finished.status == 0
+    assert len(re.findall("file descriptors", finished.err)) == 1
+    assert len(finished.err.splitlines()) == 1
+    allowed = re.search(r"at most (\d+) connections at once, as 64 open files", finished.out)
+    assert allowed is not None
+    assert len(inside) == int(allowed[1])
+
+
+# Requests
+
+
+@pytest.fixture
+def _hurry(monkeypatch):
+    """A request has less time than in the field."""
+    monkeypatch.setattr("sockstore.server.uvicorn_http.SECONDS_FOR_HEAD", 0.1)
+    monkeypatch.setattr("sockstore.server.uvicorn_http.SECONDS_FOR_BODY", 0.1)
+
+
+@row("nothing at all")
+@pytest.mark.usefixtures("_hurry")
+async def test_a_connection_on_which_nothing_comes_is_closed(http):
+    async with running(http=http) as server:
+        assert await answer_to(server.port, b"") == b""
+        await until(lambda: not server.state.connections)
+
+
+@row("half a request")
+@pytest.mark.usefixtures("_hurry")
+@pytest.mark.parametrize(
+    "half", [b"G", b"GET /echo HT", b"GET /echo HTTP/1.1\r\nHost: localhost\r\n"]
+)
+async def test_half_a_request_is_408(http, half):
+    async with running(http=http) as server, guest(server.url()) as other:
+        assert (await answer_to(server.port, half)).startswith(b"HTTP/1.1 408 ")
+        await assert_echoes(other)
+
+
+@row("half a request")
+@pytest.mark.usefixtures("_hurry")
+async def test_half_a_request_behind_a_whole_one_is_408_too(http):
+    async with running(http=http) as server:
+        answer = await answer_to(server.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET /echo")
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert b"HTTP/1.1 408 " in answer
+
+
+@row("headers that come slowly")
+@pytest.mark.usefixtures("_hurry")
+async def test_the_deadline_is_that_of_the_whole_head(http):
+    async with running(http=http) as server:
+        mute = await open_raw(server.port)
+        await send(mute, b"GET /echo HTTP/1.1\r\nHost: localhost\r\nX: ")
+        writing = asyncio.create_task(mute.until_gone())
+        while not writing.done():
+            await send(mute, b"x")
+            await asyncio.sleep(0.005)
+        assert (await writing).startswith(b"HTTP/1.1 408 ")
+
+
+@row("headers without an end")
+@pytest.mark.parametrize("part", [b"X: " + b"x" * 997 + b"\r\n", b"x" * 1000])
+async def test_a_head_of_more_than_16_kib_is_431(http, part):
+    async with running(http=http) as server, guest(server.url()) as other:
+        mute = await open_raw(server.port)
+        await send(mute, b"GET /echo HTTP/1.1\r\nHost: localhost\r\nX: ")
+        async with flooding(mute, part * 100) as sending:
+            await assert_echoes(other)
+            async with asyncio.timeout(PATIENCE):
+                await sending
+        answer = await answer_to(server.port, b"GET / HTTP/1.1\r\nX: " + part * 17)
+        assert answer.startswith(b"HTTP/1.1 431 ")
+
+
+@row("headers without an end")
+async def test_a_head_may_have_16_kib_and_not_a_byte_more(http):
+    def head(size: int) -> bytes:
+        start = handshake("/echo")[:-2]
+        lines, rest = divmod(size - len(start) - 2, 1000)
+        assert rest > 10
+        return (
+            start
+            + (b"X: " + b"x" * 995 + b"\r\n") * lines
+            + b"X: "
+            + b"x" * (rest - 5)
+            + b"\r\n\r\n"
+        )
+
+    async with running(http=http) as server:
+        mute = await open_raw(server.port)
+        assert len(head(16384)) == 16384
+        await send(mute, head(16384))
+        await mute.read_until(b"HTTP/1.1 101 ")
+        mute.sock.close()
+        assert (await answer_to(server.port, head(16385))).startswith(b"HTTP/1.1 431 ")
+
+
+@row("blank lines in front of a request")
+@pytest.mark.usefixtures("_hurry")
+async def test_blank_lines_are_bounded_as_a_head_is(http):
+    async with running(http=http) as server:
+        assert re.match(rb"HTTP/1.1 40[08] ", await answer_to(server.port, b"\r\n" * 10))
+        mute = await open_raw(server.port)
+        await send(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await mute.read_until(b"Not Found")
+        await send(mute, b"\r\n" * 10)
+        assert re.search(rb"HTTP/1.1 40[08] ", await mute.until_gone())
+
+
+@row("what is not HTTP")
+@pytest.mark.parametrize("rubbish", [b"\x16\x03\x01\x02\x00" * 100, b"hello\r\n\r\n" * 100])
+async def test_what_is_not_http_is_400_and_not_a_line_in_the_log(http, rubbish, caplog):
+    async with running(http=http) as server, guest(server.url()) as other:
+        answer = await answer_to(server.port, rubbish)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+        await assert_echoes(other)
+    assert not caplog.records
+
+
+@row("a body that nothing reads")
+@pytest.mark.parametrize("length", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+async def test_a_request_is_answered_without_its_body_and_then_the_connection_ends(http, length):
+    request = f"POST /echo HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n".encode()
+    async with running(http=http) as server:
+        answer = await answer_to(server.port, request)
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        mute = await open_raw(server.port)
+        await send(mute, request)
+        async with flooding(mute, b"5\r\nhello\r\n" * 10_000) as sending:
+            async with asyncio.timeout(PATIENCE):
+                await sending
+
+
+async def patient(scope: Any, receive: Any, send: Any) -> None:
+    """An application that waits for the whole body."""
+    assert scope["type"] == "http"
+    size = 0
+    while True:
+        event = await receive()
+        size += len(event.get("body", b""))
+        if event["type"] == "http.disconnect" or not event.get("more_body"):
+            break
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(size).encode()})
+
+
+@row("a body that never comes to its end")
+@pytest.mark.usefixtures("_hurry")
+@pytest.mark.parametrize("length", ["Content-Length: 1000", "Transfer-Encoding: chunked"])
+async def test_a_body_that_does_not_come_is_408(http, length):
+    request = f"POST / HTTP/1.1\r\nHost: localhost\r\n{length}\r\n\r\n5\r\nhe".encode()
+    async with running(patient, http=http, lifespan="off") as server:
+        assert (await answer_to(server.port, request)).startswith(b"HTTP/1.1 408 ")
+        await until(lambda: not (server.state.connections or server.state.tasks))
+
+
+@row("a body without a bound")
+@pytest.mark.parametrize("chunk", [b"5\r\nhello\r\n", b"8000\r\n" + b"x" * 0x8000 + b"\r\n"])
+async def test_more_than_a_mebibyte_of_a_body_is_413(http, chunk):
+    request = (
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
+    async with running(patient, http=http, lifespan="off") as server:
+        count = 2**20 // len(chunk)
+        answer = await answer_to(server.port, request + chunk * count + chunk * 200)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        await until(lambda: not (server.state.connections or server.state.tasks))
+        whole = request + chunk * (count // 2) + b"0\r\n\r\n"
+        assert (await answer_to(server.port, whole)).startswith(b"HTTP/1.1 200 ")
+
+
+@row("requests behind each other, without waiting for the answers")
+async def test_requests_wait_for_the_answers_before_them(http):
+    waiting = asyncio.get_running_loop().create_future()
+    begun = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        begun.append(scope["path"])
+        assert len(getattr(connection, "pipeline", ())) < 100
+        await waiting
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async with running(app, http=http, lifespan="off") as server:
+        mute = await open_raw(server.port)
+        await until(lambda: server.state.connections)
+        (connection,) = server.state.connections
+        sending = asyncio.create_task(
+            send(mute, b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
+        )
+        await until(lambda: begun)
+        await until(lambda: connection._bounded._inner_is_paused)
+        assert len(begun) == 1
+        waiting.set_result(None)
+        reading = asyncio.create_task(mute.until_gone())
+        await sending
+        await until(lambda: len(begun) == 2000)
+        mute.sock.shutdown(socket.SHUT_WR)
+        assert (await reading).count(b"HTTP/1.1 204 ") == 2000
+
+
+@row("requests behind each other, without waiting for the answers")
+async def test_requests_behind_a_handshake_are_not_parsed():
+    answer = asyncio.get_running_loop().create_future()
+    async with running(create_app(token=lambda _: answer)) as server:
+        mute = await open_raw(server.port)
+        await send(mute, handshake("/echo") + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
+        await until(lambda: server.chat._admitting)
+        async with flooding(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+            (connection,) = server.state.connections
+            await until(lambda: connection._bounded._inner_is_paused)
+        answer.set_result(True)
+        await until(lambda: not server.state.connections)
+
+
+@row("plain requests without a pause")
+async def test_others_are_answered_while_one_asks_and_asks(http):
+    async with running(http=http) as server, guest(server.url()) as other:
+        mute = await open_raw(server.port)
+        reading = asyncio.create_task(sink(mute))
+        async with flooding(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000):
+            await assert_echoes(other)
+        reading.cancel()
+        await asyncio.wait([reading])
+
+
+async def sink(mute: Mute) -> None:
+    with suppress(OSError):
+        while await asyncio.get_running_loop().sock_recv(mute.sock, 65536):
+            pass
+
+
+@row("nothing more after an answer")
+async def test_an_idle_connection_is_closed(http):
+    async with running(http=http, timeout_keep_alive=0.05) as server:
+        answer = await answer_to(server.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404 ")
+
+
+@row("nothing is read of an answer")
+async def test_an_answer_that_is_not_read_ends(http, monkeypatch):
+    monkeypatch.setattr("sockstore.server.uvicorn_http.SECONDS_TO_TAKE", 0.1)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await asyncio.wait_for(send(part), PATIENCE)) is None and server.state.connections:
+            pass
+
+    part = {"type": "http.response.body", "body": b"x" * 65536, "more_body": True}
+    async with running(app, http=http, lifespan="off") as server:
+        mute = await open_raw(server.port)
+        await send(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await until(lambda: server.state.tasks)
+        await until(lambda: not server.state.connections)
+        mute.sock.close()
+
+
+# The end of the server
+
+
+@row("anything, while the server is told to stop")
+async def test_the_server_ends_amid_floods(http):
+    ended = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        async with running(http=http, limits=Limits(**QUICK, close_seconds=0.2)) as server:
+            floods = {
+                "/echo": masked(0x89, b""),
+                "/chat/lobby": masked(0x81, b'{"content": "x"}'),
+                "/connection/websocket": masked(0x8A, b""),
+            }
+            for path, frame in floods.items():
+                mute = await Mute.connect(server.port, path)
+                await stack.enter_async_context(flooding(mute, frame * 1000))
+            for data in (
+                b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100,
+                b"\r\n",
+                b"GET / HTTP/1.1\r\nX: ",
+            ):
+                mute = await open_raw(server.port)
+                await stack.enter_async_context(flooding(mute, data))
+            await until(lambda: len(server.state.connections) >= 4)
+        ended.set()
+    assert ended.is_set()
+
+
+@row("anything, while the server is told to stop")
+async def test_sigterm_ends_the_command_amid_a_flood():
+    """The figures are generous: that others are answered at all is what is proven here."""
+    async with processes.serving(0, "--history", "sqlite:///:memory:") as server:
+        async with guest(server.url) as other:
+            async with AsyncExitStack() as stack:
+                for path in PATHS:
+                    mute = await Mute.connect(server.port, path)
+                    await stack.enter_async_context(flooding(mute, masked(0x89, b"") * 10_000))
+                await assert_echoes(other)
+                async with asyncio.timeout(10):
+                    finished = await server.stop()
+        assert (finished.status, finished.err) == (0, "")
 
 
 async def test_each_row_of_the_documented_table_is_tested_here_and_only_those():

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sockstore.server import ChatServer, Limits, create_app
+from sockstore.server.uvicorn_http import BoundedHTTPProtocol
 from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
 
 PATIENCE = 20.0
@@ -63,6 +64,8 @@ async def running(
         "lifespan": "on",
         "ws_ping_interval": None,
         "ws_per_message_deflate": False,  # as in `sockstore serve`
+        "http": BoundedHTTPProtocol,
+        "proxy_headers": False,
         **config,
     }
     settings = uvicorn.Config(app, ws=ws or BoundedWebSocketProtocol, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
@@ -125,6 +126,19 @@ async def test_behind_the_end_nothing_is_parsed_and_much_is_read_with_pauses():
     assert parser.socket.reads
     parser.transport.feed(b"x" * bounded_transport.DISCARDED_AT_ONCE)
     assert not parser.socket.reads
+    assert parser.slices == []
+    parser.transport.lost()
+
+
+async def test_the_end_of_a_connection_that_the_peer_has_left_is_no_error():
+    parser = Parser()
+
+    def write_eof() -> None:
+        raise OSError(errno.ENOTCONN, "not connected")
+
+    parser.socket.write_eof = write_eof  # as asyncio's does
+    parser.transport.end(b"goodbye")
+    parser.transport.feed(b"more")
     assert parser.slices == []
     parser.transport.lost()
 

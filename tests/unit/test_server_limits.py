@@ -25,6 +25,8 @@ pytestmark = pytest.mark.contract("SV3")
         ("buffer_messages", 15),
         ("close_seconds", 0),
         ("clients", 0),
+        ("connections_per_address", 0),
+        ("handshakes_per_address", 0),
         ("history_messages", -1),
         ("announced_members", -1),
         ("subscriptions", 0),

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL
 from typing import TYPE_CHECKING, Any, Literal
 
 from sockstore.cli.common import CommandError, UsageError, shown
+from sockstore.cli.descriptors import (
+    MOST_RESERVED,
+    allowed_connections,
+    on_accept_error,
+    open_descriptors,
+    raise_limit,
+)
 from sockstore.cli.logs import TO_STANDARD_ERROR
 from sockstore.cli.signals import ENDING
 
@@ -19,12 +27,18 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from sockstore.server.limits import Limits
+    from sockstore.server.uvicorn_http import Doors
+
 __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
 
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_FOR_PONG = 20.0
 SECONDS_TO_END = 15
 """The last resort: every connection is closed or aborted, and every history written, before."""
+MOST_ACCEPTED_AT_ONCE = 2
+LONGEST_QUEUE = 2048
+"""Connections that the kernel keeps until they are accepted."""
 UVICORNS_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 HIGHEST_PORT = 65535
 NOT_OUR_ADDRESS = {EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL}
@@ -134,8 +148,11 @@ def serve_until_stopped(
     listening: socket.socket,
     *,
     on_started: Callable[[], None] | None = None,
+    on_bounded: Callable[[int, int], None] | None = None,
     lifespan: Literal["on", "off", "auto"] = "on",
     max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
+    limits: Limits | None = None,
+    trusted_proxies: Iterable[str] = (),
 ) -> None:
     """Serve an application until Ctrl-C or SIGTERM, then close every WebSocket with 1012.
 
@@ -146,9 +163,13 @@ def serve_until_stopped(
         app: The ASGI application.
         listening: From `listen`; it is closed at the end.
         on_started: Called once connections are accepted: from here on a signal ends it in order.
+        on_bounded: Called then with how many connections the limit of open files allows, and that
+            limit; not where there is no such limit.
         lifespan: Whether the application's lifespan runs; "on" fails if it raises.
         max_message_bytes: The largest WebSocket message that reaches the application; a larger
             one closes its connection with 1009.
+        limits: How many connections there may be; the defaults of `Limits` if None.
+        trusted_proxies: Addresses or networks whose connections are not counted for an address.
 
     Raises:
         CommandError: If the application's lifespan raises at the start.
@@ -161,15 +182,33 @@ def serve_until_stopped(
     """
     import uvicorn  # noqa: PLC0415 - an extra
 
+    from sockstore.server.addresses import trusted_networks  # noqa: PLC0415 - needs the extra
+    from sockstore.server.connections import Connections  # noqa: PLC0415 - the same
+    from sockstore.server.limits import Limits  # noqa: PLC0415 - the same
+    from sockstore.server.uvicorn_http import Doors  # noqa: PLC0415 - the same
+
+    chosen = limits or Limits()
+    connections = Connections(chosen.connections_per_address, chosen.handshakes_per_address)
+    descriptors = raise_limit(chosen.clients + 2 * MOST_RESERVED)
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
+            listening.listen(LONGEST_QUEUE)  # in the kernel; uvicorn's `backlog` is asyncio's, too
+            on_accept_error(asyncio.get_running_loop())
+            connections.most = allowed_connections(descriptors, open_descriptors())
             if on_started is not None:
                 on_started()
+            if on_bounded is not None and connections.most is not None and descriptors is not None:
+                on_bounded(connections.most, descriptors)
 
     bound = _Bound(app, listening.getsockname())
     config = _config(
-        bound, lifespan=lifespan, max_message_bytes=max_message_bytes, log=TO_STANDARD_ERROR
+        bound,
+        lifespan=lifespan,
+        max_message_bytes=max_message_bytes,
+        log=TO_STANDARD_ERROR,
+        doors=Doors(connections, trusted_networks(trusted_proxies)),
     )
     server = Server(config)
     try:
@@ -228,17 +267,21 @@ def _config(
     lifespan: Literal["on", "off", "auto"] = "on",
     max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
     log: dict[str, Any] | None = None,
+    doors: Doors | None = None,
 ) -> uvicorn.Config:
     import uvicorn  # noqa: PLC0415 - an extra
 
+    from sockstore.server.turns import Turns  # noqa: PLC0415 - needs the extra
+    from sockstore.server.uvicorn_http import bounded_http  # noqa: PLC0415 - the same
     from sockstore.server.uvicorn_protocol import (  # noqa: PLC0415 - needs the extra
         BoundedWebSocketProtocol,
     )
 
     return uvicorn.Config(
-        app,
+        Turns(app),
         log_config=log,
         log_level="warning",
+        http=bounded_http(doors),
         ws=BoundedWebSocketProtocol,
         ws_max_size=max_message_bytes,
         ws_ping_interval=SECONDS_BETWEEN_PINGS,
@@ -246,6 +289,10 @@ def _config(
         # Compressing costs hundreds of kilobytes for each client, and little is gained here.
         ws_per_message_deflate=False,
         lifespan=lifespan,
+        # It would believe X-Forwarded-For of anything on this machine; see `trusted_proxies`.
+        proxy_headers=False,
+        # asyncio accepts as many in a turn, and a connection that is turned away takes some turns.
+        backlog=MOST_ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
 

@@ -6,10 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sockstore.cli.common import CommandError, UsageError, count, positive
+from sockstore.cli.common import CommandError, UsageError, count, positive, shown
 from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
@@ -49,6 +50,17 @@ def rate(text: str) -> float:
     return positive(text, "messages a second")
 
 
+def proxy(text: str) -> str:
+    """Check an address or a network for argparse."""
+    try:
+        ip_network(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{shown(text)} is not an address or a network; give one such as 10.0.0.7 or 10.0.0.0/8"
+        ) from None
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_listening_arguments(parser, 8765)
@@ -79,6 +91,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="messages a second that one client may send in the long run (default: 20)",
     )
     parser.add_argument(
+        "--connections-per-address",
+        type=count,
+        metavar="N",
+        help="connections that one address may have, or one IPv6 /64; addresses of this machine "
+        "are not counted (default: 256)",
+    )
+    parser.add_argument(
+        "--trusted-proxy",
+        type=proxy,
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="an address or network of your own proxies, such as 10.0.0.0/8: from there Forwarded "
+        "or X-Forwarded-For says where a client comes from; may be repeated (default: none)",
+    )
+    parser.add_argument(
         "--max-message-bytes",
         type=count,
         metavar="N",
@@ -106,6 +134,7 @@ def run(options: argparse.Namespace) -> int:
             host_names=options.host_name,
             token=token,
             limits=limits,
+            trusted_proxies=options.trusted_proxy,
         )
         address = address_of(listening)
 
@@ -114,8 +143,19 @@ def run(options: argparse.Namespace) -> int:
             put_if_possible(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}")
             put_if_possible(f"sessions on ws://{address}/connection/websocket?name=NAME")
 
+        def tell_bounds(connections: int, open_files: int) -> None:
+            put_if_possible(
+                f"at most {connections} connections at once, as {open_files} open files are allowed"
+            )
+
         serve_until_stopped(
-            app, listening, on_started=tell, max_message_bytes=limits.max_message_bytes
+            app,
+            listening,
+            on_started=tell,
+            on_bounded=tell_bounds,
+            max_message_bytes=limits.max_message_bytes,
+            limits=limits,
+            trusted_proxies=options.trusted_proxy,
         )
     return 0
 
@@ -172,6 +212,8 @@ def _limits(options: argparse.Namespace) -> Limits:
     if options.max_message_bytes is not None:
         chosen["max_message_bytes"] = options.max_message_bytes
         chosen["buffer_bytes"] = max(Limits().buffer_bytes, 2 * options.max_message_bytes)
+    if options.connections_per_address is not None:
+        chosen["connections_per_address"] = options.connections_per_address
     return Limits(**chosen)
 
 

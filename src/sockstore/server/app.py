@@ -31,6 +31,7 @@ def create_app(
     host_names: Iterable[str] = (),
     token: Token | None = None,
     limits: Limits | None = None,
+    trusted_proxies: Iterable[str] = (),
 ) -> Starlette:
     """Return the ASGI application, to serve or to mount in another one.
 
@@ -43,6 +44,7 @@ def create_app(
         host_names: As in `ChatServer`.
         token: As in `ChatServer`.
         limits: As in `ChatServer`.
+        trusted_proxies: As in `ChatServer`.
 
     Returns:
         An application with ``/echo``, which sends every message back as it came, and
@@ -63,6 +65,7 @@ def create_app(
         host_names=host_names,
         token=token,
         limits=limits,
+        trusted_proxies=trusted_proxies,
     )
 
     @asynccontextmanager

@@ -68,11 +68,14 @@ class Peer:
         send: Takes the next event.
 
     Attributes:
+        host: The address that it comes from, as the server says; None with a Unix socket.
         write: Sends a message without waiting, if the server lets us.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         extensions: dict[str, dict[Any, Any]] = scope.get("extensions") or {}
+        client = scope.get("client")
+        self.host: str | None = client[0] if client else None
         self._receive = receive
         self._send = send
         self._can_answer = "websocket.http.response" in extensions

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
+
+from sockstore.server.connections import Visit
 
 __all__ = ["SECONDS_TO_CLOSE", "BoundedTransport", "Parse"]
 
@@ -22,6 +25,9 @@ COST_OF_A_TURN = 64
 
 MOST_HELD_BYTES = 16 * 1024
 """What is read ahead while the parser is on hold; reading is paused above it."""
+
+MOST_DISCARDED_BYTES = 16 * 1024 * 1024
+"""What is thrown away, so that a peer in the middle of a long message sees why it ends."""
 
 DISCARDED_AT_ONCE = 256 * 1024
 SECONDS_BETWEEN_DISCARDS = 0.01
@@ -54,10 +60,14 @@ class BoundedTransport(asyncio.Transport):
         self._is_paused = False  # by the protocol, through pause_reading
         self._is_on_hold = False  # by hold
         self._is_discarding = False  # from end_input on
-        self._discarded = 0  # bytes since the last pause for them
+        self._discarded = 0  # bytes, and those of them since the last pause
+        self._discarded_lately = 0
+        self._may_discard = MOST_DISCARDED_BYTES
         self._inner_is_paused = False
         self._turn: asyncio.Handle | None = None  # goes on with what is held, or reads again
         self._deadline: asyncio.Handle | None = None  # aborts; set when the end has begun
+        # How the connection is counted; set by the HTTP protocol, taken by ours for WebSockets.
+        self.visit: Visit | None = None
 
     # Input
 
@@ -74,6 +84,8 @@ class BoundedTransport(asyncio.Transport):
             self._held, self._at = self._held[self._at :] + data, 0
             if len(self._held) >= MOST_HELD_BYTES:
                 self._pause_inner()
+        elif len(data) <= SLICE_BYTES:
+            self._parse(data)
         else:
             self._held, self._at = data, 0
             self._parse_some()
@@ -150,8 +162,11 @@ class BoundedTransport(asyncio.Transport):
 
     def _discard(self, size: int) -> None:
         self._discarded += size
-        if self._discarded >= DISCARDED_AT_ONCE and self._turn is None:
-            self._discarded = 0
+        self._discarded_lately += size
+        if self._discarded > self._may_discard:
+            self.inner.abort()
+        elif self._discarded_lately >= DISCARDED_AT_ONCE and self._turn is None:
+            self._discarded_lately = 0
             self._pause_inner()
             self._turn = self._loop.call_later(SECONDS_BETWEEN_DISCARDS, self._discard_more)
 
@@ -171,22 +186,25 @@ class BoundedTransport(asyncio.Transport):
 
     # The end
 
-    def end(self, answer: bytes = b"") -> None:
+    def end(self, answer: bytes = b"", most_discarded: int = MOST_DISCARDED_BYTES) -> None:
         """Say a last thing and that nothing follows, then read until the peer ends, too.
 
         Closing with unread data would reset the connection, and the peer might lose the answer.
 
         Args:
             answer: What is said.
+            most_discarded: Bytes that the peer may still send; more aborts the connection.
         """
         if self.inner.is_closing():
             return
-        if answer:
-            self.inner.write(answer)
-        if self.inner.can_write_eof():
-            self.inner.write_eof()
+        self._may_discard = most_discarded
         self.end_input()
         self.abort_soon()
+        if answer:
+            self.inner.write(answer)
+        with suppress(OSError):  # it has left already
+            if self.inner.can_write_eof():
+                self.inner.write_eof()
 
     def abort_soon(self) -> None:
         """Abort the connection if it has not ended within some seconds."""

@@ -12,10 +12,11 @@ from functools import partial
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sockstore.server import admission, plain
+from sockstore.server import addresses, admission, plain
 from sockstore.server.admission import Handshake, Refused, Token
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
+from sockstore.server.connections import Connections, Crowded, Visit
 from sockstore.server.history import IN_MEMORY, History, open_history
 from sockstore.server.history.opening import presence_for
 from sockstore.server.host_guard import listening_address
@@ -27,6 +28,7 @@ __all__ = ["ChatServer", "ExactRoute"]
 
 SECONDS_FOR_TOKEN_CHECK = 10.0
 SECONDS_TO_COME_BACK = 5
+COME_BACK = (("retry-after", str(SECONDS_TO_COME_BACK)),)
 RESTARTING = (1012, "the server is restarting")
 WRONG_TOKEN = (3500, "the token is wrong or missing")
 NOT_CHECKED = (3004, "the server could not check the token")
@@ -55,6 +57,8 @@ class ChatServer:
         token: A secret that clients show as ``Authorization: Bearer ...`` or ``?token=...``, or a
             sync or async callable ``(token: str | None) -> bool``; a sync one must be quick.
         limits: What one client may do and cost.
+        trusted_proxies: Addresses or networks of your own proxies, such as ``"10.0.0.0/8"``: from
+            them ``Forwarded`` or ``X-Forwarded-For`` says which address a client comes from.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -76,8 +80,13 @@ class ChatServer:
         host_names: Iterable[str] = (),
         token: Token | None = None,
         limits: Limits | None = None,
+        trusted_proxies: Iterable[str] = (),
     ) -> None:
         self._limits = limits or Limits()
+        self._trusted = addresses.trusted_networks(trusted_proxies)
+        self._connections = Connections(
+            self._limits.connections_per_address, self._limits.handshakes_per_address
+        )
         self._origins = admission.check_origins(allowed_origins)
         self._host_names = admission.check_host_names(host_names)
         self._token = admission.check_token(token)
@@ -192,18 +201,25 @@ class ChatServer:
             subprotocol: The one to agree on.
         """
         self._check_capacity()
-        self._admitting += 1
+        counted = self._count(peer.host, handshake)
         try:
-            if is_checked:
-                await self._check_token(handshake.token)
-            self._check_open()
-            await peer.accept(subprotocol)
+            self._admitting += 1
+            try:
+                if is_checked:
+                    await self._check_token(handshake.token)
+                self._check_open()
+                await peer.accept(subprotocol)
+            finally:
+                self._admitting -= 1
+            counted.arrive()
+            if self._is_closing:  # it came in while the door was closing
+                await peer.close(*RESTARTING)
+                return
+            await self._be_client(Client(peer, self._limits, name), visit)
         finally:
-            self._admitting -= 1
-        if self._is_closing:  # it came in while the door was closing
-            await peer.close(*RESTARTING)
-            return
-        client = Client(peer, self._limits, name)
+            counted.leave()
+
+    async def _be_client(self, client: Client, visit: Callable[[Client], Awaitable[None]]) -> None:
         self._clients.add(client)
         try:
             await visit(client)
@@ -211,6 +227,23 @@ class ChatServer:
             self._clients.remove(client)
             if not self._clients:
                 self._all_left.set()
+
+    def _count(self, host: str | None, handshake: Handshake) -> Visit:
+        """Count a client for its address.
+
+        Raises:
+            Refused: 429, if that has too many; 400, if its proxies contradict each other.
+        """
+        try:
+            address = addresses.client_address(host, handshake.headers, self._trusted)
+        except ValueError as error:
+            raise Refused(
+                400, f"{error}: your proxy must remove the one it does not set."
+            ) from None
+        counted = self._connections.enter(address)
+        if isinstance(counted, Crowded):
+            raise Refused(429, f"Come back later: {counted.value}.", COME_BACK)
+        return counted
 
     def _check_open(self) -> None:
         if self._is_closing:
@@ -291,7 +324,7 @@ def _come_back() -> Refused:
     return Refused(
         503,
         "The server takes no more clients now; come back later.",
-        (("retry-after", str(SECONDS_TO_COME_BACK)),),
+        COME_BACK,
     )
 
 

@@ -32,6 +32,9 @@ class Limits:
         close_seconds: Seconds that a client has to take what is left and the close frame; then
             its connection is aborted.
         clients: Clients of the whole server; the next one is answered 503 with Retry-After.
+        connections_per_address: Connections that one address may have; the next one is answered
+            429. An IPv6 /64 counts as one address; loopback addresses are not counted.
+        handshakes_per_address: How many of them may be unfinished handshakes.
         history_messages: Messages that a client gets on entry; 0 sends none. Fewer if they are
             more than half of `buffer_bytes`.
         announced_members: Clients in a room up to which every join and leave is told by itself;
@@ -57,6 +60,8 @@ class Limits:
     buffer_messages: int = 1024
     close_seconds: float = 5.0
     clients: int = 10_000
+    connections_per_address: int = 256
+    handshakes_per_address: int = 64
     history_messages: int = 100
     announced_members: int = 100
     subscriptions: int = 100
@@ -72,6 +77,8 @@ class Limits:
         require_count("buffer_messages", self.buffer_messages, least=16)
         require_seconds("close_seconds", self.close_seconds)
         require_count("clients", self.clients, least=1)
+        require_count("connections_per_address", self.connections_per_address, least=1)
+        require_count("handshakes_per_address", self.handshakes_per_address, least=1)
         require_count("history_messages", self.history_messages)
         require_count("announced_members", self.announced_members)
         require_count("subscriptions", self.subscriptions, least=1)

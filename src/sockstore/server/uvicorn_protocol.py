@@ -36,6 +36,7 @@ LEAST_FREE_FRAGMENT = 1024
 MOST_FRAMES_AFTER_CLOSE = 1024
 """Among them the peer's close frame is looked for; what follows is not even parsed."""
 
+USUAL = Limits()
 TOO_MANY_FRAMES = "too many control frames or small fragments"
 LONGEST_REQUEST_LINE = 8000
 """Bytes; the engine's own limit is 8192, and uvicorn leaves what is above it without an answer."""
@@ -59,8 +60,10 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         """Take the connection over from the HTTP protocol."""
         if isinstance(transport, BoundedTransport):  # from our own HTTP protocol
             self._bounded = transport
+            self._visit, transport.visit = transport.visit, None
             transport.hand_over(self._parse)
         else:
+            self._visit = None
             inner = cast("asyncio.Transport", transport)
             self._bounded = BoundedTransport(inner, self.loop, self._parse)
         self._inner = self._bounded.inner
@@ -72,8 +75,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._extensions: dict[str, dict[Any, Any]] = {}
         # Counts a frame that is not a message. The application may replace it: see METER.
         self._take: Callable[[], bool] | None = None
-        limits = Limits()
-        self._bucket = TokenBucket(limits.rate, limits.burst, self.loop.time())
+        self._bucket: TokenBucket | None = None  # of an application that counts nothing itself
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; the first call brings the whole handshake request."""
@@ -108,6 +110,8 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._extensions.pop(METER, None)
         self._take = None
         self._bounded.lost()
+        if self._visit is not None:
+            self._visit.leave()
         super().connection_lost(exc)
 
     def _use_meter(self, take: Callable[[], bool]) -> None:
@@ -137,7 +141,10 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             # The application closes the connection, behind what it has said so far.
             self._bounded.hold()
             return False
-        if self._bucket.take(self.loop.time()):
+        now = self.loop.time()
+        if self._bucket is None:
+            self._bucket = TokenBucket(USUAL.rate, USUAL.burst, now)
+        if self._bucket.take(now):
             return True
         self.conn.fail(1008, TOO_MANY_FRAMES)
         self.handle_parser_exception()
@@ -217,6 +224,8 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] in {"websocket.accept", "websocket.close"}:
             self._bounded.release()
+            if self._visit is not None:
+                self._visit.arrive()
         if message["type"] == "websocket.http.response.body" and self.close_sent:
             # An answered handshake is complete; uvicorn would log that the application forgot it.
             self.handshake_complete = True

@@ -1,0 +1,96 @@
+"""File descriptors: how many there may be, and how many of them clients may have."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+__all__ = ["allowed_connections", "on_accept_error", "open_descriptors", "raise_limit"]
+
+MOST_RESERVED = 64
+"""Kept for histories, Redis, and the answers to those who come too many."""
+
+SECONDS_BETWEEN_LINES = 60.0
+OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+
+logger = logging.getLogger("sockstore.server")
+
+
+def raise_limit(wanted: int) -> int | None:
+    """Raise the soft limit of open files of this process, as far as the hard one allows.
+
+    Args:
+        wanted: How many file descriptors there should be.
+
+    Returns:
+        The limit that holds now; None where there is none that can be known, as on Windows.
+    """
+    try:
+        import resource  # noqa: PLC0415 - not on Windows
+    except ImportError:
+        return None
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return None
+    reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if reachable > soft:
+        with suppress(ValueError, OSError):  # macOS has further limits of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
+            soft = reachable
+    return int(soft)
+
+
+def allowed_connections(limit: int | None, used: int) -> int | None:
+    """Return how many connections a limit of file descriptors allows; None for any number.
+
+    Args:
+        limit: The limit.
+        used: How many are in use without a connection.
+    """
+    if limit is None:
+        return None
+    return max(1, limit - used - reserve(limit))
+
+
+def reserve(limit: int) -> int:
+    """Return how many file descriptors no client gets."""
+    return min(MOST_RESERVED, limit // 4)
+
+
+def open_descriptors() -> int:
+    """Return how many file descriptors this process has open."""
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            return sum(1 for _ in Path(folder).iterdir()) - 1  # the one that lists
+    return 16
+
+
+def on_accept_error(loop: asyncio.AbstractEventLoop) -> None:
+    """Have asyncio say in one line that it is out of file descriptors, not in hundreds.
+
+    It tries again after a second by itself; what is open goes on.
+    """
+    last: list[float] = []
+    before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
+    before = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS):
+            (before or _default)(loop, context)
+        elif not last or loop.time() - last[-1] > SECONDS_BETWEEN_LINES:
+            last[:] = [loop.time()]
+            logger.warning(
+                "out of file descriptors: new connections wait (raise the limit: ulimit -n)"
+            )
+
+    loop.set_exception_handler(handle)
+
+
+def _default(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    loop.default_exception_handler(context)

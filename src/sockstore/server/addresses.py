@@ -1,0 +1,153 @@
+"""Which client a connection comes from, with and without proxies, as pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TypeAlias
+
+from sockstore.errors import InvalidOption
+
+__all__ = ["Address", "Network", "client_address", "group_of", "is_trusted", "trusted_networks"]
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Network: TypeAlias = IPv4Network | IPv6Network
+
+FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
+MOST_HOPS = 32
+"""Hops that are looked at, from the last one on."""
+
+IPV6_PREFIX = 64
+"""What one customer of a provider has at least: all of it counts as one address."""
+
+
+def trusted_networks(proxies: Iterable[str]) -> tuple[Network, ...]:
+    """Check the option `trusted_proxies`.
+
+    Args:
+        proxies: Addresses such as ``"10.0.0.7"``, or networks such as ``"10.0.0.0/8"``.
+
+    Raises:
+        InvalidOption: If one of them is neither.
+    """
+    if isinstance(proxies, str):
+        raise InvalidOption("trusted_proxies", proxies, "give a list of addresses")
+    networks = []
+    for proxy in proxies:
+        try:
+            networks.append(ip_network(proxy))
+        except ValueError:
+            raise InvalidOption(
+                "trusted_proxies", proxy, "give an address or a network such as 10.0.0.0/8"
+            ) from None
+    return tuple(networks)
+
+
+def is_trusted(address: Address | None, trusted: tuple[Network, ...]) -> bool:
+    """Whether an address is one of our own proxies."""
+    return address is not None and any(address in network for network in trusted)
+
+
+def read_address(text: str | None) -> Address | None:
+    """Read an address as sockets and headers write it; None if it is none.
+
+    Args:
+        text: Such as ``192.0.2.1``, ``192.0.2.1:4711``, ``[2001:db8::1]:4711`` or ``fe80::1%eth0``.
+    """
+    text = (text or "").strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def client_address(
+    peer: str | None, headers: Iterable[tuple[str, str]], trusted: tuple[Network, ...]
+) -> Address | None:
+    """Return where a request comes from: the last address that is not one of our own proxies.
+
+    What stands in front of it was written by others, who may say what they like. A hop that hides
+    its address counts as the proxy that told of it.
+
+    Args:
+        peer: The address of the TCP connection.
+        headers: The request's, names in lower case.
+        trusted: Our proxies; only they are believed.
+
+    Returns:
+        The address; None if there is none, as with a Unix socket.
+
+    Raises:
+        ValueError: If ``Forwarded`` (RFC 7239) and ``X-Forwarded-For`` name different clients: a
+            proxy sets one of them and passes the other on as the client wrote it.
+    """
+    address = read_address(peer)
+    if not is_trusted(address, trusted):
+        return address
+    headers = list(headers)
+    claims = []
+    for name, split in (("forwarded", _forwarded), ("x-forwarded-for", _listed)):
+        values = [value for key, value in headers if key == name]
+        if values:
+            claims.append(_last_untrusted(address, split(",".join(values)), trusted))
+    if len(set(claims)) > 1:
+        raise ValueError("Forwarded and X-Forwarded-For name different clients")
+    return claims[0] if claims else address
+
+
+def group_of(address: Address) -> Network | None:
+    """Return what counts as one address: all of an IPv6 /64; None for loopback, which is free."""
+    if address.is_loopback:
+        return None
+    prefix = IPV6_PREFIX if isinstance(address, IPv6Address) else address.max_prefixlen
+    return ip_network((address, prefix), strict=False)
+
+
+def _last_untrusted(
+    proxy: Address | None, hops: list[Address | None], trusted: tuple[Network, ...]
+) -> Address | None:
+    for hop in hops[: -MOST_HOPS - 1 : -1]:
+        if hop is None:
+            return proxy
+        proxy = hop
+        if not is_trusted(hop, trusted):
+            return hop
+    return proxy
+
+
+def _listed(value: str) -> list[Address | None]:
+    return [read_address(hop) for hop in value.split(",")]
+
+
+def _forwarded(value: str) -> list[Address | None]:
+    """Read the field ``for`` of each hop; a hop without one, or that cannot be read, is None."""
+    hops: list[Address | None] = []
+    at = 0
+    hop: Address | None = None
+    while at <= len(value):
+        found = FORWARDED_PAIR.match(value, at)
+        if found is not None:
+            name, text = found.groups()
+            if name.lower() == "for":
+                hop = read_address(re.sub(r"\\(.)", r"\1", text.strip('"')))
+            at = found.end()
+        if at >= len(value) or value[at] == ",":
+            hops.append(hop)
+            hop = None
+        elif value[at] != ";":
+            # Not valid: nothing in front of here can be told apart, nor believed.
+            hops.append(None)
+            at = value.find(",", at)
+            if at < 0:
+                break
+            hop = None
+        at += 1
+    return hops
