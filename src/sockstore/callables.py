@@ -14,10 +14,10 @@ from sockstore.errors import (
     InvalidOption,
     InvalidURI,
     StopReconnecting,
-    said,
 )
 from sockstore.machine import events as fact
 from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.failures import attempt_raised
 from sockstore.machine.machine import Machine
 from sockstore.outcomes import Outcome
 
@@ -99,7 +99,7 @@ class Callables:
             if inspect.isawaitable(result):
                 await result
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            failure = as_attempt_error(error, "on_open")
+            failure = as_opening_error(error)
         self._dispatch(fact.OnOpenFinished(transport, failure))
         # What it has started takes its first step before.
         asyncio.get_running_loop().call_soon(self._opening_over, transport)
@@ -122,13 +122,18 @@ class Callables:
         self._finished()
 
 
-def as_attempt_error(error: BaseException, who: str) -> AttemptError:
-    """Return an error that may end an attempt: whatever a callable raised is a failed attempt."""
+def as_attempt_error(error: BaseException) -> AttemptError:
+    """Return an error that may end an attempt: whatever a transport raised is a failed attempt."""
     if isinstance(error, HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting):
         return error
-    failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind="option")
-    failed.__cause__ = error
-    return failed
+    return attempt_raised("the attempt", error, "network")
+
+
+def as_opening_error(error: Exception) -> AttemptError:
+    """Return an error that may end an attempt: whatever ``on_open`` raised is a failed attempt."""
+    if isinstance(error, HandshakeFailed | StopReconnecting):
+        return error
+    return attempt_raised("on_open", error, "on_open")
 
 
 def forget_variables(error: BaseException | None) -> None:

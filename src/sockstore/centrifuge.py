@@ -50,6 +50,7 @@ class Published:
         offset: Its place; None where no history is kept.
         id: Its id; None if the server does not say.
         sender: The name of the one who said it, or None.
+        epoch: The room's log, which only its very first message tells; else empty.
     """
 
     channel: str
@@ -57,6 +58,7 @@ class Published:
     offset: int | None
     id: str | None
     sender: str | None
+    epoch: str = ""
 
 
 @frozen
@@ -119,9 +121,9 @@ class Subscribed:
 
     Args:
         epoch: The room's log.
-        offset: The place of the last message that the answer has; what follows is pushed.
+        offset: The offset that was asked from if all is recovered, otherwise the newest.
         is_recoverable: Whether the room keeps a history.
-        recovered: Whether everything since the asked position is there.
+        recovered: Whether everything since the asked position comes: `publications`, then pushes.
         publications: What was missed, by rising offset.
         last: The id of the message at `offset`, if the server says it.
         reason: Why it could not recover, if the server says it.
@@ -184,6 +186,7 @@ def _published(channel: str, publication: Mapping[str, Any]) -> Published:
         _offset(publication.get("offset")) or None,
         _text(tags.get("id")),
         _text(info.get("user")),
+        _text(publication.get("epoch")) or "",
     )
 
 

@@ -195,6 +195,7 @@ class WebSocketStore(ConnectionStores):
             heartbeat=heartbeat,
             session=session,
             has_on_open=bool(self._opening),
+            has_fetch_state=self._opening.has_fetch_state,
             has_predicate=should_reconnect is not None,
             can_refresh=callable(headers) or callable(token),
         )
@@ -468,11 +469,9 @@ class WebSocketStore(ConnectionStores):
         """Return a transport for one attempt."""
         return self._transport(listener, self._transport_options)
 
-    def run_on_open(self) -> object:
+    def run_on_open(self, loaded: Callable[[], None] | None) -> object:
         """Load a snapshot if one is needed, ask for what was missed, call ``on_open``."""
-        session = self._driver.machine.session
-        needs_state = session is None or not session.recovered
-        return self._opening.run(self, needs_state=needs_state)
+        return self._opening.run(self, loaded)
 
     def ask_predicate(self, outcome: Outcome) -> object:
         """Call the user's ``should_reconnect``."""

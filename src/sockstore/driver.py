@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, assert_never
 from weakref import ReferenceType
 
@@ -240,11 +241,18 @@ class Driver:
             case order.DeliverGap(gap=gap):
                 if (owner := self._owner()) is not None:
                     owner.receiver.gap(gap)
-            case order.DeliverMissed(publications=publications):
-                self._deliver(publications)
-            case order.RunOnOpen(transport=number):
+            case order.DeliverMissed(transport=number, publications=publications):
+                self._deliver(number, publications)
+            case order.AwaitMessage(transport=number):
                 if (owner := self._owner()) is not None:
-                    self._callables.run_on_open(number, owner.run_on_open)
+                    owner.receiver.before_next_message(
+                        partial(self.dispatch, fact.MessageComing(number))
+                    )
+            case order.RunOnOpen(transport=number, needs_state=needs_state):
+                if (owner := self._owner()) is not None:
+                    loaded = partial(self.dispatch, fact.SnapshotLoaded(number))
+                    run = partial(owner.run_on_open, loaded if needs_state else None)
+                    self._callables.run_on_open(number, run)
             case order.AskPredicate(question=question, outcome=outcome):
                 if (owner := self._owner()) is not None:
                     self._callables.ask_predicate(question, owner.ask_predicate, outcome)
@@ -337,7 +345,7 @@ class Driver:
         error = HandshakeFailed("the server", "the attempt was cancelled")
         failure = error if task.cancelled() else task.exception()
         forget_variables(failure)
-        self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error, "the attempt")))
+        self.dispatch(fact.AttemptFailed(number, as_attempt_error(failure or error)))
 
     def opened(self, event: fact.TransportOpened) -> None:
         """A transport's handshake succeeded."""
@@ -408,11 +416,10 @@ class Driver:
         self.dispatch(fact.SessionHeard(number, said))
         return self.machine.live_transport != number
 
-    def _deliver(self, publications: Iterable[Published]) -> None:
-        session = self.machine.session
+    def _deliver(self, number: int, publications: Iterable[Published]) -> None:
         for publication in publications:
-            if (owner := self._owner()) is not None and session is not None:
-                owner.receiver.publish(publication, session.epoch)
+            if self._heard(number, publication) and self.machine.live_transport != number:
+                return  # the position is that of the last one that was delivered
 
     def released(self, number: int) -> None:
         """Nothing is left of this transport."""

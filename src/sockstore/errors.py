@@ -48,10 +48,10 @@ HandshakeFailureKind = Literal[
     "certificate",  # the server's TLS certificate could not be verified
     "http",  # the server answered with an HTTP status other than 101
     "network",  # DNS, refused, reset, end of file
-    "on_open",  # the on_open callable raised
-    "option",  # a url, headers or subprotocols callable raised
+    "on_open",  # the on_open or fetch_state callable raised, or did not return in time
+    "option",  # a url, headers, subprotocols or token callable raised, or gave a wrong answer
     "protocol",  # the answer is no valid WebSocket handshake
-    "session",  # the server refused the room, or what a session says
+    "session",  # the server refused the room, did not answer, or said what no session has
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed
 ]

@@ -24,8 +24,8 @@ __all__ = [
     "where_to",
 ]
 
-Step: TypeAlias = Literal["handshake", "room", "on_open"]
-"""What the phase ``connecting`` is at: the opening handshake, the session's room, ``on_open``."""
+Step: TypeAlias = Literal["handshake", "room", "fetch_state", "on_open"]
+"""What the phase ``connecting`` waits for: the handshake, the session's room, or a callable."""
 
 ABNORMAL = 1006
 """The close code for: there was no close frame (RFC 6455 section 7.1.5)."""
@@ -125,8 +125,8 @@ def _step(phase: AnyPhase) -> Step:
     match phase:
         case Joining():
             return "room"
-        case Preparing():
-            return "on_open"
+        case Preparing(needs_state=needs_state):
+            return "fetch_state" if needs_state else "on_open"
         case _:
             return "handshake"
 
@@ -183,6 +183,7 @@ def _connecting(known: Circumstances) -> Iterator[str]:
     at = {
         "handshake": f"is connecting to {known.where}",
         "room": f"has reached {known.where} and waits to be let into the room",
+        "fetch_state": f"has reached {known.where} and waits for fetch_state to finish",
         "on_open": f"has reached {known.where} and waits for on_open to finish",
     }[known.step]
     yield f"{which} {at}, for {say_duration(known.now - state.since)} now."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from sockstore.centrifuge import Published
@@ -46,6 +46,9 @@ class Sink(Protocol):
     def gap(self, gap: Gap) -> None:
         """Messages are missing here."""
 
+    def before_next_message(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, before the next message is delivered."""
+
 
 class Owner(Protocol):
     """The connection, as its driver sees it."""
@@ -56,8 +59,8 @@ class Owner(Protocol):
     def make_transport(self, listener: Listener) -> Transport:
         """Return a transport for one attempt."""
 
-    def run_on_open(self) -> object:
-        """Call the user's ``on_open``; it may return an awaitable."""
+    def run_on_open(self, loaded: Callable[[], None] | None) -> object:
+        """Load a snapshot and call `loaded` behind it, unless that is None; call ``on_open``."""
 
     def ask_predicate(self, outcome: Outcome) -> object:
         """Call the user's ``should_reconnect``; it may return an awaitable."""

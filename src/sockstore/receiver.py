@@ -48,10 +48,12 @@ class Receiver:
         "_is_plain",
         "_log",
         "_on_error",
+        "_put",
         "_report",
         "_requests",
         "_resumption",
         "_take",
+        "_tell_first",
         "_total_before",
         "has_heard_a_word",
     )
@@ -68,7 +70,10 @@ class Receiver:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._log = log
-        self._append = log.append if resumption is None else self._append_unless_repeated
+        # What adds a message: the log, but for one message after `before_next_message`.
+        self._put = log.append
+        self._tell_first: Callable[[], None] | None = None
+        self._append = self._put if resumption is None else self._append_unless_repeated
         self._requests = requests
         self._resumption = resumption
         self._codec = codec
@@ -102,6 +107,8 @@ class Receiver:
         """Take text messages; return whether the slice should end now."""
         # What was received already answers no request that is made meanwhile.
         if self._is_plain and not self._requests.waiting:
+            if self._tell_first is not None:
+                self._tell_now()
             return self._log.extend(messages, self._decode_json, self._no_json)
         return any(map(self._take, messages))
 
@@ -126,7 +133,12 @@ class Receiver:
             except Exception as error:  # noqa: BLE001 - a codec may raise anything
                 self._tell(error, encode_json(data))
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
-        return self._log.append(data, kind, place)
+        return self._put(data, kind, place)
+
+    def before_next_message(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, before the next message is added."""
+        self._tell_first = tell
+        self._put_with(self._put_first)
 
     def gap(self, gap: Gap) -> None:
         """Messages are missing here."""
@@ -186,7 +198,24 @@ class Receiver:
         message = self._log.next_message(data, kind)
         if self._resumption is not None and self._resumption.is_repeated(message, self._report):
             return False
-        return self._log.append(data, kind)
+        return self._put(data, kind)
+
+    def _put_first(
+        self, data: object, kind: MessageKind, publication: Publication | None = None
+    ) -> bool:
+        self._tell_now()
+        return self._log.append(data, kind, publication)
+
+    def _tell_now(self) -> None:
+        tell, self._tell_first = self._tell_first, None
+        self._put_with(self._log.append)
+        if tell is not None:
+            tell()
+
+    def _put_with(self, put: Callable[..., bool]) -> None:
+        self._put = put
+        if self._resumption is None:
+            self._append = put
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:
         self._tell(error, frame)

@@ -33,9 +33,9 @@ class Session:
         since: What was seen last, for example before this program was restarted (the
             `WebSocketStore.position` of then); ``Position(0)`` is the beginning, None is now.
         fetch_state: A sync or async callable that loads a snapshot. It is called with the
-            connection at the first subscription and after each gap, once the position is known
-            and before the connection is open, so what it loads is never older than the messages
-            that follow.
+            connection at the first subscription (with `since`, too) and after each gap, once the
+            position is known and before the connection is open, so what it loads is never older
+            than the messages that follow. If it does not finish, the next attempt calls it again.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -70,7 +70,7 @@ class Resume:
 
     All of it is called after each opening handshake that follows an earlier one, before the
     connection is open: first `fetch_state`, then what `request` returns is sent, then ``on_open``
-    is called. A `Gap` tells streams that ask for gaps that something may be missing all the same.
+    is called. A `Gap` still tells streams that ask for gaps that something may be missing.
 
     Args:
         cursor: ``cursor(message)`` is what the server needs to know to go on after this message

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from sockstore.errors import HandshakeFailed, StopReconnecting
+from sockstore.machine.failures import attempt_raised
 from sockstore.recovery import Resume, Session
 
 if TYPE_CHECKING:
@@ -110,14 +113,43 @@ class Opening:
     def __bool__(self) -> bool:
         return any((self._fetch_state, self.resumption, self._on_open))
 
-    async def run(self, connection: WebSocketStore, *, needs_state: bool) -> None:
-        """Load the snapshot if one is needed, ask for what was missed, call ``on_open``."""
-        if needs_state and self._fetch_state is not None:
-            await _finish(self._fetch_state(connection))
-        if self.resumption is not None and (request := self.resumption.request()) is not None:
-            connection.send(request)
+    @property
+    def has_fetch_state(self) -> bool:
+        """Whether a snapshot can be loaded."""
+        return self._fetch_state is not None
+
+    async def run(self, connection: WebSocketStore, loaded: Callable[[], None] | None) -> None:
+        """Load the snapshot if one is needed, ask for what was missed, call ``on_open``.
+
+        Args:
+            connection: The connection that is not open for everyone yet.
+            loaded: Called once the snapshot is loaded; None if none is needed.
+
+        Raises:
+            HandshakeFailed: If loading or asking failed; it names the callable.
+            Exception: Whatever ``on_open`` raises.
+        """
+        if loaded is not None and self._fetch_state is not None:
+            with _named("fetch_state"):
+                await _finish(self._fetch_state(connection))
+            loaded()
+        if self.resumption is not None:
+            with _named("Resume.request"):
+                if (request := self.resumption.request()) is not None:
+                    connection.send(request)
         if self._on_open is not None:
             await _finish(self._on_open(connection))
+
+
+@contextmanager
+def _named(who: str) -> Iterator[None]:
+    """Say which callable raised an error; those that mean something to an attempt stay."""
+    try:
+        yield
+    except (HandshakeFailed, StopReconnecting):
+        raise
+    except Exception as error:
+        raise attempt_raised(who, error, "on_open") from error
 
 
 async def _finish(result: object) -> None:

@@ -58,10 +58,10 @@ class RoomServer(FakeServer):
 
     def answer_subscribe(self, asked):
         answer = {"epoch": self.epoch, "offset": len(self.log), "recoverable": True}
-        if self.log:
-            answer["data"] = {"last": self.log[-1]["tags"]["id"]}
+        last = {"last": self.log[-1]["tags"]["id"]} if self.log else {}
         if not asked.get("recover"):
-            return answer
+            return answer | {"data": last}
+        answer["was_recovering"] = True
         offset = asked["offset"]
         same = asked["epoch"] in {"", self.epoch}
         known = (
@@ -73,11 +73,13 @@ class RoomServer(FakeServer):
             )
         )
         if same and known and offset + 1 >= self.first:
-            return answer | {"recovered": True, "publications": self.log[offset:]}
+            # What is asked from comes back as the offset; the publications carry the rest.
+            missed = self.log[offset:]
+            answer |= {"recovered": True, "offset": offset, "publications": missed}
+            return answer if missed else answer | {"data": last}
         if same and not known:
-            return answer | {"recovered": False, "data": {"reason": "forked"}}
+            return answer | {"data": {**last, "reason": "forked"}}
         return answer | {
-            "recovered": False,
             "data": {"reason": "trimmed" if same else "epoch"},
             "publications": self.log[self.first - 1 :],
         }

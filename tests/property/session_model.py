@@ -11,19 +11,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from sockstore.centrifuge import Published, read
+from sockstore.centrifuge import Published, Reply, read
+from sockstore.errors import HandshakeFailed
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine import session
+from sockstore.machine import joining, session
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Disposition, Outgoing
 from sockstore.machine.settings import Settings
 from sockstore.machine.state import SocketInfo
 from sockstore.options import Reconnect
 from sockstore.outcomes import Close
+from sockstore.positions import Gap, Position
 from sockstore.recovery import Session
 
 ROOM = "room"
+
+PAGE = 2
+"""Publications in a reply, at most; the rest of what was missed is pushed behind it."""
 
 
 class Mutant(Enum):
@@ -44,6 +49,9 @@ class Mutant(Enum):
     CLIENT_TAKES_WHATEVER_COMES = auto()
     CLIENT_TRUSTS_THE_SERVER = auto()
     CLIENT_MAKES_A_NEW_ID = auto()
+    CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION = auto()
+    CLIENT_FORGETS_WHAT_IS_OWED = auto()
+    CLIENT_FORGETS_A_GAP = auto()
 
 
 @dataclass(frozen=True)
@@ -137,18 +145,26 @@ class Server:
     def subscribe(self, name, number, asked):
         connection = self.connections[name]
         if Mutant.SUBSCRIBES_AFTER_READING in self.mutants and self.uncommitted:
-            connection.reading = (number, self.answer(asked))  # what is committed now falls between
+            connection.reading = (number, asked, self.log)  # what is committed now falls between
             return
-        self.say(name, {"id": number, "subscribe": self.answer(asked)})
-        connection.is_subscribed = True
+        self.reply(name, number, asked, self.log)
 
-    def answer(self, asked):
-        log = self.log
-        answer = {"epoch": log.epoch, "offset": log.top, "recoverable": True, "publications": []}
-        if log.top >= log.first:
-            answer["data"] = {"last": log.at(log.top).id}
+    def reply(self, name, number, asked, log):
+        """Answer as Centrifugo does: the offset of a recovered reply is the one asked from."""
+        answer, missed = self.answer(asked, log)
+        answer["publications"] = [publication(each) for each in missed[:PAGE]]
+        if not missed and (newest := log.at(answer["offset"])) is not None:
+            answer["data"] = {**answer.get("data", {}), "last": newest.id}
+        self.say(name, {"id": number, "subscribe": answer})
+        for each in missed[PAGE:]:
+            self.say(name, {"push": {"channel": ROOM, "pub": publication(each)}})
+        self.connections[name].is_subscribed = True
+
+    def answer(self, asked, log):
+        answer = {"epoch": log.epoch, "offset": log.top, "recoverable": True}
         if not asked.get("recover"):
-            return answer
+            return answer, []
+        answer["was_recovering"] = True
         offset, epoch = asked["offset"], asked["epoch"]
         last = (asked.get("data") or {}).get("last")
         if Mutant.IGNORES_THE_LAST_MESSAGE_SEEN in self.mutants:
@@ -160,12 +176,10 @@ class Server:
         if verdict == "recovered":
             since += Mutant.RECOVERS_ONE_TOO_LATE in self.mutants
             since -= Mutant.RECOVERS_ONE_TOO_EARLY in self.mutants
-        answer["recovered"] = verdict == "recovered"
-        if verdict != "recovered":
-            answer["data"] = {**answer.get("data", {}), "reason": verdict}
-        if verdict != "forked":
-            answer["publications"] = [publication(each) for each in log.after(since)]
-        return answer
+            answer |= {"recovered": True, "offset": offset}
+        else:
+            answer["data"] = {"reason": verdict}
+        return answer, [] if verdict == "forked" else log.after(since)
 
     def store(self, name, number, asked):
         waiting = (name, number, asked["id"], asked["data"])
@@ -204,9 +218,8 @@ class Server:
                     self.tell(stored)
         for name, connection in self.connections.items():
             if connection.reading is not None:
-                number, answer = connection.reading
-                self.say(name, {"id": number, "subscribe": answer})
-                connection.reading, connection.is_subscribed = None, True
+                reading, connection.reading = connection.reading, None
+                self.reply(name, *reading)
 
     def tell(self, stored):
         for name, connection in self.connections.items():
@@ -234,11 +247,19 @@ class Client:
         self.sent = 0
         self.fates = {}
         self.seen = []
+        self.preparing = None  # the transport that `fetch_state` and `on_open` run for, and why
+        self.loaded = None  # how much had been seen when the last snapshot was loaded
+        self.opened = None  # how much had been seen when the connection was open last
+        self.had_seen = False  # whether a message had been seen when this connection began
+        self.awaited = None  # the transport whose first message is to be told
+        self.since = since
         self.machine = Machine(
             Settings(
                 reconnect=Reconnect.exponential(jitter=0.0, min_uptime=0.0),
                 session=Session(ROOM, since=since),
                 ping_interval=None,
+                has_on_open=True,
+                has_fetch_state=True,
             ),
             "ws://server.test/",
         )
@@ -252,21 +273,57 @@ class Client:
         return self.server.connections.get(self.name)
 
     def tell(self, event):
+        before = self.machine.state.phase
         for each in self.machine.handle(event, self.now):
             self.carry_out(each)
+        if self.machine.state.phase == "open" != before:
+            self.check_what_was_owed()
+
+    def check_what_was_owed(self):
+        """Once it is open, nothing that any opening found out was forgotten."""
+        gaps = [index for index, each in enumerate(self.seen) if isinstance(each, Gap)]
+        assert self.loaded is not None, "open without a snapshot"
+        assert not gaps or gaps[-1] < self.loaded, "open without a snapshot after a gap"
+        is_first = self.opened is None
+        new = [index for index in gaps if is_first or index >= self.opened]
+        nothing_to_recover = is_first and self.since is None and not self.had_seen
+        expected = False if new else None if nothing_to_recover else True
+        assert self.machine.state.recovered is expected, "a gap is forgotten"
+        self.opened = len(self.seen)
+
+    def finish_opening(self, *, loads=True, opens=True):
+        """Let ``fetch_state`` and ``on_open`` end: well, or with an error."""
+        (number, needs_state), self.preparing = self.preparing, None
+        if needs_state and loads:
+            self.tell(fact.SnapshotLoaded(number))
+            self.loaded = len(self.seen)
+        failed = HandshakeFailed("ws://server.test/", "not now", kind="on_open")
+        is_well = opens and (loads or not needs_state)
+        self.tell(fact.OnOpenFinished(number, None if is_well else failed))
+
+    def wait_too_long(self):
+        """Let the time pass in which ``fetch_state`` and ``on_open`` must end."""
+        while self.preparing is not None:
+            self.now = self.machine.deadline
+            self.tell(fact.DeadlineReached())
 
     def carry_out(self, each):
         match each:
             case order.OpenTransport(transport=number):
                 self.opening = number
             case order.CloseTransport() | order.AbortTransport():
-                self.server.connections.pop(self.name, None)
+                self.gone()
+            case order.AwaitMessage(transport=number):
+                self.awaited = number
+            case order.RunOnOpen(transport=number, needs_state=needs_state):
+                self.preparing = number, needs_state
             case order.SendText(text=text):
                 self.write(text)
             case order.FlushOutbox():
                 self.flush()
             case order.DeliverMissed(publications=publications):
-                self.seen += publications
+                for each in publications:
+                    self.receive(each)
             case order.DeliverGap(gap=gap):
                 self.seen.append(gap)
             case order.SettleReceipts(entries=entries, state=state):
@@ -311,12 +368,21 @@ class Client:
         if self.opening is not None:
             number, self.opening = self.opening, None
             self.server.connections[self.name] = Connection()
+            self.had_seen = any(isinstance(each, Published) for each in self.seen)
             self.tell(fact.TransportOpened(number, SocketInfo("ws://server.test/")))
+
+    def gone(self):
+        self.server.connections.pop(self.name, None)
+        self.preparing = None
+        if Mutant.CLIENT_FORGETS_WHAT_IS_OWED in self.mutants:
+            self.machine.session.owed = session.NOTHING_OWED
+        if Mutant.CLIENT_FORGETS_A_GAP in self.mutants:
+            self.machine.session.owed = replace(self.machine.session.owed, recovered=None)
 
     def lose(self):
         """The connection breaks; what was on its way is lost."""
         number = self.machine.live_transport
-        self.server.connections.pop(self.name, None)
+        self.gone()
         if number is not None:
             if Mutant.CLIENT_FORGETS_WHAT_IS_UNDER_WAY in self.mutants:
                 self.machine.session._unproven.clear()
@@ -330,17 +396,32 @@ class Client:
             if number is None or self.machine.live_transport != number:
                 return
             if isinstance(said, Published):
-                is_news = self.machine.session.accept(said)
-                if Mutant.CLIENT_TAKES_WHATEVER_COMES in self.mutants:
-                    is_news = True
-                if is_news is not None:
-                    self.seen += [said] if is_news else []
-                    continue
+                self.receive(said)
+                continue
             was_nowhere = self.machine.session.position is None
             with trusting(Mutant.CLIENT_TRUSTS_THE_SERVER in self.mutants):
                 self.tell(fact.SessionHeard(number, said))
+            if isinstance(said, Reply) and "epoch" in said.result:
+                self.joined(said.result)
             if was_nowhere and self.machine.session.position is not None:
                 self.seen.append(Began(self.server.log.number, self.machine.session.position))
+
+    def receive(self, said):
+        """Take a publication, or find out that it cannot follow."""
+        is_news = self.machine.session.accept(said)
+        if Mutant.CLIENT_TAKES_WHATEVER_COMES in self.mutants:
+            is_news = True
+        if is_news is None:
+            self.tell(fact.SessionHeard(self.machine.live_transport, said))
+        elif is_news:
+            if self.awaited == self.machine.live_transport:
+                self.awaited = None
+                self.tell(fact.MessageComing(self.machine.live_transport))
+            self.seen.append(said)
+
+    def joined(self, told):
+        if Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION in self.mutants:
+            self.machine.session.position = Position(told["offset"], told["epoch"])
 
 
 @dataclass(frozen=True)
@@ -354,13 +435,16 @@ class Began:
 @contextmanager
 def trusting(is_so):
     """Let the client believe what the server says about recovery."""
-    careful = session._what_was_missed
+    careful = session.joined_at
+
+    def trusts(seen, told):
+        if not told.recovered:
+            return careful(seen, told)
+        return joining.Joined(joining._before(told, told.publications), told.publications)
+
     if is_so:
-        session._what_was_missed = lambda seen, told: (
-            told.publications,
-            None if told.recovered else careful(seen, replace(told, recovered=False))[1],
-        )
+        session.joined_at = trusts
     try:
         yield
     finally:
-        session._what_was_missed = careful
+        session.joined_at = careful

@@ -137,6 +137,8 @@ class ModelledMachine(RuleBasedStateMachine):
         self.sent = 0
         self.fate = {}  # message number -> what became of it
         self.waiting = []  # message numbers in the outbox, in order
+        self.stream = []  # the transport of each message and of each opening; "gap" between
+        self.awaited = None  # the transport whose first message is to be told
         for _ in range(queued):
             self.send_one(1, from_on_open=False)
         if connects:
@@ -160,6 +162,8 @@ class ModelledMachine(RuleBasedStateMachine):
             assert machine._phase is inside
         for each in orders:
             self.carry_out(each)
+        if machine.state.phase == "open" and inside is not machine._phase:
+            self.something_comes(machine.live_transport)
         if before.phase == "closing" and not user:
             assert machine.state.phase in {"closing", "closed"}
         if before.phase in {"closed", "failed", "idle"} and not user:
@@ -183,6 +187,12 @@ class ModelledMachine(RuleBasedStateMachine):
             case order.AbortTransport(transport=number):
                 self.aborted[number] = self.aborted.get(number, 0) + 1
                 self.retire(number)
+            case order.DeliverGap(gap=gap):
+                assert gap == Gap(None, None, "reconnected")
+                self.stream.append("gap")
+            case order.AwaitMessage(transport=number):
+                assert number == self.machine.live_transport
+                self.awaited = number
             case order.RunOnOpen(transport=number):
                 assert self.settings.has_on_open
                 assert number in self.standing
@@ -203,6 +213,15 @@ class ModelledMachine(RuleBasedStateMachine):
                 self.questions = question
             case order.Warn(text=text):
                 assert "blocked" in text
+
+    def something_comes(self, number):
+        """A message comes, or the connection is open: one gap is before it if it is a new one."""
+        gaps = 0
+        while self.stream and self.stream[-1] == "gap":
+            self.stream.pop()
+            gaps += 1
+        assert gaps == bool(self.stream and self.stream[-1] != number), "a gap too many or too few"
+        self.stream.append(number)
 
     def retire(self, number):
         self.told_to_end.add(number)
@@ -297,6 +316,15 @@ class ModelledMachine(RuleBasedStateMachine):
         orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
         assert self.machine.live_transport == live
         assert (order.AbortTransport(number) in orders) == (number != live)
+
+    @precondition(lambda self: self.machine.live_transport)
+    @rule()
+    def message_comes(self):
+        number = self.machine.live_transport
+        if self.awaited == number:
+            self.awaited = None
+            self.tell(fact.MessageComing(number))
+        self.something_comes(number)
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed, error=attempt_errors)
@@ -477,11 +505,8 @@ class ModelledMachine(RuleBasedStateMachine):
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
-        opened_before = self.machine._opened_before
         orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
-        *gaps, last = orders
-        assert last == order.RunOnOpen(number)
-        assert gaps == [order.DeliverGap(Gap(None, None, "reconnected"))] * opened_before
+        assert orders == [order.AwaitMessage(number), order.RunOnOpen(number)]
         if pauses:
             self.tell(fact.WritingPaused(number))
         self.tell(fact.OnOpenFinished(self.pick(data, {number}, true=finishes)))

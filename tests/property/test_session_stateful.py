@@ -99,6 +99,29 @@ class Faults(RuleBasedStateMachine):
         self.downstream(name, read)
         self.cut(name)
 
+    # Openings that fail half-way
+
+    @rule(
+        name=names,
+        how=st.sampled_from(["load fails", "on_open fails", "cut", "too slow"]),
+        times=st.integers(1, 2),
+    )
+    def open_half_way(self, name, how, times):
+        """The room lets the client in; then something ends the attempt before it is open."""
+        client = self.clients[name]
+        for _ in range(times):
+            client.lose()
+            self.settle(only=name, until=lambda: client.preparing is not None)
+            match how:
+                case "load fails":
+                    client.finish_opening(loads=False)
+                case "on_open fails":
+                    client.finish_opening(opens=False)
+                case "too slow":
+                    client.wait_too_long()
+                case _:
+                    client.lose()
+
     # What happens to servers
 
     @rule(what=disasters, keep=st.integers(0, 3))
@@ -166,9 +189,11 @@ class Faults(RuleBasedStateMachine):
                 stored = [m.number for m in log.messages if m.sender == client.name]
                 assert stored == list(range(1, client.sent + 1)), "not all is stored in order"
 
-    def settle(self, only=None):
+    def settle(self, only=None, until=lambda: False):
         """Let everything happen that can happen without a fault."""
         for _ in range(300):
+            if until():
+                return
             steps = [self.step(name) for name in NAMES if only in {None, name}]
             if not any(steps):
                 if not self.server.uncommitted:
@@ -185,6 +210,8 @@ class Faults(RuleBasedStateMachine):
             self.server.take(name)
         elif client.connection.down:
             client.take()
+        elif client.preparing is not None:
+            client.finish_opening()
         elif client.connection.reading:
             self.server.commit()
         else:
@@ -288,6 +315,13 @@ MISTAKES = {
     "the client forgets what was under way": {Mutant.CLIENT_FORGETS_WHAT_IS_UNDER_WAY},
     "the client sends again in another order": {Mutant.CLIENT_SENDS_NEW_BEFORE_OLD},
     "the client sends again under another id": {Mutant.CLIENT_MAKES_A_NEW_ID},
+    "the client takes the offset of a recovered reply for its position": {
+        Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION
+    },
+    "the client forgets what an opening that failed found out": {
+        Mutant.CLIENT_FORGETS_WHAT_IS_OWED
+    },
+    "the client forgets a gap when it is lost before it is open": {Mutant.CLIENT_FORGETS_A_GAP},
 }
 
 

@@ -534,7 +534,7 @@ def test_a_timeout_shows_no_secret_of_the_url():
 @pytest.mark.contract("OB2")
 def test_a_connection_is_not_open_before_on_open_has_finished():
     bench = connecting(has_on_open=True)
-    assert bench.open() == [order.RunOnOpen(1)]
+    assert bench.open() == [order.AwaitMessage(1), order.RunOnOpen(1)]
     assert bench.state.phase == "connecting"
     assert bench.machine.live_transport == 1
     bench.tell(fact.OnOpenFinished(1))

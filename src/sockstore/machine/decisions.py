@@ -22,6 +22,7 @@ from sockstore.machine.failures import (
     refused_by_room,
 )
 from sockstore.machine.heartbeat import Pulse, beat_at_once, check_pulse, started_pulse
+from sockstore.machine.joining import RECONNECTED
 from sockstore.machine.liveness import check, probe, started, tolerance
 from sockstore.machine.outbox import Flights
 from sockstore.machine.phases import (
@@ -55,6 +56,7 @@ from sockstore.machine.session import Heard, SessionMachine, orders_of
 from sockstore.machine.settings import Settings
 from sockstore.machine.state import Attempt, ConnectionState, Failure, Hint
 from sockstore.outcomes import Close, FailureReason, Outcome
+from sockstore.positions import Gap
 
 __all__ = ["Decisions"]
 
@@ -93,7 +95,13 @@ class Decisions:
         self._retired = RetiredTransports()
         self._transports = 0
         self._questions = 0
+        # Set by the first opening handshake.
         self._opened_before = False
+        # Set by the first message and by the first open connection: there is something to miss.
+        self._has_begun = False
+        # A gap of unknown size that streams must be told before the next message, or once a
+        # connection is open; set when a connection begins, cleared when it is told.
+        self._gap: Gap | None = None
         self.ruling: Ruling | None = None
         self.offline_until = -math.inf
 
@@ -104,10 +112,17 @@ class Decisions:
             return self._session_failed(phase, refused_by_room(self.destination, heard.error), now)
         if heard.lost is not None:
             return [*self._retire(now), *self._lost(phase, Close(1006), heard.lost, None, now)]
-        effects = orders_of(phase.transport, heard)
+        effects = [*self._gap_before(heard), *orders_of(phase.transport, heard)]
         if heard.joined and isinstance(phase, Joining):
             return [*effects, *self._prepare(phase, now)]
         return [*effects, *self._flush(now)]
+
+    def _gap_before(self, heard: Heard) -> list[Effect]:
+        """Tell a gap at once if something follows it; one of unknown size is owed otherwise."""
+        if heard.gap is not None:
+            self._gap = heard.gap
+        is_due = heard.publications or (self._gap is not None and self._gap != RECONNECTED)
+        return self._begun() if is_due else []
 
     def _session_failed(
         self, phase: Joining | Preparing | Open, error: HandshakeFailed, now: float
@@ -119,12 +134,24 @@ class Decisions:
 
     def _prepare(self, joining: Joining, now: float) -> list[Effect]:
         """Let the user's ``on_open`` have its turn, if there is one, then be open."""
-        preparing = prepared(joining, now + self.settings.connect_timeout)
-        if not self.settings.has_on_open:
+        settings, session = self.settings, self.session
+        needs_state = settings.has_fetch_state and (session is None or session.owed.snapshot)
+        deadline = now + settings.connect_timeout
+        preparing = prepared(joining, deadline, needs_state=needs_state)
+        if not settings.has_on_open:
             return self._open(preparing, now)
         self._phase = preparing
-        again = [] if self.session is None else self._flush(now)
-        return [*again, order.RunOnOpen(joining.transport)]
+        again = [] if session is None else self._flush(now)
+        transport = joining.transport
+        return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
+
+    def _begun(self) -> list[Effect]:
+        """A message comes, or a connection is open: tell the gap before it, if there is one."""
+        self._has_begun = True
+        if self.session is not None:
+            self.session.begun()
+        gap, self._gap = self._gap, None
+        return [] if gap is None else [order.DeliverGap(gap)]
 
     def _attempt(self, streak: Streak, now: float) -> list[Effect]:
         self._transports += 1
@@ -141,9 +168,9 @@ class Decisions:
             ping_timeout=settings.ping_timeout,
             idle_timeout=settings.idle_timeout,
         )
-        recovered = None if self.session is None else self.session.recovered
+        recovered = None if self.session is None else self.session.opened()
         self._phase = opened(preparing, liveness, self._pulse(now), recovered=recovered)
-        return self._flush(now)
+        return [*self._begun(), *self._flush(now)]
 
     def _pulse(self, now: float) -> Pulse | None:
         heartbeat = self.settings.heartbeat

@@ -14,6 +14,7 @@ from sockstore.positions import Gap
 __all__ = [
     "AbortTransport",
     "AskPredicate",
+    "AwaitMessage",
     "CloseTransport",
     "DeliverGap",
     "DeliverMissed",
@@ -39,7 +40,18 @@ class OpenTransport:
 
 @frozen
 class RunOnOpen:
-    """Call the user's ``on_open`` and report `OnOpenFinished`."""
+    """Load the snapshot if it is owed and report `SnapshotLoaded`; call the user's ``on_open``.
+
+    `OnOpenFinished` is reported behind both, or as soon as one of them fails.
+    """
+
+    transport: int
+    needs_state: bool = False
+
+
+@frozen
+class AwaitMessage:
+    """Report `MessageComing` before the next message is delivered."""
 
     transport: int
 
@@ -97,8 +109,9 @@ class DeliverGap:
 
 @frozen
 class DeliverMissed:
-    """Deliver what was said while there was no connection."""
+    """Deliver what was said while there was no connection, for as long as this transport counts."""
 
+    transport: int
     publications: tuple[Published, ...]
 
 
@@ -129,6 +142,7 @@ class Warn:
 Effect: TypeAlias = (
     OpenTransport
     | RunOnOpen
+    | AwaitMessage
     | CloseTransport
     | AbortTransport
     | SendPing

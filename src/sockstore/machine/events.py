@@ -22,6 +22,7 @@ __all__ = [
     "DeadlineReached",
     "Event",
     "Hinted",
+    "MessageComing",
     "OnOpenFinished",
     "PongReceived",
     "PredicateAnswered",
@@ -29,6 +30,7 @@ __all__ = [
     "SessionBroken",
     "SessionHeard",
     "Slept",
+    "SnapshotLoaded",
     "TransportClosed",
     "TransportOpened",
     "TransportReleased",
@@ -80,8 +82,22 @@ class AttemptFailed:
 
 
 @frozen
+class MessageComing:
+    """A message is about to be delivered, the first one of this transport."""
+
+    transport: int
+
+
+@frozen
+class SnapshotLoaded:
+    """The user's ``fetch_state`` returned."""
+
+    transport: int
+
+
+@frozen
 class OnOpenFinished:
-    """The user's ``on_open`` returned, or raised `exception`."""
+    """The user's ``on_open`` returned, or it or ``fetch_state`` raised `exception`."""
 
     transport: int
     exception: AttemptError | None = None
@@ -198,6 +214,8 @@ Event: TypeAlias = (
     | ReconnectRequested
     | TransportOpened
     | AttemptFailed
+    | MessageComing
+    | SnapshotLoaded
     | OnOpenFinished
     | TransportClosed
     | TransportReleased

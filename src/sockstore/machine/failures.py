@@ -9,12 +9,20 @@ from sockstore.errors import (
     HandshakeFailed,
     HandshakeFailureKind,
     SockstoreError,
+    said,
 )
 from sockstore.machine.phases import Joining, Open, Preparing
 from sockstore.outcomes import Close, FailureReason, Outcome
 from sockstore.urls import redact_url
 
-__all__ = ["connection_lost", "handshake_failed", "outcome_of", "policy_error", "refused_by_room"]
+__all__ = [
+    "attempt_raised",
+    "connection_lost",
+    "handshake_failed",
+    "outcome_of",
+    "policy_error",
+    "refused_by_room",
+]
 
 
 def handshake_failed(
@@ -23,6 +31,13 @@ def handshake_failed(
     """Return the error of an attempt to get somewhere."""
     where = redact_url(destination) if isinstance(destination, str) else "the server"
     return HandshakeFailed(where, why, kind=kind, code=code)
+
+
+def attempt_raised(who: str, error: BaseException, kind: HandshakeFailureKind) -> HandshakeFailed:
+    """Return the error of an attempt in which code raised what is not an error of an attempt."""
+    failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind=kind)
+    failed.__cause__ = error
+    return failed
 
 
 def refused_by_room(destination: object, error: ErrorReply) -> HandshakeFailed:

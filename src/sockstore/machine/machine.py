@@ -25,6 +25,7 @@ from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.failures import (
     handshake_failed,
 )
+from sockstore.machine.joining import RECONNECTED
 from sockstore.machine.outbox import (
     HAND_OVER,
     Disposition,
@@ -51,7 +52,6 @@ from sockstore.machine.phases import (
 )
 from sockstore.machine.reconnect import Streak
 from sockstore.outcomes import FailureReason
-from sockstore.positions import Gap
 
 __all__ = ["Machine"]
 
@@ -189,6 +189,10 @@ class Machine(Decisions):
                 return self._session_broken(transport, why, now)
             case fact.AttemptFailed(transport=transport, exception=exception):
                 return self._attempt_failed(transport, exception, now)
+            case fact.MessageComing(transport=transport):
+                return self._message_coming(transport)
+            case fact.SnapshotLoaded(transport=transport):
+                return self._snapshot_loaded(transport)
             case fact.OnOpenFinished():
                 return self._on_open_finished(event, now)
             case fact.TransportClosed():
@@ -243,14 +247,14 @@ class Machine(Decisions):
     def _transport_opened(self, event: fact.TransportOpened, now: float) -> list[Effect]:
         match self._phase:
             case Connecting(transport=transport, streak=streak) if transport == event.transport:
-                is_first, self._opened_before = not self._opened_before, True
+                self._opened_before = True
                 deadline = now + self.settings.connect_timeout
                 joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
                 if self.session is not None:
                     self._phase = joining
                     return [order.SendText(transport, self.session.begin(event.token))]
-                gap = [] if is_first else [order.DeliverGap(Gap(None, None, "reconnected"))]
-                return [*gap, *self._prepare(joining, now)]
+                self._gap = RECONNECTED if self._has_begun else None
+                return self._prepare(joining, now)
             case _:
                 return [order.AbortTransport(event.transport)]
 
@@ -260,6 +264,19 @@ class Machine(Decisions):
                 return self._failed_attempt(exception, now)
             case _:
                 return self._transport_released(transport)
+
+    def _message_coming(self, transport: int) -> list[Effect]:
+        match self._phase:
+            case Preparing(transport=current) if current == transport:
+                return self._begun()
+            case _:
+                return []
+
+    def _snapshot_loaded(self, transport: int) -> list[Effect]:
+        match self._phase:
+            case Preparing(transport=current) as preparing if current == transport:
+                self._phase = replace(preparing, needs_state=False)
+        return []
 
     def _on_open_finished(self, event: fact.OnOpenFinished, now: float) -> list[Effect]:
         match self._phase:
@@ -341,9 +358,10 @@ class Machine(Decisions):
                     self.destination, f"no room within {timeout:g} s", "session"
                 )
                 return [*self._retire(now), *self._failed_attempt(error, now)]
-            case Preparing(deadline=deadline) if deadline <= now:
+            case Preparing(deadline=deadline, needs_state=needs_state) if deadline <= now:
+                slow = "fetch_state" if needs_state else "on_open"
                 error = handshake_failed(
-                    self.destination, f"on_open took over {timeout:g} s", "on_open"
+                    self.destination, f"{slow} took over {timeout:g} s", "on_open"
                 )
                 return [*self._retire(now), *self._failed_attempt(error, now)]
             case Waiting(until=until, streak=streak) if until <= now:

@@ -62,7 +62,7 @@ class Joining:
 
 @frozen
 class Preparing:
-    """The socket is open, the user's ``on_open`` runs: not yet open for everyone."""
+    """The socket is open, ``fetch_state`` or ``on_open`` runs: not yet open for everyone."""
 
     transport: int
     socket: SocketInfo
@@ -71,6 +71,7 @@ class Preparing:
     flights: Flights
     streak: Streak
     writable: bool = True
+    needs_state: bool = False
 
 
 @frozen
@@ -143,7 +144,7 @@ def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
     return phase if isinstance(phase, LIVE) else None
 
 
-def prepared(joining: Joining, deadline: float) -> Preparing:
+def prepared(joining: Joining, deadline: float, *, needs_state: bool) -> Preparing:
     """Return the phase after the room has let us in, or at once where there is none."""
     return Preparing(
         joining.transport,
@@ -153,6 +154,7 @@ def prepared(joining: Joining, deadline: float) -> Preparing:
         joining.flights,
         joining.streak,
         joining.writable,
+        needs_state,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from os import urandom
 from typing import Any, Literal, TypeAlias, assert_never
 
@@ -25,19 +26,41 @@ from sockstore.centrifuge import (
 from sockstore.frozen import frozen
 from sockstore.machine import effects as order
 from sockstore.machine.effects import Effect
+from sockstore.machine.joining import RECONNECTED, joined_at
 from sockstore.machine.outbox import Outgoing
 from sockstore.machine.pace import Pace
-from sockstore.positions import Gap, GapReason, Position
+from sockstore.positions import Gap, Position
 
-__all__ = ["Heard", "SessionMachine", "orders_of"]
+__all__ = ["Heard", "Owed", "SessionMachine", "orders_of"]
 
 MOST_UNDER_WAY = 128
 """Messages without a reply, at most."""
+
+MOST_EARLY = 1000
+"""Publications that may come before the answer to the subscription, at most."""
 
 COME_BACK = 2500
 """From this code on a subscription that the server ended may be asked for again."""
 
 _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
+
+
+@frozen
+class Owed:
+    """What openings found out since a connection was open last: it is owed until one is open.
+
+    Args:
+        snapshot: Whether a snapshot must be loaded before the connection is open.
+        recovered: What the state will say: whether all that was missed came; None if there was
+            nothing to recover.
+    """
+
+    snapshot: bool = True
+    recovered: bool | None = None
+
+
+AFTER_GAP = Owed(snapshot=True, recovered=False)
+NOTHING_OWED = Owed(snapshot=False)
 
 
 @frozen
@@ -69,14 +92,12 @@ NOTHING = Heard()
 
 
 def orders_of(transport: int, heard: Heard) -> list[Effect]:
-    """Return the orders to the driver that follow from what was heard."""
+    """Return the orders to the driver that follow from what was heard, but for a gap."""
     effects: list[Effect] = []
     if heard.say is not None:
         effects.append(order.SendText(transport, heard.say))
-    if heard.gap is not None:
-        effects.append(order.DeliverGap(heard.gap))
     if heard.publications:
-        effects.append(order.DeliverMissed(heard.publications))
+        effects.append(order.DeliverMissed(transport, heard.publications))
     if heard.acknowledged:
         effects.append(order.SettleReceipts(heard.acknowledged, "acknowledged", ""))
     if heard.refused is not None:
@@ -95,7 +116,7 @@ class SessionMachine:
 
     Attributes:
         position: What was seen last; None before the first subscription.
-        recovered: Whether the last subscription got all that was missed; None for the first one.
+        owed: What openings found out and no open connection has shown yet.
     """
 
     def __init__(
@@ -106,7 +127,7 @@ class SessionMachine:
     ) -> None:
         self.channel = channel
         self.position = since
-        self.recovered: bool | None = None
+        self.owed = Owed()
         self._new_id = new_id
         self._numbers = 0
         self._asked: dict[int, _Asked] = {}
@@ -114,8 +135,11 @@ class SessionMachine:
         self._to_resend: deque[Outgoing] = deque()
         self._announced = Announced()
         self._pace = Pace()
-        self._was_joined = False
         self._is_joined = False
+        # Set by `begun`: from then on a reader may miss something.
+        self._has_begun = since is not None
+        # Publications that came before the answer to this connection's subscription.
+        self._early: list[Published] = []
 
     @property
     def epoch(self) -> str:
@@ -135,8 +159,19 @@ class SessionMachine:
     def lose(self) -> None:
         """The connection is gone: nothing will be replied to any more."""
         self._asked.clear()
+        self._early.clear()
         self._to_resend = deque(self._unproven.values())
         self._is_joined = False
+
+    def begun(self) -> None:
+        """A message was delivered, or the connection was open: there is something to miss now."""
+        self._has_begun = True
+
+    def opened(self) -> bool | None:
+        """The connection is open: return whether all that was missed came, and owe nothing."""
+        self._has_begun = True
+        recovered, self.owed = self.owed.recovered, NOTHING_OWED
+        return recovered
 
     def hear(self, said: Said, now: float) -> Heard:
         """Take note of what the server says, except of publications (`accept`).
@@ -155,23 +190,35 @@ class SessionMachine:
                 return Heard(lost=f"the server ended the subscription: {reason} ({code})")
             case Unsubscribed(reason=reason):
                 return Heard(error=ErrorReply(103, reason or "unsubscribed"))
-            case Published(offset=offset):
-                return Heard(lost=f"the server left out messages before offset {offset}")
+            case Published():
+                return Heard(lost=self._what_is_wrong_with(said))
             case _:
                 assert_never(said)
 
     def accept(self, said: Published) -> bool | None:
-        """Say whether a publication is news; None if something is missing before it.
+        """Say whether a publication is news; None if it cannot follow what was seen.
 
-        After None `hear` is to be told the same.
+        After None `hear` is to be told the same. What comes before the answer to the subscription
+        is kept, and is news with it.
         """
-        if said.channel != self.channel or not self._is_joined:
+        if said.channel != self.channel:
             return False
-        if said.offset is None or self.position is None:
+        if not self._is_joined:
+            if len(self._early) >= MOST_EARLY:
+                return None
+            self._early.append(said)
+            return False
+        position = self.position
+        if said.offset is None or position is None:
             return True
-        expected = self.position.offset + 1
+        epoch = position.epoch
+        if said.epoch and said.epoch != epoch:
+            if epoch:
+                return None
+            epoch = said.epoch  # the room had no log before its first message
+        expected = position.offset + 1
         if said.offset == expected:
-            self.position = Position(said.offset, self.position.epoch, said.id)
+            self.position = Position(said.offset, epoch, said.id)
             return True
         return False if said.offset < expected else None
 
@@ -300,46 +347,25 @@ class SessionMachine:
         return Heard(acknowledged=(entry,))
 
     def _joined(self, told: Subscribed) -> Heard:
-        seen, is_first = self.position, not self._was_joined
-        self._was_joined = True
-        if seen is not None:
-            publications, gap = _what_was_missed(seen, told)
-            self.recovered = gap is None
-        else:
-            publications = told.publications
-            gap = None if is_first else Gap(None, None, "reconnected")
-            self.recovered = None if is_first else False
-        self.position = _position_after(seen, told, gap) if told.is_recoverable else None
+        seen, joined = self.position, joined_at(self.position, told)
+        self.position = joined.start
+        gap = joined.gap
+        if seen is None and self._has_begun:
+            gap = RECONNECTED
+        if gap is not None:
+            self.owed = AFTER_GAP
+        elif self._has_begun:
+            self.owed = replace(self.owed, recovered=self.owed.recovered is not False)
+        publications = (*joined.publications, *self._early)
+        self._early.clear()
         return Heard(joined=True, gap=gap, publications=publications)
 
-
-def _position_after(seen: Position | None, told: Subscribed, gap: Gap | None) -> Position:
-    last = told.publications[-1].id if told.publications else told.last
-    if last is None and gap is None and seen is not None and seen.offset == told.offset:
-        last = seen.id
-    return Position(told.offset, told.epoch, last)
-
-
-def _what_was_missed(seen: Position, told: Subscribed) -> tuple[tuple[Published, ...], Gap | None]:
-    """Compare what was seen with what the server says: what is new, and whether a hole is left."""
-    is_same_log = not seen.epoch or seen.epoch == told.epoch
-    publications = told.publications
-    if is_same_log:
-        publications = tuple(each for each in publications if (each.offset or 0) > seen.offset)
-    first = (publications[0].offset or 0) if publications else told.offset + 1
-    if told.recovered and is_same_log and first == seen.offset + 1:
-        return publications, None
-    return publications, Gap(seen.offset, first - 1, _reason(seen, told, is_same_log=is_same_log))
-
-
-def _reason(seen: Position, told: Subscribed, *, is_same_log: bool) -> GapReason:
-    if told.reason == "trimmed":
-        return "trimmed"
-    if not is_same_log:
-        return "epoch"
-    if told.reason == "forked" or told.offset < seen.offset:
-        return "forked"
-    return "unavailable"
+    def _what_is_wrong_with(self, said: Published) -> str:
+        if not self._is_joined:
+            return f"the server told over {MOST_EARLY} messages before it answered the subscription"
+        if said.epoch and said.epoch != self.epoch:
+            return "the room's log is another one now"
+        return f"the server left out messages before offset {said.offset}"
 
 
 def _offset_of(result: Mapping[str, Any]) -> int | None:

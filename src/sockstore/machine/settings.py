@@ -20,7 +20,7 @@ class Settings:
         reconnect: The policy; None if reconnecting is off.
         outbox: The limits of the outbox; None if nothing may wait.
         connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
-            again for ``on_open``.
+            again for ``fetch_state`` and ``on_open`` together.
         close_timeout: Seconds for the closing handshake.
         can_ping: Whether the transport can send pings.
         ping_interval: Seconds between pings; None for no pings.
@@ -29,6 +29,7 @@ class Settings:
         heartbeat: The application's own ping; None without one.
         session: What a session was asked for; None without one.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
+        has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
         can_refresh: Whether a callable makes the headers.
 
@@ -47,6 +48,7 @@ class Settings:
     heartbeat: Heartbeat | None = None
     session: Session | None = None
     has_on_open: bool = False
+    has_fetch_state: bool = False
     has_predicate: bool = False
     can_refresh: bool = False
 

@@ -30,14 +30,23 @@ class _Answered:
     """What a subscriber is told at first.
 
     Args:
-        seen: Its position after it.
+        place: The offset of the reply, and the message there: where it asked from if all is
+            recovered, otherwise the newest.
         messages: The publications of the reply.
         recovery: What became of its coming back; None if it did not come back.
     """
 
-    seen: Seen
+    place: Seen
     messages: tuple[StoredMessage, ...] = ()
     recovery: Recovery | None = None
+
+    @property
+    def seen(self) -> Seen:
+        """The position of the subscriber behind the reply (P24)."""
+        if not self.messages:
+            return self.place
+        last = self.messages[-1]
+        return Seen(self.place.epoch, last.offset, last.id)
 
 
 class Membership:
@@ -157,11 +166,12 @@ class Membership:
         if recovery == "forked":
             page = await room.read_newest(1, 1)
             return _Answered(_top_of(page), recovery=recovery)
-        if not page.messages:
-            return _Answered(Seen(page.epoch, page.top, page.id_before), recovery=recovery)
-        messages = continuous(page.messages[0].offset - 1, page.messages)
-        last = messages[-1]
-        return _Answered(Seen(page.epoch, last.offset, last.id), tuple(messages), recovery=recovery)
+        first = page.messages[0].offset if page.messages else page.top + 1
+        messages = tuple(continuous(first - 1, page.messages))
+        if recovery == "recovered":
+            return _Answered(Seen(page.epoch, seen.offset, page.id_before), messages, recovery)
+        newest = page.id_before if page.top == seen.offset else None
+        return _Answered(Seen(page.epoch, page.top, newest), messages, recovery)
 
 
 def _top_of(page: Page) -> Seen:
@@ -169,17 +179,21 @@ def _top_of(page: Page) -> Seen:
 
 
 def _to_result(answered: _Answered) -> dict[str, Any]:
-    seen, recovery = answered.seen, answered.recovery
-    data = {"last": seen.last} if seen.last is not None else {}
-    if recovery not in {None, "recovered"}:
-        data["reason"] = str(recovery)
-    return {
-        "epoch": seen.epoch,
-        "offset": seen.offset,
+    place, recovery = answered.place, answered.recovery
+    has_last = place.last is not None and not answered.messages
+    data = {"last": place.last} if has_last else {}
+    result: dict[str, Any] = {
+        "epoch": place.epoch,
+        "offset": place.offset,
         "recoverable": True,
         "positioned": True,
-        "was_recovering": recovery is not None,
-        "recovered": recovery == "recovered",
         "publications": replies.to_publications(answered.messages),
         "data": data,
     }
+    if recovery is not None:
+        result["was_recovering"] = True
+    if recovery == "recovered":
+        result["recovered"] = True
+    elif recovery is not None:
+        data["reason"] = str(recovery)
+    return result
