@@ -243,8 +243,8 @@ def subscribed_by(channel: str, result: Mapping[str, Any]) -> Subscribed:
         return Subscribed(
             str(result.get("epoch", "")),
             _offset(result.get("offset", 0)),
-            bool(result.get("recoverable", False)),
-            bool(result.get("recovered", False)),
+            bool(result.get("recoverable") or result.get("recovered")),
+            bool(result.get("recovered")),
             tuple(_published(channel, each) for each in result.get("publications") or ()),
             _text(details.get("last")),
             _text(details.get("reason")),

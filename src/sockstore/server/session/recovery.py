@@ -19,7 +19,7 @@ class Seen:
     """What a client saw last.
 
     Args:
-        epoch: The log; empty if it saw nothing.
+        epoch: The log; empty if it does not say, as Centrifugo reads it.
         offset: The offset of the last message that it saw; 0 is before the first one.
         last: The id of that message, if the client says it.
     """
@@ -36,8 +36,7 @@ def decide_recovery(seen: Seen, page: Page) -> Recovery:
         seen: What the client saw last.
         page: What was read behind `seen.offset`.
     """
-    is_beginning = seen.offset == 0 and not seen.epoch
-    if seen.epoch != page.epoch and not is_beginning:
+    if seen.epoch and seen.epoch != page.epoch:
         return "epoch"
     if seen.offset > page.top:
         return "forked"
