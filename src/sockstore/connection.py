@@ -455,10 +455,11 @@ class WebSocketStore(ConnectionStores):
 
     def publish(self, state: ConnectionState) -> None:
         """Show a new snapshot to everyone."""
+        has_changed = state is not self._state.value
         if state.phase in ENDED:
             self._navigation.stop()
         super().publish(state)
-        if self._requests.waiting:
+        if has_changed and self._requests.waiting:
             self._requests.connection_changed(state.phase)
 
     def make_target(self, attempt: Attempt) -> Awaitable[Target]:
