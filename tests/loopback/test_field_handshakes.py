@@ -280,7 +280,7 @@ OWN_REFUSALS = [
     ("/chat/lobby?token=wrong", {}, "HTTP 401"),
     ("/chat/lobby?token=right", {"Origin": "https://evil.example"}, "may not connect"),
     ("/chat/a%20b%00?token=right", {}, "There is no such room"),
-    ("/nothing?token=right", {}, "try /echo or /chat/ROOM"),
+    ("/nothing?token=right", {}, "There is nothing at this address"),
     (f"/chat/lobby?token=right&name={'x' * 100}", {}, "64"),
 ]
 

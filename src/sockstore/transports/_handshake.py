@@ -12,7 +12,6 @@ import socket
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from sys import intern
 from urllib.parse import urldefrag, urljoin, urlsplit
 
@@ -275,6 +274,8 @@ def _seconds_to_wait(values: list[str]) -> float | None:
     value = values[0].strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow, and seldom used
+
     try:
         date = parsedate_to_datetime(value)
     except ValueError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
@@ -167,6 +166,8 @@ def _said_in_body(answer: Answer) -> str:
 
 
 def _said_in_json(body: bytes) -> str:
+    import json  # noqa: PLC0415 - only for a refusal
+
     try:
         return _message(json.loads(body))
     except (ValueError, RecursionError):
