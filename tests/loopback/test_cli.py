@@ -161,9 +161,10 @@ async def test_a_dead_server_is_one_line():
     finished = await run("send", url, "x", "--attempts", "0")
     assert finished.status == 1
     assert_one_line(finished, "refused", url)
-    finished = await run("send", url, "x", "--timeout", "0.3")
+    finished = await run("send", url, "x", "--timeout", "3")
     assert finished.status == 1
-    assert_one_line(finished, "0.3 s", "refused")
+    # The first attempt must have been refused by then, on a loaded machine, too.
+    assert_one_line(finished, "within 3 s", "refused")
 
 
 async def test_a_taken_port_is_one_line():
