@@ -116,16 +116,17 @@ class Kept:
 
     Attributes:
         size: Entries in a full chunk.
+        window: The chunks that are kept, and how many were left behind; replaced, both at once,
+            whenever some are left behind.
     """
 
-    __slots__ = ("_chunks", "_evicted", "_history", "size")
+    __slots__ = ("_history", "size", "window")
 
     def __init__(self, history: int | None) -> None:
         require_count("history", history, optional=True)
         self.size = CHUNK if history is None else max(1, min(CHUNK, history))
         self._history = history
-        self._chunks = [Chunk()]
-        self._evicted = 0
+        self.window: tuple[list[Chunk], int] = ([Chunk()], 0)
 
     def __bool__(self) -> bool:
         """Whether anything is kept at all."""
@@ -135,15 +136,21 @@ class Kept:
         """Return how many of so many messages are kept."""
         return total if self._history is None else min(total, self._history)
 
-    def view(self, total: int) -> MessageView:
-        """Return what is kept of so many messages; nothing is copied."""
+    def view(self, total: int, window: tuple[list[Chunk], int]) -> MessageView:
+        """Return what is kept of so many messages; nothing is copied.
+
+        Args:
+            total: How many messages there were so far.
+            window: That of the same moment.
+        """
+        chunks, left_behind = window
         kept = self.count(total)
-        first = total - kept - self._evicted * self.size
-        return MessageView(self._chunks, self.size, first, kept, total - kept + 1)
+        first = total - kept - left_behind * self.size
+        return MessageView(chunks, self.size, first, kept, total - kept + 1)
 
     def entries(self, received_at: float) -> list[Entry]:
         """Return where to append entries that came at that time, until it has `size` of them."""
-        chunk = self._chunks[-1]
+        chunk = self.window[0][-1]
         if not chunk.times or chunk.times[-1][1] != received_at:
             chunk.times.append((len(chunk.entries), received_at))
         return chunk.entries
@@ -155,11 +162,11 @@ class Kept:
             received_at: When its first entries came.
             total: How many messages there were so far.
         """
-        self._chunks.append(Chunk())
+        chunks, left_behind = self.window
+        chunks.append(Chunk())
         if self._history is not None:
             oldest_kept = max(0, total - self._history)
-            surplus = oldest_kept // self.size - self._evicted
+            surplus = oldest_kept // self.size - left_behind
             if surplus > 0:
-                self._chunks = self._chunks[surplus:]
-                self._evicted += surplus
+                self.window = (chunks[surplus:], left_behind + surplus)
         return self.entries(received_at)

@@ -72,7 +72,12 @@ class MessageLog(Readable[MessageView]):
     @property
     def value(self) -> MessageView:
         """The last `history` messages, oldest first; made without copying them."""
-        return self._kept.view(self.total)
+        while True:
+            window = self._kept.window
+            view = self._kept.view(self.total, window)
+            # Another thread may look while messages come, and the total be of a later window.
+            if self._kept.window is window:
+                return view
 
     def __len__(self) -> int:
         return self._kept.count(self.total)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-import threading
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from types import FrameType
 
 import pytest
 from hypothesis import given
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from sockstore import Message
 from sockstore.codecs import json_decoder
 from sockstore.keeping import CHUNK, Kept
-from sockstore.messages import MessageLog
+from sockstore.messages import MessageLog, MessageView
 from sockstore.streams import MessageStream
 from sockstore.transports._frames import BINARY, TEXT, after_frames, short_messages
 
@@ -66,22 +69,46 @@ def test_each_message_has_the_number_and_the_time_of_its_slice(slices, history):
     assert seen == [(n, at) for n, at in model[len(model) - len(log) :]]
 
 
-def test_another_thread_may_look_while_messages_come():
-    log = MessageLog(300, report=fail)
-    stop, seen = threading.Event(), []
+def look_while(log: MessageLog, meanwhile: Callable[[], None], after: int) -> MessageView | None:
+    """Look at a log; after so many lines, let something else happen as if in its thread.
 
-    def look() -> None:
-        while not stop.is_set():
-            view = log.value
-            seen.append(not view or view[-1].data == {"n": view[-1].number})
+    Returns:
+        What was seen; None if looking has fewer lines.
+    """
+    count = 0
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    for n in range(1, 3000):
-        fill(log, json.dumps({"n": n}))
-    stop.set()
-    thread.join()
-    assert all(seen)
+    def trace(_frame: FrameType, event: str, _: object) -> object:
+        nonlocal count
+        if event == "line":
+            count += 1
+            if count == after:
+                meanwhile()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        view = log.value
+    finally:
+        sys.settrace(before)
+    return view if count >= after else None
+
+
+@pytest.mark.contract("MS2")
+@pytest.mark.parametrize("history", [None, 1, 3, 300])
+@pytest.mark.parametrize("come", [1, 300, 1000])
+def test_another_thread_may_look_while_messages_come(history, come):
+    for after in count(1):
+        log = MessageLog(history, report=fail)
+        fill(log, *(json.dumps({"n": n}) for n in range(1, 700)))
+        more = [json.dumps({"n": n}) for n in range(700, 700 + come)]
+        view = look_while(log, partial(fill, log, *more), after)
+        if view is None:
+            break
+        for message in (view[0], view[-1]):
+            assert message.data == {"n": message.number}
+        assert view[-1].number in {699, 699 + come}
+    assert after > 4, "looking was not interrupted"
 
 
 def test_nothing_is_kept_of_a_log_without_history():
