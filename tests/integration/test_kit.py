@@ -8,7 +8,10 @@ import socket
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import entry_points
+from queue import SimpleQueue
 
 import pytest
 from puppets import turns
@@ -32,6 +35,7 @@ from sockstore.testing import (
     slow,
 )
 from sockstore.transports.base import Target, TransportOptions
+from sockstore.testing.clock import REAL_SECONDS_FOR_OTHER_THREADS
 
 pytestmark = pytest.mark.contract("TK1")
 
@@ -168,11 +172,155 @@ def test_a_timer_in_the_past_is_refused():
     VirtualClock().run(set_it())
 
 
-def test_another_thread_is_waited_for_in_earnest():
-    async def ask_a_thread() -> str:
-        return await asyncio.to_thread(lambda: "answer")
+def slowly(answer: str) -> str:
+    time.sleep(0.05)
+    return answer
 
-    assert VirtualClock().run(ask_a_thread()) == "answer"
+
+async def ask_a_call() -> str:
+    return await asyncio.to_thread(slowly, "answer")
+
+
+async def ask_a_pool_of_its_own() -> str:
+    with ThreadPoolExecutor(1) as pool:
+        return await asyncio.get_running_loop().run_in_executor(pool, slowly, "answer")
+
+
+async def ask_a_thread() -> str:
+    loop = asyncio.get_running_loop()
+    answered = loop.create_future()
+
+    def answer() -> None:
+        loop.call_soon_threadsafe(answered.set_result, slowly("answer"))
+
+    threading.Thread(target=answer).start()
+    return await answered
+
+
+async def ask_two_after_another() -> str:
+    for _ in range(2):
+        answer = await asyncio.to_thread(slowly, "answer")
+    return answer
+
+
+@pytest.mark.contract("TK4")
+@pytest.mark.parametrize(
+    "ask", [ask_a_call, ask_a_pool_of_its_own, ask_a_thread, ask_two_after_another]
+)
+@pytest.mark.parametrize("seconds", [None, 0.001])
+def test_another_thread_is_waited_for_in_earnest_and_takes_no_virtual_time(ask, seconds):
+    clock = VirtualClock()
+
+    async def in_time() -> str:
+        async with asyncio.timeout(seconds):
+            return await ask()
+
+    assert clock.run(in_time()) == "answer"
+    assert clock.now == 0
+
+
+@pytest.mark.contract("TK4")
+def test_the_end_of_a_loop_waits_for_its_executor_in_real_time():
+    clock = VirtualClock()
+    ended: list[bool] = []
+
+    async def leave_a_call_behind() -> None:
+        asyncio.get_running_loop().run_in_executor(
+            None, lambda: (time.sleep(0.05), ended.append(True))
+        )
+
+    clock.run(leave_a_call_behind())
+    assert ended
+    assert clock.now == 0
+
+
+@pytest.mark.contract("TK4")
+def test_a_thread_that_ends_without_a_word_is_waited_for_until_then():
+    clock = VirtualClock()
+    ended: list[str] = []
+
+    async def start_it() -> None:
+        threading.Thread(target=lambda: ended.append(slowly("end"))).start()
+        await asyncio.sleep(3600)
+        assert ended
+
+    clock.run(start_it())
+    assert clock.now == 3600
+
+
+@pytest.mark.contract("TK4")
+def test_time_passes_for_a_thread_that_waits_for_it(monkeypatch):
+    monkeypatch.setattr("sockstore.testing.clock.REAL_SECONDS_FOR_OTHER_THREADS", 0.05)
+    clock = VirtualClock()
+
+    async def ring() -> str:
+        await asyncio.sleep(3600)
+        return "ring"
+
+    async def wait_in_a_thread() -> str:
+        loop = asyncio.get_running_loop()
+        return await asyncio.to_thread(
+            lambda: asyncio.run_coroutine_threadsafe(ring(), loop).result()
+        )
+
+    assert clock.run(wait_in_a_thread()) == "ring"
+    assert clock.now == 3600
+
+
+@pytest.mark.contract("TK4")
+def test_a_thread_that_answers_questions_is_not_waited_for_between_them():
+    clock = VirtualClock()
+    questions: SimpleQueue[asyncio.Future[str] | None] = SimpleQueue()
+
+    def answer() -> None:
+        while (question := questions.get()) is not None:
+            question.get_loop().call_soon_threadsafe(question.set_result, "answer")
+
+    async def ask_now_and_then() -> None:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        for hours in range(1, 1000):
+            question = asyncio.get_running_loop().create_future()
+            questions.put(question)
+            assert await question == "answer"
+            await asyncio.sleep(3600)
+            assert clock.now == hours * 3600
+        questions.put(None)
+        await asyncio.to_thread(thread.join)
+
+    before = time.monotonic()
+    clock.run(ask_now_and_then())
+    assert time.monotonic() - before < REAL_SECONDS_FOR_OTHER_THREADS
+
+
+@pytest.mark.contract("TK4")
+@pytest.mark.parametrize("leak", [False, True])
+def test_what_uvloop_opens_for_itself_is_no_leak_and_what_the_program_opens_is(leak):
+    uvloop = pytest.importorskip("uvloop", reason="there is none for Windows")
+    left: list = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def use_the_first_stream_of_the_loop() -> None:
+        async with assert_no_leaks():
+            server = await asyncio.start_server(greet, "127.0.0.1", 0)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            await reader.read()
+            writer.close()
+            server.close()
+            await server.wait_closed()
+            if leak:
+                left.append(open(os.devnull))  # noqa: SIM115, PTH123
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if leak:
+            with pytest.raises(AssertionError, match="open file"):
+                runner.run(use_the_first_stream_of_the_loop())
+        else:
+            runner.run(use_the_first_stream_of_the_loop())
+    for file in left:
+        file.close()
 
 
 @pytest.mark.virtual_clock

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import selectors
 import sys
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from contextvars import Context
+from math import inf
+from time import monotonic
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 from weakref import WeakSet
 
@@ -19,11 +24,19 @@ EPOCH = 1_767_225_600.0
 """What the clock on the wall shows at 0, in Unix seconds: the first moment of 2026, UTC."""
 
 REAL_SECONDS_FOR_OTHER_THREADS = 5.0
-"""How long to wait in earnest, when no timer is set, for a thread or a real socket."""
+"""How long to wait in earnest for a thread or a real socket, before time passes without it."""
+
+REAL_SECONDS_BETWEEN_LOOKS = 0.01
+"""How often to see whether a thread that is waited for has ended without a word."""
 
 
 class VirtualClock:
     """Runs coroutines on an event loop whose hours pass in milliseconds, always the same way.
+
+    Threads are real, and so is the time that they take: while the loop waits for one, no virtual
+    time passes. These are calls in executors (`asyncio.to_thread`, name lookups), and threads that
+    were started while the loop runs and have not called it yet. One that says nothing for 5 real
+    seconds is not waited for any more, as it may itself be waiting for the time to pass.
 
     Args:
         start: What ``loop.time()`` begins with, in seconds.
@@ -108,7 +121,8 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: VirtualClock) -> None:
         self._virtual_clock = clock
         self.sleepers: set[Callable[[float], object]] = set()
-        super().__init__(_JumpingSelector(clock))
+        self._threads = _Threads()
+        super().__init__(_JumpingSelector(clock, self._threads))
 
     def time(self) -> float:
         return self._virtual_clock.now
@@ -128,24 +142,122 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
             raise ValueError(f"a timer for {when:g} s was set at {self.time():g} s, in the past")
         return super().call_at(when, callback, *args, context=context)
 
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        handle = super().call_soon_threadsafe(callback, *args, context=context)
+        self._threads.has_called(threading.current_thread())
+        return handle
+
+    def run_in_executor(
+        self,
+        executor: Executor | None,
+        func: Callable[[Unpack[Arguments]], T],
+        *args: *Arguments,
+    ) -> asyncio.Future[T]:
+        # The pool's new threads are known by the calls that they run.
+        with self._threads.ignoring_new_ones():
+            future = super().run_in_executor(executor, func, *args)
+        self._threads.wait_for(future)
+        return future
+
+    async def shutdown_default_executor(
+        self,
+        timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
+    ) -> None:
+        # asyncio gives its threads 300 s to end (from Python 3.12 on), and they are real.
+        self._threads.joined_until = inf if timeout is None else monotonic() + timeout
+        try:
+            if sys.version_info >= (3, 12):
+                await super().shutdown_default_executor(timeout)
+            else:
+                await super().shutdown_default_executor()
+        finally:
+            self._threads.joined_until = None
+
+
+class _Threads:
+    """The threads that a loop may be waiting for. Times are those of `time.monotonic`.
+
+    Attributes:
+        joined_until: Until when the executor may take to end, while the loop waits for that; set
+            by the loop.
+        _ignored: Threads that were there before the loop, that work for an executor, or that have
+            called the loop: nobody can see whether it waits for one of these. They are added.
+        _calls: Calls in executors, and until when to wait for each; one that is done leaves.
+        _strangers: Other threads that the program started, and until when to wait for each; set
+            when one is first seen.
+    """
+
+    def __init__(self) -> None:
+        self.joined_until: float | None = None
+        self._ignored = set(threading.enumerate())
+        self._calls: dict[asyncio.Future[Any], float] = {}
+        self._strangers: dict[threading.Thread, float] = {}
+
+    def has_called(self, thread: threading.Thread) -> None:
+        """A thread has called the loop."""
+        self._ignored.add(thread)
+
+    @contextmanager
+    def ignoring_new_ones(self) -> Iterator[None]:
+        """Ignore the threads that the block starts."""
+        before = set(threading.enumerate())
+        yield
+        self._ignored.update(set(threading.enumerate()) - before)
+
+    def wait_for(self, call: asyncio.Future[Any]) -> None:
+        """Wait for a call in an executor, until it is done or cancelled."""
+        self._calls[call] = monotonic() + REAL_SECONDS_FOR_OTHER_THREADS
+        call.add_done_callback(self._calls.pop)
+
+    def patience(self, *, has_timer: bool, waited: float) -> float:
+        """Return for how many real seconds more nothing must happen until time passes.
+
+        Args:
+            has_timer: Whether a timer is set, so that time can pass.
+            waited: Real seconds since the loop began to wait.
+        """
+        if self.joined_until is not None:
+            return self.joined_until - monotonic()
+        if not has_timer:
+            return inf if self._calls else REAL_SECONDS_FOR_OTHER_THREADS - waited
+        until = [*self._calls.values(), *self._until_strangers_call()]
+        return max(until) - monotonic() if until else 0.0
+
+    def _until_strangers_call(self) -> Iterator[float]:
+        strangers = [each for each in threading.enumerate() if each not in self._ignored]
+        for thread in strangers:
+            yield self._strangers.setdefault(thread, monotonic() + REAL_SECONDS_FOR_OTHER_THREADS)
+
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Does not wait: it lets the time pass instead."""
+    """Waits for threads only; otherwise it lets the time pass instead."""
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, threads: _Threads) -> None:
         super().__init__()
         self._clock = clock
+        self._threads = threads
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if ready or timeout == 0:
-            return ready
+        if timeout == 0:
+            return super().select(0)
+        began = monotonic()
+        patience = inf
+        while patience > 0:
+            # Look at the threads first: what one said before it ended is then seen here.
+            patience = self._threads.patience(
+                has_timer=timeout is not None, waited=monotonic() - began
+            )
+            ready = super().select(max(0.0, min(patience, REAL_SECONDS_BETWEEN_LOOKS)))
+            if ready:
+                return ready
         if timeout is None:
-            ready = super().select(REAL_SECONDS_FOR_OTHER_THREADS)
-            if not ready:
-                raise RuntimeError(
-                    "every task waits and no timer is set, so nothing can ever happen again"
-                )
-            return ready
+            raise RuntimeError(
+                "every task waits and no timer is set, so nothing can ever happen again"
+            )
         self._clock._jump(timeout)
         return []
