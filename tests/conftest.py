@@ -27,6 +27,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="list the ids of docs/contract.md: which are proven by tests that passed",
     )
+    parser.addoption(
+        "--eager",
+        action="store_true",
+        help="make the tasks of the stories in tests/integration eager (Python 3.12 or newer)",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:

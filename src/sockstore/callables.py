@@ -20,6 +20,7 @@ from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.failures import attempt_raised
 from sockstore.machine.machine import Machine
 from sockstore.outcomes import Outcome
+from sockstore.tasks import start_task
 
 __all__ = ["Callables", "as_attempt_error", "forget_variables"]
 
@@ -112,8 +113,7 @@ class Callables:
         self._dispatch(event)
 
     def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(running, name="sockstore: a callable of the user")
+        task = start_task(running, name="sockstore: a callable of the user")
         self._tasks[task] = is_awaited
         task.add_done_callback(self._done)
 

@@ -30,6 +30,7 @@ from sockstore.owner import Owner
 from sockstore.receipts import Receipt
 from sockstore.sender import Sender
 from sockstore.sleeping import unwatch_sleep, watch_sleep
+from sockstore.tasks import start_task
 from sockstore.threads import FOREIGN_THREAD
 from sockstore.transports import unwatch_platform, watch_platform
 from sockstore.transports.base import Deliver, Transport
@@ -330,7 +331,8 @@ class Driver:
         self._last_message_at = self._last_word_at = None
         link = self._links[number] = _Link(self, number)
         connecting = _connect(owner, attempt, link)
-        task = self.loop.create_task(connecting, name=f"sockstore: attempt {attempt.number}")
+        name = f"sockstore: attempt {attempt.number}"
+        task = start_task(connecting, name=name, loop=self.loop)
         self._attempts[number] = task
         task.add_done_callback(lambda done: self._attempt_done(number, link, done))
 

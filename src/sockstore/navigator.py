@@ -15,6 +15,7 @@ from sockstore.owned import awaited, name_of, report
 from sockstore.plain_calls import refuse_generator
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
+from sockstore.tasks import start_task
 
 __all__ = ["Navigator", "Page"]
 
@@ -116,7 +117,7 @@ class Navigator:
             # A page that is being mounted is given up; leaving a page is never cut short.
             for task in earlier:
                 task.cancel()
-        latest = asyncio.get_running_loop().create_task(
+        latest = start_task(
             self._navigate(page, earlier), name="navigation", context=self._context.copy()
         )
         self._latest = latest

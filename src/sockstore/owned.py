@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from sockstore.tasks import start_task
+
 __all__ = [
     "Bound",
     "Cleanup",
@@ -106,7 +108,7 @@ class Cleanup(Owned):
         del details
         result = self.fn()
         if inspect.isawaitable(result):
-            task = asyncio.ensure_future(awaited(result))
+            task = start_task(awaited(result))
             by_itself = await bound.end(task)
             if task.cancelled():
                 if by_itself:

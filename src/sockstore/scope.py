@@ -31,6 +31,7 @@ from sockstore.owned import (
 from sockstore.plain_calls import refuse_async, refuse_generator
 from sockstore.stores import readonly
 from sockstore.stores.contract import Subscribable
+from sockstore.tasks import start_task
 
 __all__ = ["Mounted", "Scope", "scopes_here"]
 
@@ -362,8 +363,7 @@ class Scope:
         return self._owned.pop(owned, owned) is None
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
-        loop = asyncio.get_running_loop()
-        return loop.create_task(coroutine, name=name, context=self._context())
+        return start_task(coroutine, name=name, context=self._context())
 
     def _run(self, running: RunningT) -> RunningT:
         def done(_: object) -> None:

@@ -179,3 +179,14 @@ def test_the_readmes_code_compiles_and_what_it_imports_exists(block):
         if isinstance(node, ast.ImportFrom):
             module = importlib.import_module(node.module)
             assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+def test_tasks_are_made_in_one_place():
+    """An eager task would run before it is where others look for it."""
+    ways = re.compile(r"\b(create_task|ensure_future)\(")
+    making = {
+        str(file.relative_to(SOURCE))
+        for file in SOURCE.rglob("*.py")
+        if ways.search(file.read_text()) and "testing" not in file.parts
+    }
+    assert making == {"tasks.py"}

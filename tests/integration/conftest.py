@@ -33,16 +33,20 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function):
     """Let every story on the virtual clock prove that nothing is left of it."""
     story = pyfuncitem.obj
     if pyfuncitem.get_closest_marker("virtual_clock") and inspect.iscoroutinefunction(story):
-        pyfuncitem.obj = _told_to_the_end(story, pyfuncitem.funcargs.get("reported"))
+        pyfuncitem.obj = _told_to_the_end(
+            story, pyfuncitem.funcargs.get("reported"), pyfuncitem.config.getoption("--eager")
+        )
     return (yield)
 
 
-def _told_to_the_end(story, reported: list[dict[str, Any]] | None):
+def _told_to_the_end(story, reported: list[dict[str, Any]] | None, is_eager: bool):
     @functools.wraps(story)
     async def told(*args, **kwargs) -> None:
         contexts = [] if reported is None else reported
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: contexts.append(context))
+        if is_eager:
+            loop.set_task_factory(asyncio.eager_task_factory)
         async with assert_no_leaks():
             await story(*args, **kwargs)
         assert reported is not None or not contexts, contexts

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 
-from sockstore import Heartbeat, Reconnect, WebSocketStore
-from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, repeat
+from sockstore import Heartbeat, Navigator, Reconnect, Scope, WebSocketStore
+from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, refuse, repeat, send
 from sockstore.testing.clock import _VirtualLoop
 
 
@@ -87,6 +88,52 @@ async def test_a_transport_factory_that_raises_is_a_failed_attempt():
     connection.connect()
     state = await connection.state.wait_for(lambda state: state.phase == "failed")
     assert "no network card" in state.error
+
+
+FACTORIES = [None, lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options)]
+if sys.version_info >= (3, 12):
+    FACTORIES.append(asyncio.eager_task_factory)
+
+
+@pytest.mark.contract("CN21")
+@pytest.mark.parametrize("factory", FACTORIES, ids=["none", "its own", "eager"][: len(FACTORIES)])
+def test_the_programs_task_factory_changes_nothing(factory):
+    """All of tests/integration runs with eager tasks in `make test-all`."""
+    notes: list[str] = []
+    server = FakeServer(refuse(503), refuse(), repeat(accept(), send("hello"), receive(), drop()))
+
+    async def page(scope: Scope) -> None:
+        connection = WebSocketStore(
+            "ws://fake",
+            transport=server,
+            reconnect=Reconnect(schedule=lambda attempt, outcome: 1.0, min_uptime=0),
+            on_open=lambda connection: connection.send("first"),
+        )
+        await scope.enter(connection)
+        scope.subscribe(connection.phase, lambda phase: notes.append(f"{clock.now:g}: {phase}"))
+        scope.on_destroy(lambda: notes.append(f"{clock.now:g}: page is left"))
+        scope.task(asyncio.sleep(1000))
+
+    async def failing(scope: Scope) -> None:
+        scope.on_destroy(lambda: notes.append(f"{clock.now:g}: failing is left"))
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        async with Navigator() as navigator:
+            await navigator.goto(page)
+            await asyncio.sleep(4.5)
+            with pytest.raises(ZeroDivisionError):
+                await navigator.goto(failing)
+
+    clock = VirtualClock()
+    with asyncio.Runner(loop_factory=clock.new_event_loop) as runner:
+        runner.get_loop().set_task_factory(factory)
+        runner.run(main())
+    assert notes == [
+        *("0: connecting", "0: waiting", "1: connecting", "1: waiting"),
+        *(f"{n}: {phase}" for n in (2, 3, 4) for phase in ("connecting", "open", "waiting")),
+        *("4.5: page is left", "4.5: failing is left"),
+    ]
 
 
 class BrowsersLoop(_VirtualLoop):

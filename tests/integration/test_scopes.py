@@ -7,6 +7,7 @@ import contextlib
 import gc
 import threading
 import weakref
+from collections.abc import AsyncIterator
 
 import pytest
 from puppets import turns
@@ -605,9 +606,19 @@ async def test_nothing_can_be_mounted_once_it_is_left_not_even_by_its_cleanups()
 async def test_what_is_being_entered_while_the_scope_is_left_is_left_too():
     notes: list[str] = []
     scope = Scope()
-    entering = asyncio.create_task(scope.enter(Manager("late", notes)))
+    is_entered = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def slow() -> AsyncIterator[None]:
+        notes.append("enter late")
+        await is_entered.wait()
+        yield
+        notes.append("leave late")
+
+    entering = asyncio.create_task(scope.enter(slow()))
     await asyncio.sleep(0)
     await scope.aclose()
+    is_entered.set()
     with pytest.raises(ScopeClosed):
         await entering
     assert notes == ["enter late", "leave late"]

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from sockstore.blocking.waiting import Pending
+from sockstore.tasks import start_task
 
 __all__ = ["LoopThread", "User", "shared"]
 
@@ -97,7 +98,7 @@ class LoopThread:
 
         def start() -> None:
             if not pending.is_abandoned:
-                pending.task = self.loop.create_task(work())
+                pending.task = start_task(work())
                 self._tasks.add(pending.task)
                 pending.task.add_done_callback(self._tasks.discard)
 

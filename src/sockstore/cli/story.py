@@ -15,6 +15,7 @@ from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketSto
 from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
 from sockstore.cli.output import OutputFailed, put, until_output_fails
+from sockstore.tasks import start_task
 
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5
@@ -58,7 +59,7 @@ class _Story:
                 connection.state.subscribe(self.show_state)
                 connection.messages.on_append(self.show_message)
                 await connection.ready(timeout=SECONDS_TO_START)
-                sending = asyncio.create_task(self.send_all(connection))
+                sending = start_task(self.send_all(connection))
                 await self.wait_until_returned(connection, self.messages // 4)
                 self.tell("the server is killed (SIGKILL): no close frame, no goodbye", RED)
                 process.kill()

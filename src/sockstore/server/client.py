@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from sockstore.server.asgi import Outgoing, Peer, PeerLeft, size_of
 from sockstore.server.limits import Limits, TokenBucket
+from sockstore.tasks import start_task
 
 __all__ = ["Client", "Handle"]
 
@@ -121,7 +122,7 @@ class Client:
             handle: Is awaited with every message that is within the limits.
             counts_messages: Whether each of them counts; otherwise `handle` calls `take_token`.
         """
-        writer = asyncio.create_task(self._write())
+        writer = start_task(self._write())
         try:
             async with asyncio.timeout(self._seconds_left()) as self._deadline:
                 await self._read(handle, writer, counts_messages=counts_messages)

@@ -20,6 +20,7 @@ from sockstore.server.limits import Limits
 from sockstore.server.presence import Change, Member, Presence
 from sockstore.server.session.recovery import Seen, decide_recovery
 from sockstore.server.subscribers import Dialect, Subscriber
+from sockstore.tasks import start_task
 from sockstore.timestamps import utc_now
 
 __all__ = ["Room"]
@@ -130,7 +131,7 @@ class Room:
         """Look for messages that were not published here."""
         self._must_look = True
         if self._looking is None and self._newest is not None:
-            self._looking = asyncio.create_task(self._look())
+            self._looking = start_task(self._look())
 
     def announce(self, change: Change, member: Member | None) -> None:
         """Tell the others who came or left.
@@ -245,7 +246,7 @@ class Room:
 
     def _catch_up_if_behind(self, subscriber: Subscriber) -> None:
         if subscriber.catching_up is None and self._is_behind(subscriber):
-            subscriber.catching_up = asyncio.create_task(self._catch_up(subscriber))
+            subscriber.catching_up = start_task(self._catch_up(subscriber))
 
     def _is_behind(self, subscriber: Subscriber) -> bool:
         seen, newest = subscriber.seen, self._newest

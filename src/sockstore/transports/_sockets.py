@@ -9,6 +9,7 @@ import socket
 from functools import partial
 from typing import Any, TypeAlias
 
+from sockstore.tasks import start_task
 from sockstore.transports._workers import LOOKUPS
 
 __all__ = ["connected_socket"]
@@ -34,7 +35,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
         while (untried or trials) and not connected:
             if untried:
                 trial = _try_address(untried.pop(0), connected, failures)
-                trials.add(asyncio.create_task(trial, name=f"sockstore: connect to {host}"))
+                trials.add(start_task(trial, name=f"sockstore: connect to {host}"))
             patience = HAPPY_EYEBALLS_SECONDS if untried else None
             _, trials = await asyncio.wait(
                 trials, timeout=patience, return_when=asyncio.FIRST_COMPLETED

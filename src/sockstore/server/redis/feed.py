@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, end, explain
+from sockstore.tasks import start_task
 
 __all__ = ["Feed", "Hear"]
 
@@ -68,7 +69,7 @@ class Feed:
             await client.aclose()
             raise
         self._client = client
-        self._task = asyncio.create_task(self._follow(client), name="sockstore: feed")
+        self._task = start_task(self._follow(client), name="sockstore: feed")
 
     async def aclose(self) -> None:
         """Follow it no more."""

@@ -15,6 +15,7 @@ from sockstore.server.presence import Change, Changed, Member
 from sockstore.server.redis.connecting import end, explain
 from sockstore.server.redis.history import FEED_LENGTH, RedisHistory
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
+from sockstore.tasks import start_task
 
 __all__ = ["RedisPresence"]
 
@@ -90,7 +91,7 @@ class RedisPresence:
     async def open(self) -> None:
         """Say that this server is alive, from now on."""
         if self._leases is None:
-            self._leases = asyncio.create_task(self._renew(), name="sockstore: presence")
+            self._leases = start_task(self._renew(), name="sockstore: presence")
         await self._tell_alive()
 
     async def enter(self, room: str, member: Member) -> None:
@@ -259,7 +260,7 @@ class RedisPresence:
         await self._compare_all()
 
     def _start(self, work: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.get_running_loop().create_task(self._try(work))
+        task = start_task(self._try(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -7,6 +7,7 @@ import asyncio
 from textual.widget import Widget
 
 from sockstore.scope import Mounted, Scope
+from sockstore.tasks import start_task
 
 __all__ = ["Component"]
 
@@ -60,7 +61,7 @@ class Component(Widget):
 
     async def on_unmount(self) -> None:
         """End everything, and do not hold the next screen up for a server that does not answer."""
-        leaving = asyncio.create_task(self.scope.aclose(), name="sockstore: unmount")
+        leaving = start_task(self.scope.aclose(), name="sockstore: unmount")
         _leaving.add(leaving)
         leaving.add_done_callback(_leaving.discard)
         await asyncio.wait([leaving], timeout=PATIENCE)
