@@ -42,6 +42,9 @@ class VirtualWebLoop(WebLoop):
     def time(self) -> float:
         return self._now
 
+    def work_clock(self) -> float:
+        return self._now
+
     def wall_clock(self) -> float:
         return EPOCH + self._now
 

@@ -35,8 +35,6 @@ from sockstore.testing import FakeServer
 
 SETTLING = 0.2
 """Seconds of the virtual clock: several times what any home waits to make a burst one update."""
-PATIENCE = 0.6
-"""Seconds of the virtual clock: a busy machine makes the homes wait longer between updates."""
 
 
 class Screen(Protocol):
@@ -148,10 +146,6 @@ class _Stage:
     async def _look(self, step: Step) -> None:
         await asyncio.sleep(SETTLING)
         difference = self._difference(step)
-        deadline = asyncio.get_running_loop().time() + PATIENCE
-        while difference and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.05)
-            difference = self._difference(step)
         assert not difference, difference
 
     def _difference(self, step: Step) -> str:

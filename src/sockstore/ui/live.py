@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, TypeAlias
 
 from sockstore.messages import MessageLog
 from sockstore.options import require_callable
 from sockstore.streams import Message
-from sockstore.ui.pacing import after, in_slices, pause
+from sockstore.ui.pacing import Update, after, in_slices
 from sockstore.ui.text import shorten
 
 __all__ = ["Cells", "LiveRow", "LiveRows"]
@@ -99,12 +97,12 @@ class LiveRows:
         """
         read = 0
         async for view in messages:
-            started = perf_counter()
+            update = Update()
             news = after(read, view)
             async for some in in_slices(news):
                 self.read(some)
             read = news[-1].number if news else read
-            await asyncio.sleep(pause(perf_counter() - started, show(self.value)))
+            await update.pause(show(self.value))
 
     def _take_in(self, message: Message) -> None:
         try:

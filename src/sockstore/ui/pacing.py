@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from time import perf_counter
 
 from sockstore.streams import Message
 
-__all__ = ["PAUSE", "after", "in_slices", "pause"]
+__all__ = ["PAUSE", "Update", "after", "in_slices", "pause"]
 
 PAUSE = 0.05
 """Seconds between two updates of a page, so that a burst is one update."""
@@ -27,6 +28,30 @@ def pause(spent: float, characters: int) -> float:
         characters: How much text it sent.
     """
     return max(PAUSE, spent / SHARE, characters / CHARACTERS_A_SECOND)
+
+
+class Update:
+    """One update of a page, from now on, and the pause behind it.
+
+    A loop with a clock of its own, as the virtual one, says how long work takes: on a busy machine
+    it takes longer, and what a test waits for must not depend on it.
+    """
+
+    __slots__ = ("_began", "_clock")
+
+    def __init__(self) -> None:
+        # The loop's own time may stand still within one of its turns (uvloop).
+        loop = asyncio.get_running_loop()
+        self._clock: Callable[[], float] = getattr(loop, "work_clock", perf_counter)
+        self._began = self._clock()
+
+    async def pause(self, characters: int) -> None:
+        """Wait until the next update.
+
+        Args:
+            characters: How much text this one sent.
+        """
+        await asyncio.sleep(pause(self._clock() - self._began, characters))
 
 
 async def in_slices(messages: Sequence[Message]) -> AsyncIterator[Sequence[Message]]:

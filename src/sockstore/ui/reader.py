@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import perf_counter
 
 from sockstore.connection import WebSocketStore
 from sockstore.stores import Readable, derived, writable
 from sockstore.ui.backlog import Backlog, backlog_of
-from sockstore.ui.pacing import after, in_slices, pause
+from sockstore.ui.pacing import Update, after, in_slices
 from sockstore.ui.posts import Post, posts_of
 from sockstore.ui.rows import Row, rows
 from sockstore.ui.transcript import Conversation, Transcript
@@ -101,7 +99,7 @@ class ChatReader:
         conversation = Conversation()
         sent, read = posts.store.value, 0
         async for _ in self._changes(connection, backlog):
-            started = perf_counter()
+            update = Update()
             news = after(read, connection.messages.value)
             async for some in in_slices(news):
                 conversation.read(some)
@@ -111,7 +109,7 @@ class ChatReader:
             posts.returned(transcript.returned)
             characters = show(self._see(transcript, backlog, is_news=_is_news(sent, before)))
             backlog.shown(transcript)
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+            await update.pause(characters)
 
     def _changes(self, connection: WebSocketStore, backlog: Backlog) -> Readable[object]:
         """Return a store that changes when there may be something else to show."""

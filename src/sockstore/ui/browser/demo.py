@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from time import perf_counter
 
 from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
@@ -16,7 +14,7 @@ from sockstore.ui.browser.dom import make, put_text
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.browser.status import ReconnectButton, show_status
-from sockstore.ui.pacing import in_slices, pause
+from sockstore.ui.pacing import Update, in_slices
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
 
@@ -71,9 +69,9 @@ class WebSocketDemo(ConnectionComponent):
         self.listen(self._button.node, "click", lambda _: connection.reconnect())
         self.scope.subscribe(connection.state, self._show_state)
         async for view in connection.messages:
-            started = perf_counter()
+            update = Update()
             characters = await self._show_messages(view[-self._limit :])
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+            await update.pause(characters)
 
     def _show_state(self, state: ConnectionState) -> None:
         self._button.offer(action(state))

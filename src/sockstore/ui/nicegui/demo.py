@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from time import perf_counter
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
@@ -18,7 +16,7 @@ from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.nicegui.status import ReconnectButton
-from sockstore.ui.pacing import in_slices, pause
+from sockstore.ui.pacing import Update, in_slices
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
 
@@ -72,11 +70,11 @@ class WebSocketDemo(ConnectionComponent):
         connection = self._connection = await self.connection()
         self.scope.subscribe(connection.state, self._show_state)
         async for view in connection.messages:
-            started, characters = perf_counter(), 0
+            update, characters = Update(), 0
             self._forget_all_but(view[-self._limit :])
             async for some in in_slices(view[-self._limit :]):
                 characters += self._show_messages(some)
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+            await update.pause(characters)
 
     def _show_state(self, state: ConnectionState) -> None:
         self._button.offer(action(state))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from time import perf_counter
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -15,7 +12,7 @@ from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.timestamps import utc_now
-from sockstore.ui.pacing import pause
+from sockstore.ui.pacing import Update
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
 from sockstore.ui.textual.chat_input import ChatInput
@@ -83,13 +80,13 @@ class WebSocketDemo(ConnectionComponent):
         connection = await self.connection()
         self.scope.subscribe(connection.state, self._show_state)
         async for view in connection.messages:
-            started, known = perf_counter(), self._contents
+            update, known = Update(), self._contents
             self._contents = {
                 message.number: known.get(message.number) or Content(as_text(message.data))
                 for message in view[-self._limit :]
             }
             characters = self._list.show([Item(*shown) for shown in self._contents.items()])
-            await asyncio.sleep(pause(perf_counter() - started, characters))
+            await update.pause(characters)
 
     def _show_state(self, state: ConnectionState) -> None:
         self._button.offer(action(state))
