@@ -46,6 +46,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy typing_tests
+	$(BIN)/mypy benchmarks
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports

@@ -5,38 +5,41 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 
 from benchmarks.harness.machine import describe_machine, versions_of
 from benchmarks.harness.model import Measured, Suite
 from benchmarks.harness.programs import node_versions
 from benchmarks.harness.report import sections, told, verdict_lines
 from benchmarks.harness.results import PACKAGES, Results, write_results
-from benchmarks.harness.rounds import run_suite
+from benchmarks.harness.rounds import run_suites
 from benchmarks.suites import all_suites
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suites that the command line names; return the exit code."""
     suites = {suite.name: suite for suite in all_suites()}
-    options = _parse(list(suites))
+    options = _parse(arguments, list(suites))
     chosen = [suites[name] for name in options.suites or suites]
-    measurements: dict[str, Measured] = {}
     machine, versions = describe_machine(), {**versions_of(PACKAGES), **node_versions()}
     print(f"On {told(machine)}.\nWith {told(versions)}.\n", flush=True)
     begun = time.monotonic()
-    for suite in chosen:
-        rounds = options.rounds or suite.rounds
-        measurements[suite.name] = run_suite(suite, rounds=rounds, say=_say)
-        _show(suite, measurements[suite.name])
+
+    def keep(suite: Suite, measured: Measured) -> None:
+        _show(suite, measured)
+        if options.write:
+            results = Results(machine, versions, {suite.name: measured})
+            for path in write_results(results, list(suites.values())):
+                _say(f"wrote {path}")
+
+    failed = run_suites(chosen, rounds=options.rounds, say=_say, keep=keep)
     _say(f"{time.monotonic() - begun:.0f} s in all")
-    if options.write:
-        results = Results(machine, versions, measurements)
-        for path in write_results(results, list(suites.values())):
-            _say(f"wrote {path}")
-    return 0
+    if failed:
+        _say(f"python -m benchmarks: {', '.join(failed)} failed; the others are measured")
+    return 1 if failed else 0
 
 
-def _parse(names: list[str]) -> argparse.Namespace:
+def _parse(arguments: Sequence[str] | None, names: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure sockstore beside its peers."
     )
@@ -45,7 +48,7 @@ def _parse(names: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--write", action="store_true", help="keep the figures: JSON, plots and the docs' page"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     if unknown := sorted(set(options.suites) - set(names)):
         parser.error(f"there is no suite {', '.join(unknown)}; there are: {', '.join(names)}")
     if options.rounds is not None and options.rounds < 1:
@@ -69,5 +72,3 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except RuntimeError as error:  # a program of a suite failed, and says why
-        sys.exit(f"python -m benchmarks: {error}")

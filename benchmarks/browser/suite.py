@@ -8,15 +8,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
 from benchmarks.harness.programs import REPOSITORY, python, run
 from benchmarks.harness.rounds import Absent
-from sockstore.demo.browser.runtime import find_runtime
+from sockstore.demo.browser.runtime import RuntimeUnusable, find_runtime
 
-__all__ = ["staged", "start_suite"]
+__all__ = ["staged_runtime", "start_suite"]
 
 TOOL = REPOSITORY / "tools" / "browser_runtime"
 SHIPPED = "npm as shipped"
@@ -44,29 +45,31 @@ def start_suite() -> Suite:
         about=ABOUT,
         rows=(COLD, WARM, SLOW_COLD, SLOW_WARM, LOADS),
         contenders=(
-            Contender(OURS, partial(_measure, staged=True), "`make browser-runtime`"),
-            Contender(SHIPPED, partial(_measure, staged=False), "Pyodide's own files"),
+            Contender(OURS, partial(_measure, staged_runtime), "`make browser-runtime`"),
+            Contender(SHIPPED, partial(_measure, _as_shipped), "Pyodide's own files"),
         ),
         rounds=5,
     )
 
 
-def _measure(*, staged: bool) -> Figures:
+def _measure(runtime: Callable[[], Path]) -> Figures:
     if shutil.which("chromium") is None:
         raise Absent("there is no Chromium")
-    folder = staged() if staged else _as_shipped()
-    command = python("benchmarks.browser.client", str(folder), needs=("playwright",))
+    command = python("benchmarks.browser.client", str(runtime()), needs=("playwright",))
     # Not pinned: a browser uses what there is.
-    return run(command, core=None)  # type: ignore[no-any-return]
+    return run(command, core=None)
 
 
-def staged() -> Path:
+def staged_runtime() -> Path:
     """Return the runtime of pages.
 
     Raises:
-        Absent: If there is none.
+        Absent: If there is none, or one of another version.
     """
-    folder = find_runtime(None).folder
+    try:
+        folder = find_runtime(None).folder
+    except RuntimeUnusable as error:
+        raise Absent(str(error)) from None
     if folder is None:
         raise Absent("there is no runtime; `make browser-runtime` stages it")
     return folder

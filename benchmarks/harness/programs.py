@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import importlib.util
 import json
@@ -94,8 +95,18 @@ def _node_place() -> Path:
     return place
 
 
+@functools.cache
+def _bytecode() -> str:
+    """Return the folder of what Python compiles: this machine may let it write none elsewhere."""
+    folder = tempfile.mkdtemp(prefix="sockstore-bench-bytecode-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def run(command: Sequence[str], core: int | None = CLIENT_CORE) -> Any:
     """Run a program to its end, and return what its last line of output says in JSON.
+
+    What it imports is compiled at its first run only, whatever `PYTHONDONTWRITEBYTECODE` says.
 
     Raises:
         RuntimeError: If it failed; the message has what it said.
@@ -107,6 +118,7 @@ def run(command: Sequence[str], core: int | None = CLIENT_CORE) -> Any:
         capture_output=True,
         text=True,
         timeout=SECONDS_FOR_A_PROGRAM,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": _bytecode()},
     )
     if done.returncode != 0 or not done.stdout.strip():
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 
 from benchmarks.harness.model import Contender, Figures, Measured, Suite
 
-__all__ = ["Absent", "run_suite"]
+__all__ = ["Absent", "run_suite", "run_suites"]
 
 
 class Absent(Exception):
@@ -42,6 +43,34 @@ def run_suite(suite: Suite, *, rounds: int, say: Callable[[str], object]) -> Mea
         say(f"{suite.name}: round {number} of {rounds}, {time.monotonic() - begun:.1f} s")
     measured = {name: rows for name, rows in figures.items() if rows}
     return Measured(suite.name, _in_order(suite.contenders, measured), absent)
+
+
+def run_suites(
+    suites: Iterable[Suite],
+    *,
+    rounds: int | None,
+    say: Callable[[str], object],
+    keep: Callable[[Suite, Measured], object],
+) -> list[str]:
+    """Measure suites one after another; one that fails stops none of the others.
+
+    Args:
+        suites: What to measure.
+        rounds: How often; None as each suite says.
+        say: Told of the progress, and of what failed.
+        keep: Given each suite's figures as soon as they are there.
+
+    Returns:
+        The names of those that failed.
+    """
+    failed = []
+    for suite in suites:
+        try:
+            keep(suite, run_suite(suite, rounds=rounds or suite.rounds, say=say))
+        except Exception as error:  # whatever it is, the others are measured
+            failed.append(suite.name)
+            say("".join(traceback.format_exception(error)))
+    return failed
 
 
 def _in_order(

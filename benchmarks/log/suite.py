@@ -46,4 +46,4 @@ def log_suite() -> Suite:
 
 
 def _measure(name: str, module: str) -> Figures:
-    return run(python("benchmarks.log.client", name, needs=(module,)))  # type: ignore[no-any-return]
+    return run(python("benchmarks.log.client", name, needs=(module,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from functools import partial
 
-from benchmarks.browser.suite import staged
+from benchmarks.browser.suite import staged_runtime
 from benchmarks.harness.model import OURS, Contender, Figures, Row, Suite, Target
 from benchmarks.harness.programs import python, run
 from benchmarks.harness.rounds import Absent
@@ -59,6 +59,8 @@ def _in_chromium(name: str) -> Figures:
     if shutil.which("chromium") is None:
         raise Absent("there is no Chromium")
     needs = ("playwright", "picows")
-    command = python("benchmarks.page.client", name, traffic_url(), str(staged()), needs=needs)
+    command = python(
+        "benchmarks.page.client", name, traffic_url(), str(staged_runtime()), needs=needs
+    )
     # Not pinned: a browser uses what there is.
-    return run(command, core=None)  # type: ignore[no-any-return]
+    return run(command, core=None)

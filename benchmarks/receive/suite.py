@@ -97,4 +97,4 @@ def _in_python(name: str, share: float, module: str) -> Figures:
 
 
 def _in_node(name: str, share: float) -> Figures:
-    return run(node_command("receive.mjs", name, traffic_url(), str(share)))  # type: ignore[no-any-return]
+    return run(node_command("receive.mjs", name, traffic_url(), str(share)))

@@ -54,4 +54,4 @@ def roundtrip_suite() -> Suite:
 def _measure(name: str, share: float, module: str) -> Figures:
     options = (name, traffic_url(), "--share", str(share))
     command = python("benchmarks.roundtrip.client", *options, needs=(module, "picows"))
-    return run(command)  # type: ignore[no-any-return]
+    return run(command)

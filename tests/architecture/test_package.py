@@ -150,6 +150,7 @@ def test_no_address_of_a_registry_and_no_path_of_a_machine_is_committed():
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["mypy", "--strict", "typing_tests"],
+        ["mypy", "benchmarks"],
         ["lint-imports"],
     ],
     ids=" ".join,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+from benchmarks.browser.suite import staged_runtime
 from benchmarks.harness import results
 from benchmarks.harness.model import OURS, Contender, Measured, Row, Suite, Target, judge, ratio
+from benchmarks.harness.programs import run
 from benchmarks.harness.report import number, sections, verdict_lines
-from benchmarks.harness.rounds import Absent, run_suite
+from benchmarks.harness.rounds import Absent, run_suite, run_suites
 from benchmarks.suites import all_suites
 
 FAST = Row("fast", "messages per CPU second", targets=(Target(0.5, "peer"),))
@@ -79,6 +83,69 @@ def test_who_cannot_be_measured_is_left_out_and_the_reason_is_told():
     page = sections([suite], {"suite": outcome}, {})
     assert "Not measured: peer (there is no node)." in page
     assert "**not reached**" in page
+
+
+def test_a_suite_that_fails_loses_nothing_of_the_others_and_is_told():
+    def fail() -> dict[str, float]:
+        raise TypeError("'bool' object is not callable")
+
+    def suite(name: str, measure) -> Suite:
+        return Suite(name, name, "", (FAST,), (Contender(OURS, measure),), rounds=2)
+
+    kept: list[tuple[str, int]] = []
+    said: list[str] = []
+    failed = run_suites(
+        [suite("a", lambda: {"fast": 1.0}), suite("b", fail), suite("c", lambda: {"fast": 2.0})],
+        rounds=None,
+        say=said.append,
+        keep=lambda suite, outcome: kept.append((suite.name, len(outcome.rounds[OURS]))),
+    )
+    assert failed == ["b"]
+    assert kept == [("a", 2), ("c", 2)]
+    assert any("test_harness.py" in line and "is not callable" in line for line in said)
+
+
+def test_figures_are_kept_before_the_next_suite_begins():
+    order: list[str] = []
+
+    def suite(name: str) -> Suite:
+        def measure() -> dict[str, float]:
+            order.append(f"measure {name}")
+            return {"fast": 1.0}
+
+        return Suite(name, name, "", (FAST,), (Contender(OURS, measure),))
+
+    keep = lambda suite, _: order.append(f"keep {suite.name}")
+    assert not run_suites([suite("a"), suite("b")], rounds=1, say=order.append, keep=keep)
+    assert [one for one in order if ":" not in one] == [
+        "measure a", "keep a", "measure b", "keep b",
+    ]  # fmt: skip
+
+
+def test_what_a_program_imports_is_compiled_once_whatever_the_machine_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    (tmp_path / "slow_to_compile.py").write_text("figure = 1\n")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import importlib.util, json, slow_to_compile\n"
+        "from pathlib import Path\n"
+        "print(json.dumps(Path(slow_to_compile.__cached__).exists()))"
+    )
+    assert run([sys.executable, "-c", program])
+    assert list(tmp_path.iterdir()) == [tmp_path / "slow_to_compile.py"]
+
+
+def test_where_no_runtime_is_staged_a_suite_of_pages_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("sockstore.demo.browser.runtime.PACKAGE", tmp_path / "src" / "sockstore")
+    with pytest.raises(Absent, match="make browser-runtime"):
+        staged_runtime()
+
+
+def test_a_staged_runtime_of_another_version_cannot_be_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr("sockstore.demo.browser.runtime.PACKAGE", tmp_path / "src" / "sockstore")
+    (tmp_path / "build" / "browser-runtime").mkdir(parents=True)
+    with pytest.raises(Absent, match="pyodide"):
+        staged_runtime()
 
 
 @pytest.mark.parametrize(

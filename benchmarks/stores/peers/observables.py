@@ -76,7 +76,7 @@ def reactivex() -> Peer:
 
     def store(own: Any) -> Store:
         def subscribe(run: Run) -> Leave:
-            return own.subscribe(run).dispose  # type: ignore[no-any-return]
+            return own.subscribe(run).dispose
 
         def read() -> int:
             seen: list[int] = []
