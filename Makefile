@@ -1,11 +1,21 @@
 # Every target does its own set-up: Python 3.11+ and make are enough.
 PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
 VENV := .venv
+else
+# A Python that is named has an environment of its own; it may be one of pyenv's that is not chosen.
+FOUND := $(shell python3 tools/pythons.py find '$(PYTHON)')
+ifeq ($(FOUND),)
+$(error there is no $(PYTHON) here, neither on PATH nor among the versions of pyenv)
+endif
+override PYTHON := $(FOUND)
+VENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
 BIN := $(VENV)/bin
 # uv where it is present, pip otherwise; both pin with the same constraints.
 INSTALL := $(shell command -v uv >/dev/null 2>&1 && echo "uv pip install --quiet --python $(BIN)/python" || echo "$(BIN)/python -m pip install --quiet --disable-pip-version-check")
 
-.PHONY: demo chat story browser-runtime test docs bench soak conformance check lint types imports format clean help
+.PHONY: demo chat story browser-runtime test test-all test-core docs bench soak conformance check lint types imports format clean help
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 18
@@ -24,6 +34,16 @@ browser-runtime: ## Get Python for pages from npm and compile it, for: sockstore
 
 test: $(VENV)/.dev ## Run all tests
 	$(BIN)/python -m pytest -n 3 --dist loadgroup --contract-report
+
+test-all: $(VENV)/.dev ## Run the tests on the other Pythons that are found (under 25 minutes)
+	$(BIN)/python tools/pythons.py test
+
+HAS_EAGER_TASKS = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_info >= (3, 12) else "")')
+
+# All but browsers and what draws: what another version of Python may change.
+test-core: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore=tests/browser --ignore=tests/homes --ignore=tests/emscripten
+	$(if $(HAS_EAGER_TASKS),$(BIN)/python -m pytest -n 3 --eager tests/integration)
 
 docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs
@@ -56,7 +76,7 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what the targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist build
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit("sockstore needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'

@@ -87,7 +87,7 @@ def _write_wheel(work: Path) -> tuple[Path, str]:
 
 def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) -> None:
     try:
-        finished = subprocess.run(  # noqa: S603 - our own words
+        finished = subprocess.run(
             command, cwd=place, timeout=seconds, check=False, capture_output=True, text=True
         )
     except subprocess.TimeoutExpired:
