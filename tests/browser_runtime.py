@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from tools.once import made_once
 
 from sockstore.demo.browser.wheel import make_wheel
 
@@ -28,12 +28,7 @@ def staged_runtime() -> Path:
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool}; install Debian's packages nodejs and npm")
     place = Path(tempfile.gettempdir()) / f"sockstore-browser-runtime-{_digest()}"
-    with place.with_suffix(".lock").open("w") as lock:
-        # Of two workers the second one waits, and finds it made.
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not place.exists():
-            _stage(place)
-    return place
+    return made_once(place, _stage)
 
 
 def _digest() -> str:

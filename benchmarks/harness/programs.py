@@ -16,6 +16,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tools.once import made_once
+
 from benchmarks.harness.rounds import Absent
 
 __all__ = [
@@ -78,21 +80,21 @@ def node_command(script: str, *arguments: str) -> list[str]:
 
 @functools.cache
 def _node_place() -> Path:
-    """Return a folder with the scripts and `node_modules`; installs once a machine."""
+    """Return a folder with the scripts and `node_modules`; installed once a machine."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             raise Absent(f"there is no {tool}")
-    package = (NODE_SCRIPTS / "package.json").read_bytes()
-    place = Path(tempfile.gettempdir()) / f"sockstore-bench-{sha256(package).hexdigest()[:16]}"
-    place.mkdir(exist_ok=True)
-    (place / "package.json").write_bytes(package)
-    if not (place / "node_modules").exists():
-        install = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        if subprocess.run(install, cwd=place, check=False).returncode != 0:
+    scripts = sorted(NODE_SCRIPTS.iterdir())
+    digest = sha256(b"".join(script.read_bytes() for script in scripts)).hexdigest()
+
+    def install(folder: Path) -> None:
+        for script in scripts:
+            shutil.copy(script, folder)
+        command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
+        if subprocess.run(command, cwd=folder, check=False).returncode != 0:
             raise Absent("npm could not install its packages")
-    for script in NODE_SCRIPTS.glob("*.mjs"):
-        shutil.copy(script, place)
-    return place
+
+    return made_once(Path(tempfile.gettempdir()) / f"sockstore-bench-{digest[:16]}", install)
 
 
 @functools.cache

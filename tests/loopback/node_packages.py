@@ -13,33 +13,26 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tools.once import made_once
 
 SCRIPTS = Path(__file__).parent / "node"
 SECONDS_TO_INSTALL = 100
 
 
 def node_modules() -> Path:
-    """Return a folder that has `node_modules`; skips the test where there is no Node.
-
-    Two workers may install at once: each does so in a folder of its own, and the first one to
-    rename it wins.
-    """
+    """Return a folder that has `node_modules`; skips the test where there is no Node."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             pytest.skip(f"there is no {tool}; install Debian's packages nodejs and npm")
     package = (SCRIPTS / "package.json").read_bytes()
     name = f"sockstore-node-{hashlib.sha256(package).hexdigest()[:16]}"
-    place = Path(tempfile.gettempdir()) / name
-    if not place.exists():
-        fresh = Path(tempfile.mkdtemp(prefix=f"{name}-"))
-        (fresh / "package.json").write_bytes(package)
+
+    def install(folder: Path) -> None:
+        (folder / "package.json").write_bytes(package)
         command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--silent"]
-        subprocess.run(command, cwd=fresh, check=True, timeout=SECONDS_TO_INSTALL)
-        try:
-            fresh.rename(place)
-        except OSError:
-            shutil.rmtree(fresh)
-    return place
+        subprocess.run(command, cwd=folder, check=True, timeout=SECONDS_TO_INSTALL)
+
+    return made_once(Path(tempfile.gettempdir()) / name, install)
 
 
 @asynccontextmanager

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import fcntl
 import os
+import random
 import re
 import resource
 import shutil
@@ -15,7 +17,9 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
+from typing import TextIO
 
 SECONDS = 60
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -133,6 +137,27 @@ class EchoServer:
         return Finished(self.process.returncode or 0, out.decode(), err.decode())
 
 
+PORTS = range(20_000, 30_000)
+"""Below those that the system gives to whoever asks for any port, for example to connect."""
+
+_taken: list[TextIO] = []
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return listening.getsockname()[1]
+    """Return a port of 127.0.0.1 on which nothing listens, and that no other test is given.
+
+    It stays so until this process ends: it is a lock on a file, which other runs respect as well.
+    """
+    folder = Path(tempfile.gettempdir()) / "sockstore-test-ports"
+    folder.mkdir(exist_ok=True)
+    for port in random.sample(PORTS, len(PORTS)):
+        lock = (folder / str(port)).open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+        else:
+            _taken.append(lock)
+            return port
+    raise OSError("every port is taken")
