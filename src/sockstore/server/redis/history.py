@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from secrets import token_hex
 from typing import Any
@@ -85,6 +87,8 @@ class RedisHistory:
         self._position = FeedPosition()
         # Set when the first use connects, until `aclose`.
         self._client: Any = None
+        # How many calls each client has under way; `_using` counts.
+        self._calls: Counter[Any] = Counter()
         self._opening: asyncio.Lock | None = None
         self._was_failing = False
 
@@ -168,18 +172,18 @@ class RedisHistory:
         Raises:
             RedisError: If it does not work.
         """
-        client = await self._opened()
-        return await client.eval(script, 1, self.prefix, *arguments)
+        async with self._using() as client:
+            return await client.eval(script, 1, self.prefix, *arguments)
 
     async def set(self, name: str, seconds: float) -> None:
         """Let a key of ours be there for some time."""
-        client = await self._opened()
-        await client.set(f"{self.prefix}:{name}", "1", px=int(seconds * 1000))
+        async with self._using() as client:
+            await client.set(f"{self.prefix}:{name}", "1", px=int(seconds * 1000))
 
     async def delete(self, name: str) -> None:
         """Delete a key of ours."""
-        client = await self._opened()
-        await client.delete(f"{self.prefix}:{name}")
+        async with self._using() as client:
+            await client.delete(f"{self.prefix}:{name}")
 
     async def aclose(self) -> None:
         """Close the connections; a later use opens them again."""
@@ -189,6 +193,21 @@ class RedisHistory:
             await self._feed.aclose()
             if client is not None:
                 await client.aclose()
+
+    @asynccontextmanager
+    async def _using(self) -> AsyncIterator[Any]:
+        client = await self._opened()
+        self._calls[client] += 1
+        try:
+            yield client
+        finally:
+            self._calls[client] -= 1
+            if not self._calls[client]:
+                del self._calls[client]
+                if client is not self._client:
+                    # It was closed, and the calls gave their connections back only after that.
+                    with suppress(Exception):  # what became of the call counts
+                        await client.aclose()
 
     async def _opened(self) -> Any:
         if self._client is None:
