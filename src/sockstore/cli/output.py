@@ -15,6 +15,7 @@ from typing import IO, Any, TypeVar
 from sockstore.characters import DIRECTION_CONTROLS, one_line
 from sockstore.cli.common import CommandError
 from sockstore.codecs import encode_json
+from sockstore.tasks import start_task
 
 __all__ = [
     "OutputFailed",
@@ -201,7 +202,7 @@ async def until_output_fails(work: Coroutine[Any, Any, T], failed: asyncio.Futur
     Raises:
         OutputFailed: If output failed.
     """
-    task = asyncio.create_task(work)
+    task = start_task(work)
     both: set[asyncio.Future[Any]] = {task, failed}
     try:
         await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
