@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tools.once import made_once
 
-from loopback.processes import PORTS, free_port
+from loopback.processes import AT_ONCE, PORTS, free_port
 
 
 def test_of_many_at_the_same_time_one_makes_it_and_the_others_find_it_whole(tmp_path):
@@ -48,8 +48,8 @@ def test_one_that_cannot_be_made_leaves_nothing_and_can_be_made_later(tmp_path):
 
 @pytest.mark.loopback
 def test_no_port_is_given_twice_nor_taken_by_the_system_for_another_connection():
-    ports = [free_port() for _ in range(50)]
-    assert len(set(ports)) == 50
+    ports = [free_port() for _ in range(AT_ONCE - 5)]
+    assert len(set(ports)) == AT_ONCE - 5
     assert all(port in PORTS for port in ports)
     first, _ = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
     assert PORTS.stop <= first
