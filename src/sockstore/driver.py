@@ -331,8 +331,7 @@ class Driver:
         self._last_message_at = self._last_word_at = None
         link = self._links[number] = _Link(self, number)
         connecting = _connect(owner, attempt, link)
-        name = f"sockstore: attempt {attempt.number}"
-        task = start_task(connecting, name=name, loop=self.loop)
+        task = start_task(connecting, name=f"sockstore: attempt {attempt.number}")
         self._attempts[number] = task
         task.add_done_callback(lambda done: self._attempt_done(number, link, done))
 

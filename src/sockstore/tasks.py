@@ -17,9 +17,8 @@ def start_task(
     *,
     name: str | None = None,
     context: Context | None = None,
-    loop: asyncio.AbstractEventLoop | None = None,
 ) -> asyncio.Task[T]:
-    """Make a task that begins on the next turn of the loop.
+    """Make a task that begins on the next turn of the running loop.
 
     A program may set `asyncio.eager_task_factory` (Python 3.12). Then a coroutine runs inside
     ``create_task``, so before its task is where others look for it. The program's factory makes
@@ -29,7 +28,6 @@ def start_task(
         coroutine: What the task runs.
         name: The task's name.
         context: What it sees of context variables; a copy of the present ones otherwise.
-        loop: Its event loop; the running one otherwise.
 
     Returns:
         The task, which has not begun.
@@ -45,7 +43,7 @@ def start_task(
         started
         working
     """
-    loop = loop or asyncio.get_running_loop()
+    loop = asyncio.get_running_loop()
     if loop.get_task_factory() is None:
         return loop.create_task(coroutine, name=name, context=context)
     is_made = False
