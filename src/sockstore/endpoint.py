@@ -15,7 +15,7 @@ from sockstore.machine.state import Attempt
 from sockstore.transports.base import Target
 from sockstore.urls import check_url
 
-__all__ = ["Endpoint", "Headers", "PerAttempt", "Subprotocols"]
+__all__ = ["TOKEN", "Endpoint", "Headers", "PerAttempt", "Subprotocols"]
 
 T = TypeVar("T")
 
@@ -25,7 +25,7 @@ PerAttempt: TypeAlias = T | Callable[[Attempt], T | Awaitable[T]]
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 Subprotocols: TypeAlias = Iterable[str]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 """What a header name and a subprotocol may consist of (RFC 9110 section 5.6.2)."""
 
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -148,7 +148,7 @@ def _check_header_value(name: str, value: object) -> str:
 
 
 def _check_header_name(name: object, number: int) -> str:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         # A whole line, or a value in the wrong place, may be a secret.
         shown = _LIKE_A_NAME.match(name) if isinstance(name, str) else None
         where = shown[0] if shown else f"number {number}"
@@ -181,7 +181,7 @@ def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:
 
 
 def _check_subprotocol(name: object, number: int) -> str:
-    if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+    if not isinstance(name, str) or not TOKEN.fullmatch(name):
         why = "that is not a valid name of a subprotocol"
         raise InvalidOption("subprotocols", f"number {number}", why)
     return name

@@ -11,8 +11,8 @@ from typing import Self, TypeAlias
 
 from sockstore.errors import ScopeClosed
 from sockstore.navigation import Navigation
-from sockstore.owned import awaited, name_of, report
-from sockstore.plain_calls import refuse_generator
+from sockstore.owned import awaited, report
+from sockstore.plain_calls import name_of, refuse_generator
 from sockstore.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
 from sockstore.tasks import start_task

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
+from sockstore.plain_calls import name_of
 from sockstore.tasks import start_task
 
 __all__ = [
@@ -24,7 +25,6 @@ __all__ = [
     "Owned",
     "Running",
     "awaited",
-    "name_of",
     "report",
 ]
 
@@ -266,8 +266,3 @@ def report(error: Exception, what: str) -> None:
 async def awaited(awaitable: Awaitable[T]) -> T:
     """Make a coroutine of any awaitable."""
     return await awaitable
-
-
-def name_of(fn: object) -> str:
-    """Name a function for a message."""
-    return getattr(fn, "__qualname__", None) or repr(fn)

@@ -26,9 +26,8 @@ from sockstore.owned import (
     Mounting,
     Owned,
     Running,
-    name_of,
 )
-from sockstore.plain_calls import refuse_async, refuse_generator
+from sockstore.plain_calls import name_of, refuse_async, refuse_generator
 from sockstore.stores import readonly
 from sockstore.stores.contract import Subscribable
 from sockstore.tasks import start_task

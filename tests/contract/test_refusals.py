@@ -10,7 +10,8 @@ from test_transports import MemoryHarness
 
 from sockstore import Close, writable
 from sockstore.testing import check_store, check_transport
-from sockstore.transports.memory import MemoryTransport, _Accepted, _Ping, _Pong
+from sockstore.transports._pipes import Accepted, Ping, Pong
+from sockstore.transports.memory import MemoryTransport
 
 # Stores
 
@@ -120,7 +121,7 @@ class DeliversWhatNobodyWants(MemoryTransport):
 
 class TellsAPongOutsideOfASlice(MemoryTransport):
     def _take(self, frame, deliver) -> bool:
-        if isinstance(frame, _Pong):
+        if isinstance(frame, Pong):
             self._loop.call_soon(self._listener.pong_received, frame.payload)
             return False
         return super()._take(frame, deliver)
@@ -128,12 +129,12 @@ class TellsAPongOutsideOfASlice(MemoryTransport):
 
 class LeavesPingsUnanswered(MemoryTransport):
     def _take(self, frame, deliver) -> bool:
-        return not isinstance(frame, _Ping) and super()._take(frame, deliver)
+        return not isinstance(frame, Ping) and super()._take(frame, deliver)
 
 
 class DeliversInTheTurnOfTheHandshake(MemoryTransport):
     def _read(self, frames) -> None:
-        if not isinstance(frames[0], _Accepted):
+        if not isinstance(frames[0], Accepted):
             super()._read(frames)
             return
         super()._read(deque([frames.popleft()]))
@@ -143,7 +144,7 @@ class DeliversInTheTurnOfTheHandshake(MemoryTransport):
 
 class ForgetsWhatCameWithTheHandshake(MemoryTransport):
     def _read(self, frames) -> None:
-        super()._read(deque([frames.popleft()]) if isinstance(frames[0], _Accepted) else frames)
+        super()._read(deque([frames.popleft()]) if isinstance(frames[0], Accepted) else frames)
 
 
 class SendsEverythingAsText(MemoryTransport):

@@ -17,7 +17,7 @@ from sockstore.errors import InvalidOption, SockstoreError
 
 __all__ = ["run"]
 
-FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_USAGE = 1, 2
 
 EXAMPLES = """examples:
   sockstore demo                                    an echo and a chat in the browser
@@ -30,7 +30,7 @@ EXAMPLES = """examples:
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; see `sockstore.cli.main`."""
+    """Run the command line; see `sockstore.cli.main`, which handles Ctrl-C."""
     is_program = arguments is None
     # The commands tell in their own words what their connections do.
     connections = logging.getLogger("sockstore.connection")
@@ -43,8 +43,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     program = _Program()
     try:
         return _check_output(program, arguments)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     finally:
         if is_program:
             signals.leave_to_the_system()

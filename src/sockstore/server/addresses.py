@@ -9,7 +9,15 @@ from typing import TypeAlias
 
 from sockstore.errors import InvalidOption
 
-__all__ = ["Address", "Network", "client_address", "group_of", "is_trusted", "trusted_networks"]
+__all__ = [
+    "Address",
+    "Network",
+    "client_address",
+    "group_of",
+    "is_trusted",
+    "read_address",
+    "trusted_networks",
+]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Network: TypeAlias = IPv4Network | IPv6Network
@@ -50,7 +58,7 @@ def is_trusted(address: Address | None, trusted: tuple[Network, ...]) -> bool:
 
 
 def read_address(text: str | None) -> Address | None:
-    """Read an address as sockets and headers write it; None if it is none.
+    """Read an address as sockets and headers write it; None if the text is not an address.
 
     Args:
         text: Such as ``192.0.2.1``, ``192.0.2.1:4711``, ``[2001:db8::1]:4711`` or ``fe80::1%eth0``.

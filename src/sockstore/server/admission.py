@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hmac
 import inspect
-import ipaddress
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from urllib.parse import parse_qs
 
 from sockstore import names
 from sockstore.errors import InvalidOption
+from sockstore.server.addresses import read_address
 
 __all__ = [
     "Handshake",
@@ -261,12 +261,8 @@ def _is_loopback(host: str) -> bool:
     """Whether a host is this machine, by its name or address alone."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return (mapped or address).is_loopback
+    address = read_address(host)
+    return address is not None and address.is_loopback
 
 
 def _host_name(host: str) -> str | None:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
-from sockstore.server.admission import Refused, Token
+from sockstore.server.admission import Refused, Token, check_host_names, check_origins
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.chat import ChatServer, ExactRoute
 from sockstore.server.history import IN_MEMORY, History
@@ -18,7 +18,7 @@ from sockstore.server.limits import Limits
 
 __all__ = ["create_app"]
 
-HERE = (
+NOTHING_HERE = (
     "There is nothing at this address; there are /echo, /chat/ROOM, and /connection/websocket for "
     "sessions."
 )
@@ -59,10 +59,11 @@ def create_app(
             uvicorn.run(create_app(history="sqlite:///chat.db"), port=8765)
             Starlette(routes=[Mount("/live", create_app())])
     """
+    origins, names = check_origins(allowed_origins), check_host_names(host_names)
     server = ChatServer(
         history=history,
-        allowed_origins=allowed_origins,
-        host_names=host_names,
+        allowed_origins=origins,
+        host_names=names,
         token=token,
         limits=limits,
         trusted_proxies=trusted_proxies,
@@ -78,7 +79,7 @@ def create_app(
             await server.aclose()
 
     elsewhere = ExactRoute("/{path:path}", _Nowhere(), name="nowhere")
-    guard = Middleware(HostGuard, host_names=server._host_names, allowed_origins=server._origins)
+    guard = Middleware(HostGuard, host_names=names, allowed_origins=origins)
     app = Starlette(routes=[*server.routes, elsewhere], middleware=[guard], lifespan=lifespan)
     app.state.chat_server = server
     return app
@@ -89,6 +90,6 @@ class _Nowhere:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        refused = Refused(404, HERE)
+        refused = Refused(404, NOTHING_HERE)
         with suppress(PeerLeft):
             await Peer(scope, receive, send).refuse(refused)

@@ -20,14 +20,13 @@ from sockstore.server.connections import Connections, Crowded, Visit
 from sockstore.server.history import IN_MEMORY, History, open_history
 from sockstore.server.history.opening import presence_for
 from sockstore.server.host_guard import listening_address
-from sockstore.server.limits import Limits
+from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
 from sockstore.server.rooms import Rooms
 from sockstore.server.session import visitor
 
 __all__ = ["ChatServer", "ExactRoute"]
 
 SECONDS_FOR_TOKEN_CHECK = 10.0
-SECONDS_TO_COME_BACK = 5
 COME_BACK = (("retry-after", str(SECONDS_TO_COME_BACK)),)
 RESTARTING = (1012, "the server is restarting")
 WRONG_TOKEN = (3500, "the token is wrong or missing")

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from sockstore.errors import InvalidOption
 from sockstore.options import require_at_least, require_count, require_seconds
 
-__all__ = ["Limits", "TokenBucket"]
+__all__ = ["SECONDS_TO_COME_BACK", "Limits", "TokenBucket"]
+
+SECONDS_TO_COME_BACK = 5
+"""What Retry-After says to a client that is one too many."""
 
 KIBIBYTE = 1024
 LEAST_BYTES = 64

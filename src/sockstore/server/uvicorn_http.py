@@ -1,6 +1,6 @@
 """uvicorn's HTTP protocols, with bounds for what a peer may send before there is a WebSocket.
 
-uvicorn waits for ever for the end of a request, keeps headers without an end in memory (with
+uvicorn has no deadline for the end of a request, keeps headers without an end in memory (with
 httptools), and lets one peer have as many connections as it likes. Here a request has a deadline
 and a size, and connections are counted. All of it holds for both of uvicorn's parsers.
 """
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sockstore.server.addresses import Network, is_trusted, read_address
 from sockstore.server.bounded_transport import COST_OF_A_TURN, BoundedTransport
 from sockstore.server.connections import Connections, Crowded, Visit
-from sockstore.server.limits import Limits
+from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
 
 __all__ = ["BoundedHTTPProtocol", "Doors", "bounded_http"]
 
@@ -47,7 +47,6 @@ ANSWERS = {
     ),
     503: ("Service Unavailable", "The server takes no more connections now; come back later."),
 }
-SECONDS_TO_COME_BACK = 5
 SECONDS_BETWEEN_LINES = 60.0
 
 logger = logging.getLogger("sockstore.server")

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.stores.failures import name_of
+from sockstore.stores.failures import full_name_of
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler
 
@@ -42,7 +42,7 @@ class Computed(Node[T]):
 
     def _settled(self) -> T:
         if self._error is _UNREADY:
-            computed = f"the store computed by {name_of(self._fn)}"
+            computed = f"the store computed by {full_name_of(self._fn)}"
             raise RuntimeError(f"{computed} was read while its first value is computed")
         if self._error is not None:
             # Its own traceback each time, or it would grow with every reading.
@@ -68,13 +68,13 @@ class Computed(Node[T]):
             self._fail(error, scheduler)
         else:
             # Ctrl-C is nobody's value: have it computed again on the next occasion.
-            interrupted = f"the computation by {name_of(self._fn)} was interrupted"
+            interrupted = f"the computation by {full_name_of(self._fn)} was interrupted"
             self._fail(RuntimeError(interrupted), scheduler)
             scheduler.redo.append(self)
         scheduler.fail(error)
 
     def _annotate(self, error: Exception) -> None:
-        error.add_note(f"raised by the function of a derived store, {name_of(self._fn)}")
+        error.add_note(f"raised by the function of a derived store, {full_name_of(self._fn)}")
 
     def _inherit_error(self, scheduler: Scheduler) -> None:
         for one in self._inputs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["EndlessCycle", "Failures", "NotWatched", "name_of"]
+from sockstore.plain_calls import name_of
+
+__all__ = ["EndlessCycle", "Failures", "NotWatched", "full_name_of"]
 
 
 class EndlessCycle(RuntimeError):
@@ -19,10 +21,11 @@ class NotWatched(Exception):
     """No value is known yet, and only watching or reading the store would find one out."""
 
 
-def name_of(function: object) -> str:
-    """The name by which a person finds this function."""
-    name = getattr(function, "__qualname__", None)
-    return f"{getattr(function, '__module__', None)}.{name}" if name else repr(function)
+def full_name_of(function: object) -> str:
+    """Return the name by which a person finds this function, with its module if it has one."""
+    module = getattr(function, "__module__", None)
+    name = name_of(function)
+    return f"{module}.{name}" if module and hasattr(function, "__qualname__") else name
 
 
 class Failures:
@@ -37,7 +40,7 @@ class Failures:
     def add(self, error: BaseException, run: object = None) -> None:
         """Keep one error, with a note that names the function that raised it."""
         if run is not None:
-            error.add_note(f"raised by the subscriber {name_of(run)}")
+            error.add_note(f"raised by the subscriber {full_name_of(run)}")
         if not isinstance(error, Exception):
             self._interruption = self._interruption or error
         elif not (isinstance(error, EndlessCycle) and self._has_cycle()):

@@ -8,7 +8,7 @@ from itertools import islice
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Final
 
-from sockstore.stores.failures import NotWatched, name_of
+from sockstore.stores.failures import NotWatched, full_name_of
 from sockstore.stores.graph import dormant
 from sockstore.urls import redact_url
 
@@ -83,7 +83,7 @@ def _value_of(node: Node[Any], order: list[Node[Any]]) -> object:
 def _origin(node: Node[Any]) -> str:
     fn = getattr(node, "_fn", None)
     foreign = type(getattr(node, "_store", None)).__qualname__
-    return f"of a {foreign}" if fn is None else f"computed by {name_of(fn)}"
+    return f"of a {foreign}" if fn is None else f"computed by {full_name_of(fn)}"
 
 
 def _redact(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakMethod, ref
 
 from sockstore.plain_calls import START_A_TASK, refuse_async
-from sockstore.stores.failures import name_of
+from sockstore.stores.failures import full_name_of
 
 if TYPE_CHECKING:
     from sockstore.stores.contract import Readable
@@ -24,7 +24,7 @@ class _WeakRun(Generic[T]):
 
     def __init__(self, run: Callable[[T], object]) -> None:
         self.subscription: Subscription | None = None
-        self._name = name_of(run)
+        self._name = full_name_of(run)
         make: Callable[..., Callable[[], Callable[[T], object] | None]]
         make = WeakMethod if ismethod(run) else ref
         self._reference = make(run, self._retire)

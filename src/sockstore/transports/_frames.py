@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "BINARY",
+    "LARGEST_CONTROL",
     "PING",
     "TEXT",
     "Extent",
@@ -20,9 +21,8 @@ BINARY = 0x82
 PING = 0x89
 """The first byte of a whole, uncompressed text or binary message, and of a ping."""
 
-
 LARGEST_CONTROL = 125
-"""Bytes of payload (RFC 6455 section 5.5)."""
+"""Bytes of payload of a ping, a pong or a close frame (RFC 6455 section 5.5)."""
 
 
 class Extent(NamedTuple):

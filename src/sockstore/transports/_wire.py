@@ -23,7 +23,7 @@ from websockets.protocol import Protocol, State
 
 from sockstore.outcomes import Close
 from sockstore.transports._answers import Answer
-from sockstore.transports._frames import BINARY, PING, TEXT, header_problem
+from sockstore.transports._frames import BINARY, LARGEST_CONTROL, PING, TEXT, header_problem
 from sockstore.transports._handshake import check_switch, protocol_after, socket_info
 from sockstore.transports._incoming import Incoming
 from sockstore.transports._opening import Opening
@@ -45,9 +45,6 @@ UNDELIVERED_LOW = 1 * 2**20
 
 OPEN = State.OPEN
 """Looked up once, not for each message."""
-
-LARGEST_PING = 125
-"""Bytes of payload (RFC 6455 section 5.5)."""
 
 
 class _NotTextError(UnicodeDecodeError):
@@ -349,7 +346,7 @@ class Wire(asyncio.Protocol):
         frame = incoming.take(found.end)
         if self._short_cut and frame[0] in {TEXT, BINARY}:
             self._deliver_whole(frame[0] == TEXT, frame[-size:] if size else b"", deliver)
-        elif self._writing_paused and frame[0] == PING and size <= LARGEST_PING:
+        elif self._writing_paused and frame[0] == PING and size <= LARGEST_CONTROL:
             # The peer does not read: pongs would pile up, and the latest is enough (section 5.5.3).
             self._unanswered_ping = frame
         else:

@@ -12,12 +12,21 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from sockstore.errors import HandshakeFailed
 from sockstore.machine.state import SocketInfo
 from sockstore.outcomes import Close
 from sockstore.transports._answers import LONGEST_BODY, Answer
+from sockstore.transports._pipes import (
+    Accepted,
+    Arrival,
+    CloseFrame,
+    Frame,
+    Ping,
+    Pipe,
+    Pong,
+    payload_size,
+)
 from sockstore.transports._words import refusal
 from sockstore.transports.base import (
     HIGH_WATER,
@@ -36,31 +45,6 @@ READ_BYTES = 16 * 2**10
 
 HEADER_BYTES = 2
 """Bytes of a frame beside its payload, at least (RFC 6455 section 5.2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    socket: SocketInfo
-
-
-@dataclass(frozen=True, slots=True)
-class _Ping:
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _Pong:
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class _CloseFrame:
-    close: Close
-    why: str
-
-
-_Frame: TypeAlias = _Accepted | _Ping | _Pong | _CloseFrame | str | bytes
-"""What a server writes: its answer to the handshake, then frames; text and bytes are messages."""
 
 
 @dataclass(eq=False)
@@ -101,7 +85,7 @@ class MemoryTransport:
     @property
     def buffered_amount(self) -> int:
         """Bytes that the peer has not read."""
-        return sum(map(_size, self._unread))
+        return sum(map(payload_size, self._unread))
 
     async def open(self, target: Target) -> None:
         """Wait for the server's decision.
@@ -110,8 +94,8 @@ class MemoryTransport:
             HandshakeFailed: If it refuses.
         """
         self._loop = asyncio.get_running_loop()
-        self.to_client = _Pipe(self._loop, self._network)
-        self.to_server = _Pipe(self._loop, self._network)
+        self.to_client = Pipe(self._loop, self._latency)
+        self.to_server = Pipe(self._loop, self._latency)
         self.decision: asyncio.Future[SocketInfo] = self._loop.create_future()
         self._peer = MemoryPeer(self, target)
         self.to_server.post(lambda: self._network.on_handshake(self._peer))
@@ -153,9 +137,9 @@ class MemoryTransport:
 
     # What the peer calls, in the client's turn
 
-    def write(self, *frames: _Frame) -> None:
+    def write(self, *frames: Frame) -> None:
         """The server writes frames that arrive together."""
-        self.to_client.post(_Arrival(self._read, deque(frames)))
+        self.to_client.post(Arrival(self._read, deque(frames)))
 
     def refused(self, error: HandshakeFailed) -> None:
         """The server refused."""
@@ -180,32 +164,32 @@ class MemoryTransport:
         self.to_server.close()
         self.to_client.post_first(self._release)
 
-    def _read(self, frames: deque[_Frame]) -> None:
+    def _read(self, frames: deque[Frame]) -> None:
         """Read what has arrived: one slice, and what is left takes another turn."""
         if self._ended:
             return
         self.heard += 1
-        if isinstance(first := frames[0], _Accepted):
+        if isinstance(first := frames[0], Accepted):
             frames.popleft()
             self._opened(first.socket)
         else:
             self._take_slice(frames)
         if frames and not self._ended:
-            self.to_client.post_first(_Arrival(self._read, frames))
+            self.to_client.post_first(Arrival(self._read, frames))
 
     def _opened(self, socket: SocketInfo) -> None:
         if not self.decision.done():
             self.decision.set_result(socket)
             self._listener.opened(socket)
 
-    def _take_slice(self, frames: deque[_Frame]) -> None:
+    def _take_slice(self, frames: deque[Frame]) -> None:
         deliver = self._listener.begin_slice()
         room, is_over = READ_BYTES, False
         try:
             while frames and not (is_over or self._ended):
-                room -= HEADER_BYTES + _payload_size(frames[0]) - self._read_of_first
+                room -= HEADER_BYTES + payload_size(frames[0]) - self._read_of_first
                 if room < 0 and self._is_acceptable(frames[0]):
-                    self._read_of_first = HEADER_BYTES + _payload_size(frames[0]) + room
+                    self._read_of_first = HEADER_BYTES + payload_size(frames[0]) + room
                     break
                 self._read_of_first = 0
                 is_over = self._take(frames.popleft(), deliver)
@@ -213,7 +197,7 @@ class MemoryTransport:
             if deliver is not None:
                 self._listener.end_slice()
 
-    def _take(self, frame: _Frame, deliver: Deliver | None) -> bool:
+    def _take(self, frame: Frame, deliver: Deliver | None) -> bool:
         """Take one frame; return whether the slice should end now."""
         match frame:
             case str() | bytes():
@@ -221,18 +205,21 @@ class MemoryTransport:
                     self._refuse_large_message()
                 elif deliver is not None:
                     return deliver_one(deliver, frame)
-            case _Pong(payload=payload):
+            case Pong(payload=payload):
                 self._listener.pong_received(payload)
-            case _Ping(payload=payload):
+            case Ping(payload=payload):
                 self.to_server.post(lambda: self._peer.ponged(payload))
-            case _CloseFrame(close=close, why=why):
+            case CloseFrame(close=close, why=why):
                 self.end(close, why)
-            case _Accepted():
+            case Accepted():
                 raise AssertionError("a handshake is answered once")
         return False
 
-    def _is_acceptable(self, frame: _Frame) -> bool:
-        return _payload_size(frame) <= self._options.max_message_bytes
+    def _is_acceptable(self, frame: Frame) -> bool:
+        return payload_size(frame) <= self._options.max_message_bytes
+
+    def _latency(self) -> float:
+        return self._network.latency
 
     def _resume_writing(self) -> None:
         if not self._ended:
@@ -298,7 +285,7 @@ class MemoryPeer:
             self._refuse(HandshakeFailed(self._url, why, kind="subprotocol"))
             return
         socket = SocketInfo(self.target.url, subprotocol, headers)
-        self.transport.write(_Accepted(socket))
+        self.transport.write(Accepted(socket))
 
     def refuse(
         self,
@@ -326,7 +313,7 @@ class MemoryPeer:
     def ping(self, payload: bytes = b"") -> None:
         """Send a ping."""
         if self.is_open and not self._frozen:
-            self.transport.write(_Ping(payload))
+            self.transport.write(Ping(payload))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close with a closing handshake."""
@@ -366,7 +353,7 @@ class MemoryPeer:
         """The client sent a ping."""
         if not self._frozen:
             self.pings += 1
-            self.transport.write(_Pong(payload))
+            self.transport.write(Pong(payload))
 
     def ponged(self, payload: bytes) -> None:
         """The client answered a ping."""
@@ -391,86 +378,4 @@ class MemoryPeer:
     def _write_close(self, close: Close, why: str) -> None:
         self.is_open = False
         if not self._frozen:
-            self.transport.write(_CloseFrame(close, why))
-
-
-class _Arrival:
-    """Frames on their way."""
-
-    def __init__(self, read: Callable[[deque[_Frame]], None], frames: deque[_Frame]) -> None:
-        self._read = read
-        self._frames = frames
-
-    @property
-    def answers_handshake(self) -> bool:
-        return bool(self._frames) and isinstance(self._frames[0], _Accepted)
-
-    def join(self, later: _Arrival) -> None:
-        self._frames += later._frames
-
-    def __call__(self) -> None:
-        if self._frames:
-            self._read(self._frames)
-
-
-class _Pipe:
-    """Carries events one way, in order, each after the latency of its moment."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, network: MemoryNetwork) -> None:
-        self._loop = loop
-        self._network = network
-        self._events: deque[tuple[float, Callable[[], None]]] = deque()
-        self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
-
-    def post(self, event: Callable[[], None]) -> None:
-        if not self._closed:
-            self._events.append((self._loop.time() + self._network.latency, event))
-            self._arm()
-
-    def post_first(self, event: Callable[[], None]) -> None:
-        self._events.appendleft((self._loop.time(), event))
-        self._arm()
-
-    def clear(self) -> None:
-        self._events.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def close(self) -> None:
-        self._closed = True
-        self.clear()
-
-    def _arm(self) -> None:
-        if self._timer is None and self._events:
-            due = max(0.0, self._events[0][0] - self._loop.time())
-            self._timer = self._loop.call_later(due, self._run)
-
-    def _run(self) -> None:
-        self._timer = None
-        if self._events:
-            _, event = self._events.popleft()
-            try:
-                if isinstance(event, _Arrival) and event.answers_handshake:
-                    self._join_what_is_due(event)
-                event()
-            finally:
-                self._arm()
-
-    def _join_what_is_due(self, arrival: _Arrival) -> None:
-        now = self._loop.time()
-        while self._events and self._events[0][0] <= now:
-            _, event = self._events[0]
-            if not isinstance(event, _Arrival):
-                break
-            arrival.join(event)
-            self._events.popleft()
-
-
-def _payload_size(frame: _Frame) -> int:
-    return _size(frame) if isinstance(frame, str | bytes) else 0
-
-
-def _size(message: str | bytes) -> int:
-    return len(message if isinstance(message, bytes) else message.encode())
+            self.transport.write(CloseFrame(close, why))
