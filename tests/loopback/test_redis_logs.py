@@ -116,6 +116,29 @@ async def test_a_log_of_which_something_is_evicted_never_gives_a_name_twice(redi
     ]
 
 
+@pytest.mark.contract("SV13")
+async def test_a_room_that_was_deleted_with_all_that_is_known_of_it_begins_another_epoch(
+    redis, log
+):
+    ((before, _), *_) = await log.say("a", "b", "c")
+    await redis.ask("DEL", ROOM)
+    await redis.ask("HDEL", "{sockstore}:rooms", "room:r")
+    assert (await log.page()).epoch != before
+    await log.say("d", "e", "f", "g")  # none has a name that was given before
+
+
+@pytest.mark.contract("SV13")
+@pytest.mark.parametrize("others", ["v", "vwxyz"], ids=["shorter", "longer"])
+async def test_the_stream_of_another_room_is_another_log(redis, log, others):
+    ((before, _), *_) = await log.say("a", "b", "c")
+    await log.history.append("other", [entry(text) for text in others])
+    await redis.ask("RENAME", "{sockstore}:room:other", ROOM)
+    page = await log.page()
+    assert page.epoch != before, "the first message has another text now"
+    ((after, offset),) = await log.say("d")
+    assert (after, offset) == (page.epoch, page.top + 1)
+
+
 @pytest.mark.contract("SV14")
 async def test_an_id_whose_message_was_lost_with_its_log_is_stored_again(redis, log):
     await log.say("a", "b", "c")

@@ -1,9 +1,10 @@
 """The scripts that run inside Redis: each one does all of its work, or none, at one moment.
 
 A room is a stream whose ids are ``OFFSET-0``. What is known of all rooms together is in one hash,
-``rooms``, so that Redis can lose (evict, delete) all of it or nothing: the epoch, and of each room
-the newest offset that was given. What happens in any room goes to the feed too, one stream that
-every server follows. All keys share a hash tag, so a cluster keeps them on one node.
+``rooms``, so that Redis can lose (evict, delete) all of it or nothing: the epoch, how many rooms
+there are, and of each room the newest offset that was given and the id of the message there. What
+happens in any room goes to the feed too, one stream that every server follows. All keys share a
+hash tag, so a cluster keeps them on one node.
 
 Redis takes back nothing of a script that fails half-way. So each one reads, checks and computes
 everything first, and only then writes.
@@ -37,24 +38,35 @@ end
 --   new: the epoch that begins if one has to.
 --   known_epoch, known_number: what the calling server knows of the feed.
 local function read_log(prefix, new, known_epoch, known_number)
-    local kept = redis.call('HMGET', prefix .. ':rooms', 'epoch', 'born', 'master')
+    local kept = redis.call('HMGET', prefix .. ':rooms', 'epoch', 'born', 'master', 'count')
     local log = {epoch = kept[1], born = kept[2], number = feed_number(prefix), changes = {}}
+    log.count = redis.call('HLEN', prefix .. ':rooms')
+    for i = 1, 4 do
+        if kept[i] then log.count = log.count - 1 end
+    end
     local master, was_replica = master_of()
     if not (log.epoch and log.born) then
         log.epoch, log.born = new, new
-        log.changes = {'epoch', new, 'born', new, 'master', master or ''}
-    elseif master then
+        log.changes = {'epoch', new, 'born', new, 'master', master or '',
+            'count', text_of(log.count)}
+        return log
+    end
+    -- Somebody who deletes a room's field and its stream leaves nothing that says what was given.
+    local begins = tonumber(kept[4]) ~= log.count and new
+    if master then
         -- A replica that became the master may lack what the master had given already, and so
         -- may a Redis that restarted from an older file.
         local is_promoted = was_replica and (kept[3] or '') ~= '' and kept[3] ~= master
         if is_promoted or (known_epoch == log.epoch and log.number < tonumber(known_number)) then
             -- The same for everybody who asks, also where it cannot be written.
-            log.epoch = kept[3] ~= master and string.sub(master, 1, 16) or new
-            log.changes = {'epoch', log.epoch}
+            begins = kept[3] ~= master and string.sub(master, 1, 16) or new
         end
-        if kept[3] ~= master then
-            log.changes[#log.changes + 1] = 'master'
-            log.changes[#log.changes + 1] = master
+        if kept[3] ~= master then log.changes = {'master', master} end
+    end
+    if begins then
+        log.epoch = begins
+        for _, word in ipairs({'epoch', begins, 'count', text_of(log.count)}) do
+            log.changes[#log.changes + 1] = word
         end
     end
     return log
@@ -64,12 +76,31 @@ local function write_log(prefix, log, call)
     if #log.changes > 0 then return call('HSET', prefix .. ':rooms', unpack(log.changes)) end
 end
 
--- What is known of one room. `losses` counts how often its stream was lost.
+-- A message as an entry has it; nothing if somebody else has written the entry.
+local function message_of(entry)
+    local message = {}
+    for i = 1, #entry[2], 2 do message[entry[2][i]] = entry[2][i + 1] end
+    local is_ours = message.sender and message.id and message.data and message.at
+    return string.find(entry[1], '%-0$') and is_ours and message or nil
+end
+
+-- Whether a stream has another message at an offset than the one that was stored there: it is
+-- another room's, or another Redis's. One that was deleted says nothing.
+local function is_foreign(stream, offset, id)
+    local place = text_of(offset) .. '-0'
+    local entry = redis.call('XRANGE', stream, place, place)[1]
+    if not entry then return false end
+    local message = message_of(entry)
+    return not message or message.id ~= id
+end
+
+-- What is known of one room. `losses` counts how often its stream was lost, also just now.
 local function read_room(prefix, room)
     local stream = prefix .. ':room:' .. room
-    local kept = redis.call('HGET', prefix .. ':rooms', 'room:' .. room) or '0 0'
-    local losses, top = string.match(kept, '^(%d+) (%d+)$')
-    local found = {stream = stream, losses = tonumber(losses or 0), top = tonumber(top or 0)}
+    local kept = redis.call('HGET', prefix .. ':rooms', 'room:' .. room)
+    local losses, top, id = string.match(kept or '', '^(%d+) (%d+) (.*)$')
+    local found = {stream = stream, is_new = not kept,
+        losses = tonumber(losses or 0), top = tonumber(top or 0)}
     local last = 0
     if redis.call('EXISTS', stream) == 1 then
         local said = redis.call('XINFO', 'STREAM', stream)
@@ -81,7 +112,9 @@ local function read_room(prefix, room)
             end
         end
     end
-    found.is_lost = last < found.top
+    if last < found.top or found.top > 0 and is_foreign(stream, found.top, id) then
+        found.losses = found.losses + 1
+    end
     found.top = math.max(found.top, last)
     found.first = found.first or found.top + 1
     return found
@@ -89,14 +122,6 @@ end
 
 local function epoch_of(log, room)
     return room.losses > 0 and log.epoch .. '-' .. room.losses or log.epoch
-end
-
--- A message as an entry has it; nothing if somebody else has written the entry.
-local function message_of(entry)
-    local message = {}
-    for i = 1, #entry[2], 2 do message[entry[2][i]] = entry[2][i + 1] end
-    local is_ours = message.sender and message.id and message.data and message.at
-    return string.find(entry[1], '%-0$') and is_ours and message or nil
 end
 """
 
@@ -120,7 +145,6 @@ STORE = (
 local prefix, room_name = KEYS[1], ARGV[1]
 local log = read_log(prefix, ARGV[2], ARGV[3], ARGV[4])
 local room = read_room(prefix, room_name)
-if room.is_lost then room.losses = room.losses + 1 end
 local epoch, top = epoch_of(log, room), room.top
 local name_of_log = log.born .. '-' .. room.losses
 
@@ -193,7 +217,8 @@ for _, each in ipairs(fresh) do
 end
 if #fresh > 0 then
     redis.call('HSET', prefix .. ':rooms', 'room:' .. room_name,
-        text_of(room.losses) .. ' ' .. text_of(top))
+        table.concat({text_of(room.losses), text_of(top), fresh[#fresh].id}, ' '),
+        'count', text_of(log.count + (room.is_new and 1 or 0)))
 end
 for _, each in ipairs(fresh) do
     log.number = tell(prefix, ARGV[7], 'message', room_name, 'log', log.epoch, 'epoch', epoch,
