@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
-from sockstore.codecs import decode_json, encode_json
+from sockstore.codecs import encode_json
 from sockstore.frozen import frozen
 from sockstore.positions import Position
+from sockstore.unreadable import decode_frame
 
 __all__ = [
     "PONG",
@@ -46,7 +47,7 @@ class Published:
 
     Args:
         channel: The room.
-        data: What was said.
+        data: What was said; `Unreadable` if that cannot be decoded.
         offset: Its place; None where no history is kept.
         id: Its id; None if the server does not say.
         sender: The name of the one who said it, or None.
@@ -155,8 +156,8 @@ def read(frame: str | bytes) -> Iterator[Said]:
 
 def _read_line(line: str) -> Said | None:
     try:
-        body = decode_json(line)
-    except (ValueError, RecursionError):
+        body = decode_frame(line)
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise FrameError(f"no JSON: {line[:80]!r}") from None
     if not isinstance(body, dict):
         raise FrameError(f"no object: {line[:80]!r}")

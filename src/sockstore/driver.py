@@ -10,7 +10,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, assert_never
 from weakref import ReferenceType
@@ -417,7 +417,10 @@ class Driver:
         self.dispatch(fact.SessionHeard(number, said))
         return self.machine.live_transport != number
 
-    def _deliver(self, number: int, publications: Iterable[Published]) -> None:
+    def _deliver(self, number: int, publications: Sequence[Published]) -> None:
+        if (owner := self._owner()) is not None:
+            owner.receiver.expect(len(publications))
+        del owner
         for publication in publications:
             if self._heard(number, publication) and self.machine.live_transport != number:
                 return  # the position is that of the last one that was delivered

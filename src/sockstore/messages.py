@@ -231,6 +231,10 @@ class MessageLog(Readable[MessageView]):
         """Return what the message would be that is appended next."""
         return Message(data, kind, self.total + 1, self._received_at)
 
+    def expect(self, count: int) -> None:
+        """So many messages come at once now, because they could not come before."""
+        self._readers.expect(count)
+
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
         message = Message(gap, "gap", self.total, time())

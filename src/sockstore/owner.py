@@ -40,6 +40,9 @@ class Sink(Protocol):
     def drop_beginning(self, transport: int) -> None:
         """The ``on_open`` of this connection is over."""
 
+    def expect(self, count: int) -> None:
+        """So many messages of a session's room come at once now."""
+
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
 

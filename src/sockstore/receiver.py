@@ -11,6 +11,7 @@ from sockstore.heartbeat import Heartbeat
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
 from sockstore.resuming import Resumption
+from sockstore.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from sockstore.messages import MessageLog, Report
@@ -123,15 +124,25 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
 
+    def expect(self, count: int) -> None:
+        """So many messages of a session's room come at once now."""
+        self._log.expect(count)
+
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
-        data = publication.data
-        kind: MessageKind = "text" if isinstance(data, str) else "json"
+        data, raw = publication.data, ""
+        kind: MessageKind = "text" if isinstance(data, (str, Unreadable)) else "json"
+        if isinstance(data, Unreadable):
+            error, data = data.error, data.text
+            raw = data
+            if self._codec is None:
+                self._tell(error, raw)
         if self._codec is not None:
+            raw = raw or encode_json(data)
             try:
-                data, kind = self._codec.decode(encode_json(data)), "json"
+                data, kind = self._codec.decode(raw), "json"
             except Exception as error:  # noqa: BLE001 - a codec may raise anything
-                self._tell(error, encode_json(data))
+                self._tell(error, raw)
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
         return self._put(data, kind, place)
 

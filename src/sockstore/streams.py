@@ -72,6 +72,7 @@ class MessageStream:
 
     __slots__ = (
         "__weakref__",
+        "_beyond",
         "_end",
         "_ended",
         "_gaps",
@@ -109,6 +110,7 @@ class MessageStream:
         self._waiting: deque[Message] = deque()
         self._waiter: asyncio.Future[None] | None = None
         self._missed = 0
+        self._beyond = 0  # how many may wait beyond the limit; set by `expect`, less by each read
         self._ended = False
         self._end: Exception | None = None
         self._tell_taken: Callable[[Message], object] | None = None  # set by `begin_with`
@@ -152,6 +154,8 @@ class MessageStream:
                 raise
             self._waiter = None
         message = self._waiting.popleft()
+        if self._beyond:
+            self._beyond -= 1
         if self._tell_taken is not None:
             self._tell_taken(message)
         return message
@@ -186,6 +190,11 @@ class MessageStream:
         self._missed = missed
         self._tell_taken = tell_taken
 
+    def expect(self, count: int) -> None:
+        """Make room for messages that come at once: who has kept up so far is no slow reader."""
+        if len(self._waiting) <= self._limit:
+            self._beyond = count
+
     def push(self, message: Message) -> bool:
         """Take one message; return whether the reader should get a turn soon."""
         if self._ended or (self._where is not None and not self._wants(message, self._where)):
@@ -194,7 +203,7 @@ class MessageStream:
             self._missed += 1
             return False
         waiting = self._waiting
-        if len(waiting) >= self._limit:
+        if len(waiting) >= self._limit + self._beyond:
             if self._overflow == "error":
                 self._missed = 1
                 return False
@@ -289,6 +298,12 @@ class Readers:
         self.fresh.clear()
         wanted = [stream.push_all(messages) for stream in self._held()]
         return any(wanted)
+
+    def expect(self, count: int) -> None:
+        """So many messages come at once now."""
+        self.tell()
+        for stream in self._held():
+            stream.expect(count)
 
     def tell_gap(self, message: Message) -> None:
         """Tell those that ask for it that messages are missing here."""

@@ -14,6 +14,7 @@ from sockstore import (
     ConnectionEnded,
     DeliveryError,
     Gap,
+    Lagged,
     Position,
     Reconnect,
     Session,
@@ -499,3 +500,129 @@ async def test_a_room_without_history_tells_of_each_reconnection_once():
         await back_again(connection)
         assert await items_of(stream, 2) == [unknown, unknown]
         assert stream.lag == 0
+
+
+# What one user says cannot end the connections of others
+
+
+class Verbatim(Centrifugo):
+    """Passes on what users say as it is, as the real engine does; it stands here for "BAD"."""
+
+    says = ""
+
+    def hear(self, visitor, text):
+        lines, close = super().hear(visitor, text)
+        return [line.replace('"BAD"', self.says) for line in lines], close
+
+    def push(self, channel, publication):
+        return super().push(channel, publication).replace('"BAD"', self.says)
+
+
+UNREADABLE = [
+    pytest.param("1e400", id="a number beyond all floats"),
+    pytest.param(r'"\ud800"', id="half a pair of surrogates"),
+    pytest.param("9" * 5000, id="5,000 digits"),
+    pytest.param("[" * 1200 + "]" * 1200, id="1,200 arrays within each other"),
+    pytest.param(r'{"a":[1e400,"\"}]",{"data":1}],"data":","}', id="within an object"),
+]
+
+
+@pytest.mark.contract("SE5", "MS1")
+@pytest.mark.parametrize("says", UNREADABLE)
+async def test_a_payload_that_cannot_be_decoded_costs_nobody_the_connection(says):
+    server, errors = Verbatim(), []
+    server.says = says
+    told = {"on_error": lambda error, raw: errors.append((type(error), raw))}
+    async with join(server, **told) as connection:
+        stream = connection.stream()
+        await connection.ready()
+        server.say("r", {"n": 1}, "BAD", {"n": 2})
+        async with asyncio.timeout(60):
+            messages = [await anext(stream) for _ in range(3)]
+        assert [each.kind for each in messages] == ["json", "text", "json"]
+        assert messages[1].data == says
+        assert [each.publication.offset for each in messages] == [1, 2, 3]
+        assert errors == [(errors[0][0], says)]
+        assert issubclass(errors[0][0], ValueError)
+        server.connection.drop()
+        await lost(connection)
+        server.say("r", "BAD", {"n": 3})
+        await connection.ready(60)
+        async with asyncio.timeout(60):
+            missed = [await anext(stream) for _ in range(2)]
+        assert [each.publication.offset for each in missed] == [4, 5]
+        assert (missed[0].data, missed[1].data) == (says, {"n": 3})
+        assert connection.state.value.recovered is True
+        assert len(server.connections) == 2
+
+
+@pytest.mark.contract("SE5", "MS5")
+async def test_a_codec_of_ones_own_is_given_what_json_cannot_hold():
+    server, errors = Verbatim(), []
+    server.says = "1e400"
+    codec = (json.loads, json.dumps)
+    told = {"on_error": lambda *told: errors.append(told)}
+    async with join(server, codec=codec, **told) as connection:
+        stream = connection.stream()
+        await connection.ready()
+        server.say("r", "BAD")
+        message = await anext(stream)
+    assert (message.data, message.kind, errors) == (float("inf"), "json", [])
+
+
+@pytest.mark.contract("SE5")
+async def test_a_frame_that_is_no_json_around_its_payload_is_not_the_protocols():
+    server = Verbatim()
+    async with join(server) as connection:
+        await connection.ready()
+        server.connection.send('{"push":{"channel":"r","pub":{"data":1e400}}')
+        with pytest.raises(ConnectionEnded, match="no JSON"):
+            async for _ in connection.stream():
+                pass
+
+
+@pytest.mark.contract("SE1", "MS6")
+@pytest.mark.parametrize("overflow", ["error", "drop_oldest"])
+async def test_a_reader_that_keeps_up_misses_nothing_of_a_long_recovery(overflow):
+    server, read = Centrifugo(5000), []
+    async with join(server) as connection:
+        stream = connection.stream(limit=16, overflow=overflow)
+
+        async def keep_up():
+            async for message in stream:
+                read.append(message.data["n"])
+                await asyncio.sleep(0)
+
+        await connection.ready()
+        reader = asyncio.create_task(keep_up())
+        for cut in range(3):
+            server.connection.drop()
+            await lost(connection)
+            for n in range(cut * 1000, cut * 1000 + 999):
+                server.publish("r", {"n": n})
+            await connection.ready(60)
+            server.say("r", {"n": cut * 1000 + 999})
+            await asyncio.sleep(1)
+        reader.cancel()
+        assert read == list(range(3000))
+        assert stream.dropped == 0
+
+
+@pytest.mark.contract("SE1", "MS6")
+async def test_a_reader_that_does_not_read_lags_after_recoveries_as_ever():
+    server = Centrifugo(5000)
+    async with join(server) as connection:
+        stream = connection.stream(limit=16)
+        await connection.ready()
+        for _ in range(3):
+            server.connection.drop()
+            await lost(connection)
+            for n in range(100):
+                server.publish("r", {"n": n})
+            await connection.ready(60)
+        assert stream.lag == 116
+        assert [(await anext(stream)).data["n"] for _ in range(116)] == [*range(100), *range(16)]
+        with pytest.raises(Lagged, match="184"):
+            await anext(stream)
+        server.say("r", {"n": 7})
+        assert (await anext(stream)).data == {"n": 7}

@@ -42,12 +42,17 @@ class Buffer(streams.MessageStream):
 
     def push(self, message: Message) -> bool:
         """Take one message; readers have a thread of their own and need no turn of the loop."""
-        if self._patience > 0 and len(self._waiting) >= self._limit:
+        if self._patience > 0 and len(self._waiting) >= self._limit + self._beyond:
             self._wait_for_room()
         with self._lock:
             super().push(message)
         self.on_news()
         return False
+
+    def expect(self, count: int) -> None:
+        """Make room for messages that come at once."""
+        with self._lock:
+            super().expect(count)
 
     def push_all(self, messages: Sequence[Message]) -> bool:
         """Take messages one by one: each may have to wait for room."""
@@ -93,6 +98,8 @@ class Buffer(streams.MessageStream):
         with self._lock:
             if self._waiting:
                 message = self._waiting.popleft()
+                if self._beyond:
+                    self._beyond -= 1
                 if len(self._waiting) * 2 <= self._limit:
                     self._room.ring()
                 return message

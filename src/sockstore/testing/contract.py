@@ -66,7 +66,7 @@ class TransportHarness(Protocol):
 
     @property
     def greeting_url(self) -> str:
-        """Where a server sends `GREETING` with its answer to the handshake, if it can."""
+        """Where a server says "hello" and the bytes 0 and 1 with its answer to the handshake."""
         ...
 
     @property
