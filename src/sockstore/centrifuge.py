@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
-from sockstore.codecs import encode_json
+from sockstore.codecs import decode_json, encode_json
 from sockstore.frozen import frozen
 from sockstore.positions import Position
-from sockstore.unreadable import decode_frame
 
 __all__ = [
     "PONG",
@@ -156,7 +155,7 @@ def read(frame: str | bytes) -> Iterator[Said]:
 
 def _read_line(line: str) -> Said | None:
     try:
-        body = decode_frame(line)
+        body = _decode(line)
     except (ValueError, LookupError, TypeError, RecursionError):
         raise FrameError(f"no JSON: {line[:80]!r}") from None
     if not isinstance(body, dict):
@@ -168,6 +167,15 @@ def _read_line(line: str) -> Said | None:
         return _push(push) if push is not None else _reply(body)
     except (KeyError, TypeError, AttributeError, ValueError):
         raise FrameError(f"an object that cannot be understood: {line[:80]!r}") from None
+
+
+def _decode(line: str) -> Any:
+    try:
+        return decode_json(line)
+    except (ValueError, RecursionError):
+        from sockstore.unreadable import decode_frame  # noqa: PLC0415 - hardly ever needed
+
+        return decode_frame(line)
 
 
 def _push(push: Mapping[str, Any]) -> Said | None:

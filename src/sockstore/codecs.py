@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Codec",
     "CodecLike",
+    "Unreadable",
     "decode_json",
     "encode",
     "encode_json",
@@ -176,6 +177,19 @@ def _json() -> ModuleType:
     from sockstore import json_texts  # noqa: PLC0415 - it is as large as the rest of the import
 
     return json_texts
+
+
+@frozen
+class Unreadable:
+    """A part of a JSON text that cannot be decoded.
+
+    Args:
+        text: What stands in its place.
+        error: Why it cannot be decoded.
+    """
+
+    text: str
+    error: Exception
 
 
 def decode_json(text: str) -> Any:

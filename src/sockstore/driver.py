@@ -350,8 +350,7 @@ class Driver:
 
     def opened(self, event: fact.TransportOpened) -> None:
         """A transport's handshake succeeded."""
-        owner = self._owner()
-        if owner is not None and self.machine.settings.has_on_open:
+        if (owner := self._owner()) is not None and self.machine.settings.has_on_open:
             owner.receiver.keep_beginning(event.transport)
         self.dispatch(event)
 
@@ -388,8 +387,7 @@ class Driver:
 
     def end_slice(self) -> None:
         """A slice is over; what it brought, not that there was one, is a sign of life."""
-        owner = self._owner()
-        if owner is not None:
+        if (owner := self._owner()) is not None:
             if owner.receiver.has_delivered:
                 self._last_message_at = self._slice_began_at
             if owner.receiver.has_heard_a_word:
@@ -420,7 +418,6 @@ class Driver:
     def _deliver(self, number: int, publications: Sequence[Published]) -> None:
         if (owner := self._owner()) is not None:
             owner.receiver.expect(len(publications))
-        del owner
         for publication in publications:
             if self._heard(number, publication) and self.machine.live_transport != number:
                 return  # the position is that of the last one that was delivered

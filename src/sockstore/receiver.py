@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sockstore.centrifuge import Published
-from sockstore.codecs import Codec, encode_json, json_decoder
+from sockstore.codecs import Codec, Unreadable, encode_json, json_decoder
 from sockstore.heartbeat import Heartbeat
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
 from sockstore.resuming import Resumption
-from sockstore.unreadable import Unreadable
 
 if TYPE_CHECKING:
     from sockstore.messages import MessageLog, Report

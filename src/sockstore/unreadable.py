@@ -1,7 +1,8 @@
 """JSON frames that carry payloads of others, of which one cannot be read: it costs no other.
 
 A server passes on what its users say as it is. A payload that is no JSON, or that no value of
-Python holds, must not make the frame around it worthless.
+Python holds, must not make the frame around it worthless. It is loaded by `sockstore.centrifuge`
+only, when a frame cannot be decoded as a whole.
 """
 
 from __future__ import annotations
@@ -9,28 +10,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sockstore.codecs import decode_json
-from sockstore.frozen import frozen
+from sockstore.codecs import Unreadable, decode_json
 
-__all__ = ["Unreadable", "decode_frame"]
+__all__ = ["decode_frame"]
 
 _PAYLOADS = frozenset({'"data"', '"conn_info"', '"chan_info"'})
 """Keys, as they are written, whose values are what users and their programs said."""
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{}\],:]', re.DOTALL)
-
-
-@frozen
-class Unreadable:
-    """A payload that cannot be decoded.
-
-    Args:
-        text: What stands in the frame.
-        error: Why it cannot be decoded.
-    """
-
-    text: str
-    error: Exception
 
 
 def decode_frame(text: str) -> Any:
@@ -40,12 +27,7 @@ def decode_frame(text: str) -> Any:
         ValueError: If what is around the payloads cannot be decoded.
         RecursionError: If that is nested too deeply.
     """
-    try:
-        return decode_json(text)
-    except (ValueError, RecursionError):
-        frame, payloads = _without_payloads(text)
-        if not payloads:
-            raise
+    frame, payloads = _without_payloads(text)
     return _with_payloads(decode_json(frame), [_decoded(payload) for payload in payloads])
 
 

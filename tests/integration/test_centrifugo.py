@@ -626,3 +626,15 @@ async def test_a_reader_that_does_not_read_lags_after_recoveries_as_ever():
             await anext(stream)
         server.say("r", {"n": 7})
         assert (await anext(stream)).data == {"n": 7}
+
+
+@pytest.mark.contract("CN14")
+async def test_a_server_that_repeats_the_token_does_not_show_it():
+    server = Centrifugo()
+    server.refuses["connect"] = {"code": 101, "message": "the token s3cr3t-token has expired"}
+    session = Session("r", token="s3cr3t-token")
+    async with WebSocketStore("ws://fake", session=session, transport=server) as connection:
+        with pytest.raises(ConnectionEnded) as raised:
+            await connection.ready(60)
+        assert "the token *** has expired" in str(raised.value)
+        assert "s3cr3t-token" not in repr(connection.state.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -164,3 +165,33 @@ def test_an_error_that_quotes_the_url_is_quoted_without_its_secrets() -> None:
     assert said == "SyntaxError: the URL 'ws://***:***@a.test/x?token=***' is invalid\ufffd[1m."
     assert cause_without_secrets(target, error) is None
     assert cause_without_secrets(target, harmless := ValueError("no")) is harmless
+
+
+@pytest.mark.contract("CN17", "CN14")
+@pytest.mark.parametrize(
+    ("target", "body"),
+    [
+        (
+            {"headers": (("Authorization", "Basic am9lOmh1bnRlcjIhcHc="),)},
+            "wrong: hunter2!pw",
+        ),
+        (
+            {"headers": (("Authorization", "Basic am9lOmh1bnRlcjIhcHc="),)},
+            "wrong: joe:hunter2!pw",
+        ),
+        (
+            {"headers": (("Authorization", 'Token token="hunter2!pw"'),)},
+            "wrong: hunter2!pw",
+        ),
+        ({"headers": (("X-Key", "hunter2!/pw"),)}, "wrong: hunter2%21%2Fpw"),
+        ({"headers": (("Cookie", 'a=1; sid="hunter2!pw"'),)}, "wrong: hunter2!pw"),
+        ({"headers": (("Cookie", "sid=hunter2%21pw"),)}, "wrong: hunter2!pw"),
+        ({"url": "ws://host/?a=1;token=hunter2!pw"}, "wrong: hunter2!pw"),
+        ({"url": "ws://host/?filter=token=hunter2!pw"}, "wrong: hunter2!pw"),
+        ({"subprotocols": ("access_token", "hunter2!pw")}, "wrong: hunter2!pw"),
+    ],
+)
+def test_a_secret_is_hidden_however_it_was_wrapped(target: dict[str, Any], body: str) -> None:
+    answer = Answer(status=403, reason="Forbidden", body=body.encode())
+    error = refusal(Target(**{"url": "ws://host/", **target}), answer, None)
+    assert str(error).endswith("HTTP 403 Forbidden: wrong: ***")

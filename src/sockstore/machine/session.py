@@ -136,6 +136,7 @@ class SessionMachine:
         self._announced = Announced()
         self._pace = Pace()
         self._is_joined = False
+        self._token: str | None = None  # what this connection showed; set by `begin`
         # Set by `begun`: from then on a reader may miss something.
         self._has_begun = since is not None
         # Publications that came before the answer to this connection's subscription.
@@ -152,6 +153,7 @@ class SessionMachine:
         """A new connection is there: return what to say first."""
         self.lose()
         self._pace = Pace()
+        self._token = token
         connect = frames.connect_command(self._ask("connect"), token)
         subscribe = frames.subscribe_command(self._ask("subscribe"), self.channel, self.position)
         return f"{connect}\n{subscribe}"
@@ -325,7 +327,7 @@ class SessionMachine:
             case Outgoing():
                 return self._message_replied(asked, reply)
             case _ if reply.error is not None:
-                return Heard(error=reply.error)
+                return Heard(error=self._without_token(reply.error))
             case "connect":
                 self._announced = frames.announced_by(reply.result)
                 self._pace = Pace.below(self._announced.rate, self._announced.burst, now)
@@ -335,6 +337,10 @@ class SessionMachine:
                 return self._joined(frames.subscribed_by(self.channel, reply.result))
             case _:
                 assert_never(asked)
+
+    def _without_token(self, error: ErrorReply) -> ErrorReply:
+        token = self._token
+        return error if not token else replace(error, message=error.message.replace(token, "***"))
 
     def _message_replied(self, entry: Outgoing, reply: Reply) -> Heard:
         if reply.error is not None and reply.error.temporary:

@@ -190,7 +190,9 @@ def _parse_head(head: bytes) -> Answer:
         name, colon, value = line.removesuffix(b"\r").partition(b":")
         name = name.rstrip(b" \t")
         if not colon or not _NAME.fullmatch(name):
-            raise NotAnAnswerError("a line of its head is not a header")
+            if status < 400:
+                raise NotAnAnswerError("a line of its head is not a header")
+            continue  # a refusal counts, however clumsily it is written
         headers.append((name.decode("ascii"), [_text(value)]))
     joined = tuple((name_read, " ".join(filter(None, parts))) for name_read, parts in headers)
     return Answer(status=status, reason=reason, headers=joined, minor=minor)
@@ -200,7 +202,15 @@ def _parse_status_line(line: bytes) -> tuple[int, int, str]:
     found = _STATUS_LINE.fullmatch(line)
     if found is None or int(found[2]) >= 600:
         raise NotAnAnswerError("its first line has no HTTP status")
-    return min(int(found[1]), 1), int(found[2]), _text(found[3] or b"")
+    return min(int(found[1]), 1), int(found[2]), _phrase(found[3] or b"")
+
+
+def _phrase(value: bytes) -> str:
+    """Return a reason phrase: UTF-8 if it can be, otherwise as headers are read."""
+    try:
+        return _CONTROLS.sub(" ", value.decode()).strip(" \t")
+    except UnicodeDecodeError:
+        return _text(value)
 
 
 def _text(value: bytes) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import codecs
 import re
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from sockstore.characters import one_line
@@ -38,6 +38,10 @@ HIDDEN = "***"
 
 _LIKE_A_TOKEN = re.compile(r"auth|bearer|token|.{33}", re.IGNORECASE)
 """A subprotocol that is a secret: some servers take tokens there."""
+
+_NAMES_A_TOKEN = re.compile(r"(auth|bearer|token)\w*$", re.IGNORECASE)
+
+_QUOTED = re.compile(r'"([^"]+)"')
 
 PUBLIC_HEADERS = {
     "accept", "accept-encoding", "accept-language", "cache-control", "host", "origin", "pragma",
@@ -80,23 +84,57 @@ def _pattern(secret: str) -> str:
 
 def secrets_of(target: Target) -> Iterator[str]:
     """Yield what an attempt shows to a server and must not be shown to others."""
-    from urllib.parse import parse_qsl, unquote, urlsplit  # noqa: PLC0415 - only for a refusal
+    from urllib.parse import quote, unquote, urlsplit  # noqa: PLC0415 - only for a refusal
 
-    for name, value in target.headers:
-        if name.lower() not in PUBLIC_HEADERS:
-            yield value
-        if name.lower() in {"authorization", "proxy-authorization"}:
-            yield value.partition(" ")[2]
-        elif name.lower() == "cookie":
-            yield from (cookie.partition("=")[2] for cookie in value.split(";"))
     parts = urlsplit(target.url)
-    yield from (one.partition("=")[2] or one for one in parts.query.split("&"))
-    yield from (value or name for name, value in parse_qsl(parts.query, keep_blank_values=True))
-    user, password = parts.username or "", parts.password or ""
-    yield from (user, password, unquote(user), unquote(password))
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if password:
-        yield b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
-    yield from (name for name in target.subprotocols if _LIKE_A_TOKEN.search(name))
+        yield b64encode(f"{user}:{password}".encode()).decode()
+    told = (
+        *(secret for name, value in target.headers for secret in _in_header(name.lower(), value)),
+        *_in_query(parts.query),
+        *(parts.username or "", parts.password or "", user, password),
+        *_in_subprotocols(target.subprotocols),
+    )
+    for secret in filter(None, told):
+        # Servers say it decoded, or encode it for a url.
+        yield from {secret, unquote(secret), quote(secret, safe=""), secret.strip("\"'")}
+
+
+def _in_header(name: str, value: str) -> Iterator[str]:
+    if name in PUBLIC_HEADERS:
+        return
+    yield value
+    if name in {"authorization", "proxy-authorization"}:
+        scheme, _, credentials = value.strip().partition(" ")
+        yield credentials
+        yield from _QUOTED.findall(credentials)
+        if scheme.lower() == "basic":
+            user, _, password = _decoded(credentials).partition(":")
+            yield from (f"{user}:{password}", user, password)
+    elif name == "cookie":
+        yield from (cookie.partition("=")[2].strip() for cookie in value.split(";"))
+
+
+def _decoded(credentials: str) -> str:
+    try:
+        return b64decode(credentials).decode()
+    except ValueError:
+        return ""
+
+
+def _in_query(query: str) -> Iterator[str]:
+    for one in re.split("[&;]", query):
+        name, _, value = one.partition("=")
+        for said in (value or name, value.rpartition("=")[2]):
+            yield from (said, said.replace("+", " "))
+
+
+def _in_subprotocols(names: Sequence[str]) -> Iterator[str]:
+    for before, name in zip(("", *names), names, strict=False):
+        # Kubernetes, Supabase and others write a token's kind first, and then the token.
+        if _LIKE_A_TOKEN.search(name) or _NAMES_A_TOKEN.search(before):
+            yield name
 
 
 def clean(text: str) -> str:
