@@ -60,7 +60,7 @@ def test_the_frames_of_the_server_are_exact():
 def test_the_examples_of_the_protocol_are_what_the_server_reads_and_writes():
     examples = [line for line in PROTOCOL.splitlines() if line.startswith('{"id": ')]
     assert len(examples) == 3
-    read = parse("\n".join(examples))
+    read = list(parse("\n".join(examples)))
     assert [type(each.command) for each in read] == [Connect, Subscribe, Send]
     assert read[1].command.last == "c0ffee"
     assert bytes(read[2].command.data) == b'{"content": "hello"}'
@@ -70,7 +70,8 @@ def test_the_examples_of_the_protocol_are_what_the_server_reads_and_writes():
 
 def test_one_message_holds_one_command_or_several():
     """P20."""
-    read = parse('{"id":1,"ping":{}}\n{}\n\n{"id":2,"publish":{"channel":"a","data": [1, 2.0]}}\n')
+    publish = '{"id":2,"publish":{"channel":"a","data": [1, 2.0]}}'
+    read = list(parse(f'{{"id":1,"ping":{{}}}}\n{{}}\n\n{publish}\n'))
     assert [type(each) for each in read] == [Line, Pong, Line]
     assert read[0] == Line(1, Ping())
     assert isinstance(read[2].command, Publish)
@@ -94,13 +95,21 @@ def test_one_message_holds_one_command_or_several():
 )
 def test_what_is_no_command_ends_the_connection(message):
     """P21."""
-    read = parse(message)
+    read = list(parse(message))
     assert isinstance(read[-1], Violation)
+
+
+@pytest.mark.contract("SV11")
+def test_a_command_is_parsed_when_it_is_asked_for():
+    """Thousands of them are in one message, of which a client has the right to a few."""
+    commands = parse('{"id":1,"ping":{}}\n' * 1000 + "nonsense")
+    assert next(commands) == Line(1, Ping())
+    assert sum(1 for _ in commands) == 1000
 
 
 def test_nothing_behind_a_violation_is_read():
     """P21."""
-    read = parse('{"id":1,"ping":{}}\nnonsense\n{"id":2,"ping":{}}')
+    read = list(parse('{"id":1,"ping":{}}\nnonsense\n{"id":2,"ping":{}}'))
     assert [type(each) for each in read] == [Line, Violation]
 
 
@@ -124,6 +133,8 @@ def test_nothing_behind_a_violation_is_read():
         ("history", '{"channel":"a","since":[]}', 107),
         ("publish", '{"channel":"a"}', 107),
         ("publish", '{"channel":"a","data":' + "[" * 101 + "]" * 101 + "}", 107),
+        ("publish", '{"channel":"a","data":' + '[{"[]":' * 51 + "1" + "}]" * 51 + "}", 107),
+        ("publish", '{"channel":"a","data":[' + "[{}]," * 99 + "[" * 100 + "]" * 100 + "]}", 107),
         ("rpc", "{}", 104),
         ("rpc", '{"method":"nonsense"}', 104),
         ("rpc", '{"method":"send"}', 107),
@@ -147,7 +158,8 @@ def test_wrong_fields_are_an_error_reply(name, fields, code):
 def test_data_may_be_nested_a_hundred_levels_deep():
     deep = "[" * 100 + "]" * 100
     wide = "[" + "{}," * 1000 + "0]"
-    for data in (deep, wide, '"' + "[" * 200 + '"'):
+    mixed = '[{"a\\"[":' * 50 + '"[[{"' + "}]" * 50
+    for data in (deep, wide, mixed, '"' + "[" * 200 + '"'):
         for command in (
             f'{{"id":1,"publish":{{"channel":"a","data":{data}}}}}',
             f'{{"id":1,"rpc":{{"method":"send","data":{{"channel":"a","id":"i","data":{data}}}}}}}',
@@ -158,10 +170,10 @@ def test_data_may_be_nested_a_hundred_levels_deep():
 
 def test_unknown_fields_are_ignored():
     """P20."""
-    assert parse('{"id":1,"connect":{"name":"js","version":"5","x":[1]},"y":2}') == [
-        Line(1, Connect())
-    ]
-    assert parse('{"send":{"data":1}}') == [Line(0, Disregarded())]
+    (read,) = parse('{"id":1,"connect":{"name":"js","version":"5","x":[1]},"y":2}')
+    assert read == Line(1, Connect())
+    (read,) = parse('{"send":{"data":1}}')
+    assert read == Line(0, Disregarded())
     (read,) = parse('{"id":1,"subscribe":{"channel":"a","flag":1,"data":[1]}}')
     assert read.command.last is None
     (read,) = parse('{"id":1,"history":{"channel":"a","since":{"offset":3,"epoch":"e"}}}')

@@ -12,6 +12,8 @@ from session_kit import Person, idle, rooms_of, send
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SE1")]
 
+SENT = {"channel": "lobby", "data": 1}
+
 
 async def test_connecting_tells_the_name_of_the_connection_and_what_a_sender_must_know():
     """P21, P30."""
@@ -36,6 +38,34 @@ async def test_a_wrong_token_ends_the_connection():
     person = Person(rooms_of(), refusal=(3500, "the token is wrong or missing"))
     await person.say('{"id":1,"connect":{}}')
     assert person.client.ended == (3500, "the token is wrong or missing")
+    person.leave()
+
+
+@pytest.mark.contract("SV11")
+@pytest.mark.parametrize("command", ['"ping":{}', '"rpc":{"method":"send","data":{}}'])
+async def test_others_have_their_turns_while_one_message_of_many_commands_is_done(command):
+    person = await Person(rooms_of()).connect()
+    turns = 0
+    speaking = asyncio.create_task(person.say(f'{{"id":2,{command}}}\n' * 1000))
+    while not speaking.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns >= 1000 / 16
+    assert len(await speaking) == 1000
+    person.leave()
+
+
+async def test_messages_are_stored_some_at_a_time():
+    """P31: whoever is in the room is told them when they are stored, which takes its time."""
+    history = FakeHistory()
+    person = await Person(rooms_of(history)).connect()
+    sends = [
+        json.dumps({"id": n, "rpc": {"method": "send", "data": {**SENT, "id": f"i{n}"}}})
+        for n in range(1, 151)
+    ]
+    told = await person.say("\n".join(sends))
+    assert history.units == [64, 64, 22]
+    assert [reply["rpc"]["data"]["offset"] for reply in told] == list(range(1, 151))
     person.leave()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -37,6 +37,10 @@ HIGHEST_NUMBER = 2**53 - 1
 
 DEEPEST_DATA = 100
 """Levels of nesting: below what any reader's JSON parser takes, with the frame around it."""
+
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
+NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 
 MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
@@ -201,25 +205,31 @@ _decoders = {name: msgspec.json.Decoder(kind) for name, kind in COMMANDS.items()
 _send = msgspec.json.Decoder(Send)
 
 
-def parse(message: str | bytes) -> list[Parsed]:
-    """Return what a client says with one message of the WebSocket.
+def parse(message: str | bytes) -> Iterator[Parsed]:
+    """Parse what a client says with one message, each command when it is asked for.
+
+    A message may have thousands of them, and whoever counts them may stop before the end.
 
     Args:
         message: The text, or the bytes of a binary message.
 
-    Returns:
+    Yields:
         At least one; nothing comes behind a `Violation`.
     """
     if isinstance(message, bytes):
-        return [Violation("a binary message")]
-    parsed: list[Parsed] = []
+        yield Violation("a binary message")
+        return
+    is_empty = True
     for line in message.split("\n"):
         if not line or line.isspace():
             continue
-        parsed.append(_parse_line(line))
-        if isinstance(parsed[-1], Violation):
-            return parsed
-    return parsed or [Violation("an empty message")]
+        is_empty = False
+        parsed = _parse_line(line)
+        yield parsed
+        if isinstance(parsed, Violation):
+            return
+    if is_empty:
+        yield Violation("an empty message")
 
 
 def _parse_line(line: str) -> Parsed:
@@ -232,7 +242,7 @@ def _parse_line(line: str) -> Parsed:
         return Violation("a message that is not an object")
     if not value:
         return Pong()
-    return _parse_command(_fields.decode(line), value)
+    return _parse_command(_fields.decode(line))
 
 
 def _parse_unreadable(line: str, error: Exception) -> Parsed:
@@ -253,7 +263,7 @@ def _parse_unreadable(line: str, error: Exception) -> Parsed:
     return Invalid(outline["id"], named, 107, message)
 
 
-def _parse_command(fields: dict[str, msgspec.Raw], value: dict[str, Any]) -> Parsed:
+def _parse_command(fields: dict[str, msgspec.Raw]) -> Parsed:
     if _is_disregarded(fields):
         return Line(0, Disregarded())
     try:
@@ -263,7 +273,7 @@ def _parse_command(fields: dict[str, msgspec.Raw], value: dict[str, Any]) -> Par
     named = _name_command(fields, number)
     if not isinstance(named, str):
         return named
-    return _parse_fields(number, named, fields[named], value[named])
+    return _parse_fields(number, named, fields[named])
 
 
 def _is_disregarded(fields: Mapping[str, object]) -> bool:
@@ -287,20 +297,20 @@ def _name_command(fields: Mapping[str, object], number: int) -> str | Invalid | 
     return names[0]
 
 
-def _parse_fields(number: int, name: str, raw: msgspec.Raw, value: Any) -> Parsed:
+def _parse_fields(number: int, name: str, raw: msgspec.Raw) -> Parsed:
     try:
         command = _decoders[name].decode(raw)
         if isinstance(command, _Rpc):
             if command.method != "send":
                 return Invalid(number, name, 104, "There is no such method; send is one.")
-            command, value = _send.decode(bytes(command.data) or b"null"), value.get("data")
-        _check(command, value)
+            command = _send.decode(bytes(command.data) or b"null")
+        _check(command)
     except msgspec.ValidationError as error:
         return Invalid(number, name, 107, f"The command {name} cannot be understood: {error}.")
     return Line(number, command)
 
 
-def _check(command: Command, value: Any) -> None:
+def _check(command: Command) -> None:
     """Check what types do not say.
 
     Raises:
@@ -308,21 +318,17 @@ def _check(command: Command, value: Any) -> None:
     """
     if isinstance(command, Send) and not MESSAGE_ID.fullmatch(command.id):
         raise msgspec.ValidationError("`id` must have 1 to 64 visible ASCII characters")
-    if isinstance(command, Send | Publish) and _is_deep(command.data, value):
+    if isinstance(command, Send | Publish) and _is_deep(bytes(command.data)):
         raise msgspec.ValidationError(f"`data` is nested more than {DEEPEST_DATA} levels deep")
 
 
-def _is_deep(raw: msgspec.Raw, value: Any) -> bool:
-    text = bytes(raw)
+def _is_deep(text: bytes) -> bool:
+    """Whether a JSON text is nested too deeply; what is in it is never walked through."""
     if text.count(b"[") + text.count(b"{") <= DEEPEST_DATA:
         return False
-    level = [value["data"]]
+    brackets = STRING.sub(b"", text).translate(TO_BRACKETS, NOT_BRACKETS)
     for _ in range(DEEPEST_DATA):
-        level = [inner for each in level for inner in _children(each)]
-    return any(isinstance(each, dict | list) for each in level)
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []
+        brackets = brackets.replace(b"[]", b"")  # the innermost level
+        if not brackets:
+            return False
+    return True

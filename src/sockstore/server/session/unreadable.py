@@ -17,7 +17,7 @@ DEEPEST = 120
 LONGEST_NUMBER = 16
 """Digits of an integer that is read; 2^53 has as many."""
 
-_PIECES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]|[^"\[\]{}]+')
+_PIECES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]+|[\]}]+|[^"\[\]{}]+')
 """A string without an end takes the rest: looking for its end again and again would take hours."""
 
 
@@ -58,13 +58,16 @@ def what_is_wrong(error: Exception) -> str:
 def _shallow(text: str) -> Iterator[str]:
     depth = 0
     for piece in _PIECES.findall(text):
-        is_end = piece in "]}"
-        depth -= is_end
-        if depth < DEEPEST or (depth == DEEPEST and piece not in "[{]}"):
+        if piece[0] in "[{":
+            yield piece[: max(0, DEEPEST - depth)]
+            if depth <= DEEPEST < depth + len(piece):
+                yield "null"
+            depth += len(piece)
+        elif piece[0] in "]}":
+            yield piece[max(0, depth - DEEPEST) :]
+            depth -= len(piece)
+        elif depth <= DEEPEST:
             yield piece
-        elif depth == DEEPEST and not is_end:
-            yield "null"
-        depth += piece in "[{"
 
 
 def _integer(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -31,6 +32,12 @@ __all__ = ["Admit", "Visitor", "visit"]
 
 Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
 """Is given the token of the first command; returns the close code and reason if it is not right."""
+
+COMMANDS_OF_A_TURN = 16
+"""A message may have thousands: all other clients have their turn in between."""
+
+MOST_STORED_AT_ONCE = 64
+"""Messages; how long telling the members of the room keeps the event loop busy."""
 
 MOST_REPLIES = 64 * 1024
 """Bytes of replies from which on they leave before the next command is done."""
@@ -82,10 +89,12 @@ class Visitor:
         """Do the commands of one message of the WebSocket."""
         self._is_busy = True
         try:
-            for each in parse(message):
+            for place, each in enumerate(parse(message), start=1):
                 await self._take(each)
                 if self._client.is_ending:
                     return
+                if place % COMMANDS_OF_A_TURN == 0:
+                    await asyncio.sleep(0)
             await self._store()
             self._flush()
         finally:
@@ -176,7 +185,9 @@ class Visitor:
             await self._store()
             self._put(replies.encode_error(number, error))
             return
-        if self._unsent and self._unsent[0][1].channel != room:
+        if self._unsent and (
+            self._unsent[0][1].channel != room or len(self._unsent) >= MOST_STORED_AT_ONCE
+        ):
             await self._store()
         if not self._client.is_ending:
             self._unsent.append((number, Send(room, command.id, command.data)))
