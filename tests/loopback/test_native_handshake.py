@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -123,18 +124,18 @@ async def test_a_refusal_may_arrive_byte_by_byte_and_end_with_a_reset() -> None:
 @pytest.mark.parametrize(
     ("value", "least", "most"),
     [
-        ("12", 12, 12),
-        (" 0 ", 0, 0),
-        (format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", 0, 0),
+        (lambda: "12", 12, 12),
+        (lambda: " 0 ", 0, 0),
+        (lambda: format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True), 3000, 3600),
+        (lambda: "Sun, 06 Nov 1994 08:49:37 GMT", 0, 0),
     ],
     ids=["seconds", "at once", "date", "past date"],
 )
 async def test_retry_after_is_read_as_seconds_or_date(
-    status: str, value: str, least: float, most: float
+    status: str, value: Callable[[], str], least: float, most: float
 ) -> None:
     failed = await answered(
-        f"HTTP/1.1 {status}\r\nRetry-After: {value}\r\nContent-Length: 0\r\n\r\n".encode()
+        f"HTTP/1.1 {status}\r\nRetry-After: {value()}\r\nContent-Length: 0\r\n\r\n".encode()
     )
     assert failed.retry_after is not None
     assert least <= failed.retry_after <= most
