@@ -729,8 +729,8 @@ async def test_a_demo_that_cannot_start_says_why_in_one_sentence():
             ("--server", "http://localhost"): "must begin with ws://",
             ("--server", "ws://"): "no host",
             ("--server", "ws://localhost/?a=b"): "without a query",
-            ("--port", "70000"): "is no port",
-            ("--host", "no such host"): "cannot listen",
+            ("--port", "70000"): "is not a port",
+            ("--host", "no such host"): "is not an address of this machine",
             ("--port", str(taken.getsockname()[1])): "choose another --port",
         }
         ends = await asyncio.gather(*(run("demo", "--no-browser", *one) for one in sayings))

@@ -33,9 +33,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function):
     """Let every story on the virtual clock prove that nothing is left of it."""
     story = pyfuncitem.obj
     if pyfuncitem.get_closest_marker("virtual_clock") and inspect.iscoroutinefunction(story):
-        pyfuncitem.obj = _told_to_the_end(
-            story, pyfuncitem.funcargs.get("reported"), pyfuncitem.config.getoption("--eager")
-        )
+        # In Pyodide the tests have no options of ours.
+        is_eager = pyfuncitem.config.getoption("--eager", default=False)
+        pyfuncitem.obj = _told_to_the_end(story, pyfuncitem.funcargs.get("reported"), is_eager)
     return (yield)
 
 
