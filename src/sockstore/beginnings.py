@@ -2,8 +2,8 @@
 
 A server may speak before ``on_open`` has its turn: while a session is recovered, a snapshot is
 loaded, or ``on_open`` itself waits for something else. Nothing is held back for that, since
-``on_open`` may wait for an answer or read a stream: who is there is told at once, and a stream that
-``on_open`` makes later begins with what was said before.
+``on_open`` may wait for an answer or read a stream: subscribers and streams that exist are told at
+once, and a stream that ``on_open`` makes later begins with what was said before.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MOST_KEPT: Final = 10_000
 
 
 class Beginning(MessageStream):
-    """What a connection has said since its handshake: a reader of the log like any other.
+    """A stream of the log that keeps what a connection has said since its handshake.
 
     Args:
         transport: The number of the connection's transport.

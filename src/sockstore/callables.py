@@ -25,7 +25,7 @@ from sockstore.tasks import start_task
 __all__ = ["Callables", "as_attempt_error", "forget_variables"]
 
 _opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening", default=None)
-"""Whose ``on_open`` the code is called by, and for which transport."""
+"""The `Callables` whose ``on_open`` runs here, and its transport; set by `_on_open`."""
 
 
 class Callables:
@@ -102,7 +102,7 @@ class Callables:
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
             failure = as_opening_error(error)
         self._dispatch(fact.OnOpenFinished(transport, failure))
-        # What it has started takes its first step before.
+        # Tasks that it has started take their first step before this.
         asyncio.get_running_loop().call_soon(self._opening_over, transport)
 
     async def _await(self, question: int, answer: Awaitable[object]) -> None:
@@ -139,7 +139,7 @@ def as_opening_error(error: Exception) -> AttemptError:
 def forget_variables(error: BaseException | None) -> None:
     """Keep where an error came from, and let go of the variables there.
 
-    They hold the attempt, and with it the error before this one, and so on for ever; in
+    They hold the attempt, which holds the error before this one, and so on without an end; in
     ``on_open`` they hold the connection.
     """
     seen: set[int] = set()

@@ -50,7 +50,7 @@ HandshakeFailureKind = Literal[
     "network",  # DNS, refused, reset, end of file
     "on_open",  # the on_open or fetch_state callable raised, or did not return in time
     "option",  # a url, headers, subprotocols or token callable raised, or gave a wrong answer
-    "protocol",  # the answer is no valid WebSocket handshake
+    "protocol",  # the answer is not a valid WebSocket handshake
     "session",  # the server refused the room, did not answer, or said what no session has
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed

@@ -140,9 +140,9 @@ class Reconnect:
         spread_first: Seconds over which the very first retry is drawn uniformly, so that clients
             that were dropped together do not return together; 0 waits as scheduled.
         min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-        after_goodbye: Whether to return after the server closed with 1000 or 1005. None leaves it
-            to who holds the connection: a `WebSocketStore` returns (if it may retry at all), a
-            `WebSocketProvider` and the commands do not.
+        after_goodbye: Whether to return after the server closed with 1000 or 1005. With None
+            a `WebSocketStore` returns (if it may retry at all), and a `WebSocketProvider` and the
+            commands do not.
         classify: A classification of your own, which stands over the table of `classify`:
             ``{4406: "fatal", 1008: "retry", 404: "retry"}`` by close code and HTTP status, or
             ``(outcome) -> word``. The words are those of `Classification`; what is not listed, and
@@ -203,8 +203,8 @@ class Reconnect:
             attempts: Retries in a row before giving up; None means for ever.
             jitter: The share of each wait that is drawn at random, from 0 to 1.
             min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a goodbye of the server; None leaves it to who
-                holds the connection.
+            after_goodbye: Whether to return after a goodbye of the server (1000 or 1005); with
+                None a store returns and a provider does not.
             classify: A classification of your own, which stands over the table of `classify`.
             rng: The source of randomness, a `random.Random`; the operating system's by default.
 
@@ -253,8 +253,8 @@ class Reconnect:
             attempts: Retries in a row before giving up; None means for ever.
             jitter: The share of each wait that is drawn at random; 0 also fixes the first.
             min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a goodbye of the server; None leaves it to who
-                holds the connection.
+            after_goodbye: Whether to return after a goodbye of the server (1000 or 1005); with
+                None a store returns and a provider does not.
             classify: A classification of your own, which stands over the table of `classify`.
             rng: The source of randomness, a `random.Random`; the operating system's by default.
 
@@ -300,7 +300,7 @@ class Reconnect:
         return classified(own, outcome, self.min_uptime)
 
     def held_by_provider(self) -> Self:
-        """Return the policy for those who keep the guide's rule: a goodbye is the end."""
+        """Return the policy of a provider or command, which stays closed after a goodbye."""
         return self if self.after_goodbye is not None else replace(self, after_goodbye=False)
 
     def wait(self, attempt: int, outcome: Outcome) -> float:

@@ -311,7 +311,7 @@ def test_what_uvloop_opens_for_itself_is_no_leak_and_what_the_program_opens_is(l
             server.close()
             await server.wait_closed()
             if leak:
-                left.append(open(os.devnull))  # noqa: SIM115, PTH123
+                left.append(open(os.devnull))  # noqa: SIM115, PTH123 - the leak
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if leak:
@@ -337,7 +337,7 @@ async def test_what_is_left_behind_is_found(kind):
                 case "timer":
                     left.append(loop.call_later(1000, print))
                 case "file":
-                    left.append(open(os.devnull))  # noqa: SIM115, PTH123
+                    left.append(open(os.devnull))  # noqa: SIM115, PTH123 - the leak
                 case "socket":
                     left.append(socket.socket())
                 case "thread":

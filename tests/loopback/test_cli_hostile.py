@@ -142,9 +142,9 @@ async def test_words_of_a_refusal_command_no_terminal(answer):
 
 @pytest.mark.contract("CL2")
 async def test_the_log_of_a_server_has_one_line_for_each_record():
-    import logging  # noqa: PLC0415
+    import logging  # noqa: PLC0415 - only here
 
-    from sockstore.cli.logs import HarmlessFormatter  # noqa: PLC0415
+    from sockstore.cli.logs import HarmlessFormatter  # noqa: PLC0415 - only here
 
     def record(**more):
         text = "room %r of %s"
@@ -557,7 +557,7 @@ async def test_the_first_example_of_listen_prints_what_the_next_one_sends(text):
 
 @pytest.mark.parametrize("module", [chat, demo, listen, send, serve_command])
 async def test_every_example_of_a_command_is_right_usage(module):
-    from sockstore.cli.command_line import _parser  # noqa: PLC0415
+    from sockstore.cli.command_line import _parser  # noqa: PLC0415 - only here
 
     name = module.__name__.rpartition(".")[2]
     found = examples(module.HELP, name)

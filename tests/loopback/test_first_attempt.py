@@ -124,9 +124,9 @@ def test_a_transport_in_memory_starts_no_thread(monkeypatch: pytest.MonkeyPatch)
 class OwnLookup(asyncio.SelectorEventLoop):
     """A loop whose program looks names up in its own way."""
 
-    async def getaddrinfo(self, host: object, port: object, **options: object) -> list[object]:  # type: ignore[override]
+    async def getaddrinfo(self, host: object, port: object, **options: object) -> list[object]:  # type: ignore[override]  # whatever asyncio gives
         del host
-        return await super().getaddrinfo("127.0.0.1", port, **options)  # type: ignore[arg-type,return-value]
+        return await super().getaddrinfo("127.0.0.1", port, **options)  # type: ignore[arg-type,return-value]  # handed on
 
 
 async def hello(url: str, **options: object) -> object:

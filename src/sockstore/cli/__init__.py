@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         # Importing takes a while, in which Ctrl-C should not show where it was.
-        from sockstore.cli.command_line import run  # noqa: PLC0415
+        from sockstore.cli.command_line import run  # noqa: PLC0415 - see above
 
         return run(arguments)
     except KeyboardInterrupt:

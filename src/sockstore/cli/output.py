@@ -34,7 +34,7 @@ __all__ = [
 T = TypeVar("T")
 
 _COMMANDS = re.compile(rf"[\x7f-\x9f\u2028\u2029{''.join(DIRECTION_CONTROLS)}]")
-"""What JSON need not escape, and a terminal or a reader of lines may obey."""
+"""Characters that JSON leaves as they are, and that command a terminal or end a line."""
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
@@ -71,7 +71,7 @@ def prepare() -> None:
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
-            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115 - it stays open
             setattr(sys, name, stream)
             setattr(sys, f"__{name}__", stream)
     for stream in (sys.stdout, sys.stderr):
@@ -94,7 +94,7 @@ def put(text: str, before: str = "", after: str = "") -> None:
 
 
 def put_if_possible(text: str) -> None:
-    """Print a line that nobody has to read: where a server listens, for example.
+    """Print a line that may be lost: where a server listens, for example.
 
     A server goes on if it cannot be printed, and says so, unless the reader has just left.
     """

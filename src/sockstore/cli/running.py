@@ -164,7 +164,7 @@ def serve_until_stopped(
         listening: From `listen`; it is closed at the end.
         on_started: Called once connections are accepted: from here on a signal ends it in order.
         on_bounded: Called then with how many connections the limit of open files allows, and that
-            limit; not where there is no such limit.
+            limit; not called where there is no limit.
         lifespan: Whether the application's lifespan runs; "on" fails if it raises.
         max_message_bytes: The largest WebSocket message that reaches the application; a larger
             one closes its connection with 1009.

@@ -9,7 +9,7 @@ from sockstore.positions import Gap, GapReason, Position
 __all__ = ["RECONNECTED", "Joined", "joined_at"]
 
 RECONNECTED = Gap(None, None, "reconnected")
-"""What is missing after a reconnection where nobody counts messages."""
+"""What is missing after a reconnection where messages have no numbers."""
 
 
 @frozen

@@ -69,7 +69,7 @@ class RefreshNow:
 
 @frozen
 class Goodbye:
-    """It was a goodbye, and stays one; there is no error and no further attempt (RC5)."""
+    """The connection stays closed after a goodbye, with no error and no further attempt (RC5)."""
 
 
 @frozen
@@ -99,7 +99,7 @@ class Ruling:
 
     @property
     def classification(self) -> Classification:
-        """What the end means; by our table while nobody else was asked."""
+        """What the end means; by our table until the user's own classification was asked."""
         known = classified(None, self.outcome) if self.classified is None else self.classified
         return known.classification
 

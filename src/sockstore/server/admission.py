@@ -167,7 +167,7 @@ def check_host(
     host_names: frozenset[str] = frozenset(),
     origins: frozenset[str] = frozenset(),
 ) -> None:
-    """Let in by a loopback address only who asks for a loopback name, or for one that is allowed.
+    """Refuse a client of a loopback address whose `Host` is neither a loopback name nor allowed.
 
     A page of another site may have pointed its own name at this machine (DNS rebinding): then its
     `Origin` and its `Host` agree, and only the name gives it away.

@@ -51,7 +51,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 logger = logging.getLogger("sockstore.server")
 
-# uvicorn writes a warning for each request that is not valid: whoever likes could fill the disk.
+# uvicorn writes a warning for each request that is not valid, so a peer could fill the disk.
 uvicorns_logger = logging.getLogger("uvicorn.error.http")
 uvicorns_logger.setLevel(logging.ERROR)
 
@@ -73,7 +73,8 @@ class Doors:
         )
         self._trusted = trusted
         self._quiet_until = 0.0  # set by enter, when it has told the log
-        self.lingering = 0  # connections that were turned away and have not ended
+        # Connections that were turned away and have not ended; changed by the protocols.
+        self.lingering = 0
 
     def enter(self, host: str | None) -> Visit | int:
         """Count one more connection; return the status that it gets if that is too many.
@@ -187,7 +188,7 @@ class _Bounded(_Base):
             self._bounded.visit.leave()  # the protocol is not ours, and does not count
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; a body that nobody has read ends the connection."""
+        """Go on with the next request; a body that was not read ends the connection."""
         if self._visit is not None:
             self._visit.arrive()
         super().on_response_complete()
@@ -263,7 +264,7 @@ class _Bounded(_Base):
     def _be_late(self, seconds: float) -> None:
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if self._bounded.holds_back or (self._stage == HEAD and is_answering):
-            # It is we who have not read on.
+            # The peer is not late: reading was paused here.
             self._late = self.loop.call_later(seconds, self._be_late, seconds)
         elif self._stage == HEAD and not (self._received or self._requests):
             self._bounded.end()  # nothing at all has come

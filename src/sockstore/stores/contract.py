@@ -90,7 +90,7 @@ class Readable(ABC, Generic[T_co]):
             Exception: What `start`, a computation or the first call raised. Nothing is left of
                 the subscription then.
             RuntimeError: If the store belongs to another thread.
-            TypeError: If `run` is a coroutine function, which nobody would await.
+            TypeError: If `run` is a coroutine function, which would never be awaited.
 
         Example:
             >>> from sockstore.stores import writable

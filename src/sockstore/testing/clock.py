@@ -189,7 +189,7 @@ class _Threads:
         joined_until: Until when the executor may take to end, while the loop waits for that; set
             by the loop.
         _ignored: Threads that were there before the loop, that work for an executor, or that have
-            called the loop: nobody can see whether it waits for one of these. They are added.
+            called the loop, so that it is unknown whether it waits for them. They are added.
         _calls: Calls in executors, and until when to wait for each; one that is done leaves.
         _strangers: Other threads that the program started, and until when to wait for each; set
             when one is first seen.

@@ -72,8 +72,7 @@ class AnswerReader:
     """Reads one final answer, however its bytes are cut.
 
     Args:
-        is_success: Whether a status means that what follows the head is no body but another
-            protocol.
+        is_success: Whether a status means that another protocol follows the head, not a body.
 
     Attributes:
         rest: What followed the head of a success; set by `take`.

@@ -84,7 +84,7 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
         >>> connect_request(proxy, "::1", 443).splitlines()[0]
         b'CONNECT [::1]:443 HTTP/1.1'
     """
-    host = host.partition("%")[0]  # a zone means something on this machine only
+    host = host.partition("%")[0]  # the zone of an address means something on this machine only
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: sockstore/{__version__}"]
     if proxy.user is not None:

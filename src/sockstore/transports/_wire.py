@@ -225,7 +225,7 @@ class Wire(asyncio.Protocol):
         self._stop_opening()
         if not self.handshake.done():
             self.handshake.set_exception(failure)
-            self.handshake.exception()  # nobody may be waiting for it
+            self.handshake.exception()  # perhaps nothing waits for it any more
 
     def _stop_opening(self) -> None:
         self._take = _ignore

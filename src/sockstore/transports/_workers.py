@@ -51,7 +51,7 @@ class _Call:
 class Workers:
     """Run calls on daemon threads, and share what is asked for twice.
 
-    A call that nobody waits for any more goes on, since nothing can stop it, and holds nobody up.
+    A call whose waiters have all left goes on, since nothing can stop it; it delays nothing else.
 
     Args:
         most: Threads at once; what comes then waits.

@@ -52,7 +52,7 @@ def abridge(text: str, limit: int) -> str:
 
 
 def as_name(sender: object) -> str:
-    """Return how somebody is called; who has no name that can be seen is anonymous."""
+    """Return a sender's name to show; a sender without a visible name is anonymous."""
     if not isinstance(sender, str) or not has_visible(sender[: NAME_SHOWN + 1]):
         return ANONYMOUS
     name = one_line(sender[: NAME_SHOWN + 1].translate(_MARKS)).strip()

@@ -113,8 +113,8 @@ async def problems_of(client: Any) -> tuple[str | None, list[str]]:
         await client.info("replication")
     except ResponseError:
         warnings.append(
-            "nobody may ask it which data it has (INFO is forbidden), so after a failover messages "
-            "may be missing and nobody is told of it"
+            "INFO is forbidden, so a failover is not noticed: messages may be missing after it, "
+            "and clients are not told of a gap"
         )
     policy = found.get("maxmemory-policy")
     if found.get("maxmemory", "0") != "0" and policy != "noeviction":
