@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -88,3 +88,10 @@ async def redis_server(folder: Path, *arguments: str) -> AsyncIterator[RedisServ
         yield server
     finally:
         await server.kill()
+
+
+async def until(is_so: Callable[[], Awaitable[object]]) -> None:
+    """Ask a Redis again and again, until it says so."""
+    async with asyncio.timeout(SECONDS):
+        while not await is_so():
+            await asyncio.sleep(0.01)

@@ -6,7 +6,6 @@ import asyncio
 import sys
 
 import pytest
-import pytest_asyncio
 from tests.loopback.redis_servers import redis_server
 
 from sockstore import InvalidOption
@@ -22,12 +21,6 @@ from sockstore.testing import assert_no_leaks
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]
 
 HUGE = 2**30
-
-
-@pytest_asyncio.fixture
-async def redis(tmp_path):
-    async with redis_server(tmp_path) as server:
-        yield server
 
 
 def entry(text="hello"):

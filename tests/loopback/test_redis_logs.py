@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 from tests.loopback.chaos import ChaosProxy
-from tests.loopback.redis_servers import RedisServer, redis_server
+from tests.loopback.redis_servers import RedisServer, redis_server, until
 
 from loopback.processes import serving
 from sockstore import Reconnect, Session, WebSocketStore
@@ -24,12 +24,6 @@ HUGE = 2**30
 SECONDS = 20
 ROOM = "{sockstore}:room:r"
 KEYS = [ROOM, "{sockstore}:rooms", "{sockstore}:feed", "{sockstore}:told"]
-
-
-@pytest_asyncio.fixture
-async def redis(tmp_path):
-    async with redis_server(tmp_path) as server:
-        yield server
 
 
 def entry(text, size=0):
@@ -300,12 +294,6 @@ async def test_the_feed_is_read_in_portions_of_about_one_size(redis, log):
 
 
 # Failover
-
-
-async def until(is_so):
-    async with asyncio.timeout(SECONDS):
-        while not await is_so():
-            await asyncio.sleep(0.02)
 
 
 class Pair:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
-from tests.loopback.redis_servers import redis_server
+from tests.loopback.redis_servers import until
 
 from sockstore.server.presence import Member
 from sockstore.server.redis.history import RedisHistory
@@ -16,12 +15,6 @@ from sockstore.server.redis.scripts import MEMBERS, SETTLE
 pytestmark = [pytest.mark.loopback]
 
 MEMBERS_OF_LOBBY = "{sockstore}:members:lobby"
-
-
-@pytest_asyncio.fixture
-async def redis(tmp_path):
-    async with redis_server(tmp_path) as server:
-        yield server
 
 
 class Here:
@@ -107,12 +100,6 @@ async def test_without_redis_a_server_shows_its_own_and_says_so_later(redis):
             await asyncio.sleep(0.01)
     await one.aclose()
     await two.aclose()
-
-
-async def until(is_so):
-    async with asyncio.timeout(20):
-        while not await is_so():
-            await asyncio.sleep(0.01)
 
 
 def before_each(here, script, act):

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from sockstore.cli.common import CommandError, UsageError, as_usage_error, url
+from sockstore.cli.output import PLAIN_TERMINALS
 from sockstore.cli.running import address_of, listen, served
 from sockstore.errors import InvalidOption
 from sockstore.names import check_room
@@ -86,7 +87,7 @@ def _check_terminal() -> None:
                 f"the chat needs a terminal, and standard {name} is not one; "
                 "`sockstore listen` and `sockstore send` need none"
             )
-    if (kind := os.environ.get("TERM")) in {"dumb", "unknown"}:
+    if (kind := os.environ.get("TERM")) in PLAIN_TERMINALS:
         raise UsageError(f"the chat cannot be drawn on a terminal of the kind TERM={kind}")
 
 

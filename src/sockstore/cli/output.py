@@ -18,6 +18,7 @@ from sockstore.codecs import encode_json
 from sockstore.tasks import start_task
 
 __all__ = [
+    "PLAIN_TERMINALS",
     "OutputFailed",
     "finish",
     "prepare",
@@ -32,6 +33,9 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+PLAIN_TERMINALS = {"dumb", "unknown"}
+"""Values of ``TERM`` for a terminal that shows lines of text, and nothing else."""
 
 _COMMANDS = re.compile(rf"[\x7f-\x9f\u2028\u2029{''.join(DIRECTION_CONTROLS)}]")
 """Characters that JSON leaves as they are, and that command a terminal or end a line."""

@@ -14,7 +14,7 @@ from time import monotonic
 from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
 from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
-from sockstore.cli.output import OutputFailed, put, until_output_fails
+from sockstore.cli.output import PLAIN_TERMINALS, OutputFailed, put, until_output_fails
 from sockstore.tasks import start_task
 
 SECONDS_BETWEEN_MESSAGES = 0.5
@@ -123,7 +123,7 @@ class _Story:
 
 
 def _shows_colours() -> bool:
-    is_dumb = os.environ.get("TERM") in {"dumb", "unknown"} or bool(os.environ.get("NO_COLOR"))
+    is_dumb = os.environ.get("TERM") in PLAIN_TERMINALS or bool(os.environ.get("NO_COLOR"))
     return sys.stdout.isatty() and not is_dumb
 
 
