@@ -8,12 +8,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
-from sockstore import connection_stores, messages, streams
+from sockstore import connection_stores, keeping, messages, records, streams
 from sockstore._version import __version__
 
 # It imports them for type checkers only; the reference resolves their names, too.
-for kind in (messages.MessageView, streams.Message, streams.MessageStream):
+for kind in (messages.MessageView, records.Message, streams.MessageStream):
     setattr(connection_stores, kind.__name__, kind)
+for module in (keeping, messages, streams):
+    module.Message = records.Message  # type: ignore[attr-defined]
 connection_stores.Overflow = streams.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"

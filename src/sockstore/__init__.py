@@ -42,8 +42,9 @@ if TYPE_CHECKING:
     from sockstore.messages import MessageView
     from sockstore.navigator import Navigator
     from sockstore.provider import WebSocketProvider, use_websocket
+    from sockstore.records import Message
     from sockstore.scope import Scope
-    from sockstore.streams import Message, MessageStream
+    from sockstore.streams import MessageStream
 
 __all__ = [
     "Attempt",
@@ -102,7 +103,7 @@ __all__ = [
 ]
 
 _LATER = {
-    "Message": "sockstore.streams",
+    "Message": "sockstore.records",
     "MessageStream": "sockstore.streams",
     "MessageView": "sockstore.messages",
     "Navigator": "sockstore.navigator",

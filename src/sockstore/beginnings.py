@@ -8,9 +8,12 @@ once, and a stream that ``on_open`` makes later begins with what was said before
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from sockstore.streams import Message, MessageStream
+from sockstore.streams import MessageStream
+
+if TYPE_CHECKING:
+    from sockstore.records import Message
 
 __all__ = ["Beginning"]
 

@@ -1,7 +1,8 @@
 """Codecs: what a received text means, and how data is written. Pure, and the same everywhere.
 
 JSON is read and written by msgspec; where its wheel is missing (some browsers) by the standard
-library, with the same results. Either is loaded when it is needed first, by the first connection.
+library, with the same results. Either is loaded when it is needed first; before that by the thread
+that loads the native transport, since it takes long enough to be felt.
 """
 
 from __future__ import annotations
@@ -80,13 +81,8 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
         A callable that raises `TypeError` if the data cannot be encoded.
     """
     if not only_json:
-        return _default_encoder() if codec is None else partial(encode_with, codec.encode)
+        return partial(encode_with, encode_json if codec is None else codec.encode)
     return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
-
-
-@cache
-def _default_encoder() -> Callable[[Any], str | bytes]:
-    return partial(encode_with, _json().encode_json)
 
 
 def _encode_as_json(data: Any) -> str | bytes:

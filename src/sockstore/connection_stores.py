@@ -19,7 +19,8 @@ from sockstore.timeline import TimelineEvent
 
 if TYPE_CHECKING:
     from sockstore.messages import MessageLog, MessageView
-    from sockstore.streams import Message, MessageStream, Overflow
+    from sockstore.records import Message
+    from sockstore.streams import MessageStream, Overflow
 
 __all__ = ["ENDED", "ConnectionStores", "ended_by"]
 

@@ -12,21 +12,32 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from functools import cache
 from operator import itemgetter
-from typing import TypeAlias, overload
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from sockstore.codecs import decode_json
 from sockstore.options import require_count
-from sockstore.streams import Message
 
-__all__ = ["CHUNK", "Entry", "Kept", "MessageView"]
+if TYPE_CHECKING:
+    from sockstore.records import Message
+
+__all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 
 CHUNK = 256
 
-Entry: TypeAlias = Message | str
+Entry: TypeAlias = "Message | str"
 """A message; or the JSON text of one that nobody has looked at."""
 
 _index = itemgetter(0)
+
+
+@cache
+def message_type() -> type[Message]:
+    """Return `Message`, which is loaded late: see `sockstore.records`."""
+    from sockstore.records import Message  # noqa: PLC0415
+
+    return Message
 
 
 class Chunk:
@@ -46,15 +57,15 @@ class Chunk:
     def message(self, index: int, number: int) -> Message:
         """Return a message, decoded; who looked once may look again, so it stays so."""
         entry = self.entries[index]
-        if isinstance(entry, Message):
+        if not isinstance(entry, str):
             return entry
         _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
-        message = Message(decode_json(entry), "json", number, received_at)
+        message = message_type()(decode_json(entry), "json", number, received_at)
         self.entries[index] = message
         return message
 
 
-class MessageView(Sequence[Message]):
+class MessageView(Sequence["Message"]):
     """The messages of one moment; it never changes.
 
     Args:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from time import time
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sockstore.beginnings import Beginning
-from sockstore.keeping import Entry, Kept, MessageView
+from sockstore.keeping import Entry, Kept, MessageView, message_type
 from sockstore.plain_calls import START_A_TASK, refuse_async
 from sockstore.positions import Gap, Publication
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.nodes import Node
-from sockstore.streams import Message, MessageKind, MessageStream, Readers
+from sockstore.streams import MessageStream, Readers
+
+if TYPE_CHECKING:
+    from sockstore.records import Message, MessageKind
 
 __all__ = ["MessageLog", "MessageView"]
 
 Report: TypeAlias = Callable[[Exception, str], None]
 """``report(error, where)``: a user's callable raised."""
 
-Tell: TypeAlias = Callable[[Message], object]
+Tell: TypeAlias = "Callable[[Message], object]"
 
 
 class MessageLog(Readable[MessageView]):
@@ -157,7 +160,8 @@ class MessageLog(Readable[MessageView]):
         self, data: object, kind: MessageKind, publication: Publication | None = None
     ) -> bool:
         """Add one message; return whether the slice should end now."""
-        message = Message(data, kind, self.total + 1, self._received_at, publication)
+        place = (self.total + 1, self._received_at, publication)
+        message = message_type()(data, kind, *place)
         if self._kept:
             entries = self._kept.entries(self._received_at)
             if len(entries) == self._kept.size:
@@ -192,6 +196,7 @@ class MessageLog(Readable[MessageView]):
             otherwise: Told of a text that it cannot decode.
         """
         received_at, number, readers = self._received_at, self.total, self._readers
+        make = message_type()
         kept, size = self._kept or None, self._kept.size
         entries: list[Entry] = [] if kept is None else kept.entries(received_at)
         if readers.streams:
@@ -210,7 +215,7 @@ class MessageLog(Readable[MessageView]):
                     entries.append(text)
                     number += 1
                     self.total = number
-                    message = Message(data, "json", number, received_at)
+                    message = make(data, "json", number, received_at)
                     if self._topics:
                         self._mark_topics(data)
                     if readers.streams:
@@ -229,7 +234,7 @@ class MessageLog(Readable[MessageView]):
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
         """Return what the message would be that is appended next."""
-        return Message(data, kind, self.total + 1, self._received_at)
+        return message_type()(data, kind, self.total + 1, self._received_at)
 
     def expect(self, count: int) -> None:
         """So many messages come at once now, because they could not come before."""
@@ -237,7 +242,7 @@ class MessageLog(Readable[MessageView]):
 
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
-        message = Message(gap, "gap", self.total, time())
+        message = message_type()(gap, "gap", self.total, time())
         self._readers.tell_gap(message)
 
     def end_slice(self) -> None:

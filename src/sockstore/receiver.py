@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sockstore.centrifuge import Published
-from sockstore.codecs import Codec, Unreadable, encode_json, json_decoder
+from sockstore.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
 from sockstore.heartbeat import Heartbeat
 from sockstore.positions import Gap, Publication
 from sockstore.requests import Requests
@@ -14,7 +14,7 @@ from sockstore.resuming import Resumption
 
 if TYPE_CHECKING:
     from sockstore.messages import MessageLog, Report
-    from sockstore.streams import MessageKind
+    from sockstore.records import MessageKind
 
 __all__ = ["Receiver"]
 
@@ -82,13 +82,16 @@ class Receiver:
         self._heartbeat = heartbeat
         self.has_heard_a_word = False
         self._total_before = 0  # set by `begin_slice`
-        self._decode_json = json_decoder()
+        # `begin_slice` sets what costs less for each message.
+        self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
         self._take = self._decode if heartbeat is None else self._unless_reply
         self._is_plain = codec is None and heartbeat is None and resumption is None
 
     def begin_slice(self) -> Receiver:
         """Take the messages of one slice."""
+        if self._decode_json is decode_json:
+            self._decode_json = json_decoder()
         self.has_heard_a_word = False
         self._total_before = self._log.total
         self._log.begin_slice()

@@ -13,7 +13,7 @@ from sockstore.positions import Position
 if TYPE_CHECKING:
     from sockstore.connection import WebSocketStore
     from sockstore.machine.state import Attempt
-    from sockstore.streams import Message
+    from sockstore.records import Message
 
 __all__ = ["Resume", "Session"]
 

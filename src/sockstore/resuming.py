@@ -16,7 +16,7 @@ from sockstore.recovery import Resume, Session
 if TYPE_CHECKING:
     from sockstore.connection import WebSocketStore
     from sockstore.messages import Report
-    from sockstore.streams import Message
+    from sockstore.records import Message
 
 __all__ = ["Opening", "Resumption"]
 

@@ -20,8 +20,9 @@ from sockstore.machine.state import ConnectionState
 from sockstore.navigation import CloseOnNavigate, Navigates
 from sockstore.outcomes import check_close
 from sockstore.receipts import Receipt
+from sockstore.records import Message
 from sockstore.stores import Readable, Writable, derived, writable
-from sockstore.streams import Message, MessageStream, Overflow
+from sockstore.streams import MessageStream, Overflow
 from sockstore.urls import redact_url
 
 __all__ = ["Lease", "another_url", "lease"]

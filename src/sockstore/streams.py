@@ -7,50 +7,21 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 from weakref import ref
 
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.options import require_count, require_flag
 from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.positions import Publication
-from sockstore.records import Record
 
-__all__ = ["Message", "MessageKind", "MessageStream", "Overflow", "Readers"]
+if TYPE_CHECKING:
+    from sockstore.records import Message
+
+__all__ = ["MessageStream", "Overflow", "Readers"]
 
 NO_BOUND = sys.maxsize
 
-MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
 Overflow: TypeAlias = Literal["error", "drop_oldest"]
-
-
-class Message(Record, frozen=True):
-    """One received message.
-
-    Args:
-        data: The decoded value; the text itself if it was no JSON; bytes if it was binary; a
-            `Gap` where messages are missing (in streams only).
-        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``.
-        number: 1 for the first message of the connection object, then counted up; that of the
-            message before it for a gap.
-        received_at: Seconds since the epoch.
-        publication: Its offset, id and sender in a session's room; None without a session.
-
-    Example:
-        >>> Message("hello", "text", 1, 0.0).record
-        {'type': 'text', 'content': 'hello'}
-    """
-
-    data: Any
-    kind: MessageKind
-    number: int
-    received_at: float
-    publication: Publication | None = None
-
-    @property
-    def record(self) -> Any:
-        """The guide's store view: what is no JSON is wrapped as ``{"type", "content"}``."""
-        return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}
 
 
 class MessageStream:

@@ -57,7 +57,7 @@ ENGINES_AND_FRAMEWORKS = {
 }  # fmt: skip
 
 WITH_THE_FIRST_CONNECTION = {"decimal", "msgspec", "sockstore.streams", "urllib.parse", "uuid"}
-"""What takes about as long to import as all the rest; constructing a connection loads it."""
+"""What takes about as long to import as all the rest; the first connection loads it."""
 
 WITH_THEIR_FIRST_USE = {
     "email", "http", "secrets", "sockstore.provider", "sockstore.scope", "sockstore.sharing",

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.ui.live import LiveRows
 
 pytestmark = pytest.mark.contract("UI1")

@@ -16,7 +16,7 @@ from sockstore.blocking.streams import CallbackBuffer
 from sockstore.blocking.waiting import Bell, wait_until
 from sockstore.errors import InvalidOption, Lagged
 from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.streams import Message
+from sockstore.records import Message
 
 __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscription", "make_runner"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from sockstore import streams
 from sockstore.blocking.waiting import Bell, wait_until
 from sockstore.errors import ConnectionEnded, InvalidOption
-from sockstore.streams import Message
+from sockstore.records import Message
 
 if TYPE_CHECKING:
     from sockstore.blocking.websocket import WebSocket

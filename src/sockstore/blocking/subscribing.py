@@ -13,8 +13,9 @@ from sockstore.errors import InvalidOption, SockstoreError
 from sockstore.machine.state import ConnectionState, Phase, SocketInfo
 from sockstore.messages import MessageView
 from sockstore.options import require_callable
+from sockstore.records import Message
 from sockstore.stores import Readable
-from sockstore.streams import Message, Overflow
+from sockstore.streams import Overflow
 from sockstore.timeline import TimelineEvent
 
 __all__ = ["StoreName", "Subscribing"]

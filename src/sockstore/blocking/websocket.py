@@ -24,8 +24,9 @@ from sockstore.machine.state import ConnectionState, Phase, SocketInfo
 from sockstore.messages import MessageView
 from sockstore.options import Reconnect
 from sockstore.outcomes import check_close
+from sockstore.records import Message
 from sockstore.stats import Stats
-from sockstore.streams import Message, Overflow
+from sockstore.streams import Overflow
 
 __all__ = ["WebSocket"]
 

@@ -100,5 +100,7 @@ class NativeTransport:
 
 def _load() -> Any:
     global _engine  # noqa: PLW0603 - one for the process, as modules are
+    for needed in ("sockstore.records", "sockstore.json_texts"):  # by the first message
+        import_module(needed)
     _engine = import_module("sockstore.transports._attempt")
     return _engine

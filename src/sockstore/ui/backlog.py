@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary, ref
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
 from sockstore.receipts import Receipt
+from sockstore.records import Message
 from sockstore.stores import Readable, readonly, writable
-from sockstore.streams import Message
 from sockstore.ui.lines import HistoryFrame, Line, history_of
 from sockstore.ui.transcript import Transcript
 

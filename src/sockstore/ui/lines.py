@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from sockstore.positions import Publication
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.ui.posts import Mark
 from sockstore.ui.text import as_name, as_text
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from sockstore.messages import MessageLog
 from sockstore.options import require_callable
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.ui.pacing import Update, after, in_slices
 from sockstore.ui.text import shorten
 

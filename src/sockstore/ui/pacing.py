@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 
-from sockstore.streams import Message
+from sockstore.records import Message
 
 __all__ = ["PAUSE", "Update", "after", "in_slices", "pause"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.ui.text import as_name
 
 __all__ = ["Presence"]

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import TypeAlias
 
 from sockstore.characters import harmless
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.ui.lines import Line, hear, history_of
 from sockstore.ui.posts import Post
 from sockstore.ui.text import ANONYMOUS, as_text

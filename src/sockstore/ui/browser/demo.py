@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.timestamps import utc_now
 from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.dom import make, put_text

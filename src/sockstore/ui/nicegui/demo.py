@@ -10,7 +10,7 @@ from nicegui.elements.mixins.text_element import TextElement
 from sockstore.characters import harmless
 from sockstore.connection import WebSocketStore
 from sockstore.machine.state import ConnectionState
-from sockstore.streams import Message
+from sockstore.records import Message
 from sockstore.timestamps import utc_now
 from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
