@@ -99,6 +99,7 @@ def _what_is_wrong(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port
+        _check_brackets(parts.netloc.rpartition("@")[2])
     except ValueError:
         return f"its host or port cannot be read; a port is a number from 1 to {_HIGHEST_PORT}"
     if parts.scheme not in {"ws", "wss"}:
@@ -112,6 +113,14 @@ def _what_is_wrong(url: str) -> str | None:
     if parts.username is not None and parts.password is None:
         return "it has a user name without a password"
     return _user_info_problem(parts) or _host_problem(parts)
+
+
+def _check_brackets(host_and_port: str) -> None:
+    """Refuse what stands beside the brackets of an address, which Python's parser passes over."""
+    before, bracket, _ = host_and_port.partition("[")
+    _, end, after = host_and_port.rpartition("]")
+    if (bracket and before) or (end and after and not after.startswith(":")):
+        raise ValueError
 
 
 def _host_problem(parts: Any) -> str | None:
