@@ -655,6 +655,21 @@ async def test_a_head_may_have_16_kib_and_not_a_byte_more(http):
         assert (await answer_to(server.port, head(16385))).startswith(b"HTTP/1.1 431 ")
 
 
+@row("many short headers")
+async def test_a_head_has_128_lines_at_most(http):
+    def head(lines: int, *last: bytes) -> bytes:
+        start = (b"GET /nothing HTTP/1.1", b"Host: localhost", *[b"a: b"] * (lines - 3 - len(last)))
+        return b"\r\n".join((*start, *last)) + b"\r\n\r\n"
+
+    closing = b"Connection: close"
+    async with running(http=http) as server:
+        for lines, status in ((128, b"404"), (129, b"431"), (2000, b"431")):
+            answer = await answer_to(server.port, head(lines, closing))
+            assert answer.startswith(b"HTTP/1.1 " + status), lines
+        several = head(100) * 3 + head(100, closing)
+        assert (await answer_to(server.port, several)).count(b"HTTP/1.1 404") == 4
+
+
 @row("blank lines in front of a request")
 @pytest.mark.usefixtures("_hurry")
 async def test_blank_lines_are_bounded_as_a_head_is(http):

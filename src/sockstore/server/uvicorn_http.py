@@ -29,6 +29,9 @@ SECONDS_TO_TAKE = 20.0
 """How long a peer may read nothing of an answer that is larger than the buffers."""
 
 MOST_HEAD_BYTES = 16 * 1024
+MOST_HEAD_LINES = 128
+"""With the empty one at its end. Each header costs the application more than its bytes do."""
+
 MOST_BODY_BYTES = 1024 * 1024
 
 MOST_LINGERING = 4
@@ -43,7 +46,7 @@ ANSWERS = {
     429: ("Too Many Requests", "There are too many connections from your address."),
     431: (
         "Request Header Fields Too Large",
-        f"Request line and headers have at most {MOST_HEAD_BYTES} bytes.",
+        f"A request's head has at most {MOST_HEAD_BYTES} bytes and {MOST_HEAD_LINES} lines.",
     ),
     503: ("Service Unavailable", "The server takes no more connections now; come back later."),
 }
@@ -123,6 +126,7 @@ class _Bounded(_Base):
         self._bounded = BoundedTransport(transport, self.loop, self._parse)
         self._stage = HEAD  # of the request that is being received
         self._received = 0  # bytes of this stage
+        self._lines = 0  # of this stage
         self._requests = 0  # those received to their end
         self._late: asyncio.TimerHandle | None = None  # runs in HEAD and BODY
         self._watched: tuple[str, int] | None = None  # the stage and request that it runs for
@@ -214,10 +218,10 @@ class _Bounded(_Base):
         """Parse a slice, but not more than a request may have."""
         while data and not self._is_over():
             if self._stage == OVER:
-                self._stage, self._received = HEAD, 0
+                self._stage, self._received, self._lines = HEAD, 0, 0
             most = MOST_HEAD_BYTES if self._stage == HEAD else MOST_BODY_BYTES
             part = data[: most - self._received]
-            if not part:
+            if not part or self._has_too_many_lines(part):
                 self._refuse(431 if self._stage == HEAD else 413)
                 break
             data = data[len(part) :]
@@ -230,6 +234,14 @@ class _Bounded(_Base):
                 self._look()
                 self._watch()
         return COST_OF_A_SLICE
+
+    def _has_too_many_lines(self, part: bytes) -> bool:
+        """Count the lines of the head that is being received."""
+        if self._stage != HEAD:
+            return False
+        end = part.find(b"\r\n\r\n")
+        self._lines += part.count(b"\n", 0, len(part) if end < 0 else end + 4)
+        return self._lines > MOST_HEAD_LINES
 
     def _queue(self) -> Sized:
         """Return the requests that wait for the answers before them; h11 keeps none."""
@@ -245,7 +257,7 @@ class _Bounded(_Base):
 
     def _enter(self, stage: str) -> None:
         if stage != self._stage:
-            self._stage, self._received = stage, 0
+            self._stage, self._received, self._lines = stage, 0, 0
             self._requests += stage == OVER
 
     def _watch(self) -> None:
