@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from typing import Any
 
 from sockstore.errors import InvalidOption
@@ -44,7 +45,8 @@ class Connecting:
         """Return a client whose calls take at most so many seconds.
 
         Raises:
-            HistoryUnavailable: If the package is missing, or the url cannot be used.
+            HistoryUnavailable: If the package is missing.
+            InvalidOption: If the url cannot be used.
         """
         try:
             from redis.asyncio import BlockingConnectionPool, Redis  # noqa: PLC0415 - an extra
@@ -66,9 +68,24 @@ class Connecting:
                 retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
                 decode_responses=True,
             )
-        except ValueError as error:
-            raise HistoryUnavailable(self.shown, str(error)) from None
+            pool.connection_class(**pool.connection_kwargs)  # it connects later
+        except Exception as error:  # noqa: BLE001 - its classes raise all kinds
+            raise InvalidOption("history", self.shown, _what_is_wrong(error)) from None
         return Redis.from_pool(pool)
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """Say what is wrong with the options of a url: redis-py gives them to its classes as they are.
+
+    Args:
+        error: What those raised.
+    """
+    unknown = re.search(r"argument ('.*')", str(error)) if isinstance(error, TypeError) else None
+    if unknown is not None:
+        return f"the client of Redis has no option {unknown[1]}"
+    if isinstance(error, TypeError | AttributeError):
+        return "the client of Redis cannot use an option of it"
+    return str(error).rstrip(".")
 
 
 async def end(task: asyncio.Task[None]) -> None:
