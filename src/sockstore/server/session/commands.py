@@ -319,7 +319,9 @@ def _check(command: Command) -> None:
     if isinstance(command, Send) and not MESSAGE_ID.fullmatch(command.id):
         raise msgspec.ValidationError("`id` must have 1 to 64 visible ASCII characters")
     if isinstance(command, Send | Publish) and _is_deep(bytes(command.data)):
-        raise msgspec.ValidationError(f"`data` is nested more than {DEEPEST_DATA} levels deep")
+        raise msgspec.ValidationError(
+            f"`data` is nested too deeply (more than {DEEPEST_DATA} levels)"
+        )
 
 
 def _is_deep(text: bytes) -> bool:
