@@ -296,7 +296,7 @@ LONG = "9" * 5000
         (("listen", "ws://h", "--count", "0"), ("--count",)),
         (("listen", "ws://h", "--count", LONG), ("--count",)),
         (("listen", "ws://h", "--header", "Bad Name: x"), ("--header", "'Bad Name'")),
-        (("listen", "ws://h", "--header", "A: b\nC: d"), ("--header", "control")),
+        (("listen", "ws://h", "--header", "A: b\nC: d"), ("--header", "one line")),
         (("listen", "ws://h", "--subprotocol", "a b"), ("--subprotocol", "'a b'")),
         (("listen", "ws://h", "--subprotocol", "a", "--subprotocol", "a"), ("--subprotocol",)),
         (("listen", "ws://h", "--room", ""), ("--room",)),
