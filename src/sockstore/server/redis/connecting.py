@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from sockstore.errors import InvalidOption
 from sockstore.server.history.base import HistoryUnavailable
@@ -38,6 +39,7 @@ class Connecting:
     def __init__(self, url: str) -> None:
         if not url.startswith(("redis://", "rediss://", "unix://")):
             raise InvalidOption("history", redact_url(url), "give redis://HOST:PORT/DB")
+        _check_place(url)
         self.url = url
         self.shown = redact_url(url)
 
@@ -72,6 +74,24 @@ class Connecting:
         except Exception as error:  # noqa: BLE001 - its classes raise all kinds
             raise InvalidOption("history", self.shown, _what_is_wrong(error)) from None
         return Redis.from_pool(pool)
+
+
+def _check_place(url: str) -> None:
+    """Refuse a url whose host or port cannot be read.
+
+    Raises:
+        InvalidOption: If one of them cannot.
+    """
+    try:
+        place = urlsplit(url)
+    except ValueError:
+        why = "its host is not a valid name or address"
+        raise InvalidOption("history", redact_url(url), why) from None
+    try:
+        place.port  # noqa: B018 - reading it is what checks it
+    except ValueError:
+        why = "its port must be a number from 0 to 65535"
+        raise InvalidOption("history", redact_url(url), why) from None
 
 
 def _what_is_wrong(error: Exception) -> str:
