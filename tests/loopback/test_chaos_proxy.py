@@ -203,6 +203,9 @@ async def test_it_hangs_until_it_is_told_to_serve(proxy, upstream):
     async with connected(proxy) as client:
         await client.write(b"GET / HTTP/1.1\r\n\r\n")
         reading = asyncio.ensure_future(client.read())
+        async with asyncio.timeout(SECONDS):
+            while not proxy.accepted:
+                await asyncio.sleep(0)
         proxy.serve()
         async with carried(proxy, upstream):
             assert not reading.done()

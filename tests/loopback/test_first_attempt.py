@@ -74,11 +74,14 @@ forever, asked = threading.Event(), []
 def hanging(host, *arguments, **options):
     asked.append(host)
     forever.wait()
-socket.getaddrinfo = hanging
 from sockstore import Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
 async def main():
     await asyncio.to_thread(int)
+    # The engine is loaded then, and no attempt below ends before it has asked.
+    async with WebSocketStore("ws://127.0.0.1:9/", reconnect=False) as connection:
+        await connection.phase.wait_for(lambda phase: phase == "failed")
+    socket.getaddrinfo = hanging
     async with assert_no_leaks():
         connections = [
             WebSocketStore(f"ws://feed{number % 50}.example/", connect_timeout=0.05,

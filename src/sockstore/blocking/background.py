@@ -144,9 +144,15 @@ class LoopThread:
                 self._unused.set_result(None)
 
     def _work(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:
-            self.loop.set_default_executor(_DaemonThreads())
-            runner.run(self._until_unused())
+        # Not `asyncio.Runner`: it ends the executor in one more thread, and Python refuses to start
+        # one when the interpreter ends (3.12). These threads are waited for by nothing anyway.
+        self.loop.set_default_executor(_DaemonThreads())
+        try:
+            self.loop.run_until_complete(self._until_unused())
+        finally:
+            self.loop.run_until_complete(_cancel_what_is_left())
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
 
     async def _until_unused(self) -> None:
         await self._unused
@@ -215,6 +221,17 @@ class _DaemonThreads(ThreadPoolExecutor):
 
         threading.Thread(target=work, name="sockstore: helper", daemon=True).start()
         return future
+
+
+async def _cancel_what_is_left() -> None:
+    """Cancel all other tasks of this loop, and wait until they have ended."""
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            context = {"message": "a task raised while it was cancelled", "exception": outcome}
+            asyncio.get_running_loop().call_exception_handler(context)
 
 
 def _close_copies(loop: asyncio.AbstractEventLoop) -> None:

@@ -100,11 +100,21 @@ class Workers:
         call = _Call(key, function)
         if has_room:
             self._begin(call)
-            name = f"{WORKER}{key if isinstance(key, str) else 'ask the system'}"
-            threading.Thread(target=self._work, args=(call,), name=name, daemon=True).start()
+            self._start_thread(call)
         else:
             self._waiting.append(call)
         return call
+
+    def _start_thread(self, call: _Call) -> None:
+        name = f"{WORKER}{call.key if isinstance(call.key, str) else 'ask the system'}"
+        try:
+            threading.Thread(target=self._work, args=(call,), name=name, daemon=True).start()
+        except RuntimeError:
+            self._under_way.remove(call)
+            if threading.main_thread().is_alive():
+                raise
+            # Python starts no thread when the interpreter ends (3.12). Nothing is wrong with the
+            # network then: whoever waits is cancelled as soon as the connection is closed.
 
     def _is_fresh(self, call: _Call) -> bool:
         return call.began_at is None or time.monotonic() - call.began_at < self._fresh
