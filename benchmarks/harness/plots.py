@@ -45,7 +45,8 @@ def _draw_dots(axes: Axes, suite: Suite, measured: Measured, rows: list[str]) ->
                 )
         if points:
             marker = MARKERS[index % len(MARKERS)]
-            axes.scatter(*zip(*points, strict=True), s=34, label=contender, marker=marker)
+            costs, heights = zip(*points, strict=True)
+            axes.scatter(costs, heights, s=34, label=contender, marker=marker)
     axes.axvline(1, color="black", linewidth=1)
     axes.set_xscale("log")
     axes.set_yticks([-height for height in range(len(rows))], rows)

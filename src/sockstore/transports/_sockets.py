@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from sockstore.tasks import start_task
 from sockstore.transports._workers import LOOKUPS
 
-__all__ = ["addresses_of", "connected_socket"]
+__all__ = ["connected_socket"]
 
 HAPPY_EYEBALLS_SECONDS = 0.25
 """Wait before the next address of a host is tried beside the first (RFC 8305 section 5)."""
@@ -27,7 +27,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
     asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop,
     so here every socket is in a list, or closed.
     """
-    untried = await addresses_of(host, port)
+    untried = await _addresses(host, port)
     connected: list[socket.socket] = []
     failures: list[OSError] = []
     trials: set[asyncio.Task[None]] = set()
@@ -71,7 +71,7 @@ async def _try_address(
         connected.append(sock)
 
 
-async def addresses_of(host: str, port: int) -> list[_Address]:
+async def _addresses(host: str, port: int) -> list[_Address]:
     """Return the addresses of a host, IPv6 and IPv4 by turns."""
     if _is_address(host):
         # Nobody is asked, so no thread is needed for it.

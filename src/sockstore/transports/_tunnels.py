@@ -17,7 +17,7 @@ from sockstore._version import __version__
 from sockstore.transports._answers import Answer, AnswerReader, NotAnAnswerError
 from sockstore.transports._handshake import network_words, retry_after
 from sockstore.transports._proxies import Proxy, ProxyFailedError
-from sockstore.transports._sockets import addresses_of, connected_socket
+from sockstore.transports._sockets import _addresses, connected_socket
 from sockstore.transports._tls_tunnels import tunnel_over_tls
 from sockstore.transports._words import clean, hiding, words_of
 from sockstore.transports._workers import PREPARATIONS
@@ -198,7 +198,7 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
 async def _numeric(host: str, port: int, *, only_ipv4: bool) -> str:
     """Return an address of a host; `python-socks` would look it up in the loop's own executor."""
     try:
-        found = await addresses_of(host, port)
+        found = await _addresses(host, port)
     except OSError as error:
         raise ProxyFailedError(network_words(error)) from error
     found.sort(key=lambda address: address[0] != socket.AF_INET)
