@@ -154,7 +154,7 @@ async def test_who_comes_back_gets_what_was_missed_or_hears_that_it_is_gone(
     reply = await person.subscribe(recover=True, **asked)
     assert person.offsets() == offsets
     assert reply["was_recovering"] is True
-    assert reply.get("recovered") == (True if recovered else None)
+    assert reply["recovered"] is recovered
     assert (reply["epoch"], reply["offset"]) == ("epoch-1", asked["offset"] if recovered else 10)
     last = {} if offsets else {"last": "epoch-1-10"}
     assert reply["data"] == last | ({} if reason is None else {"reason": reason})
@@ -186,7 +186,7 @@ async def test_what_is_kept_after_a_gap_is_divided_too_and_the_offset_is_the_new
     history.trim("lobby", 300)
     person = await Person(rooms_of(history)).connect()
     reply = await person.subscribe(recover=True, epoch="epoch-1", offset=100)
-    assert "recovered" not in reply
+    assert reply["recovered"] is False
     assert (reply["was_recovering"], reply["offset"]) == (True, 1000)
     assert len(reply["publications"]) == 256
     history.say("lobby", 5)
@@ -259,7 +259,7 @@ async def test_who_cannot_be_told_what_comes_next_is_told_to_subscribe_again(how
     ]
     history.is_broken = False
     again = await person.subscribe(recover=True, epoch="epoch-1", offset=256)
-    assert ("recovered" in again) == (how == "cannot be read")
+    assert again["recovered"] == (how == "cannot be read")
     await idle()
     assert person.offsets()[-1] == history.rooms["lobby"].top
     person.leave()

@@ -191,9 +191,7 @@ def _to_result(answered: _Answered) -> dict[str, Any]:
         "data": data,
     }
     if recovery is not None:
-        result["was_recovering"] = True
-    if recovery == "recovered":
-        result["recovered"] = True
-    elif recovery is not None:
-        data["reason"] = str(recovery)
+        result["was_recovering"], result["recovered"] = True, recovery == "recovered"
+        if recovery != "recovered":
+            data["reason"] = str(recovery)
     return result
