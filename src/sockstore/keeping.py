@@ -35,7 +35,7 @@ _index = itemgetter(0)
 @cache
 def message_type() -> type[Message]:
     """Return `Message`, which is loaded late: see `sockstore.records`."""
-    from sockstore.records import Message  # noqa: PLC0415
+    from sockstore.records import Message  # noqa: PLC0415 - it loads msgspec
 
     return Message
 

@@ -162,7 +162,7 @@ class MessageStream:
         self._tell_taken = tell_taken
 
     def expect(self, count: int) -> None:
-        """Make room for messages that come at once: who has kept up so far is no slow reader."""
+        """Make room for messages that come at once, unless the reader lags already."""
         if len(self._waiting) <= self._limit:
             self._beyond = count
 

@@ -23,10 +23,10 @@ from websockets.protocol import Protocol, State
 
 from sockstore.outcomes import Close
 from sockstore.transports._answers import Answer
+from sockstore.transports._awaited_answer import AwaitedAnswer
 from sockstore.transports._frames import BINARY, LARGEST_CONTROL, PING, TEXT, header_problem
 from sockstore.transports._handshake import check_switch, protocol_after, socket_info
 from sockstore.transports._incoming import Incoming
-from sockstore.transports._opening import Opening
 from sockstore.transports._reading import Reading
 from sockstore.transports._writer import Writer
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener, deliver_one
@@ -63,10 +63,10 @@ class Wire(asyncio.Protocol):
 
     # Over thirty attributes: in a `__dict__` they would take 1.6 KiB.
     __slots__ = (
-        "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
+        "_answer", "_connected", "_delivered_for", "_delivering", "_ended", "_fragments",
         "_fragments_are_text", "_incoming", "_listener", "_loop", "_lost", "_max_message_bytes",
-        "_opened", "_opening", "_protocol", "_pumping", "_reading", "_short_cut", "_slice_over",
-        "_take", "_transport", "_unanswered_ping", "_url", "_writer", "_writing_paused", "gone",
+        "_opened", "_protocol", "_pumping", "_reading", "_short_cut", "_slice_over", "_take",
+        "_transport", "_unanswered_ping", "_url", "_writer", "_writing_paused", "gone",
         "handshake", "heard", "reading_paused",
     )  # fmt: skip
 
@@ -86,8 +86,10 @@ class Wire(asyncio.Protocol):
         self._protocol: Protocol = protocol
         self._url = url
         self._max_message_bytes = max_message_bytes
-        self._opening: Opening | None = Opening(self._loop, self._judge, self._fail_handshake)
-        self._take: Callable[[bytes], None] = self._opening.take
+        self._answer: AwaitedAnswer | None = AwaitedAnswer(
+            self._loop, self._judge, self._fail_handshake
+        )
+        self._take: Callable[[bytes], None] = self._answer.take
         self.heard = 0
         self.reading_paused = False
         self.handshake: asyncio.Future[None] = self._loop.create_future()
@@ -131,8 +133,8 @@ class Wire(asyncio.Protocol):
         """Report the end, but not before everything that arrived was delivered."""
         self._lost = exc
         self.gone.set_result(None)
-        if self._opening is not None:
-            self._opening.ended(exc)
+        if self._answer is not None:
+            self._answer.ended(exc)
         if self._pumping is None:
             self._conclude()
 
@@ -209,7 +211,7 @@ class Wire(asyncio.Protocol):
             return
         if self.handshake.done():
             return
-        self._opening = None
+        self._answer = None
         self._opened = True
         self._protocol = protocol_after(protocol, self._max_message_bytes)
         self._short_cut = not protocol.extensions
@@ -229,7 +231,7 @@ class Wire(asyncio.Protocol):
 
     def _stop_opening(self) -> None:
         self._take = _ignore
-        opening, self._opening = self._opening, None
+        opening, self._answer = self._answer, None
         if opening is not None:
             opening.stop()
 

@@ -9,10 +9,10 @@ from sockstore.transports._answers import Answer, AnswerReader, NotAnAnswerError
 from sockstore.transports._handshake import SWITCHING_PROTOCOLS, leads_elsewhere
 from sockstore.transports.base import BODY_SECONDS
 
-__all__ = ["Opening"]
+__all__ = ["AwaitedAnswer"]
 
 
-class Opening:
+class AwaitedAnswer:
     """Read the answer; a refusal waits a moment for its body, which says why.
 
     Args:
