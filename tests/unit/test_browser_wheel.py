@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import csv
 import hashlib
@@ -75,3 +76,39 @@ def test_it_has_what_a_page_needs_and_nothing_that_it_cannot_use(archive):
         name for name in names if name.startswith(tuple(f"sockstore/{one}" for one in useless))
     ]
     assert not [name for name in names if "__pycache__" in name]
+
+
+def imported_as_it_loads(source: str) -> list[str]:
+    """The modules of sockstore that a module imports outside its functions."""
+    found: list[str] = []
+    waiting: list[ast.AST] = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
+        match node:
+            case ast.ImportFrom(module=str() as module) if module.startswith("sockstore"):
+                found.append(module)
+            case ast.Import(names=names):
+                found += [name.name for name in names if name.name.startswith("sockstore")]
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                continue
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=otherwise):
+                waiting += otherwise
+                continue
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def test_each_module_of_it_finds_there_what_it_imports(archive):
+    names = set(archive.namelist())
+    missing = [
+        f"{name} imports {module}"
+        for name in sorted(names)
+        if name.endswith(".py")
+        for module in imported_as_it_loads(archive.read(name).decode())
+        if not {f"{module.replace('.', '/')}{end}" for end in (".py", "/__init__.py")} & names
+    ]
+    assert missing == []
+
+
+def test_what_is_left_out_exists():
+    assert [name for name in making.LEFT_OUT if not (making.PACKAGE / name).exists()] == []

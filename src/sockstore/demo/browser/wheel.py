@@ -19,11 +19,11 @@ PACKAGE = Path(sockstore.__file__).parent
 
 NATIVE = (
     "attempt",
+    "awaited_answer",
     "compression",
     "frames",
     "handshake",
     "incoming",
-    "opening",
     "reading",
     "sockets",
     "tls_tunnels",
