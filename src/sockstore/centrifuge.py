@@ -155,9 +155,9 @@ def read(frame: str | bytes) -> Iterator[Said]:
 
 def _read_line(line: str) -> Said | None:
     try:
-        body = _decode(line)
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise FrameError(f"no JSON: {line[:80]!r}") from None
+        body = decode_json(line)
+    except (ValueError, RecursionError):
+        body = _decode_around_payloads(line)
     if not isinstance(body, dict):
         raise FrameError(f"no object: {line[:80]!r}")
     if not body:
@@ -169,13 +169,13 @@ def _read_line(line: str) -> Said | None:
         raise FrameError(f"an object that cannot be understood: {line[:80]!r}") from None
 
 
-def _decode(line: str) -> Any:
-    try:
-        return decode_json(line)
-    except (ValueError, RecursionError):
-        from sockstore.unreadable import decode_frame  # noqa: PLC0415 - hardly ever needed
+def _decode_around_payloads(line: str) -> Any:
+    from sockstore.unreadable import decode_frame  # noqa: PLC0415 - hardly ever needed
 
+    try:
         return decode_frame(line)
+    except (ValueError, LookupError, TypeError, RecursionError):
+        raise FrameError(f"no JSON: {line[:80]!r}") from None
 
 
 def _push(push: Mapping[str, Any]) -> Said | None:
@@ -188,14 +188,15 @@ def _push(push: Mapping[str, Any]) -> Said | None:
 
 
 def _published(channel: str, publication: Mapping[str, Any]) -> Published:
-    info, tags = publication.get("info") or {}, publication.get("tags") or {}
+    # Most of it is left out by most servers; this is done for each message.
+    tags, info, epoch = publication.get("tags"), publication.get("info"), publication.get("epoch")
     return Published(
         channel,
         publication["data"],
         _offset(publication.get("offset")) or None,
-        _text(tags.get("id")),
-        _text(info.get("user")),
-        _text(publication.get("epoch")) or "",
+        _text(tags.get("id")) if tags else None,
+        _text(info.get("user")) if info else None,
+        (_text(epoch) if epoch else None) or "",
     )
 
 

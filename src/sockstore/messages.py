@@ -160,8 +160,7 @@ class MessageLog(Readable[MessageView]):
         self, data: object, kind: MessageKind, publication: Publication | None = None
     ) -> bool:
         """Add one message; return whether the slice should end now."""
-        place = (self.total + 1, self._received_at, publication)
-        message = message_type()(data, kind, *place)
+        message = message_type()(data, kind, self.total + 1, self._received_at, publication)
         if self._kept:
             entries = self._kept.entries(self._received_at)
             if len(entries) == self._kept.size:

@@ -132,21 +132,11 @@ class Receiver:
 
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
-        data, raw = publication.data, ""
-        kind: MessageKind = "text" if isinstance(data, (str, Unreadable)) else "json"
-        if isinstance(data, Unreadable):
-            error, data = data.error, data.text
-            raw = data
-            if self._codec is None:
-                self._tell(error, raw)
-        if self._codec is not None:
-            raw = raw or encode_json(data)
-            try:
-                data, kind = self._codec.decode(raw), "json"
-            except Exception as error:  # noqa: BLE001 - a codec may raise anything
-                self._tell(error, raw)
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
-        return self._put(data, kind, place)
+        data = publication.data
+        if self._codec is not None or isinstance(data, Unreadable):
+            return self._put(*self._read_payload(data), place)
+        return self._put(data, "text" if isinstance(data, str) else "json", place)
 
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message is added."""
@@ -168,6 +158,23 @@ class Receiver:
     def stop_slice(self) -> None:
         """Nothing more of this slice is wanted."""
         self._log.stop_slice()
+
+    def _read_payload(self, data: object) -> tuple[object, MessageKind]:
+        """Return what a payload says to the codec; its text if it says nothing."""
+        kind: MessageKind = "text" if isinstance(data, (str, Unreadable)) else "json"
+        raw = ""
+        if isinstance(data, Unreadable):
+            error, data = data.error, data.text
+            raw = data
+            if self._codec is None:
+                self._tell(error, raw)
+        if self._codec is not None:
+            raw = raw or encode_json(data)
+            try:
+                return self._codec.decode(raw), "json"
+            except Exception as error:  # noqa: BLE001 - a codec may raise anything
+                self._tell(error, raw)
+        return data, kind
 
     def _unless_reply(self, frame: str | bytes) -> bool:
         self.has_heard_a_word = True
