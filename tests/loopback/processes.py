@@ -162,6 +162,7 @@ def _ports_of_this_process() -> tuple[TextIO, Iterator[int]]:
 
 # At once: a test that proves that it leaves no file open may be the first that asks for a port.
 _lock, _ports = _ports_of_this_process()
+atexit.register(_lock.close)
 
 
 def free_port() -> int:
