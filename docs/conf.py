@@ -8,15 +8,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
-from sockstore import connection_stores, keeping, messages, records, streams
-from sockstore._version import __version__
+from sockstore.base.version import __version__
+from sockstore.connection import connection_stores
+from sockstore.messages import kept, log, message, stream
 
 # It imports them for type checkers only; the reference resolves their names, too.
-for kind in (messages.MessageView, records.Message, streams.MessageStream):
+for kind in (log.MessageView, message.Message, stream.MessageStream):
     setattr(connection_stores, kind.__name__, kind)
-for module in (keeping, messages, streams):
-    module.Message = records.Message  # type: ignore[attr-defined]
-connection_stores.Overflow = streams.Overflow  # type: ignore[attr-defined]
+for module in (kept, log, stream):
+    module.Message = message.Message  # type: ignore[attr-defined]
+connection_stores.Overflow = stream.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"
 author = "The sockstore authors"
@@ -56,7 +57,7 @@ made_by_the_package = (
     "sockstore.MessageStream",
     "sockstore.MessageView",
     "sockstore.Receipt",
-    "sockstore.scope.Mounted",
+    "sockstore.scope.scope.Mounted",
     "sockstore.stores.Readable",
     "sockstore.stores.Stream",
     "sockstore.stores.Subscription",
@@ -74,8 +75,8 @@ nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.outbox.Flight|sockstore.connection_options.ConnectionOptions"
-    "|sockstore.connection_stores.StreamT|sockstore.ui.rows.Row|sockstore.ui.live.LiveRow|sockstore.ui.reader.ChatView"
+    "Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|sockstore.connection.options.ConnectionOptions"
+    "|sockstore.connection.connection_stores.StreamT|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),

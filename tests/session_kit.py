@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 from fake_history import FakeHistory
-from sockstore.server import Limits, plain
+from sockstore.server import Limits
 from sockstore.server.asgi import Outgoing, Peer
 from sockstore.server.client import Client
 from sockstore.server.limits import TokenBucket
-from sockstore.server.presence import LocalPresence
-from sockstore.server.rooms import Rooms
+from sockstore.server.plain import visitor as plain
+from sockstore.server.rooms.presence import LocalPresence
+from sockstore.server.rooms.registry import Rooms
 from sockstore.server.session.visitor import Visitor
 
 UNCOUNTED = {"rate": 1e6, "burst": 1_000_000}

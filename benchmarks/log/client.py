@@ -37,7 +37,7 @@ decode = msgspec.json.Decoder().decode
 
 def sockstore(told: Told, length: int) -> Append:
     """The log of a connection, unbounded; fed in batches, as its transport does it."""
-    from sockstore.messages import MessageLog
+    from sockstore.messages.log import MessageLog
 
     log = MessageLog(None, report=_fail)
 

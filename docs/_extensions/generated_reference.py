@@ -12,8 +12,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from sockstore import Classification, Close, HandshakeFailed, Outcome, classify
+from sockstore.base.outcomes import _CLOSE_CODE_NAMES
 from sockstore.cli.command_line import _parser
-from sockstore.outcomes import _CLOSE_CODE_NAMES
 
 __all__ = ["setup"]
 

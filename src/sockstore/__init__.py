@@ -7,10 +7,8 @@ What few programs use is loaded when it is used first.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from sockstore._version import __version__
-from sockstore.connection import WebSocketStore
-from sockstore.deflate import Deflate
-from sockstore.errors import (
+from sockstore.base.deflate import Deflate
+from sockstore.base.errors import (
     ConnectionEnded,
     ConnectionLost,
     DeliveryError,
@@ -25,26 +23,27 @@ from sockstore.errors import (
     SockstoreError,
     StopReconnecting,
 )
-from sockstore.heartbeat import Heartbeat
-from sockstore.machine.state import Attempt, ConnectionState, Failure, SocketInfo
-from sockstore.navigation import Navigation
-from sockstore.options import Outbox, Reconnect
-from sockstore.outcomes import Classification, Close, FailureReason, Outcome, classify
-from sockstore.positions import Gap, Position, Publication
-from sockstore.receipts import Receipt
-from sockstore.recovery import Resume, Session
-from sockstore.requests import IdField, JsonRpc
-from sockstore.stats import Stats
+from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.outcomes import Classification, Close, FailureReason, Outcome, classify
+from sockstore.base.positions import Gap, Position, Publication
+from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
+from sockstore.base.version import __version__
+from sockstore.connection.inspection.observer import Stats
+from sockstore.connection.inspection.timeline import TimelineEvent
+from sockstore.connection.navigation import Navigation
+from sockstore.connection.receipts import Receipt
+from sockstore.connection.recovery import Resume, Session
+from sockstore.connection.requests import IdField, JsonRpc
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
-from sockstore.timeline import TimelineEvent
 
 if TYPE_CHECKING:
-    from sockstore.messages import MessageView
-    from sockstore.navigator import Navigator
-    from sockstore.provider import WebSocketProvider, use_websocket
-    from sockstore.records import Message
-    from sockstore.scope import Scope
-    from sockstore.streams import MessageStream
+    from sockstore.messages.log import MessageView
+    from sockstore.messages.message import Message
+    from sockstore.messages.stream import MessageStream
+    from sockstore.scope.navigator import Navigator
+    from sockstore.scope.provider import WebSocketProvider, use_websocket
+    from sockstore.scope.scope import Scope
 
 __all__ = [
     "Attempt",
@@ -103,13 +102,13 @@ __all__ = [
 ]
 
 _LATER = {
-    "Message": "sockstore.records",
-    "MessageStream": "sockstore.streams",
-    "MessageView": "sockstore.messages",
-    "Navigator": "sockstore.navigator",
+    "Message": "sockstore.messages.message",
+    "MessageStream": "sockstore.messages.stream",
+    "MessageView": "sockstore.messages.log",
+    "Navigator": "sockstore.scope.navigator",
     "Scope": "sockstore.scope",
-    "WebSocketProvider": "sockstore.provider",
-    "use_websocket": "sockstore.provider",
+    "WebSocketProvider": "sockstore.scope.provider",
+    "use_websocket": "sockstore.scope.provider",
 }
 """The names that are loaded when they are used first, and where they are."""
 

@@ -10,8 +10,8 @@ from test_transports import MemoryHarness
 
 from sockstore import Close, writable
 from sockstore.testing import check_store, check_transport
-from sockstore.transports._pipes import Accepted, Ping, Pong
 from sockstore.transports.memory import MemoryTransport
+from sockstore.transports.pipes import Accepted, Ping, Pong
 
 # Stores
 

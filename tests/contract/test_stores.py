@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sockstore import ConnectionState, WebSocketStore, derived, readable, readonly, writable
-from sockstore.errors import ConnectionLost
-from sockstore.messages import MessageLog
+from sockstore.base.errors import ConnectionLost
+from sockstore.messages.log import MessageLog
 from sockstore.testing import check_store
 
 pytestmark = pytest.mark.contract("ST2", "ST3", "ST8")

@@ -13,7 +13,7 @@ from loopback.servers import serve as serve_raw
 from sockstore.testing import assert_no_leaks, check_transport
 from sockstore.testing.contract import GREETING
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [
     pytest.mark.asyncio,

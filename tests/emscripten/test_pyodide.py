@@ -25,13 +25,17 @@ SECONDS = 240
 
 PURE = (
     *(
-        f"tests/unit/test_{name}.py"
-        for name in (
-            "endpoint", "errors", "frozen", "keeping", "liveness", "machine", "messages",
-            "options", "outbox", "outcomes", "pulse", "receipts", "reconnect", "standard_json",
-            "stores_derived", "stores_notifying", "stores_waiting", "stores_writable", "streams",
-            "ui_clock", "ui_inspector", "ui_links", "ui_live", "ui_posts", "ui_presence",
-            "ui_status", "ui_text", "ui_transcript", "ui_unread", "ui_window", "urls",
+        f"tests/unit/{place}"
+        for place in (
+            "base/test_errors.py", "base/test_frozen.py", "base/test_json_stdlib.py",
+            "base/test_options.py", "base/test_outcomes.py", "base/test_urls.py",
+            "connection/test_endpoint.py", "connection/test_receipts.py",
+            "machine", "messages", "stores/test_derived.py", "stores/test_notifying.py",
+            "stores/test_waiting.py", "stores/test_writable.py", "ui/chat/test_clock.py",
+            "ui/chat/test_links.py", "ui/chat/test_own_messages.py", "ui/chat/test_presence.py",
+            "ui/chat/test_transcript.py", "ui/chat/test_unread.py", "ui/chat/test_window.py",
+            "ui/test_live_list.py", "ui/test_status.py", "ui/test_text.py",
+            "ui/test_ui_inspector.py",
         )
     ),
     *(f"tests/integration/test_{name}.py" for name in ("connecting", "navigators", "scopes")),
@@ -39,17 +43,17 @@ PURE = (
 """What needs no socket, no thread and no process, from the bottom to the scopes."""
 
 TOO_DEEP = (
-    "tests/unit/test_stores_derived.py::test_a_chain_is_as_deep_as_you_like",
-    "tests/unit/test_stores_derived.py::test_a_deep_chain_that_never_ran_is_freed",
+    "tests/unit/stores/test_derived.py::test_a_chain_is_as_deep_as_you_like",
+    "tests/unit/stores/test_derived.py::test_a_deep_chain_that_never_ran_is_freed",
 )
 """A browser's stack is small: freeing a chain of 100,000 stores ends Python there."""
 
 TOO_LONG = (
-    "tests/unit/test_machine.py::test_attempts_none_retries_100_000_times_without_growing",
-    "tests/unit/test_machine.py::test_connections_that_open_and_break_20_000_times_leave_nothing",
-    "tests/unit/test_messages.py::test_memory_is_flat_over_a_million_messages_and_append_is_quick",
-    "tests/unit/test_messages.py::test_the_log_is_the_end_of_a_list_and_a_view_never_changes",
-    "tests/unit/test_messages.py::test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever",
+    "tests/unit/machine/test_machine.py::test_attempts_none_retries_100_000_times_without_growing",
+    "tests/unit/machine/test_machine.py::test_connections_that_open_and_break_20_000_times_leave_nothing",
+    "tests/unit/messages/test_log.py::test_memory_is_flat_over_a_million_messages_and_append_is_quick",
+    "tests/unit/messages/test_log.py::test_the_log_is_the_end_of_a_list_and_a_view_never_changes",
+    "tests/unit/messages/test_log.py::test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever",
 )
 """They count far, which takes long there and proves nothing more."""
 

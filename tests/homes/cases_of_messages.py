@@ -24,7 +24,7 @@ from homes.script import (
 )
 from integration.rooms import RoomServer
 from sockstore import Outbox, Session, WebSocketStore
-from sockstore.ui.posts import posts_of
+from sockstore.ui.chat.own_messages import posts_of
 
 ALL_SCRIPTS = "日本語 👩‍👩‍👧 e\u0301 \u200bz שלום"
 HALVES = '{"content": "a\\ud83d b", "sender": "\\udc00x"}'

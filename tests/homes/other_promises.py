@@ -19,8 +19,8 @@ from homes.layouts import chat, inspected
 from homes.script import URL, Layout
 from sockstore import InvalidOption, InvalidURI, ProviderNotFound, WebSocketProvider, WebSocketStore
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
-from sockstore.ui.backlog import backlog_of
-from sockstore.ui.posts import posts_of
+from sockstore.ui.chat.backlog import backlog_of
+from sockstore.ui.chat.own_messages import posts_of
 
 
 @dataclass(frozen=True)

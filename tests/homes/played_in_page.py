@@ -13,8 +13,9 @@ from homes.home_in_page import BrowserHome
 from homes.other_promises import PROMISES
 from homes.table import TABLE
 from sockstore.testing import assert_no_leaks
-from sockstore.ui import live, reader
+from sockstore.ui import live_list as live
 from sockstore.ui.browser import demo
+from sockstore.ui.chat import view_model as reader
 
 
 class Stage:

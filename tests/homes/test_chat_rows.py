@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sockstore.ui.lines import Line
-from sockstore.ui.rows import Row, rows
+from sockstore.ui.chat.lines import Line
+from sockstore.ui.chat.rows import Row, rows
 from sockstore.ui.textual.chat_rows import row_content
 
 pytestmark = pytest.mark.contract("UI3")

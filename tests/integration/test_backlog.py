@@ -12,8 +12,8 @@ import pytest
 from integration.history_server import HistoryServer
 from sockstore import Outbox, WebSocketStore
 from sockstore.testing import accept, drop
-from sockstore.ui.backlog import PAGES_BY_ITSELF, backlog_of
-from sockstore.ui.transcript import Conversation
+from sockstore.ui.chat.backlog import PAGES_BY_ITSELF, backlog_of
+from sockstore.ui.chat.transcript import Conversation
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("UI3")]
 

@@ -9,7 +9,7 @@ from puppets import Puppeteer, turns
 from rooms import RoomServer
 
 from sockstore import Lagged, Reconnect, Resume, Session, WebSocketStore
-from sockstore.beginnings import MOST_KEPT
+from sockstore.messages.stream import MOST_KEPT
 from sockstore.testing import FakeServer, accept, drop, pause, receive, send
 
 pytestmark = pytest.mark.virtual_clock

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from sockstore import Heartbeat, InvalidOption, Reconnect, WebSocketStore, sleeping
+from sockstore import Heartbeat, InvalidOption, Reconnect, WebSocketStore
+from sockstore.connection import platform as sleeping
 from sockstore.testing import FakeServer, VirtualClock, assert_no_leaks
 
 LATER = Reconnect(schedule=lambda attempt, outcome: 20)

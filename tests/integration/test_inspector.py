@@ -17,8 +17,15 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.explaining import Circumstances, explain
-from sockstore.machine.state import ConnectionState
+from sockstore.base.state import ConnectionState
+from sockstore.connection.inspection.explain import Circumstances, explain
+from sockstore.connection.inspection.timeline import (
+    Decided,
+    GapFound,
+    Opened,
+    Overflowed,
+    WaitBegan,
+)
 from sockstore.testing import (
     FakeServer,
     accept,
@@ -31,7 +38,6 @@ from sockstore.testing import (
     send,
     slow,
 )
-from sockstore.timeline import Decided, GapFound, Opened, Overflowed, WaitBegan
 
 pytestmark = pytest.mark.virtual_clock
 

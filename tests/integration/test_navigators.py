@@ -22,7 +22,7 @@ from sockstore import (
     use_websocket,
     writable,
 )
-from sockstore.owned import GRACE
+from sockstore.scope.ownership import GRACE
 from sockstore.testing import FakeServer, hang, refuse
 
 pytestmark = pytest.mark.virtual_clock

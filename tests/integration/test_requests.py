@@ -22,7 +22,7 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.codecs import decode_json
+from sockstore.base.codecs import decode_json
 from sockstore.testing import FakeServer
 
 pytestmark = pytest.mark.virtual_clock

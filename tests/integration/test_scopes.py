@@ -13,8 +13,8 @@ import pytest
 from puppets import turns
 
 from sockstore import InvalidOption, Scope, ScopeClosed, derived, writable
-from sockstore.owned import GRACE
-from sockstore.scope import scopes_here
+from sockstore.scope.ownership import GRACE
+from sockstore.scope.scope import scopes_here
 from sockstore.testing import assert_no_leaks
 
 pytestmark = pytest.mark.virtual_clock

@@ -17,7 +17,7 @@ from sockstore import (
     WebSocketProvider,
     use_websocket,
 )
-from sockstore.sharing import _all_shared
+from sockstore.scope.sharing import _all_shared
 from sockstore.testing import FakeServer, VirtualClock, accept, hang, pause, refuse, repeat
 
 pytestmark = pytest.mark.virtual_clock

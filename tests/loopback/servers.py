@@ -19,10 +19,10 @@ from pathlib import Path
 
 import trustme
 
-from sockstore.machine.state import SocketInfo
-from sockstore.outcomes import Close
+from sockstore.base.outcomes import Close
+from sockstore.base.state import SocketInfo
 from sockstore.transports.base import Deliver, Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native.transport import NativeTransport
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PATIENCE = 15.0

@@ -25,7 +25,7 @@ from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
 from sockstore import Lagged, Reconnect, Session
 from sockstore.blocking import WebSocket, streams
-from sockstore.blocking.background import LoopThread
+from sockstore.blocking.loop_thread import LoopThread
 
 pytestmark = pytest.mark.loopback
 

@@ -25,7 +25,7 @@ from sockstore import ConnectionEnded, Deflate, HandshakeFailed, WebSocketStore
 from sockstore.server import create_app
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import BODY_SECONDS, Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -12,7 +12,7 @@ import pytest
 from loopback.servers import PATIENCE, Peer, Trust, serve, text
 from sockstore import WebSocketStore
 from sockstore.testing import FakeServer, VirtualClock, assert_no_leaks
-from sockstore.transports import _sockets
+from sockstore.transports.native import sockets as _sockets
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("CN19")]
 

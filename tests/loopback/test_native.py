@@ -25,10 +25,10 @@ from loopback.servers import (
     text,
     turns,
 )
-from sockstore.outcomes import Close
-from sockstore.transports import _wire
+from sockstore.base.outcomes import Close
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native import wire as _wire
+from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

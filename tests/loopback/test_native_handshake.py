@@ -25,7 +25,7 @@ from loopback.servers import (
 )
 from sockstore import HandshakeFailed, WebSocketStore
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

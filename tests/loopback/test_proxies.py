@@ -33,7 +33,7 @@ from loopback.servers import (
 from sockstore import HandshakeFailed, InvalidOption, Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native.transport import NativeTransport
 
 try:
     import uvloop

@@ -7,10 +7,10 @@ import asyncio
 import pytest
 from tests.loopback.redis_servers import until
 
-from sockstore.server.presence import Member
 from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
+from sockstore.server.rooms.presence import Member
 
 pytestmark = [pytest.mark.loopback]
 

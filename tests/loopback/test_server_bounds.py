@@ -362,7 +362,7 @@ async def test_what_comes_before_the_answer_waits_and_is_bounded():
 
 @row("a token whose check never ends")
 async def test_a_token_check_has_ten_seconds(monkeypatch):
-    monkeypatch.setattr("sockstore.server.chat.SECONDS_FOR_TOKEN_CHECK", 0.01)
+    monkeypatch.setattr("sockstore.server.chat_server.SECONDS_FOR_TOKEN_CHECK", 0.01)
     never = asyncio.get_running_loop().create_future()
     async with running(create_app(token=lambda _: never)) as server:
         mute = await open_raw(server.port)

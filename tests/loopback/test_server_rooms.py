@@ -11,8 +11,8 @@ from loopback.test_server_kit import PATIENCE, QUICK, guest, running, until
 from sockstore import WebSocketStore
 from sockstore.server import Limits, SqliteHistory, create_app
 from sockstore.testing import assert_no_leaks
-from sockstore.ui.backlog import backlog_of
-from sockstore.ui.transcript import Conversation
+from sockstore.ui.chat.backlog import backlog_of
+from sockstore.ui.chat.transcript import Conversation
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -50,9 +50,9 @@ from sockstore import (
     Reconnect,
     WebSocketStore,
 )
-from sockstore.transports import _wire
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native import wire as _wire
+from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -497,7 +497,7 @@ async def test_connect_timeout_covers_every_step(
         await asyncio.Event().wait()
 
     if where == "redirect":
-        monkeypatch.setattr("sockstore.transports.native.MOST_REDIRECTS", 10**9)
+        monkeypatch.setattr("sockstore.transports.native.transport.MOST_REDIRECTS", 10**9)
     async with serve(handler) as server:
         if where == "tls":
             server.scheme = "wss"

@@ -40,9 +40,9 @@ from loopback.servers import (
     turns,
 )
 from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
-from sockstore.transports import _wire
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import NativeTransport
+from sockstore.transports.native import wire as _wire
+from sockstore.transports.native.transport import NativeTransport
 
 try:
     import uvloop

@@ -11,19 +11,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from sockstore.centrifuge import Published, Reply, read
-from sockstore.errors import HandshakeFailed
+from sockstore.base.errors import HandshakeFailed
+from sockstore.base.options import Reconnect
+from sockstore.base.outcomes import Close
+from sockstore.base.positions import Gap, Position
+from sockstore.base.state import SocketInfo
+from sockstore.connection.recovery import Session
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine import joining, session
+from sockstore.machine.delivery import Outgoing
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition, Outgoing
+from sockstore.machine.outbox import Disposition
+from sockstore.machine.session_frames import Published, Reply, read
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import SocketInfo
-from sockstore.options import Reconnect
-from sockstore.outcomes import Close
-from sockstore.positions import Gap, Position
-from sockstore.recovery import Session
 
 ROOM = "room"
 

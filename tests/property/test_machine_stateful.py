@@ -15,17 +15,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sockstore.errors import HandshakeFailed, InvalidURI, StopReconnecting
-from sockstore.heartbeat import Heartbeat
+from sockstore.base.errors import HandshakeFailed, InvalidURI, StopReconnecting
+from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.outcomes import Close
+from sockstore.base.positions import Gap
+from sockstore.base.state import SocketInfo
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.delivery import Outgoing
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition, Outgoing
+from sockstore.machine.outbox import Disposition
 from sockstore.machine.settings import Settings
-from sockstore.machine.state import SocketInfo
-from sockstore.options import Outbox, Reconnect
-from sockstore.outcomes import Close
-from sockstore.positions import Gap
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 

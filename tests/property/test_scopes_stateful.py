@@ -34,7 +34,7 @@ from sockstore import (
     WebSocketStore,
     use_websocket,
 )
-from sockstore.sharing import _all_shared
+from sockstore.scope.sharing import _all_shared
 from sockstore.testing import FakeServer, VirtualClock
 
 NAMES = ("a", "b")

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore.server import Limits, admission, frames
+from sockstore.server import Limits, admission
 from sockstore.server.admission import Handshake, Refused
-from sockstore.server.frames import ChatMessage, FrameError, HistoryRequest
 from sockstore.server.limits import TokenBucket
+from sockstore.server.plain import frames
+from sockstore.server.plain.frames import ChatMessage, FrameError, HistoryRequest
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),

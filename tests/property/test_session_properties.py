@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from fake_history import FakeHistory
 from session_kit import Listener, Person, idle, rooms_of, send
-from sockstore.server import plain
-from sockstore.server.rooms import Rooms
+from sockstore.server.plain import visitor as plain
+from sockstore.server.rooms.registry import Rooms
 
 STEPS = st.lists(
     st.sampled_from(

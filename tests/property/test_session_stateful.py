@@ -12,9 +12,9 @@ from hypothesis.stateful import (
 )
 from tests.property.session_model import Began, Client, Log, Mutant, Server
 
-from sockstore.positions import Gap, Position
+from sockstore.base.positions import Gap, Position
 from sockstore.server.history.base import Page
-from sockstore.server.session.recovery import Seen, decide_recovery
+from sockstore.server.rooms.recovery import Seen, decide_recovery
 
 NAMES = ["Ann", "Bob"]
 names = st.sampled_from(NAMES)

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from integration.history_server import HistoryServer
 from sockstore import Message, WebSocketStore
-from sockstore.receipts import Receipt
+from sockstore.connection.receipts import Receipt
 from sockstore.testing import VirtualClock
-from sockstore.ui.backlog import backlog_of, see
-from sockstore.ui.posts import Post
-from sockstore.ui.transcript import Conversation, Transcript
+from sockstore.ui.chat.backlog import backlog_of, see
+from sockstore.ui.chat.own_messages import Post
+from sockstore.ui.chat.transcript import Conversation, Transcript
 
 pytestmark = pytest.mark.contract("UI3", "SV1", "SV6")
 

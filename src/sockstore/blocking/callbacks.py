@@ -12,11 +12,11 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, Literal, Protocol, Self, TypeAlias
 
+from sockstore.base.errors import InvalidOption, Lagged
+from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.blocking.streams import CallbackBuffer
 from sockstore.blocking.waiting import Bell, wait_until
-from sockstore.errors import InvalidOption, Lagged
-from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.records import Message
+from sockstore.messages.message import Message
 
 __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscription", "make_runner"]
 

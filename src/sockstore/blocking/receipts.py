@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from sockstore import receipts
 from sockstore.blocking.streams import require_timeout
-from sockstore.receipts import ReceiptState
+from sockstore.connection import receipts
+from sockstore.connection.receipts import ReceiptState
 
 __all__ = ["Receipt"]
 

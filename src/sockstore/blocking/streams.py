@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
-from sockstore import streams
+from sockstore.base.errors import ConnectionEnded, InvalidOption
 from sockstore.blocking.waiting import Bell, wait_until
-from sockstore.errors import ConnectionEnded, InvalidOption
-from sockstore.records import Message
+from sockstore.messages import stream as streams
+from sockstore.messages.message import Message
 
 if TYPE_CHECKING:
     from sockstore.blocking.websocket import WebSocket

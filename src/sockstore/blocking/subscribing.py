@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args, overload
 
+from sockstore.base.checks import require_callable
+from sockstore.base.errors import InvalidOption, SockstoreError
+from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback, Subscription
-from sockstore.blocking.holding import Hold
+from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer, require_timeout
-from sockstore.connection import WebSocketStore
-from sockstore.errors import InvalidOption, SockstoreError
-from sockstore.machine.state import ConnectionState, Phase, SocketInfo
-from sockstore.messages import MessageView
-from sockstore.options import require_callable
-from sockstore.records import Message
+from sockstore.connection.inspection.timeline import TimelineEvent
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.log import MessageView
+from sockstore.messages.message import Message
+from sockstore.messages.stream import Overflow
 from sockstore.stores import Readable
-from sockstore.streams import Overflow
-from sockstore.timeline import TimelineEvent
 
 __all__ = ["StoreName", "Subscribing"]
 

@@ -9,24 +9,24 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal, Self, Unpack
 
-from sockstore import receipts
+from sockstore.base.errors import DeliveryError, SockstoreError
+from sockstore.base.options import Reconnect
+from sockstore.base.outcomes import check_close
+from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import Callbacks, make_runner
-from sockstore.blocking.holding import Hold
+from sockstore.blocking.hold import Hold
 from sockstore.blocking.receipts import Receipt
 from sockstore.blocking.streams import Buffer, MessageStream, require_timeout
 from sockstore.blocking.subscribing import Subscribing
 from sockstore.blocking.waiting import refuse_inside_a_loop
-from sockstore.connection import WebSocketStore
-from sockstore.connection_options import ConnectionOptions
-from sockstore.endpoint import PerAttempt
-from sockstore.errors import DeliveryError, SockstoreError
-from sockstore.machine.state import ConnectionState, Phase, SocketInfo
-from sockstore.messages import MessageView
-from sockstore.options import Reconnect
-from sockstore.outcomes import check_close
-from sockstore.records import Message
-from sockstore.stats import Stats
-from sockstore.streams import Overflow
+from sockstore.connection import receipts
+from sockstore.connection.endpoint import PerAttempt
+from sockstore.connection.inspection.observer import Stats
+from sockstore.connection.options import ConnectionOptions
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.log import MessageView
+from sockstore.messages.message import Message
+from sockstore.messages.stream import Overflow
 
 __all__ = ["WebSocket"]
 

@@ -8,12 +8,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from sockstore.base.errors import InvalidOption
+from sockstore.base.names import check_room
 from sockstore.cli.common import CommandError, UsageError, as_usage_error, url
 from sockstore.cli.output import PLAIN_TERMINALS
 from sockstore.cli.running import address_of, listen, served
-from sockstore.errors import InvalidOption
-from sockstore.names import check_room
-from sockstore.ui.rooms import in_room, named, room_of
+from sockstore.ui.chat.rooms import in_room, named, room_of
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp

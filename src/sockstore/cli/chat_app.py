@@ -14,10 +14,11 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Footer, Input, Label, ListItem, ListView, Static
 
 from sockstore import InvalidOption, Reconnect
+from sockstore.base.names import check_room
+from sockstore.base.urls import redact_url
 from sockstore.cli import signals
-from sockstore.connection_options import ConnectionOptions
-from sockstore.names import check_room
-from sockstore.ui.rooms import in_room
+from sockstore.connection.options import ConnectionOptions
+from sockstore.ui.chat.rooms import in_room
 from sockstore.ui.textual import (
     ChatInput,
     ChatMembers,
@@ -26,7 +27,6 @@ from sockstore.ui.textual import (
     ConnectionStatus,
     WebSocketProvider,
 )
-from sockstore.urls import redact_url
 
 __all__ = ["ChatApp"]
 

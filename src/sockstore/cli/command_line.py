@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from sockstore._version import __version__
+from sockstore.base.errors import InvalidOption, SockstoreError
+from sockstore.base.version import __version__
 from sockstore.cli import chat, demo, listen, output, send, serve, signals
 from sockstore.cli.common import CommandError, UsageError, as_usage_error
 from sockstore.cli.output import OutputFailed, put_text, say
-from sockstore.errors import InvalidOption, SockstoreError
 
 __all__ = ["run"]
 

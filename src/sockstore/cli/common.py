@@ -14,8 +14,8 @@ from sockstore import (
     SockstoreError,
     WebSocketStore,
 )
-from sockstore.endpoint import TOKEN
-from sockstore.urls import check_url
+from sockstore.base.urls import check_url
+from sockstore.connection.endpoint import TOKEN
 
 __all__ = [
     "CommandError",

@@ -8,6 +8,7 @@ import base64
 from typing import Any
 
 from sockstore import ConnectionState, Message
+from sockstore.base.codecs import encode_json
 from sockstore.cli import signals
 from sockstore.cli.common import (
     add_connection_arguments,
@@ -17,7 +18,6 @@ from sockstore.cli.common import (
     sentence,
 )
 from sockstore.cli.output import OutputFailed, put_bytes, put_json, say
-from sockstore.codecs import encode_json
 
 HELP = """print the messages of a WebSocket, one a line, and stay connected
 

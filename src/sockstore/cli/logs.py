@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sockstore.characters import harmless, one_line
+from sockstore.base.characters import harmless, one_line
 
 __all__ = ["TO_STANDARD_ERROR", "HarmlessFormatter"]
 

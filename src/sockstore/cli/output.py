@@ -12,10 +12,10 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import IO, Any, TypeVar
 
-from sockstore.characters import DIRECTION_CONTROLS, one_line
+from sockstore.base.characters import DIRECTION_CONTROLS, one_line
+from sockstore.base.codecs import encode_json
+from sockstore.base.tasks import start_task
 from sockstore.cli.common import CommandError
-from sockstore.codecs import encode_json
-from sockstore.tasks import start_task
 
 __all__ = [
     "PLAIN_TERMINALS",

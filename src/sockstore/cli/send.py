@@ -7,7 +7,8 @@ import asyncio
 from typing import Any
 
 from sockstore import ConnectionEnded, DeliveryError, Receipt, SockstoreError, WebSocketStore
-from sockstore.characters import one_line
+from sockstore.base.characters import one_line
+from sockstore.base.codecs import decode_json
 from sockstore.cli import signals
 from sockstore.cli.common import (
     CommandError,
@@ -18,7 +19,6 @@ from sockstore.cli.common import (
     seconds,
 )
 from sockstore.cli.output import put, put_json, read_standard_input
-from sockstore.codecs import decode_json
 
 HELP = """send messages to a WebSocket, and leave when they are delivered
 

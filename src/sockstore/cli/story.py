@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
+from sockstore.base.tasks import start_task
 from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
 from sockstore.cli.output import PLAIN_TERMINALS, OutputFailed, put, until_output_fails
-from sockstore.tasks import start_task
 
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, unquote, urlencode
 
-from sockstore.errors import InvalidOption
-from sockstore.names import check_room, check_sender
+from sockstore.base.errors import InvalidOption
+from sockstore.base.names import check_room, check_sender
 
 __all__ = ["ROOMS", "Visitor", "cookies_of", "visitor"]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from sockstore.centrifuge import Published
-from sockstore.frozen import frozen
-from sockstore.machine.outbox import Outgoing
-from sockstore.machine.state import Attempt
-from sockstore.outcomes import Outcome
-from sockstore.positions import Gap
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Outcome
+from sockstore.base.positions import Gap
+from sockstore.base.state import Attempt
+from sockstore.machine.delivery import Outgoing
+from sockstore.machine.session_frames import Published
 
 __all__ = [
     "AbortTransport",

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from sockstore.centrifuge import Said
-from sockstore.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
-from sockstore.frozen import frozen
-from sockstore.machine.state import Hint, SocketInfo
-from sockstore.outcomes import Close
+from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Close
+from sockstore.base.state import Hint, SocketInfo
+from sockstore.machine.session_frames import Said
 
 __all__ = [
     "AttemptError",

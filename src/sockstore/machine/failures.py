@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sockstore.centrifuge import ErrorReply
-from sockstore.errors import (
+from sockstore.base.errors import (
     ConnectionEnded,
     ConnectionLost,
     HandshakeFailed,
@@ -11,9 +10,10 @@ from sockstore.errors import (
     SockstoreError,
     said,
 )
+from sockstore.base.outcomes import Close, FailureReason, Outcome
+from sockstore.base.urls import redact_url
 from sockstore.machine.phases import Joining, Open, Preparing
-from sockstore.outcomes import Close, FailureReason, Outcome
-from sockstore.urls import redact_url
+from sockstore.machine.session_frames import ErrorReply
 
 __all__ = [
     "attempt_raised",

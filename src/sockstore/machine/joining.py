@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sockstore.centrifuge import Published, Subscribed
-from sockstore.frozen import frozen
-from sockstore.positions import Gap, GapReason, Position
+from sockstore.base.frozen import frozen
+from sockstore.base.positions import Gap, GapReason, Position
+from sockstore.machine.session_frames import Published, Subscribed
 
 __all__ = ["RECONNECTED", "Joined", "joined_at"]
 

@@ -15,26 +15,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
-from sockstore.centrifuge import FrameError, Said
-from sockstore.errors import ConnectionEnded
+from sockstore.base.errors import ConnectionEnded
+from sockstore.base.outcomes import FailureReason
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.decisions import Decisions
+from sockstore.machine.delivery import Flight, Flights, Outgoing
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.failures import (
     handshake_failed,
 )
 from sockstore.machine.joining import RECONNECTED
-from sockstore.machine.outbox import (
-    HAND_OVER,
-    Disposition,
-    Flight,
-    Flights,
-    Offer,
-    OutboxQueue,
-    Outgoing,
-)
+from sockstore.machine.outbox import HAND_OVER, Disposition, Offer, OutboxQueue
 from sockstore.machine.phases import (
     AnyPhase,
     Closed,
@@ -51,7 +43,8 @@ from sockstore.machine.phases import (
     live_phase,
 )
 from sockstore.machine.reconnect import Streak
-from sockstore.outcomes import FailureReason
+from sockstore.machine.session_frames import FrameError, Said
+from sockstore.machine.transitions import Decisions
 
 __all__ = ["Machine"]
 

@@ -8,37 +8,20 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum
 
-from sockstore.frozen import frozen
-from sockstore.options import Outbox
+from sockstore.base.frozen import frozen
+from sockstore.base.options import Outbox
+from sockstore.machine import effects as order
+from sockstore.machine.delivery import Outgoing
+from sockstore.machine.effects import Effect
+from sockstore.machine.session import SessionMachine
 
-__all__ = ["HAND_OVER", "Disposition", "Flight", "Flights", "Offer", "OutboxQueue", "Outgoing"]
-
-
-class Outgoing:
-    """One encoded message on its way out.
-
-    Args:
-        data: Text or binary, as it goes on the wire.
-        size: UTF-8 bytes.
-        receipt: What the user holds; opaque here.
-
-    Attributes:
-        expires_at: When it is no longer worth sending, or None.
-        id: What a session tells it by; empty until it was handed over.
-        first_sent_at: When a session handed it over for the first time, or None.
-        offset: Where in the room it was stored, or None.
-    """
-
-    __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
-
-    def __init__(self, data: str | bytes, size: int, receipt: object) -> None:
-        self.data = data
-        self.size = size
-        self.receipt = receipt
-        self.expires_at: float | None = None
-        self.id = ""
-        self.first_sent_at: float | None = None
-        self.offset: int | None = None
+__all__ = [
+    "HAND_OVER",
+    "Disposition",
+    "Offer",
+    "OutboxQueue",
+    "Sending",
+]
 
 
 class Disposition(Enum):
@@ -141,57 +124,84 @@ class OutboxQueue:
         return entries
 
 
-class Flight:
-    """The messages handed over between two pings; they share one fate, so it is kept once.
+class Sending:
+    """The outbox, and behind it the session, if there is one.
 
-    A pong proves that everything written before its ping arrived (TCP keeps the order), and so
-    does the peer's answer to our close frame. What nothing proved when the connection broke is
-    unknown.
+    Args:
+        options: The limits of the outbox; None if nothing may wait.
+        session: The session, or None.
+
+    Attributes:
+        outbox: What waits to be sent for the first time.
+        session: The session, or None.
     """
 
-    __slots__ = ("lost", "proven")
+    __slots__ = ("outbox", "session")
 
-    def __init__(self) -> None:
-        self.proven = False
-        self.lost = False
+    def __init__(self, options: Outbox | None, session: SessionMachine | None) -> None:
+        self.outbox = OutboxQueue(options)
+        self.session = session
 
+    @property
+    def deadline(self) -> float | None:
+        """When to look again."""
+        waiting, session = self.outbox.next_expiry, self.session
+        if session is None:
+            return waiting
+        times = (waiting, session.deadline(is_waited_for=bool(self.outbox)))
+        return min((time for time in times if time is not None), default=None)
 
-MOST_UNPROVEN_FLIGHTS = 1000
-"""Pings without a pong to remember, from a peer that talks but never answers them: hours."""
+    @property
+    def has_something(self) -> bool:
+        """Whether anything waits to be sent, or to be sent again."""
+        return bool(self.outbox) or (self.session is not None and self.session.has_resends)
 
+    def is_free(self, now: float) -> bool:
+        """Whether a new message need not wait for anything here."""
+        if self.session is None:
+            return not self.outbox
+        return not self.has_something and self.session.may_send(now)
 
-class Flights:
-    """The flights of one transport: the current one, and those that a ping has sealed."""
+    def offer(self, entry: Outgoing, now: float) -> Offer:
+        """Queue a message, or say why not."""
+        return self.outbox.offer(entry, now)
 
-    __slots__ = ("_sealed", "current")
+    def next_to_send(self, now: float, *, only_again: bool = False) -> Outgoing | None:
+        """Remove and return what goes next, if anything may.
 
-    def __init__(self) -> None:
-        self.current = Flight()
-        # No deque, which takes 0.7 KiB: there are seldom more than one.
-        self._sealed: list[tuple[bytes, Flight]] = []
+        Args:
+            now: Seconds, in the machine's clock.
+            only_again: Whether new messages have to wait.
+        """
+        session = self.session
+        if session is None:
+            return self.outbox.take() if self.outbox and not only_again else None
+        if not session.may_send(now):
+            return None
+        if session.has_resends:
+            return session.next_resend()
+        return self.outbox.take() if self.outbox and not only_again else None
 
-    def seal(self, ping: bytes) -> None:
-        """A ping was written: what went before it is proven by its pong."""
-        self._sealed.append((ping, self.current))
-        del self._sealed[:-MOST_UNPROVEN_FLIGHTS]
-        self.current = Flight()
+    def write(self, entry: Outgoing, now: float) -> str | bytes | None:
+        """Return what goes on the wire for a message; None if the server would not take it."""
+        return entry.data if self.session is None else self.session.write(entry, now)
 
-    def prove(self, pong: bytes) -> None:
-        """The peer answered a ping; RFC 6455 section 5.5.3 lets it skip older ones."""
-        if all(ping != pong for ping, _ in self._sealed):
-            return
-        while True:
-            ping, flight = self._sealed.pop(0)
-            flight.proven = True
-            if ping == pong:
-                return
+    def expire(self, now: float) -> list[Effect]:
+        """Give up what is no longer worth sending, and what must not be sent again."""
+        effects: list[Effect] = []
+        if expired := self.outbox.take_expired(now):
+            effects.append(order.SettleReceipts(expired, "expired", "it waited too long"))
+        if self.session is not None and (unknown := self.session.take_expired(now)):
+            why = "no answer came in time, so nobody knows whether it is stored"
+            effects.append(order.SettleReceipts(unknown, "unknown", why))
+        return effects
 
-    def lose(self) -> None:
-        """The connection broke: what is not proven is unknown."""
-        self.end(proven=False)
-
-    def end(self, *, proven: bool) -> None:
-        """The transport ended; `proven` if the peer answered our close frame."""
-        for flight in (*(flight for _, flight in self._sealed), self.current):
-            flight.proven = flight.proven or (proven and not flight.lost)
-            flight.lost = not flight.proven
+    def drop(self, why: str) -> list[Effect]:
+        """Give up everything."""
+        effects: list[Effect] = []
+        if self.session is not None and (unknown := self.session.take_all()):
+            before = f"{why} before the server answered"
+            effects.append(order.SettleReceipts(unknown, "unknown", before))
+        if dropped := self.outbox.take_all():
+            effects.append(order.SettleReceipts(dropped, "dropped", why))
+        return effects

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-from sockstore.errors import SockstoreError
-from sockstore.frozen import frozen
-from sockstore.machine.heartbeat import Pulse, next_beat
-from sockstore.machine.liveness import Liveness, next_check
-from sockstore.machine.outbox import Flights
+from sockstore.base.errors import SockstoreError
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Close
+from sockstore.base.state import ConnectionState, Failure, SocketInfo
+from sockstore.machine.delivery import Flights
+from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check
 from sockstore.machine.reconnect import RetryAfter, Streak
-from sockstore.machine.state import ConnectionState, Failure, SocketInfo
-from sockstore.outcomes import Close
 
 __all__ = [
     "AnyPhase",

@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
-from sockstore.classifying import Classified, classified
-from sockstore.errors import ConnectionEnded, SockstoreError, StopReconnecting
-from sockstore.frozen import frozen
-from sockstore.options import LARGEST_RETRY_AFTER, SMALLEST_RETRY_AFTER, Reconnect
-from sockstore.outcomes import (
+from sockstore.base.errors import ConnectionEnded, SockstoreError, StopReconnecting
+from sockstore.base.frozen import frozen
+from sockstore.base.options import LARGEST_RETRY_AFTER, SMALLEST_RETRY_AFTER, Reconnect
+from sockstore.base.outcomes import (
     Classification,
+    Classified,
     FailureReason,
     Outcome,
+    classified,
     reason_of_fatal,
 )
 

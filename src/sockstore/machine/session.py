@@ -12,8 +12,15 @@ from dataclasses import replace
 from os import urandom
 from typing import Any, Literal, TypeAlias, assert_never
 
-from sockstore import centrifuge as frames
-from sockstore.centrifuge import (
+from sockstore.base.frozen import frozen
+from sockstore.base.positions import Gap, Position
+from sockstore.base.token_bucket import Pace
+from sockstore.machine import effects as order
+from sockstore.machine import session_frames as frames
+from sockstore.machine.delivery import Outgoing
+from sockstore.machine.effects import Effect
+from sockstore.machine.joining import RECONNECTED, joined_at
+from sockstore.machine.session_frames import (
     Announced,
     ErrorReply,
     Ping,
@@ -23,13 +30,6 @@ from sockstore.centrifuge import (
     Subscribed,
     Unsubscribed,
 )
-from sockstore.frozen import frozen
-from sockstore.machine import effects as order
-from sockstore.machine.effects import Effect
-from sockstore.machine.joining import RECONNECTED, joined_at
-from sockstore.machine.outbox import Outgoing
-from sockstore.machine.pace import Pace
-from sockstore.positions import Gap, Position
 
 __all__ = ["Heard", "Owed", "SessionMachine", "orders_of"]
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import TYPE_CHECKING
 
-from sockstore.frozen import frozen
-from sockstore.heartbeat import Heartbeat
-from sockstore.options import Outbox, Reconnect, require_seconds
-from sockstore.recovery import Session
+from sockstore.base.checks import require_seconds
+from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat, Outbox, Reconnect
+
+if TYPE_CHECKING:
+    from sockstore.connection.recovery import Session
 
 __all__ = ["Settings"]
 

@@ -4,7 +4,7 @@ It needs the extra: ``pip install 'sockstore[server]'``.
 """
 
 from sockstore.server.app import create_app
-from sockstore.server.chat import ChatServer
+from sockstore.server.chat_server import ChatServer
 from sockstore.server.history import (
     History,
     HistoryError,

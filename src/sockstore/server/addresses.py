@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
-from sockstore.errors import InvalidOption
+from sockstore.base.errors import InvalidOption
 
 __all__ = [
     "Address",

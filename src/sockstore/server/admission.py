@@ -14,8 +14,8 @@ from functools import cached_property
 from typing import TypeAlias
 from urllib.parse import parse_qs
 
-from sockstore import names
-from sockstore.errors import InvalidOption
+from sockstore.base import names
+from sockstore.base.errors import InvalidOption
 from sockstore.server.addresses import read_address
 
 __all__ = [

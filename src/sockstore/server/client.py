@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 from uuid import uuid4
 
+from sockstore.base.tasks import start_task
 from sockstore.server.asgi import Outgoing, Peer, PeerLeft, size_of
 from sockstore.server.limits import Limits, TokenBucket
-from sockstore.tasks import start_task
 
 __all__ = ["Client", "Handle"]
 

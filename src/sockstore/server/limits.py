@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sockstore.errors import InvalidOption
-from sockstore.options import require_at_least, require_count, require_seconds
+from sockstore.base.checks import require_at_least, require_count, require_seconds
+from sockstore.base.errors import InvalidOption
 
 __all__ = ["SECONDS_TO_COME_BACK", "Limits", "TokenBucket"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from sockstore.plain_calls import PLAIN, refuse_async
+from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.stores.failures import full_name_of
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler

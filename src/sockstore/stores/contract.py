@@ -7,7 +7,7 @@ from collections.abc import Callable
 from reprlib import recursive_repr
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
-from sockstore.stores._waiting import Stream, wait_for
+from sockstore.stores.waiting import Stream, wait_for
 
 if TYPE_CHECKING:
     from sockstore.stores.nodes import Node

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, overload
 
-from sockstore.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, refuse_async
+from sockstore.base.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, refuse_async
 from sockstore.stores.computed import Derived, Emitting
 from sockstore.stores.contract import Readable, Subscribable
 from sockstore.stores.nodes import Node

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sockstore.plain_calls import name_of
+from sockstore.base.plain_calls import name_of
 
 __all__ = ["EndlessCycle", "Failures", "NotWatched", "full_name_of"]
 

@@ -7,7 +7,14 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, TypeVar
 
-from sockstore.plain_calls import ASYNC, MARK, PLAIN, START_A_TASK, refuse_async, returns_awaitable
+from sockstore.base.plain_calls import (
+    ASYNC,
+    MARK,
+    PLAIN,
+    START_A_TASK,
+    refuse_async,
+    returns_awaitable,
+)
 from sockstore.stores.comparison import changed
 from sockstore.stores.contract import Readable
 from sockstore.stores.graph import is_elsewhere, rest, sample, wake

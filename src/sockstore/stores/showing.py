@@ -8,9 +8,9 @@ from itertools import islice
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any, Final
 
+from sockstore.base.urls import redact_url
 from sockstore.stores.failures import NotWatched, full_name_of
 from sockstore.stores.graph import dormant
-from sockstore.urls import redact_url
 
 if TYPE_CHECKING:
     from sockstore.stores.contract import Readable

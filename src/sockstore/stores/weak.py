@@ -7,7 +7,7 @@ from inspect import ismethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 from weakref import WeakMethod, ref
 
-from sockstore.plain_calls import START_A_TASK, refuse_async
+from sockstore.base.plain_calls import START_A_TASK, refuse_async
 from sockstore.stores.failures import full_name_of
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from sockstore.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, name_of, refuse_async
+from sockstore.base.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, name_of, refuse_async
 from sockstore.stores.comparison import changed
 from sockstore.stores.contract import Readable
 from sockstore.stores.nodes import Node

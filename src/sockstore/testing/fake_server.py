@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sockstore.codecs import encode
+from sockstore.base.codecs import encode
 from sockstore.transports.base import Listener, Target, TransportOptions
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer, MemoryTransport
 

@@ -142,7 +142,7 @@ def _is_told(timer: asyncio.TimerHandle) -> bool:
     callback = getattr(timer, "_callback", None)
     name = getattr(callback, "__name__", "")
     module = getattr(callback, "__module__", "")
-    return module in {"sockstore.testing.fake_server", "sockstore.sleeping"} or (
+    return module in {"sockstore.testing.fake_server", "sockstore.connection.platform"} or (
         module == "asyncio.futures" and name == "_set_result_unless_cancelled"
     )
 

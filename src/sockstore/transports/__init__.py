@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from sockstore.machine.state import Hint
+from sockstore.base.state import Hint
 from sockstore.transports.base import Listener, Transport, TransportFactory, TransportOptions
 
 __all__ = [
@@ -33,7 +33,7 @@ def default_transport(listener: Listener, options: TransportOptions) -> Transpor
         from sockstore.transports.browser import BrowserTransport  # noqa: PLC0415
 
         return BrowserTransport(listener, options)
-    from sockstore.transports.native import NativeTransport  # noqa: PLC0415
+    from sockstore.transports.native.transport import NativeTransport  # noqa: PLC0415
 
     return NativeTransport(listener, options)
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from dataclasses import field
 from typing import Protocol
 
-from sockstore.deflate import Deflate
-from sockstore.errors import InvalidOption
-from sockstore.frozen import frozen
-from sockstore.machine.state import SocketInfo
-from sockstore.options import require_count, require_instance
-from sockstore.outcomes import Close
-from sockstore.urls import redact_url
+from sockstore.base.checks import require_count, require_instance
+from sockstore.base.deflate import Deflate
+from sockstore.base.errors import InvalidOption
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Close
+from sockstore.base.state import SocketInfo
+from sockstore.base.urls import redact_url
 
 __all__ = [
     "BODY_SECONDS",
@@ -110,7 +110,7 @@ class TransportOptions:
             raise InvalidOption("compression", self.compression, "give True, False or a Deflate")
         require_instance("ssl", self.ssl, tls.SSLContext, "an ssl.SSLContext or None")
         if self.proxy is not None and not isinstance(self.proxy, bool):
-            from sockstore.transports._proxies import parse_proxy  # noqa: PLC0415 - few have one
+            from sockstore.transports.proxies import parse_proxy  # noqa: PLC0415 - few have one
 
             parse_proxy(self.proxy)
 

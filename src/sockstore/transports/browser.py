@@ -18,13 +18,13 @@ from typing import Any, TypeAlias, TypeVar, cast
 import js as window
 from pyodide.ffi import JsException, create_proxy, to_js
 
-from sockstore.errors import HandshakeFailed, InvalidURI
-from sockstore.machine.state import Hint, SocketInfo
-from sockstore.outcomes import Close
-from sockstore.transports._words import cause_without_secrets, quoted
+from sockstore.base.errors import HandshakeFailed, InvalidURI
+from sockstore.base.outcomes import Close
+from sockstore.base.state import Hint, SocketInfo
+from sockstore.base.urls import redact_url
 from sockstore.transports.base import HIGH_WATER, SLICE_SECONDS, Listener, Target, TransportOptions
 from sockstore.transports.browser_limits import NO_HEADERS, sendable
-from sockstore.urls import redact_url
+from sockstore.transports.words import cause_without_secrets, quoted
 
 __all__ = ["BrowserTransport", "Listening", "unwatch_page", "watch_page", "window"]
 

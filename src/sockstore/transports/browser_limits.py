@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sockstore.errors import InvalidOption
+from sockstore.base.errors import InvalidOption
 from sockstore.transports.base import TransportOptions
 
 __all__ = ["NO_HEADERS", "refuse_in_browser", "sendable"]

@@ -13,11 +13,20 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from sockstore.errors import HandshakeFailed
-from sockstore.machine.state import SocketInfo
-from sockstore.outcomes import Close
-from sockstore.transports._answers import LONGEST_BODY, Answer
-from sockstore.transports._pipes import (
+from sockstore.base.errors import HandshakeFailed
+from sockstore.base.outcomes import Close
+from sockstore.base.state import SocketInfo
+from sockstore.base.urls import redact_url
+from sockstore.transports.answers import LONGEST_BODY, Answer
+from sockstore.transports.base import (
+    HIGH_WATER,
+    Deliver,
+    Listener,
+    Target,
+    TransportOptions,
+    deliver_one,
+)
+from sockstore.transports.pipes import (
     Accepted,
     Arrival,
     CloseFrame,
@@ -27,16 +36,7 @@ from sockstore.transports._pipes import (
     Pong,
     payload_size,
 )
-from sockstore.transports._words import refusal
-from sockstore.transports.base import (
-    HIGH_WATER,
-    Deliver,
-    Listener,
-    Target,
-    TransportOptions,
-    deliver_one,
-)
-from sockstore.urls import redact_url
+from sockstore.transports.words import refusal
 
 __all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
 

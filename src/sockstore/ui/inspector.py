@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from sockstore.connection import WebSocketStore
-from sockstore.durations import say_duration
-from sockstore.stats import Stats
+from sockstore.base.times import say_duration
+from sockstore.connection.inspection.observer import Stats
+from sockstore.connection.inspection.timeline import TimelineEvent
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, derived
-from sockstore.timeline import TimelineEvent
 from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import abridge
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter
 
-from sockstore.records import Message
+from sockstore.messages.message import Message
 
 __all__ = ["PAUSE", "Update", "after", "in_slices", "pause"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Literal, TypeAlias
 
-from sockstore.machine.state import ConnectionState
+from sockstore.base.state import ConnectionState
 from sockstore.ui.text import abridge
 
 __all__ = ["StatusText", "action", "describe"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import islice
 
-from sockstore.characters import DIRECTION_CONTROLS, harmless, has_visible, one_line
+from sockstore.base.characters import DIRECTION_CONTROLS, harmless, has_visible, one_line
 
 __all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "shorten"]
 

@@ -11,28 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sockstore
-from sockstore._version import __version__
+from sockstore.base.version import __version__
 
 __all__ = ["Wheel", "make_wheel"]
 
 PACKAGE = Path(sockstore.__file__).parent
-
-NATIVE = (
-    "attempt",
-    "awaited_answer",
-    "compression",
-    "frames",
-    "handshake",
-    "incoming",
-    "reading",
-    "sockets",
-    "tls_tunnels",
-    "tunnels",
-    "wire",
-    "workers",
-    "writer",
-)
-"""What the transport over sockets is made of."""
 
 LEFT_OUT = (
     "__main__.py",
@@ -43,8 +26,7 @@ LEFT_OUT = (
     "demo/pages.py",
     "server/",
     "testing/plugin.py",
-    *(f"transports/_{name}.py" for name in NATIVE),
-    "transports/native.py",
+    "transports/native/",
     "ui/nicegui/",
     "ui/textual/",
 )

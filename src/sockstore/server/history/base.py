@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from sockstore.errors import SockstoreError
+from sockstore.base.errors import SockstoreError
 
 __all__ = [
     "BYTES_AROUND",

@@ -11,9 +11,9 @@ from secrets import token_hex
 from time import monotonic, time
 from typing import TypeAlias
 
+from sockstore.base.times import utc_time
 from sockstore.server.history.base import Entry, Page, Stored, StoredMessage, bounded
 from sockstore.server.history.files import Files
-from sockstore.timestamps import utc_time
 
 __all__ = ["Database", "Kept", "Unit", "explain"]
 

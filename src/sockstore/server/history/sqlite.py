@@ -12,7 +12,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sockstore.options import require_count, require_seconds
+from sockstore.base.checks import require_count, require_seconds
 from sockstore.server.history.base import (
     Entry,
     HistoryUnavailable,

@@ -8,9 +8,9 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from sockstore.errors import InvalidOption
+from sockstore.base.errors import InvalidOption
+from sockstore.base.urls import redact_url
 from sockstore.server.history.base import HistoryUnavailable
-from sockstore.urls import redact_url
 
 __all__ = ["Connecting", "end", "explain", "problems_of"]
 

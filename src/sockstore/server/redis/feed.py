@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from sockstore.base.tasks import start_task
 from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, end, explain
-from sockstore.tasks import start_task
 
 __all__ = ["Feed", "Hear"]
 

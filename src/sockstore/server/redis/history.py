@@ -9,11 +9,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from secrets import token_hex
+from time import time
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from sockstore.errors import InvalidOption
-from sockstore.options import require_count, require_seconds, require_text
+from sockstore.base.checks import require_count, require_seconds, require_text
+from sockstore.base.errors import InvalidOption
+from sockstore.base.times import utc_time
 from sockstore.server.history.base import (
     BYTES_AROUND,
     Entry,
@@ -28,7 +30,6 @@ from sockstore.server.redis.connecting import Connecting, explain, problems_of
 from sockstore.server.redis.feed import Feed, Hear
 from sockstore.server.redis.position import FeedPosition
 from sockstore.server.redis.scripts import PAGE, STORE
-from sockstore.timestamps import utc_now
 
 __all__ = ["FEED_LENGTH", "RedisHistory"]
 
@@ -136,7 +137,7 @@ class RedisHistory:
             NotStored: If they could not be stored, or nobody can tell.
         """
         words = [word for e in entries for word in (e.sender or "", e.id, e.data)]
-        arguments = (self._keep, int(self._remember * 1000), FEED_LENGTH, utc_now(), *words)
+        arguments = (self._keep, int(self._remember * 1000), FEED_LENGTH, utc_time(time()), *words)
         try:
             epoch, log, number, offsets = await self._call_with_position(STORE, room, *arguments)
         except Exception as error:

@@ -10,12 +10,12 @@ from itertools import islice
 from secrets import token_hex
 from typing import Any, TypeAlias
 
-from sockstore.options import require_seconds
-from sockstore.server.presence import Change, Changed, Member
+from sockstore.base.checks import require_seconds
+from sockstore.base.tasks import start_task
 from sockstore.server.redis.connecting import end, explain
 from sockstore.server.redis.history import FEED_LENGTH, RedisHistory
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
-from sockstore.tasks import start_task
+from sockstore.server.rooms.presence import Change, Changed, Member
 
 __all__ = ["RedisPresence"]
 

@@ -9,14 +9,14 @@ from typing import Any, TypeAlias
 from sockstore.server.admission import Refused, check_room
 from sockstore.server.client import Client
 from sockstore.server.history.base import Page, StoredMessage, continuous
-from sockstore.server.presence import Member
-from sockstore.server.room import Room
-from sockstore.server.rooms import Rooms
+from sockstore.server.rooms.presence import Member
+from sockstore.server.rooms.recovery import Recovery, Seen, decide_recovery
+from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Room
+from sockstore.server.rooms.subscriber import SessionDialect, Subscriber
 from sockstore.server.session import replies
 from sockstore.server.session.commands import Subscribe
-from sockstore.server.session.recovery import Recovery, Seen, decide_recovery
 from sockstore.server.session.replies import ErrorReply
-from sockstore.server.subscribers import SessionDialect, Subscriber
 
 __all__ = ["Membership"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from sockstore.server.history.base import StoredMessage
-from sockstore.server.presence import Member
+from sockstore.server.rooms.presence import Member
 
 __all__ = [
     "PING",

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeAlias
 
-from sockstore import _version
+from sockstore.base import version as _version
 from sockstore.server.asgi import size_of
 from sockstore.server.client import Client
 from sockstore.server.history.base import Entry, HistoryError, NotStored
-from sockstore.server.rooms import Rooms
+from sockstore.server.rooms.registry import Rooms
 from sockstore.server.session import replies
 from sockstore.server.session.commands import (
     Connect,

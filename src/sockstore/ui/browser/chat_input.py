@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.message_field import MessageField
 from sockstore.ui.browser.provider import ConnectionComponent
-from sockstore.ui.posts import posts_of
+from sockstore.ui.chat.own_messages import posts_of
 
 __all__ = ["ChatInput"]
 

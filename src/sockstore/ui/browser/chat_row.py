@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
-from sockstore.ui.clock import day_of, local_time, time_of_day
-from sockstore.ui.lines import Line
-from sockstore.ui.links import split_links
-from sockstore.ui.posts import Mark
-from sockstore.ui.rows import Row
+from sockstore.ui.chat.clock import day_of, local_time, time_of_day
+from sockstore.ui.chat.lines import Line
+from sockstore.ui.chat.links import split_links
+from sockstore.ui.chat.own_messages import Mark
+from sockstore.ui.chat.rows import Row
 from sockstore.ui.tones import tone_of
 
 __all__ = ["ChatRow"]

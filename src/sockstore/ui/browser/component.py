@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockstore.owned import report
-from sockstore.scope import Mounted, Scope
+from sockstore.scope.ownership import report
+from sockstore.scope.scope import Mounted, Scope
 from sockstore.ui.browser.dom import Node, listen
 from sockstore.ui.browser.element import Element
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import time
 
-from sockstore.characters import harmless
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
-from sockstore.records import Message
-from sockstore.timestamps import utc_now
+from sockstore.base.characters import harmless
+from sockstore.base.state import ConnectionState
+from sockstore.base.times import utc_time
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.message import Message
 from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.dom import make, put_text
 from sockstore.ui.browser.message_list import MessageList
@@ -105,5 +106,7 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
+            connection.send(
+                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
+            )
         )

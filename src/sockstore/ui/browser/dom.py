@@ -12,7 +12,7 @@ from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sockstore.scope import Scope
+from sockstore.scope.scope import Scope
 from sockstore.transports import IN_BROWSER
 from sockstore.ui.web import script
 

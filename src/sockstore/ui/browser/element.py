@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sockstore.ui.browser.dom import make, put_text
 
 if TYPE_CHECKING:
-    from sockstore.scope import Scope
+    from sockstore.scope.scope import Scope
 
 __all__ = ["Element", "Root", "destroy_all"]
 

@@ -8,11 +8,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
-from sockstore.errors import ScopeClosed
-from sockstore.navigator import Navigator, Page
-from sockstore.owned import report
-from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.scope import Scope
+from sockstore.base.errors import ScopeClosed
+from sockstore.base.plain_calls import PLAIN, refuse_async
+from sockstore.scope.navigator import Navigator, Page
+from sockstore.scope.ownership import report
+from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, window
 
 __all__ = ["PageHistory"]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import writable
 from sockstore.ui.browser.dom import Node, Storage, give, make, put_text, stand
 from sockstore.ui.browser.plot import PlotFigure

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import make
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
-from sockstore.ui.live import Cells, LiveRow, LiveRows
+from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 
 __all__ = ["LiveList"]
 

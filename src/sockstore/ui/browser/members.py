@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import make, put_text
 from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.chat.presence import Presence
 from sockstore.ui.pacing import PAUSE
-from sockstore.ui.presence import Presence
 
 __all__ = ["ChatMembers"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockstore.scope import Scope
+from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import Node, Storage, document, give, listen, make, window
 from sockstore.ui.browser.element import Element
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sockstore.scope import Scope
+from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import (
     Node,
     give,

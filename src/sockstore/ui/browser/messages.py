@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.chat_row import ChatRow
 from sockstore.ui.browser.dom import Node
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
-from sockstore.ui.reader import ChatReader, ChatView
-from sockstore.ui.rows import Row
+from sockstore.ui.chat.rows import Row
+from sockstore.ui.chat.view_model import ChatReader, ChatView
 
 __all__ = ["ChatMessages"]
 

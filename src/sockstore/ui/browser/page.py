@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from sockstore.plain_calls import PLAIN, refuse_async
-from sockstore.scope import Scope
+from sockstore.base.plain_calls import PLAIN, refuse_async
+from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, make, window
 from sockstore.ui.browser.element import Root
 from sockstore.ui.web import style

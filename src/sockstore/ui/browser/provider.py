@@ -6,14 +6,14 @@ import asyncio
 from typing import TypeAlias, Unpack
 
 import sockstore
-from sockstore.connection import WebSocketStore
-from sockstore.connection_options import ConnectionOptions
-from sockstore.endpoint import PerAttempt
-from sockstore.options import Reconnect
-from sockstore.provider import ATTEMPTS, INTERVAL
+from sockstore.base.options import Reconnect
+from sockstore.connection.endpoint import PerAttempt
+from sockstore.connection.options import ConnectionOptions
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.scope.provider import ATTEMPTS, INTERVAL
 from sockstore.ui.browser.component import Component
 from sockstore.ui.browser.dom import Node, listen, window
-from sockstore.ui.finding import ProvidesConnection, find_source
+from sockstore.ui.provider import ProvidesConnection, find_source
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
 

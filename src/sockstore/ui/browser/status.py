@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
+from sockstore.base.state import ConnectionState
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.status import describe

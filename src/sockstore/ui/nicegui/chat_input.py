@@ -5,9 +5,9 @@ from __future__ import annotations
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.posts import posts_of
 
 __all__ = ["ChatInput", "MessageField"]
 

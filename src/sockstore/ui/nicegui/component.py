@@ -8,7 +8,7 @@ from weakref import WeakSet
 from nicegui import Client, app, background_tasks, ui
 from nicegui.element import Element
 
-from sockstore.scope import Mounted, Scope
+from sockstore.scope.scope import Mounted, Scope
 from sockstore.ui.web import style
 
 __all__ = ["Component"]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import time
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from sockstore.characters import harmless
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
-from sockstore.records import Message
-from sockstore.timestamps import utc_now
+from sockstore.base.characters import harmless
+from sockstore.base.state import ConnectionState
+from sockstore.base.times import utc_time
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.message import Message
 from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
@@ -105,5 +106,7 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
+            connection.send(
+                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
+            )
         )

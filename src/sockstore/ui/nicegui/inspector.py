@@ -12,7 +12,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Writable, writable
 from sockstore.ui.inspector import SECONDS_PLOTTED, Sampler, inspect, watch
 from sockstore.ui.nicegui.provider import ConnectionComponent

@@ -7,8 +7,8 @@ from typing import Any
 
 from nicegui.element import Element
 
-from sockstore.connection import WebSocketStore
-from sockstore.ui.live import Cells, LiveRow, LiveRows
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
 

@@ -6,10 +6,10 @@ import asyncio
 
 from nicegui import ui
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.presence import Presence
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.pacing import PAUSE
-from sockstore.ui.presence import Presence
 
 __all__ = ["ChatMembers"]
 

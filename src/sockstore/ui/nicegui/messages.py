@@ -7,11 +7,11 @@ from functools import partial
 
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.rows import Row
+from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.reader import ChatReader, ChatView
-from sockstore.ui.rows import Row
 
 __all__ = ["ChatMessages"]
 

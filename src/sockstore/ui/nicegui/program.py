@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from nicegui import ui
 
-from sockstore.plain_calls import PLAIN, refuse_async
+from sockstore.base.plain_calls import PLAIN, refuse_async
 
 __all__ = ["run"]
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from nicegui import ui
 from nicegui.element import Element
 
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
+from sockstore.base.state import ConnectionState
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.status import describe
 

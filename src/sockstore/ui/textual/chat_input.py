@@ -7,8 +7,8 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Button, Input, TextArea
 
-from sockstore.connection import WebSocketStore
-from sockstore.ui.posts import posts_of
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.textual.provider import ConnectionComponent
 
 __all__ = ["ChatInput", "MessageField"]

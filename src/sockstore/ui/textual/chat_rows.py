@@ -7,10 +7,10 @@ from datetime import datetime, tzinfo
 from textual.content import Content
 from textual.style import Style
 
-from sockstore.ui.clock import day_of, time_of_day
-from sockstore.ui.links import split_links
-from sockstore.ui.posts import Mark
-from sockstore.ui.rows import Row
+from sockstore.ui.chat.clock import day_of, time_of_day
+from sockstore.ui.chat.links import split_links
+from sockstore.ui.chat.own_messages import Mark
+from sockstore.ui.chat.rows import Row
 
 __all__ = ["row_content"]
 

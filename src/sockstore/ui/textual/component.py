@@ -6,8 +6,8 @@ import asyncio
 
 from textual.widget import Widget
 
-from sockstore.scope import Mounted, Scope
-from sockstore.tasks import start_task
+from sockstore.base.tasks import start_task
+from sockstore.scope.scope import Mounted, Scope
 
 __all__ = ["Component"]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from time import time
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.characters import harmless
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
-from sockstore.timestamps import utc_now
+from sockstore.base.characters import harmless
+from sockstore.base.state import ConnectionState
+from sockstore.base.times import utc_time
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.pacing import Update
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
@@ -106,5 +108,7 @@ class _DemoInput(ChatInput):
 
     def accept(self, connection: WebSocketStore, text: str) -> bool:
         return bool(
-            connection.send({"type": "chat", "content": harmless(text), "timestamp": utc_now()})
+            connection.send(
+                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
+            )
         )

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Collapsible, Sparkline, Static
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import writable
 from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.textual.message_list import Item, MessageList

@@ -8,8 +8,8 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.content import Content
 
-from sockstore.connection import WebSocketStore
-from sockstore.ui.live import Cells, LiveRow, LiveRows
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
 

@@ -8,9 +8,9 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from sockstore.connection import WebSocketStore
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.presence import Presence
 from sockstore.ui.pacing import PAUSE
-from sockstore.ui.presence import Presence
 from sockstore.ui.textual.provider import ConnectionComponent
 
 __all__ = ["ChatMembers"]

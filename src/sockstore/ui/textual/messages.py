@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from sockstore.connection import WebSocketStore
-from sockstore.ui.reader import ChatReader, ChatView
-from sockstore.ui.rows import Row
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.rows import Row
+from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.textual.chat_rows import row_content
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
-from sockstore.plain_calls import PLAIN, refuse_async
+from sockstore.base.plain_calls import PLAIN, refuse_async
 
 __all__ = ["LayoutApp", "run"]
 

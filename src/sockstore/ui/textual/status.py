@@ -10,8 +10,8 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.connection import WebSocketStore
-from sockstore.machine.state import ConnectionState
+from sockstore.base.state import ConnectionState
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.status import describe
 from sockstore.ui.textual.provider import ConnectionComponent
 

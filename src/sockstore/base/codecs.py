@@ -1,0 +1,210 @@
+"""Codecs: what a received text means, and how data is written. Pure, and the same everywhere.
+
+JSON is read and written by msgspec; where its wheel is missing (some browsers) by the standard
+library, with the same results. Either is loaded when it is needed first; before that by the thread
+that loads the native transport, since it takes long enough to be felt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
+
+from sockstore.base.checks import require_callable
+from sockstore.base.errors import InvalidOption
+from sockstore.base.frozen import frozen
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = [
+    "Codec",
+    "CodecLike",
+    "Unreadable",
+    "decode_json",
+    "encode",
+    "encode_json",
+    "encode_with",
+    "json_decoder",
+    "make_codec",
+    "make_encoder",
+]
+
+
+@runtime_checkable
+class Codec(Protocol):
+    """Turns frames into data and data into frames."""
+
+    def decode(self, frame: str | bytes, /) -> Any:
+        """Return the data of a text (`str`) or binary (`bytes`) frame; raise if it is invalid."""
+        ...
+
+    def encode(self, data: Any, /) -> str | bytes:
+        """Return the frame for data that is neither `str` nor `bytes`."""
+        ...
+
+
+CodecLike: TypeAlias = (
+    Codec | type[Any] | tuple[Callable[[str | bytes], Any], Callable[[Any], str | bytes]]
+)
+"""A codec, a type to decode JSON into, or a pair of functions (decode, encode)."""
+
+
+def make_codec(codec: CodecLike | None) -> Codec | None:
+    """Turn what users give for ``codec=`` into a codec; None stays None (JSON or text)."""
+    match codec:
+        case None:
+            return None
+        case (decode, encode_):
+            require_callable("codec", decode)
+            require_callable("codec", encode_)
+            return _FunctionPair(decode, encode_)
+        case type():
+            return _typed_codec(codec)
+        case Codec():
+            require_callable("codec", codec.decode)
+            require_callable("codec", codec.encode)
+            return codec
+        case _:
+            raise InvalidOption("codec", codec, "give a type, a (decode, encode) pair or a codec")
+
+
+def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str | bytes]:
+    """Return what turns what users send into frames.
+
+    Args:
+        codec: The user's codec, or None.
+        only_json: Whether what is sent must be JSON on one line: text becomes a JSON text then.
+
+    Returns:
+        A callable that raises `TypeError` if the data cannot be encoded.
+    """
+    if not only_json:
+        return partial(encode_with, encode_json if codec is None else codec.encode)
+    return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
+
+
+def _encode_as_json(data: Any) -> str | bytes:
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        raise TypeError("bytes cannot be sent with a session, which carries JSON")
+    return encode_with(encode_json, data) if not isinstance(data, str) else encode_json(data)
+
+
+def _encode_as_checked_json(codec: Codec, data: Any) -> str | bytes:
+    if isinstance(data, (str, bytes, bytearray, memoryview)):
+        return _encode_as_json(data)
+    text = encode_with(codec.encode, data)
+    try:
+        decode_json(text if isinstance(text, str) else text.decode())
+    except ValueError:
+        raise TypeError("the codec wrote no JSON, which is what a session carries") from None
+    text = text if isinstance(text, str) else text.decode()
+    return text.replace("\r", " ").replace("\n", " ")
+
+
+def encode(data: Any) -> str | bytes:
+    """Return the frame for `data`: text for `str`, binary for bytes, JSON for everything else.
+
+    Raises:
+        TypeError: If it cannot be encoded.
+    """
+    return encode_with(encode_json, data)
+
+
+def encode_with(encoder: Callable[[Any], str | bytes], data: Any) -> str | bytes:
+    """Return the frame for `data`, made by `encoder` if it is neither `str` nor bytes."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    try:
+        return _checked_text(data) if isinstance(data, str) else encoder(data)
+    except RecursionError:
+        raise TypeError("this data is nested too deeply to be sent as JSON") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        raise TypeError(f"{type(data).__name__} data cannot be sent: {error}") from error
+
+
+def _checked_text(text: str) -> str:
+    if not text.isascii():
+        text.encode()  # refuses lone surrogates
+    return text
+
+
+@frozen
+class _FunctionPair:
+    decode: Callable[[str | bytes], Any]
+    encode: Callable[[Any], str | bytes]
+
+
+@frozen
+class _JsonOf:
+    """JSON decoded into a type; text and binary frames alike."""
+
+    decode: Callable[[str | bytes], Any]
+
+    def encode(self, data: Any) -> str:
+        return encode_json(data)
+
+
+@frozen
+class _PydanticModel:
+    model: Any
+
+    def decode(self, frame: str | bytes) -> Any:
+        return self.model.model_validate_json(frame)
+
+    def encode(self, data: Any) -> str:
+        dump = getattr(data, "model_dump_json", None)
+        return cast("str", dump()) if dump is not None else encode_json(data)
+
+
+def _typed_codec(wanted: type[Any]) -> Codec:
+    if hasattr(wanted, "model_validate_json"):
+        return _PydanticModel(wanted)
+    return _JsonOf(_json().decoder_of(wanted))
+
+
+# JSON
+
+
+@cache
+def _json() -> ModuleType:
+    """Load what reads and writes JSON."""
+    from sockstore.base import json_msgspec as json_texts  # noqa: PLC0415 - it is as large as the rest of the import
+
+    return json_texts
+
+
+@frozen
+class Unreadable:
+    """A part of a JSON text that cannot be decoded.
+
+    Args:
+        text: What stands in its place.
+        error: Why it cannot be decoded.
+    """
+
+    text: str
+    error: Exception
+
+
+def decode_json(text: str) -> Any:
+    """Return the value of a JSON text (RFC 8259).
+
+    Raises:
+        ValueError: If it is no JSON, or its numbers or texts cannot be represented.
+        RecursionError: If it is nested too deeply.
+    """
+    return _json().decode_json(text)
+
+
+def json_decoder() -> Callable[[str], Any]:
+    """Return what `decode_json` decodes with, for who asks it for every message."""
+    decoder: Callable[[str], Any] = _json().decode_json
+    return decoder
+
+
+def encode_json(data: Any) -> str:
+    """Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
+    text: str = _json().encode_json(data)
+    return text

@@ -1,0 +1,116 @@
+"""What everyone may know of a connection: frozen values, and the snapshot made of them."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from sockstore.base.errors import SockstoreError
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Close, FailureReason, Outcome
+from sockstore.base.urls import redact_url
+
+__all__ = ["Attempt", "ConnectionState", "Failure", "Hint", "Phase", "SocketInfo"]
+
+Phase: TypeAlias = Literal["idle", "connecting", "open", "waiting", "closing", "closed", "failed"]
+"""The fine state of a connection; ``waiting`` is the time before the next attempt."""
+
+Hint: TypeAlias = Literal["online", "offline", "resume"]
+"""What a platform may say: the network is there, it is not, or the machine is awake again."""
+
+_SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
+
+
+@frozen
+class SocketInfo:
+    """The socket that is open now.
+
+    Args:
+        url: Where it leads, after redirects; its secrets are shown by no repr.
+        subprotocol: The subprotocol the server chose, or None.
+        headers: The server's handshake headers, as (name, value) pairs in the order received.
+    """
+
+    url: str
+    subprotocol: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        headers = tuple(
+            (name, "***" if name.lower() in _SECRET_HEADERS else value)
+            for name, value in self.headers
+        )
+        url, subprotocol = redact_url(self.url), self.subprotocol
+        return f"SocketInfo(url={url!r}, subprotocol={subprotocol!r}, headers={headers!r})"
+
+
+@frozen
+class Failure:
+    """Why a connection will not come back by itself.
+
+    Args:
+        reason: One of a closed set; compares equal to its text.
+        exception: The last error beneath it.
+    """
+
+    reason: FailureReason
+    exception: Exception | None = None
+
+
+@frozen
+class Attempt:
+    """What a `url`, `headers` or `subprotocols` callable is told before each attempt.
+
+    Args:
+        number: 0 for the first attempt, n for the nth retry in a row.
+        refresh: Whether the server refused what the callables returned last time: fetch anew.
+        previous: How the attempt or connection before this one ended, if there was one.
+    """
+
+    number: int = 0
+    refresh: bool = False
+    previous: Outcome | None = None
+
+
+@frozen
+class ConnectionState:
+    """One consistent snapshot of a connection: everything a user interface needs.
+
+    Args:
+        phase: idle, connecting, open, waiting, closing, closed or failed.
+        attempt: The retry in a row that is waited for or under way; 0 for the first and while open.
+        retry_at: When the next attempt starts, in the clock of ``loop.time()``; only in waiting.
+        socket: The open socket, or None.
+        exception: The error as an exception, or None; `error` is its text.
+        close: How the last socket was closed, or None.
+        failure: Why there will be no further attempt; only in failed.
+        recovered: Whether a session got everything it missed since a connection was open last;
+            None if there was nothing to recover, and without a session.
+        since: When this phase began, in the clock of ``loop.time()``.
+    """
+
+    phase: Phase = "idle"
+    attempt: int = 0
+    retry_at: float | None = None
+    socket: SocketInfo | None = None
+    exception: SockstoreError | None = None
+    close: Close | None = None
+    failure: Failure | None = None
+    recovered: bool | None = None
+    since: float = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the socket is open: the guide's ``connected``."""
+        return self.phase == "open"
+
+    @property
+    def error(self) -> str | None:
+        """The sentence to show: the guide's ``connectionError``."""
+        return None if self.exception is None else str(self.exception)
+
+    @property
+    def status(self) -> Literal["connected", "disconnected", "error"]:
+        """The guide's ``status``: an error wins, else connected or disconnected."""
+        if self.exception is not None:
+            return "error"
+        return "connected" if self.connected else "disconnected"

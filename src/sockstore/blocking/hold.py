@@ -1,0 +1,211 @@
+"""How one WebSocket holds the loop's thread: from `connect` until nothing is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Final, ParamSpec, TypeVar
+
+from sockstore.base.errors import ConnectionEnded
+from sockstore.blocking.loop_thread import GRACE, LoopThread, shared
+from sockstore.blocking.waiting import refuse_inside_a_loop
+from sockstore.connection.driver import Driver
+from sockstore.connection.websocket_store import WebSocketStore
+
+__all__ = ["Hold"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+logger = logging.getLogger("sockstore")
+
+FORKED: Final = (
+    "this WebSocket was made before os.fork(), and its connection belongs to the parent process; "
+    "make a new WebSocket in this process"
+)
+
+
+class Hold:
+    """One WebSocket's claim on the loop's thread.
+
+    While it is held, everything that changes the connection happens on that thread. Otherwise the
+    connection is at rest, and happens in whichever thread calls, one at a time.
+
+    It does not keep the connection alive.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._thread: LoopThread | None = None
+
+    @property
+    def is_in_another_process(self) -> bool:
+        """Whether the process was forked since."""
+        return os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Refuse what belongs to the parent process."""
+        if self.is_in_another_process:
+            raise RuntimeError(FORKED)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs on the thread that is held."""
+        thread = self._thread
+        return thread is not None and thread.is_current
+
+    def check_may_block(self, action: str) -> None:
+        """Refuse to wait where that would never end, or block others.
+
+        Raises:
+            RuntimeError: On the loop's own thread, in another event loop, or after a fork.
+        """
+        self.check_process()
+        if self.is_here:
+            raise RuntimeError(
+                f"{action}() cannot wait here, on the thread of the event loop that it waits for; "
+                "use the WebSocketStore that on_open is given, or a callback of subscribe()"
+            )
+        refuse_inside_a_loop(action)
+
+    def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a function where the connection lives, and return what it returns."""
+        self.check_process()
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                owner = self._driver._owner()
+                if owner is not None:
+                    owner.bound()
+                return fn(*args, **kwargs)
+            if thread.is_current:
+                return fn(*args, **kwargs)
+            pending = thread.post(fn, *args, **kwargs)
+        return thread.wait(pending)
+
+    def begin(self, fn: Callable[[], None]) -> None:
+        """Hold the thread, and call on it what connects."""
+        self.check_process()
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                thread = self._thread = shared.hold(self)
+            if thread.is_current:
+                fn()
+                return
+            pending = thread.post(self._begin, thread, fn)
+        thread.wait(pending)
+
+    def _begin(self, thread: LoopThread, fn: Callable[[], None]) -> None:
+        with self._lock:
+            # What came before us may have let go.
+            self._thread = thread
+            with shared.lock:
+                thread.users.add(self)
+        try:
+            fn()
+        finally:
+            self._let_go()
+
+    def run(
+        self,
+        action: str,
+        fn: Callable[P, Awaitable[T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Wait for a coroutine function of the connection.
+
+        Raises:
+            RuntimeError: If waiting is not possible here.
+            ConnectionEnded: If the connection was closed meanwhile.
+        """
+        self.check_may_block(action)
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                thread = self._thread = shared.hold(self)
+            pending = thread.run(lambda: self._visit(fn, *args, **kwargs))
+        try:
+            return thread.wait(pending)
+        except asyncio.CancelledError:
+            raise ConnectionEnded("the connection is closed") from None
+
+    async def _visit(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await fn(*args, **kwargs)
+        finally:
+            self._let_go()
+
+    def close(self, store: WebSocketStore, code: int, reason: str, seconds: float) -> None:
+        """Close, and wait until nothing is left; on the loop's thread without waiting."""
+        with self._lock:
+            thread = self._thread
+            if thread is None:
+                self.call(store.close, code, reason)
+                return
+            if thread.is_current:
+                store.close(code, reason)
+                thread.run(self.end)
+                return
+            pending = thread.run(self._close, thread, store, code, reason)
+        try:
+            is_last = pending.wait(seconds + GRACE)
+        except TimeoutError:
+            shared.give_up(thread)
+            logger.warning("the event loop does not answer: is one of your callables blocking it?")
+            return
+        except asyncio.CancelledError:
+            is_last = thread.is_ending
+        if is_last:
+            thread.join()
+
+    async def _close(
+        self, thread: LoopThread, store: WebSocketStore, code: int, reason: str
+    ) -> bool:
+        await store.aclose(code, reason)
+        await self._leave()
+        return thread.is_ending
+
+    async def end(self, seconds: float | None = None) -> None:
+        """Close, within these seconds, and let go; whoever held the connection may be gone."""
+        try:
+            async with asyncio.timeout(seconds):
+                owner = self._driver._owner()
+                if isinstance(owner, WebSocketStore):
+                    await owner.aclose()
+        except TimeoutError:
+            pass
+        if not self._driver.at_rest:
+            self._driver.abort()
+            await self._driver.wait_for_rest()
+        await self._leave()
+
+    def forsake(self) -> None:
+        """Nobody has the WebSocket any more; called by the garbage collector, in any thread."""
+        thread = self._thread
+        if thread is not None and thread.is_alive and not self.is_in_another_process:
+            thread.run(self._abort)
+
+    async def _abort(self) -> None:
+        self._driver.abort()
+        await self._driver.wait_for_rest()
+        await self._leave()
+
+    async def _leave(self) -> None:
+        """Let go, and give the thread a turn to find that nobody uses it any more."""
+        self._let_go()
+        await asyncio.sleep(0)
+
+    def _let_go(self) -> None:
+        with self._lock:
+            thread = self._thread
+            if thread is None or not self._driver.at_rest:
+                return
+            self._thread = None
+        thread.release(self)

@@ -1,0 +1,303 @@
+"""Sentences about a connection: what was decided and why, and what it is doing now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from sockstore.base.errors import HandshakeFailed
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Classification, FailureReason, Outcome
+from sockstore.base.state import ConnectionState
+from sockstore.base.times import say_duration
+from sockstore.base.urls import redact_url
+from sockstore.machine.machine import Machine
+from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
+from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
+
+__all__ = [
+    "Circumstances",
+    "Step",
+    "circumstances",
+    "explain",
+    "explain_ruling",
+    "where_to",
+]
+
+Step: TypeAlias = Literal["handshake", "room", "fetch_state", "on_open"]
+"""What the phase ``connecting`` waits for: the handshake, the session's room, or a callable."""
+
+ABNORMAL = 1006
+"""The close code for: there was no close frame (RFC 6455 section 7.1.5)."""
+
+_MEANS = {
+    Classification.RETRY: "which is worth another try",
+    Classification.THROTTLE: "which asks to slow down",
+    Classification.UNAUTHORISED: "which asks for other credentials",
+    Classification.GOODBYE: "which is a goodbye",
+    Classification.FATAL: "which another try would not change",
+}
+
+_OWN_WORD = {
+    Classification.RETRY: "worth another try",
+    Classification.THROTTLE: "a request to slow down",
+    Classification.UNAUTHORISED: "a request for other credentials",
+    Classification.GOODBYE: "a goodbye",
+    Classification.FATAL: "fatal",
+}
+
+_GAVE_UP = {
+    FailureReason.ATTEMPTS_EXHAUSTED: "all retries that were allowed have failed",
+    FailureReason.RECONNECTING_IS_OFF: "reconnecting is off",
+    FailureReason.REFUSED_BY_PREDICATE: "should_reconnect refused to go on",
+    FailureReason.STOPPED_BY_CALLABLE: "a callable of this program stopped it",
+    FailureReason.POLICY_ERROR: "the schedule, should_reconnect or classify raised an error",
+    FailureReason.UNAUTHORISED: "there are no other credentials to try",
+}
+
+
+_BY_CLASSIFICATION = set(FailureReason) - set(_GAVE_UP) | {FailureReason.UNAUTHORISED}
+"""Reasons that follow from what an end means alone."""
+
+
+@frozen
+class Circumstances:
+    """What there is to know when a connection is explained.
+
+    Args:
+        state: Its state.
+        now: The time, in the clock of ``loop.time()``.
+        where: Where it leads, without secrets.
+        step: What it is at while it is connecting.
+        ruling: What was decided when the last attempt or connection ended.
+        is_deciding: Whether ``should_reconnect`` is asked now.
+        offline_until: Until when retries wait for the platform to be online.
+        is_writable: Whether the network takes more.
+        messages_waiting: Messages in the outbox.
+        messages_unanswered: Messages that a session has sent and that are not acknowledged.
+        latency: Seconds that the last ping took, or None.
+        has_outbox: Whether messages may wait.
+        close_timeout: Seconds that the closing handshake may take.
+    """
+
+    state: ConnectionState
+    now: float
+    where: str = "the server"
+    step: Step = "handshake"
+    ruling: Ruling | None = None
+    is_deciding: bool = False
+    offline_until: float = 0.0
+    is_writable: bool = True
+    messages_waiting: int = 0
+    messages_unanswered: int = 0
+    latency: float | None = None
+    has_outbox: bool = True
+    close_timeout: float = 5.0
+
+
+def circumstances(machine: Machine, latency: float | None, now: float) -> Circumstances:
+    """Gather what there is to know."""
+    phase, session = machine.phase, machine.session
+    return Circumstances(
+        machine.state,
+        now,
+        where=where_to(machine),
+        step=_step(phase),
+        ruling=machine.ruling,
+        is_deciding=isinstance(phase, Deciding),
+        offline_until=machine.offline_until,
+        is_writable=not isinstance(phase, Open) or phase.writable,
+        messages_waiting=len(machine.outbox),
+        messages_unanswered=0 if session is None else session.unanswered,
+        latency=latency,
+        has_outbox=machine.settings.outbox is not None,
+        close_timeout=machine.settings.close_timeout,
+    )
+
+
+def where_to(machine: Machine) -> str:
+    """Say where a connection leads, without secrets."""
+    destination = machine.destination
+    return redact_url(destination) if isinstance(destination, str) else "the server"
+
+
+def _step(phase: AnyPhase) -> Step:
+    match phase:
+        case Joining():
+            return "room"
+        case Preparing(needs_state=needs_state):
+            return "fetch_state" if needs_state else "on_open"
+        case _:
+            return "handshake"
+
+
+def explain_ruling(ruling: Ruling) -> str:
+    """Say what was decided when an attempt or a connection ended, and why.
+
+    Example:
+        >>> from sockstore.machine.reconnect import Streak
+        >>> from sockstore.base.outcomes import Close
+        >>> explain_ruling(Ruling(Outcome(close=Close(1012)), RetryAfter(4.2, Streak(2))))
+        'Close code 1012 (service restart), which is worth another try: retry 2 in 4.2 s.'
+    """
+    cause = _cause(ruling.outcome)
+    cause = cause[:1].upper() + cause[1:]
+    return f"{cause}, {_meaning(ruling)}: {_consequence(ruling)}."
+
+
+def explain(known: Circumstances) -> str:
+    """Say in one paragraph what a connection is doing, and why.
+
+    Args:
+        known: What there is to know.
+
+    Returns:
+        A few sentences, for people; without secrets.
+    """
+    return " ".join((*_doing(known), *_sending(known)))
+
+
+def _doing(known: Circumstances) -> Iterator[str]:
+    state = known.state
+    match state.phase:
+        case "idle":
+            yield f"Nothing has been asked for yet: connect() opens a connection to {known.where}."
+        case "connecting":
+            yield from _connecting(known)
+        case "open":
+            yield from _open(known)
+        case "waiting":
+            yield from _waiting(known)
+        case "closing":
+            left = say_duration(state.since + known.close_timeout - known.now)
+            yield f"This program closed the connection; the server has {left} to answer."
+        case "closed":
+            yield from _closed(known)
+        case "failed":
+            yield from _failed(known)
+
+
+def _connecting(known: Circumstances) -> Iterator[str]:
+    state = known.state
+    which = f"Retry {state.attempt}" if state.attempt else "The first attempt"
+    at = {
+        "handshake": f"is connecting to {known.where}",
+        "room": f"has reached {known.where} and waits to be let into the room",
+        "fetch_state": f"has reached {known.where} and waits for fetch_state to finish",
+        "on_open": f"has reached {known.where} and waits for on_open to finish",
+    }[known.step]
+    yield f"{which} {at}, for {say_duration(known.now - state.since)} now."
+    if state.error:
+        yield f"Before that: {state.error}."
+
+
+def _open(known: Circumstances) -> Iterator[str]:
+    state = known.state
+    yield f"Connected to {known.where} for {say_duration(known.now - state.since)}."
+    if known.latency is not None:
+        yield f"The last ping was answered after {say_duration(known.latency)}."
+    if state.recovered:
+        yield "All that was missed before has come."
+    elif state.recovered is False:
+        yield "The server could not give all that was missed before."
+    if not known.is_writable:
+        yield "The network takes no more for now, so what is sent waits."
+
+
+def _waiting(known: Circumstances) -> Iterator[str]:
+    state, ruling = known.state, known.ruling
+    if known.is_deciding or state.retry_at is None:
+        yield f"should_reconnect is asked whether to begin retry {state.attempt}."
+    else:
+        left = say_duration(state.retry_at - known.now)
+        is_offline = known.offline_until > known.now and state.retry_at >= known.offline_until
+        until = ", or as soon as the platform is online again" if is_offline else ""
+        yield f"Waiting: retry {state.attempt} begins in {left}{until}."
+    if ruling is not None:
+        yield f"The reason: {_cause(ruling.outcome)}, {_meaning(ruling)}."
+        if ruling.outcome.retry_after is not None:
+            yield f"The server asked to wait {say_duration(ruling.outcome.retry_after)}."
+
+
+def _closed(known: Circumstances) -> Iterator[str]:
+    ruling = known.ruling
+    if ruling is not None and isinstance(ruling.decision, Goodbye) and known.state.close:
+        own = _own_word(ruling)
+        said = f"closed with {known.state.close}, {own}" if own else None
+        said = said or f"said goodbye with close code {known.state.close}"
+        yield f"The server {said}, so it stays closed."
+    else:
+        yield "This program closed the connection."
+    yield "connect() opens it again."
+
+
+def _failed(known: Circumstances) -> Iterator[str]:
+    failure = known.state.failure
+    why = None if failure is None else _GAVE_UP.get(failure.reason, str(failure.reason))
+    own = None if known.ruling is None else _own_word(known.ruling)
+    if own and failure is not None and failure.reason in _BY_CLASSIFICATION:
+        why = f"{why}, {own}"
+    yield f"Given up: {why}." if why else "Given up."
+    yield f"The error: {known.state.error}."
+    yield "connect() or reconnect() begins anew."
+
+
+def _sending(known: Circumstances) -> Iterator[str]:
+    if known.messages_waiting:
+        wait, leave = ("waits", "leaves") if known.messages_waiting == 1 else ("wait", "leave")
+        then = "" if known.state.phase == "open" else f" and {leave} as soon as it is open"
+        yield f"{_messages(known.messages_waiting)} {wait} to be sent{then}."
+    elif not known.has_outbox and known.state.phase in {"idle", "connecting", "waiting"}:
+        yield "What is sent now is refused, because there is no outbox."
+    if known.messages_unanswered:
+        verb = "has" if known.messages_unanswered == 1 else "have"
+        yield f"{_messages(known.messages_unanswered)} {verb} not been acknowledged yet."
+
+
+def _cause(outcome: Outcome) -> str:
+    """Say what ended an attempt or a connection."""
+    error = outcome.exception
+    if outcome.uptime is not None:
+        lasted = f" after {say_duration(outcome.uptime)}"
+        if outcome.close is not None and outcome.close.code != ABNORMAL:
+            return f"the connection ended{lasted} with close code {outcome.close}"
+        return f"the connection was lost{lasted} ({getattr(error, 'why', error)})"
+    if isinstance(error, HandshakeFailed):
+        return f"the attempt failed ({error.why})"
+    if outcome.close is not None:
+        return f"close code {outcome.close}"
+    return f"the attempt failed ({error})"
+
+
+def _meaning(ruling: Ruling) -> str:
+    if own := _own_word(ruling):
+        return own
+    if ruling.classification is Classification.GOODBYE and isinstance(ruling.decision, RetryAfter):
+        return "after which this connection returns"
+    return _MEANS[ruling.classification]
+
+
+def _own_word(ruling: Ruling) -> str | None:
+    """Say what the user's own classification made of an end; None if it was not theirs."""
+    if ruling.classified is None or not ruling.classified.is_own:
+        return None
+    return f"which Reconnect(classify=) calls {_OWN_WORD[ruling.classification]}"
+
+
+def _consequence(ruling: Ruling) -> str:
+    match ruling.decision:
+        case RetryAfter(seconds=seconds, streak=streak):
+            asked = ", as the server asked" if ruling.outcome.retry_after is not None else ""
+            return f"retry {streak.failures} in {say_duration(seconds)}{asked}"
+        case RefreshNow():
+            return "fresh credentials are tried at once"
+        case Goodbye():
+            return "it stays closed"
+        case GiveUp(reason=reason):
+            return f"no further attempt ({reason})"
+        case None:
+            return "nothing is decided yet"
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{number:,} messages"

@@ -1,0 +1,411 @@
+"""The timeline: what happened to a connection lately, as typed events that say themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Classification, Close
+from sockstore.base.positions import Gap
+from sockstore.base.state import Hint
+from sockstore.base.times import say_duration
+from sockstore.stores import Readable, Writable, writable
+
+__all__ = [
+    "AttemptBegan",
+    "AttemptFailed",
+    "CloseAsked",
+    "Decided",
+    "Ended",
+    "Flushed",
+    "GapFound",
+    "Hinted",
+    "Lost",
+    "Opened",
+    "Overflowed",
+    "ReconnectAsked",
+    "Settled",
+    "Slept",
+    "Timeline",
+    "TimelineEvent",
+    "WaitBegan",
+    "Warned",
+]
+
+KEPT = 200
+"""Events that are remembered: enough for some forty outages."""
+
+
+@frozen
+class TimelineEvent:
+    """Something that happened to a connection.
+
+    Args:
+        at: When, in Unix seconds.
+    """
+
+    at: float
+    kind: ClassVar[str] = ""
+    """What happened, in one word."""
+
+    @property
+    def text(self) -> str:
+        """What happened, in one sentence without secrets."""
+        raise NotImplementedError
+
+
+@frozen
+class AttemptBegan(TimelineEvent):
+    """An attempt to connect began.
+
+    Args:
+        number: 0 for the first, n for the nth retry in a row.
+        refresh: Whether the callables were asked to fetch fresh credentials.
+    """
+
+    number: int
+    refresh: bool = False
+    kind: ClassVar[str] = "attempt"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        what = f"Retry {self.number} began" if self.number else "An attempt to connect began"
+        return f"{what}, with fresh credentials." if self.refresh else f"{what}."
+
+
+@frozen
+class Opened(TimelineEvent):
+    """The connection is open.
+
+    Args:
+        seconds: How long the attempt took.
+        subprotocol: What the server chose, or None.
+        recovered: Whether a session got all it missed; None if there was nothing to recover.
+    """
+
+    seconds: float
+    subprotocol: str | None = None
+    recovered: bool | None = None
+    kind: ClassVar[str] = "open"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
+        told = {
+            None: "",
+            True: " All that was missed came.",
+            False: " Not all that was missed can be had.",
+        }[self.recovered]
+        return f"Open after {say_duration(self.seconds)}{with_}.{told}"
+
+
+@frozen
+class AttemptFailed(TimelineEvent):
+    """An attempt to connect failed.
+
+    Args:
+        error: The error's sentence.
+    """
+
+    error: str
+    kind: ClassVar[str] = "failure"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The attempt failed: {self.error}."
+
+
+@frozen
+class Lost(TimelineEvent):
+    """An open connection ended, and not by this program.
+
+    Args:
+        error: The error's sentence.
+        uptime: Seconds it was open.
+        close: Code and reason, or None.
+    """
+
+    error: str
+    uptime: float
+    close: Close | None = None
+    kind: ClassVar[str] = "loss"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
+
+
+@frozen
+class Decided(TimelineEvent):
+    """It was decided what follows an end.
+
+    Args:
+        what: What follows.
+        why: The reason, as a sentence.
+        classification: What the end means, by your own ``Reconnect(classify=)`` or by the table.
+    """
+
+    what: Literal["retry", "refresh", "goodbye", "give up"]
+    why: str
+    classification: Classification
+    kind: ClassVar[str] = "decision"
+
+    @property
+    def text(self) -> str:
+        """What was decided, and why."""
+        return self.why
+
+
+@frozen
+class WaitBegan(TimelineEvent):
+    """The next attempt is waited for.
+
+    Args:
+        seconds: For how long.
+        attempt: The number of that retry.
+    """
+
+    seconds: float
+    attempt: int
+    kind: ClassVar[str] = "wait"
+
+    @property
+    def text(self) -> str:
+        """What happens."""
+        return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
+
+
+@frozen
+class CloseAsked(TimelineEvent):
+    """This program called ``close()``.
+
+    Args:
+        code: The close code.
+        reason: The close reason.
+    """
+
+    code: int
+    reason: str = ""
+    kind: ClassVar[str] = "close"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"This program closed the connection with {Close(self.code, self.reason)}."
+
+
+@frozen
+class ReconnectAsked(TimelineEvent):
+    """This program called ``reconnect()``."""
+
+    kind: ClassVar[str] = "reconnect"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return "This program asked for a new connection now."
+
+
+@frozen
+class Ended(TimelineEvent):
+    """There will be no further attempt.
+
+    Args:
+        phase: Closed in good order, or failed.
+        why: The sentence that says why; empty if it was said already.
+    """
+
+    phase: Literal["closed", "failed"]
+    why: str = ""
+    kind: ClassVar[str] = "end"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
+
+
+@frozen
+class Flushed(TimelineEvent):
+    """What had waited for the connection was handed over.
+
+    Args:
+        messages: How many.
+    """
+
+    messages: int
+    kind: ClassVar[str] = "flush"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"{_messages(self.messages)} that had waited went out."
+
+
+@frozen
+class Overflowed(TimelineEvent):
+    """The outbox had no room.
+
+    Args:
+        messages: How many in a row.
+        policy: Whether the new ones were refused, or the oldest dropped.
+    """
+
+    messages: int
+    policy: Literal["refuse", "drop_oldest"]
+    kind: ClassVar[str] = "overflow"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
+        were = "was" if self.messages == 1 else "were"
+        return f"The outbox is full: {_messages(self.messages)} {were} {what}."
+
+
+@frozen
+class Settled(TimelineEvent):
+    """It is known that messages were not delivered, or that nobody knows.
+
+    Args:
+        messages: How many.
+        state: What their receipts say.
+        why: The reason.
+    """
+
+    messages: int
+    state: str
+    why: str
+    kind: ClassVar[str] = "delivery"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        are = "is" if self.messages == 1 else "are"
+        return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
+
+
+@frozen
+class GapFound(TimelineEvent):
+    """Messages are missing.
+
+    Args:
+        gap: Which, and why.
+    """
+
+    gap: Gap
+    kind: ClassVar[str] = "gap"
+
+    @property
+    def text(self) -> str:
+        """What is missing."""
+        if self.gap.reason == "reconnected":
+            return "What was said while there was no connection may be missing."
+        missed = self.gap.missed
+        what = "Messages" if missed is None else _messages(missed)
+        return f"{what} will not come ({self.gap.reason})."
+
+
+@frozen
+class Hinted(TimelineEvent):
+    """The platform said something about the network.
+
+    Args:
+        hint: What it said.
+    """
+
+    hint: Hint
+    kind: ClassVar[str] = "hint"
+
+    @property
+    def text(self) -> str:
+        """What was said."""
+        said = {"online": "online", "offline": "offline", "resume": "awake again"}
+        return f"The platform says it is {said[self.hint]}."
+
+
+@frozen
+class Slept(TimelineEvent):
+    """The machine slept, or its clock jumped.
+
+    Args:
+        seconds: For how long.
+    """
+
+    seconds: float
+    kind: ClassVar[str] = "sleep"
+
+    @property
+    def text(self) -> str:
+        """What happened."""
+        return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
+
+
+@frozen
+class Warned(TimelineEvent):
+    """Something is wrong in this program.
+
+    Args:
+        warning: The sentence, as it is logged.
+    """
+
+    warning: str
+    kind: ClassVar[str] = "warning"
+
+    @property
+    def text(self) -> str:
+        """What is wrong."""
+        return f"{self.warning[:1].upper()}{self.warning[1:]}."
+
+
+class Timeline:
+    """The last events of a connection.
+
+    Attributes:
+        asked_for: The store of the events, if somebody asked for it.
+    """
+
+    __slots__ = ("_events", "asked_for")
+
+    def __init__(self) -> None:
+        self._events: list[TimelineEvent] = []
+        self.asked_for: Writable[tuple[TimelineEvent, ...]] | None = None
+
+    @property
+    def store(self) -> Readable[tuple[TimelineEvent, ...]]:
+        """The events, oldest first; made for the first who asks."""
+        if self.asked_for is None:
+            self.asked_for = writable((), self._watch)
+        return self.asked_for
+
+    def add(self, event: TimelineEvent) -> None:
+        """Take note of an event; a burst of overflows is one event.
+
+        Raises:
+            Exception: Whatever a subscriber raises.
+        """
+        last = self._events[-1] if self._events else None
+        if (
+            isinstance(event, Overflowed)
+            and isinstance(last, Overflowed)
+            and last.policy == event.policy
+        ):
+            self._events[-1] = replace(last, messages=last.messages + event.messages)
+        else:
+            self._events.append(event)
+            del self._events[:-KEPT]
+        if self.asked_for is not None and self.asked_for._live:
+            self.asked_for.set(tuple(self._events))
+
+    def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
+        set_(tuple(self._events))
+
+
+def _messages(number: int) -> str:
+    return "1 message" if number == 1 else f"{number:,} messages"

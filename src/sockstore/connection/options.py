@@ -1,0 +1,48 @@
+"""The options of a connection, for those who pass them on."""
+
+from __future__ import annotations
+
+import ssl as tls
+from collections.abc import Callable
+from typing import TypedDict
+
+from sockstore.base.codecs import CodecLike
+from sockstore.base.deflate import Deflate
+from sockstore.base.options import Heartbeat, Outbox
+from sockstore.base.outcomes import Outcome
+from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
+from sockstore.connection.navigation import Navigates
+from sockstore.connection.recovery import Resume, Session
+from sockstore.connection.requests import RequestFormat
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.transports.base import TransportFactory
+
+__all__ = ["ConnectionOptions"]
+
+
+class ConnectionOptions(TypedDict, total=False):
+    """The options of `WebSocketStore` that others pass on as they are."""
+
+    headers: PerAttempt[Headers]
+    subprotocols: PerAttempt[Subprotocols]
+    connect_timeout: float
+    close_timeout: float
+    ping_interval: float | None
+    ping_timeout: float
+    idle_timeout: float | None
+    heartbeat: Heartbeat | None
+    max_message_bytes: int
+    history: int | None
+    outbox: Outbox | None
+    session: Session | None
+    resume: Resume | None
+    request_format: RequestFormat
+    codec: CodecLike | None
+    on_open: Callable[[WebSocketStore], object] | None
+    on_error: Callable[[Exception, str | bytes], object] | None
+    should_reconnect: Callable[[Outcome], object] | None
+    ssl: tls.SSLContext | None
+    compression: bool | Deflate
+    proxy: str | bool | None
+    close_on_navigate: Navigates | None
+    transport: TransportFactory

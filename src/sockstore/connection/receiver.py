@@ -1,0 +1,250 @@
+"""The receiver: frames in, messages into the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from sockstore.base.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
+from sockstore.base.options import Heartbeat
+from sockstore.base.positions import Gap, Publication
+from sockstore.connection.recovery import Resumption
+from sockstore.connection.requests import Requests
+from sockstore.machine.session_frames import Published
+
+if TYPE_CHECKING:
+    from sockstore.messages.log import MessageLog, Report
+    from sockstore.messages.message import MessageKind
+
+__all__ = ["Receiver"]
+
+
+class Receiver:
+    """Decode what a transport delivers, one slice after another.
+
+    A frame that cannot be decoded never ends the connection and is never lost: it is a message of
+    kind ``"text"`` or ``"binary"``, and `on_error` is told.
+
+    Args:
+        log: Where messages go.
+        codec: How frames are decoded; None decodes JSON and keeps other text as text.
+        on_error: Called with an exception and the raw frame.
+        report: Told what a user's callable raised.
+        requests: What waits for answers, which are no messages for anybody else.
+        resumption: Knows what came before; None if everything is taken.
+        heartbeat: Whose replies are no messages; None without one.
+
+    Attributes:
+        has_heard_a_word: Whether the slice had a data message of any kind, a reply to a heartbeat
+            too; set by `begin_slice` and by each message, and only where there is a heartbeat.
+    """
+
+    __slots__ = (
+        "_append",
+        "_codec",
+        "_decode",
+        "_decode_json",
+        "_heartbeat",
+        "_is_plain",
+        "_log",
+        "_on_error",
+        "_put",
+        "_report",
+        "_requests",
+        "_resumption",
+        "_take",
+        "_tell_first",
+        "_total_before",
+        "has_heard_a_word",
+    )
+
+    def __init__(
+        self,
+        log: MessageLog,
+        codec: Codec | None,
+        on_error: Callable[[Exception, str | bytes], object] | None,
+        report: Report,
+        *,
+        requests: Requests,
+        resumption: Resumption | None = None,
+        heartbeat: Heartbeat | None = None,
+    ) -> None:
+        self._log = log
+        # What adds a message: the log, but for one message after `before_next_message`.
+        self._put = log.append
+        self._tell_first: Callable[[], None] | None = None
+        self._append = self._put if resumption is None else self._append_unless_repeated
+        self._requests = requests
+        self._resumption = resumption
+        self._codec = codec
+        self._on_error = on_error
+        self._report = report
+        self._heartbeat = heartbeat
+        self.has_heard_a_word = False
+        self._total_before = 0  # set by `begin_slice`
+        # `begin_slice` sets what costs less for each message.
+        self._decode_json: Callable[[str], Any] = decode_json
+        self._decode = self._json_or_text if codec is None else self._decoded
+        self._take = self._decode if heartbeat is None else self._unless_reply
+        self._is_plain = codec is None and heartbeat is None and resumption is None
+
+    def begin_slice(self) -> Receiver:
+        """Take the messages of one slice."""
+        if self._decode_json is decode_json:
+            self._decode_json = json_decoder()
+        self.has_heard_a_word = False
+        self._total_before = self._log.total
+        self._log.begin_slice()
+        return self
+
+    @property
+    def has_delivered(self) -> bool:
+        """Whether the slice brought a message that stands in `messages`.
+
+        Pings, pongs and fragments do not, nor do replies to heartbeats, answers to requests, what
+        a session says beside its messages, and what came before and is not taken again.
+        """
+        return self._log.total != self._total_before
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text messages; return whether the slice should end now."""
+        # What was received already answers no request that is made meanwhile.
+        if self._is_plain and not self._requests.waiting:
+            if self._tell_first is not None:
+                self._tell_now()
+            return self._log.extend(messages, self._decode_json, self._no_json)
+        return any(map(self._take, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary messages; return whether the slice should end now."""
+        return any(map(self._take, messages))
+
+    def end_slice(self) -> None:
+        """Notify subscribers about the messages of the slice."""
+        try:
+            self._log.end_slice()
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._report(error, "a subscriber of the messages")
+
+    def expect(self, count: int) -> None:
+        """So many messages of a session's room come at once now."""
+        self._log.expect(count)
+
+    def publish(self, publication: Published, epoch: str) -> bool:
+        """Take a message of a session's room; return whether the slice should end now."""
+        place = Publication(publication.offset, epoch, publication.id, publication.sender)
+        data = publication.data
+        if self._codec is not None or isinstance(data, Unreadable):
+            return self._put(*self._read_payload(data), place)
+        return self._put(data, "text" if isinstance(data, str) else "json", place)
+
+    def before_next_message(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once, before the next message is added."""
+        self._tell_first = tell
+        self._put_with(self._put_first)
+
+    def gap(self, gap: Gap) -> None:
+        """Messages are missing here."""
+        self._log.append_gap(gap)
+
+    def keep_beginning(self, transport: int) -> None:
+        """Keep what this connection says for streams that its ``on_open`` makes."""
+        self._log.keep_beginning(transport)
+
+    def drop_beginning(self, transport: int) -> None:
+        """The ``on_open`` of this connection is over."""
+        self._log.drop_beginning(transport)
+
+    def stop_slice(self) -> None:
+        """Nothing more of this slice is wanted."""
+        self._log.stop_slice()
+
+    def _read_payload(self, data: object) -> tuple[object, MessageKind]:
+        """Return what a payload says to the codec; its text if it says nothing."""
+        kind: MessageKind = "text" if isinstance(data, (str, Unreadable)) else "json"
+        raw = ""
+        if isinstance(data, Unreadable):
+            error, data = data.error, data.text
+            raw = data
+            if self._codec is None:
+                self._tell(error, raw)
+        if self._codec is not None:
+            raw = raw or encode_json(data)
+            try:
+                return self._codec.decode(raw), "json"
+            except Exception as error:  # noqa: BLE001 - a codec may raise anything
+                self._tell(error, raw)
+        return data, kind
+
+    def _unless_reply(self, frame: str | bytes) -> bool:
+        self.has_heard_a_word = True
+        return False if self._is_reply(frame) else self._decode(frame)
+
+    def _is_reply(self, frame: str | bytes) -> bool:
+        try:
+            return self._heartbeat is not None and self._heartbeat.recognises(frame)
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self._report(error, "the heartbeat's reply")
+            return False
+
+    def _json_or_text(self, frame: str | bytes) -> bool:
+        if isinstance(frame, bytes):
+            return self._append(frame, "binary")
+        try:
+            data = self._decode_json(frame)
+        except (ValueError, RecursionError) as error:
+            return self._no_json(frame, error)
+        if self._requests.waiting and self._requests.take(data):
+            return False
+        return self._append(data, "json")
+
+    def _no_json(self, text: str, error: Exception) -> bool:
+        if isinstance(error, RecursionError):
+            return self._undecodable(text, ValueError("the JSON text is nested too deeply"))
+        return self._append(text, "text")
+
+    def _decoded(self, frame: str | bytes) -> bool:
+        codec = self._codec
+        assert codec is not None  # noqa: S101 - this method is chosen for it
+        try:
+            data = codec.decode(frame)
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything
+            return self._undecodable(frame, error)
+        if self._requests.waiting and self._requests.take(data):
+            return False
+        return self._append(data, "json" if isinstance(frame, str) else "binary")
+
+    def _append_unless_repeated(self, data: object, kind: MessageKind) -> bool:
+        message = self._log.next_message(data, kind)
+        if self._resumption is not None and self._resumption.is_repeated(message, self._report):
+            return False
+        return self._put(data, kind)
+
+    def _put_first(
+        self, data: object, kind: MessageKind, publication: Publication | None = None
+    ) -> bool:
+        self._tell_now()
+        return self._log.append(data, kind, publication)
+
+    def _tell_now(self) -> None:
+        tell, self._tell_first = self._tell_first, None
+        self._put_with(self._log.append)
+        if tell is not None:
+            tell()
+
+    def _put_with(self, put: Callable[..., bool]) -> None:
+        self._put = put
+        if self._resumption is None:
+            self._append = put
+
+    def _undecodable(self, frame: str | bytes, error: Exception) -> bool:
+        self._tell(error, frame)
+        kind: MessageKind = "text" if isinstance(frame, str) else "binary"
+        return self._append(frame, kind)
+
+    def _tell(self, error: Exception, frame: str | bytes) -> None:
+        if self._on_error is not None:
+            try:
+                self._on_error(error, frame)
+            except Exception as another:  # noqa: BLE001 - a user's bug never drops the link
+                self._report(another, "on_error")

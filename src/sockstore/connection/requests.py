@@ -1,0 +1,201 @@
+"""Requests: a message with an id goes out, the answer that carries the id comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Any, Protocol
+
+from sockstore.base.checks import require_text
+from sockstore.base.errors import DeliveryError, OutcomeUnknown, RequestFailed
+from sockstore.base.frozen import frozen
+from sockstore.base.state import Phase
+from sockstore.connection.receipts import Receipt
+
+__all__ = ["IdField", "JsonRpc", "RequestFormat", "Requests"]
+
+
+class RequestFormat(Protocol):
+    """How a request carries its id, and an answer the id of its request."""
+
+    def wrap(self, data: Any, number: int, /) -> Any:
+        """Return the message to send.
+
+        Raises:
+            TypeError: If `data` is nothing that can carry an id.
+        """
+
+    def number_of(self, data: Any, /) -> object:
+        """Return the id that a message carries; None if it is no answer."""
+
+    def result_of(self, data: Any, /) -> Any:
+        """Return what `WebSocketStore.request` returns for this answer.
+
+        Raises:
+            RequestFailed: If the answer is an error.
+        """
+
+
+@frozen
+class IdField:
+    """A JSON object with the id in a field; the answer is an object with the same field.
+
+    Args:
+        name: The name of the field.
+
+    Raises:
+        InvalidOption: If the name is no text.
+
+    Example:
+        >>> IdField("reqId").wrap({"op": "book"}, 7)
+        {'op': 'book', 'reqId': 7}
+    """
+
+    name: str = "id"
+
+    def __post_init__(self) -> None:
+        require_text("name", self.name, "the name of a field")
+
+    def wrap(self, data: Any, number: int, /) -> Any:
+        """Return the object with its id."""
+        if not isinstance(data, dict):
+            raise TypeError(f"a request must be a dict, so that it can carry {self.name!r}")
+        return {**data, self.name: number}
+
+    def number_of(self, data: Any, /) -> object:
+        """Return the id of an object."""
+        return data.get(self.name) if isinstance(data, dict) else None
+
+    def result_of(self, data: Any, /) -> Any:
+        """Return the answer as it is."""
+        return data
+
+
+@frozen
+class JsonRpc:
+    """JSON-RPC 2.0: ``{"method", "params"}`` goes out, the result comes back.
+
+    Source:
+        The JSON-RPC 2.0 specification, sections 4 and 5.
+
+    Example:
+        >>> JsonRpc().wrap({"method": "add", "params": [1, 2]}, 7)
+        {'jsonrpc': '2.0', 'method': 'add', 'params': [1, 2], 'id': 7}
+    """
+
+    def wrap(self, data: Any, number: int, /) -> Any:
+        """Return the request object."""
+        if not isinstance(data, dict) or not isinstance(data.get("method"), str):
+            raise TypeError('a JSON-RPC request must be a dict with a "method"')
+        return {"jsonrpc": "2.0", **data, "id": number}
+
+    def number_of(self, data: Any, /) -> object:
+        """Return the id of a response object."""
+        is_response = isinstance(data, dict) and ("result" in data or "error" in data)
+        return data.get("id") if is_response else None
+
+    def result_of(self, data: Any, /) -> Any:
+        """Return the result, or raise the error."""
+        error = data.get("error")
+        if error is None:
+            return data.get("result")
+        details = error if isinstance(error, dict) else {"message": str(error)}
+        raise RequestFailed(
+            details.get("code"), str(details.get("message", "")), details.get("data")
+        )
+
+
+class _Request:
+    __slots__ = ("answer", "is_idempotent", "must_repeat", "receipt", "send")
+
+    def __init__(
+        self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
+    ) -> None:
+        self.answer = answer
+        self.send = send
+        self.receipt = send()
+        self.is_idempotent = is_idempotent
+        self.must_repeat = False
+
+
+class Requests:
+    """The requests of one connection that wait for their answers.
+
+    Args:
+        format_: How ids are carried.
+        withdraw: Takes back one that still waits to be sent.
+
+    Attributes:
+        waiting: The requests by their ids.
+    """
+
+    def __init__(self, format_: RequestFormat, withdraw: Callable[[Receipt], None]) -> None:
+        self.waiting: dict[object, _Request] = {}
+        self._format = format_
+        self._withdraw = withdraw
+        self._numbers = itertools.count(1)
+
+    async def ask(
+        self, send: Callable[[Any], Receipt], data: Any, *, seconds: float, is_idempotent: bool
+    ) -> Any:
+        """Send a request, and return what answers it."""
+        number = next(self._numbers)
+        repeat = partial(send, self._format.wrap(data, number))
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        request = _Request(answer, repeat, is_idempotent=is_idempotent)
+        if not request.receipt:
+            raise _undelivered(request.receipt)
+        self.waiting[number] = request
+        try:
+            async with asyncio.timeout(seconds):
+                told = await answer
+        except TimeoutError:
+            raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
+        finally:
+            self.waiting.pop(number, None)
+            self._withdraw(request.receipt)
+        return self._format.result_of(told)
+
+    def take(self, data: Any) -> bool:
+        """Say whether a message is the answer to a request; then it is nothing else."""
+        number = self._format.number_of(data)
+        if isinstance(number, bool) or not isinstance(number, Hashable):
+            return False
+        request = self.waiting.pop(number, None)
+        if request is None:
+            return False
+        if not request.answer.done():
+            request.answer.set_result(data)
+        return True
+
+    def connection_changed(self, phase: Phase) -> None:
+        """The connection is open, was lost, or has ended: requests go again, or are given up."""
+        for request in list(self.waiting.values()):
+            if request.answer.done():
+                continue
+            if not request.receipt:
+                request.answer.set_exception(_undelivered(request.receipt))
+            elif phase == "open":
+                _repeat(request)
+            elif request.receipt.state != "queued":
+                _interrupt(request, can_repeat=phase not in {"closing", "closed", "failed"})
+
+
+def _repeat(request: _Request) -> None:
+    if request.must_repeat:
+        request.must_repeat = False
+        request.receipt = request.send()
+
+
+def _interrupt(request: _Request, *, can_repeat: bool) -> None:
+    if request.is_idempotent and can_repeat:
+        request.must_repeat = True
+    else:
+        lost = OutcomeUnknown("the connection was lost before the answer came")
+        request.answer.set_exception(lost)
+
+
+def _undelivered(receipt: Receipt) -> DeliveryError:
+    return DeliveryError(receipt.state, receipt.why)

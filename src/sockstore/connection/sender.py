@@ -1,0 +1,147 @@
+"""The sender: messages out, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from sockstore.connection.inspection.observer import Observer
+from sockstore.connection.receipts import Receipt
+from sockstore.machine.delivery import Outgoing
+from sockstore.machine.effects import SettleReceipts
+from sockstore.machine.machine import Machine
+from sockstore.machine.outbox import HAND_OVER, Disposition, Offer
+from sockstore.transports.base import Transport
+
+__all__ = ["Sender"]
+
+BYTES_IN_ONE_MESSAGE = 16 * 1024
+"""How much a session says in one WebSocket message; its server stores that at once."""
+
+
+class Sender:
+    """Hand messages to the live transport, in the order that the machine says.
+
+    Args:
+        machine: Decides.
+        transport_of: Returns the transport with a number.
+        observer: Counts, and takes note of what overflows.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        transport_of: Callable[[int], Transport],
+        observer: Observer,
+    ) -> None:
+        self._machine = machine
+        self._observer = observer
+        self._transport_of = transport_of
+        self._last: Receipt | None = None
+
+    def send_now(self, data: str | bytes) -> Receipt | None:
+        """Hand a message over if nothing is in its way, which is the usual case; else None."""
+        way = self._machine.open_way
+        if way is None:
+            return None
+        self._transport_of(way.transport).send(data)
+        self._last = receipt = Receipt()
+        receipt.hand_over(way.flights.current)
+        self._observer.messages_sent += 1
+        return receipt
+
+    def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Receipt:
+        """Hand a message over, queue it, or refuse it."""
+        machine = self._machine
+        receipt = Receipt(awaits_reply=machine.session is not None)
+        entry = Outgoing(data, _size(data), receipt)
+        offer = machine.offer(entry, now, from_on_open=from_on_open)
+        if offer is HAND_OVER:
+            self._hand_over(entry, now)
+            self._last = receipt
+        elif offer.disposition is Disposition.QUEUED:
+            self._last = receipt
+            self._drop(offer)
+        else:
+            receipt.settle("refused", offer.why)
+            self._observer.refused(offer)
+        return receipt
+
+    def flush(self, now: float) -> None:
+        """Hand over what waits, for as long as the machine gives something."""
+        if self._machine.session is not None:
+            self._flush_session(now)
+            return
+        while (entry := self._machine.next_to_send(now)) is not None:
+            self._hand_over(entry, now)
+
+    def withdraw(self, receipt: Receipt) -> None:
+        """Take a message back if it still waits."""
+        if receipt.state == "queued" and self._machine.outbox.withdraw(receipt):
+            receipt.settle("dropped", "it was taken back")
+
+    def settle(self, told: SettleReceipts) -> None:
+        """It is known what became of some messages."""
+        for entry in told.entries:
+            receipt = receipt_of(entry)
+            receipt.offset = entry.offset
+            receipt.settle(told.state, told.why)
+
+    async def drain(self) -> None:
+        """Wait until the last message that was sent is handed over, or acknowledged."""
+        if self._last is not None and self._last.is_pending:
+            await self._last
+
+    def _hand_over(self, entry: Outgoing, now: float) -> None:
+        if (data := self._written(entry, now)) is not None:
+            self._give(data, (entry,))
+
+    def _flush_session(self, now: float) -> None:
+        """Hand over what waits, many messages in one."""
+        frames: list[str] = []
+        entries: list[Outgoing] = []
+        size = 0
+        while (entry := self._machine.next_to_send(now)) is not None:
+            if (data := self._written(entry, now)) is None:
+                continue
+            if frames and size + len(data) > BYTES_IN_ONE_MESSAGE:
+                self._give("\n".join(frames), entries)
+                frames, entries, size = [], [], 0
+            frames.append(str(data))
+            entries.append(entry)
+            size += len(data)
+        if frames:
+            self._give("\n".join(frames), entries)
+
+    def _written(self, entry: Outgoing, now: float) -> str | bytes | None:
+        if self._machine.session is None:
+            return entry.data
+        data = self._machine.write(entry, now)
+        if data is None:
+            receipt_of(entry).settle("refused", "it is larger than the server takes")
+        return data
+
+    def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
+        number, flight = self._machine.live_transport, self._machine.flight
+        assert number is not None  # noqa: S101 - the machine gives nothing away otherwise
+        self._transport_of(number).send(data)
+        for entry in entries:
+            receipt_of(entry).hand_over(flight)
+            self._observer.messages_sent += 1
+
+    def _drop(self, offer: Offer) -> None:
+        if offer.dropped:
+            self._observer.refused(offer)
+        for entry in offer.dropped:
+            receipt_of(entry).settle("dropped", "newer messages took its place in the outbox")
+
+
+def receipt_of(entry: Outgoing) -> Receipt:
+    """Return the receipt that travels with a message."""
+    receipt = entry.receipt
+    assert isinstance(receipt, Receipt)  # noqa: S101 - the sender made it
+    return receipt
+
+
+def _size(data: str | bytes) -> int:
+    """UTF-8 bytes; plain ASCII, the usual case, need not be encoded to be counted."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

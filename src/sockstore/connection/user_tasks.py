@@ -1,0 +1,149 @@
+"""The user's callables around a connection: each runs in a task, until nobody waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import traceback
+from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
+from typing import Any
+
+from sockstore.base.errors import (
+    HandshakeFailed,
+    InvalidOption,
+    InvalidURI,
+    StopReconnecting,
+)
+from sockstore.base.outcomes import Outcome
+from sockstore.base.tasks import start_task
+from sockstore.machine import events as fact
+from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.failures import attempt_raised
+from sockstore.machine.machine import Machine
+
+__all__ = ["Callables", "as_attempt_error", "forget_variables"]
+
+_opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening", default=None)
+"""The `Callables` whose ``on_open`` runs here, and its transport; set by `_on_open`."""
+
+
+class Callables:
+    """Run ``on_open`` and ``should_reconnect``, and report what they said as events.
+
+    Args:
+        machine: Knows whether an answer is still waited for.
+        dispatch: Takes the events.
+        opening_over: Called with a transport's number when its ``on_open`` has ended, and tasks
+            that it started have taken a step.
+        finished: Called when a task has ended.
+    """
+
+    def __init__(
+        self,
+        machine: Machine,
+        dispatch: Callable[[Event], None],
+        opening_over: Callable[[int], None],
+        finished: Callable[[], None],
+    ) -> None:
+        self._machine = machine
+        self._dispatch = dispatch
+        self._opening_over = opening_over
+        self._finished = finished
+        self._tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
+
+    @property
+    def running(self) -> bool:
+        """Whether a callable runs."""
+        return bool(self._tasks)
+
+    @property
+    def opening(self) -> int | None:
+        """For which transport ``on_open`` called the code that asks, or a task that it began."""
+        opening = _opening.get()
+        return opening[1] if opening is not None and opening[0] is self else None
+
+    def run_on_open(self, transport: int, run: Callable[[], object]) -> None:
+        """Call ``on_open``; `OnOpenFinished` follows."""
+        self._start(self._on_open(transport, run), lambda: self._machine.prepares(transport))
+
+    def ask_predicate(
+        self, question: int, ask: Callable[[Outcome], object], outcome: Outcome
+    ) -> None:
+        """Call ``should_reconnect``; `PredicateAnswered` follows, at once if it is a function."""
+        try:
+            answer = ask(outcome)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            self._dispatch(fact.PredicateAnswered(question, allowed=False, exception=error))
+            return
+        if inspect.isawaitable(answer):
+            self._start(self._await(question, answer), lambda: self._machine.asks(question))
+        else:
+            self._dispatch(fact.PredicateAnswered(question, bool(answer)))
+
+    def cancel_obsolete(self) -> None:
+        """Cancel the callables whose answer nobody waits for any more."""
+        for task, is_awaited in list(self._tasks.items()):
+            if not is_awaited():
+                task.cancel()
+
+    def forget(self) -> None:
+        """Forget the tasks of a loop that was closed."""
+        self._tasks.clear()
+
+    async def _on_open(self, transport: int, run: Callable[[], object]) -> None:
+        _opening.set((self, transport))
+        failure: AttemptError | None = None
+        try:
+            result = run()
+            del run  # it holds the connection
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            failure = as_opening_error(error)
+        self._dispatch(fact.OnOpenFinished(transport, failure))
+        # Tasks that it has started take their first step before this.
+        asyncio.get_running_loop().call_soon(self._opening_over, transport)
+
+    async def _await(self, question: int, answer: Awaitable[object]) -> None:
+        try:
+            event = fact.PredicateAnswered(question, bool(await answer))
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            event = fact.PredicateAnswered(question, allowed=False, exception=error)
+        self._dispatch(event)
+
+    def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
+        task = start_task(running, name="sockstore: a callable of the user")
+        self._tasks[task] = is_awaited
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._finished()
+
+
+def as_attempt_error(error: BaseException) -> AttemptError:
+    """Return an error that may end an attempt: whatever a transport raised is a failed attempt."""
+    if isinstance(error, HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting):
+        return error
+    return attempt_raised("the attempt", error, "network")
+
+
+def as_opening_error(error: Exception) -> AttemptError:
+    """Return an error that may end an attempt: whatever ``on_open`` raised is a failed attempt."""
+    if isinstance(error, HandshakeFailed | StopReconnecting):
+        return error
+    return attempt_raised("on_open", error, "on_open")
+
+
+def forget_variables(error: BaseException | None) -> None:
+    """Keep where an error came from, and let go of the variables there.
+
+    They hold the attempt, which holds the error before this one, and so on without an end; in
+    ``on_open`` they hold the connection.
+    """
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,492 @@
+"""The connection: one WebSocket that is kept open, as a set of stores."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl as tls
+import sys
+import warnings
+import weakref
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, ParamSpec, Self, TypeVar
+
+from sockstore.base.checks import require_callable, require_instance, require_seconds
+from sockstore.base.codecs import CodecLike, make_codec, make_encoder
+from sockstore.base.deflate import Deflate
+from sockstore.base.errors import InvalidOption
+from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
+from sockstore.base.outcomes import Outcome, check_close
+from sockstore.base.state import Attempt, ConnectionState, Hint
+from sockstore.base.urls import redact_url
+from sockstore.connection.connection_stores import ENDED, ConnectionStores
+from sockstore.connection.driver import Driver
+from sockstore.connection.endpoint import (
+    Endpoint,
+    Headers,
+    PerAttempt,
+    Subprotocols,
+    check_endpoint_url,
+)
+from sockstore.connection.navigation import CloseOnNavigate, Navigates
+from sockstore.connection.receipts import Receipt
+from sockstore.connection.receiver import Receiver
+from sockstore.connection.recovery import Opening, Resume, Session
+from sockstore.connection.requests import IdField, RequestFormat, Requests
+from sockstore.connection.threads import call_on_loop
+from sockstore.machine import events as fact
+from sockstore.machine.machine import Machine
+from sockstore.machine.settings import Settings
+from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
+from sockstore.transports.base import (
+    Listener,
+    Target,
+    Transport,
+    TransportFactory,
+    TransportOptions,
+)
+from sockstore.transports.browser_limits import refuse_in_browser
+
+__all__ = ["WebSocketStore"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+DEFAULT_OUTBOX = Outbox()
+DEFAULT_FORMAT = IdField()
+
+
+class WebSocketStore(ConnectionStores):
+    """A WebSocket connection as reactive state: it is kept open, and everyone sees it the same.
+
+    Constructing it does no input or output and needs no event loop.
+
+    Args:
+        url: ``ws://`` or ``wss://``; or a sync or async callable that is asked with an `Attempt`
+            before each attempt; or None if it comes with `connect`.
+        reconnect: True for `Reconnect.exponential`, False for never, or a `Reconnect`. After a
+            goodbye of the server (1000 or 1005) it returns too, by the schedule, unless you say
+            ``Reconnect(after_goodbye=False)``.
+        headers: Handshake headers to add, or a callable as for `url`.
+        subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
+        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.
+        close_timeout: Seconds for the closing handshake, after which the transport is aborted.
+        ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
+        ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
+        idle_timeout: Seconds without a new message that end a connection; None for never.
+        heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
+        max_message_bytes: A larger message closes the connection with 1009.
+        history: Messages kept in `messages`; None keeps all, 0 none.
+        outbox: What may wait while the connection is not open; None refuses it.
+        session: A `Session`, for a room of a server that speaks it: nothing is lost over a
+            reconnection, and nothing comes twice.
+        resume: A `Resume`, for a server that has a way of its own to give what was missed.
+        request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
+        codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
+            pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
+        on_open: A sync or async callable that is called with the connection after each opening
+            handshake, before the connection is open for everyone; what it sends goes first. A
+            `stream` that it makes misses nothing; `ready` would wait for `on_open` itself.
+        on_error: Called with an exception and the raw frame that could not be decoded.
+        should_reconnect: A sync or async callable that is asked with an `Outcome` before each
+            retry; if it returns false, the connection fails.
+        ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
+        compression: Whether to offer permessage-deflate, or a `Deflate` with its parameters.
+        proxy: The url of an HTTP or SOCKS proxy (the latter with the extra ``proxy``); True for
+            what the environment names (``HTTPS_PROXY``, ``NO_PROXY``...), None for no proxy.
+        close_on_navigate: A `Navigator`, whose next navigation closes the connection.
+        transport: What carries the messages; for tests, a `sockstore.testing.FakeServer`.
+
+    Attributes:
+        messages: The last `history` messages, a store and a log.
+
+    Raises:
+        InvalidURI: If the url cannot be used.
+        InvalidOption: If another option cannot be used.
+
+    Source:
+        The guide's store pattern (``initWebSocket``, ``closeWebSocket``, ``sendMessage``).
+
+    Example:
+        >>> from sockstore.testing import FakeServer, VirtualClock, accept, echo
+        >>> async def main(server: FakeServer) -> None:
+        ...     async with WebSocketStore("ws://localhost", transport=server) as connection:
+        ...         connection.send({"content": "hello"})
+        ...         async for message in connection.stream():
+        ...             print(message.data)
+        ...             break
+        >>> VirtualClock().run(main(FakeServer(accept(), echo())))
+        {'content': 'hello'}
+    """
+
+    def __init__(
+        self,
+        url: PerAttempt[str] | None = None,
+        *,
+        reconnect: bool | Reconnect = True,
+        headers: PerAttempt[Headers] = (),
+        subprotocols: PerAttempt[Subprotocols] = (),
+        connect_timeout: float = 10.0,
+        close_timeout: float = 5.0,
+        ping_interval: float | None = PING_INTERVAL,
+        ping_timeout: float = 20.0,
+        idle_timeout: float | None = None,
+        heartbeat: Heartbeat | None = None,
+        max_message_bytes: int = 2**20,
+        history: int | None = 1000,
+        outbox: Outbox | None = DEFAULT_OUTBOX,
+        session: Session | None = None,
+        resume: Resume | None = None,
+        request_format: RequestFormat = DEFAULT_FORMAT,
+        codec: CodecLike | None = None,
+        on_open: Callable[[WebSocketStore], object] | None = None,
+        on_error: Callable[[Exception, str | bytes], object] | None = None,
+        should_reconnect: Callable[[Outcome], object] | None = None,
+        ssl: tls.SSLContext | None = None,
+        compression: bool | Deflate = False,
+        proxy: str | bool | None = True,
+        close_on_navigate: Navigates | None = None,
+        transport: TransportFactory = default_transport,
+    ) -> None:
+        require_instance("outbox", outbox, Outbox, "an Outbox or None")
+        require_instance("session", session, Session, "a Session or None")
+        require_instance("resume", resume, Resume, "a Resume or None")
+        if session is not None and resume is not None:
+            raise InvalidOption("resume", resume, "a session needs none; give one of the two")
+        require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
+        if session is not None and heartbeat is not None:
+            raise InvalidOption(
+                "heartbeat", heartbeat, "a session has its own; give one of the two"
+            )
+        require_callable("on_open", on_open, may_await=True)
+        require_callable("on_error", on_error)
+        require_callable("should_reconnect", should_reconnect, may_await=True)
+        require_callable("transport", transport)
+        token = None if session is None else session.token
+        self._endpoint = Endpoint(url, headers, subprotocols, token)
+        self._codec = make_codec(codec)
+        self._encoder = make_encoder(self._codec, only_json=session is not None)
+        self._should_reconnect = should_reconnect
+        self._transport = transport
+        self._transport_options = TransportOptions(
+            max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
+        )
+        if in_browser := is_browsers_own(transport):
+            refuse_in_browser(self._transport_options, headers, ping_interval)
+        self._opening = Opening(session, resume, on_open)
+        settings = Settings(
+            reconnect=reconnect_policy(reconnect),
+            outbox=outbox,
+            connect_timeout=connect_timeout,
+            close_timeout=close_timeout,
+            can_ping=not in_browser,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            idle_timeout=idle_timeout,
+            heartbeat=heartbeat,
+            session=session,
+            has_on_open=bool(self._opening),
+            has_fetch_state=self._opening.has_fetch_state,
+            has_predicate=should_reconnect is not None,
+            can_refresh=callable(headers) or callable(token),
+        )
+        machine = Machine(settings, self._endpoint.url)
+        where = _caller()
+        driver = Driver(machine, weakref.ref(self), where)
+        self._finalizer = weakref.finalize(self, _dropped, driver, where)
+        self._finalizer.atexit = False
+        # Here, because it loads what reads JSON, which takes as long as the rest of the import.
+        from sockstore.messages.log import MessageLog  # noqa: PLC0415
+
+        super().__init__(machine.state, MessageLog(history, driver.report), driver)
+        self._requests = Requests(request_format, driver.sender.withdraw)
+        self.receiver = Receiver(
+            self.messages,
+            self._codec,
+            on_error,
+            driver.report,
+            requests=self._requests,
+            resumption=self._opening.resumption,
+            heartbeat=heartbeat,
+        )
+        self._navigation = CloseOnNavigate(close_on_navigate, self.close)
+
+    # Connecting and closing
+
+    def connect(self, url: PerAttempt[str] | None = None) -> None:
+        """Connect and stay connected; returns at once.
+
+        Already live with the same url it does nothing; with another one the old socket is retired
+        first. After ``closed`` and ``failed`` it starts afresh and keeps the messages.
+
+        Args:
+            url: Where to, if it is not the url given before.
+
+        Raises:
+            InvalidURI: If the url cannot be used.
+            InvalidOption: If there is no url at all.
+            RuntimeError: If no event loop runs here.
+            ScopeClosed: If its provider has been left.
+        """
+        self.check_scope("connect")
+        url = self._endpoint.url if url is None else check_endpoint_url(url)
+        if url is None:
+            raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
+        self._driver.bind("connect")
+        self._endpoint.url = url
+        self._navigation.listen()
+        self._driver.dispatch(fact.ConnectRequested(url))
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close and stay closed; returns at once, and the closing handshake goes on behind it.
+
+        When it returns, ``connected`` is False, ``socket`` and ``error`` are None, and no message
+        will be delivered any more. It is legal in every phase and in every callback.
+
+        Args:
+            code: The close code: 1000, or 3000 to 4999.
+            reason: The close reason, at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: If code or reason cannot be sent; nothing has happened then.
+            RuntimeError: If it is called from another thread.
+
+        Source:
+            RFC 6455 sections 5.5.1 and 7.4; the browsers' ``WebSocket.close()``.
+
+        Example:
+            >>> connection = WebSocketStore("ws://localhost")
+            >>> connection.close()
+            >>> connection.phase.value
+            'closed'
+        """
+        check_close(code, reason)
+        self._driver.check_thread()
+        self._driver.dispatch(fact.CloseRequested(code, reason))
+
+    disconnect = close
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        """Close, and wait until nothing is left: at most `close_timeout`.
+
+        A `connect` in the meantime ends the waiting too.
+
+        Args:
+            code: The close code: 1000, or 3000 to 4999.
+            reason: The close reason, at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: If code or reason cannot be sent.
+        """
+        self.close(code, reason)
+        await self._driver.wait_for_rest()
+
+    def reconnect(self) -> None:
+        """Open a new connection now: a wait is skipped, a live socket is retired.
+
+        It is not counted as a retry and resets the count. It also works after `failed` and
+        `closed`.
+
+        Raises:
+            InvalidOption: If there is no url.
+            RuntimeError: If no event loop runs here.
+            ScopeClosed: If its provider has been left.
+        """
+        self.check_scope("reconnect")
+        if self._endpoint.url is None:
+            raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
+        self._driver.bind("reconnect")
+        self._navigation.listen()
+        self._driver.dispatch(fact.ReconnectRequested(self._endpoint.url))
+
+    def hint(self, hint: Hint) -> None:
+        """Say what the platform knows of the network; legal in every phase.
+
+        Args:
+            hint: ``"offline"`` pauses retries until it is online again, or for 30 s at most, and
+                never closes an open socket; ``"online"`` and ``"resume"`` (the machine is awake
+                again) end a wait at once and ping an open connection at once.
+
+        Raises:
+            InvalidOption: If it is another word.
+            RuntimeError: If it is called from another thread.
+
+        Source:
+            The browsers' events ``online``, ``offline`` and ``resume``.
+        """
+        if hint not in ("online", "offline", "resume"):
+            raise InvalidOption("hint", hint, "give 'online', 'offline' or 'resume'")
+        self._driver.check_thread()
+        self._driver.hint(hint)
+
+    async def __aenter__(self) -> Self:
+        self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    # Messages
+
+    def send(self, data: Any) -> Receipt:
+        """Send a message now, or as soon as the connection is open; never blocks.
+
+        Args:
+            data: `str` goes as text, bytes as binary, everything else as JSON (or as the codec
+                encodes it).
+
+        Returns:
+            A receipt; it is true if the message was handed over or queued.
+
+        Raises:
+            TypeError: If the data cannot be encoded; nothing was sent.
+            RuntimeError: If it is called from another thread.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
+            <Receipt queued>
+        """
+        if self._scope_left:
+            self.check_scope("send")
+        return self._driver.send(self._encoder(data))
+
+    async def request(
+        self,
+        data: Any,
+        timeout: float = 10.0,  # noqa: ASYNC109 - CONTRACT OB5
+        *,
+        idempotent: bool = False,
+    ) -> Any:
+        """Send a request, and wait for the answer that carries its id.
+
+        The id is added to what is sent; the answer is not put into `messages`.
+
+        Args:
+            data: What to ask; a dict for the formats that come with this package.
+            timeout: Seconds to wait at most. What was not sent by then is never sent.
+            idempotent: Whether it may be done twice: then it is sent again after a loss.
+
+        Returns:
+            The answer: the object itself for `IdField`, the result for `JsonRpc`.
+
+        Raises:
+            TimeoutError: If no answer came in time.
+            OutcomeUnknown: If the connection was lost after it was handed over.
+            RequestFailed: If the answer is an error (`JsonRpc`).
+            DeliveryError: If it could not be sent.
+            TypeError: If the data cannot be encoded, or cannot carry an id.
+            RuntimeError: If the connection has a session: a room answers nobody.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> from sockstore.testing import FakeServer, VirtualClock, accept, echo
+            >>> async def main(server: FakeServer) -> None:
+            ...     async with WebSocketStore("ws://localhost", transport=server) as connection:
+            ...         print(await connection.request({"op": "time"}))
+            >>> VirtualClock().run(main(FakeServer(accept(), echo())))
+            {'op': 'time', 'id': 1}
+        """
+        if self._driver.machine.session is not None:
+            raise RuntimeError("request() cannot be used with a session: a room answers nobody")
+        require_seconds("timeout", timeout)
+        return await self._requests.ask(self.send, data, seconds=timeout, is_idempotent=idempotent)
+
+    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
+        """Wait until everything that was sent so far was handed over; with a session, is stored.
+
+        Args:
+            timeout: Seconds to wait at most; None waits for ever.
+
+        Raises:
+            TimeoutError: If it took longer.
+            DeliveryError: If the connection ended, or the last message expired.
+        """
+        async with asyncio.timeout(timeout):
+            await self._driver.sender.drain()
+
+    # Threads
+
+    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function on the connection's event loop, from any thread.
+
+        Args:
+            fn: For example ``connection.send``.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            A `concurrent.futures.Future` of what it returns or raises.
+
+        Raises:
+            RuntimeError: If the connection has not been connected on any loop.
+            TypeError: If it is a coroutine function.
+
+        Example:
+            ::
+
+                receipt = connection.call_threadsafe(connection.send, "hello").result()
+        """
+        loop = self._driver.loop
+        if loop is None:
+            raise RuntimeError("call_threadsafe() needs a connection that was connected once")
+        return call_on_loop(loop, fn, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        url = self._endpoint.url
+        shown = redact_url(url) if isinstance(url, str) else url
+        return f"<WebSocketStore {shown} {self._state.value.phase}>"
+
+    # What the driver calls
+
+    def publish(self, state: ConnectionState) -> None:
+        """Show a new snapshot to everyone."""
+        has_changed = state is not self._state.value
+        if state.phase in ENDED:
+            self._navigation.stop()
+        super().publish(state)
+        if has_changed and self._requests.waiting:
+            self._requests.connection_changed(state.phase)
+
+    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
+        """Ask the url, headers and subprotocols callables; the asking does not hold us."""
+        return self._endpoint.target(attempt)
+
+    def make_transport(self, listener: Listener) -> Transport:
+        """Return a transport for one attempt."""
+        return self._transport(listener, self._transport_options)
+
+    def run_on_open(self, loaded: Callable[[], None] | None) -> object:
+        """Load a snapshot if one is needed, ask for what was missed, call ``on_open``."""
+        return self._opening.run(self, loaded)
+
+    def ask_predicate(self, outcome: Outcome) -> object:
+        """Call the user's ``should_reconnect``."""
+        return True if self._should_reconnect is None else self._should_reconnect(outcome)
+
+
+def _caller() -> str:
+    """Return where the user's code made the connection."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
+        frame = frame.f_back
+    return sys.intern(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+
+
+def _dropped(driver: Driver, where: str) -> None:
+    """The last reference to a connection is gone: end what it left open."""
+    if driver.at_rest:
+        return
+    driver.abandon()
+    warnings.warn(
+        f"a WebSocketStore created at {where} was dropped while it was in use; "
+        "close it, or use it in an `async with` block",
+        ResourceWarning,
+        stacklevel=2,
+    )

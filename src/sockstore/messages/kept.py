@@ -1,0 +1,183 @@
+"""How messages are kept: in chunks, seen through views that never change.
+
+A view is a window on the chunks of its moment: making one copies nothing, and eviction starts a new
+list of chunks instead of changing one that a view may hold.
+
+What came as JSON is kept as the text that came, and decoded when somebody looks at it: a thousand
+decoded messages that are only kept would cost more than receiving them, in memory that is no longer
+in the cache and in rounds of the garbage collector (measured: a third of the messages a second).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from functools import cache
+from operator import itemgetter
+from typing import TYPE_CHECKING, TypeAlias, overload
+
+from sockstore.base.checks import require_count
+from sockstore.base.codecs import decode_json
+
+if TYPE_CHECKING:
+    from sockstore.messages.message import Message
+
+__all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
+
+CHUNK = 256
+
+Entry: TypeAlias = "Message | str"
+"""A message; or the JSON text of one that nobody has looked at."""
+
+_index = itemgetter(0)
+
+
+@cache
+def message_type() -> type[Message]:
+    """Return `Message`, which is loaded late: see `sockstore.messages.message`."""
+    from sockstore.messages.message import Message  # noqa: PLC0415 - it loads msgspec
+
+    return Message
+
+
+class Chunk:
+    """Some messages in a row.
+
+    Attributes:
+        entries: The messages.
+        times: When they came: (index of the first, Unix seconds) for each slice.
+    """
+
+    __slots__ = ("entries", "times")
+
+    def __init__(self) -> None:
+        self.entries: list[Entry] = []
+        self.times: list[tuple[int, float]] = []
+
+    def message(self, index: int, number: int) -> Message:
+        """Return a message, decoded; who looked once may look again, so it stays so."""
+        entry = self.entries[index]
+        if not isinstance(entry, str):
+            return entry
+        _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
+        message = message_type()(decode_json(entry), "json", number, received_at)
+        self.entries[index] = message
+        return message
+
+
+class MessageView(Sequence["Message"]):
+    """The messages of one moment; it never changes.
+
+    Args:
+        chunks: The chunks.
+        size: Messages in a full chunk.
+        first: Where the view begins in the chunks.
+        length: How many messages it has.
+        number: That of its first message.
+    """
+
+    __slots__ = ("_chunks", "_first", "_length", "_number", "_size")
+
+    def __init__(
+        self,
+        chunks: list[Chunk] | None = None,
+        size: int = CHUNK,
+        first: int = 0,
+        length: int = 0,
+        number: int = 1,
+    ) -> None:
+        self._chunks = [] if chunks is None else chunks
+        self._size = size
+        self._first = first
+        self._length = length
+        self._number = number
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Message: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Message]: ...
+    def __getitem__(self, index: int | slice) -> Message | Sequence[Message]:
+        if isinstance(index, slice):
+            return tuple(self._at(i) for i in range(*index.indices(self._length)))
+        if index < 0:
+            index += self._length
+        if not 0 <= index < self._length:
+            raise IndexError(f"a view of {self._length} messages has no index {index}")
+        return self._at(index)
+
+    def __iter__(self) -> Iterator[Message]:
+        return map(self._at, range(self._length))
+
+    def __repr__(self) -> str:
+        return f"<MessageView of {self._length} messages>"
+
+    def _at(self, index: int) -> Message:
+        chunk, offset = divmod(self._first + index, self._size)
+        return self._chunks[chunk].message(offset, self._number + index)
+
+
+class Kept:
+    """The last `history` messages.
+
+    Args:
+        history: Messages to keep; None keeps all, 0 none.
+
+    Attributes:
+        size: Entries in a full chunk.
+        window: The chunks that are kept, and how many were left behind; replaced, both at once,
+            whenever some are left behind.
+    """
+
+    __slots__ = ("_history", "size", "window")
+
+    def __init__(self, history: int | None) -> None:
+        require_count("history", history, optional=True)
+        self.size = CHUNK if history is None else max(1, min(CHUNK, history))
+        self._history = history
+        self.window: tuple[list[Chunk], int] = ([Chunk()], 0)
+
+    def __bool__(self) -> bool:
+        """Whether anything is kept at all."""
+        return self._history != 0
+
+    def count(self, total: int) -> int:
+        """Return how many of so many messages are kept."""
+        return total if self._history is None else min(total, self._history)
+
+    def view(self, total: int, window: tuple[list[Chunk], int]) -> MessageView:
+        """Return what is kept of so many messages; nothing is copied.
+
+        Args:
+            total: How many messages there were so far.
+            window: That of the same moment.
+        """
+        chunks, left_behind = window
+        kept = self.count(total)
+        first = total - kept - left_behind * self.size
+        return MessageView(chunks, self.size, first, kept, total - kept + 1)
+
+    def entries(self, received_at: float) -> list[Entry]:
+        """Return where to append entries that came at that time, until it has `size` of them."""
+        chunk = self.window[0][-1]
+        if not chunk.times or chunk.times[-1][1] != received_at:
+            chunk.times.append((len(chunk.entries), received_at))
+        return chunk.entries
+
+    def next_entries(self, received_at: float, total: int) -> list[Entry]:
+        """Begin a chunk, and leave behind those that no view of now can reach.
+
+        Args:
+            received_at: When its first entries came.
+            total: How many messages there were so far.
+        """
+        chunks, left_behind = self.window
+        chunks.append(Chunk())
+        if self._history is not None:
+            oldest_kept = max(0, total - self._history)
+            surplus = oldest_kept // self.size - left_behind
+            if surplus > 0:
+                self.window = (chunks[surplus:], left_behind + surplus)
+        return self.entries(received_at)

@@ -1,0 +1,268 @@
+"""What a scope can own, how each is destroyed, and how all of it is, within a bound."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Generic, TypeAlias, TypeVar
+from weakref import WeakSet
+
+from sockstore.base.plain_calls import name_of
+from sockstore.base.tasks import start_task
+
+__all__ = [
+    "Bound",
+    "Cleanup",
+    "Entered",
+    "ExitDetails",
+    "Leaving",
+    "Mounting",
+    "Owned",
+    "Running",
+    "awaited",
+    "report",
+]
+
+T = TypeVar("T")
+
+ExitDetails: TypeAlias = (
+    tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+)
+"""What ``__exit__`` is told: how the block ended."""
+
+GRACE = 1.0
+"""Seconds that what was cancelled at the deadline may take to end."""
+LEAST_GRACE = 0.1
+"""Seconds that each gets, however late it is: enough for one that ends when it is asked to."""
+
+
+class Bound:
+    """How long destroying may take, from now on.
+
+    Args:
+        timeout: Seconds.
+    """
+
+    def __init__(self, timeout: float) -> None:
+        self.deadline = asyncio.get_running_loop().time() + timeout
+
+    async def end(self, task: asyncio.Future[Any]) -> bool:
+        """Wait for a task until the deadline, then cancel it, then give it up.
+
+        Returns:
+            Whether it ended by itself.
+
+        Raises:
+            TimeoutError: If it goes on all the same.
+        """
+        for leaving in _under_way.get():
+            leaving.waits_for.add(task)
+        by_itself = False
+        try:
+            await _wait(task, self.deadline)
+            by_itself = task.done()
+        finally:
+            if not task.done():
+                task.cancel()
+                await _wait(task, self.deadline + GRACE)
+        if not task.done():
+            raise TimeoutError(f"{task!r} goes on although it was cancelled")
+        return by_itself
+
+
+async def _wait(task: asyncio.Future[Any], until: float) -> None:
+    left = until - asyncio.get_running_loop().time()
+    await asyncio.wait({task}, timeout=max(left, LEAST_GRACE))
+
+
+class Owned(ABC):
+    """One thing that a scope owns."""
+
+    @abstractmethod
+    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+        """Destroy it.
+
+        Args:
+            bound: How long it may take.
+            details: How the block of the scope ended.
+
+        Raises:
+            Exception: What it raised.
+            TimeoutError: If it was not over at the deadline.
+        """
+
+
+class Cleanup(Owned):
+    """A function to call, sync or async."""
+
+    def __init__(self, fn: Callable[[], object]) -> None:
+        self.fn = fn
+
+    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+        """Call it, and wait for it if it is async."""
+        del details
+        result = self.fn()
+        if inspect.isawaitable(result):
+            task = start_task(awaited(result))
+            by_itself = await bound.end(task)
+            if task.cancelled():
+                if by_itself:
+                    raise RuntimeError(f"the cleanup {name_of(self.fn)} was cancelled")
+                raise TimeoutError(f"the cleanup {name_of(self.fn)} did not end in time")
+            task.result()
+
+
+class Running(Owned, Generic[T]):
+    """A task, to be cancelled."""
+
+    def __init__(self, task: asyncio.Task[T]) -> None:
+        self.task = task
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left to destroy."""
+        return self.task.done()
+
+    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+        """Cancel it and wait for its end, unless it is the one that does the destroying."""
+        del details
+        if self.task is not asyncio.current_task():
+            self.task.cancel()
+            await bound.end(self.task)
+            if not self.task.cancelled():
+                self.task.result()
+
+
+class Mounting(Running[None]):
+    """A task that mounts something: what comes of it is a cleanup, if it is a callable.
+
+    Args:
+        mounting: To be awaited in the task.
+        start: How to start the task.
+    """
+
+    def __init__(
+        self,
+        mounting: Awaitable[object],
+        start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+    ) -> None:
+        self._cleanup: Cleanup | None = None
+        super().__init__(start(self._mount(mounting)))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is left to destroy."""
+        return self.task.done() and self._cleanup is None
+
+    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+        """Cancel it if it is under way, and clean up after it if it came to its end."""
+        try:
+            await super().destroy(bound, details)
+        finally:
+            if self._cleanup is not None:
+                await self._cleanup.destroy(bound, details)
+
+    async def _mount(self, mounting: Awaitable[object]) -> None:
+        # Asking the task for it would mark its error as seen, and nobody would hear of it.
+        result = await mounting
+        if callable(result):
+            self._cleanup = Cleanup(result)
+
+
+class Entered(Owned, Generic[T]):
+    """A context manager, async or sync, to be left."""
+
+    def __init__(self, manager: AbstractAsyncContextManager[T] | AbstractContextManager[T]) -> None:
+        self._manager = manager
+
+    async def enter(self) -> T:
+        """Enter it."""
+        if isinstance(self._manager, AbstractAsyncContextManager):
+            return await self._manager.__aenter__()
+        return self._manager.__enter__()
+
+    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+        """Leave it in this task: some refuse to be left in another one."""
+        if isinstance(self._manager, AbstractAsyncContextManager):
+            async with asyncio.timeout_at(bound.deadline):
+                await self._manager.__aexit__(*details)
+        else:
+            self._manager.__exit__(*details)
+
+
+class Leaving:
+    """Destroy everything, the latest first, each once, whatever is raised meanwhile.
+
+    Args:
+        owned: What there is; it is empty afterwards.
+        bound: How long all of it may take.
+
+    Attributes:
+        waits_for: The tasks whose end it waits for, also those of scopes within it.
+    """
+
+    def __init__(self, owned: dict[Owned, None], bound: Bound) -> None:
+        self.waits_for: WeakSet[asyncio.Future[Any]] = WeakSet()
+        self._owned = owned
+        self._bound = bound
+        self._over = asyncio.Event()
+
+    async def run(self, details: ExitDetails) -> None:
+        """Destroy it all.
+
+        Raises:
+            ExceptionGroup: Of what was raised.
+            BaseException: What interrupted it, for example a cancellation.
+        """
+        around = _under_way.get()
+        _under_way.set((*around, self))
+        errors: list[Exception] = []
+        interruptions: list[BaseException] = []
+        while self._owned:
+            one, _ = self._owned.popitem()
+            try:
+                await one.destroy(self._bound, details)
+            except Exception as error:  # noqa: BLE001 - nothing may keep the rest alive
+                errors.append(error)
+            except BaseException as error:  # noqa: BLE001 - raised below, when the rest is gone
+                interruptions.append(error)
+        _under_way.set(around)
+        self._over.set()
+        if interruptions or not (details[1] is None or isinstance(details[1], Exception)):
+            # A cancellation must stay one, so the errors go where nobody can miss them.
+            for lost in errors:
+                report(lost, "a cleanup of a scope")
+            if interruptions:
+                raise interruptions.pop()
+        elif errors:
+            raise ExceptionGroup("leaving the scope raised", errors)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything is destroyed."""
+        return self._over.is_set()
+
+    async def wait(self) -> None:
+        """Wait until it is over, unless it is part of that to return from here."""
+        if self not in _under_way.get() and asyncio.current_task() not in self.waits_for:
+            await self._over.wait()
+
+
+_under_way: ContextVar[tuple[Leaving, ...]] = ContextVar("sockstore_leaving", default=())
+"""What is being left around the code that runs: the cleanups, and what they call."""
+
+
+def report(error: Exception, what: str) -> None:
+    """Tell the event loop's exception handler what a user's callable raised."""
+    context = {"message": f"{what} raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def awaited(awaitable: Awaitable[T]) -> T:
+    """Make a coroutine of any awaitable."""
+    return await awaitable

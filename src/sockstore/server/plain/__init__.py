@@ -1,0 +1,1 @@
+"""The plain JSON frames, and the client that speaks them."""

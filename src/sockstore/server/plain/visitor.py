@@ -1,0 +1,144 @@
+"""A client of plain JSON in its room, from its coming to its leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import time
+from uuid import uuid4
+
+from sockstore.base.times import utc_time
+from sockstore.server.client import Client
+from sockstore.server.history.base import Entry, HistoryError, NotStored, Page, StoredMessage
+from sockstore.server.plain import frames
+from sockstore.server.plain.frames import Draft, FrameError, HistoryRequest
+from sockstore.server.rooms.presence import Member
+from sockstore.server.rooms.recovery import Seen
+from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Room
+from sockstore.server.rooms.subscriber import PLAIN, Subscriber
+
+__all__ = ["visit"]
+
+RESUMING = (1012, "the server lost sight of the room; come back for its history")
+
+
+async def visit(rooms: Rooms, name: str, client: Client) -> None:
+    """Let a client of plain JSON be in a room until its connection has ended.
+
+    Args:
+        rooms: The rooms of the server.
+        name: The room's name, checked.
+        client: The client; it was accepted.
+    """
+    room = rooms.take(name)
+    visitor = _Visitor(rooms, room, client)
+    try:
+        await visitor.enter()
+        await client.run(visitor.hear)
+    finally:
+        visitor.leave()
+        rooms.give_back(room)
+
+
+class _Visitor:
+    def __init__(self, rooms: Rooms, room: Room, client: Client) -> None:
+        self._rooms = rooms
+        self._room = room
+        self._client = client
+        self._member = Member(client.id, client.name)
+        self._subscriber = Subscriber(
+            client, self._member, PLAIN, None, lambda: client.end(*RESUMING)
+        )
+
+    async def enter(self) -> None:
+        """Tell the client what was said before and who is there, and the others that it came."""
+        client, room = self._client, self._room
+        page = await self._read_on_entry()
+        await self._rooms.presence.enter(room.name, self._member)
+        shown = page.messages if page and self._rooms.limits.history_messages else []
+        client.offer(_history(page, shown))
+        client.offer(room.presence_frame(PLAIN) or "")
+        if page is None:
+            client.offer(
+                frames.encode_error(
+                    "history_unavailable",
+                    "What was said before cannot be shown, because the server cannot read it.",
+                )
+            )
+        else:
+            last = page.messages[-1].id if page.messages else None
+            self._subscriber.seen = Seen(page.epoch, page.top, last)
+        room.add(self._subscriber)
+
+    def leave(self) -> None:
+        """Take the client out of the room, and tell the others."""
+        self._room.remove(self._subscriber)
+        self._rooms.presence.leave(self._room.name, self._member)
+
+    async def hear(self, message: str | bytes) -> None:
+        """Do what the client wants: store what it says, or give it what it asks for."""
+        try:
+            match frames.parse(message):
+                case Draft() as draft:
+                    await self._store(draft)
+                case HistoryRequest() as request:
+                    await self._give_history(request)
+        except FrameError as error:
+            self._client.offer(frames.encode_error(error.code, error.message))
+
+    async def _store(self, draft: Draft) -> None:
+        """Store what the client says; whoever is there is told it once it is stored."""
+        entry = Entry(self._client.name, frames.to_data(draft, utc_time(time())), uuid4().hex)
+        try:
+            await self._rooms.history.append(self._room.name, [entry])
+        except NotStored:
+            self._client.offer(
+                frames.encode_error(
+                    "not_stored",
+                    "The message was not delivered, because the server cannot store it; try later.",
+                )
+            )
+
+    async def _give_history(self, request: HistoryRequest) -> None:
+        """Give the client one page; it is read when there is room for it in its buffer."""
+        client, limits = self._client, self._rooms.limits
+        if not await client.drained():
+            return
+        try:
+            page = await self._room.read_newest(request.limit, limits.page_bytes, request.before)
+        except HistoryError:
+            client.offer(
+                frames.encode_error(
+                    "history_unavailable",
+                    "Older messages cannot be shown now, because the server cannot read them.",
+                )
+            )
+            return
+        # Others may have filled the buffer meanwhile; only this client waits for its page.
+        if await client.drained():
+            client.offer(_history(page, page.messages, request.before))
+
+    async def _read_on_entry(self) -> Page | None:
+        limits = self._rooms.limits
+        # One is read in any case: its id tells whether the log is still the same, later.
+        count = max(1, limits.history_messages)
+        try:
+            return await self._room.read_newest(count, limits.history_bytes)
+        except HistoryError:
+            return None
+
+
+def _history(page: Page | None, shown: Sequence[StoredMessage], before: int | None = None) -> str:
+    """Build a history frame; one that could not be read may leave something to be asked for.
+
+    Args:
+        page: What was read.
+        shown: What is shown of it.
+        before: What was asked for; None on entry.
+    """
+    if page is None:
+        more = True
+    else:
+        end = page.top + 1 if before is None else min(before, page.top + 1)
+        more = page.first < (shown[0].offset if shown else end)
+    return frames.encode_history(list(map(frames.to_chat_message, shown)), more=more, before=before)

@@ -1,0 +1,307 @@
+"""One room: everybody in it is told every message once, in order, without a hole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from time import time
+
+from sockstore.base.tasks import start_task
+from sockstore.base.times import utc_time
+from sockstore.server.asgi import Outgoing
+from sockstore.server.history.base import (
+    History,
+    HistoryError,
+    Page,
+    StoredMessage,
+    continuous,
+)
+from sockstore.server.limits import Limits
+from sockstore.server.rooms.presence import Change, Member, Presence
+from sockstore.server.rooms.recovery import Seen, decide_recovery
+from sockstore.server.rooms.subscriber import Dialect, Subscriber
+
+__all__ = ["Room"]
+
+PRESENCE_FRAMES_A_SECOND = 1000
+"""How many clients of one crowded room may be told who is there, each second."""
+
+logger = logging.getLogger("sockstore.server")
+
+
+class Room:
+    """An ordered list of messages, and the clients that watch it.
+
+    Each subscriber has a position. What comes right behind it is told at once; who is further
+    back *catches up*: a task of its own reads the history, as fast as the client reads, until the
+    client was told the newest message that the room knows. So it does not matter whether a
+    message was published while the history was read, or was not published here at all.
+
+    Args:
+        name: The room's name.
+        history: Where its messages are kept.
+        presence: Who is there.
+        limits: What clients may do and cost.
+    """
+
+    def __init__(self, name: str, history: History, presence: Presence, limits: Limits) -> None:
+        self.name = name
+        self.takers = 0
+        self._history = history
+        self._presence = presence
+        self._limits = limits
+        self._subscribers: dict[Subscriber, None] = {}
+        self._epoch: str | None = None
+        self._newest: Seen | None = None
+        self._logs = 0
+        self._looking: asyncio.Task[None] | None = None
+        self._must_look = False
+        self._announcing: asyncio.TimerHandle | None = None
+        self._is_crowded = False
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """Those who are there, in the order in which they came."""
+        return self._presence.members(self.name)
+
+    def close(self) -> None:
+        """Stop what goes on in the room, because nobody is there any more."""
+        if self._looking is not None:
+            self._looking.cancel()
+        if self._announcing is not None:
+            self._announcing.cancel()
+            self._announcing = None
+
+    async def read(self, after: int, count: int, max_bytes: int) -> Page:
+        """Read as `History.read`, and take in what that says of the log.
+
+        Raises:
+            HistoryUnavailable: If it cannot be read.
+        """
+        known = self._newest
+        page = await self._history.read(self.name, after, count, max_bytes)
+        self._take_in(page, known)
+        return page
+
+    async def read_newest(self, count: int, max_bytes: int, before: int | None = None) -> Page:
+        """Read as `History.newest`, and take in what that says of the log.
+
+        Raises:
+            HistoryUnavailable: If it cannot be read.
+        """
+        known = self._newest
+        page = await self._history.newest(self.name, count, max_bytes, before)
+        self._take_in(page, known)
+        return page
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Tell a client everything behind its position from now on."""
+        self._subscribers[subscriber] = None
+        seen = subscriber.seen
+        if seen is not None and self._epoch not in {None, seen.epoch}:
+            self._lose(subscriber)  # another log began since its position was read
+        else:
+            self._catch_up_if_behind(subscriber)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """Forget a client; a second call changes nothing."""
+        self._subscribers.pop(subscriber, None)
+        task, subscriber.catching_up = subscriber.catching_up, None
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+
+    def publish(self, message: StoredMessage, epoch: str) -> None:
+        """Tell everybody a message that is stored.
+
+        Args:
+            message: The message.
+            epoch: The log that it belongs to.
+        """
+        newest = self._newest
+        if self._epoch not in {None, epoch} or (
+            newest is not None and message.offset > newest.offset + 1
+        ):
+            self.look()
+        elif newest is None or message.offset == newest.offset + 1:
+            self._deliver(message)
+
+    def look(self) -> None:
+        """Look for messages that were not published here."""
+        self._must_look = True
+        if self._looking is None and self._newest is not None:
+            self._looking = start_task(self._look())
+
+    def announce(self, change: Change, member: Member | None) -> None:
+        """Tell the others who came or left.
+
+        Where a thousand clients come back at once, a frame for each to each would be a million.
+        """
+        count = len(self.members)
+        if member is None or self._is_crowded or count > self._limits.announced_members:
+            self._is_crowded = self._is_crowded or count > self._limits.announced_members
+            self._announce_later()
+            return
+        now = utc_time(time())
+        told: dict[Dialect, Outgoing] = {}
+        for subscriber in self._subscribers:
+            if subscriber.hears_members and subscriber.member.client != member.client:
+                dialect = subscriber.dialect
+                if dialect not in told:
+                    build = dialect.join if change == "join" else dialect.leave
+                    told[dialect] = Outgoing(build(member, now, count))
+                subscriber.client.offer(told[dialect])
+
+    def presence_frame(self, dialect: Dialect) -> str | None:
+        """Build the frame that tells who is there, if the dialect has one."""
+        members = self.members
+        shown = list(islice(members, self._limits.announced_members))
+        return dialect.presence(shown, len(members))
+
+    def _deliver(self, message: StoredMessage) -> None:
+        """Tell the newest message to all who wait for it; each protocol's words are built once."""
+        epoch = self._epoch or ""
+        self._newest = Seen(epoch, message.offset, message.id)
+        told: dict[Dialect, Outgoing] = {}
+        for subscriber in self._subscribers:
+            if subscriber.catching_up is not None:
+                continue
+            if not subscriber.is_next(message.offset):
+                self._catch_up_if_behind(subscriber)
+                continue
+            dialect = subscriber.dialect
+            outgoing = told.get(dialect)
+            if outgoing is None:
+                outgoing = told[dialect] = Outgoing(dialect.message(message))
+            subscriber.client.offer(outgoing)
+            subscriber.seen = self._newest
+
+    def _take_in(self, page: Page, known: Seen | None) -> None:
+        """Note what a page says of the log.
+
+        Args:
+            page: What was read.
+            known: The newest message that was known before it was read: the log that the page is
+                of must have it, too.
+        """
+        is_same = known is None or known.offset <= page.top
+        if self._epoch is not None and (page.epoch != self._epoch or not is_same):
+            self._start_over(page)
+        self._epoch = page.epoch
+        if self._newest is None:
+            self._newest = Seen(page.epoch, page.top)
+            if self._must_look:
+                self.look()
+
+    def _start_over(self, page: Page) -> None:
+        """Send everybody away, since the log that they know is gone."""
+        logger.warning("the history of the room %r is another one now", self.name)
+        self._logs += 1
+        self._epoch = page.epoch
+        self._newest = Seen(page.epoch, page.top)
+        for subscriber in list(self._subscribers):
+            self._lose(subscriber)
+
+    def _lose(self, subscriber: Subscriber) -> None:
+        if subscriber in self._subscribers:
+            self.remove(subscriber)
+            subscriber.lost()
+
+    async def _look(self) -> None:
+        """Read what was stored since the newest message that the room knows."""
+        try:
+            while self._must_look:
+                self._must_look = False
+                await self._look_once()
+        except HistoryError:
+            # Whoever comes back is told what is missing as soon as it can be read.
+            for subscriber in list(self._subscribers):
+                self._lose(subscriber)
+        except Exception:
+            logger.exception("the room %r cannot look for what it missed", self.name)
+            for subscriber in list(self._subscribers):
+                self._lose(subscriber)
+        finally:
+            self._looking = None
+
+    async def _look_once(self) -> None:
+        newest, logs = self._newest, self._logs
+        assert newest is not None  # noqa: S101 - `look` waits for the first page
+        page = await self.read(newest.offset, self._limits.page_messages, self._limits.page_bytes)
+        if self._logs != logs:
+            return
+        # What was told before anything was read is of this log, too.
+        if decide_recovery(replace(newest, epoch=page.epoch), page) == "forked":
+            self._start_over(page)
+            return
+        for message in page.messages:
+            if self._newest is not None and message.offset == self._newest.offset + 1:
+                self._deliver(message)
+        if self._newest is not None and self._newest.offset < page.top:
+            # It is more than one page: each goes on at its own pace.
+            self._newest = Seen(page.epoch, page.top)
+            for subscriber in list(self._subscribers):
+                self._catch_up_if_behind(subscriber)
+
+    def _catch_up_if_behind(self, subscriber: Subscriber) -> None:
+        if subscriber.catching_up is None and self._is_behind(subscriber):
+            subscriber.catching_up = start_task(self._catch_up(subscriber))
+
+    def _is_behind(self, subscriber: Subscriber) -> bool:
+        seen, newest = subscriber.seen, self._newest
+        return seen is not None and newest is not None and seen.offset < newest.offset
+
+    async def _catch_up(self, subscriber: Subscriber) -> None:
+        """Tell a subscriber what it missed, until it was told the newest message."""
+        try:
+            # It may have left while something was awaited, and the cancellation been swallowed.
+            while (
+                subscriber in self._subscribers
+                and self._is_behind(subscriber)
+                and await subscriber.client.drained()
+            ):
+                if not await self._catch_up_once(subscriber):
+                    self._lose(subscriber)
+                    return
+        except HistoryError:
+            self._lose(subscriber)
+        except Exception:
+            logger.exception("a client of the room %r cannot be told what it missed", self.name)
+            self._lose(subscriber)
+        finally:
+            subscriber.catching_up = None
+
+    async def _catch_up_once(self, subscriber: Subscriber) -> bool:
+        """Tell a subscriber one page of what it missed; False if that is not to be had."""
+        seen = subscriber.seen
+        assert seen is not None  # noqa: S101 - who is behind has a position
+        page = await self.read(seen.offset, self._limits.page_messages, self._limits.page_bytes)
+        if subscriber not in self._subscribers:
+            return True
+        messages = continuous(seen.offset, page.messages)
+        if decide_recovery(seen, page) != "recovered" or not messages:
+            return False
+        for frame in subscriber.dialect.page(messages):
+            subscriber.client.offer(frame)
+        subscriber.advance(page.epoch, messages[-1])
+        return True
+
+    def _announce_later(self) -> None:
+        if self._announcing is None and self._subscribers:
+            delay = max(1.0, len(self._subscribers) / PRESENCE_FRAMES_A_SECOND)
+            loop = asyncio.get_running_loop()
+            self._announcing = loop.call_later(delay, self._announce_presence)
+
+    def _announce_presence(self) -> None:
+        self._announcing = None
+        self._is_crowded = len(self.members) > self._limits.announced_members
+        told: dict[Dialect, Outgoing | None] = {}
+        for subscriber in self._subscribers:
+            dialect = subscriber.dialect
+            if dialect not in told:
+                frame = self.presence_frame(dialect)
+                told[dialect] = None if frame is None else Outgoing(frame)
+            if (outgoing := told[dialect]) is not None:
+                subscriber.client.offer(outgoing)

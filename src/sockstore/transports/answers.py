@@ -1,0 +1,289 @@
+"""An HTTP answer as it arrives: bytes in, status, headers and the beginning of a body out.
+
+It reads what servers and proxies send in the field, not only what they should: interim answers,
+HTTP/1.0, no reason phrase, folded headers, lines that end with LF alone. What a WebSocket needs is
+checked elsewhere, and strictly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from sockstore.base.frozen import frozen
+
+__all__ = ["LONGEST_BODY", "LONGEST_HEAD", "Answer", "AnswerReader", "NotAnAnswerError"]
+
+LONGEST_HEAD = 256 * 2**10
+"""Bytes of all heads together, interim answers included."""
+
+LONGEST_BODY = 4 * 2**10
+"""Bytes of a body that are kept."""
+
+LONGEST_CHUNK_LINE = 1024
+"""Bytes; a longer line is not the size of a chunk."""
+
+_END_OF_HEAD = re.compile(rb"\n\r?\n")
+_STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?", re.DOTALL)
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_SPEAKS_TLS = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
+_SPEAKS_HTTP2 = re.compile(rb"\x00.{2}\x04[\x00\x01]\x00{4}", re.DOTALL)
+"""Records of TLS, and the SETTINGS frame that begins HTTP/2 (RFC 9113 section 6.5)."""
+
+_WITHOUT_BODY = {204, 205, 304}
+
+
+class NotAnAnswerError(Exception):
+    """What came is not an HTTP answer; its text says why, as the end of a sentence."""
+
+
+@frozen(kw_only=True)
+class Answer:
+    """What a server or a proxy answered.
+
+    Args:
+        status: The HTTP status.
+        reason: The reason phrase; empty if there was none.
+        headers: The headers, as (name, value) pairs.
+        minor: The minor version of HTTP: 0 or 1.
+        body: The first 4 KiB of the body, without what cut it into chunks.
+        is_whole: Whether that is all of the body.
+    """
+
+    status: int
+    reason: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    minor: int = 1
+    body: bytes = b""
+    is_whole: bool = True
+
+    def values(self, name: str) -> list[str]:
+        """Return the values of a header; its name is given in lower case."""
+        return [value for key, value in self.headers if key.lower() == name]
+
+    def value(self, name: str) -> str:
+        """Return the values of a header in one line (RFC 9110 section 5.3)."""
+        return ", ".join(self.values(name)).strip()
+
+
+class AnswerReader:
+    """Reads one final answer, however its bytes are cut.
+
+    Args:
+        is_success: Whether a status means that another protocol follows the head, not a body.
+
+    Attributes:
+        rest: What followed the head of a success; set by `take`.
+        head: The answer without its body, once its head is complete; set by `take`.
+    """
+
+    __slots__ = ("_body", "_buffer", "_is_success", "_seen", "_start", "head", "rest")
+
+    def __init__(self, is_success: Callable[[int], bool]) -> None:
+        self._is_success = is_success
+        self._buffer = bytearray()  # what came, until the head is complete
+        self._start = 0  # where the head begins that is being read; moved by `_next_head`
+        self._seen = 0  # where to look on for its end; moved by `_next_head`
+        self._body: _Body | None = None  # set when a head promises a body
+        self.head: Answer | None = None
+        self.rest = b""
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether everything is known but the rest of the body."""
+        return self._body is not None and not self._body.is_over
+
+    def take(self, data: bytes) -> Answer | None:
+        """Take what arrived; return the answer once it is complete.
+
+        Raises:
+            NotAnAnswerError: If it cannot become one.
+        """
+        if self._body is not None:
+            self._body.take(data)
+            return None if self.awaits_body else self.end()
+        self._buffer += data
+        while self.head is None:
+            head = self._next_head()
+            if head is None:
+                return None
+            if head.status >= 200 or self._is_success(head.status):
+                self.head = head
+        rest = bytes(self._buffer[self._start :])
+        self._buffer.clear()
+        if self._is_success(self.head.status):
+            self.rest = rest
+            return self.head
+        self._body = _Body(self.head)
+        return self.take(rest)
+
+    def end(self) -> Answer | None:
+        """Return the answer with as much of its body as came; None if its head is not complete."""
+        head, body = self.head, self._body
+        if head is None or body is None:
+            return head
+        return Answer(
+            status=head.status,
+            reason=head.reason,
+            headers=head.headers,
+            minor=head.minor,
+            body=bytes(body.kept[:LONGEST_BODY]),
+            is_whole=body.is_whole,
+        )
+
+    def judge_end(self) -> None:
+        """Say what is wrong with an answer that ends within its head.
+
+        Raises:
+            NotAnAnswerError: If what came is not even the beginning of one.
+        """
+        line, newline, _ = bytes(self._buffer[self._start :]).partition(b"\n")
+        if newline:
+            _parse_status_line(line.removesuffix(b"\r"))
+
+    def _next_head(self) -> Answer | None:
+        """Read the next head, if it is complete: an interim one, or the final one."""
+        buffer = self._buffer
+        _check_beginning(bytes(buffer[self._start : self._start + 9]))
+        found = _END_OF_HEAD.search(buffer, self._seen)
+        size = len(buffer) if found is None else found.end()
+        if size > LONGEST_HEAD:
+            raise NotAnAnswerError(f"its head is longer than {LONGEST_HEAD >> 10} KiB")
+        if found is None:
+            self._seen = max(self._start, len(buffer) - 2)
+            return None
+        head = _parse_head(bytes(buffer[self._start : found.start()]))
+        self._start = self._seen = found.end()
+        return head
+
+
+def _check_beginning(data: bytes) -> None:
+    if data[:7] == b"HTTP/1."[: len(data)]:
+        return
+    if _SPEAKS_TLS.match(data):
+        raise NotAnAnswerError("the other end speaks TLS; use wss:// (or https:// for a proxy)")
+    if _SPEAKS_HTTP2.match(data) or data.startswith(b"HTTP/2"):
+        raise NotAnAnswerError("the other end speaks HTTP/2 where HTTP/1.1 is needed")
+    if len(data) < 9 and _could_be_named(data):
+        return  # a few more bytes tell what it speaks
+    raise NotAnAnswerError("it does not begin like HTTP/1.1")
+
+
+def _could_be_named(data: bytes) -> bool:
+    """Whether a few more bytes may show that this is TLS or HTTP/2."""
+    tls = data[0] in range(0x14, 0x18) and b"\x03".startswith(data[1:2])
+    http2 = data[:1] == b"\0" and (len(data) < 4 or data[3] == 4)
+    return (tls and len(data) < 3) or http2 or b"HTTP/2".startswith(data)
+
+
+def _parse_head(head: bytes) -> Answer:
+    status_line, *lines = head.split(b"\n")
+    minor, status, reason = _parse_status_line(status_line.removesuffix(b"\r"))
+    headers: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if line[:1] in {b" ", b"\t"} and headers:
+            headers[-1][1].append(_text(line))  # folded over several lines (RFC 9112 section 5.2)
+            continue
+        name, colon, value = line.removesuffix(b"\r").partition(b":")
+        name = name.rstrip(b" \t")
+        if not colon or not _NAME.fullmatch(name):
+            if status < 400:
+                raise NotAnAnswerError("a line of its head is not a header")
+            continue  # a refusal counts, however clumsily it is written
+        headers.append((name.decode("ascii"), [_text(value)]))
+    joined = tuple((name_read, " ".join(filter(None, parts))) for name_read, parts in headers)
+    return Answer(status=status, reason=reason, headers=joined, minor=minor)
+
+
+def _parse_status_line(line: bytes) -> tuple[int, int, str]:
+    found = _STATUS_LINE.fullmatch(line)
+    if found is None or int(found[2]) >= 600:
+        raise NotAnAnswerError("its first line has no HTTP status")
+    return min(int(found[1]), 1), int(found[2]), _phrase(found[3] or b"")
+
+
+def _phrase(value: bytes) -> str:
+    """Return a reason phrase: UTF-8 if it can be, otherwise as headers are read."""
+    try:
+        return _CONTROLS.sub(" ", value.decode()).strip(" \t")
+    except UnicodeDecodeError:
+        return _text(value)
+
+
+def _text(value: bytes) -> str:
+    """Return a header's value; a control character in it becomes a space (RFC 9110 section 5.5)."""
+    return _CONTROLS.sub(" ", value.decode("latin-1")).strip(" \t")
+
+
+class _Body:
+    """The beginning of a body (RFC 9112 section 6.3).
+
+    Attributes:
+        kept: What came of it, a little more than 4 KiB at most; grown by `take`.
+        is_over: Whether nothing more is needed; set by `take`.
+        is_whole: Whether all of it came and was kept; set by `take`.
+    """
+
+    __slots__ = ("_in_chunks", "_left", "_undecoded", "is_over", "is_whole", "kept")
+
+    def __init__(self, head: Answer) -> None:
+        self.kept = bytearray()
+        self.is_over = self.is_whole = False
+        self._undecoded = b""  # the beginning of a line between chunks; set by `_take_chunks`
+        self._left: int | None = None  # bytes until the end, or the end of a chunk
+        codings = head.value("transfer-encoding").lower()
+        has_body = head.status not in _WITHOUT_BODY
+        self._in_chunks = has_body and codings.rpartition(",")[2].strip() == "chunked"
+        if not has_body or self._in_chunks:
+            self._left = 0
+        elif not codings:
+            self._left = _length(head)
+
+    def take(self, data: bytes) -> None:
+        """Take what arrived of it."""
+        (self._take_chunks if self._in_chunks else self._take_plain)(data)
+        if len(self.kept) > LONGEST_BODY:
+            self.is_over, self.is_whole = True, False
+
+    def _take_plain(self, data: bytes) -> None:
+        if self._left is None:
+            self.kept += data[: LONGEST_BODY + 1]
+            return
+        part = data[: self._left]
+        self.kept += part[: LONGEST_BODY + 1]
+        self._left -= len(part)
+        self.is_over = self.is_whole = not self._left
+
+    def _take_chunks(self, data: bytes) -> None:
+        data = self._undecoded + data
+        while not self.is_over:
+            if self._left:
+                part, data = data[: self._left], data[self._left :]
+                self.kept += part
+                self._left -= len(part)
+            line, newline, rest = data.partition(b"\n")
+            if self._left or not newline:
+                self.is_over = len(self.kept) > LONGEST_BODY or len(data) > LONGEST_CHUNK_LINE
+                break
+            data = rest
+            self._begin_chunk(line.strip())
+        self._undecoded = data
+
+    def _begin_chunk(self, line: bytes) -> None:
+        size = line.partition(b";")[0].strip()
+        if not size:
+            return  # the end of the line behind a chunk
+        if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", size):
+            self.is_over = True
+            return
+        self._left = int(size, 16)
+        self.is_over = self.is_whole = not self._left
+
+
+def _length(head: Answer) -> int | None:
+    """Return what Content-Length says; None, that is until the end, if it says nothing clear."""
+    said = {one.strip() for one in head.value("content-length").split(",")}
+    (length,) = said if len(said) == 1 else ("",)
+    return int(length) if re.fullmatch("[0-9]{1,15}", length) else None

@@ -1,0 +1,285 @@
+"""The opening handshake's words: the request, and what its failures are called.
+
+Foreign exceptions become ours here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import ssl
+from contextlib import suppress
+from datetime import UTC, datetime
+from sys import intern
+from urllib.parse import urldefrag, urljoin, urlsplit
+
+from websockets.client import ClientProtocol
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidHandshake, NegotiationError
+from websockets.http11 import Request, Response
+from websockets.protocol import CLIENT, Protocol
+from websockets.typing import Subprotocol
+from websockets.uri import WebSocketURI
+
+from sockstore.base.deflate import Deflate
+from sockstore.base.errors import HandshakeFailed, InvalidURI
+from sockstore.base.state import SocketInfo
+from sockstore.base.urls import check_url, is_secure, place_of, redact_url
+from sockstore.base.version import __version__
+from sockstore.transports.answers import Answer, NotAnAnswerError
+from sockstore.transports.base import Target, TransportOptions
+from sockstore.transports.native.compression import DeflateFactory
+from sockstore.transports.proxies import ProxyFailedError
+from sockstore.transports.words import cause_without_secrets, quoted, refusal
+
+__all__ = [
+    "SWITCHING_PROTOCOLS",
+    "NoSubprotocolError",
+    "RefusedError",
+    "check_switch",
+    "leads_elsewhere",
+    "make_request",
+    "network_words",
+    "protocol_after",
+    "redirect_of",
+    "retry_after",
+    "socket_info",
+    "translate",
+]
+
+SWITCHING_PROTOCOLS = 101
+REDIRECT_STATUSES = {301, 302, 303, 307, 308}
+BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
+
+_SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - nobody's
+"""`ClientProtocol` writes headers and messages, secrets included, to its logger (CN14)."""
+
+
+class NoSubprotocolError(Exception):
+    """Subprotocols were offered, and the server chose none."""
+
+
+class RefusedError(Exception):
+    """The server answered with a status other than 101.
+
+    Args:
+        answer: What it answered.
+    """
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(f"HTTP {answer.status}")
+        self.answer = answer
+
+
+def make_request(target: Target, options: TransportOptions) -> tuple[ClientProtocol, Request]:
+    """Return a new protocol for one attempt, and the request that begins it."""
+    deflate = Deflate() if options.compression is True else options.compression
+    extensions = [DeflateFactory(deflate)] if deflate else None
+    place = place_of(target.url)
+    user = (place.user, place.password) if place.user is not None else (None, None)
+    path, _, query = place.path.partition("?")
+    protocol = ClientProtocol(
+        WebSocketURI(place.secure, place.host, place.port, path, query, *user),
+        subprotocols=[Subprotocol(name) for name in target.subprotocols] or None,
+        extensions=extensions,
+        max_size=options.max_message_bytes,
+        logger=_SILENT,
+    )
+    request = protocol.connect()
+    del request.headers["Host"]
+    request.headers["Host"] = place.authority
+    request.headers["User-Agent"] = f"sockstore/{__version__}"
+    own = {name.lower() for name, _ in target.headers}
+    for name in own & {"user-agent", "authorization", "host", "origin"}:
+        request.headers.pop(name, None)
+    for name, value in target.headers:
+        request.headers[name] = value
+    return protocol, request
+
+
+def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
+    """Check an answer as RFC 6455 asks for (section 4.1), and what was negotiated in it.
+
+    Raises:
+        RefusedError: If its status is not 101.
+        NoSubprotocolError: If the server chose none of the offered subprotocols.
+        Exception: If it is wrong in another way.
+    """
+    if answer.status != SWITCHING_PROTOCOLS:
+        raise RefusedError(answer)
+    if answer.minor < 1:
+        raise NotAnAnswerError("the server switched protocols in HTTP/1.0, which cannot")
+    headers = Headers(answer.headers)
+    protocol.process_response(Response(answer.status, answer.reason, headers))
+    if protocol.available_subprotocols and protocol.subprotocol is None:
+        raise NoSubprotocolError
+
+
+def socket_info(url: str, protocol: ClientProtocol, answer: Answer) -> SocketInfo:
+    """Return what a successful handshake says of its socket."""
+    # What all servers say alike is kept once, not for each connection.
+    headers = ((intern(name), intern(text)) for name, text in answer.headers)
+    return SocketInfo(url, protocol.subprotocol, tuple(headers))
+
+
+def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:
+    """Return what goes on where a handshake ended.
+
+    It keeps nothing of it: a parser that stands where the response was read holds that, and the
+    request, which take 4 KiB for as long as the connection lives.
+    """
+    protocol = Protocol(CLIENT, max_size=max_message_bytes, logger=_SILENT)
+    protocol.extensions = handshake.extensions
+    return protocol
+
+
+def redirect_of(target: Target, failure: Exception) -> Target | None:
+    """Return where a refused handshake sends us, without what belongs to the first origin.
+
+    Source:
+        RFC 9110 section 15.4 (redirection), RFC 6454 section 4 (origin).
+    """
+    if not isinstance(failure, RefusedError) or not leads_elsewhere(failure.answer):
+        return None
+    (location,) = failure.answer.values("location")
+    url = check_url(urldefrag(_joined(target.url, location)).url)
+    if is_secure(target.url) and not is_secure(url):
+        why = f"the server redirects to {redact_url(url)}, which is not encrypted"
+        raise HandshakeFailed(redact_url(target.url), why, kind="protocol")
+    headers = target.headers
+    if _origin(url) != _origin(target.url):
+        headers = tuple(
+            (name, value) for name, value in headers if name.lower() not in BELONGS_TO_ONE_ORIGIN
+        )
+    else:
+        url = _with_user_info(url, target.url)
+    return Target(url=url, headers=headers, subprotocols=target.subprotocols, token=target.token)
+
+
+def leads_elsewhere(answer: Answer) -> bool:
+    """Whether an answer is a redirect, and says clearly where to."""
+    return answer.status in REDIRECT_STATUSES and len(answer.values("location")) == 1
+
+
+def _with_user_info(url: str, former: str) -> str:
+    """Return a url of the same origin with the user info of the former one, if it has none."""
+    parts, known = urlsplit(url), urlsplit(former).netloc.rpartition("@")[0]
+    if not known or "@" in parts.netloc:
+        return url
+    return parts._replace(netloc=f"{known}@{parts.netloc}").geturl()
+
+
+def _joined(url: str, location: str) -> str:
+    """Return where a Location leads; it may be relative, and name http for ws."""
+    with suppress(UnicodeError):
+        location = location.encode("latin-1").decode()  # browsers read it as UTF-8, too
+    try:
+        joined = urljoin(re.sub(r"^ws", "http", url), location)
+    except ValueError:
+        return location  # its check says what is wrong with it
+    scheme, colon, rest = joined.partition(":")
+    return {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme.lower()) + colon + rest
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or (443 if is_secure(url) else 80)
+
+
+def translate(target: Target, error: Exception) -> HandshakeFailed | InvalidURI:
+    """Return our error for whatever ended an opening handshake."""
+    if isinstance(error, HandshakeFailed | InvalidURI):
+        return error
+    failed = (
+        _failed_at_proxy(redact_url(target.url), error)
+        if isinstance(error, ProxyFailedError)
+        else _translate(target, error)
+    )
+    failed.__cause__ = cause_without_secrets(target, error)
+    return failed
+
+
+def _translate(target: Target, error: Exception) -> HandshakeFailed:
+    url = redact_url(target.url)
+    match error:
+        case RefusedError(answer=answer):
+            return refusal(target, answer, retry_after(answer))
+        case NoSubprotocolError():
+            return HandshakeFailed(
+                url, "the server speaks none of the offered subprotocols", kind="subprotocol"
+            )
+        case NegotiationError() if "subprotocol" in str(error):
+            why = f"the server chose a subprotocol that was not offered: {quoted(target, error)}"
+            return HandshakeFailed(url, why, kind="subprotocol")
+        case ssl.SSLCertVerificationError():
+            why = f"its TLS certificate was not accepted: {error.verify_message}"
+            return HandshakeFailed(url, why, kind="certificate")
+        case OSError() | EOFError():
+            return HandshakeFailed(url, network_words(error), kind="network")
+        case NotAnAnswerError() | InvalidHandshake():
+            why = f"the answer is not a WebSocket handshake: {quoted(target, error)}"
+            return HandshakeFailed(url, why, kind="protocol")
+        case _:
+            # What it says was written for somebody else, and may have a secret in it.
+            why = f"the handshake failed with {type(error).__name__}"
+            return HandshakeFailed(url, why, kind="protocol")
+
+
+def network_words(error: OSError | EOFError, who: str = "server") -> str:
+    """Say what the network did, or who was at its other end."""
+    match error:
+        case EOFError():
+            return f"the {who} ended the connection during the handshake"
+        case socket.gaierror():
+            return "its host name cannot be resolved"
+        case ssl.SSLError(reason="WRONG_VERSION_NUMBER" | "HTTP_REQUEST" | "UNKNOWN_PROTOCOL"):
+            return f"TLS failed: the {who} does not seem to speak TLS on this port ({error.reason})"
+        case ssl.SSLError():
+            return f"TLS failed: {error.reason or error}"
+        case ConnectionRefusedError():
+            return f"the connection was refused (is the {who} running?)"
+        case ConnectionResetError():
+            return "the connection was reset during the handshake"
+        case TimeoutError():
+            return "the network did not answer"
+        case _:
+            # asyncio's own text says where to, which the url says already
+            return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
+
+
+def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
+    answer = error.answer or Answer(status=error.status or 0)
+    return HandshakeFailed(
+        url,
+        error.why,
+        kind=error.kind,
+        status=error.status,
+        retry_after=error.retry_after,
+        headers=answer.headers,
+        body=answer.body,
+    )
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Return the seconds after which an answer asks to be tried again, if it says so."""
+    return _seconds_to_wait(answer.values("retry-after"))
+
+
+def _seconds_to_wait(values: list[str]) -> float | None:
+    """Read Retry-After, seconds or a date (RFC 9110 section 10.2.3); nonsense is None."""
+    if len(values) != 1:
+        return None
+    value = values[0].strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - slow, and seldom used
+
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

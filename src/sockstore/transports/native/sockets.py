@@ -1,0 +1,109 @@
+"""TCP connections: the address that answers first, and nothing left of the others."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import itertools
+import socket
+from functools import partial
+from typing import Any, TypeAlias
+
+from sockstore.base.tasks import start_task
+from sockstore.transports.native.workers import LOOKUPS
+
+__all__ = ["connected_socket"]
+
+HAPPY_EYEBALLS_SECONDS = 0.25
+"""Wait before the next address of a host is tried beside the first (RFC 8305 section 5)."""
+
+_Address: TypeAlias = tuple[int, int, int, str, Any]
+"""What ``getaddrinfo`` returns: family, type, protocol, name, and where to connect to."""
+
+
+async def connected_socket(host: str, port: int) -> socket.socket:
+    """Connect to the address of the host that answers first (RFC 8305, happy eyeballs).
+
+    asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop,
+    so here every socket is in a list, or closed.
+    """
+    untried = await _addresses(host, port)
+    connected: list[socket.socket] = []
+    failures: list[OSError] = []
+    trials: set[asyncio.Task[None]] = set()
+    try:
+        while (untried or trials) and not connected:
+            if untried:
+                trial = _try_address(untried.pop(0), connected, failures)
+                trials.add(start_task(trial, name=f"sockstore: connect to {host}"))
+            patience = HAPPY_EYEBALLS_SECONDS if untried else None
+            _, trials = await asyncio.wait(
+                trials, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+            )
+        if not connected:
+            raise failures[-1]
+        return connected.pop(0)
+    finally:
+        for task in trials:
+            task.cancel()
+        for sock in connected:
+            sock.close()
+
+
+async def _try_address(
+    address: _Address, connected: list[socket.socket], failures: list[OSError]
+) -> None:
+    family, kind, protocol, _, where = address
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:
+        failures.append(error)
+        return
+    try:
+        sock.setblocking(False)  # noqa: FBT003 - its only parameter
+        await asyncio.get_running_loop().sock_connect(sock, where)
+    except BaseException as error:
+        sock.close()
+        if not isinstance(error, OSError):
+            raise
+        failures.append(error)
+    else:
+        connected.append(sock)
+
+
+async def _addresses(host: str, port: int) -> list[_Address]:
+    """Return the addresses of a host, IPv6 and IPv4 by turns."""
+    if _is_address(host):
+        # Nobody is asked, so no thread is needed for it.
+        numeric = socket.AI_NUMERICHOST
+        return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)]
+    loop = asyncio.get_running_loop()
+    if _looks_up_in_its_own_way(loop):
+        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    else:
+        look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await LOOKUPS.run(f"look up {host}:{port}", look_up)
+    preferred = [address for address in found if address[0] == found[0][0]]
+    others = [address for address in found if address[0] != found[0][0]]
+    pairs = itertools.zip_longest(preferred, others)
+    return [address for pair in pairs for address in pair if address is not None]
+
+
+def _looks_up_in_its_own_way(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether somebody gave this loop a `getaddrinfo` of their own, which is honoured.
+
+    asyncio's runs in the default executor, and uvloop's in libuv's four threads; lookups that hang
+    would fill both.
+    """
+    if "getaddrinfo" in getattr(loop, "__dict__", {}):
+        return True
+    owner = next(kind for kind in type(loop).__mro__ if "getaddrinfo" in vars(kind))
+    return owner.__module__.partition(".")[0] not in {"asyncio", "uvloop"}
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

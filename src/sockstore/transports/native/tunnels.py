@@ -1,0 +1,222 @@
+"""The way through a proxy: an HTTP CONNECT, or SOCKS by `python-socks`.
+
+Whatever fails here is a `ProxyFailedError`, and leaves no socket behind, also if it is cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import sys
+from base64 import b64encode
+from importlib import import_module
+from typing import Any, cast
+
+from sockstore.base.version import __version__
+from sockstore.transports.answers import Answer, AnswerReader, NotAnAnswerError
+from sockstore.transports.base import BODY_SECONDS
+from sockstore.transports.native.handshake import network_words, retry_after
+from sockstore.transports.native.sockets import _addresses, connected_socket
+from sockstore.transports.native.tls_tunnels import tunnel_over_tls
+from sockstore.transports.native.workers import PREPARATIONS
+from sockstore.transports.proxies import Proxy, ProxyFailedError
+from sockstore.transports.words import clean, hiding, words_of
+
+__all__ = ["tunnel"]
+
+SOCKS = "python_socks.async_.asyncio"
+
+NO_DEADLINE = 10.0**6
+"""Seconds; `python-socks` wants some, and `connect_timeout` is the deadline."""
+
+PROXY_AUTHENTICATION_REQUIRED = 407
+
+
+async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | None) -> socket.socket:
+    """Return a socket that leads to a server through a proxy.
+
+    Args:
+        proxy: The proxy.
+        host: The server's name or address.
+        port: The server's port.
+        trust: Whose certificates are accepted; needed if the proxy is spoken to over TLS.
+
+    Raises:
+        ProxyFailedError: If the proxy cannot be reached, or refuses.
+    """
+    asked = _Asked(proxy)
+    try:
+        async with asyncio.timeout(None) as asked.patience:
+            match proxy.scheme:
+                case "http":
+                    return await _tunnel_by_http(proxy, host, port, asked)
+                case "https":
+                    assert trust is not None  # noqa: S101 - see above
+                    request = connect_request(proxy, host, port)
+                    return await tunnel_over_tls(proxy, request, asked.take, trust)
+                case _:
+                    return await _tunnel_by_socks(proxy, host, port)
+    except (OSError, EOFError) as error:
+        if (answer := asked.answer) is not None:
+            raise _refused(proxy, answer) from None  # its body never came, or not all of it
+        raise _unreachable(proxy, error) from error
+
+
+async def _tunnel_by_http(proxy: Proxy, host: str, port: int, asked: _Asked) -> socket.socket:
+    loop = asyncio.get_running_loop()
+    sock = await connected_socket(proxy.host, proxy.port)
+    try:
+        await loop.sock_sendall(sock, connect_request(proxy, host, port))
+        while not asked.take(await loop.sock_recv(sock, 4096)):
+            pass
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
+    """Return the request for a tunnel (RFC 9110 section 9.3.6).
+
+    Example:
+        >>> proxy = Proxy(scheme="http", host="proxy.example", port=3128)
+        >>> connect_request(proxy, "::1", 443).splitlines()[0]
+        b'CONNECT [::1]:443 HTTP/1.1'
+    """
+    host = host.partition("%")[0]  # the zone of an address means something on this machine only
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: sockstore/{__version__}"]
+    if proxy.user is not None:
+        lines.append(f"Proxy-Authorization: Basic {_credentials(proxy)}")
+    return "\r\n".join((*lines, "", "")).encode()
+
+
+class _Asked:
+    """A proxy's answer to CONNECT, as it arrives.
+
+    Args:
+        proxy: The proxy.
+
+    Attributes:
+        patience: The deadline for the body of a refusal; set by `tunnel`, moved by `take`.
+    """
+
+    patience: asyncio.Timeout
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._reader = AnswerReader(lambda status: 200 <= status < 300)
+
+    @property
+    def answer(self) -> Answer | None:
+        """What came of a refusal so far."""
+        return self._reader.end()
+
+    def take(self, data: bytes) -> bool:
+        """Take what arrived; return whether the way is free.
+
+        Raises:
+            ProxyFailedError: If the proxy refuses, or does not speak HTTP.
+            EOFError: If nothing arrived: the proxy has ended the connection.
+        """
+        if not data:
+            raise EOFError
+        try:
+            answer = self._reader.take(data)
+        except NotAnAnswerError as error:
+            raise self._nonsense(str(error)) from error
+        if answer is None:
+            if self._reader.awaits_body and self.patience.when() is None:
+                self.patience.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
+            return False
+        if not 200 <= answer.status < 300:
+            raise _refused(self._proxy, answer)
+        if self._reader.rest:
+            # In a WebSocket, and in TLS, it is the client who speaks first.
+            raise self._nonsense("something else follows it")
+        return True
+
+    def _nonsense(self, why: str) -> ProxyFailedError:
+        told = f"the answer of its proxy {self._proxy} is not an answer to an HTTP CONNECT: {why}"
+        return ProxyFailedError(told, "protocol")
+
+
+def _refused(proxy: Proxy, answer: Answer) -> ProxyFailedError:
+    words = words_of(answer, hiding((proxy.user or "", proxy.password, _credentials(proxy))))
+    return ProxyFailedError(
+        f"its proxy {proxy} {words}",
+        "http",
+        status=answer.status,
+        retry_after=retry_after(answer),
+        answer=answer,
+    )
+
+
+def _credentials(proxy: Proxy) -> str:
+    return b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+
+
+class _Dialler:
+    """Connects to a SOCKS proxy as we connect to everything else."""
+
+    async def connect(self, dest_host: str, dest_port: int, **_: Any) -> socket.socket:
+        return await connected_socket(dest_host, dest_port)
+
+
+async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
+    try:
+        if SOCKS not in sys.modules:
+            await PREPARATIONS.run("load python-socks", lambda: import_module(SOCKS))
+        from python_socks import ProxyError, ProxyType  # noqa: PLC0415 - an extra
+        from python_socks.async_.asyncio import Proxy as SocksProxy  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        why = f"its proxy {proxy} needs a package: pip install 'sockstore[proxy]'"
+        raise ProxyFailedError(why, "option") from error
+    asks_by_name = proxy.scheme in {"socks5h", "socks4a"}
+    if not asks_by_name:
+        host = await _numeric(host, port, only_ipv4=proxy.scheme == "socks4")
+    way = SocksProxy(
+        ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5,
+        proxy.host,
+        proxy.port,
+        username=proxy.user,
+        password=proxy.password if proxy.user is not None else None,
+        rdns=asks_by_name,
+        forward=cast("SocksProxy", _Dialler()),
+    )
+    try:
+        return await way.connect(host, port, timeout=NO_DEADLINE)
+    except ProxyError as error:
+        raise _refused_by_socks(proxy, error) from None  # its text may have the password in it
+    except ValueError:
+        # Its text may have the user name and the password in it.
+        why = f"its proxy {proxy} cannot be asked for this host, or with this user name"
+        raise ProxyFailedError(why, "protocol") from None
+
+
+async def _numeric(host: str, port: int, *, only_ipv4: bool) -> str:
+    """Return an address of a host; `python-socks` would look it up in the loop's own executor."""
+    try:
+        found = await _addresses(host, port)
+    except OSError as error:
+        raise ProxyFailedError(network_words(error)) from error
+    found.sort(key=lambda address: address[0] != socket.AF_INET)
+    if only_ipv4 and found[0][0] != socket.AF_INET:
+        raise ProxyFailedError("its host has no IPv4 address, and SOCKS4 knows no other")
+    return str(found[0][4][0])
+
+
+def _refused_by_socks(proxy: Proxy, error: Exception) -> ProxyFailedError:
+    said = clean(hiding((proxy.user or "", proxy.password))(str(error)))
+    why = f"its proxy {proxy} refused: {said}"
+    if "authentication" in str(error):
+        return ProxyFailedError(why, "http", status=PROXY_AUTHENTICATION_REQUIRED)
+    return ProxyFailedError(why)
+
+
+def _unreachable(proxy: Proxy, error: OSError | EOFError) -> ProxyFailedError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"the TLS certificate of its proxy {proxy} was not accepted: {error.verify_message}"
+        return ProxyFailedError(why, "certificate")
+    return ProxyFailedError(f"its proxy {proxy} failed: {network_words(error, 'proxy')}")

@@ -1,0 +1,306 @@
+"""Older messages of a room, loaded when they are wanted: which ones to ask for, and asking.
+
+What to ask for next is a function of what is shown and of what the server said; `Backlog` only
+follows a connection and sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import inf
+from weakref import WeakKeyDictionary, ref
+
+from sockstore.base.state import ConnectionState
+from sockstore.connection.receipts import Receipt
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.message import Message
+from sockstore.stores import Readable, readonly, writable
+from sockstore.ui.chat.lines import HistoryFrame, Line, history_of
+from sockstore.ui.chat.transcript import Transcript
+
+__all__ = ["Backlog", "Known", "Shown", "backlog_of", "see"]
+
+PAGES_BY_ITSELF = 3
+"""Pages that are asked for after each opening to fill gaps; the rest is loaded on demand."""
+
+LOOKED_THROUGH = 10_000
+"""Messages that are looked through for the history on entry, when somebody begins to follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a reader sees of the room's log.
+
+    Args:
+        oldest: The offset of the oldest message; None if none has one.
+        gaps: The offsets right behind the places where messages are missing, the newest first.
+        is_full: Whether no older ones are taken in.
+    """
+
+    oldest: int | None = None
+    gaps: tuple[int, ...] = ()
+    is_full: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of what can be asked for.
+
+    Args:
+        is_open: Whether the server has let us in, and can be asked.
+        floor: The offset below which the server keeps nothing.
+        wanted: The offset before which the reader wants to see more; None for nothing.
+        answered: The offset that the last page was asked for with: what is still missing before it
+            is not to be had.
+        pages: How many more pages may be asked for without being wanted.
+    """
+
+    is_open: bool = False
+    floor: float = inf
+    wanted: int | None = None
+    answered: int | None = None
+    pages: int = 0
+
+    def entered(self, history: HistoryFrame) -> Known:
+        """Return what is known after the history on entry."""
+        if history.more is None:
+            return Known()
+        return replace(
+            self,
+            is_open=True,
+            floor=_floor(history, inf) if not history.more else 0,
+            answered=None,
+            pages=PAGES_BY_ITSELF,
+        )
+
+    def paged(self, page: HistoryFrame) -> Known:
+        """Return what is known after a page."""
+        assert page.before is not None  # noqa: S101 - or it is no page
+        floor = self.floor if page.more else max(self.floor, _floor(page, page.before))
+        wanted = None if self.wanted == page.before else self.wanted
+        return replace(self, floor=floor, wanted=wanted, answered=page.before)
+
+    def refused(self) -> Known:
+        """Return what is known after a page that the server could not read."""
+        return replace(self, wanted=None, pages=0)
+
+    def has_older(self, shown: Shown) -> bool:
+        """Whether there may be older messages than the oldest that is shown."""
+        oldest = shown.oldest
+        return (
+            oldest is not None
+            and oldest > max(1, self.floor)
+            and oldest != self.answered
+            and not shown.is_full
+        )
+
+    def next(self, shown: Shown) -> int | None:
+        """Return the offset before which to ask for messages now; None for nothing."""
+        if not self.is_open:
+            return None
+        if self.wanted is not None:
+            return self.wanted
+        if not self.pages:
+            return None
+        return next((gap for gap in shown.gaps if gap > self.floor and gap != self.answered), None)
+
+
+def see(lines: Sequence[Line], *, is_full: bool = False) -> Shown:
+    """Return what lines show of the room's present log, which comes after all earlier ones.
+
+    Args:
+        lines: Oldest first.
+        is_full: Whether no older ones are taken in.
+
+    Example:
+        >>> see([Line("a", "hello", offset=7), Line("b", "hello again", offset=8)])
+        Shown(oldest=7, gaps=(), is_full=False)
+    """
+    oldest: int | None = None
+    gaps: list[int] = []
+    for line in reversed(lines):
+        if line.offset is None:
+            continue
+        if oldest is not None and line.offset > oldest:
+            break  # here begins the log that was before
+        if line.kind == "gap":
+            gaps.append(line.offset)
+        oldest = line.offset
+    return Shown(oldest, tuple(gaps), is_full)
+
+
+def _floor(history: HistoryFrame, otherwise: float) -> float:
+    return min(history.offsets, default=otherwise)
+
+
+class Backlog:
+    """The older messages of a connection's room: they come as messages of the connection.
+
+    Whoever shows them follows it while it is mounted, and says after each change what is shown:
+    that decides what is asked for next. Gaps are filled without being asked, up to some pages
+    after each opening. It does nothing with a server whose history frames have no ``more``.
+
+    Args:
+        connection: The connection; it is not kept alive.
+
+    Attributes:
+        has_older: Whether there may be messages older than what is shown.
+        is_loading: Whether a page that the reader wants is on its way.
+
+    Example:
+        >>> backlog = backlog_of(WebSocketStore("ws://localhost/chat/lobby"))
+        >>> stop = backlog.follow()
+        >>> backlog.shown(Transcript((Line("a", "hello", offset=7),)))
+        >>> backlog.load_older()
+        >>> stop()
+    """
+
+    def __init__(self, connection: WebSocketStore) -> None:
+        self._connection = ref(connection)
+        self._followers = 0
+        self._known = Known()
+        self._shown = Shown()
+        self._is_behind = False
+        self._read = 0
+        self._asked: int | None = None
+        self._receipt: Receipt | None = None
+        self._was_open = False
+        self._has_older = writable(value=False)
+        self._is_loading = writable(value=False)
+        self.has_older: Readable[bool] = readonly(self._has_older)
+        self.is_loading: Readable[bool] = readonly(self._is_loading)
+
+    def follow(self) -> Callable[[], None]:
+        """Follow the connection, and load what is missing, until the last follower has left.
+
+        Returns:
+            How to leave, for `Scope.on_destroy`; calling it again does nothing.
+        """
+        connection = self._connection()
+        if connection is None:
+            return _nothing
+        self._followers += 1
+        leave_messages = connection.messages.on_append(self._hear)
+        for message in connection.messages.value[-LOOKED_THROUGH:]:
+            self._hear(message)
+        leave_state = connection.state.subscribe(self._see)
+        has_left = False
+
+        def leave() -> None:
+            nonlocal has_left
+            if not has_left:
+                has_left = True
+                leave_messages()
+                leave_state()
+                self._leave()
+
+        return leave
+
+    def shown(self, transcript: Transcript) -> None:
+        """Take notice of what is shown now, and ask for what is missing in it.
+
+        Args:
+            transcript: What a `Conversation` of this connection made of its messages.
+        """
+        self._shown = see(transcript.lines, is_full=transcript.is_full)
+        self._is_behind = False
+        self._tell_what_there_is()
+        self._go_on()
+
+    def load_older(self) -> None:
+        """Load the page before the oldest message that is shown, if there is one.
+
+        One page is loaded at a time. What a lost connection left unanswered is asked again.
+        """
+        if self._shown.oldest is not None and self._known.has_older(self._shown):
+            self.load_before(self._shown.oldest)
+
+    def load_before(self, offset: int) -> None:
+        """Load the page before a message, to fill the gap that is there.
+
+        Args:
+            offset: The `Line.offset` of the gap.
+        """
+        self._known = replace(self._known, wanted=offset)
+        self._go_on()
+
+    def _leave(self) -> None:
+        self._followers -= 1
+        if not self._followers:
+            self._asked = self._receipt = None
+            self._was_open = False
+            self._known = replace(self._known, wanted=None)
+            self._is_loading.set(False)
+
+    def _hear(self, message: Message) -> None:
+        """Read a message, if it is one of the server's about the history; each once."""
+        if message.number <= self._read:
+            return
+        self._read = message.number
+        data = message.data
+        if not isinstance(data, dict) or message.publication is not None:
+            return
+        if data.get("type") == "error" and data.get("code") == "history_unavailable":
+            if self._asked is not None:
+                self._asked = self._receipt = None
+                self._known = self._known.refused()
+                self._go_on()
+        elif (history := history_of(message)) is not None:
+            self._is_behind = True
+            if history.before is None:
+                self._known = self._known.entered(history)
+                self._tell_what_there_is()
+            else:
+                self._known = self._known.paged(history)
+                if history.before == self._asked:
+                    self._asked = self._receipt = None
+            self._go_on()
+
+    def _see(self, state: ConnectionState) -> None:
+        is_open = state.phase == "open"
+        if self._was_open and not is_open:
+            # What waits in the outbox is sent after the next opening, and so is not asked again.
+            if self._receipt is None or self._receipt.state != "queued":
+                self._asked = self._receipt = None
+            self._known = replace(self._known, is_open=False)
+        self._was_open = is_open
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Ask for what is missing, unless an answer is on its way."""
+        connection = self._connection()
+        if self._receipt is not None and not self._receipt:
+            self._asked = self._receipt = None  # it left the outbox unsent
+        if connection is not None and self._followers and self._was_open and self._asked is None:
+            # Which gaps there are is known again once the history is shown.
+            before = self._known.next(Shown() if self._is_behind else self._shown)
+            if before is not None:
+                self._ask(connection, before)
+        is_wanted = self._known.is_open and self._known.wanted is not None
+        self._is_loading.set(is_wanted and self._asked is not None)
+
+    def _ask(self, connection: WebSocketStore, before: int) -> None:
+        receipt = connection.send({"type": "history", "before": before})
+        if receipt:
+            self._asked, self._receipt = before, receipt
+            if before != self._known.wanted:
+                self._known = replace(self._known, pages=self._known.pages - 1)
+
+    def _tell_what_there_is(self) -> None:
+        self._has_older.set(self._known.has_older(self._shown))
+
+
+_backlogs: WeakKeyDictionary[WebSocketStore, Backlog] = WeakKeyDictionary()
+
+
+def backlog_of(connection: WebSocketStore) -> Backlog:
+    """Return the backlog of a connection, which all who show its messages have in common."""
+    found = _backlogs.get(connection)
+    if found is None:
+        found = _backlogs[connection] = Backlog(connection)
+    return found
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,170 @@
+"""From one message of a connection to the lines that it is in a chat: pure, for every interface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias
+
+from sockstore.base.positions import Publication
+from sockstore.messages.message import Message
+from sockstore.ui.chat.own_messages import Mark
+from sockstore.ui.text import as_name, as_text
+
+__all__ = ["Heard", "HistoryFrame", "Kind", "Line", "hear", "history_of"]
+
+Kind: TypeAlias = Literal["message", "notice", "error", "gap"]
+
+MOST_IN_A_FRAME = 1000
+"""Messages of one history frame that are read, the newest: more would push each other out again."""
+
+HIGHEST_OFFSET = 2**53 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a chat.
+
+    Args:
+        key: Tells lines apart; the same line keeps its key.
+        content: The text, which is never markup.
+        sender: Who sent it; None for text that came without.
+        time: When, in ISO 8601 with its offset, to be shown in the reader's own time; or None.
+        kind: A message, a notice about the room, an error that the server reports, or a gap: a
+            place where messages are missing.
+        mark: What became of an own message; None for the messages of others.
+        offset: Its place in the room; None for what has none. Of a gap, that of the line behind it.
+    """
+
+    key: str
+    content: str
+    sender: str | None = None
+    time: str | None = None
+    kind: Kind = "message"
+    mark: Mark | None = None
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A line, and the post that it is if the user sent it: its text and its time."""
+
+    line: Line
+    post: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryFrame:
+    """What was said before, as a server tells it.
+
+    Args:
+        messages: Oldest first.
+        before: The offset that was asked for; None for the history on entry.
+        more: Whether the server keeps older ones; None if it does not say, and cannot be asked.
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    before: int | None
+    more: bool | None
+
+    @property
+    def offsets(self) -> list[int]:
+        """The places of the messages in the room, as far as they have one."""
+        return [offset for each in self.messages if (offset := _offset(each)) is not None]
+
+
+def history_of(message: Message) -> HistoryFrame | None:
+    """Return the history that a message is; None if it is none."""
+    data = message.data
+    if message.publication is not None or not isinstance(data, dict):
+        return None
+    if data.get("type") != "history" or not isinstance(data.get("messages"), list):
+        return None
+    messages = (each for each in data["messages"][-MOST_IN_A_FRAME:] if isinstance(each, dict))
+    more = data.get("more")
+    return HistoryFrame(
+        tuple(messages), _integer(data.get("before")), more if isinstance(more, bool) else None
+    )
+
+
+def hear(message: Message) -> Iterator[Heard]:
+    """Yield the lines that a message is in a chat.
+
+    Example:
+        >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
+        >>> [(heard.line.sender, heard.line.content) for heard in hear(message)]
+        [('Ann', 'hello')]
+    """
+    data = message.data
+    number = str(message.number)
+    if message.publication is not None:
+        yield _heard(_told(data, message.publication), number)
+    elif not isinstance(data, dict):
+        yield Heard(Line(f"number {number}", as_text(data)))
+    elif (history := history_of(message)) is not None:
+        for index, past in enumerate(history.messages):
+            yield _heard(past, f"{number}.{index}")
+    elif data.get("type") != "presence":
+        yield _heard(data, number)
+
+
+def _told(data: Any, publication: Publication) -> dict[str, Any]:
+    """Return a message of a room as the chat server's frames have it.
+
+    Only what was said is taken from `data`: it is the sender's, who must not speak for others.
+    """
+    is_chat = isinstance(data, dict) and "content" in data
+    said = {"content": data["content"], "timestamp": data.get("timestamp")} if is_chat else None
+    name = {} if publication.id is None else {"id": publication.id}
+    place = {"type": "message", "offset": publication.offset}
+    return {**(said or {"content": data}), "sender": publication.sender, **name, **place}
+
+
+def _heard(data: dict[str, Any], place: str) -> Heard:
+    line = _line(data, place)
+    content, timestamp = data.get("content"), data.get("timestamp")
+    if line.sender and isinstance(content, str) and isinstance(timestamp, str):
+        return Heard(line, (content, timestamp))
+    return Heard(line)
+
+
+def _line(data: dict[str, Any], place: str) -> Line:
+    key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {place}"
+    time = _time(data.get("timestamp"))
+    match data:
+        case {"type": "join", "sender": sender}:
+            return Line(key, f"{as_name(sender)} joined", time=time, kind="notice")
+        case {"type": "leave", "sender": sender}:
+            return Line(key, f"{as_name(sender)} left", time=time, kind="notice")
+        case {"type": "error", "message": str(text)}:
+            return Line(key, as_text(text), time=time, kind="error")
+        case {"content": content}:
+            sender = as_name(data.get("sender"))
+            return Line(key, as_text(content), sender, time, offset=_offset(data))
+        case _:
+            return Line(key, as_text(data), time=time)
+
+
+def _offset(data: dict[str, Any]) -> int | None:
+    return _integer(data.get("offset")) if data.get("type") == "message" else None
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 1 <= value <= HIGHEST_OFFSET else None
+
+
+def _time(timestamp: object) -> str | None:
+    """Read what JavaScript's ``new Date(timestamp)`` would: ISO 8601 or milliseconds."""
+    try:
+        if isinstance(timestamp, str):
+            moment = datetime.fromisoformat(timestamp)
+        elif isinstance(timestamp, int | float):
+            moment = datetime.fromtimestamp(timestamp / 1000, UTC)
+        else:
+            return None
+        return moment.astimezone(UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,122 @@
+"""What the user of this connection has posted, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import inf
+from time import time
+from typing import Literal, TypeAlias
+from weakref import WeakKeyDictionary
+
+from sockstore.base.characters import harmless
+from sockstore.base.times import utc_time
+from sockstore.connection.receipts import Receipt
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.stores import Readable, Writable, writable
+
+__all__ = ["Mark", "Post", "Posts", "posts_of"]
+
+Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
+"""The delivery mark of an own message."""
+
+KEPT = 1000
+"""Posts that are remembered for each connection, as many as messages are by default."""
+
+
+@dataclass(slots=True, eq=False)
+class Post:
+    """One message that the user sent.
+
+    Args:
+        content: The text.
+        timestamp: When, in ISO 8601, UTC: the server passes it on, so it comes back.
+        receipt: What the connection knows of it.
+        after: How many messages had arrived by then, which is its place among them.
+        returned: Whether the server has sent it to everyone, us included.
+    """
+
+    content: str
+    timestamp: str
+    receipt: Receipt
+    after: float = inf
+    returned: bool = False
+
+    @property
+    def mark(self) -> Mark:
+        """What its reader should know."""
+        if self.returned:
+            return "acknowledged"
+        match self.receipt.state:
+            case "queued" | "sent" | "acknowledged" as state:
+                return state
+            case _:
+                return "failed"
+
+
+class Posts:
+    """The latest posts over one connection."""
+
+    def __init__(self) -> None:
+        self._posts: Writable[tuple[Post, ...]] = writable(())
+        self._telling_on: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def store(self) -> Readable[tuple[Post, ...]]:
+        """The posts, oldest first; it changes when something became of one, too."""
+        return self._posts
+
+    def send(self, connection: WebSocketStore, text: str) -> bool:
+        """Send the guide's chat message, unless it is blank.
+
+        Args:
+            connection: Where to send it.
+            text: What the user wrote.
+
+        Returns:
+            Whether it was accepted, so that the text can be cleared.
+
+        Source:
+            The guide's ``ChatInput`` component: ``{content, timestamp}``.
+        """
+        if not text.strip():
+            return False
+        text = harmless(text)
+        timestamp = utc_time(time())
+        receipt = connection.send({"content": text, "timestamp": timestamp})
+        if receipt:
+            post = Post(text, timestamp, receipt, connection.messages.total)
+            self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
+            receipt.watch(self._tell_soon)
+        return bool(receipt)
+
+    def returned(self, posts: Iterable[Post]) -> None:
+        """The server has sent these to everyone."""
+        for post in posts:
+            post.returned = True
+
+    def _tell_soon(self) -> None:
+        """Tell of all receipts that change now at once, when the connection is through with them.
+
+        Without a loop nobody is there who would have to be told.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if self._telling_on is not loop:
+            self._telling_on = loop
+            loop.call_soon(self._tell)
+
+    def _tell(self) -> None:
+        self._telling_on = None
+        self._posts.update(lambda posts: (*posts,))
+
+
+_posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
+
+
+def posts_of(connection: WebSocketStore) -> Posts:
+    """Return what was posted over a connection: the input writes it, the messages show it."""
+    return _posts.setdefault(connection, Posts())

@@ -1,0 +1,75 @@
+"""Who is in a room, as the server tells it: pure, for every interface."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sockstore.messages.message import Message
+from sockstore.ui.text import as_name
+
+__all__ = ["Presence"]
+
+NAMES_SHOWN = 5
+NAMES_KEPT = 1000
+"""A server that lets people in for ever fills no memory."""
+
+
+class Presence:
+    """Who is in the room; it has to be given each message once, in order.
+
+    Example:
+        >>> room = Presence()
+        >>> room.read(Message({"type": "presence", "members": ["Ann"], "count": 1}, "json", 1, 0))
+        >>> room.read(Message({"type": "join", "sender": "Bob", "count": 2}, "json", 2, 0))
+        >>> room.text
+        '2 here: Ann, Bob'
+    """
+
+    def __init__(self) -> None:
+        self._present: list[str] = []
+        self._count = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, sorted; in a large room the server does not tell all."""
+        return tuple(sorted(self._present))
+
+    @property
+    def text(self) -> str:
+        """How many are here, and the first few; who is here several times (tabs) is named once."""
+        if not self._count:
+            return ""
+        counts = Counter(self.names)
+        names = [name if times == 1 else f"{name} ({times})" for name, times in counts.items()]
+        more = self._count - sum(list(counts.values())[:NAMES_SHOWN])
+        shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+        return f"{self._count} here: {shown}"
+
+    def read(self, message: Message) -> None:
+        """Take notice of who came or left; all other messages are none of our business."""
+        if message.publication is not None:
+            return  # somebody said it, not the server
+        match message.data:
+            case {"type": "presence", "members": list() as names} as data:
+                self._present = [as_name(name) for name in names[:NAMES_KEPT]]
+                self._count = _count(data, len(names))
+            case {"type": "join", "sender": sender} as data:
+                if len(self._present) < NAMES_KEPT:
+                    self._present.append(as_name(sender))
+                self._count = _count(data, self._count + 1)
+            case {"type": "leave", "sender": sender} as data:
+                if (name := as_name(sender)) in self._present:
+                    self._present.remove(name)
+                self._count = _count(data, max(len(self._present), self._count - 1))
+            case _:
+                pass
+
+
+def _count(data: dict[str, object], otherwise: int) -> int:
+    match data.get("count"):
+        case bool():
+            return otherwise
+        case int() as count if 0 <= count < 2**53:
+            return count
+        case _:
+            return otherwise

@@ -1,0 +1,311 @@
+"""The lines of a chat, in their order: pure, for every interface."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from typing import TypeAlias
+
+from sockstore.base.characters import harmless
+from sockstore.messages.message import Message
+from sockstore.ui.chat.lines import Line, hear, history_of
+from sockstore.ui.chat.own_messages import Post
+from sockstore.ui.text import ANONYMOUS, as_text
+
+__all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
+
+KEPT = 1000
+"""Lines that are remembered, as many as messages are by default; a history repeats some."""
+
+MOST_KEPT = 10_000
+"""Lines that are remembered for a reader who pages back: each page leaves room for `KEPT` more
+lines, until there are so many; then older ones are not taken in any more."""
+
+Place: TypeAlias = tuple[int, int, int, float, int]
+"""Log, offset, then 0 for the message at this offset, or 1 and when it came for what came while
+this was the newest offset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What a chat shows.
+
+    Args:
+        lines: Oldest first; an own message that has not come back stands where it was sent.
+        returned: The posts that came back from the server.
+        is_full: Whether so many lines are kept that no older ones are taken in.
+    """
+
+    lines: tuple[Line, ...]
+    returned: tuple[Post, ...] = field(default=())
+    is_full: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    line: Line
+    place: Place
+    post: tuple[str, str] | None = None
+
+
+_BY_PLACE = attrgetter("place")
+
+
+class Conversation:
+    """The lines of a chat, read on as messages come; one that came twice is one line.
+
+    A message of a room stands at its offset, whether it came live, with the history on entry or
+    with a page of older ones. What has no offset stands behind the message that was the newest
+    when it came. A message is read once, however long the log is, so that a flood costs what is
+    new in it.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._order: list[_Entry] = []
+        self._is_sorted = True
+        self._kept = KEPT
+        self._read = 0
+        self._places = _Places()
+
+    def read(self, messages: Iterable[Message]) -> None:
+        """Read on.
+
+        Args:
+            messages: The log, or its newest part; what was read already is passed over.
+        """
+        for message in messages:
+            if message.number > self._read:
+                self._read = message.number
+                self._take_in(message)
+        self._forget(len(self._order) - self._kept)
+
+    def merge(self, posts: Iterable[Post] = ()) -> Transcript:
+        """Return all lines, with what became of what the user sent."""
+        self._sort()
+        posts = list(posts)
+        own = _recognise(self._order, posts)
+        pending = self._pending(posts, own)
+        order = sorted((*self._order, *pending), key=_BY_PLACE) if pending else self._order
+        return Transcript(
+            tuple(_lines(order, own)), tuple(own.values()), len(self._order) >= MOST_KEPT
+        )
+
+    def _take_in(self, message: Message) -> None:
+        heard = list(hear(message))
+        history = history_of(message)
+        is_page = history is not None and history.before is not None
+        if history is not None and not is_page:
+            self._places.enter([each.line for each in heard], is_whole=history.more is False)
+        if message.publication is not None:
+            self._places.see_epoch(message.publication.epoch)
+        for index, each in enumerate(heard):
+            if each.line.key not in self._entries:
+                place = self._place(each.line, message.number, index, is_page=is_page)
+                self._add(_Entry(each.line, place, each.post))
+        if is_page:
+            self._kept = min(MOST_KEPT, max(self._kept, len(self._order) + KEPT))
+
+    def _place(self, line: Line, number: int, index: int, *, is_page: bool) -> Place:
+        if line.offset is None:
+            return self._places.at(number, index)
+        if self._places.is_new:
+            # What came before anything that has an offset stands right above the first of it.
+            self._places.base = line.offset - 1
+            for entry in self._order:
+                entry.place = (0, line.offset - 1, *entry.place[2:])
+        return self._places.of(line.key, line.offset, number, is_page=is_page)
+
+    def _add(self, entry: _Entry) -> None:
+        self._entries[entry.line.key] = entry
+        if self._order and entry.place < self._order[-1].place:
+            self._is_sorted = False
+        self._order.append(entry)
+
+    def _sort(self) -> None:
+        if not self._is_sorted:
+            self._order.sort(key=_BY_PLACE)
+            self._is_sorted = True
+
+    def _forget(self, count: int) -> None:
+        """Forget the oldest lines."""
+        if count <= 0:
+            return
+        self._sort()
+        for entry in self._order[:count]:
+            del self._entries[entry.line.key]
+            self._places.forget(entry.line)
+        del self._order[:count]
+
+    def _pending(self, posts: Iterable[Post], own: Mapping[int, Post]) -> list[_Entry]:
+        """Return the lines of the posts that have not come back, each where it was sent."""
+        back = set(map(id, own.values()))
+        waiting = [post for post in posts if not post.returned and id(post) not in back]
+        if not waiting:
+            return []
+        mine = (entry.line.sender for entry in reversed(self._order) if id(entry) in own)
+        me = next(mine, None) or "You"
+        return [
+            _Entry(
+                # Whole, however long: nobody else may have it.
+                Line(_key(post), harmless(post.content), me, post.timestamp, mark=post.mark),
+                self._places.at(post.after + 0.5),
+            )
+            for post in waiting
+        ]
+
+
+class _Places:
+    """Where in the room lines belong.
+
+    A room may get another log, as after the loss of the server's file, whose offsets begin again:
+    a message at an offset at which another one is known already is the first sign of it.
+
+    Attributes:
+        top: The highest offset so far; 0 without any.
+        base: The offset behind which lines belong that came before there was any offset.
+    """
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.base = 0
+        self._log = 0
+        self._epoch = ""
+        self._keys: dict[int, str] = {}
+        self._numbers: list[int] = []
+        self._tops: list[tuple[int, int]] = []
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there was no offset yet."""
+        return not self._numbers
+
+    def at(self, number: float, index: int = 0) -> Place:
+        """Return the place of what came with a message of the connection, and has no offset."""
+        before = bisect_right(self._numbers, number)
+        log, top = self._tops[before - 1] if before else (0, self.base)
+        return log, top, 1, number, index
+
+    def of(self, key: str, offset: int, number: int, *, is_page: bool) -> Place:
+        """Return the place of a message, and remember it.
+
+        Args:
+            key: The key of its line.
+            offset: Its offset.
+            number: The number of the message of the connection that brought it.
+            is_page: Whether it was asked for, and so is of the log that is known.
+        """
+        if not is_page and self._keys.get(offset, key) != key:
+            self._begin()
+        self._keys[offset] = key
+        if offset > self.top:
+            self.top = offset
+            self._note(number)
+        return self._log, offset, 0, 0, 0
+
+    def forget(self, line: Line) -> None:
+        """A line is not kept any more."""
+        if line.offset is not None and self._keys.get(line.offset) == line.key:
+            del self._keys[line.offset]
+
+    def enter(self, lines: Sequence[Line], *, is_whole: bool) -> None:
+        """See whether the history on entry is of the log that is known.
+
+        Args:
+            lines: Its lines.
+            is_whole: Whether it is known to be the whole log.
+        """
+        keys = {line.offset: line.key for line in lines if line.offset is not None}
+        if keys:
+            is_another = max(keys) < self.top or any(
+                self._keys.get(offset, key) != key for offset, key in keys.items()
+            )
+        else:
+            is_another = bool(self.top) and not lines and is_whole
+        if is_another:
+            self._begin()
+
+    def see_epoch(self, epoch: str) -> None:
+        """See whether a message of a session is of the log that is known."""
+        if self._epoch and epoch != self._epoch:
+            self._begin()
+        self._epoch = epoch
+
+    def _begin(self) -> None:
+        self._log += 1
+        self.top = 0
+        self._keys.clear()
+
+    def _note(self, number: int) -> None:
+        if self._numbers and self._numbers[-1] == number:
+            self._tops[-1] = (self._log, self.top)
+            return
+        self._numbers.append(number)
+        self._tops.append((self._log, self.top))
+        if len(self._numbers) > 2 * MOST_KEPT:
+            del self._numbers[:MOST_KEPT], self._tops[:MOST_KEPT]
+
+
+def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
+    """Make the lines of a chat; a message that came twice, live and as history, is one line.
+
+    Args:
+        messages: What was received: frames of ``sockstore serve``, messages of the guide, text.
+        posts: What the user sent.
+
+    Returns:
+        The lines.
+
+    Source:
+        The guide's ``ChatMessages`` component.
+
+    Example:
+        >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
+        >>> [line] = transcript([message]).lines
+        >>> line.sender, line.content
+        ('Ann', 'hello')
+    """
+    conversation = Conversation()
+    conversation.read(messages)
+    return conversation.merge(posts)
+
+
+def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Post]:
+    """Recognise own messages by text and time; return the post of each, by the entry's `id`."""
+    waiting: defaultdict[tuple[str, str], deque[Post]] = defaultdict(deque)
+    for post in posts:
+        waiting[post.content, post.timestamp].append(post)
+    if not waiting:
+        return {}
+    return {
+        id(entry): sent.popleft()
+        for entry in entries
+        if entry.post is not None and (sent := waiting.get(entry.post))
+    }
+
+
+def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> Iterator[Line]:
+    """Yield the lines, and the gaps between them."""
+    log, last = -1, 0
+    for entry in order:
+        line = entry.line
+        if line.offset is not None:
+            if entry.place[0] == log and line.offset > last + 1:
+                yield _gap(log, last, line.offset)
+            log, last = entry.place[0], line.offset
+        post = own.get(id(entry))
+        # The line that stood for the post becomes this one, instead of being another.
+        yield line if post is None else replace(line, key=_key(post), mark="acknowledged")
+
+
+def _gap(log: int, last: int, offset: int) -> Line:
+    missing = offset - last - 1
+    text = "1 message is missing here" if missing == 1 else f"{missing:,} messages are missing here"
+    return Line(f"gap {log}.{last}", text, kind="gap", offset=offset)
+
+
+def _key(post: Post) -> str:
+    return f"post {id(post)}"

@@ -1,0 +1,140 @@
+"""One reader of a chat: what they see of it, as messages come and as they scroll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.stores import Readable, derived, writable
+from sockstore.ui.chat.backlog import Backlog, backlog_of
+from sockstore.ui.chat.own_messages import Post, posts_of
+from sockstore.ui.chat.rows import Row, rows
+from sockstore.ui.chat.transcript import Conversation, Transcript
+from sockstore.ui.chat.unread import Unread
+from sockstore.ui.chat.window import Window
+from sockstore.ui.pacing import Update, after, in_slices
+
+__all__ = ["ChatReader", "ChatView"]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatView:
+    """What a reader sees.
+
+    Args:
+        rows: The rows, the newest last.
+        unread: How many messages came that they have not seen.
+        has_older: Whether there are older ones to be shown.
+        is_full: Whether there are, and no more can be shown.
+        is_loading: Whether older ones are on their way.
+        has_own_news: Whether the user has sent something, which is what they want to see then.
+    """
+
+    rows: tuple[Row, ...]
+    unread: int = 0
+    has_older: bool = False
+    is_full: bool = False
+    is_loading: bool = False
+    has_own_news: bool = False
+
+
+class ChatReader:
+    """Follow the messages of a chat for somebody who reads and scrolls.
+
+    Args:
+        limit: Lines that are shown to a reader who is at the end; the oldest go first.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._window = Window(limit)
+        self._unread = Unread()
+        self._backlog: Backlog | None = None
+        self._at_end = writable(value=True)
+        self._pages_wanted = writable(0)
+
+    def read_on(self, *, at_end: bool, last: str | None = None) -> None:
+        """The reader looks at the end, or has scrolled away from it.
+
+        Args:
+            at_end: Whether they do.
+            last: The key of the last line they saw there, if that was some time ago.
+        """
+        if last is not None and not at_end:
+            self._unread.leave(last)
+        self._at_end.set(at_end)
+
+    def show_older(self) -> None:
+        """Show older lines: those that are known, or else a page from the server."""
+        if self._backlog is None:
+            return
+        if not self._window.start:
+            self._backlog.load_older()
+        self._window.extend()
+        self._pages_wanted.update(lambda pages: pages + 1)
+
+    def fill(self, row: Row) -> None:
+        """Ask for the messages that are missing at a gap."""
+        if self._backlog is not None and row.line.offset is not None:
+            self._backlog.load_before(row.line.offset)
+
+    async def follow(self, connection: WebSocketStore, show: Callable[[ChatView], int]) -> None:
+        """Show what there is, and again whenever that changes, but not too often.
+
+        Args:
+            connection: The chat's connection.
+            show: Called with what the reader sees; returns how many characters of it were new.
+        """
+        backlog = self._backlog = backlog_of(connection)
+        leave = backlog.follow()
+        try:
+            await self._follow(connection, backlog, show)
+        finally:
+            leave()
+
+    async def _follow(
+        self, connection: WebSocketStore, backlog: Backlog, show: Callable[[ChatView], int]
+    ) -> None:
+        posts = posts_of(connection)
+        conversation = Conversation()
+        sent, read = posts.store.value, 0
+        async for _ in self._changes(connection, backlog):
+            update = Update()
+            news = after(read, connection.messages.value)
+            async for some in in_slices(news):
+                conversation.read(some)
+            read = news[-1].number if news else read
+            before, sent = sent, posts.store.value
+            transcript = conversation.merge(sent)
+            posts.returned(transcript.returned)
+            characters = show(self._see(transcript, backlog, is_news=_is_news(sent, before)))
+            backlog.shown(transcript)
+            await update.pause(characters)
+
+    def _changes(self, connection: WebSocketStore, backlog: Backlog) -> Readable[object]:
+        """Return a store that changes when there may be something else to show."""
+        # The state tells when something that was queued has left, or was lost.
+        about_messages = (connection.messages, posts_of(connection).store, connection.state)
+        about_older_ones = (backlog.has_older, backlog.is_loading)
+        about_the_reader = (self._at_end, self._pages_wanted)
+        stores = (*about_messages, *about_older_ones, *about_the_reader)
+        return derived(stores, lambda *values: values)
+
+    def _see(self, transcript: Transcript, backlog: Backlog, *, is_news: bool) -> ChatView:
+        at_end = self._at_end.value
+        self._unread.read(transcript.lines, at_end)
+        shown = self._window.of(transcript.lines, at_end=at_end)
+        has_older = bool(self._window.start) or backlog.has_older.value
+        return ChatView(
+            tuple(rows(shown, self._unread.first, can_be_filled=True)),
+            unread=self._unread.count,
+            has_older=has_older and not self._window.is_full,
+            is_full=self._window.is_full,
+            is_loading=backlog.is_loading.value,
+            has_own_news=is_news,
+        )
+
+
+def _is_news(sent: Sequence[Post], before: Sequence[Post]) -> bool:
+    """Whether the user has sent something since."""
+    return bool(sent) and (not before or sent[-1] is not before[-1])

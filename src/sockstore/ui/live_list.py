@@ -1,0 +1,132 @@
+"""The rows of a live list, from whatever a feed sends: pure, for every interface."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from sockstore.base.checks import require_callable
+from sockstore.messages.log import MessageLog
+from sockstore.messages.message import Message
+from sockstore.ui.pacing import Update, after, in_slices
+from sockstore.ui.text import shorten
+
+__all__ = ["Cells", "LiveRow", "LiveRows"]
+
+CELL_SHOWN = 1_000
+"""Characters of one cell that are shown."""
+
+Cells: TypeAlias = "str | Sequence[object] | None"
+"""What a row shows: a text, or one value for each column; None leaves the message out."""
+
+_log = logging.getLogger("sockstore.ui")
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRow:
+    """One row.
+
+    Args:
+        key: Tells rows apart; the same row keeps its key.
+        cells: What stands in its columns.
+    """
+
+    key: Hashable
+    cells: tuple[str, ...]
+
+
+class LiveRows:
+    """The rows of a live list, read on as messages come.
+
+    Args:
+        row: Returns what to show of a message's data; what it raises is logged once, and the
+            message is left out.
+        key: Returns what tells rows apart, so that a later message takes the place of an earlier
+            one; None for a row for each message.
+        limit: Rows that are kept; the oldest go first.
+
+    Example:
+        >>> rows = LiveRows(lambda trade: (trade["symbol"], trade["price"]))
+        >>> rows.read([Message({"symbol": "BTC", "price": 42}, "json", 1, 0.0)])
+        >>> rows.value
+        (LiveRow(key=1, cells=('BTC', '42')),)
+    """
+
+    def __init__(
+        self,
+        row: Callable[[Any], Cells],
+        *,
+        key: Callable[[Any], Hashable] | None = None,
+        limit: int = 100,
+    ) -> None:
+        require_callable("row", row)
+        require_callable("key", key)
+        self._row = row
+        self._key = key
+        self._limit = limit
+        self._rows: dict[Hashable, LiveRow] = {}
+        self._read = 0
+        self._has_complained = False
+
+    @property
+    def value(self) -> tuple[LiveRow, ...]:
+        """The rows: in the order in which their messages came, or their keys were first seen."""
+        return tuple(self._rows.values())
+
+    def read(self, messages: Iterable[Message]) -> None:
+        """Read on.
+
+        Args:
+            messages: The log, or its newest part; what was read already is passed over.
+        """
+        for message in messages:
+            if message.number > self._read:
+                self._read = message.number
+                self._take_in(message)
+
+    async def follow(
+        self, messages: MessageLog, show: Callable[[tuple[LiveRow, ...]], int]
+    ) -> None:
+        """Read on for ever, and show what there is, but not too often.
+
+        Args:
+            messages: The connection's log.
+            show: Called with the rows; returns how many characters of them were new.
+        """
+        read = 0
+        async for view in messages:
+            update = Update()
+            news = after(read, view)
+            async for some in in_slices(news):
+                self.read(some)
+            read = news[-1].number if news else read
+            await update.pause(show(self.value))
+
+    def _take_in(self, message: Message) -> None:
+        try:
+            cells = self._row(message.data)
+            key = message.number if self._key is None or cells is None else self._key(message.data)
+        except Exception as error:  # noqa: BLE001 - one odd message must not end the list
+            self._complain(error)
+            return
+        if cells is not None:
+            self._rows[key] = LiveRow(key, _texts(cells))
+            if len(self._rows) > self._limit:
+                del self._rows[next(iter(self._rows))]
+
+    def _complain(self, error: Exception) -> None:
+        if not self._has_complained:
+            self._has_complained = True
+            _log.warning(
+                "A live list leaves out messages that it cannot show (%s: %s); "
+                "let `row` return None for those it is not made for",
+                type(error).__name__,
+                error,
+            )
+
+
+def _texts(cells: str | Sequence[object]) -> tuple[str, ...]:
+    whole = (cells,) if isinstance(cells, str) else cells
+    return tuple(shorten(str(cell), CELL_SHOWN) for cell in whole)

@@ -1,0 +1,443 @@
+"""The message log: bounded, numbered, and seen through views that never change."""
+
+from __future__ import annotations
+
+import gc
+import time
+import tracemalloc
+import weakref
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockstore import InvalidOption, MessageView
+from sockstore.messages.kept import CHUNK
+from sockstore.messages.log import MessageLog
+from sockstore.messages.stream import MessageStream
+
+
+def quiet(error: Exception, where: str) -> None:
+    raise error
+
+
+def make_log(history: int | None) -> MessageLog:
+    return MessageLog(history, quiet)
+
+
+def take(log: MessageLog, *data: Any) -> None:
+    """Let one slice arrive."""
+    log.begin_slice()
+    for it in data:
+        log.append(it, "json")
+    log.end_slice()
+
+
+def texts(view: Any) -> list[Any]:
+    return [message.data for message in view]
+
+
+HISTORIES = [None, 0, 1, 2, 10, CHUNK - 1, CHUNK, CHUNK + 1, 1000]
+
+
+@pytest.mark.contract("MS2", "MS3")
+@given(
+    history=st.sampled_from(HISTORIES),
+    slices=st.lists(st.integers(0, 700), max_size=8),
+    data=st.data(),
+)
+def test_the_log_is_the_end_of_a_list_and_a_view_never_changes(history, slices, data):
+    log = make_log(history)
+    model: list[int] = []
+    views: list[tuple[MessageView, list[int]]] = []
+    told: list[MessageView] = []
+    log.subscribe(told.append)
+    for size in slices:
+        new = list(range(len(model), len(model) + size))
+        take(log, *new)
+        model += new
+        kept = model if history is None else model[len(model) - min(history, len(model)) :]
+        view = log.value
+        views.append((view, kept[:]))
+        assert (log.total, log.dropped, len(log)) == (len(model), len(model) - len(kept), len(kept))
+        assert len(view) == len(kept)
+        if kept:
+            index = data.draw(st.integers(-len(kept), len(kept) - 1))
+            assert view[index].data == kept[index]
+            assert view[index].number == kept[index] + 1
+        part = data.draw(st.slices(len(kept)))
+        assert texts(view[part]) == kept[part]
+    assert len(told) == 1 + sum(size > 0 for size in slices)
+    for view, kept in views:
+        assert texts(view) == kept
+        assert texts(reversed(view)) == kept[::-1]
+        for beyond in (len(kept), -len(kept) - 1):
+            with pytest.raises(IndexError, match=f"{len(kept)} messages"):
+                view[beyond]
+
+
+@pytest.mark.contract("MS2")
+def test_a_view_offers_no_way_to_change_it():
+    log = make_log(10)
+    take(log, 1, 2)
+    view = log.value
+    for method in ("append", "__setitem__", "clear", "pop"):
+        assert not hasattr(view, method)
+    assert repr(view) == "<MessageView of 2 messages>"
+    assert repr(log) == "<MessageLog of 2 messages, total=2 dropped=0>"
+    assert view[0] in view
+    assert list(MessageView()) == []
+
+
+@pytest.mark.contract("MS2")
+def test_history_must_be_a_count_or_none():
+    for bad in (-1, 1.5, "10", True):
+        with pytest.raises(InvalidOption, match="history"):
+            make_log(bad)
+
+
+@pytest.mark.contract("MS2", "RC11")
+def test_memory_is_flat_over_a_million_messages_and_append_is_quick():
+    log = make_log(1000)
+    views = []
+    log.subscribe(lambda view: views.append(view) or views[:-3].clear())
+    started = time.perf_counter()
+    tracemalloc.start()
+    sizes = []
+    for _ in range(10):
+        for _ in range(400):
+            log.begin_slice()
+            for n in range(250):
+                log.append(n, "json")
+            log.end_slice()
+            del views[:-3]
+        sizes.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert log.total == 1_000_000
+    assert max(sizes[1:]) - min(sizes[1:]) < 200_000, sizes
+    assert time.perf_counter() - started < 30, "it takes 2 to 4 s"
+
+
+@pytest.mark.contract("MS2")
+def test_making_a_view_copies_nothing_however_long_the_history():
+    log = make_log(None)
+    take(log, *range(200_000))
+    tracemalloc.start()
+    views = [log.value for _ in range(100)]
+    size, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert size < 100 * 500
+    assert all(len(view) == 200_000 for view in views)
+
+
+# on_append
+
+
+@pytest.mark.contract("MS3")
+def test_on_append_is_called_for_each_message_in_order_with_no_coalescing():
+    log = make_log(1)
+    order: list[tuple[str, int]] = []
+    log.on_append(lambda message: order.append(("first", message.data)))
+    log.on_append(lambda message: order.append(("second", message.data)))
+    log.subscribe(lambda view: order.append(("view", len(view))))
+    take(log, 1, 2)
+    assert order == [
+        ("view", 0),
+        ("first", 1),
+        ("second", 1),
+        ("first", 2),
+        ("second", 2),
+        ("view", 1),
+    ]
+
+
+@pytest.mark.contract("MS3")
+def test_on_append_may_unsubscribe_itself_and_others_and_subscribe_more_at_any_time():
+    log = make_log(None)
+    seen: list[str] = []
+
+    def once(message) -> None:
+        seen.append(f"once {message.data}")
+        stop_once()
+        stop_other()
+        log.on_append(lambda later: seen.append(f"later {later.data}"))
+
+    stop_once = log.on_append(once)
+    stop_other = log.on_append(lambda message: seen.append("never"))
+    take(log, 1, 2)
+    stop_once()
+    assert seen == ["once 1", "later 2"]
+
+
+@pytest.mark.contract("MS3", "ST9")
+def test_on_append_that_raises_stops_neither_the_others_nor_the_log():
+    told: list[tuple[str, str]] = []
+    log = MessageLog(None, lambda error, where: told.append((str(error), where)))
+
+    def broken(message) -> None:
+        raise ValueError(f"cannot bear {message.data}")
+
+    seen: list[int] = []
+    stream = MessageStream()
+    log.add_stream(stream)
+    log.on_append(broken)
+    log.on_append(lambda message: seen.append(message.data))
+    take(log, 1, 2)
+    assert seen == [1, 2]
+    assert stream.lag == 2
+    assert told == [("cannot bear 1", "on_append"), ("cannot bear 2", "on_append")]
+
+
+@pytest.mark.contract("MS3")
+def test_subscribers_are_told_once_a_slice_and_not_of_an_empty_one():
+    log = make_log(None)
+    told: list[int] = []
+    stop = log.subscribe(lambda view: told.append(len(view)))
+    take(log, *range(300))
+    take(log)
+    take(log, 1)
+    stop()
+    take(log, 1)
+    assert told == [0, 300, 301]
+    assert len(log.value) == 302, "read without a subscriber it is up to date"
+    log.subscribe(lambda view: told.append(len(view)))()
+    assert told[-1] == 302
+
+
+# topics
+
+
+@pytest.mark.contract("MS6")
+def test_a_topic_is_the_latest_object_of_its_kind_told_once_a_slice():
+    log = make_log(3)
+    seen: list[Any] = []
+    price = log.topic("price", "type")
+    assert price.value is None
+    price.subscribe(seen.append)
+    take(log, {"type": "price", "n": 1}, {"type": "price", "n": 2}, {"type": "chat"})
+    take(log, {"type": "chat"}, "price", 5, None, ["price"], {"kind": "price"})
+    take(log, {"type": "price", "n": 3}, *({"type": "chat"} for _ in range(50)))
+    assert seen == [None, {"type": "price", "n": 2}, {"type": "price", "n": 3}]
+    assert price.value["n"] == 3, "also when its slice was larger than the history"
+
+
+@pytest.mark.contract("MS6")
+def test_an_equal_object_is_news_since_it_is_a_new_message():
+    log = make_log(3)
+    seen: list[Any] = []
+    log.topic("a", "type").subscribe(seen.append)
+    take(log, {"type": "a"})
+    take(log, {"type": "a"})
+    assert seen == [None, {"type": "a"}, {"type": "a"}]
+
+
+@pytest.mark.contract("MS6")
+def test_a_topic_that_is_subscribed_late_finds_the_latest_that_is_kept():
+    log = make_log(3)
+    take(log, {"type": "a", "n": 1}, {"type": "b"}, {"type": "a", "n": 2})
+    assert log.topic("a", "type").value == {"type": "a", "n": 2}
+    take(log, {"type": "b"}, {"type": "b"}, {"type": "b"})
+    assert log.topic("a", "type").value is None
+
+
+@pytest.mark.contract("MS6")
+def test_topics_have_any_hashable_key_and_any_field_and_hostile_data_is_borne():
+    log = make_log(10)
+    seen: dict[Any, list[Any]] = {}
+    for key, field in [
+        (1, "id"),
+        (None, "type"),
+        ("x", "type"),
+        (True, "flag"),
+        (("t", 1), "type"),
+    ]:
+        seen[key, field] = []
+        log.topic(key, field).subscribe(seen[key, field].append)
+    take(log, {"id": 1}, {"type": None}, {"type": "x"}, {"flag": True})
+    take(log, {"type": ["unhashable"]}, {"type": {}}, {}, [], "x", 1, None, b"x", {"id": [1]})
+    assert seen[1, "id"] == [None, {"id": 1}]
+    assert seen["x", "type"] == [None, {"type": "x"}]
+    assert seen[True, "flag"] == [None, {"flag": True}]
+    assert seen[("t", 1), "type"] == [None]
+
+
+@pytest.mark.contract("MS6")
+def test_a_message_without_the_field_is_no_message_of_the_topic_none():
+    log = make_log(10)
+    seen: list[Any] = []
+    log.topic(None, "type").subscribe(seen.append)
+    take(log, {"no": "type"})
+    assert seen == [None]
+    take(log, {"type": None})
+    assert seen == [None, {"type": None}]
+
+
+@pytest.mark.contract("MS6", "CN10")
+def test_topics_that_nobody_watches_cost_nothing():
+    log = make_log(10)
+    topics = [log.topic(n, "type") for n in range(1000)]
+    assert log._topics == {}
+    stops = [topic.subscribe(lambda data: None) for topic in topics for _ in range(2)]
+    assert len(log._topics["type"]) == 1000
+    for stop in stops:
+        stop()
+    assert log._topics == {}
+
+
+@pytest.mark.contract("MS6")
+def test_a_topic_left_in_the_middle_of_a_slice_is_told_nothing_more():
+    log = make_log(10)
+    seen: list[Any] = []
+    stop = log.topic("a", "type").subscribe(seen.append)
+    log.on_append(lambda message: stop())
+    take(log, {"type": "a"})
+    assert seen == [None]
+
+
+@pytest.mark.contract("MS6")
+def test_two_topics_of_one_slice_change_together():
+    from sockstore import derived  # noqa: PLC0415 - its only use
+
+    log = make_log(10)
+    seen: list[Any] = []
+    both = derived([log.topic("bid", "type"), log.topic("ask", "type")], lambda b, a: (b, a))
+    both.subscribe(seen.append)
+    take(log, {"type": "bid"}, {"type": "ask"})
+    assert seen == [(None, None), ({"type": "bid"}, {"type": "ask"})]
+
+
+@pytest.mark.contract("MS6")
+def test_each_of_many_topics_is_told_of_its_own_messages_only():
+    log = make_log(10)
+    seen: dict[int, list[Any]] = {n: [] for n in range(500)}
+    for n, list_ in seen.items():
+        log.topic(n, "type").subscribe(list_.append)
+    take(log, *({"type": n, "round": 1} for n in range(0, 500, 2)))
+    take(log, {"type": 7, "round": 2})
+    for n, list_ in seen.items():
+        rounds = [1] if n % 2 == 0 else [2] if n == 7 else []
+        assert list_ == [None, *({"type": n, "round": number} for number in rounds)]
+
+
+@pytest.mark.contract("MS6", "MS2")
+def test_a_topic_that_is_watched_works_with_no_history_at_all():
+    log = make_log(0)
+    seen: list[Any] = []
+    topic = log.topic("a", "type")
+    stop = topic.subscribe(seen.append)
+    take(log, {"type": "a", "n": 1}, {"type": "b"})
+    assert seen == [None, {"type": "a", "n": 1}]
+    assert topic.value == {"type": "a", "n": 1}
+    stop()
+    assert topic.value is None, "nothing was kept to find it in"
+
+
+@pytest.mark.contract("MS6")
+def test_a_topic_that_is_subscribed_in_mid_slice_has_the_message_of_that_moment():
+    log = make_log(10)
+    seen: list[Any] = []
+    stops: list[Any] = []
+
+    def subscribe_once(message) -> None:
+        if not stops:
+            stops.append(log.topic("a", "type").subscribe(seen.append))
+
+    log.on_append(subscribe_once)
+    take(log, {"type": "a", "n": 1}, {"type": "b"}, {"type": "a", "n": 2})
+    assert seen == [{"type": "a", "n": 1}, {"type": "a", "n": 2}]
+
+
+@pytest.mark.contract("MS6", "MS5")
+def test_a_field_that_only_seems_hashable_is_no_topic_and_stops_nothing():
+    log = make_log(10)
+    seen: list[Any] = []
+    log.topic("a", "type").subscribe(seen.append)
+    take(log, {"type": ("a codec may make", ["this"])}, {"type": "a"})
+    assert log.total == 2
+    assert seen == [None, {"type": "a"}]
+
+
+# Memory, and views of any moment
+
+
+@pytest.mark.contract("MS2")
+@pytest.mark.parametrize("history", [None, 0, 1, 10, 300, 1000])
+@given(steps=st.lists(st.integers(1, 400), max_size=12))
+def test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever(history, steps):
+    log = make_log(history)
+    log.begin_slice()
+    model: list[int] = []
+    views: list[tuple[MessageView, list[int]]] = []
+    for size in steps:
+        for _ in range(size):
+            log.append(len(model), "json")
+            model.append(len(model))
+        kept = model[:] if history is None else model[len(model) - min(history, len(model)) :]
+        views.append((log.value, kept))
+    log.end_slice()
+    for view, kept in views:
+        assert texts(view) == kept
+        assert [view[-n].data for n in range(1, len(kept) + 1)] == kept[::-1]
+        assert texts(view[-7:-2]) == kept[-7:-2]
+        assert texts(view[::-3]) == kept[::-3]
+
+
+class Payload:
+    """Something that a weak reference can watch."""
+
+
+@pytest.mark.contract("MS2", "RC11")
+@pytest.mark.parametrize("history", [0, 1, 10, 300, 1000])
+def test_evicted_messages_are_freed_and_a_view_keeps_only_its_own_alive(history):
+    log = make_log(history)
+    alive: weakref.WeakSet[Payload] = weakref.WeakSet()
+    bound = history + 2 * min(CHUNK, history)
+
+    def arrive(count: int) -> None:
+        log.begin_slice()
+        for _ in range(count):
+            payload = Payload()
+            alive.add(payload)
+            log.append(payload, "json")
+        del payload
+        log.end_slice()
+        gc.collect()
+
+    arrive(5000)
+    assert history <= len(alive) <= bound
+    view = log.value
+    old = list(view)
+    arrive(20_000)
+    assert list(view) == old
+    # The chunk after the view's last one may belong to its spine too.
+    assert len(alive) <= 2 * bound + CHUNK, "the view and the log: nothing between them"
+    del view, old
+    gc.collect()
+    assert len(alive) <= bound
+
+
+@pytest.mark.contract("MS3")
+def test_unsubscribing_another_in_mid_slice_is_effective_at_once_and_idempotent():
+    log = make_log(None)
+    seen: list[str] = []
+    stops: list[Any] = []
+
+    def stopper(message) -> None:
+        if message.data == 2:
+            for _ in range(3):
+                stops[0]()
+
+    log.on_append(stopper)
+
+    def listen(message) -> None:
+        seen.append(f"heard {message.data}")
+
+    stops.append(log.on_append(listen))
+    stop_other = log.on_append(listen)
+    take(log, 1, 2, 3)
+    assert seen == ["heard 1", "heard 1", "heard 2", "heard 3"], "the same function twice is two"
+    stop_other()
+    stops[0]()
+    take(log, 4)
+    assert len(seen) == 4

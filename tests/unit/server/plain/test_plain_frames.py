@@ -1,0 +1,126 @@
+"""Frames, exactly as PROTOCOL.md has them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from sockstore.cli import main
+from sockstore.server import Limits
+from sockstore.server.plain import frames
+from sockstore.server.plain.frames import ChatMessage, Draft, ErrorCode, FrameError, HistoryRequest
+
+pytestmark = pytest.mark.contract("SV6")
+
+PROTOCOL = (Path(__file__).parents[4] / "PROTOCOL.md").read_text()
+MESSAGE = ChatMessage("Ann", "<i>grüße</i>", "2026-05-01T10:00:00Z", "0" * 32, 7)
+AS_JSON = (
+    '{"type":"message","sender":"Ann","content":"<i>grüße</i>",'
+    '"timestamp":"2026-05-01T10:00:00Z","id":"00000000000000000000000000000000","offset":7}'
+)
+
+
+def test_the_frames_of_the_server_are_exact():
+    assert frames.encode_message(MESSAGE) == AS_JSON
+    assert frames.encode_history([MESSAGE], more=True) == (
+        f'{{"type":"history","messages":[{AS_JSON}],"more":true}}'
+    )
+    assert frames.encode_history([], more=False, before=7) == (
+        '{"type":"history","before":7,"messages":[],"more":false}'
+    )
+    assert frames.encode_join(None, "t", 2) == (
+        '{"type":"join","sender":null,"timestamp":"t","count":2}'
+    )
+    assert frames.encode_leave("Ann", "t", 1) == (
+        '{"type":"leave","sender":"Ann","timestamp":"t","count":1}'
+    )
+    assert frames.encode_presence(["Ann", None], 2) == (
+        '{"type":"presence","members":["Ann",null],"count":2}'
+    )
+    assert frames.encode_error("not_stored", "Try later.") == (
+        '{"type":"error","code":"not_stored","message":"Try later."}'
+    )
+
+
+def test_what_a_client_says_is_content_and_perhaps_a_timestamp():
+    assert frames.parse('{"content":" a\\n"}') == Draft(" a\n", None)
+    assert frames.parse('{"type":"chat","content":"a","timestamp":"now"}') == Draft("a", "now")
+    assert frames.parse('{"content":"a","timestamp":null,"x":[1,{}]}') == Draft("a", None)
+
+
+def test_what_a_client_asks_for_is_a_page_before_an_offset():
+    assert frames.parse('{"type":"history","before":7}') == HistoryRequest(7, 100)
+    assert frames.parse('{"before":1,"limit":1,"type":"history","x":[]}') == HistoryRequest(1, 1)
+    assert frames.parse('{"type":"history","before":0,"content":"a"}') == Draft("a", None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "",
+        ',"before":0',
+        ',"before":-1',
+        ',"before":9007199254740992',
+        ',"before":1e400',
+        ',"before":1.5',
+        ',"before":"1"',
+        ',"before":true',
+        ',"before":null',
+        ',"before":1,"limit":0',
+        ',"before":1,"limit":101',
+        ',"before":1,"limit":null',
+    ],
+)
+def test_a_request_with_a_wrong_value_is_told_what_would_be_right(fields):
+    with pytest.raises(FrameError) as refused:
+        frames.parse(f'{{"type":"history"{fields}}}')
+    assert refused.value.code == "invalid_message"
+    assert '"before": offset' in refused.value.message
+
+
+@pytest.mark.parametrize("frame", ["[]", '{"type":"chat"}', '{"type":"history","content":null}'])
+def test_what_is_neither_is_told_how_to_say_something(frame):
+    with pytest.raises(FrameError) as refused:
+        frames.parse(frame)
+    assert refused.value.code == "invalid_message"
+    assert '"content": text' in refused.value.message
+
+
+@pytest.mark.parametrize("frame", ["", "a", "{", '{"content":"\\ud83d"}', '{"content":NaN}'])
+def test_what_is_no_json_is_refused(frame):
+    with pytest.raises(FrameError) as refused:
+        frames.parse(frame)
+    assert refused.value.code == "invalid_json"
+
+
+def test_the_protocol_lists_every_error_code():
+    for code in get_args(ErrorCode):
+        assert f"| `{code}` |" in PROTOCOL
+
+
+def test_the_protocol_and_the_help_tell_the_defaults_as_they_are(capsys):
+    limits = Limits()
+    assert limits.max_message_bytes == 64 * 1024
+    assert limits.buffer_bytes == 1024 * 1024
+    for told in (
+        "64 KiB",
+        f"{limits.rate:g} a second, {limits.burst} at once",
+        f"{limits.buffer_messages:,} frames or 1 MiB",
+        f"| {limits.clients:,} | 503",
+        f"last {limits.history_messages} messages",
+        f"more than {limits.announced_members} clients",
+        f"| {limits.close_seconds:g} s |",
+    ):
+        assert told in PROTOCOL, told
+    assert main(["serve", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {limits.rate:g})" in shown
+    assert f"(default: {limits.max_message_bytes})" in shown
+
+
+def test_the_rules_of_the_protocol_are_numbered_without_a_gap():
+    numbers = [int(number) for number in re.findall(r"^- \*\*P(\d+)\*\*", PROTOCOL, re.MULTILINE)]
+    assert sorted(numbers) == list(range(1, len(numbers) + 1))
