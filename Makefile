@@ -48,7 +48,7 @@ test-core: $(VENV)/.dev
 docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -d build/doctrees docs build/docs
 
-bench: $(VENV)/.bench ## Measure beside the peers (16 minutes); rewrites docs/reference/performance.md
+bench: $(VENV)/.bench browser-runtime ## Measure beside the peers (16 minutes); rewrites docs/reference/performance.md
 	$(BIN)/python -m benchmarks --write
 
 soak: $(VENV)/.dev ## 100,000 messages through 200 faults, with SQLite and with Redis (some minutes)
