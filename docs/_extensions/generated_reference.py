@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from sockstore import Classification, Close, HandshakeFailed, Outcome, classify
-from sockstore.base.outcomes import _CLOSE_CODE_NAMES
+from sockstore.base.close import CLOSE_CODE_NAMES
 from sockstore.cli.command_line import _parser
 
 __all__ = ["setup"]
@@ -101,12 +101,12 @@ def spans_of(rows: dict[Classification, list[int]]) -> Iterator[tuple[str, str]]
 def named(rows: dict[Classification, list[int]]) -> Iterator[tuple[str, str]]:
     """Yield the numbers with the names that RFC 6455 gives them, and their classification."""
     for kind, numbers in rows.items():
-        known = [number for number in numbers if number in _CLOSE_CODE_NAMES]
-        texts = [f"{number} ({_CLOSE_CODE_NAMES[number]})" for number in known]
+        named_codes = [number for number in numbers if number in CLOSE_CODE_NAMES]
+        texts = [f"{number} ({CLOSE_CODE_NAMES[number]})" for number in named_codes]
         if kind is Classification.RETRY:
             texts.append("every other one")
         else:
-            texts.extend(spans([number for number in numbers if number not in known]))
+            texts.extend(spans([number for number in numbers if number not in named_codes]))
         yield ", ".join(texts), kind.name
 
 

@@ -7,6 +7,7 @@ What few programs use is loaded when it is used first.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import (
     ConnectionEnded,
@@ -24,7 +25,7 @@ from sockstore.base.errors import (
     StopReconnecting,
 )
 from sockstore.base.options import Heartbeat, Outbox, Reconnect
-from sockstore.base.outcomes import Classification, Close, FailureReason, Outcome, classify
+from sockstore.base.outcomes import Classification, Outcome, classify
 from sockstore.base.positions import Gap, Position, Publication
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__

@@ -42,7 +42,7 @@ def instrument(
 ) -> Callable[[], None]:
     """Report a connection to OpenTelemetry, until what is returned is called.
 
-    Metrics: ``sockstore.messages.log.received`` and ``.sent``, ``sockstore.attempts``,
+    Metrics: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
     ``sockstore.losses`` (counters), ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``
     and ``sockstore.latency`` (seconds; gauges). Spans: ``websocket attempt`` and
     ``websocket connection``, with the timeline's events in between.
@@ -81,8 +81,8 @@ def instrument(
 
 
 _COUNTERS: dict[str, Callable[[Stats], float]] = {
-    "sockstore.messages.log.received": lambda stats: stats.messages_received,
-    "sockstore.messages.log.sent": lambda stats: stats.messages_sent,
+    "sockstore.messages.received": lambda stats: stats.messages_received,
+    "sockstore.messages.sent": lambda stats: stats.messages_sent,
     "sockstore.attempts": lambda stats: stats.attempts,
     "sockstore.losses": lambda stats: stats.losses,
 }

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from sockstore import Heartbeat, InvalidOption, InvalidURI, Reconnect, WebSocketStore
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.outcomes import Close
 from sockstore.transports import default_transport
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.transports.browser import BrowserTransport, window

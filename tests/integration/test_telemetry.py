@@ -68,7 +68,7 @@ async def test_metrics_and_spans_tell_a_whole_story(reader, spans):
     await asyncio.sleep(25)
     seen = figures(reader)
     assert seen["sockstore.connected"] == 1
-    assert seen["sockstore.messages.log.sent"] == seen["sockstore.messages.log.received"] == 1
+    assert seen["sockstore.messages.sent"] == seen["sockstore.messages.received"] == 1
     assert (seen["sockstore.attempts"], seen["sockstore.losses"]) == (2, 0)
     assert seen["sockstore.latency"] == 0
     await connection.phase.wait_for(lambda phase: phase == "waiting")

@@ -25,7 +25,7 @@ from loopback.servers import (
     text,
     turns,
 )
-from sockstore.base.outcomes import Close
+from sockstore.base.close import Close
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.transports.native import wire as _wire
 from sockstore.transports.native.transport import NativeTransport

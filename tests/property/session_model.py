@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.options import Reconnect
-from sockstore.base.outcomes import Close
 from sockstore.base.positions import Gap, Position
 from sockstore.base.state import SocketInfo
 from sockstore.connection.recovery import Session

@@ -15,9 +15,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidURI, StopReconnecting
 from sockstore.base.options import Heartbeat, Outbox, Reconnect
-from sockstore.base.outcomes import Close
 from sockstore.base.positions import Gap
 from sockstore.base.state import SocketInfo
 from sockstore.machine import effects as order

@@ -23,10 +23,9 @@ Each error keeps its facts as attributes and says them in one sentence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from sockstore.base.outcomes import Close, FailureReason
+from sockstore.base.close import Close, FailureReason
 
 __all__ = [
     "ConnectionEnded",

@@ -1,7 +1,7 @@
-"""How an attempt or a connection ended, and what that means for the next one.
+"""Classify how an attempt or a connection ended: what it means for the next attempt.
 
-`classify` is the one public table (CONTRACT RC6); nothing else decides from a close code or an
-HTTP status.
+First the library's own table, `classify`; then the user's classification, which overrides it
+(CONTRACT RC6). Nothing else decides from a close code or an HTTP status.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI
 from sockstore.base.frozen import frozen
 from sockstore.base.plain_calls import PLAIN, name_of, refuse_async
@@ -18,11 +19,8 @@ __all__ = [
     "Classification",
     "Classified",
     "Classifier",
-    "Close",
-    "FailureReason",
     "Outcome",
     "Word",
-    "check_close",
     "classified",
     "classify",
     "make_classifier",
@@ -39,90 +37,6 @@ class Classification(StrEnum):
     FATAL = "fatal"
 
 
-class FailureReason(StrEnum):
-    """Why a connection is in phase ``failed``; compares equal to its text."""
-
-    ATTEMPTS_EXHAUSTED = "attempts exhausted"
-    RECONNECTING_IS_OFF = "reconnecting is off"
-    REFUSED_BY_PREDICATE = "refused by predicate"
-    STOPPED_BY_CALLABLE = "stopped by a callable"
-    FATAL_CLOSE_CODE = "fatal close code"
-    FATAL_HTTP_STATUS = "fatal HTTP status"
-    FATAL_TLS = "fatal TLS"
-    FATAL_URL = "fatal url"
-    FATAL_OPTION = "fatal option"
-    NO_SUBPROTOCOL = "no common subprotocol"
-    SESSION_REFUSED = "session refused"
-    UNAUTHORISED = "unauthorised"
-    CLASSIFIED_AS_FATAL = "classified as fatal"
-    POLICY_ERROR = "policy error"
-
-
-@frozen
-class Close:
-    """How a WebSocket was closed.
-
-    Args:
-        code: The close code; 1005 if the close frame had none, 1006 if there was no close frame.
-        reason: The close reason, at most 123 UTF-8 bytes on the wire.
-        clean: Whether both sides exchanged a close frame.
-
-    Source:
-        RFC 6455 sections 7.1.4 to 7.1.6 and 7.4.1.
-    """
-
-    code: int
-    reason: str = ""
-    clean: bool = False
-
-    def __str__(self) -> str:
-        name = _CLOSE_CODE_NAMES.get(self.code)
-        text = f"{self.code} ({name})" if name else str(self.code)
-        return f"{text}: {self.reason}" if self.reason else text
-
-
-LONGEST_CLOSE_REASON = 123
-"""UTF-8 bytes; a close frame has room for no more (RFC 6455 section 5.5)."""
-
-
-def check_close(code: int, reason: str) -> None:
-    """Refuse what an application may not send in a close frame (RFC 6455 section 7.4.2).
-
-    Raises:
-        ValueError: If code or reason cannot be sent.
-    """
-    if type(code) is not int or not (code == 1000 or 3000 <= code <= 4999):
-        raise ValueError(f"close code {code!r} cannot be sent: give 1000, or 3000 to 4999")
-    if not isinstance(reason, str):
-        raise ValueError(  # noqa: TRY004 - CONTRACT CN5
-            f"close reason {reason!r} cannot be sent: give text"
-        )
-    size = len(reason.encode())
-    if size > LONGEST_CLOSE_REASON:
-        raise ValueError(
-            f"the close reason has {size} UTF-8 bytes: give at most {LONGEST_CLOSE_REASON}"
-        )
-
-
-_CLOSE_CODE_NAMES = {
-    1000: "normal closure",
-    1001: "going away",
-    1002: "protocol error",
-    1003: "unsupported data",
-    1005: "no status received",
-    1006: "abnormal closure",
-    1007: "invalid payload data",
-    1008: "policy violation",
-    1009: "message too big",
-    1010: "mandatory extension",
-    1011: "internal error",
-    1012: "service restart",
-    1013: "try again later",
-    1014: "bad gateway",
-    3000: "unauthorized",
-}
-
-
 @frozen
 class Outcome:
     """How one attempt, or the connection it opened, ended.
@@ -133,7 +47,7 @@ class Outcome:
         close: The close code and reason, if the connection had been open.
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
-        in_session: Whether a session was spoken, whose close codes mean more.
+        in_session: Whether the connection had a session, which has close codes of its own.
     """
 
     attempt: int = 0
@@ -160,7 +74,7 @@ MIN_UPTIME = 5.0
 """Seconds; a connection that lived shorter counts as a failed attempt (RC4)."""
 
 POLICY_VIOLATION = 1008
-"""What servers say to those they do not let in, and, long after that, for reasons of their own."""
+"""Servers close with it to refuse credentials; later in a connection's life, for other reasons."""
 
 _BY_CLOSE_CODE = (
     dict.fromkeys((1000, 1005), Classification.GOODBYE)
@@ -172,7 +86,7 @@ _BY_CLOSE_CODE = (
     | dict.fromkeys((1013, 4429), Classification.THROTTLE)
 )
 
-# Centrifugo's: from 3500 to 3999 and from 4500 to 4999 coming back is of no use.
+# Centrifugo: after 3500 to 3999 and 4500 to 4999 a client must not reconnect.
 _BY_SESSION_CLOSE_CODE: dict[int, Classification] = (
     _BY_CLOSE_CODE
     | dict.fromkeys((*range(3500, 4000), *range(4500, 5000)), Classification.FATAL)
@@ -193,8 +107,7 @@ _BY_HTTP_STATUS = (
     | {429: Classification.THROTTLE}
 )
 
-# A certificate or a subprotocol that once worked is more likely a deployment in progress than a
-# mistake in this program.
+# If the certificate or subprotocol was accepted before, a deployment is probably in progress.
 _FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
 
 
@@ -205,8 +118,8 @@ def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classificat
 
     Args:
         outcome: How the attempt or the connection ended.
-        min_uptime: Seconds after which a close with 1008 does not refuse the credentials: it is
-            retried then.
+        min_uptime: Seconds after which a close with 1008 no longer means refused credentials, and
+            is retried.
 
     Returns:
         RETRY, THROTTLE (retry, but wait longer), UNAUTHORISED, GOODBYE or FATAL.
@@ -245,7 +158,7 @@ def _is_late_violation(outcome: Outcome, min_uptime: float) -> bool:
 
 
 def reason_of_fatal(outcome: Outcome) -> FailureReason:
-    """Name the reason for an outcome that is FATAL."""
+    """Return the failure reason of an outcome that is FATAL."""
     match outcome.exception:
         case InvalidURI():
             return FailureReason.FATAL_URL
@@ -266,10 +179,10 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
 
 
 Word: TypeAlias = Classification | Literal["retry", "throttle", "unauthorised", "goodbye", "fatal"]
-"""What an end means; a `Classification` equals its word."""
+"""A `Classification`, or its word."""
 
 Classifier: TypeAlias = Mapping[int, Word | None] | Callable[[Outcome], Word | None]
-"""``{close code or HTTP status: word}``, or a function of the outcome; None leaves it to ours."""
+"""``{close code or status: word}``, or a function of the outcome; None defers to `classify`."""
 
 _WORDS = ", ".join(repr(str(word)) for word in Classification)
 _STATUSES, _CLOSE_CODES = range(100, 1000), range(1000, 5000)
@@ -277,11 +190,11 @@ _STATUSES, _CLOSE_CODES = range(100, 1000), range(1000, 5000)
 
 @frozen
 class Classified:
-    """What an end means, and whose word that is.
+    """The classification of an outcome, and where it comes from.
 
     Args:
-        classification: What it means.
-        is_own: Whether the user's own classification said so.
+        classification: What the outcome means.
+        is_own: Whether it comes from the user's own ``Reconnect(classify=)``.
     """
 
     classification: Classification
@@ -290,7 +203,7 @@ class Classified:
 
 @frozen
 class _Table:
-    """A mapping as a function of the outcome; it cannot be changed any more."""
+    """A copy of the user's mapping, as a function of the outcome."""
 
     entries: tuple[tuple[int, Classification], ...]
 
@@ -308,7 +221,7 @@ def make_classifier(option: str, given: object) -> Callable[[Outcome], Word | No
     """Turn what users give for ``classify=`` into a function of the outcome.
 
     Raises:
-        InvalidOption: If it is neither a mapping nor a callable, or a key or word means nothing.
+        InvalidOption: If it is neither a mapping nor a callable, or a key or word is not valid.
         TypeError: If it is a coroutine function.
     """
     match given:
@@ -331,15 +244,15 @@ def classified(
     outcome: Outcome,
     min_uptime: float = MIN_UPTIME,
 ) -> Classified:
-    """Say what an outcome means: the user's own word first, then ours.
+    """Classify an outcome by the user's own classification, then by `classify`.
 
     Args:
-        own: The user's own classification, if there is one.
+        own: The user's own classification, or None.
         outcome: How the attempt or the connection ended.
-        min_uptime: Seconds after which a connection is not taken for a refusal.
+        min_uptime: As for `classify`.
 
     Raises:
-        ValueError: If the user's function returned what is not a classification.
+        ValueError: If the user's function did not return a classification or None.
         Exception: Whatever the user's function raises.
     """
     word = None if own is None else own(outcome)

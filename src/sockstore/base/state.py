@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import SockstoreError
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Close, FailureReason, Outcome
+from sockstore.base.outcomes import Outcome
 from sockstore.base.urls import redact_url
 
 __all__ = ["Attempt", "ConnectionState", "Failure", "Hint", "Phase", "SocketInfo"]

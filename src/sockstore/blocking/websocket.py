@@ -9,9 +9,9 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Literal, Self, Unpack
 
+from sockstore.base.close import check_close
 from sockstore.base.errors import DeliveryError, SockstoreError
 from sockstore.base.options import Reconnect
-from sockstore.base.outcomes import check_close
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import Callbacks, make_runner
 from sockstore.blocking.hold import Hold

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, assert_never
 from weakref import ReferenceType
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.outcomes import Close
 from sockstore.base.state import Attempt, Hint, SocketInfo
 from sockstore.base.tasks import start_task
 from sockstore.connection.inspection.observer import Observer

@@ -13,11 +13,12 @@ from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from sockstore.base.checks import require_callable, require_instance, require_seconds
+from sockstore.base.close import check_close
 from sockstore.base.codecs import CodecLike, make_codec, make_encoder
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import InvalidOption
 from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
-from sockstore.base.outcomes import Outcome, check_close
+from sockstore.base.outcomes import Outcome
 from sockstore.base.state import Attempt, ConnectionState, Hint
 from sockstore.base.urls import redact_url
 from sockstore.connection.connection_stores import ENDED, ConnectionStores

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Close
 
 __all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports"]
 

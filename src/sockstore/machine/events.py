@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Close
 from sockstore.base.state import Hint, SocketInfo
 from sockstore.machine.session_frames import Said
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import (
     ConnectionEnded,
     ConnectionLost,
@@ -10,7 +11,7 @@ from sockstore.base.errors import (
     SockstoreError,
     said,
 )
-from sockstore.base.outcomes import Close, FailureReason, Outcome
+from sockstore.base.outcomes import Outcome
 from sockstore.base.urls import redact_url
 from sockstore.machine.phases import Joining, Open, Preparing
 from sockstore.machine.session_frames import ErrorReply

@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import assert_never
 
+from sockstore.base.close import FailureReason
 from sockstore.base.errors import ConnectionEnded
-from sockstore.base.outcomes import FailureReason
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.delivery import Flight, Flights, Outgoing

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
+from sockstore.base.close import Close
 from sockstore.base.errors import SockstoreError
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Close
 from sockstore.base.state import ConnectionState, Failure, SocketInfo
 from sockstore.machine.delivery import Flights
 from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check

@@ -5,17 +5,11 @@ from __future__ import annotations
 import math
 from typing import TypeAlias
 
+from sockstore.base.close import FailureReason
 from sockstore.base.errors import ConnectionEnded, SockstoreError, StopReconnecting
 from sockstore.base.frozen import frozen
 from sockstore.base.options import LARGEST_RETRY_AFTER, SMALLEST_RETRY_AFTER, Reconnect
-from sockstore.base.outcomes import (
-    Classification,
-    Classified,
-    FailureReason,
-    Outcome,
-    classified,
-    reason_of_fatal,
-)
+from sockstore.base.outcomes import Classification, Classified, Outcome, classified, reason_of_fatal
 
 __all__ = [
     "Decision",

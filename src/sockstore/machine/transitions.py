@@ -10,8 +10,9 @@ import math
 from dataclasses import replace
 from typing import assert_never
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import HandshakeFailed, SockstoreError
-from sockstore.base.outcomes import Close, FailureReason, Outcome
+from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap
 from sockstore.base.state import Attempt, ConnectionState, Failure, Hint
 from sockstore.machine import effects as order

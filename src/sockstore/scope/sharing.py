@@ -13,8 +13,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 from weakref import WeakSet
 
+from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
-from sockstore.base.outcomes import check_close
 from sockstore.base.state import ConnectionState
 from sockstore.base.urls import redact_url
 from sockstore.connection.endpoint import PerAttempt

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.outcomes import Close
 from sockstore.base.state import SocketInfo
 from sockstore.stores import Subscribable
 from sockstore.transports.base import Deliver, Listener, Target, Transport, TransportOptions

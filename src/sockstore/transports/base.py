@@ -8,10 +8,10 @@ from dataclasses import field
 from typing import Protocol
 
 from sockstore.base.checks import require_count, require_instance
+from sockstore.base.close import Close
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Close
 from sockstore.base.state import SocketInfo
 from sockstore.base.urls import redact_url
 

@@ -18,8 +18,8 @@ from typing import Any, TypeAlias, TypeVar, cast
 import js as window
 from pyodide.ffi import JsException, create_proxy, to_js
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidURI
-from sockstore.base.outcomes import Close
 from sockstore.base.state import Hint, SocketInfo
 from sockstore.base.urls import redact_url
 from sockstore.transports.base import HIGH_WATER, SLICE_SECONDS, Listener, Target, TransportOptions

@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.outcomes import Close
 from sockstore.base.state import SocketInfo
 from sockstore.base.urls import redact_url
 from sockstore.transports.answers import LONGEST_BODY, Answer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from sockstore.base.outcomes import Close
+from sockstore.base.close import Close
 from sockstore.base.state import SocketInfo
 
 __all__ = ["Accepted", "Arrival", "CloseFrame", "Frame", "Ping", "Pipe", "Pong", "payload_size"]

@@ -6,6 +6,7 @@ import pickle
 import pytest
 
 from sockstore.base import errors
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import (
     ConnectionEnded,
     ConnectionLost,
@@ -21,7 +22,6 @@ from sockstore.base.errors import (
     SockstoreError,
     StopReconnecting,
 )
-from sockstore.base.outcomes import Close, FailureReason
 
 EXAMPLES = [
     InvalidURI("http://h/", "it must begin with ws:// or wss://"),

@@ -2,15 +2,9 @@
 
 import pytest
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import ConnectionLost, HandshakeFailed, InvalidOption, InvalidURI
-from sockstore.base.outcomes import (
-    Classification,
-    Close,
-    FailureReason,
-    Outcome,
-    classify,
-    reason_of_fatal,
-)
+from sockstore.base.outcomes import Classification, Outcome, classify, reason_of_fatal
 
 RETRY, THROTTLE, UNAUTHORISED, GOODBYE, FATAL = (
     Classification.RETRY,

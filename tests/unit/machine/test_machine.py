@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import (
     ConnectionEnded,
     HandshakeFailed,
@@ -12,7 +13,6 @@ from sockstore.base.errors import (
     StopReconnecting,
 )
 from sockstore.base.options import Heartbeat, Reconnect
-from sockstore.base.outcomes import Close, FailureReason
 from sockstore.base.positions import Gap
 from sockstore.base.state import SocketInfo
 from sockstore.machine import effects as order

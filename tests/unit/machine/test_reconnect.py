@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import ConnectionLost, HandshakeFailed, InvalidURI, StopReconnecting
 from sockstore.base.options import Reconnect, reconnect_policy
-from sockstore.base.outcomes import Classification, Close, FailureReason, Outcome
+from sockstore.base.outcomes import Classification, Outcome
 from sockstore.machine.reconnect import (
     GiveUp,
     Goodbye,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from sockstore.base.close import FailureReason
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Classification, FailureReason, Outcome
+from sockstore.base.outcomes import Classification, Outcome
 from sockstore.base.state import ConnectionState
 from sockstore.base.times import say_duration
 from sockstore.base.urls import redact_url
@@ -136,7 +137,7 @@ def explain_ruling(ruling: Ruling) -> str:
 
     Example:
         >>> from sockstore.machine.reconnect import Streak
-        >>> from sockstore.base.outcomes import Close
+        >>> from sockstore.base.close import Close
         >>> explain_ruling(Ruling(Outcome(close=Close(1012)), RetryAfter(4.2, Streak(2))))
         'Close code 1012 (service restart), which is worth another try: retry 2 in 4.2 s.'
     """

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.base.outcomes import Classification, Close
+from sockstore.base.outcomes import Classification
 from sockstore.base.positions import Gap
 from sockstore.base.state import Hint
 from sockstore.base.times import say_duration

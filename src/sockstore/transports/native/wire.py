@@ -21,7 +21,7 @@ from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import Protocol, State
 
-from sockstore.base.outcomes import Close
+from sockstore.base.close import Close
 from sockstore.transports.answers import Answer
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener, deliver_one
 from sockstore.transports.native.awaited_answer import AwaitedAnswer

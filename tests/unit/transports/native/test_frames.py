@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sockstore.base.outcomes import Close
+from sockstore.base.close import Close
 from sockstore.base.state import SocketInfo
 from sockstore.transports.base import Deliver, Target, TransportOptions
 from sockstore.transports.native import wire as _wire
