@@ -13,7 +13,7 @@ from sockstore.server.client import Client
 from sockstore.server.limits import TokenBucket
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.presence import LocalPresence
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Rooms
 from sockstore.server.session.visitor import Visitor
 
 UNCOUNTED = {"rate": 1e6, "burst": 1_000_000}
@@ -127,7 +127,7 @@ class Guest:
         self.client = Listener(rooms.limits, name)
         self.rooms = rooms
         self.room = rooms.take("lobby")
-        self.visitor = plain._Visitor(rooms, self.room, self.client)
+        self.visitor = plain.Visitor(rooms, self.room, self.client)
 
     async def enter(self) -> Guest:
         await self.visitor.enter()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fake_history import FakeHistory
 from session_kit import Listener, Person, idle, rooms_of, send
 from sockstore.server.plain import visitor as plain
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Rooms
 
 STEPS = st.lists(
     st.sampled_from(
@@ -32,7 +32,7 @@ class PlainReader:
     def __init__(self, rooms: Rooms) -> None:
         self.client = Listener(rooms.limits)
         self.room = rooms.take("lobby")
-        self.visitor = plain._Visitor(rooms, self.room, self.client)
+        self.visitor = plain.Visitor(rooms, self.room, self.client)
         self.entering = asyncio.create_task(self.visitor.enter())
         self.rooms = rooms
 

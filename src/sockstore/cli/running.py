@@ -271,7 +271,7 @@ def _config(
 ) -> uvicorn.Config:
     import uvicorn  # noqa: PLC0415 - an extra
 
-    from sockstore.server.turns import Turns  # noqa: PLC0415 - needs the extra
+    from sockstore.server.middleware import Turns  # noqa: PLC0415 - needs the extra
     from sockstore.server.uvicorn_http import bounded_http  # noqa: PLC0415 - the same
     from sockstore.server.uvicorn_protocol import (  # noqa: PLC0415 - needs the extra
         BoundedWebSocketProtocol,

@@ -181,7 +181,7 @@ def data_directory(environment: Mapping[str, str], platform: str, home: Path) ->
 
 def _open_history(address: str | None) -> History:
     """Return the history, which can be used as far as can be known now."""
-    from sockstore.server.history import open_history  # noqa: PLC0415 - an extra
+    from sockstore.server.storage import open_history  # noqa: PLC0415 - an extra
 
     if address is None:
         address = f"sqlite:///{_default_path()}"

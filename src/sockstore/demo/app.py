@@ -10,7 +10,7 @@ from nicegui import ui
 
 from sockstore.demo.pages import add_pages
 from sockstore.server import ChatServer
-from sockstore.server.host_guard import HostGuard
+from sockstore.server.middleware import HostGuard
 
 __all__ = ["create_demo"]
 

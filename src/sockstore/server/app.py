@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 from sockstore.server.admission import Refused, Token, check_host_names, check_origins
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.chat_server import ChatServer, ExactRoute
-from sockstore.server.history import IN_MEMORY, History
-from sockstore.server.host_guard import HostGuard
+from sockstore.server.history.base import History
 from sockstore.server.limits import Limits
+from sockstore.server.middleware import HostGuard
+from sockstore.server.storage import IN_MEMORY
 
 __all__ = ["create_app"]
 

@@ -17,13 +17,13 @@ from sockstore.server.admission import Handshake, Refused, Token
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.connections import Connections, Crowded, Visit
-from sockstore.server.history import IN_MEMORY, History, open_history
-from sockstore.server.host_guard import listening_address
+from sockstore.server.history.base import History
 from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
+from sockstore.server.middleware import listening_address
 from sockstore.server.plain import visitor as plain
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import visitor
-from sockstore.server.storage import presence_for
+from sockstore.server.storage import IN_MEMORY, open_history, presence_for
 
 __all__ = ["ChatServer", "ExactRoute"]
 

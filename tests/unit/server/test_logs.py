@@ -9,9 +9,9 @@ import pytest
 from fake_history import FakeHistory
 from session_kit import UNCOUNTED, Guest, Person, idle, rooms_of
 from sockstore.server import Limits
-from sockstore.server.redis.position import BEYOND, FeedPosition
+from sockstore.server.redis.history import BEYOND, FeedPosition
 from sockstore.server.rooms.presence import LocalPresence, Member
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Rooms
 
 
 class SlowPresence(LocalPresence):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sockstore.server.turns import Turns
+from sockstore.server.middleware import Turns
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV11")]
 

@@ -17,7 +17,7 @@ from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
 from sockstore.demo.browser.wheel import Wheel, make_wheel
 from sockstore.server import ChatServer
-from sockstore.server.host_guard import HostGuard
+from sockstore.server.middleware import HostGuard
 
 __all__ = ["create_browser_demo"]
 

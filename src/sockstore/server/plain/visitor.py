@@ -13,13 +13,34 @@ from sockstore.server.plain import frames
 from sockstore.server.plain.frames import Draft, FrameError, HistoryRequest
 from sockstore.server.rooms.presence import Member
 from sockstore.server.rooms.recovery import Seen
-from sockstore.server.rooms.registry import Rooms
-from sockstore.server.rooms.room import Room
-from sockstore.server.rooms.subscriber import PLAIN, Subscriber
+from sockstore.server.rooms.room import Room, Rooms
+from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
-__all__ = ["visit"]
+__all__ = ["Visitor", "visit"]
 
 RESUMING = (1012, "the server lost sight of the room; come back for its history")
+
+
+class _Plain:
+    """Section 3 of PROTOCOL.md."""
+
+    def message(self, message: StoredMessage) -> str:
+        return frames.encode_message(frames.to_chat_message(message))
+
+    def page(self, messages: Sequence[StoredMessage]) -> list[str]:
+        return [self.message(message) for message in messages]
+
+    def join(self, member: Member, now: str, count: int) -> str:
+        return frames.encode_join(member.name, now, count)
+
+    def leave(self, member: Member, now: str, count: int) -> str:
+        return frames.encode_leave(member.name, now, count)
+
+    def presence(self, members: Sequence[Member], count: int) -> str | None:
+        return frames.encode_presence([member.name for member in members], count)
+
+
+PLAIN: Dialect = _Plain()
 
 
 async def visit(rooms: Rooms, name: str, client: Client) -> None:
@@ -31,7 +52,7 @@ async def visit(rooms: Rooms, name: str, client: Client) -> None:
         client: The client; it was accepted.
     """
     room = rooms.take(name)
-    visitor = _Visitor(rooms, room, client)
+    visitor = Visitor(rooms, room, client)
     try:
         await visitor.enter()
         await client.run(visitor.hear)
@@ -40,7 +61,15 @@ async def visit(rooms: Rooms, name: str, client: Client) -> None:
         rooms.give_back(room)
 
 
-class _Visitor:
+class Visitor:
+    """One client of plain JSON in one room.
+
+    Args:
+        rooms: The rooms of the server.
+        room: The one that it is in.
+        client: The client; it was accepted.
+    """
+
     def __init__(self, rooms: Rooms, room: Room, client: Client) -> None:
         self._rooms = rooms
         self._room = room
@@ -66,8 +95,7 @@ class _Visitor:
                 )
             )
         else:
-            last = page.messages[-1].id if page.messages else None
-            self._subscriber.seen = Seen(page.epoch, page.top, last)
+            self._subscriber.seen = Seen.newest(page)
         room.add(self._subscriber)
 
     def leave(self) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from secrets import token_hex
 from time import time
 from typing import Any
@@ -28,15 +28,49 @@ from sockstore.server.history.base import (
 )
 from sockstore.server.redis.connecting import Connecting, explain, problems_of
 from sockstore.server.redis.feed import Feed, Hear
-from sockstore.server.redis.position import FeedPosition
 from sockstore.server.redis.scripts import PAGE, STORE
 
-__all__ = ["FEED_LENGTH", "RedisHistory"]
+__all__ = ["BEYOND", "FEED_LENGTH", "FeedPosition", "RedisHistory"]
 
 FEED_LENGTH = 10_000
 """Entries of the feed that are kept, about; who is further behind looks into the rooms."""
 
+BEYOND = 2**53 - 1
+"""A number that no feed reaches: Redis is behind what this server knows, whatever it says."""
+
 logger = logging.getLogger("sockstore.server")
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """The highest number of an entry of the feed that a server was told, and in which log.
+
+    Every message, of whichever room, has a number. So a Redis whose last number is lower has lost
+    messages that somebody was told: it was restarted from an older file, or a replica that was
+    behind became the master.
+
+    Args:
+        log: The epoch of the log; empty before anything is known.
+        number: The highest number that an answer of Redis or the feed brought.
+        last_heard: The number that the feed brought last.
+    """
+
+    log: str = ""
+    number: int = 0
+    last_heard: int = 0
+
+    def told(self, log: str, number: int) -> FeedPosition:
+        """Return the position after an answer of Redis."""
+        if log != self.log:
+            return FeedPosition(log, number)
+        return FeedPosition(log, max(number, self.number), self.last_heard)
+
+    def heard(self, log: str, number: int) -> FeedPosition:
+        """Return the position after an entry of the feed, which brings each number once."""
+        if log != self.log:
+            return FeedPosition(log, number, number)
+        highest = BEYOND if number <= self.last_heard else max(number, self.number)
+        return FeedPosition(log, highest, number)
 
 
 class RedisHistory:

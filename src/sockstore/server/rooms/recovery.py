@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sockstore.server.history.base import Page
+from sockstore.server.history.base import Page, StoredMessage
 
 __all__ = ["Recovery", "Seen", "decide_recovery"]
 
@@ -27,6 +27,16 @@ class Seen:
     epoch: str
     offset: int
     last: str | None = None
+
+    @classmethod
+    def message(cls, epoch: str, message: StoredMessage) -> Seen:
+        """Return the position of a client that was told a message last."""
+        return cls(epoch, message.offset, message.id)
+
+    @classmethod
+    def newest(cls, page: Page) -> Seen:
+        """Return the position at the end of a log, from a page of its newest messages."""
+        return cls(page.epoch, page.top, page.messages[-1].id if page.messages else None)
 
 
 def decide_recovery(seen: Seen, page: Page) -> Recovery:

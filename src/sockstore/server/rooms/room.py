@@ -24,7 +24,7 @@ from sockstore.server.rooms.presence import Change, Member, Presence
 from sockstore.server.rooms.recovery import Seen, decide_recovery
 from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
-__all__ = ["Room"]
+__all__ = ["Room", "Rooms"]
 
 PRESENCE_FRAMES_A_SECOND = 1000
 """How many clients of one crowded room may be told who is there, each second."""
@@ -163,7 +163,7 @@ class Room:
     def _deliver(self, message: StoredMessage) -> None:
         """Tell the newest message to all who wait for it; each protocol's words are built once."""
         epoch = self._epoch or ""
-        self._newest = Seen(epoch, message.offset, message.id)
+        self._newest = Seen.message(epoch, message)
         told: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
@@ -305,3 +305,61 @@ class Room:
                 told[dialect] = None if frame is None else Outgoing(frame)
             if (outgoing := told[dialect]) is not None:
                 subscriber.client.offer(outgoing)
+
+
+class Rooms:
+    """The rooms that somebody is in; an empty one is forgotten, its history stays.
+
+    Args:
+        history: Where messages are kept; the caller opens and closes it.
+        presence: Who is in the rooms; the caller opens and closes it.
+        limits: What clients may do and cost.
+    """
+
+    def __init__(self, history: History, presence: Presence, limits: Limits) -> None:
+        self.history = history
+        self.presence = presence
+        self.limits = limits
+        self._rooms: dict[str, Room] = {}
+        history.start(self._published, self._lost_sight)
+        presence.start(self._changed)
+
+    @property
+    def members(self) -> dict[str, list[str | None]]:
+        """The names of those who are in each room, in the order in which they came."""
+        return {
+            name: [member.name for member in room.members] for name, room in self._rooms.items()
+        }
+
+    def take(self, name: str) -> Room:
+        """Return a room, which stays until it is given back.
+
+        Args:
+            name: The room's name, checked.
+        """
+        room = self._rooms.get(name)
+        if room is None:
+            room = self._rooms[name] = Room(name, self.history, self.presence, self.limits)
+        room.takers += 1
+        return room
+
+    def give_back(self, room: Room) -> None:
+        """Forget a room if nobody else needs it."""
+        room.takers -= 1
+        if not room.takers:
+            room.close()
+            del self._rooms[room.name]
+
+    def _published(self, name: str, message: StoredMessage, epoch: str) -> None:
+        room = self._rooms.get(name)
+        if room is not None:
+            room.publish(message, epoch)
+
+    def _lost_sight(self) -> None:
+        for room in self._rooms.values():
+            room.look()
+
+    def _changed(self, name: str, change: Change, member: Member | None) -> None:
+        room = self._rooms.get(name)
+        if room is not None:
+            room.announce(change, member)

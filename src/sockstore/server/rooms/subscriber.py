@@ -9,12 +9,10 @@ from typing import Protocol
 
 from sockstore.server.client import Client
 from sockstore.server.history.base import StoredMessage
-from sockstore.server.plain import frames
 from sockstore.server.rooms.presence import Member
 from sockstore.server.rooms.recovery import Seen
-from sockstore.server.session import replies
 
-__all__ = ["PLAIN", "Dialect", "SessionDialect", "Subscriber"]
+__all__ = ["Dialect", "Subscriber"]
 
 
 class Dialect(Protocol):
@@ -34,62 +32,6 @@ class Dialect(Protocol):
 
     def presence(self, members: Sequence[Member], count: int) -> str | None:
         """Build the frame that tells who is there, if there is one."""
-
-
-class _Plain:
-    """Section 3 of PROTOCOL.md."""
-
-    def message(self, message: StoredMessage) -> str:
-        return frames.encode_message(frames.to_chat_message(message))
-
-    def page(self, messages: Sequence[StoredMessage]) -> list[str]:
-        return [self.message(message) for message in messages]
-
-    def join(self, member: Member, now: str, count: int) -> str:
-        return frames.encode_join(member.name, now, count)
-
-    def leave(self, member: Member, now: str, count: int) -> str:
-        return frames.encode_leave(member.name, now, count)
-
-    def presence(self, members: Sequence[Member], count: int) -> str | None:
-        return frames.encode_presence([member.name for member in members], count)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionDialect:
-    """Section 6 of PROTOCOL.md.
-
-    Args:
-        channel: The room, as this client writes it: names are compared in one form only.
-    """
-
-    channel: str
-
-    def message(self, message: StoredMessage) -> str:
-        """Build the push of a message."""
-        return replies.encode_publication(self.channel, message)
-
-    def page(self, messages: Sequence[StoredMessage]) -> list[str]:
-        """Build the pushes of many messages, as one frame."""
-        return ["\n".join(map(self.message, messages))]
-
-    def join(self, member: Member, now: str, count: int) -> str:
-        """Build the push that tells who came."""
-        del now, count
-        return replies.encode_join(self.channel, member)
-
-    def leave(self, member: Member, now: str, count: int) -> str:
-        """Build the push that tells who left."""
-        del now, count
-        return replies.encode_leave(self.channel, member)
-
-    def presence(self, members: Sequence[Member], count: int) -> str | None:
-        """Nothing: who wants to know asks."""
-        del members, count
-        return None
-
-
-PLAIN: Dialect = _Plain()
 
 
 @dataclass(eq=False, slots=True)
@@ -120,4 +62,4 @@ class Subscriber:
 
     def advance(self, epoch: str, message: StoredMessage) -> None:
         """Note that it was told a message."""
-        self.seen = Seen(epoch, message.offset, message.id)
+        self.seen = Seen.message(epoch, message)

@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sockstore.server.admission import Refused, check_room
 from sockstore.server.client import Client
-from sockstore.server.history.base import Page, StoredMessage, continuous
+from sockstore.server.history.base import StoredMessage, continuous
 from sockstore.server.rooms.presence import Member
 from sockstore.server.rooms.recovery import Recovery, Seen, decide_recovery
-from sockstore.server.rooms.registry import Rooms
-from sockstore.server.rooms.room import Room
-from sockstore.server.rooms.subscriber import SessionDialect, Subscriber
+from sockstore.server.rooms.room import Room, Rooms
+from sockstore.server.rooms.subscriber import Subscriber
 from sockstore.server.session import replies
 from sockstore.server.session.commands import Subscribe
 from sockstore.server.session.replies import ErrorReply
 
-__all__ = ["Membership"]
+__all__ = ["Membership", "SessionDialect"]
 
 INSUFFICIENT_STATE = (2500, "the server lost sight of the room; subscribe again")
 
 Answer: TypeAlias = Callable[[int, str, Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDialect:
+    """Section 6 of PROTOCOL.md.
+
+    Args:
+        channel: The room, as this client writes it: names are compared in one form only.
+    """
+
+    channel: str
+
+    def message(self, message: StoredMessage) -> str:
+        """Build the push of a message."""
+        return replies.encode_publication(self.channel, message)
+
+    def page(self, messages: Sequence[StoredMessage]) -> list[str]:
+        """Build the pushes of many messages, as one frame."""
+        return ["\n".join(map(self.message, messages))]
+
+    def join(self, member: Member, now: str, count: int) -> str:
+        """Build the push that tells who came."""
+        del now, count
+        return replies.encode_join(self.channel, member)
+
+    def leave(self, member: Member, now: str, count: int) -> str:
+        """Build the push that tells who left."""
+        del now, count
+        return replies.encode_leave(self.channel, member)
+
+    def presence(self, members: Sequence[Member], count: int) -> str | None:
+        """Nothing: who wants to know asks."""
+        del members, count
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +78,7 @@ class _Answered:
         """The position of the subscriber behind the reply (P24)."""
         if not self.messages:
             return self.place
-        last = self.messages[-1]
-        return Seen(self.place.epoch, last.offset, last.id)
+        return Seen.message(self.place.epoch, self.messages[-1])
 
 
 class Membership:
@@ -155,7 +187,7 @@ class Membership:
     async def _read(self, room: Room, command: Subscribe) -> _Answered:
         if not command.recover:
             page = await room.read_newest(1, 1)
-            return _Answered(_top_of(page))
+            return _Answered(Seen.newest(page))
         limits = self._rooms.limits
         count, size = limits.page_messages, limits.page_bytes
         seen = Seen(command.epoch, command.offset, command.last)
@@ -165,17 +197,13 @@ class Membership:
             page = await room.read(0, count, size)
         if recovery == "forked":
             page = await room.read_newest(1, 1)
-            return _Answered(_top_of(page), recovery=recovery)
+            return _Answered(Seen.newest(page), recovery=recovery)
         first = page.messages[0].offset if page.messages else page.top + 1
         messages = tuple(continuous(first - 1, page.messages))
         if recovery == "recovered":
             return _Answered(Seen(page.epoch, seen.offset, page.id_before), messages, recovery)
         newest = page.id_before if page.top == seen.offset else None
         return _Answered(Seen(page.epoch, page.top, newest), messages, recovery)
-
-
-def _top_of(page: Page) -> Seen:
-    return Seen(page.epoch, page.top, page.messages[-1].id if page.messages else None)
 
 
 def _to_result(answered: _Answered) -> dict[str, Any]:

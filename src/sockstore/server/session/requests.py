@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from sockstore.server.client import Client
 from sockstore.server.history.base import Entry, Page, StoredMessage
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import replies
 from sockstore.server.session.commands import (
     Command,

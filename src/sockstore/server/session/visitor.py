@@ -10,7 +10,8 @@ from sockstore.base import version as _version
 from sockstore.server.asgi import size_of
 from sockstore.server.client import Client
 from sockstore.server.history.base import Entry, HistoryError, NotStored
-from sockstore.server.rooms.registry import Rooms
+from sockstore.server.limits import Limits
+from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import replies
 from sockstore.server.session.commands import (
     Connect,
@@ -23,12 +24,11 @@ from sockstore.server.session.commands import (
     Violation,
     parse,
 )
-from sockstore.server.session.heartbeat import Heartbeat
 from sockstore.server.session.membership import Membership
-from sockstore.server.session.replies import ErrorReply
+from sockstore.server.session.replies import PING, ErrorReply
 from sockstore.server.session.requests import Requests
 
-__all__ = ["Admit", "Visitor", "visit"]
+__all__ = ["Admit", "Heartbeat", "Visitor", "visit"]
 
 Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
 """Is given the token of the first command; returns the close code and reason if it is not right."""
@@ -42,6 +42,8 @@ MOST_STORED_AT_ONCE = 64
 MOST_REPLIES = 64 * 1024
 """Bytes of replies from which on they leave before the next command is done."""
 
+NO_CONNECT = (3502, "no connect in time")
+NO_PONG = (3012, "no pong")
 NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporary=True)
 NOT_STORED = (3004, "a message could not be stored; send it again")
 
@@ -234,3 +236,51 @@ class Visitor:
             self._client.offer("\n".join(self._replies))
             self._replies.clear()
             self._replies_size = 0
+
+
+class Heartbeat:
+    """One timer: at first for ``connect``, then for pings and for their answers.
+
+    Args:
+        client: The client.
+        limits: How long it has.
+        is_busy: Whether the server itself holds up what the client has sent; then a pong may be
+            waiting behind it.
+    """
+
+    def __init__(self, client: Client, limits: Limits, is_busy: Callable[[], bool]) -> None:
+        self._client = client
+        self._limits = limits
+        self._is_busy = is_busy
+        self._loop = asyncio.get_running_loop()
+        self._is_asked = False
+        self._timer = self._loop.call_later(limits.connect_seconds, client.end, *NO_CONNECT)
+
+    def start(self) -> None:
+        """The client has said ``connect``: ping it from now on."""
+        self._timer.cancel()
+        self._timer = self._loop.call_later(self._limits.ping_seconds, self._ask)
+
+    def take_pong(self) -> bool:
+        """Note an answer; False if nothing was asked."""
+        was_asked, self._is_asked = self._is_asked, False
+        return was_asked
+
+    def stop(self) -> None:
+        """Watch it no more."""
+        self._timer.cancel()
+
+    def _ask(self) -> None:
+        self._is_asked = True
+        self._client.offer(PING)
+        self._timer = self._loop.call_later(self._limits.pong_seconds, self._judge)
+
+    def _judge(self) -> None:
+        limits = self._limits
+        if self._is_asked and self._is_busy():
+            self._timer = self._loop.call_later(limits.pong_seconds, self._judge)
+        elif self._is_asked:
+            self._client.end(*NO_PONG)
+        else:
+            rest = max(0.0, limits.ping_seconds - limits.pong_seconds)
+            self._timer = self._loop.call_later(rest, self._ask)

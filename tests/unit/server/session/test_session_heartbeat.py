@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sockstore.server import Limits
-from sockstore.server.session.heartbeat import Heartbeat
+from sockstore.server.session.visitor import Heartbeat
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("SV3")]
 
