@@ -7,10 +7,10 @@ import json
 from typing import Any
 
 from fake_history import FakeHistory
+from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import Limits
 from sockstore.server.asgi import Outgoing, Peer
 from sockstore.server.client import Client
-from sockstore.server.limits import TokenBucket
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.presence import LocalPresence
 from sockstore.server.rooms.room import Rooms

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import Limits, admission
 from sockstore.server.admission import Handshake, Refused
-from sockstore.server.limits import TokenBucket
 from sockstore.server.plain import frames
 from sockstore.server.plain.frames import ChatMessage, FrameError, HistoryRequest
 

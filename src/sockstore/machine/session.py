@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, assert_never
 
 from sockstore.base.frozen import frozen
 from sockstore.base.positions import Gap, Position
-from sockstore.base.token_bucket import Pace
+from sockstore.base.token_bucket import TokenBucket
 from sockstore.machine import effects as order
 from sockstore.machine import session_frames as frames
 from sockstore.machine.delivery import Outgoing
@@ -134,7 +134,7 @@ class SessionMachine:
         self._unproven: dict[str, Outgoing] = {}
         self._to_resend: deque[Outgoing] = deque()
         self._announced = Announced()
-        self._pace = Pace()
+        self._pace = TokenBucket.unlimited()
         self._is_joined = False
         self._token: str | None = None  # what this connection showed; set by `begin`
         # Set by `begun`: from then on a reader may miss something.
@@ -152,7 +152,7 @@ class SessionMachine:
     def begin(self, token: str | None) -> str:
         """A new connection is there: return what to say first."""
         self.lose()
-        self._pace = Pace()
+        self._pace = TokenBucket.unlimited()
         self._token = token
         connect = frames.connect_command(self._ask("connect"), token)
         subscribe = frames.subscribe_command(self._ask("subscribe"), self.channel, self.position)
@@ -330,7 +330,7 @@ class SessionMachine:
                 return Heard(error=self._without_token(reply.error))
             case "connect":
                 self._announced = frames.announced_by(reply.result)
-                self._pace = Pace.below(self._announced.rate, self._announced.burst, now)
+                self._pace = TokenBucket.below(self._announced.rate, self._announced.burst, now)
                 return NOTHING
             case "subscribe":
                 self._is_joined = True

@@ -9,8 +9,9 @@ from typing import TypeAlias
 from uuid import uuid4
 
 from sockstore.base.tasks import start_task
+from sockstore.base.token_bucket import TokenBucket
 from sockstore.server.asgi import Outgoing, Peer, PeerLeft, size_of
-from sockstore.server.limits import Limits, TokenBucket
+from sockstore.server.limits import Limits
 
 __all__ = ["Client", "Handle"]
 

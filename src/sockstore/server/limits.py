@@ -1,4 +1,4 @@
-"""What one client may do, and how much one client may cost: frozen values and a token bucket."""
+"""The limits of a server: what one client may do, and how much one client may cost."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sockstore.base.checks import require_at_least, require_count, require_seconds
 from sockstore.base.errors import InvalidOption
 
-__all__ = ["SECONDS_TO_COME_BACK", "Limits", "TokenBucket"]
+__all__ = ["SECONDS_TO_COME_BACK", "Limits"]
 
 SECONDS_TO_COME_BACK = 5
 """What Retry-After says to a client that is one too many."""
@@ -105,35 +105,3 @@ class Limits:
     def page_messages(self) -> int:
         """Messages that are read of a history at once."""
         return min(MOST_IN_A_PAGE, self.buffer_messages // 4)
-
-
-class TokenBucket:
-    """A rate with a burst allowance: `burst` tokens at first, `rate` more every second.
-
-    Args:
-        rate: Tokens that come back every second.
-        burst: Tokens that the bucket holds.
-        now: The present time in seconds, on the clock that `take` is told.
-    """
-
-    __slots__ = ("_at", "_burst", "_rate", "_tokens")
-
-    def __init__(self, rate: float, burst: int, now: float) -> None:
-        self._rate = rate
-        self._burst = float(burst)
-        self._tokens = float(burst)
-        self._at = now
-
-    def take(self, now: float) -> bool:
-        """Take one token; False if there is none.
-
-        Args:
-            now: The present time in seconds.
-        """
-        elapsed = max(0.0, now - self._at)
-        self._at = max(self._at, now)
-        self._tokens = min(self._burst, self._tokens + elapsed * self._rate)
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True

@@ -23,10 +23,11 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import bounded_transport
 from sockstore.server.asgi import ABORT, METER, WRITE, Outgoing
 from sockstore.server.bounded_transport import BoundedTransport
-from sockstore.server.limits import Limits, TokenBucket
+from sockstore.server.limits import Limits
 
 __all__ = ["BoundedWebSocketProtocol"]
 

@@ -6,7 +6,6 @@ import pytest
 
 from sockstore import InvalidOption
 from sockstore.server import Limits
-from sockstore.server.limits import TokenBucket
 
 pytestmark = pytest.mark.contract("SV3")
 
@@ -50,20 +49,3 @@ def test_a_history_frame_never_fills_the_buffer_that_it_goes_into():
 def test_a_page_of_the_history_fits_a_buffer_that_is_half_full(limits):
     assert 2 * limits.page_bytes <= limits.buffer_bytes
     assert 1 <= limits.page_messages <= limits.buffer_messages // 2
-
-
-def test_a_bucket_gives_its_burst_at_once_and_then_its_rate():
-    bucket = TokenBucket(rate=2, burst=3, now=10.0)
-    assert [bucket.take(10.0) for _ in range(4)] == [True, True, True, False]
-    assert not bucket.take(10.4)
-    assert bucket.take(10.5)
-    assert not bucket.take(10.5)
-    assert [bucket.take(1000.0) for _ in range(4)] == [True, True, True, False]
-
-
-def test_a_clock_that_goes_back_gives_nothing():
-    bucket = TokenBucket(rate=1, burst=1, now=10.0)
-    assert bucket.take(10.0)
-    assert not bucket.take(5.0)
-    assert not bucket.take(10.5)
-    assert bucket.take(11.0)
