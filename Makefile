@@ -42,7 +42,7 @@ HAS_EAGER_TASKS = $(shell $(PYTHON) -c 'import sys; print("yes" if sys.version_i
 
 # All but browsers and what draws: what another version of Python may change.
 test-core: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore=tests/browser --ignore=tests/homes --ignore=tests/emscripten
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore=tests/browser --ignore=tests/kits --ignore=tests/emscripten
 	$(if $(HAS_EAGER_TASKS),$(BIN)/python -m pytest -n 3 --eager tests/integration)
 
 docs: $(VENV)/.dev ## Build the documentation: build/docs/index.html

@@ -1,4 +1,4 @@
-"""One chat, three homes: `python chat.py` in the terminal, `python chat.py nicegui` as a web page.
+"""One chat, three kits: `python chat.py` in the terminal, `python chat.py nicegui` as a web page.
 
 In a page whose Python runs in the browser itself (Pyodide) it is the same file once more.
 """
@@ -16,16 +16,16 @@ else:
     KIT = sys.argv[1] if len(sys.argv) > 1 else "textual"
     URL = sys.argv[2] if len(sys.argv) > 2 else "ws://localhost:8765/chat/lobby?name=Ann"
 
-home = importlib.import_module(f"sockstore.ui.{KIT}")
+kit = importlib.import_module(f"sockstore.ui.{KIT}")
 
 
 def chat() -> Iterator[object]:
-    with home.WebSocketProvider(URL):
-        yield home.ConnectionStatus()
-        yield home.ChatMembers()
-        yield home.ChatMessages()
-        yield home.ChatInput()
+    with kit.WebSocketProvider(URL):
+        yield kit.ConnectionStatus()
+        yield kit.ChatMembers()
+        yield kit.ChatMessages()
+        yield kit.ChatInput()
 
 
 if __name__ == "__main__":
-    home.run(chat)
+    kit.run(chat)

@@ -32,7 +32,7 @@ def find_name(
     if node.get("reftype") == "obj" and name.islower() and "." not in name:
         return content
     found = env.domains.python_domain.find_obj(env, None, None, name, None, 1)
-    # A home's component may have the name of a thing of the core, which is the shorter one.
+    # A kit's component may have the name of a thing of the core, which is the shorter one.
     for target, entry in sorted(found, key=lambda match: len(match[0])):
         from_page = node.get("refdoc", env.docname)
         return make_refnode(app.builder, from_page, entry.docname, entry.node_id, content, target)

@@ -63,7 +63,7 @@ def site(html: str) -> Starlette:
 
 @pytest.mark.contract("UI1", "UI3", "UI4")
 @pytest.mark.parametrize("loader", ["Pyodide", "PyScript"])
-async def test_the_document_runs_the_file_that_runs_in_every_home(open_page, loader):
+async def test_the_document_runs_the_file_that_runs_in_every_kit(open_page, loader):
     html = dict(zip(("Pyodide", "PyScript"), blocks("html"), strict=True))[loader].code
     for place, here in ((CDN, "/pyodide/"), (PYSCRIPT, "/node_modules/@pyscript/core/")):
         html = html.replace(place, here)

@@ -1,4 +1,4 @@
-"""The third home in a real Chromium: the table of cases, and the promises, played in a page.
+"""The third kit in a real Chromium: the table of cases, and the promises, played in a page.
 
 Python runs in the page, on a virtual clock; what the user does is done with true keys and a mouse.
 """
@@ -13,8 +13,8 @@ from playwright.async_api import Error, Page
 
 from browser.conftest import MILLISECONDS
 from browser.pyodide_pages import LOAD, pages
-from homes.other_promises import PROMISES
-from homes.table import TABLE
+from kits.other_promises import PROMISES
+from kits.table import TABLE
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -28,9 +28,9 @@ IN_PAGE = [
     "integration/rooms.py",
     "session_kit.py",
     *(
-        f"homes/{name}.py"
+        f"kits/{name}.py"
         for name in (
-            "home_in_page",
+            "kit_in_page",
             "cases_of_demo",
             "cases_of_history",
             "cases_of_input",
@@ -65,7 +65,7 @@ STAGE = """() => {
     const calls = [];
     port1.onmessage = () => calls.shift()();
     const soon = (call) => { calls.push(call); port2.postMessage(0); };
-    window.stage = python.pyimport("homes.played_in_page").Stage(soon);
+    window.stage = python.pyimport("kits.played_in_page").Stage(soon);
 }"""
 
 PLAY = """async ([method, number]) => {

@@ -114,9 +114,9 @@ async def test_a_chat_in_thirty_lines_fills_the_page_and_scrolls_in_itself(open_
 
 
 ON_ANOTHER_PORT = """
-import functools, runpy, sys, sockstore.ui.nicegui as home
+import functools, runpy, sys, sockstore.ui.nicegui as kit
 path, port, *arguments = sys.argv[1:]
-home.run = functools.partial(home.run, port=int(port))
+kit.run = functools.partial(kit.run, port=int(port))
 sys.argv = [path, *arguments]
 runpy.run_path(path, run_name="__main__")
 """

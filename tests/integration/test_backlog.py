@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("UI3")]
 
 
 class Reader:
-    """Shows a connection's messages as a home does, and follows its backlog."""
+    """Shows a connection's messages as a kit does, and follows its backlog."""
 
     def __init__(self, server: HistoryServer, **options) -> None:
         self.connection = WebSocketStore("ws://localhost/chat/lobby", transport=server, **options)
@@ -48,7 +48,7 @@ class Reader:
         self.conversation.read(view)
         shown = self.conversation.merge()
         self.lines = shown.lines
-        # Later, as a home that updates its page now and then.
+        # Later, as a kit that updates its page now and then.
         asyncio.get_running_loop().call_later(0.05, self.backlog.shown, shown)
 
     async def settle(self) -> None:

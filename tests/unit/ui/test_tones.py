@@ -23,7 +23,7 @@ def test_the_style_sheet_has_all_tones():
 
 
 @pytest.mark.contract("UI3")
-def test_a_name_has_the_same_tone_in_every_home():
+def test_a_name_has_the_same_tone_in_every_kit():
     source = (SOURCE / "nicegui" / "chat_line.js").read_text()
     if shutil.which("node") is None:
         pytest.skip("no Node.js here")

@@ -44,7 +44,7 @@ class Unread:
         """
         self._left_at = last
 
-    def read(self, lines: Sequence[Line], at_end: bool) -> None:  # noqa: FBT001 - both homes' event
+    def read(self, lines: Sequence[Line], at_end: bool) -> None:  # noqa: FBT001 - the kits' event
         """Take notice of what is shown now.
 
         Args:

@@ -1,4 +1,4 @@
-"""A layout as a program: the same file runs in each home."""
+"""A layout as a program: the same file runs in each kit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the homes in a browser have in common: the style sheet, and what has to be JavaScript."""
+"""The files that both kits in a browser use: the style sheet, and a script."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 // It lets a list follow its end, unless its reader has scrolled away from there; then what the
-// reader looks at keeps its place, whatever comes above or below. Both homes in a browser use it.
+// reader looks at keeps its place, whatever comes above or below. Both kits in a browser use it.
 const NEAR_THE_END = 32; // pixels
 const NEAR_THE_BEGINNING = 400; // pixels: older rows are there before the reader is
 const PUSH = 200; // pixels that the browser may move the list by when the field below it grows and shrinks

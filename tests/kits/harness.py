@@ -1,4 +1,4 @@
-"""What a home has to offer to have cases played on it, and playing them."""
+"""What a kit has to offer to have cases played on it, and playing them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 from typing import Any, Protocol
 
-from homes.script import (
+from kits.script import (
     Calls,
     Case,
     Clicks,
@@ -34,7 +34,7 @@ from homes.script import (
 from sockstore.testing import FakeServer
 
 SETTLING = 0.2
-"""Seconds of the virtual clock: several times what any home waits to make a burst one update."""
+"""Seconds of the virtual clock: several times what any kit waits to make a burst one update."""
 
 
 class Screen(Protocol):
@@ -78,7 +78,7 @@ class Running(Protocol):
         """Open a page or screen with these components; what they raise is raised."""
 
 
-class Home(Protocol):
+class Kit(Protocol):
     """A user interface kit with our components."""
 
     kit: ModuleType
@@ -87,10 +87,10 @@ class Home(Protocol):
         """Run a program; afterwards nothing is left of it, and nothing went wrong unseen."""
 
 
-async def play(case: Case, home: Home) -> None:
+async def play(case: Case, kit: Kit) -> None:
     """Play a case."""
     server = case.server()
-    async with home.running() as program:
+    async with kit.running() as program:
         stage = _Stage(case, program, server)
         await stage.open(case.layout)
         for number, step in enumerate(case.steps):
@@ -158,7 +158,7 @@ class _Stage:
                 count = len(self._server.open_connections)
                 return "" if count == connections else f"{count} instead of {connections} are open"
             case _:
-                raise TypeError(f"no home can play {step!r}")
+                raise TypeError(f"no kit can play {step!r}")
 
 
 async def _use(screen: Screen, step: Step) -> bool:

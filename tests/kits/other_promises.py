@@ -1,7 +1,7 @@
-"""What every home promises beside the table: it refuses what cannot work, and leaves nothing.
+"""What every kit promises beside the table: it refuses what cannot work, and leaves nothing.
 
-A promise is a value, too: a name, and a coroutine function that is given a home. Nothing here knows
-a kit, nor pytest, for one of the homes is a browser's page.
+A promise is a value, too: a name, and a coroutine function that is given a kit. Nothing here
+imports a kit or pytest, for one of the kits is a browser's page.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
-from homes.harness import SETTLING, Home
-from homes.layouts import chat, inspected
-from homes.script import URL, Layout
+from kits.harness import SETTLING, Kit
+from kits.layouts import chat, inspected
+from kits.script import URL, Layout
 from sockstore import InvalidOption, InvalidURI, ProviderNotFound, WebSocketProvider, WebSocketStore
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
 from sockstore.ui.chat.backlog import backlog_of
@@ -25,17 +25,17 @@ from sockstore.ui.chat.own_messages import posts_of
 
 @dataclass(frozen=True)
 class Promise:
-    """Something that every home keeps.
+    """Something that every kit keeps.
 
     Args:
-        name: What is true in every home.
+        name: What is true in every kit.
         contract: The ids of docs/contract.md that it proves.
         check: Raises an AssertionError if it is not so.
     """
 
     name: str
     contract: tuple[str, ...]
-    check: Callable[[Home], Awaitable[None]]
+    check: Callable[[Kit], Awaitable[None]]
 
 
 COMPONENTS = (
@@ -64,13 +64,13 @@ def with_others(component: str) -> Layout:
     return layout
 
 
-async def refusal_of(home: Home, layout: Layout, expected: type[Exception]) -> str:
-    """What a home says to a layout that cannot work; nothing of it is left."""
+async def refusal_of(kit: Kit, layout: Layout, expected: type[Exception]) -> str:
+    """What a kit says to a layout that cannot work; nothing of it is left."""
     server = FakeServer()
     caught: Exception | None = None
     async with assert_no_leaks():
         try:
-            async with home.running() as program:
+            async with kit.running() as program:
                 await program.open(layout, server)
         except expected as error:
             caught = error.with_traceback(None)
@@ -82,8 +82,8 @@ async def refusal_of(home: Home, layout: Layout, expected: type[Exception]) -> s
 REMEDY = "place it inside `with WebSocketProvider(...)` of that name, or give it one"
 
 
-async def says_that_there_is_no_provider(home: Home, *, layout: Layout, told: str) -> None:
-    said = await refusal_of(home, layout, ProviderNotFound)
+async def says_that_there_is_no_provider(kit: Kit, *, layout: Layout, told: str) -> None:
+    said = await refusal_of(kit, layout, ProviderNotFound)
     assert said == f"no WebSocketProvider {told}; {REMEDY}", said
 
 
@@ -97,11 +97,11 @@ def lost_components() -> Iterator[Promise]:
             yield Promise(f"{component} says {told}", ("UI1", "PV4"), check)
 
 
-async def the_programs_providers_surround_its_pages(home: Home) -> None:
+async def the_programs_providers_surround_its_pages(kit: Kit) -> None:
     server = FakeServer()
     async with assert_no_leaks(), WebSocketProvider(URL, transport=server) as connection:
         await connection.ready()
-        async with home.running() as program:
+        async with kit.running() as program:
             screen = await program.open(without_a_provider("ConnectionStatus"), server)
             await asyncio.sleep(SETTLING)
             assert screen.look().status == "Connected to chat server"
@@ -121,13 +121,13 @@ BAD_PROVIDERS: tuple[tuple[dict[str, Any], type[Exception]], ...] = (
 
 
 async def refuses_what_the_core_refuses(
-    home: Home, *, options: dict[str, Any], expected: type[Exception]
+    kit: Kit, *, options: dict[str, Any], expected: type[Exception]
 ) -> None:
     def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
         with kit.WebSocketProvider(**options):
             yield kit.ConnectionStatus()
 
-    said = await refusal_of(home, layout, expected)
+    said = await refusal_of(kit, layout, expected)
     in_core = ""
     try:
         WebSocketProvider(**options)
@@ -150,7 +150,7 @@ def everything_of(connection: WebSocketStore) -> Layout:
     return layout
 
 
-async def leaves_the_programs_connection_alone(home: Home, *, messages: int) -> None:
+async def leaves_the_programs_connection_alone(kit: Kit, *, messages: int) -> None:
     async def speak() -> None:
         for number in range(messages):
             server.send({"sender": "Ann", "content": f"hello {number}"})
@@ -170,7 +170,7 @@ async def leaves_the_programs_connection_alone(home: Home, *, messages: int) -> 
             backlog_of(connection).has_older,
             backlog_of(connection).is_loading,
         )
-        async with assert_no_leaks(*stores), home.running() as program:
+        async with assert_no_leaks(*stores), kit.running() as program:
             for _ in range(3):
                 screen = await program.open(everything_of(connection), server)
                 await screen.open_inspector()
@@ -183,13 +183,13 @@ async def leaves_the_programs_connection_alone(home: Home, *, messages: int) -> 
         assert len(server.open_connections) == 1
 
 
-async def a_hundred_pages_leave_nothing_on_either_side(home: Home) -> None:
+async def a_hundred_pages_leave_nothing_on_either_side(kit: Kit) -> None:
     def stores() -> int:
         gc.collect()
         return sum(isinstance(one, WebSocketStore) for one in gc.get_objects())
 
     server = FakeServer(repeat(accept(), accept(), refuse(), hang(), accept(), freeze()))
-    async with home.running() as program:
+    async with kit.running() as program:
         await (await program.open(inspected, server)).leave()
         before = stores()
         async with assert_no_leaks():

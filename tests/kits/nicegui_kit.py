@@ -1,4 +1,4 @@
-"""NiceGUI as a home: pages are built and their visitors simulated, without a browser.
+"""NiceGUI as a kit: pages are built and their visitors simulated, without a browser.
 
 A visitor is simulated as `nicegui.testing.User` does it: the page is built, then the handshake of
 its browser comes; what a browser would be sent is read from the elements. So it shows what our
@@ -24,7 +24,7 @@ from nicegui.element import Element
 from nicegui.page import page
 from starlette.requests import Request
 
-from homes.script import Layout, Row, View
+from kits.script import Layout, Row, View
 from sockstore.testing import FakeServer
 from sockstore.ui import nicegui as kit
 
@@ -33,7 +33,7 @@ RECONNECT_TIMEOUT = 3.0
 CALL = re.compile(r"return runMethod\((\d+), (\"\w+\"), (.*)\)", re.DOTALL)
 
 
-class NiceguiHome:
+class NiceguiKit:
     """Pages of NiceGUI."""
 
     kit = kit

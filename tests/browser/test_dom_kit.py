@@ -15,12 +15,12 @@ from browser.pyodide_pages import LOAD, pages
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.loopback,
-    pytest.mark.xdist_group("dom home"),
+    pytest.mark.xdist_group("dom kit"),
 ]
 
 SET_UP = """
 import asyncio, json
-import sockstore.ui.browser as home
+import sockstore.ui.browser as kit
 from sockstore import Navigator
 from sockstore.testing import FakeServer
 from sockstore.transports.browser import window
@@ -28,12 +28,12 @@ from sockstore.transports.browser import window
 server = FakeServer()
 
 def chat():
-    with home.WebSocketProvider("ws://fake/chat/lobby", transport=server):
-        yield home.ConnectionStatus()
-        yield home.ChatMembers()
-        yield home.ConnectionInspector()
-        yield home.ChatMessages()
-        yield home.ChatInput()
+    with kit.WebSocketProvider("ws://fake/chat/lobby", transport=server):
+        yield kit.ConnectionStatus()
+        yield kit.ChatMembers()
+        yield kit.ConnectionInspector()
+        yield kit.ChatMessages()
+        yield kit.ChatInput()
 
 def say(*contents, sender="Bob"):
     for content in contents:
@@ -127,7 +127,7 @@ async def loaded(visitor, address):
 async def document(loaded):
     """The document, with a chat mounted in it; afterwards it is empty again."""
     await loaded.page.evaluate("sessionStorage.clear(), localStorage.clear()")
-    await loaded.run("server = FakeServer(); page = home.mount(chat); await until(connections)")
+    await loaded.run("server = FakeServer(); page = kit.mount(chat); await until(connections)")
     await loaded.page.wait_for_selector(".sockstore-status.connected")
     yield loaded
     await loaded.run("await page.unmount()")
@@ -157,10 +157,10 @@ say(hostile, sender=hostile)
 server.send({{"type": "join", "sender": hostile}}, {{"type": "error", "message": hostile}}, hostile)
 server.send({{"type": "presence", "members": [hostile], "count": 1}})
 with page.root:
-    home.Element("h1", text=hostile)
-    with home.WebSocketProvider("ws://fake/echo", transport=server, name="echo"):
-        home.WebSocketDemo(name="echo")
-        home.LiveList(lambda data: (str(data), 1), name="echo", columns=(hostile,))
+    kit.Element("h1", text=hostile)
+    with kit.WebSocketProvider("ws://fake/echo", transport=server, name="echo"):
+        kit.WebSocketDemo(name="echo")
+        kit.LiveList(lambda data: (str(data), 1), name="echo", columns=(hostile,))
 await until(lambda: connections() == 2)
 server.send(hostile, {{"a": hostile}})
 """)
@@ -178,7 +178,7 @@ server.send(hostile, {{"a": hostile}})
 
 @pytest.mark.contract("UI4")
 async def test_what_is_being_written_outlives_a_reload(fresh):
-    mount = "home.mount(chat)"
+    mount = "kit.mount(chat)"
     await fresh.load(code=mount)
     page = fresh.page
     await page.locator(FIELD).fill("half a thought\nand more")
@@ -246,11 +246,11 @@ async def test_components_come_later_and_go_earlier(document):
     page = document.page
     await document.run("""
 with page.root:
-    place = home.Element("section", aria_label="Later")
+    place = kit.Element("section", aria_label="Later")
     with place:
-        outer = home.WebSocketProvider("ws://fake/later", transport=server, name="later")
+        outer = kit.WebSocketProvider("ws://fake/later", transport=server, name="later")
 with outer:
-    later = home.ConnectionStatus(name="later")
+    later = kit.ConnectionStatus(name="later")
 await until(lambda: connections() == 2)
 """)
     section = page.get_by_label("Later")
@@ -266,7 +266,7 @@ await until(lambda: connections() == 2)
 @pytest.mark.contract("UI6", "LC1")
 async def test_children_are_destroyed_first_and_all_of_them_even_if_some_raise(document):
     told = await document.run("""
-class Noted(home.Component):
+class Noted(kit.Component):
     def __init__(self, title):
         super().__init__()
         self.title = title
@@ -288,7 +288,7 @@ def nested():
 async def destroyed_by(leave):
     global destroyed
     destroyed = []
-    one = home.mount(nested)
+    one = kit.mount(nested)
     outer = one.root.children[0]
     await asyncio.sleep(0.01)
     with outer:
@@ -322,11 +322,11 @@ def broken():
 told = []
 for layout, into in ((broken, "body"), (chat, "#nowhere")):
     try:
-        home.mount(layout, into)
+        kit.mount(layout, into)
     except LookupError as error:
         told.append(str(error))
 try:
-    home.ConnectionStatus()
+    kit.ConnectionStatus()
 except RuntimeError as error:
     told.append(str(error))
 json.dumps(told)
@@ -352,7 +352,7 @@ async def test_the_page_is_dark_when_the_visitor_wants_it(document):
 @pytest.mark.contract("UI1")
 async def test_a_component_that_cannot_be_mounted_says_so_at_once(document):
     told = await document.run("""
-class Broken(home.Component):
+class Broken(kit.Component):
     async def on_mount(self):
         raise ValueError("no such thing")
 
@@ -374,12 +374,12 @@ async def test_a_program_fills_the_element_that_is_there_for_it(fresh):
     await fresh.load()
     await fresh.page.evaluate("document.body.append(document.createElement('main'))")
     await fresh.page.evaluate("document.querySelector('main').id = 'app'")
-    await fresh.run("page = home.run(chat)")
+    await fresh.run("page = kit.run(chat)")
     await fresh.page.locator("#app > .sockstore-page .sockstore-status.connected").wait_for()
     await fresh.run("await page.unmount()")
     assert await fresh.page.locator("#app > *").count() == 0
     await fresh.page.evaluate("document.querySelector('main').remove()")
-    await fresh.run("page = home.run(chat)")
+    await fresh.run("page = kit.run(chat)")
     await fresh.page.locator("body > .sockstore-page .sockstore-status.connected").wait_for()
     fits = "document.documentElement.scrollHeight <= innerHeight"
     assert await fresh.page.evaluate(fits)
@@ -393,7 +393,7 @@ async def test_a_hundred_mounts_leave_no_proxy_no_listener_and_no_node(fresh):
     await page.evaluate("python._module.enable_pyproxy_allocation_tracing()")
     await fresh.run("""
 async def visit(number):
-    page = home.mount(chat)
+    page = kit.mount(chat)
     await asyncio.sleep(0.02 * (number % 3))
     await page.unmount()
 
@@ -409,7 +409,7 @@ await visit(1)
     assert await page.evaluate(count) == before
     assert await fresh.value("connections()") == 0
     # The counters count.
-    await fresh.run("page = home.mount(chat); await asyncio.sleep(0.05)")
+    await fresh.run("page = kit.mount(chat); await asyncio.sleep(0.05)")
     proxies, listeners, nodes = await page.evaluate(count)
     assert proxies > before[0] + 5
     assert listeners > before[1] + 5
@@ -422,17 +422,17 @@ shown = []
 def showing(title):
     async def shows(scope):
         def layout():
-            with home.Element("main"):
-                home.Element("h1", text=title)
+            with kit.Element("main"):
+                kit.Element("h1", text=title)
                 for target in ("/", "/chat?room=a", "/chat?room=b", "/#part", "/raw", "/chat#top"):
-                    home.Element("a", text=target, href=target)
-                home.Element("a", text="other tab", href="/chat", target="_blank")
-                home.Element("a", text="download", href="/chat", download=True)
-                with home.WebSocketProvider(
+                    kit.Element("a", text=target, href=target)
+                kit.Element("a", text="other tab", href="/chat", target="_blank")
+                kit.Element("a", text="download", href="/chat", download=True)
+                with kit.WebSocketProvider(
                     "ws://fake", transport=server, close_on_navigate=navigator
                 ):
-                    home.ConnectionStatus()
-        page = home.mount(layout)
+                    kit.ConnectionStatus()
+        page = kit.mount(layout)
         scope.on_destroy(page.unmount)
         shown.append(title)
     return shows
@@ -449,7 +449,7 @@ def page_of(url):
     return None
 
 navigator = Navigator()
-history = home.PageHistory(navigator, page_of)
+history = kit.PageHistory(navigator, page_of)
 await history.start()
 """
 
@@ -554,7 +554,7 @@ async def leave_and_return(document: Document) -> None:
 
 @pytest.mark.contract("UI6", "LC3")
 async def test_a_provider_lets_the_browser_keep_its_document_and_connects_again(kept):
-    await kept.load(code="page = home.mount(chat)\nawait until(connections)")
+    await kept.load(code="page = kit.mount(chat)\nawait until(connections)")
     await kept.page.evaluate(WATCH)
     for _ in range(5):
         await kept.run("left = server.open_connections[0]")

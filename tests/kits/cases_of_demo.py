@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from homes.cases_of_status import HOSTILE
-from homes.layouts import echo
-from homes.script import (
+from kits.cases_of_status import HOSTILE
+from kits.layouts import echo
+from kits.script import (
     Calls,
     Case,
     Clicks,

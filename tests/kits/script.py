@@ -19,7 +19,7 @@ from sockstore.testing import FakeServer
 URL = "ws://fake/chat/lobby?name=Ann"
 
 Layout: TypeAlias = Callable[[ModuleType, FakeServer], Iterator[object]]
-"""Places components: the same lines in each home. It yields, as a Textual `compose` does."""
+"""Places components: the same lines in each kit. It yields, as a Textual `compose` does."""
 
 
 class Row(NamedTuple):
@@ -268,7 +268,7 @@ class Case:
     """One row of the table.
 
     Args:
-        name: What is true in every home.
+        name: What is true in every kit.
         contract: The ids of docs/contract.md that it proves.
         layout: What is placed.
         steps: What happens, and what is seen.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from homes.cases_of_messages import message
-from homes.cases_of_status import CONNECTED
-from homes.layouts import chat, inspected, long_chat
-from homes.script import (
+from integration.history_server import HistoryServer
+from kits.cases_of_messages import message
+from kits.cases_of_status import CONNECTED
+from kits.layouts import chat, inspected, long_chat
+from kits.script import (
     Case,
     FillsGap,
     LoadsOlder,
@@ -22,7 +23,6 @@ from homes.script import (
     sees,
     sends,
 )
-from integration.history_server import HistoryServer
 
 
 def said(first, last):

@@ -1,4 +1,4 @@
-"""The home in the browser says where it works, where it does not."""
+"""The kit in the browser says where it works, where it does not."""
 
 from __future__ import annotations
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from homes.cases_of_status import CONNECTED, HOSTILE
-from homes.layouts import chat
-from homes.script import (
+from integration.rooms import RoomServer
+from kits.cases_of_status import CONNECTED, HOSTILE
+from kits.layouts import chat
+from kits.script import (
     Calls,
     Case,
     Presses,
@@ -22,7 +23,6 @@ from homes.script import (
     sees,
     sends,
 )
-from integration.rooms import RoomServer
 from sockstore import Outbox, Session, WebSocketStore
 from sockstore.ui.chat.own_messages import posts_of
 
@@ -77,7 +77,7 @@ ARRIVALS = (
     shown("an empty message is an empty line", [message("")], Row("", "Ann")),
     shown("line breaks stay, blank lines too", [message("one\n\n  two\n")],
           Row("one\n\n  two\n", "Ann")),
-    shown("markup of every home is text", [message(HOSTILE, HOSTILE[:39])],
+    shown("markup of every kit is text", [message(HOSTILE, HOSTILE[:39])],
           Row(HOSTILE, HOSTILE[:39])),
     shown("wide, combined and joined characters stay",
           [message(ALL_SCRIPTS, "李")], Row(ALL_SCRIPTS, "李")),

@@ -1,4 +1,4 @@
-"""Textual as a home: an application without a terminal, on the virtual clock.
+"""Textual as a kit: an application without a terminal, on the virtual clock.
 
 Screens are pushed on one another and popped, as navigation in Textual goes. Text is pasted into the
 field, keys are pressed by Textual's pilot. The screen is low, so that a chat has to be scrolled.
@@ -20,8 +20,8 @@ from textual.style import Style
 from textual.widget import Widget
 from textual.widgets import Static
 
-from homes.script import Layout, Row, View
-from homes.virtual_textual import textual_on_the_virtual_clock
+from kits.script import Layout, Row, View
+from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import FakeServer
 from sockstore.ui import textual as kit
 from sockstore.ui.textual.chat_input import MessageField
@@ -31,7 +31,7 @@ from sockstore.ui.textual.status import ReconnectButton
 SIZE = (60, 14)
 
 
-class TextualHome:
+class TextualKit:
     """Screens of Textual."""
 
     kit = kit

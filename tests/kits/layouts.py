@@ -1,4 +1,4 @@
-"""What the cases place: the same lines in every home, one generator each."""
+"""What the cases place: the same lines in every kit, one generator each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
-from homes.script import URL, Layout
+from kits.script import URL, Layout
 from sockstore.testing import FakeServer
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from homes.layouts import chat
-from homes.script import Calls, Case, Clicks, Holds, Waits, does, sees
+from kits.layouts import chat
+from kits.script import Calls, Case, Clicks, Holds, Waits, does, sees
 from sockstore import StopReconnecting, WebSocketStore
 from sockstore.testing import FakeServer, hang, refuse
 
@@ -182,7 +182,7 @@ CASES = (
         (CONNECTED, does("freeze"), Calls(WebSocketStore.close), IDLE, Waits(5), CLOSED),
     ),
     Case(
-        "markup of every home in an error is text",
+        "markup of every kit in an error is text",
         ("UI2", "UI3"),
         chat(),
         (CONNECTED, does("close", 4400, HOSTILE), sees(color="error", button="Retry"),

@@ -8,7 +8,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
 
-from homes.virtual_textual import textual_on_the_virtual_clock
+from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import FakeServer
 from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider
 from sockstore.ui.textual.message_list import Item, MessageList

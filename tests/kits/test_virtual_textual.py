@@ -9,7 +9,7 @@ from textual.app import App
 from textual.screen import Screen
 from textual.widgets import Label, TextArea
 
-from homes.virtual_textual import textual_on_the_virtual_clock
+from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import assert_no_leaks
 
 pytestmark = pytest.mark.virtual_clock

@@ -1,6 +1,6 @@
-"""Every component behaves the same in every home: one table of cases, played on each.
+"""Every component behaves the same in every kit: one table of cases, played on each.
 
-The third home, a page in a browser, plays them in tests/browser/test_parity_in_chromium.py.
+The third kit, a page in a browser, plays them in tests/browser/test_parity_in_chromium.py.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from homes.harness import Home, play
-from homes.nicegui_home import NiceguiHome
-from homes.other_promises import PROMISES, Promise
-from homes.script import Case
-from homes.table import TABLE
-from homes.textual_home import TextualHome
+from kits.harness import Kit, play
+from kits.nicegui_kit import NiceguiKit
+from kits.other_promises import PROMISES, Promise
+from kits.script import Case
+from kits.table import TABLE
+from kits.textual_kit import TextualKit
 from sockstore.testing import assert_no_leaks
 
-HOMES = [NiceguiHome(), TextualHome()]
+KITS = [NiceguiKit(), TextualKit()]
 
-every_home = pytest.mark.parametrize("home", HOMES, ids=lambda home: type(home).__name__)
+every_kit = pytest.mark.parametrize("kit", KITS, ids=lambda kit: type(kit).__name__)
 
 
 def _row(what: Case | Promise) -> Any:
@@ -43,15 +43,15 @@ def _nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.virtual_clock
-@every_home
+@every_kit
 @pytest.mark.parametrize("case", map(_row, TABLE))
-async def test_a_case(case: Case, home: Home) -> None:
+async def test_a_case(case: Case, kit: Kit) -> None:
     async with assert_no_leaks():
-        await play(case, home)
+        await play(case, kit)
 
 
 @pytest.mark.virtual_clock
-@every_home
+@every_kit
 @pytest.mark.parametrize("promise", map(_row, PROMISES))
-async def test_a_promise(promise: Promise, home: Home) -> None:
-    await promise.check(home)
+async def test_a_promise(promise: Promise, kit: Kit) -> None:
+    await promise.check(kit)

@@ -1,4 +1,4 @@
-"""A page of a browser as a home, in Python that runs in the page: it reads what the document shows.
+"""A page of a browser as a kit, in Python that runs in the page: it reads what the document shows.
 
 What the user does is done from outside, with true keys and a true mouse: `hand` is a function of
 the page that waits until it is done.
@@ -13,8 +13,8 @@ from functools import partial
 from itertools import count
 from typing import Any
 
-from homes.clock_in_page import VirtualWebLoop
-from homes.script import Layout, Row, View
+from kits.clock_in_page import VirtualWebLoop
+from kits.script import Layout, Row, View
 from sockstore.testing import FakeServer
 from sockstore.transports.browser import window
 from sockstore.ui import browser as kit
@@ -25,7 +25,7 @@ SCREEN = "position: fixed; inset: 0; display: flex; flex-direction: column; back
 """A screen covers those that were opened before."""
 
 
-class BrowserHome:
+class BrowserKit:
     """Pages in the document."""
 
     kit = kit

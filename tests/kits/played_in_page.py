@@ -7,11 +7,11 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from homes.clock_in_page import VirtualWebLoop
-from homes.harness import play
-from homes.home_in_page import BrowserHome
-from homes.other_promises import PROMISES
-from homes.table import TABLE
+from kits.clock_in_page import VirtualWebLoop
+from kits.harness import play
+from kits.kit_in_page import BrowserKit
+from kits.other_promises import PROMISES
+from kits.table import TABLE
 from sockstore.testing import assert_no_leaks
 from sockstore.ui import live_list as live
 from sockstore.ui.browser import demo
@@ -30,7 +30,7 @@ class Stage:
         for module in (reader, live, demo):
             # On the virtual clock work takes no time: how busy the machine is decides nothing.
             module.perf_counter = self.loop.time
-        self._home = BrowserHome()
+        self._kit = BrowserKit()
         gc.collect()
         gc.freeze()
 
@@ -39,13 +39,13 @@ class Stage:
 
         async def played() -> None:
             async with assert_no_leaks():
-                await play(TABLE[number], self._home)
+                await play(TABLE[number], self._kit)
 
         return self.loop.create_task(self._told(played))
 
     def keep_promise(self, number: int) -> Any:
         """Keep a promise; awaited, it says what is wrong, or nothing."""
-        return self.loop.create_task(self._told(lambda: PROMISES[number].check(self._home)))
+        return self.loop.create_task(self._told(lambda: PROMISES[number].check(self._kit)))
 
     async def _told(self, played: Callable[[], Awaitable[None]]) -> str:
         self.loop.problems.clear()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from homes.cases_of_status import CONNECTED
-from homes.layouts import chat
-from homes.script import (
+from integration.rooms import RoomServer
+from kits.cases_of_status import CONNECTED
+from kits.layouts import chat
+from kits.script import (
     Calls,
     Case,
     Clicks,
@@ -18,7 +19,6 @@ from homes.script import (
     own,
     sees,
 )
-from integration.rooms import RoomServer
 from sockstore import Outbox, Session, WebSocketStore
 
 NOTHING = heard()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from homes.cases_of_status import CONNECTED, CONNECTING, IDLE
-from homes.layouts import chat
-from homes.script import (
+from kits.cases_of_status import CONNECTED, CONNECTING, IDLE
+from kits.layouts import chat
+from kits.script import (
     URL,
     Case,
     Goes,

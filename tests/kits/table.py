@@ -1,8 +1,8 @@
-"""The table of cases that every home passes."""
+"""The table of cases that every kit passes."""
 
 from __future__ import annotations
 
-from homes import (
+from kits import (
     cases_of_demo,
     cases_of_history,
     cases_of_input,
