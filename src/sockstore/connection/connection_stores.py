@@ -16,6 +16,7 @@ from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.threads import FOREIGN_THREAD
 from sockstore.stores import Readable, Writable, derived, readonly, writable
+from sockstore.stores.binding import adopt, bind, bind_with, is_watched
 
 if TYPE_CHECKING:
     from sockstore.messages.log import MessageLog, MessageView
@@ -51,8 +52,7 @@ class ConnectionStores:
         self._snapshot = writable(state)
         self._state: Readable[ConnectionState] = self._snapshot
         for store in (self._state, messages):
-            store._node._owner = self
-            store._node._thread_error = FOREIGN_THREAD
+            adopt(store, FOREIGN_THREAD, owner=self)
 
     @cached_property
     def state(self) -> Readable[ConnectionState]:
@@ -88,20 +88,19 @@ class ConnectionStores:
         self, name: str, differs: Callable[[Any, Any], bool] | None = None
     ) -> Readable[Any]:
         store = derived(self._state, operator.attrgetter(name), differs=differs)
-        store._node._thread_error = FOREIGN_THREAD
+        adopt(store, FOREIGN_THREAD)
         return store
 
     @cached_property
     def buffered_amount(self) -> Readable[int]:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         self._buffered = writable(0, self._watch_buffered)
-        self._buffered._node._owner = self
-        self._buffered._node._thread_error = FOREIGN_THREAD
+        adopt(self._buffered, FOREIGN_THREAD, owner=self)
         return self._late(self._buffered)
 
     def _late(self, store: Readable[T]) -> Readable[T]:
         """Show a store that is made late, since few ask for it; it belongs where all others do."""
-        store._node._scheduler = self.messages._node._scheduler
+        bind_with(store, self.messages)
         return readonly(store)
 
     # The inspector
@@ -300,7 +299,7 @@ class ConnectionStores:
         """The stores belong to the thread of the loop from now on."""
         late = () if self._buffered is None else (self._buffered,)
         for store in (self._state, self.messages, *late, *self._driver.observer.stores):
-            store._node._belong_here()
+            bind(store)
 
     def publish(self, state: ConnectionState) -> None:
         """Show a new snapshot to everyone."""
@@ -316,7 +315,7 @@ class ConnectionStores:
 
     def buffered_changed(self) -> None:
         """Tell who watches `buffered_amount`."""
-        if self._buffered is not None and self._buffered._live:
+        if self._buffered is not None and is_watched(self._buffered):
             try:
                 self._buffered.set(self._driver.buffered_amount)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)

@@ -12,6 +12,7 @@ from sockstore.base.positions import Gap, Publication
 from sockstore.messages.kept import Entry, Kept, MessageView, message_type
 from sockstore.messages.stream import Beginning, MessageStream, Readers
 from sockstore.stores import Readable, batch, readable, writable
+from sockstore.stores.binding import is_watched
 from sockstore.stores.nodes import Node
 
 if TYPE_CHECKING:
@@ -248,11 +249,12 @@ class MessageLog(Readable[MessageView]):
         if self._notified == self.total:
             return
         self._notified = self.total
-        if not (self._fresh_topics or self._inner._live):
+        watched = is_watched(self._inner)
+        if not (self._fresh_topics or watched):
             return
         with batch():
             self._publish_topics()
-            if self._inner._live:
+            if watched:
                 self._inner.set(self.value)
 
     def keep_beginning(self, transport: int) -> None:

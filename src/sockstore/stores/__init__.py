@@ -4,10 +4,9 @@ A store is anything with `subscribe(run)`: it calls `run` with its value, now an
 and returns how to leave. This layer needs no event loop and does no input or output.
 """
 
-from sockstore.stores.batching import batch
-from sockstore.stores.comparison import changed
-from sockstore.stores.contract import Readable, Subscribable
+from sockstore.stores.contract import Readable, Subscribable, changed
 from sockstore.stores.derived import Emit, derived, derived_emit
+from sockstore.stores.scheduling import batch
 from sockstore.stores.subscription import Subscription
 from sockstore.stores.tools import get, readonly
 from sockstore.stores.waiting import Stream

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from enum import Enum
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
 
 from sockstore.stores.waiting import Stream, wait_for
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
     from sockstore.stores.nodes import Node
     from sockstore.stores.subscription import Subscription
 
-__all__ = ["Readable", "Subscribable"]
+__all__ = ["Readable", "Subscribable", "changed"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+_BY_VALUE: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 class Subscribable(Protocol[T_co]):
@@ -160,3 +163,35 @@ class Readable(ABC, Generic[T_co]):
             3
         """
         return await wait_for(self, predicate, timeout)
+
+
+def changed(old: object, new: object) -> bool:
+    """Tell whether replacing `old` by `new` is a change that subscribers hear of.
+
+    Values of exactly these types compare by value: None, bool, int, float, complex, str, bytes;
+    members of an Enum too, and NaN equals NaN. Everything else is news, even the same object
+    again, for it may have been changed in place. A user's `__eq__` is never called.
+
+    Args:
+        old: The value held so far.
+        new: The value that would replace it.
+
+    Returns:
+        True if it is news.
+
+    Example:
+        >>> from sockstore.stores import changed
+        >>> changed(1, 1), changed(1, True), changed(float("nan"), float("nan"))
+        (False, True, False)
+        >>> changed([], [])
+        True
+    """
+    kind = type(new)
+    if kind is not type(old):
+        return True
+    if kind in _BY_VALUE:
+        # Only NaN differs from itself.
+        return old != new and (old == old or new == new)  # noqa: PLR0124
+    if isinstance(old, complex) and isinstance(new, complex) and kind is complex:
+        return changed(old.real, new.real) or changed(old.imag, new.imag)
+    return old is not new or not isinstance(new, Enum)

@@ -15,8 +15,7 @@ from sockstore.base.plain_calls import (
     refuse_async,
     returns_awaitable,
 )
-from sockstore.stores.comparison import changed
-from sockstore.stores.contract import Readable
+from sockstore.stores.contract import Readable, changed
 from sockstore.stores.graph import is_elsewhere, rest, sample, wake
 from sockstore.stores.scheduling import Scheduler, threads
 from sockstore.stores.subscription import Subscription

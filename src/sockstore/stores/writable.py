@@ -7,8 +7,7 @@ from types import CoroutineType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from sockstore.base.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, name_of, refuse_async
-from sockstore.stores.comparison import changed
-from sockstore.stores.contract import Readable
+from sockstore.stores.contract import Readable, changed
 from sockstore.stores.nodes import Node
 from sockstore.stores.scheduling import Scheduler, threads
 from sockstore.stores.tools import readonly

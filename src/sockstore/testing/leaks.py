@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sockstore.stores import Readable
+from sockstore.stores.binding import count_watchers
 from sockstore.transports.base import WORKER
 
 __all__ = ["assert_no_leaks"]
@@ -41,7 +42,7 @@ class _Census:
             frozenset(timer for timer in scheduled if not (timer.cancelled() or _is_told(timer))),
             _open_files(),
             frozenset(one for one in threading.enumerate() if not one.name.startswith(WORKER)),
-            tuple((store, _audience(store)) for store in stores),
+            tuple((store, count_watchers(store)) for store in stores),
         )
 
     def more_than(self, before: _Census) -> list[str]:
@@ -126,11 +127,6 @@ def _is_open(number: int) -> bool:
     except OSError:
         return False
     return True
-
-
-def _audience(store: Readable[Any]) -> int:
-    node = store._node
-    return len(node._subscriptions) + len(node._dependents)
 
 
 def _is_told(timer: asyncio.TimerHandle) -> bool:

@@ -13,6 +13,7 @@ from sockstore.base.positions import Gap
 from sockstore.base.state import Hint
 from sockstore.base.times import say_duration
 from sockstore.stores import Readable, Writable, writable
+from sockstore.stores.binding import is_watched
 
 __all__ = [
     "AttemptBegan",
@@ -401,7 +402,7 @@ class Timeline:
         else:
             self._events.append(event)
             del self._events[:-KEPT]
-        if self.asked_for is not None and self.asked_for._live:
+        if self.asked_for is not None and is_watched(self.asked_for):
             self.asked_for.set(tuple(self._events))
 
     def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
