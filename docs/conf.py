@@ -60,7 +60,7 @@ made_by_the_package = (
     "sockstore.scope.scope.Mounted",
     "sockstore.stores.Readable",
     "sockstore.stores.Stream",
-    "sockstore.stores.Subscription",
+    "sockstore.stores.Unsubscriber",
     "sockstore.stores.Writable",
     "sockstore.transports.memory.MemoryPeer",
 )

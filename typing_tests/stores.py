@@ -6,7 +6,7 @@ from typing import Any, assert_type
 from sockstore.stores import (
     Readable,
     Stream,
-    Subscription,
+    Unsubscriber,
     Writable,
     derived,
     derived_emit,
@@ -33,8 +33,8 @@ assert_type(get(count), int)
 assert_type(get(Foreign()), bytes)
 assert_type(readonly(name), Readable[str])
 assert_type(on, Readable[bool])
-assert_type(count.subscribe(print), Subscription)
-assert_type(subscribe_weakly(count, print), Subscription)
+assert_type(count.subscribe(print), Unsubscriber)
+assert_type(subscribe_weakly(count, print), Unsubscriber)
 assert_type(count.stream(buffer=3), Stream[int])
 count.set(2)
 count.update(lambda number: number + 1)

@@ -21,6 +21,7 @@ from loopback.processes import SECONDS
 from sockstore.cli.running import address_of, listen
 from sockstore.demo.app import create_demo
 from sockstore.server import create_app
+from sockstore.stores.binding import count_watchers
 from sockstore.testing import assert_no_leaks
 from sockstore.ui.nicegui import (
     ChatInput,
@@ -196,7 +197,7 @@ async def test_components_take_a_connection_of_the_program_and_leave_it_as_it_wa
         watched = (store.state, store.timeline, store.latency, store.messages)
 
         def subscribers() -> list[int]:
-            return [len(one._node._dependents) for one in watched]
+            return [count_watchers(store) for store in watched]
 
         before = subscribers()
         page = await open_page(f"{site.address}/store")

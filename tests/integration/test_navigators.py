@@ -23,6 +23,7 @@ from sockstore import (
     writable,
 )
 from sockstore.scope.ownership import GRACE
+from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, hang, refuse
 
 pytestmark = pytest.mark.virtual_clock
@@ -52,7 +53,7 @@ async def empty(scope: Scope) -> None:
 
 
 def listeners(navigator: Navigator) -> int:
-    return len(navigator.navigating._node._subscriptions)
+    return count_watchers(navigator.navigating)
 
 
 # Pages

@@ -23,6 +23,7 @@ from sockstore import (
     WebSocketStore,
     use_websocket,
 )
+from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, accept, drop, echo, hang, pause, refuse, repeat, slow
 
 pytestmark = pytest.mark.virtual_clock
@@ -636,13 +637,13 @@ async def test_a_thousand_mounts_and_unmounts_leave_no_subscriber_on_a_store():
     server = FakeServer(slow(0.01), accept(), echo())
     async with provider(server, "ws://outer", name="outer") as outer:
         await outer.ready()
-        before = len(outer._state._node._dependents), len(outer._state._node._subscriptions)
+        before = count_watchers(outer.state)
         for _ in range(1000):
             async with Scope() as scope:
                 scope.subscribe(outer.connected, lambda _: None)
                 scope.subscribe(outer.messages, lambda _: None)
                 await scope.enter(provider(server))
-        after = len(outer._state._node._dependents), len(outer._state._node._subscriptions)
+        after = count_watchers(outer.state)
         assert after == before
-        assert not outer.messages._node._subscriptions
+        assert not count_watchers(outer.messages)
         assert len(server.open_connections) == 1

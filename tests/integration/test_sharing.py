@@ -18,6 +18,7 @@ from sockstore import (
     use_websocket,
 )
 from sockstore.scope.sharing import _all_shared
+from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, VirtualClock, accept, hang, pause, refuse, repeat
 
 pytestmark = pytest.mark.virtual_clock
@@ -482,10 +483,10 @@ async def test_the_navigation_of_one_holder_gives_back_its_own_lease_only(fake_s
             await one.ready()
             await navigator.goto(page)
             assert (one.phase.value, two.phase.value) == ("closed", "open")
-            assert not navigator.navigating._node._subscriptions
+            assert not count_watchers(navigator.navigating)
             one.connect()
             one.disconnect()
-            assert not navigator.navigating._node._subscriptions
+            assert not count_watchers(navigator.navigating)
 
 
 @pytest.mark.contract("PV7", "LC3")

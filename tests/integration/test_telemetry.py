@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from sockstore import Reconnect, WebSocketStore
+from sockstore.stores.binding import count_watchers
 from sockstore.telemetry import instrument
 from sockstore.testing import FakeServer, accept, close, echo, pause, refuse
 
@@ -108,7 +109,7 @@ async def test_after_the_end_nothing_is_told_and_no_subscriber_is_left(reader, s
         connection.reconnect()
         await connection.ready()
     assert len(spans.get_finished_spans()) == 2
-    assert not connection.timeline._node._subscriptions
+    assert not count_watchers(connection.timeline)
 
 
 async def test_a_connection_that_is_open_already_is_followed_from_now_on(spans):

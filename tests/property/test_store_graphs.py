@@ -13,6 +13,7 @@ from hypothesis.stateful import (
 )
 
 from sockstore.stores import batch, derived, derived_emit, writable
+from sockstore.stores.binding import is_watched
 from sockstore.stores.scheduling import Scheduler, threads
 
 FAILED = "failed"
@@ -170,21 +171,21 @@ def test_each_change_computes_what_it_must_and_nothing_else(graph, data):
 @settings(max_examples=300, deadline=None, suppress_health_check=SLOW)
 @given(graphs(), st.data())
 def test_subscribers_that_set_stores_leave_everything_consistent(graph, data):
-    last = {}
+    last, unsubscribers = {}, {}
 
-    def follower(index, target, limit):
+    def follow(index, target, limit):
         def run(value):
             last[index] = value
             if graph.recipes[target] < limit:
                 graph.recipes[target] += 1
                 graph.stores[target].update(lambda number: number + 1)
 
-        return run
+        unsubscribers[index] = graph.stores[index].subscribe(run)
 
     for index in data.draw(st.sets(st.integers(0, len(graph.stores) - 1), min_size=1)):
         target = data.draw(st.sampled_from(graph.sources))
-        run = follower(index, target, data.draw(st.integers(0, 12)))
-        tolerant(lambda index=index, run=run: graph.stores[index].subscribe(run))
+        limit = data.draw(st.integers(0, 12))
+        tolerant(lambda index=index, target=target, limit=limit: follow(index, target, limit))
     for _ in range(data.draw(st.integers(1, 4))):
         graph.set(data.draw(st.sampled_from(graph.sources)), data.draw(st.integers(0, 6)))
         values = graph.values()
@@ -194,7 +195,7 @@ def test_subscribers_that_set_stores_leave_everything_consistent(graph, data):
                     _ = store.value
                 continue
             assert store.value == values[index]
-            if store._subscriptions:
+            if index in unsubscribers:
                 assert last[index] == values[index]
 
 
@@ -297,7 +298,7 @@ class Stores(RuleBasedStateMachine):
         needed = [self.graph.ancestors(follower.index) for follower in self.followers]
         live = set().union(*needed)
         for index, store in enumerate(self.graph.stores):
-            assert store._node._live == (index in live)
+            assert is_watched(store) == (index in live)
             assert self.graph.started[index] in ((0, 1) if index in live else (0,))
         assert all(self.graph.started[index] for index in live & set(self.graph.sources))
 

@@ -8,9 +8,7 @@ from weakref import WeakMethod
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
-from sockstore.stores import Readable
-from sockstore.stores.subscription import Subscription
-from sockstore.stores.weak import subscribe_weakly
+from sockstore.stores import Readable, Unsubscriber, subscribe_weakly
 
 __all__ = ["CloseOnNavigate", "Navigates", "Navigation", "check_navigator"]
 
@@ -61,27 +59,27 @@ class CloseOnNavigate:
         InvalidOption: If the navigator has no store ``navigating``.
     """
 
-    __slots__ = ("__weakref__", "_close", "_ignored", "_navigator", "_subscription")
+    __slots__ = ("__weakref__", "_close", "_ignored", "_navigator", "_unsubscribe")
 
     def __init__(self, navigator: Navigates | None, close: Callable[[], object]) -> None:
         check_navigator(navigator)
         self._navigator = navigator
         self._close = None if navigator is None else WeakMethod(close)
         self._ignored: object = None
-        self._subscription: Subscription | None = None
+        self._unsubscribe: Unsubscriber | None = None
 
     def listen(self) -> None:
         """Listen from now on; a navigation that is under way already brought us here."""
-        if self._navigator is None or self._subscription is not None:
+        if self._navigator is None or self._unsubscribe is not None:
             return
         self._ignored = self._navigator.navigating.value
-        self._subscription = subscribe_weakly(self._navigator.navigating, self._navigated)
+        self._unsubscribe = subscribe_weakly(self._navigator.navigating, self._navigated)
 
     def stop(self) -> None:
         """Listen no longer."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None:
-            subscription()
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
 
     def _navigated(self, navigation: object) -> None:
         if navigation is self._ignored:

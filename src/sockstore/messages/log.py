@@ -12,8 +12,7 @@ from sockstore.base.positions import Gap, Publication
 from sockstore.messages.kept import Entry, Kept, MessageView, message_type
 from sockstore.messages.stream import Beginning, MessageStream, Readers
 from sockstore.stores import Readable, batch, readable, writable
-from sockstore.stores.binding import is_watched
-from sockstore.stores.nodes import Node
+from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
     from sockstore.messages.message import Message, MessageKind
@@ -67,10 +66,7 @@ class MessageLog(Readable[MessageView]):
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self._inner = writable(MessageView(), self._watch)
-
-    @property
-    def _node(self) -> Node[MessageView]:
-        return self._inner
+        super().__init__(node_of(self._inner))
 
     @property
     def value(self) -> MessageView:
@@ -249,7 +245,7 @@ class MessageLog(Readable[MessageView]):
         if self._notified == self.total:
             return
         self._notified = self.total
-        watched = is_watched(self._inner)
+        watched = self._node.live
         if not (self._fresh_topics or watched):
             return
         with batch():

@@ -4,13 +4,11 @@ A store is anything with `subscribe(run)`: it calls `run` with its value, now an
 and returns how to leave. This layer needs no event loop and does no input or output.
 """
 
-from sockstore.stores.contract import Readable, Subscribable, changed
+from sockstore.stores.contract import Subscribable, Unsubscriber, changed
 from sockstore.stores.derived import Emit, derived, derived_emit
+from sockstore.stores.readable import Readable, get, readonly
 from sockstore.stores.scheduling import batch
-from sockstore.stores.subscription import Subscription
-from sockstore.stores.tools import get, readonly
-from sockstore.stores.waiting import Stream
-from sockstore.stores.weak import subscribe_weakly
+from sockstore.stores.waiting import Stream, subscribe_weakly
 from sockstore.stores.writable import Start, Writable, readable, writable
 
 __all__ = [
@@ -19,7 +17,7 @@ __all__ = [
     "Start",
     "Stream",
     "Subscribable",
-    "Subscription",
+    "Unsubscriber",
     "Writable",
     "batch",
     "changed",

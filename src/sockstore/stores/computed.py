@@ -21,11 +21,11 @@ _UNREADY: Final = RuntimeError()
 class Computed(Node[T]):
     """A node that either has a value or an error.
 
-    A node with an error has no attribute `_value`: so the next one notices while it collects
-    its inputs, and nobody pays for the question while all is well.
+    A node with an error has no attribute `value`: so the next node notices while it collects
+    its inputs, and a node without an error costs no check.
     """
 
-    __slots__ = ("_error", "_fn", "_last", "_trace")
+    __slots__ = ("error", "fn", "last", "trace")
 
     def __init__(
         self,
@@ -34,59 +34,65 @@ class Computed(Node[T]):
         differs: Callable[[T, T], bool] | None,
     ) -> None:
         super().__init__(inputs, differs)
-        self._fn = fn
-        self._error: BaseException | None = _UNREADY
-        self._trace: TracebackType | None = None
-        self._last: Any = None
-        """What subscribers know while there is an error."""
+        self.fn = fn
+        """Set once: the user's function."""
+        self.error: BaseException | None = _UNREADY
+        """What the last computation raised, itself or an input's; `_UNREADY` before the first."""
+        self.trace: TracebackType | None = None
+        """The traceback of `error` when it was raised."""
+        self.last: Any = None
+        """The value that the subscribers know, set when a computation raises."""
 
-    def _settled(self) -> T:
-        if self._error is _UNREADY:
-            computed = f"the store computed by {full_name_of(self._fn)}"
+    def settled(self) -> T:
+        """Return the value, or raise what the last computation raised."""
+        if self.error is _UNREADY:
+            computed = f"the store computed by {full_name_of(self.fn)}"
             raise RuntimeError(f"{computed} was read while its first value is computed")
-        if self._error is not None:
+        if self.error is not None:
             # Its own traceback each time, or it would grow with every reading.
-            raise self._error.with_traceback(self._trace)
-        return self._value
+            raise self.error.with_traceback(self.trace)
+        return self.value
 
-    def _has_value(self) -> bool:
-        return self._error is None
+    def has_value(self) -> bool:
+        """Whether the last computation did not raise."""
+        return self.error is None
 
-    def _remember(self, known: Any) -> None:
-        self._last = known
+    def remember(self, last_value: Any) -> None:
+        """Keep the value that the subscribers know while there is an error."""
+        self.last = last_value
 
     def _fail(self, error: BaseException, scheduler: Scheduler) -> None:
-        if self._error is None:
-            self._last = self._value
-            del self._value
-        self._error, self._trace = error, error.__traceback__
-        scheduler.mark(self._dependents)
+        if self.error is None:
+            self.last = self.value
+            del self.value
+        self.error, self.trace = error, error.__traceback__
+        scheduler.mark(self.dependents)
 
     def _fail_aloud(self, error: BaseException, scheduler: Scheduler) -> None:
         if isinstance(error, Exception):
             self._annotate(error)
             self._fail(error, scheduler)
         else:
-            # Ctrl-C is nobody's value: have it computed again on the next occasion.
-            interrupted = f"the computation by {full_name_of(self._fn)} was interrupted"
+            # Ctrl-C says nothing about the value: compute it again with the next change.
+            interrupted = f"the computation by {full_name_of(self.fn)} was interrupted"
             self._fail(RuntimeError(interrupted), scheduler)
-            scheduler.redo.append(self)
+            scheduler.interrupted.append(self)
         scheduler.fail(error)
 
     def _annotate(self, error: Exception) -> None:
-        error.add_note(f"raised by the function of a derived store, {full_name_of(self._fn)}")
+        error.add_note(f"raised by the function of a derived store, {full_name_of(self.fn)}")
 
     def _inherit_error(self, scheduler: Scheduler) -> None:
-        for one in self._inputs:
-            if not one._has_value():
-                self._fail(one._error, scheduler)  # type: ignore[attr-defined]
+        for source in self.inputs:
+            if not source.has_value():
+                self._fail(source.error, scheduler)  # type: ignore[attr-defined]  # only `Computed` has none
                 return
 
     def _recover(self, value: T, scheduler: Scheduler) -> None:
-        self._value, self._error, self._trace = value, None, None
-        self._announce(self._last, scheduler)
-        if self._subscriptions:
-            scheduler.again.add(self)
+        self.value, self.error, self.trace = value, None, None
+        self.announce(self.last, scheduler)
+        if self.subscribers:
+            scheduler.changed_again.add(self)
 
 
 class Derived(Computed[T]):
@@ -94,56 +100,60 @@ class Derived(Computed[T]):
 
     __slots__ = ()
 
-    def _recompute(self, scheduler: Scheduler) -> None:
-        inputs = self._inputs
+    def recompute(self, scheduler: Scheduler, /) -> None:
+        """Call the function with the values of the inputs."""
+        inputs = self.inputs
         values: Any
         # The hottest lines of a graph: most nodes have one or two inputs, and in Python 3.11 a
         # comprehension costs a call.
         try:
             if len(inputs) == 1:
-                values = (inputs[0]._value,)
+                values = (inputs[0].value,)
             elif len(inputs) == 2:
-                values = (inputs[0]._value, inputs[1]._value)
+                values = (inputs[0].value, inputs[1].value)
             else:
                 values = []
-                for one in inputs:
-                    values.append(one._value)
+                for source in inputs:
+                    values.append(source.value)
         except AttributeError:
             self._inherit_error(scheduler)
             return
         try:
-            value = self._fn(*values)
-            if self._error is not None:
+            value = self.fn(*values)
+            if self.error is not None:
                 self._recover(value, scheduler)
                 return
-            old = self._value
-            if self._differs(old, value):
-                self._value = value
-                # What `_announce` does; one call less for each node.
-                if self._subscriptions:
+            old = self.value
+            if self.differs(old, value):
+                self.value = value
+                # What `announce` does; one call less for each node.
+                if self.subscribers:
                     scheduler.note(self, old)
-                if self._dependents:
-                    scheduler.mark(self._dependents)
+                if self.dependents:
+                    scheduler.mark(self.dependents)
         except BaseException as error:  # noqa: BLE001 - raised by the change that led to it
             self._fail_aloud(error, scheduler)
 
-    def _begin(self, scheduler: Scheduler) -> None:
-        self._live = True
-        self._scheduler = scheduler
+    def begin(self, scheduler: Scheduler, /) -> None:
+        """Compute the first value; its error is raised when the value is read."""
+        self.live = True
+        self.scheduler = scheduler
         try:
-            self._value = self._fn(*[one._settled() for one in self._inputs])
-            self._error = None
-        except Exception as error:  # noqa: BLE001 - raised by who needs the value
+            self.value = self.fn(*[source.settled() for source in self.inputs])
+            self.error = None
+        except Exception as error:  # noqa: BLE001 - raised when the value is read
             self._fail(error, scheduler)
 
-    def _end(self) -> None:
-        self._scheduler = None
-        if self._error is None:
-            del self._value
-        self._error, self._trace, self._last = _UNREADY, None, None
+    def end(self) -> None:
+        """Forget the value, or the error."""
+        self.scheduler = None
+        if self.error is None:
+            del self.value
+        self.error, self.trace, self.last = _UNREADY, None, None
 
-    def _sample(self, values: list[Any]) -> T:
-        return self._fn(*values)  # type: ignore[no-any-return]
+    def sample(self, values: list[Any], /) -> T:
+        """Call the function with these values."""
+        return self.fn(*values)  # type: ignore[no-any-return]  # the function is typed by `derived`
 
 
 class _Emitter:
@@ -155,14 +165,14 @@ class _Emitter:
         self._node = node
 
     def __call__(self, value: Any) -> None:
-        if self._node._emitter is self:
-            self._node._put(value)
+        if self._node.emitter is self:
+            self._node.put(value)
 
 
 class Emitting(Computed[T]):
     """A node whose function emits values, now or later."""
 
-    __slots__ = ("_cleanup", "_emitter")
+    __slots__ = ("cleanup", "emitter")
 
     def __init__(
         self,
@@ -172,68 +182,76 @@ class Emitting(Computed[T]):
         differs: Callable[[T, T], bool] | None,
     ) -> None:
         super().__init__(inputs, fn, differs)
-        self._value = self._last = initial
-        self._error = None
-        self._cleanup: Callable[[], object] | None = None
-        self._emitter: _Emitter | None = None
+        self.value = self.last = initial
+        self.error = None
+        self.cleanup: Callable[[], object] | None = None
+        """What the last computation returned; taken by the next one, or when the node ends."""
+        self.emitter: _Emitter | None = None
+        """What the last computation emits with; None when no computation may emit."""
 
-    def _recompute(self, scheduler: Scheduler) -> None:
+    def recompute(self, scheduler: Scheduler, /) -> None:
+        """Clean up, and call the function with the values of the inputs."""
         try:
             self._clean_up()
         except BaseException as error:  # noqa: BLE001 - raised by the change that led to it
             scheduler.fail(error)
         try:
-            values = [one._value for one in self._inputs]
+            values = [source.value for source in self.inputs]
         except AttributeError:
             self._inherit_error(scheduler)
             return
-        if self._error is not None:
-            self._recover(self._last, scheduler)
+        if self.error is not None:
+            self._recover(self.last, scheduler)
         try:
             self._compute(values)
         except BaseException as error:  # noqa: BLE001 - raised by the change that led to it
-            self._emitter = None
+            self.emitter = None
             self._fail_aloud(error, scheduler)
 
     def _compute(self, values: list[Any]) -> None:
-        self._emitter = _Emitter(self)
-        cleanup = self._fn(self._emitter, *values)
+        self.emitter = _Emitter(self)
+        cleanup = self.fn(self.emitter, *values)
         if cleanup is not None and not callable(cleanup):
             raise TypeError(f"the function returned {cleanup!r}, but it returns a cleanup or None")
         if cleanup is not None:
             refuse_async(cleanup, "derived_emit()", f"{PLAIN} as the cleanup")
-        self._cleanup = cleanup
+        self.cleanup = cleanup
 
     def _clean_up(self) -> None:
-        self._emitter = None
-        cleanup, self._cleanup = self._cleanup, None
+        self.emitter = None
+        cleanup, self.cleanup = self.cleanup, None
         if cleanup is not None:
             cleanup()
 
-    def _begin(self, scheduler: Scheduler) -> None:
-        self._live = True
-        self._scheduler = scheduler
-        if self._error is not None:
-            self._value, self._error, self._trace = self._last, None, None
+    def begin(self, scheduler: Scheduler, /) -> None:
+        """Call the function for the first time; its error is raised when the value is read."""
+        self.live = True
+        self.scheduler = scheduler
+        if self.error is not None:
+            self.value, self.error, self.trace = self.last, None, None
         try:
-            self._compute([one._settled() for one in self._inputs])
-        except Exception as error:  # noqa: BLE001 - raised by who needs the value
-            self._emitter = None
+            self._compute([source.settled() for source in self.inputs])
+        except Exception as error:  # noqa: BLE001 - raised when the value is read
+            self.emitter = None
             self._fail(error, scheduler)
 
-    def _end(self) -> None:
-        self._scheduler = None
+    def end(self) -> None:
+        """Clean up after the last computation."""
+        self.scheduler = None
         self._clean_up()
 
-    def _has_effects(self) -> bool:
-        return not self._live
+    def has_effects(self) -> bool:
+        """Whether the function is called when it becomes live: it may start anything."""
+        return not self.live
 
-    def _last_value(self) -> T:
-        return self._value if self._has_value() else self._last
+    def last_value(self) -> T:
+        """Return what was emitted last, or the initial value."""
+        return self.value if self.has_value() else self.last
 
-    def _sample(self, values: list[Any]) -> T:
-        emitted = [self._last_value()]
-        cleanup = self._fn(emitted.append, *values)
+    def sample(self, values: list[Any], /) -> T:
+        """Return what the function emits at once with these values, and clean up."""
+        emitted = [self.last_value()]
+        cleanup = self.fn(emitted.append, *values)
         if cleanup is not None:
             cleanup()
         return emitted[-1]

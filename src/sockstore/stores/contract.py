@@ -1,20 +1,12 @@
-"""Say what a store is: the contract of every store, ours or foreign."""
+"""The contract of every store: subscribing, leaving, and which change is news."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
-from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 
-from sockstore.stores.waiting import Stream, wait_for
-
-if TYPE_CHECKING:
-    from sockstore.stores.nodes import Node
-    from sockstore.stores.subscription import Subscription
-
-__all__ = ["Readable", "Subscribable", "changed"]
+__all__ = ["Subscribable", "Unsubscriber", "changed", "leaving"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -32,137 +24,79 @@ class Subscribable(Protocol[T_co]):
         """Call `run` now and on each change, and return how to leave."""
 
 
-class Readable(ABC, Generic[T_co]):
-    """A value that can be watched.
+def leaving(handle: Any) -> Callable[[], object]:
+    """Return the callable that leaves a store, from what its `subscribe` returned.
+
+    Raises:
+        TypeError: If it offers no way to unsubscribe.
+    """
+    for leave in (handle, getattr(handle, "unsubscribe", None), getattr(handle, "dispose", None)):
+        if callable(leave):
+            return leave  # type: ignore[no-any-return]  # it came from an Any
+    raise TypeError(f"subscribe returned {handle!r}, which offers no way to unsubscribe")
+
+
+class _Watched(Protocol):
+    """What an unsubscriber needs of the node that it leaves."""
+
+    def leave(self, unsubscriber: Unsubscriber, /) -> None:
+        """Remove a subscriber that will not be called again."""
+
+    def leave_when_idle(self, unsubscriber: Unsubscriber, /) -> None:
+        """Call the unsubscriber as soon as its thread does nothing else with stores."""
+
+
+class Unsubscriber:
+    """What `subscribe` returns: call it to unsubscribe, as often as you like.
+
+    It is also a context manager, which unsubscribes at the end of the block.
 
     Example:
-        >>> from sockstore.stores import derived, writable
-        >>> count = writable(1)
-        >>> double = derived(count, lambda number: number * 2)
-        >>> with double.subscribe(print):
-        ...     count.set(2)
-        2
-        4
+        >>> from sockstore.stores import writable
+        >>> with writable(1).subscribe(print) as unsubscribe:
+        ...     unsubscribe.active
+        1
+        True
+        >>> unsubscribe.active
+        False
     """
 
-    __slots__ = ("__weakref__",)
+    __slots__ = ("__weakref__", "_node", "_run")
 
-    _kind: ClassVar[str] = "Readable"
-    """What its `repr` calls it."""
-
-    def __bool__(self) -> NoReturn:
-        # By its class, for its value may be long, and this is said where a mistake was made.
-        raise TypeError(
-            f"a store ({self._kind}) has no truth value: use its `.value`, as in `if store.value`, "
-            "or `store is not None`"
-        )
-
-    @recursive_repr("<a store that holds itself>")
-    def __repr__(self) -> str:
-        from sockstore.stores.showing import show  # noqa: PLC0415 - few programs print a store
-
-        return show(self, self._kind)
+    def __init__(self, node: _Watched, run: Callable[[Any], object]) -> None:
+        self._node: _Watched | None = node
+        """The node that is watched; None after unsubscribing."""
+        self._run: Callable[[Any], object] | None = run
+        """What is called with each value; None after unsubscribing, or if the first call raised."""
 
     @property
-    @abstractmethod
-    def _node(self) -> Node[T_co]:
-        """The node of the graph that does the work."""
+    def active(self) -> bool:
+        """Whether changes are still delivered."""
+        return self._run is not None
 
-    @property
-    def value(self) -> T_co:
-        """The present value.
-
-        A store without subscribers is started for the moment of the reading, as by Svelte's
-        `get`; a derived one is then computed anew.
+    def __call__(self) -> None:
+        """Unsubscribe; the function is not called again, not even for a change under way.
 
         Raises:
-            Exception: What the function of a derived store raised when it last ran.
+            Exception: What the `stop` of a store raised that lost its last subscriber.
         """
-        return self._node.value
+        self._run = None
+        node, self._node = self._node, None
+        if node is not None:
+            node.leave(self)
 
-    def subscribe(self, run: Callable[[T_co], object], /) -> Subscription:
-        """Call `run` with the value, now and on every change.
+    def __enter__(self) -> Self:
+        return self
 
-        Args:
-            run: Called with one value. The same function twice is two subscriptions.
+    def __exit__(self, *_: object) -> None:
+        self()
 
-        Returns:
-            The subscription: call it to unsubscribe, or use it in a `with` block.
-
-        Raises:
-            Exception: What `start`, a computation or the first call raised. Nothing is left of
-                the subscription then.
-            RuntimeError: If the store belongs to another thread.
-            TypeError: If `run` is a coroutine function, which would never be awaited.
-
-        Example:
-            >>> from sockstore.stores import writable
-            >>> name = writable("Ada")
-            >>> unsubscribe = name.subscribe(print)
-            Ada
-            >>> name.set("Grace")
-            Grace
-            >>> unsubscribe()
-        """
-        return self._node.subscribe(run)
-
-    def __aiter__(self) -> Stream[T_co]:
-        return Stream(self, buffer=1)
-
-    def stream(self, *, buffer: int) -> Stream[T_co]:
-        """Iterate over the present value and each later one, remembering the newest `buffer`.
-
-        Args:
-            buffer: How many values wait for a slow reader, at least 1. The oldest is dropped
-                for a newer one, and counted in `dropped`.
-
-        Returns:
-            An asynchronous iterator; it unsubscribes when it is closed or no longer used.
-
-        Raises:
-            ValueError: If `buffer` is less than 1.
-
-        Example:
-            >>> import asyncio
-            >>> from sockstore.stores import writable
-            >>> async def main() -> None:
-            ...     count = writable(0)
-            ...     values = count.stream(buffer=2)
-            ...     count.set(1)
-            ...     count.set(2)
-            ...     print(await anext(values), await anext(values), values.dropped)
-            >>> asyncio.run(main())
-            1 2 1
-        """
-        return Stream(self, buffer=buffer)
-
-    async def wait_for(
-        self,
-        predicate: Callable[[T_co], object],
-        timeout: float | None = None,  # noqa: ASYNC109 - saves each caller a block
-    ) -> T_co:
-        """Wait until the value satisfies `predicate`.
-
-        Each value is looked at when it is set, so one that is soon replaced counts too.
-
-        Args:
-            predicate: Called with each value; what it raises is raised here.
-            timeout: Seconds to wait at most. None waits for ever.
-
-        Returns:
-            The value that satisfied the predicate.
-
-        Raises:
-            TimeoutError: If no value did in time.
-            TypeError: If `predicate` is a coroutine function: what it returns is always true.
-
-        Example:
-            >>> import asyncio
-            >>> from sockstore.stores import writable
-            >>> asyncio.run(writable(3).wait_for(lambda number: number > 2))
-            3
-        """
-        return await wait_for(self, predicate, timeout)
+    def _retire(self) -> None:
+        """Unsubscribe from within the garbage collector, which may run at any moment."""
+        self._run = None
+        node = self._node
+        if node is not None:
+            node.leave_when_idle(self)
 
 
 def changed(old: object, new: object) -> bool:

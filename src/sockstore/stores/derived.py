@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar, overload
 
 from sockstore.base.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, refuse_async
+from sockstore.stores.binding import node_of
 from sockstore.stores.computed import Derived, Emitting
-from sockstore.stores.contract import Readable, Subscribable
+from sockstore.stores.contract import Subscribable
 from sockstore.stores.nodes import Node
-from sockstore.stores.tools import View, node_of
+from sockstore.stores.readable import Readable
 
 __all__ = ["Emit", "derived", "derived_emit"]
 
@@ -129,8 +130,8 @@ def derived(
 ) -> Readable[R]:
     """Make a store that is computed from others.
 
-    It is computed once for each change of its inputs, after all of them, and only while
-    somebody watches it; a reading without subscribers computes it for that moment.
+    It is computed once for each change of its inputs, after all of them, and only while it is
+    watched; a reading without subscribers computes it for that moment.
 
     If `fn` raises, subscribers keep the last value, reading raises the error, and so does the
     change that led to it; the next change of an input tries again.
@@ -158,7 +159,7 @@ def derived(
         12
     """
     refuse_async(fn, "derived()", _PLAIN_OR_EMIT)
-    return Derived(_nodes(stores), fn, differs)
+    return Readable(Derived(_nodes(stores), fn, differs))
 
 
 @overload
@@ -300,7 +301,7 @@ def derived_emit(
         goodbye Grace
     """
     refuse_async(fn, "derived_emit()", AND_RETURN_ITS_CANCEL)
-    return View(Emitting(_nodes(stores), fn, initial, differs))
+    return Readable(Emitting(_nodes(stores), fn, initial, differs))
 
 
 def _nodes(stores: Any) -> tuple[Node[Any], ...]:

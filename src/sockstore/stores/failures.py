@@ -1,4 +1,4 @@
-"""Keep what subscribers raise until all of them were told."""
+"""Keep what subscribers raise until all subscribers were told."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class EndlessCycle(RuntimeError):
 
 
 class NotWatched(Exception):
-    """No value is known yet, and only watching or reading the store would find one out."""
+    """No value is known yet; only watching or reading the store would give one."""
 
 
 def full_name_of(function: object) -> str:
@@ -35,7 +35,9 @@ class Failures:
 
     def __init__(self) -> None:
         self._errors: list[Exception] = []
+        """What `add` was given, until `raise_all` takes it."""
         self._interruption: BaseException | None = None
+        """The first Ctrl-C, exit or cancellation that `add` was given; it is raised before all."""
 
     def add(self, error: BaseException, run: object = None) -> None:
         """Keep one error, with a note that names the function that raised it."""
@@ -50,7 +52,7 @@ class Failures:
         return any(isinstance(error, EndlessCycle) for error in self._errors)
 
     def raise_all(self) -> None:
-        """Raise what was kept, and keep it no longer."""
+        """Raise what was kept, and forget it."""
         if not self._errors and self._interruption is None:
             return
         errors, self._errors = self._errors, []

@@ -1,11 +1,15 @@
-"""Hold a value, who watches it and what is computed from it."""
+"""Hold a value, who watches it and what is computed from it.
+
+Nodes become live and end without recursion: a chain may be 20,000 deep.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from types import FunctionType, MethodType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from sockstore.base.plain_calls import (
     ASYNC,
@@ -15,12 +19,12 @@ from sockstore.base.plain_calls import (
     refuse_async,
     returns_awaitable,
 )
-from sockstore.stores.contract import Readable, changed
-from sockstore.stores.graph import is_elsewhere, rest, sample, wake
+from sockstore.stores.contract import Unsubscriber
+from sockstore.stores.failures import Failures
 from sockstore.stores.scheduling import Scheduler, threads
-from sockstore.stores.subscription import Subscription
+from sockstore.stores.vertex import Vertex
 
-__all__ = ["Node"]
+__all__ = ["Node", "dormant"]
 
 T = TypeVar("T")
 
@@ -28,31 +32,17 @@ _FOREIGN_THREAD = (
     "this store belongs to another thread, the one that set it first; "
     "use loop.call_soon_threadsafe(store.set, value) to change it from here"
 )
+_by_level: Final = attrgetter("level")
 
 
-class Node(Readable[T]):
+class Node(Vertex[T]):
     """A store as a node of a graph.
 
-    It is live while somebody needs it: a subscriber, a live node computed from it, or a reader
-    in this moment (a pin).
+    It is live while its value is needed: by a subscriber, by a live node computed from it, or by
+    a reader at this moment (a pin).
     """
 
-    __slots__ = (
-        "_audience_now",
-        "_dependents",
-        "_differs",
-        "_inputs",
-        "_level",
-        "_live",
-        "_owner",
-        "_permanent",
-        "_pins",
-        "_queued",
-        "_scheduler",
-        "_subscriptions",
-        "_thread_error",
-        "_value",
-    )
+    __slots__ = ("dependents", "inputs", "owner", "permanent", "pins", "scheduler", "thread_error")
 
     def __init__(
         self,
@@ -61,178 +51,253 @@ class Node(Readable[T]):
     ) -> None:
         if differs is not None:
             refuse_async(differs, "differs=", PLAIN)
-        self._inputs = inputs
-        self._level: int = 1 + max((node._level for node in inputs), default=-1)
-        self._differs: Callable[[Any, Any], bool] = differs or changed
-        self._dependents: dict[Node[Any], None] = {}
-        self._subscriptions: dict[Subscription, None] = {}
-        self._audience_now: tuple[Subscription, ...] | None = ()
-        self._live = False
-        self._permanent = False
-        """Live from first to last, for there is nothing to start or stop."""
-        self._queued = False
-        self._pins = 0
-        self._scheduler: Scheduler | None = None
-        self._thread_error: str | None = None
-        """The sentence for a change from another thread, in place of the usual one."""
-        self._owner: object | None = None
-        """What must live as long as anyone holds this store."""
-        self._value: T
+        level = 1 + max([node.level for node in inputs]) if inputs else 0
+        super().__init__(level, differs)
+        self.inputs = inputs
+        """Set once: the nodes that it is computed from."""
+        self.dependents: dict[Node[Any], None] = {}
+        """The live nodes that are computed from it: added by `_wake`, removed by `rest`."""
+        self.permanent = False
+        """Set once: whether it is always live, because there is nothing to start or stop."""
+        self.pins = 0
+        """How many calls of `read` and `subscribe` need the value at this moment."""
+        self.scheduler: Scheduler | None = None
+        """The scheduler of the thread that it belongs to: set by its first change, by `bind`, and
+        for a computed node while it is live."""
+        self.thread_error: str | None = None
+        """The sentence that refuses a change from another thread, set by `adopt`; None for ours."""
+        self.owner: object | None = None
+        """What must live as long as this store is used, set by `adopt`."""
 
-    @property
-    def _node(self) -> Node[T]:
-        return self
+    # Reading and subscribing
 
-    @property
-    def value(self) -> T:
-        """The present value."""
+    def read(self) -> T:
+        """Return the present value; start what is needed for it, if nothing watches it."""
         scheduler = threads.scheduler
-        if self._live:
-            return self._present(scheduler)
-        if is_elsewhere(self, scheduler):
-            return sample(self)
-        value = self._hold(scheduler)
-        self._let_go(scheduler)
+        if self.live:
+            if scheduler.levels:
+                scheduler.settle(self.level)
+            return self.settled()
+        if _is_elsewhere(self, scheduler):
+            return _sample_graph(self)
+        value = self._pin(scheduler)
+        self._unpin(scheduler)
         return value
 
-    def subscribe(self, run: Callable[[T], object], /) -> Subscription:
+    def subscribe(self, run: Callable[[T], object], /) -> Unsubscriber:
         """Call `run` with the value, now and on every change."""
         scheduler = threads.scheduler
-        if is_elsewhere(self, scheduler):
-            raise RuntimeError(self._thread_error or _FOREIGN_THREAD)
+        if _is_elsewhere(self, scheduler):
+            raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         # Functions and bound methods are not asked further, for subscribing is a hot call.
         fn: Any = run.__func__ if type(run) is MethodType else run
         if (
             type(fn) is not FunctionType or fn.__code__.co_flags & ASYNC or hasattr(fn, MARK)
         ) and returns_awaitable(run):
             refuse_async(run, "subscribe()", f"{START_A_TASK}, or iterate over the store")
-        subscription = Subscription(self, run)
-        if self._permanent:
-            value = self._value
-            self._subscriptions[subscription] = None
+        unsubscriber = Unsubscriber(self, run)
+        if self.permanent:
+            value = self.value
+            self.subscribers[unsubscriber] = None
         else:
-            value = self._hold(scheduler)
-            self._subscriptions[subscription] = None
-            self._pins -= 1
-        self._audience_now = None
+            value = self._pin(scheduler)
+            self.subscribers[unsubscriber] = None
+            self.pins -= 1
+        self.audience = None
         try:
-            scheduler.introduce(self, subscription, value)
+            scheduler.call_first(self, unsubscriber, run, value)
         except BaseException:
-            subscription()
+            unsubscriber()
             raise
-        return subscription
+        return unsubscriber
 
-    def _hold(self, scheduler: Scheduler) -> T:
+    def leave(self, unsubscriber: Unsubscriber, /) -> None:
+        """Remove a subscriber, and end if it was the last."""
+        self.subscribers.pop(unsubscriber, None)
+        self.audience = None
+        if self.subscribers or self.permanent:
+            return
+        if self.scheduler in (None, threads.scheduler):
+            _rest(self)
+        else:
+            self.scheduler.leave_later(partial(_rest, self))
+
+    def leave_when_idle(self, unsubscriber: Unsubscriber, /) -> None:
+        """Call the unsubscriber as soon as its thread does nothing else with stores."""
+        scheduler = self.scheduler or threads.scheduler
+        if scheduler is threads.scheduler and not (scheduler.depth or scheduler.delivering):
+            unsubscriber()
+        else:
+            scheduler.leave_later(unsubscriber)
+
+    def _pin(self, scheduler: Scheduler) -> T:
         """Keep this node live until its pin is taken away, and return its value."""
-        self._pins += 1
+        self.pins += 1
         try:
-            if not self._live:
-                wake(self, scheduler)
-            return self._present(scheduler)
+            if not self.live:
+                _wake(self, scheduler)
+            if scheduler.levels:
+                scheduler.settle(self.level)
+            return self.settled()
         except BaseException as error:
             try:
-                self._let_go(scheduler)
+                self._unpin(scheduler)
             except Exception as another:  # noqa: BLE001 - the first error says more
                 error.add_note(f"and undoing what was begun raised {another!r}")
             raise
 
-    def _let_go(self, scheduler: Scheduler) -> None:
-        self._pins -= 1
+    def _unpin(self, scheduler: Scheduler) -> None:
+        self.pins -= 1
         try:
-            rest(self)
+            _rest(self)
         finally:
             scheduler.run()
 
-    def _present(self, scheduler: Scheduler) -> T:
-        if scheduler.levels:
-            scheduler.settle(self._level)
-        return self._settled()
+    # Changing
 
-    def _settled(self) -> T:
-        return self._value
-
-    def _put(self, value: T) -> None:
+    def put(self, value: T) -> None:
+        """Replace the value, and tell the subscribers if that is a change."""
         scheduler = threads.scheduler
-        if self._scheduler is not scheduler:
-            self._claim(scheduler)
-        if self._differs(self._value, value):
-            self._spread(value, scheduler)
+        if self.scheduler is not scheduler:
+            self.claim(scheduler)
+        if self.differs(self.value, value):
+            self.spread(value, scheduler)
 
-    def _spread(self, value: T, scheduler: Scheduler) -> None:
+    def spread(self, value: T, scheduler: Scheduler) -> None:
+        """Replace the value, and tell all who depend on it."""
         if scheduler.delivering or scheduler.settling:
             scheduler.count_change()
-        old = self._value
-        self._value = value
+        old = self.value
+        self.value = value
         # Held back, so that a collected subscriber does not leave while dependents are walked.
         scheduler.depth += 1
-        self._announce(old, scheduler)
+        self.announce(old, scheduler)
         scheduler.depth -= 1
         scheduler.run()
 
-    def _announce(self, old: object, scheduler: Scheduler) -> None:
-        if self._subscriptions:
+    def announce(self, old: object, scheduler: Scheduler) -> None:
+        """Have the scheduler tell the subscribers and compute the dependents."""
+        if self.subscribers:
             scheduler.note(self, old)
-        if self._dependents:
-            scheduler.mark(self._dependents)
+        if self.dependents:
+            scheduler.mark(self.dependents)
 
-    def _claim(self, scheduler: Scheduler) -> None:
-        if self._scheduler is not None:
-            raise RuntimeError(self._thread_error or _FOREIGN_THREAD)
-        self._scheduler = scheduler
+    def claim(self, scheduler: Scheduler) -> None:
+        """Give a store that was never set to the calling thread.
 
-    def _belong_here(self) -> None:
-        """Give the store to the calling thread, whichever it belonged to."""
-        self._scheduler = threads.scheduler
+        Raises:
+            RuntimeError: If it belongs to another thread.
+        """
+        if self.scheduler is not None:
+            raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
+        self.scheduler = scheduler
 
-    def _audience(self, scheduler: Scheduler) -> tuple[Subscription, ...]:
-        if self._audience_now is None:
-            # Held back, so that a collected subscriber does not leave while all are listed.
-            scheduler.depth += 1
-            self._audience_now = tuple(self._subscriptions)
-            scheduler.depth -= 1
-        return self._audience_now
+    # What each kind of node does in its own way
 
-    def _leave(self, subscription: Subscription) -> None:
-        self._subscriptions.pop(subscription, None)
-        self._audience_now = None
-        if self._subscriptions or self._permanent:
-            return
-        if self._scheduler in (None, threads.scheduler):
-            rest(self)
-        else:
-            self._scheduler.dismiss_later(partial(rest, self))
+    def settled(self) -> T:
+        """Return the value, or raise the error in its place."""
+        return self.value
 
-    def _leave_when_idle(self, subscription: Subscription) -> None:
-        scheduler = self._scheduler or threads.scheduler
-        if scheduler is threads.scheduler and not (scheduler.depth or scheduler.delivering):
-            subscription()
-        else:
-            scheduler.dismiss_later(subscription)
-
-    def _begin(self, scheduler: Scheduler, /) -> None:
+    def begin(self, scheduler: Scheduler, /) -> None:
         """Become live, after all inputs are."""
         raise NotImplementedError
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Clean up after having been live."""
 
-    def _recompute(self, scheduler: Scheduler, /) -> None:
-        """Compute the value anew because an input changed; never raise."""
-
-    def _sample(self, values: list[Any], /) -> T:
+    def sample(self, values: list[Any], /) -> T:
         """Compute the value from these inputs and change nothing."""
         raise NotImplementedError
 
-    def _has_value(self) -> bool:
+    def has_value(self) -> bool:
+        """Whether there is a value, and not an error."""
         return True
 
-    def _has_effects(self) -> bool:
+    def has_effects(self) -> bool:
         """Whether becoming live runs what may have effects: a `start`, another library."""
         return False
 
-    def _last_value(self) -> T:
-        """The value that was known last."""
-        return self._value
+    def last_value(self) -> T:
+        """Return the value that it had last."""
+        return self.value
 
-    def _remember(self, known: Any) -> None:
-        """Take note of what the subscribers know while there is no value."""
+
+def dormant(node: Node[Any]) -> list[Node[Any]]:
+    """Return the node and what it is computed from, as far as it is not live, inputs first."""
+    if not node.inputs:
+        return [node]
+    # A dict, for it keeps the order: the order of the starts is the order of the inputs.
+    visited = {node: None}
+    stack = [node]
+    while stack:
+        for source in stack.pop().inputs:
+            if not source.live and source not in visited:
+                visited[source] = None
+                stack.append(source)
+    return sorted(visited, key=_by_level)
+
+
+def _is_elsewhere(node: Node[Any], scheduler: Scheduler) -> bool:
+    """Whether the node, or what it is computed from, belongs to another thread."""
+    owner = node.scheduler
+    if owner is not None and owner is not scheduler:
+        return True
+    if node.live or not node.inputs:
+        return False
+    ours = (None, scheduler)
+    return any(source.scheduler not in ours for each in dormant(node) for source in each.inputs)
+
+
+def _wake(node: Node[Any], scheduler: Scheduler) -> None:
+    """Make the node live, and before it what it is computed from.
+
+    If something raises, some are live and some are only linked; `_rest` undoes both.
+    """
+    order = dormant(node)
+    scheduler.depth += 1
+    try:
+        # Linked before anything starts, so that no `start` can put an input to rest again.
+        for each in order:
+            for source in each.inputs:
+                source.dependents[each] = None
+        for each in order:
+            if scheduler.levels:
+                scheduler.settle(each.level - 1)
+            if not each.live:
+                each.begin(scheduler)
+    finally:
+        scheduler.depth -= 1
+
+
+def _rest(node: Node[Any]) -> None:
+    """End the node if its value is not needed any longer, and then what it was computed from."""
+    failures = Failures()
+    stack = [node]
+    while stack:
+        node = stack.pop()
+        if node.subscribers or node.dependents or node.pins or node.permanent:
+            continue
+        was_live, node.live, node.queued = node.live, False, False
+        stack += [source for source in reversed(node.inputs) if _unlink(source, node)]
+        if was_live:
+            try:
+                node.end()
+            except BaseException as error:  # noqa: BLE001 - raised when all have ended
+                failures.add(error)
+    failures.raise_all()
+
+
+def _unlink(source: Node[Any], dependent: Node[Any]) -> bool:
+    was_linked = dependent in source.dependents
+    source.dependents.pop(dependent, None)
+    return was_linked
+
+
+def _sample_graph(node: Node[T]) -> T:
+    """Compute the value and leave the graph alone, for it belongs to another thread."""
+    values: dict[Node[Any], Any] = {}
+    for each in dormant(node):
+        values[each] = each.sample(
+            [values[source] if source in values else source.settled() for source in each.inputs]
+        )
+    return values[node]  # type: ignore[no-any-return]  # the values of all nodes, of any type

@@ -1,9 +1,9 @@
-"""Decide what is computed and who is told, in which order.
+"""Decide which stores are computed and which subscribers are told, in which order.
 
-Laws: (1) a derived store is computed after all of its inputs, because levels are computed in
+The rules: (1) a derived store is computed after all of its inputs, because levels are computed in
 order and its level is above theirs; (2) subscribers are told after all computations, with the
-values of that moment, first come first served; (3) whoever changes a store while that goes on
-only adds to the work: nothing here recurses; (4) what a subscriber raises is kept until all
+values of that moment, in the order of the changes; (3) a change that a subscriber or a computation
+makes only adds to the work: nothing here recurses; (4) what a subscriber raises is kept until all
 others were told.
 """
 
@@ -15,13 +15,11 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from sockstore.stores.contract import Unsubscriber
 from sockstore.stores.failures import EndlessCycle, Failures
-
-if TYPE_CHECKING:
-    from sockstore.stores.nodes import Node
-    from sockstore.stores.subscription import Subscription
+from sockstore.stores.vertex import Vertex
 
 __all__ = ["Scheduler", "batch", "threads"]
 
@@ -32,72 +30,82 @@ _UNCHANGED: Final = object()
 
 
 class Scheduler:
-    """The work of one thread."""
+    """The work of one thread: what is to be computed, and whom to tell of what."""
 
     __slots__ = (
-        "again",
         "buckets",
         "cascade",
+        "changed_again",
         "delivering",
-        "departed",
         "depth",
         "failures",
-        "late",
+        "interrupted",
+        "leaving",
         "levels",
-        "loose_ends",
+        "newcomers",
         "pending",
         "queue",
-        "redo",
         "settling",
+        "unfinished",
     )
 
     def __init__(self) -> None:
         self.depth = 0
-        """How many batches, activations and computations hold back the subscribers."""
+        """How many batches, starts and computations are under way; no one is told until it is 0."""
         self.settling = 0
+        """How many calls of `settle` are under way: a computation may read another store."""
         self.delivering = False
+        """Whether subscribers are being told: set by `deliver` and `call_first` while they run."""
         self.levels: list[int] = []
-        self.buckets: dict[int, list[Node[Any]]] = {}
-        self.pending: dict[Node[Any], object] = {}
-        """Changed stores, with the value that their subscribers know."""
-        self.again: set[Node[Any]] = set()
-        """Pending stores that changed more than once, perhaps back."""
-        self.late: dict[Node[Any], dict[Subscription, object]] = {}
-        """Who subscribed to a pending store, with the value they know."""
-        self.queue: deque[tuple[tuple[Subscription, ...], object]] = deque()
+        """A heap of the levels in `buckets`: `mark` adds to it, `settle` takes from it."""
+        self.buckets: dict[int, list[Vertex[Any]]] = {}
+        """The nodes to compute by level: `mark` adds to it, `settle` takes from it."""
+        self.pending: dict[Vertex[Any], object] = {}
+        """Changed nodes, with the value that their subscribers know: `note` adds to it, and
+        `collect` empties it."""
+        self.changed_again: set[Vertex[Any]] = set()
+        """Pending nodes that changed more than once, perhaps back: added and emptied likewise."""
+        self.newcomers: dict[Vertex[Any], dict[Unsubscriber, object]] = {}
+        """Who subscribed to a pending node, with the value they know: `call_first` adds to it, and
+        `collect` empties it."""
+        self.queue: deque[tuple[tuple[Unsubscriber, ...], object]] = deque()
+        """Whom to tell of which value: `collect` adds to it, and `deliver` takes from it."""
+        self.unfinished = False
+        """Whether one of the fields that follow is to be looked at when all were told."""
         self.cascade = 0
-        self.loose_ends = False
-        """Whether anything of what follows needs attention in the end."""
+        """Changes made by subscribers and computations since the outermost change began."""
         self.failures = Failures()
-        self.departed: deque[Callable[[], None]] = deque()
-        """What was dropped in another thread or by the garbage collector in mid-work."""
-        self.redo: list[Node[Any]] = []
-        """Nodes whose computation was interrupted, by Ctrl-C or a cancellation."""
+        """What subscribers and computations raised, until the outermost change raises it."""
+        self.leaving: deque[Callable[[], None]] = deque()
+        """What unsubscribes when all were told: added by other threads and by the garbage
+        collector."""
+        self.interrupted: list[Vertex[Any]] = []
+        """Nodes whose computation Ctrl-C or a cancellation interrupted, to be computed again."""
 
-    def mark(self, nodes: Iterable[Node[Any]]) -> None:
-        """Have these computed."""
+    def mark(self, nodes: Iterable[Vertex[Any]]) -> None:
+        """Have these nodes computed."""
         buckets = self.buckets
         for node in nodes:
-            if node._live and not node._queued:
-                node._queued = True
-                bucket = buckets.get(node._level)
+            if node.live and not node.queued:
+                node.queued = True
+                bucket = buckets.get(node.level)
                 if bucket is None:
-                    buckets[node._level] = [node]
-                    heappush(self.levels, node._level)
+                    buckets[node.level] = [node]
+                    heappush(self.levels, node.level)
                 else:
                     bucket.append(node)
 
-    def note(self, node: Node[Any], old: object) -> None:
-        """Have the subscribers of this store told that it is no longer `old`."""
+    def note(self, node: Vertex[Any], old: object) -> None:
+        """Have the subscribers of this node told that its value is not `old` any longer."""
         if node not in self.pending:
             self.pending[node] = old
             return
-        self.again.add(node)
-        if node in self.late:
-            known = self.late[node]
-            for subscription, value in known.items():
+        self.changed_again.add(node)
+        if node in self.newcomers:
+            last_values = self.newcomers[node]
+            for subscriber, value in last_values.items():
                 if value is _UNCHANGED:
-                    known[subscription] = old
+                    last_values[subscriber] = old
 
     def settle(self, limit: int = sys.maxsize) -> None:
         """Compute what is marked, up to a level."""
@@ -114,9 +122,9 @@ class Scheduler:
     def _compute_level(self, level: int) -> None:
         levels, bucket = self.levels, self.buckets[level]
         for node in bucket:
-            if node._queued:
-                node._queued = False
-                node._recompute(self)
+            if node.queued:
+                node.queued = False
+                node.recompute(self)
                 # A computation may set a store, and so mark a level below this one.
                 if not levels or levels[0] != level:
                     return
@@ -126,7 +134,7 @@ class Scheduler:
             del self.buckets[level]
 
     def collect(self) -> None:
-        """Settle, and line up what the subscribers have to be told."""
+        """Compute what is marked, and queue what the subscribers have to be told."""
         if self.levels:
             self.settle()
         if not self.pending:
@@ -134,52 +142,61 @@ class Scheduler:
         pending, self.pending = self.pending, {}
         for node, old in pending.items():
             try:
-                value = node._value
+                value = node.value
             except AttributeError:
                 # It failed, see `Computed`.
-                node._remember(old)
+                node.remember(old)
                 continue
-            if self.again or self.late:
-                self._line_up(node, old, value)
-            elif audience := node._audience_now or node._audience(self):
+            if self.changed_again or self.newcomers:
+                self._enqueue_news(node, old, value)
+            elif audience := node.audience or self.audience_of(node):
                 self.queue.append((audience, value))
-        if self.again or self.late:
-            self.again.clear()
-            self.late.clear()
+        if self.changed_again or self.newcomers:
+            self.changed_again.clear()
+            self.newcomers.clear()
 
-    def _line_up(self, node: Node[Any], old: object, value: object) -> None:
-        audience = node._audience(self)
-        if node in self.late:
-            known = self.late[node]
-            joined = [one for one, seen in known.items() if self._is_news(node, seen)]
-            audience = tuple(one for one in audience if one not in known)
-            self._enqueue(tuple(joined), value)
-        if node not in self.again or self._is_news(node, old):
+    def _enqueue_news(self, node: Vertex[Any], old: object, value: object) -> None:
+        audience = self.audience_of(node)
+        if node in self.newcomers:
+            last_values = self.newcomers[node]
+            newcomers = [each for each, last in last_values.items() if self._is_news(node, last)]
+            audience = tuple(each for each in audience if each not in last_values)
+            self._enqueue(tuple(newcomers), value)
+        if node not in self.changed_again or self._is_news(node, old):
             self._enqueue(audience, value)
 
-    def _enqueue(self, audience: tuple[Subscription, ...], value: object) -> None:
+    def _enqueue(self, audience: tuple[Unsubscriber, ...], value: object) -> None:
         if audience:
             self.queue.append((audience, value))
 
-    def _is_news(self, node: Node[Any], known: object) -> bool:
-        if known is _UNCHANGED:
+    def _is_news(self, node: Vertex[Any], last_value: object) -> bool:
+        if last_value is _UNCHANGED:
             return False
         try:
-            return node._differs(known, node._value)
+            return node.differs(last_value, node.value)
         except Exception as error:  # noqa: BLE001 - better told twice than not at all
             self.fail(error)
             return True
 
+    def audience_of(self, node: Vertex[Any]) -> tuple[Unsubscriber, ...]:
+        """Return the subscribers of a node, in the order of subscribing."""
+        if node.audience is None:
+            # Held back, so that a collected subscriber does not leave while all are listed.
+            self.depth += 1
+            node.audience = tuple(node.subscribers)
+            self.depth -= 1
+        return node.audience
+
     def run(self) -> None:
-        """Finish what a change began, unless that is being done further up."""
+        """Finish what a change began, unless a caller further up does that."""
         if self.depth:
             return
         self.collect()
-        if not self.delivering and (self.queue or self.loose_ends):
+        if not self.delivering and (self.queue or self.unfinished):
             self.deliver((), None)
 
-    def deliver(self, audience: tuple[Subscription, ...], value: object) -> None:
-        """Tell these and then everyone in the queue, and raise what they raised."""
+    def deliver(self, audience: tuple[Unsubscriber, ...], value: object) -> None:
+        """Tell these subscribers and then those in the queue, and raise what they raised."""
         self.delivering = True
         queue = self.queue
         remaining = iter(audience)
@@ -187,8 +204,8 @@ class Scheduler:
         while True:
             # One try for the loop, not one for each call: `remaining` knows where it was.
             try:
-                for subscription in remaining:
-                    run = subscription._run
+                for subscriber in remaining:
+                    run = subscriber._run  # private: a property costs a tenth of a delivery
                     if run is not None:
                         run(value)
                 if not queue:
@@ -200,42 +217,45 @@ class Scheduler:
             except BaseException as error:  # noqa: BLE001 - raised when all were told
                 self.fail(error, run)
         self.delivering = False
-        if self.loose_ends:
+        if self.unfinished:
             self._finish()
 
     def _finish(self) -> None:
-        self.loose_ends = False
+        self.unfinished = False
         self.cascade = 0
-        while self.departed:
-            self._dismiss(self.departed.popleft())
-        if self.redo:
-            redo, self.redo = self.redo, []
-            self.mark(redo)
+        while self.leaving:
+            self._leave(self.leaving.popleft())
+        if self.interrupted:
+            interrupted, self.interrupted = self.interrupted, []
+            self.mark(interrupted)
         self.failures.raise_all()
 
-    def dismiss_later(self, leave: Callable[[], None]) -> None:
-        """Have this called at the end of the work; any thread may ask for it."""
-        self.departed.append(leave)
-        self.loose_ends = True
-
-    def fail(self, error: BaseException, run: object = None) -> None:
-        """Have this raised at the end of the work."""
-        self.failures.add(error, run)
-        self.loose_ends = True
-
-    def _dismiss(self, leave: Callable[[], None]) -> None:
+    def _leave(self, leave: Callable[[], None]) -> None:
         try:
             leave()
         except BaseException as error:  # noqa: BLE001 - raised when all have left
             self.fail(error)
 
-    def introduce(self, node: Node[Any], subscription: Subscription, value: object) -> None:
-        """Call a new subscriber for the first time."""
+    def leave_later(self, leave: Callable[[], None]) -> None:
+        """Have this called when all were told; any thread may ask for it."""
+        self.leaving.append(leave)
+        self.unfinished = True
+
+    def fail(self, error: BaseException, run: object = None) -> None:
+        """Have this raised when all were told."""
+        self.failures.add(error, run)
+        self.unfinished = True
+
+    def call_first(
+        self,
+        node: Vertex[Any],
+        subscriber: Unsubscriber,
+        run: Callable[[Any], object],
+        value: object,
+    ) -> None:
+        """Call `run` of a new subscriber for the first time."""
         if self.pending and node in self.pending:
-            self.late.setdefault(node, {})[subscription] = _UNCHANGED
-        run = subscription._run
-        if run is None:
-            return
+            self.newcomers.setdefault(node, {})[subscriber] = _UNCHANGED
         if self.depth or self.delivering:
             run(value)
             return
@@ -245,17 +265,21 @@ class Scheduler:
         try:
             run(value)
         except BaseException as error:  # noqa: BLE001 - raised when all were told
-            subscription._run = None
+            subscriber._run = None  # private: it leaves when this was raised to its caller
             self.fail(error)
-        if self.queue or self.loose_ends:
+        if self.queue or self.unfinished:
             self.deliver((), None)
         else:
             self.delivering = False
 
     def count_change(self) -> None:
-        """Refuse the change that shows that there is no end to them."""
+        """Count a change made in answer to another one.
+
+        Raises:
+            EndlessCycle: If there were so many that they would not end.
+        """
         self.cascade += 1
-        self.loose_ends = True
+        self.unfinished = True
         if self.cascade > CASCADE_LIMIT:
             raise EndlessCycle
 

@@ -1,4 +1,4 @@
-"""Show a store to a person: its value, short, without secrets, and without starting anything."""
+"""The `repr` of a store: its value, short, without secrets, and without starting anything."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import re
 from collections.abc import Iterable
 from itertools import islice
 from reprlib import Repr
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from sockstore.base.urls import redact_url
+from sockstore.stores.computed import Computed
 from sockstore.stores.failures import NotWatched, full_name_of
-from sockstore.stores.graph import dormant
-
-if TYPE_CHECKING:
-    from sockstore.stores.contract import Readable
-    from sockstore.stores.nodes import Node
+from sockstore.stores.nodes import Node, dormant
 
 __all__ = ["shorten", "show"]
 
@@ -22,10 +19,10 @@ LONGEST: Final = 80
 """Characters of a value that are shown (ST13)."""
 
 _LOOKED_AT: Final = 4096
-"""Characters of a text that are looked at; what is shown begins with them."""
+"""Characters of a text that are examined; what is shown is among them."""
 
 _PARTS: Final = 100
-"""Parts of a value that are looked at: a log may hold a million."""
+"""Parts of a value that are examined: a log may hold a million."""
 
 _URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,20}://[^\s'\"<>\\]*")
 _SECRET: Final = re.compile(
@@ -34,15 +31,14 @@ _SECRET: Final = re.compile(
 )
 
 
-def show(store: Readable[Any], kind: str) -> str:
+def show(node: Node[Any], kind: str) -> str:
     """Return the `repr` of a store.
 
     Args:
-        store: The store.
+        node: The node of the store.
         kind: What it is called.
     """
-    node = store._node
-    order = [] if node._live else dormant(node)
+    order = [] if node.live else dormant(node)
     try:
         value = _value_of(node, order)
     except NotWatched:
@@ -50,10 +46,10 @@ def show(store: Readable[Any], kind: str) -> str:
     except Exception as error:  # noqa: BLE001 - a repr never raises
         return f"<{kind} {_origin(node)}: {shorten(error)}>"
     # Its `start` is the user's code, with effects, so it is not run to look at the value.
-    stale = ", not watched" if any(each._has_effects() for each in order) else ""
-    # The name of a function says more than a lookup of this package's own.
-    fn = getattr(node, "_fn", None)
-    by = f" {_origin(node)}" if hasattr(fn, "__qualname__") else ""
+    stale = ", not watched" if any(each.has_effects() for each in order) else ""
+    # The name of a function is shown, but not the type of a callable of this package.
+    named = isinstance(node, Computed) and hasattr(node.fn, "__qualname__")
+    by = f" {_origin(node)}" if named else ""
     return f"<{kind} {shorten(value)}{by}{stale}>"
 
 
@@ -75,35 +71,37 @@ def shorten(value: object) -> str:
 def _value_of(node: Node[Any], order: list[Node[Any]]) -> object:
     values: dict[Node[Any], Any] = {}
     for each in order:
-        inputs = [values[one] if one in values else one._settled() for one in each._inputs]
-        values[each] = each._last_value() if each._has_effects() else each._sample(inputs)
-    return values[node] if order else node._settled()
+        inputs = [
+            values[source] if source in values else source.settled() for source in each.inputs
+        ]
+        values[each] = each.last_value() if each.has_effects() else each.sample(inputs)
+    return values[node] if order else node.settled()
 
 
 def _origin(node: Node[Any]) -> str:
-    fn = getattr(node, "_fn", None)
-    foreign = type(getattr(node, "_store", None)).__qualname__
-    return f"of a {foreign}" if fn is None else f"computed by {full_name_of(fn)}"
+    if isinstance(node, Computed):
+        return f"computed by {full_name_of(node.fn)}"
+    return f"of a {type(getattr(node, 'store', None)).__qualname__}"
 
 
 def _redact(text: str) -> str:
-    text = _URL.sub(lambda found: redact_url(found[0]), text)
+    text = _URL.sub(lambda match: redact_url(match[0]), text)
     return _SECRET.sub(
-        lambda found: f"{found[1]}{found[2]}{found[4] or ''}***{found[4] or ''}", text
+        lambda match: f"{match[1]}{match[2]}{match[4] or ''}***{match[4] or ''}", text
     )
 
 
 def _beginning(text: str) -> str:
-    """Return what may be shown of a text: redacted before it is cut, or half a secret is left."""
+    """Return the start of a text, redacted before it is cut, or half a secret is left."""
     if len(text) <= _LOOKED_AT:
         return _redact(text)
-    begun = text[:_LOOKED_AT]
-    cut = next((found for found in _URL.finditer(begun) if found.end() == _LOOKED_AT), None)
-    return _redact(begun if cut is None else begun[: cut.start()]) + "..."
+    start = text[:_LOOKED_AT]
+    cut = next((match for match in _URL.finditer(start) if match.end() == _LOOKED_AT), None)
+    return _redact(start if cut is None else start[: cut.start()]) + "..."
 
 
 class _Shortened(Repr):
-    """Look at so many parts of a value, and no more: what follows would be cut anyway."""
+    """A `Repr` that examines only as much of a value as can be shown."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,11 +123,11 @@ class _Shortened(Repr):
         if isinstance(x, int) and not isinstance(x, bool) and x.bit_length() > _LOOKED_AT:
             return f"an int of {x.bit_length()} bits"
         if isinstance(x, (list, tuple, dict, set, frozenset)) and not _is_plain(x):
-            # One that counts and names its fields itself; a large one is not asked.
+            # Its own `repr` may name its fields; that of a large one would take long.
             return f"<{type(x).__qualname__} of {len(x)}>" if len(x) > _PARTS else self._whole(x)
         return super().repr1(x, level)
 
-    # Those of the base class sort first, which takes long and calls the user's `__lt__`.
+    # The base class sorts the members first, which takes long and calls the user's `__lt__`.
 
     def repr_dict(self, x: dict[Any, Any], level: int) -> str:
         """Return the text of the first items, in their order."""
@@ -150,10 +148,10 @@ class _Shortened(Repr):
     def _members(self, x: Iterable[Any], level: int) -> str:
         if level <= 0:
             return "{...}"
-        return "{" + ", ".join(self.repr1(one, level - 1) for one in islice(x, _PARTS)) + "}"
+        return "{" + ", ".join(self.repr1(member, level - 1) for member in islice(x, _PARTS)) + "}"
 
     def repr_instance(self, x: Any, level: int) -> str:
-        """Return the text of what no other method knows."""
+        """Return the text of an instance of any other class."""
         del level
         return self._whole(x)
 
@@ -163,8 +161,8 @@ class _Shortened(Repr):
     def _text(self, x: str | bytes | bytearray) -> str:
         if len(x) <= _LOOKED_AT:
             return _beginning(repr(x))
-        begun = x[: _LOOKED_AT + 1]
-        return repr(_beginning(begun)) if isinstance(begun, str) else _beginning(repr(begun))
+        start = x[: _LOOKED_AT + 1]
+        return repr(_beginning(start)) if isinstance(start, str) else _beginning(repr(start))
 
 
 def _is_plain(x: object) -> bool:

@@ -1,38 +1,43 @@
-"""Wait for values: the only module of this layer that knows asyncio.
+"""Watch a store from a task, or without keeping the subscriber alive.
 
-It imports asyncio inside functions, so that stores work where no loop runs and cost nothing there.
+Of the stores, only this module knows asyncio. It imports it inside functions, so that stores work
+where no loop runs and cost nothing there.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from inspect import ismethod
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from weakref import WeakMethod, ref
 
-from sockstore.base.plain_calls import PLAIN, refuse_async
-from sockstore.stores.weak import subscribe_weakly
+from sockstore.base.plain_calls import PLAIN, START_A_TASK, refuse_async
+from sockstore.stores.binding import node_of
+from sockstore.stores.contract import Subscribable, Unsubscriber
+from sockstore.stores.failures import full_name_of
 
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from sockstore.stores.contract import Readable
-
-__all__ = ["Stream", "wait_for"]
+__all__ = ["Stream", "subscribe_weakly", "wait_for"]
 
 T = TypeVar("T")
 
 
 class _Waiter(Generic[T]):
-    """A future that may be resolved from the thread of a store that nobody has set yet."""
+    """A future that another thread may resolve: the first change of a store may come from any."""
 
     __slots__ = ("_thread", "future")
 
     def __init__(self) -> None:
-        import asyncio  # noqa: PLC0415
+        import asyncio  # noqa: PLC0415 - see above
 
         self.future: Future[T] = asyncio.get_running_loop().create_future()
+        """Set once: what the task awaits."""
         self._thread = get_ident()
+        """Set once: the thread of the task's loop."""
 
     def resolve(self, act: Callable[[Any], None], outcome: object) -> None:
         if self._thread == get_ident():
@@ -45,30 +50,88 @@ class _Waiter(Generic[T]):
             act(outcome)
 
 
+class _WeakRun(Generic[T]):
+    """Call a function as long as it lives, without keeping it alive."""
+
+    __slots__ = ("_name", "_reference", "unsubscriber")
+
+    def __init__(self, run: Callable[[T], object]) -> None:
+        self.unsubscriber: Unsubscriber | None = None
+        """Set by `subscribe_weakly` after the first call."""
+        self._name = full_name_of(run)
+        make: Callable[..., Callable[[], Callable[[T], object] | None]]
+        make = WeakMethod if ismethod(run) else ref
+        self._reference = make(run, self._retire)
+
+    def __call__(self, value: T) -> None:
+        run = self._reference()
+        if run is not None:
+            run(value)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def _retire(self, _: object) -> None:
+        if self.unsubscriber is not None:
+            self.unsubscriber._retire()  # private: users call the unsubscriber itself
+
+
+def subscribe_weakly(store: Subscribable[T], run: Callable[[T], object], /) -> Unsubscriber:
+    """Subscribe until `run`, or the object of the bound method `run`, is not used any longer.
+
+    Args:
+        store: The store to watch, also a foreign one.
+        run: Called with one value. A lambda that nothing else refers to is gone at once.
+
+    Returns:
+        How to unsubscribe earlier. It need not be kept.
+
+    Raises:
+        TypeError: If `run` is a coroutine function.
+
+    Example:
+        >>> from sockstore.stores import writable
+        >>> class Label:
+        ...     def show(self, text: str) -> None:
+        ...         print(text)
+        >>> title, label = writable("one"), Label()
+        >>> _ = subscribe_weakly(title, label.show)
+        one
+        >>> del label
+        >>> title.set("two")
+    """
+    refuse_async(run, "subscribe_weakly()", START_A_TASK)
+    weak = _WeakRun(run)
+    weak.unsubscriber = node_of(store).subscribe(weak)
+    return weak.unsubscriber
+
+
 class Stream(Generic[T]):
     """Iterate asynchronously over the values of a store.
 
     The subscription does not keep the iterator alive: when a loop is left by `break`, `return`,
-    an exception or cancellation, nothing refers to the iterator and it unsubscribes at once. It
-    is an iterator and not an asynchronous generator because those end only when the loop finds
-    the time.
+    an exception or cancellation, nothing refers to the iterator and it unsubscribes at once. An
+    asynchronous generator would not: those are closed by the event loop, later.
 
     Args:
-        store: The store to follow.
+        store: The store to follow, also a foreign one.
         buffer: How many values wait for a slow reader, at least 1.
     """
 
-    __slots__ = ("__weakref__", "_closed", "_subscription", "_values", "_waiter", "dropped")
+    __slots__ = ("__weakref__", "_closed", "_unsubscribe", "_values", "_waiter", "dropped")
 
-    def __init__(self, store: Readable[T], *, buffer: int) -> None:
+    def __init__(self, store: Subscribable[T], *, buffer: int) -> None:
         if buffer < 1:
             raise ValueError(f"buffer is {buffer}, but a stream keeps at least 1 value")
         self.dropped = 0
         """How many values were dropped because newer ones came before they were read."""
         self._values: deque[T] = deque(maxlen=buffer)
+        """The values to read: added by the store's changes, taken by the reader."""
         self._waiter: _Waiter[None] | None = None
+        """Set by the reader while it waits for a value."""
         self._closed = False
-        self._subscription = subscribe_weakly(store, self._receive)
+        """Set by `close`."""
+        self._unsubscribe = subscribe_weakly(store, self._receive)
 
     def __aiter__(self) -> Self:
         return self
@@ -91,8 +154,8 @@ class Stream(Generic[T]):
         return self._values.popleft()
 
     def close(self) -> None:
-        """Unsubscribe; who still iterates comes to the end."""
-        self._subscription()
+        """Unsubscribe; a loop that still iterates ends."""
+        self._unsubscribe()
         self._closed = True
         self._values.clear()
         self._wake()
@@ -116,12 +179,12 @@ class Stream(Generic[T]):
 
 
 async def wait_for(
-    store: Readable[T],
+    store: Subscribable[T],
     predicate: Callable[[T], object],
     timeout: float | None,  # noqa: ASYNC109 - the public method's
 ) -> T:
     """Wait until the value of a store passes `predicate`; return that value."""
-    import asyncio  # noqa: PLC0415
+    import asyncio  # noqa: PLC0415 - see above
 
     refuse_async(predicate, "wait_for()", PLAIN)
     waiter: _Waiter[T] = _Waiter()
@@ -132,12 +195,12 @@ async def wait_for(
             return
         try:
             matches = predicate(value)
-        except Exception as error:  # noqa: BLE001 - the waiter's business, not the setter's
+        except Exception as error:  # noqa: BLE001 - it is raised where the value is waited for
             waiter.resolve(future.set_exception, error)
         else:
             if matches:
                 waiter.resolve(future.set_result, value)
 
-    with store.subscribe(look):
+    with node_of(store).subscribe(look):
         async with asyncio.timeout(timeout):
             return await future

@@ -1,4 +1,4 @@
-"""Stores that are set: by anyone, or by their `start` alone."""
+"""Stores that are set: by the program, or by their `start` alone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from types import CoroutineType
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from sockstore.base.plain_calls import AND_RETURN_ITS_CANCEL, PLAIN, name_of, refuse_async
-from sockstore.stores.contract import Readable, changed
+from sockstore.stores.contract import changed
 from sockstore.stores.nodes import Node
+from sockstore.stores.readable import Readable
 from sockstore.stores.scheduling import Scheduler, threads
-from sockstore.stores.tools import readonly
 
 __all__ = ["Start", "Writable", "readable", "writable"]
 
@@ -21,8 +21,8 @@ Start: TypeAlias = Callable[[Callable[[T], None], Update[T]], Callable[[], objec
 """`start(set, update)`: begin to set the store; return what ends that, or None."""
 
 
-class Writable(Node[T]):
-    """A store that anyone may set.
+class Writable(Readable[T]):
+    """A store that the program may set.
 
     Example:
         >>> count = writable(1)
@@ -31,30 +31,15 @@ class Writable(Node[T]):
         2
     """
 
-    __slots__ = ("_begin_with", "_stop")
+    __slots__ = ()
 
     _kind = "Writable"
-
-    def __init__(
-        self,
-        value: T,
-        start: Start[T] | None,
-        differs: Callable[[T, T], bool] | None,
-    ) -> None:
-        super().__init__((), differs)
-        if start is not None:
-            refuse_async(start, "a store's start", AND_RETURN_ITS_CANCEL)
-        self._value = value
-        self._begin_with: Start[T] = start or _nothing
-        self._stop: Callable[[], object] | None = None
-        self._live = self._permanent = start is None
 
     @property
     def value(self) -> T:
         """The present value."""
-        if self._live:
-            return self._value
-        return super().value
+        node = self._node
+        return node.value if node.live else node.read()
 
     def set(self, value: T) -> None:
         """Replace the value, and tell the subscribers if that is a change.
@@ -75,23 +60,24 @@ class Writable(Node[T]):
             >>> count.value
             2
         """
+        node = self._node
         scheduler = threads.scheduler
-        if self._scheduler is not scheduler:
-            self._claim(scheduler)
-        if not (self._subscriptions or self._dependents) and self._differs is changed:
-            # Nobody is to be told, so nobody asks whether this is a change.
-            self._value = value
+        if node.scheduler is not scheduler:
+            node.claim(scheduler)
+        if not (node.subscribers or node.dependents) and node.differs is changed:
+            # Without watchers it does not matter whether this is a change.
+            node.value = value
             return
-        if not self._differs(self._value, value):
+        if not node.differs(node.value, value):
             return
-        if self._dependents or scheduler.depth or scheduler.delivering:
-            self._spread(value, scheduler)
+        if node.dependents or scheduler.depth or scheduler.delivering:
+            node.spread(value, scheduler)
             return
         # The short way for a store from which nothing is computed.
-        self._value = value
-        audience = self._audience_now
+        node.value = value
+        audience = node.audience
         if audience is None:
-            audience = self._audience(scheduler)
+            audience = scheduler.audience_of(node)
         if audience:
             scheduler.deliver(audience, value)
 
@@ -111,33 +97,64 @@ class Writable(Node[T]):
             >>> count.value
             5
         """
-        value = fn(self._value)
-        # The result is looked at and not the function, which costs less.
+        value = fn(self._node.value)
+        # The result is checked and not the function, which costs less.
         if type(value) is CoroutineType:
             raise _coroutine_refused(value, fn)
         self.set(value)
 
-    def _begin(self, _: Scheduler, /) -> None:
-        self._live = True
+
+class _Source(Node[T]):
+    """The node of a store that is set."""
+
+    __slots__ = ("start", "stop")
+
+    def __init__(
+        self,
+        value: T,
+        start: Start[T] | None,
+        differs: Callable[[T, T], bool] | None,
+    ) -> None:
+        super().__init__((), differs)
+        if start is not None:
+            refuse_async(start, "a store's start", AND_RETURN_ITS_CANCEL)
+        self.value = value
+        self.start: Start[T] = start or _nothing
+        """Set once: called when the first subscriber arrives."""
+        self.stop: Callable[[], object] | None = None
+        """What `start` returned; called when the last subscriber leaves."""
+        self.live = self.permanent = start is None
+
+    def read(self) -> T:
+        """Return the present value: the short way for a node without inputs."""
+        return self.value if self.live else super().read()
+
+    def begin(self, _: Scheduler, /) -> None:
+        """Call `start`."""
+        self.live = True
+        store = Writable(self)
         try:
-            self._stop = _checked(self._begin_with(self.set, self.update))
+            self.stop = _checked(self.start(store.set, store.update))
         except BaseException:
-            self._live = False
+            self.live = False
             raise
 
-    def _end(self) -> None:
-        stop, self._stop = self._stop, None
+    def end(self) -> None:
+        """Call what `start` returned."""
+        stop, self.stop = self.stop, None
         if stop is not None:
             stop()
 
-    def _has_effects(self) -> bool:
-        # What this package starts itself only looks.
-        own = getattr(self._begin_with, "__module__", None) or ""
-        return not (self._live or own.startswith("sockstore."))
+    def has_effects(self) -> bool:
+        """Whether becoming live calls the `start` of a user."""
+        # What this package starts itself only reads.
+        own = getattr(self.start, "__module__", None) or ""
+        return not (self.live or own.startswith("sockstore."))
 
-    def _sample(self, _: list[object], /) -> T:
-        cell = _Cell(self._value)
-        stop = _checked(self._begin_with(cell.set, cell.update))
+    def sample(self, _: list[object], /) -> T:
+        """Return what `start` sets at once, and stop it."""
+        cell = _Cell(self.value)
+        stop = _checked(self.start(cell.set, cell.update))
         if stop is not None:
             stop()
         return cell.value
@@ -186,7 +203,7 @@ def writable(
     *,
     differs: Callable[[T, T], bool] | None = None,
 ) -> Writable[T]:
-    """Make a store that anyone may set.
+    """Make a store that the program may set.
 
     Args:
         value: The first value.
@@ -208,7 +225,7 @@ def writable(
         1
         2
     """
-    return Writable(value, start, differs)
+    return Writable(_Source(value, start, differs))
 
 
 def readable(
@@ -222,7 +239,7 @@ def readable(
     Args:
         value: The first value.
         start: As for `writable`. It may set the value at once, so that a value that is
-            expensive to build is built only if somebody looks.
+            expensive to build is built only if it is read.
         differs: As for `writable`.
 
     Returns:
@@ -236,4 +253,4 @@ def readable(
         >>> answer.value
         42
     """
-    return readonly(Writable(value, start, differs))
+    return Readable(_Source(value, start, differs))

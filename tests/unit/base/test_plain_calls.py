@@ -27,6 +27,7 @@ from sockstore import (
 from sockstore.base.plain_calls import returns_awaitable
 from sockstore.blocking import WebSocket
 from sockstore.stores import derived_emit, subscribe_weakly
+from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, VirtualClock, accept, send
 from sockstore.ui.live_list import LiveRows
 
@@ -127,7 +128,7 @@ def test_every_kind_of_coroutine_function_is_seen(fn):
     store = writable(1)
     with pytest.raises(TypeError, match="without awaiting it"):
         store.subscribe(fn)
-    assert not store._subscriptions
+    assert not count_watchers(store)
 
 
 @pytest.mark.contract("ST14")

@@ -7,6 +7,7 @@ from threading import Event, Thread
 import pytest
 
 from sockstore.stores import batch, derived, derived_emit, get, readable, readonly, writable
+from sockstore.stores.binding import adopt, bind
 
 
 def tracked(value=0):
@@ -286,11 +287,11 @@ def test_a_store_belongs_to_the_thread_of_its_first_set():
 @pytest.mark.contract("ST12")
 def test_an_owner_says_which_thread_and_how_to_reach_it():
     store = writable(0)
-    store._thread_error = "use connection.call_threadsafe"
-    elsewhere(store._belong_here)
+    adopt(store, "use connection.call_threadsafe")
+    elsewhere(lambda: bind(store))
     with pytest.raises(RuntimeError, match=r"connection\.call_threadsafe"):
         store.set(1)
-    store._belong_here()
+    bind(store)
     store.set(1)
     assert store.value == 1
 
@@ -309,7 +310,7 @@ def test_reading_is_allowed_anywhere_and_leaves_the_graph_alone():
         assert elsewhere(lambda: everything.value) == (2, 4, 5, [0, 1])
         assert [elsewhere(lambda part=part: get(part)) for part in parts] == [2, 4, 5, [0, 1]]
         double.subscribe(print)
-    assert built._value == [0]
+    assert repr(built) == "<Writable [0], not watched>"
 
 
 @pytest.mark.contract("ST12")
@@ -409,7 +410,7 @@ def test_whoever_holds_a_derived_store_holds_the_owner():
 
         def __init__(self):
             self.state = writable(1)
-            self.state._owner = self
+            adopt(self.state, "the owner's thread", owner=self)
 
         def __del__(self):
             Owner.alive = False

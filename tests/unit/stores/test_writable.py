@@ -6,8 +6,10 @@ import math
 
 import pytest
 
+import sockstore.stores
 from sockstore.stores import (
     Readable,
+    Unsubscriber,
     Writable,
     batch,
     changed,
@@ -18,6 +20,7 @@ from sockstore.stores import (
     subscribe_weakly,
     writable,
 )
+from sockstore.stores.binding import count_watchers
 
 
 @pytest.mark.contract("ST1")
@@ -71,15 +74,63 @@ def test_unsubscribing_twice_does_nothing_more():
 
 
 @pytest.mark.contract("ST2")
-def test_a_subscription_is_a_context_manager():
+def test_an_unsubscriber_is_a_context_manager():
     count = writable(1)
     seen = []
-    with count.subscribe(seen.append) as subscription:
-        assert subscription.active
+    with count.subscribe(seen.append) as unsubscribe:
+        assert unsubscribe.active
         count.set(2)
     count.set(3)
     assert seen == [1, 2]
-    assert not subscription.active
+    assert not unsubscribe.active
+
+
+@pytest.mark.contract("ST15")
+@pytest.mark.parametrize("make", [writable, readable, lambda value: derived([], lambda: value)])
+def test_what_subscribe_returns_is_an_unsubscriber(make):
+    store = make(1)
+    for unsubscribe in (store.subscribe(print), subscribe_weakly(store, print)):
+        assert type(unsubscribe) is Unsubscriber
+        assert unsubscribe.active
+        unsubscribe()
+        assert not unsubscribe.active
+    assert not hasattr(sockstore.stores, "Subscription")
+
+
+@pytest.mark.contract("ST12")
+def test_a_foreign_store_can_be_watched_weakly():
+    class Foreign:
+        left = 0
+
+        def subscribe(self, run):
+            self.run = run
+            run(1)
+            return self
+
+        def unsubscribe(self):
+            self.left += 1
+
+    class Label:
+        def show(self, value):
+            seen.append(value)
+
+    seen, foreign, label = [], Foreign(), Label()
+    subscribe_weakly(foreign, label.show)
+    foreign.run(2)
+    del label
+    assert (seen, foreign.left) == ([1, 2], 1)
+
+
+@pytest.mark.contract("ST1")
+def test_a_store_shows_users_only_what_the_contract_has():
+    names = {"stream", "subscribe", "value", "wait_for"}
+    for store in (readable(1), readonly(writable(1)), derived(writable(1), abs)):
+        assert {name for name in dir(store) if not name.startswith("_")} == names
+    assert {name for name in dir(writable(1)) if not name.startswith("_")} == {
+        *names,
+        "set",
+        "update",
+    }
 
 
 @pytest.mark.contract("ST3")
@@ -461,7 +512,7 @@ def test_the_garbage_collector_may_strike_at_any_moment():
     gc.collect()
     source.set(-1)
     assert seen == [*range(300), -1]
-    assert len(source._dependents) == 1
+    assert count_watchers(source) == 1
 
 
 @pytest.mark.contract("ST5")
