@@ -37,18 +37,18 @@ decode = msgspec.json.Decoder().decode
 
 def sockstore(told: Told, length: int) -> Append:
     """The log of a connection, unbounded; fed in batches, as its transport does it."""
-    from sockstore.messages.log import MessageLog
+    from sockstore.messages.writer import LogWriter
 
-    log = MessageLog(None, report=_fail)
+    writer = LogWriter(None, report=_fail)
 
     def append(texts: list[str]) -> None:
-        log.begin_slice()
+        writer.begin_slice()
         for start in range(0, len(texts), AT_ONCE):
-            log.extend(iter(texts[start : start + AT_ONCE]), decode, _fail)
-        log.end_slice()
+            writer.extend(iter(texts[start : start + AT_ONCE]), decode, _fail)
+        writer.end_slice()
 
     append([TEXT] * length)
-    log.on_append(told)
+    writer.on_append(told)
     return append
 
 

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from opentelemetry.util.types import AttributeValue
 
 from sockstore.base.version import __version__
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import (
     AttemptBegan,
@@ -181,7 +182,7 @@ class _Spans:
         span.end(None if at is None else _nanoseconds(at))
 
     def _where(self) -> Attributes:
-        url = self._connection._endpoint.url
+        url = engine_of(self._connection).endpoint.url
         if not isinstance(url, str):
             return {}
         parts = urlsplit(url)

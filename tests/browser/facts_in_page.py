@@ -106,7 +106,7 @@ async def a_heartbeat_runs_if_one_is_configured(url: str, nobody: str) -> None:
     async with WebSocketStore(url, heartbeat=heartbeat) as connection:
         await connection.ready()
         await connection.latency.wait_for(lambda latency: True)
-        transport = connection._driver._live_transport()
+        transport = connection._driver._live_link().transport
         before = transport.heard
         async with asyncio.timeout(PATIENCE):
             while transport.heard < before + 3:

@@ -6,8 +6,9 @@ import pytest
 
 from sockstore import ConnectionState, WebSocketStore, derived, readable, readonly, writable
 from sockstore.base.errors import ConnectionLost
-from sockstore.messages.log import MessageLog
+from sockstore.connection.connection_stores import engine_of
 from sockstore.testing import check_store
+from written_log import WrittenLog
 
 pytestmark = pytest.mark.contract("ST2", "ST3", "ST8")
 
@@ -44,12 +45,12 @@ def test_stores(make):
 @pytest.mark.contract("MS3")
 def test_the_message_log():
     def make():
-        log = MessageLog(10, report=lambda error, where: None)
+        log = WrittenLog(10, report=lambda error, where: None)
 
         def take(text: str) -> None:
-            log.begin_slice()
-            log.append(text, "text")
-            log.end_slice()
+            log.writer.begin_slice()
+            log.writer.append(text, "text")
+            log.writer.end_slice()
 
         return log, take
 
@@ -67,7 +68,7 @@ def test_the_stores_of_a_connection(name):
 
     def make():
         connection = WebSocketStore("ws://fake")
-        return getattr(connection, name), connection.publish
+        return getattr(connection, name), engine_of(connection).show
 
     if name == "error":
         states = [ConnectionState("waiting", exception=ConnectionLost(why)) for why in "abc"]

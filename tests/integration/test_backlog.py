@@ -300,7 +300,7 @@ async def test_a_backlog_keeps_no_connection_alive_and_leaves_nothing_behind():
     assert backlog_of(connection) is backlog
     leave = backlog.follow()
     leave()
-    assert connection.messages._on_append == ()
+    assert connection.messages._writer._on_append == ()
     gone = ref(connection)
     del connection, leave
     gc.collect()

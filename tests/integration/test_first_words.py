@@ -271,8 +271,8 @@ async def test_when_on_open_is_over_a_stream_begins_when_it_is_made_and_nothing_
         ended.set()
         await tasks[0]
         assert [stream.lag for stream in (*made, outside)] == [0, 0]
-        assert connection.messages._beginning is None
-        assert len(connection.messages._readers.streams) == 2
+        assert connection.messages._writer._beginning is None
+        assert len(connection.messages._writer._readers.streams) == 2
 
 
 @pytest.mark.contract("CN11", "CN6")
@@ -284,10 +284,10 @@ async def test_an_opening_that_does_not_come_to_its_end_leaves_nothing(end):
     server = FakeServer(accept(), send("hello"))
     async with opening(server, on_open) as connection:
         await connection.messages.wait_for(len)
-        assert connection.messages._beginning is not None
+        assert connection.messages._writer._beginning is not None
         {"drop": server.drop, "reconnect": connection.reconnect, "close": connection.close}[end]()
         await connection.phase.wait_for(lambda phase: phase != "connecting" or end == "reconnect")
-        assert connection.messages._beginning is None
+        assert connection.messages._writer._beginning is None
 
 
 @pytest.mark.contract("CN11", "CN6")

@@ -395,7 +395,7 @@ async def test_a_loop_that_is_left_leaves_nothing_with_the_connection():
 
             task = asyncio.create_task(read())
             await turns()
-            assert len(connection.messages._readers.streams) == 1
+            assert len(connection.messages._writer._readers.streams) == 1
             server.send(way)
             await turns()
             if way == "cancel":
@@ -405,7 +405,7 @@ async def test_a_loop_that_is_left_leaves_nothing_with_the_connection():
                     await asyncio.wait_for(task, 1)
             await asyncio.wait([task])
             del task
-            assert connection.messages._readers.streams == (), way
+            assert connection.messages._writer._readers.streams == (), way
 
 
 @pytest.mark.contract("MS4", "CN6")
@@ -519,7 +519,7 @@ async def test_readers_that_wait_are_woken_by_the_close_and_by_the_failure():
         else:
             assert {type(reading.exception()) for reading in readings} == {ConnectionEnded}
         await connection.aclose()
-    assert connection.messages._readers.streams == ()
+    assert connection.messages._writer._readers.streams == ()
 
 
 @pytest.mark.contract("MS4")
@@ -528,7 +528,7 @@ def test_a_stream_of_bad_options_is_refused_and_leaves_nothing():
     for options in ({"limit": 0}, {"limit": None}, {"overflow": "block"}, {"overflow": []}):
         with pytest.raises(InvalidOption, match=next(iter(options))):
             connection.stream(**options)
-    assert connection.messages._readers.streams == ()
+    assert connection.messages._writer._readers.streams == ()
 
 
 @pytest.mark.contract("MS3", "ST9")
@@ -602,7 +602,7 @@ async def test_select_and_topic_without_subscribers_are_up_to_date_whenever_they
             read.append((last.value, topic.value))
         one, two, three = {"kind": "a"}, {"kind": ["a"]}, {"type": "a"}
         assert read == [(one, one), (two, one), (three, None)]
-        assert connection.messages._topics == {}
+        assert connection.messages._writer._topics == {}
 
 
 @pytest.mark.contract("MS6", "MS5", "CN7")

@@ -178,7 +178,7 @@ async def leaves_the_programs_connection_alone(kit: Kit, *, messages: int) -> No
                 await asyncio.sleep(SETTLING)
                 await screen.leave()
                 speaking.cancel()
-        assert not connection.messages._on_append
+        assert not connection.messages._writer._on_append
         assert connection.connected.value
         assert len(server.open_connections) == 1
 

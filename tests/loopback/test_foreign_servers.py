@@ -77,7 +77,7 @@ async def test_every_server_answers_pings_and_a_frozen_one_is_noticed(
         async with WebSocketStore(server.url, **options) as connection:
             await connection.ready()
             since = connection.state.value.since
-            transport = connection._driver._live_transport()
+            transport = connection._driver._live_link().transport
             while transport.heard < 10:  # nothing but pongs
                 await asyncio.sleep(0.01)
             assert connection.state.value.since == since

@@ -449,7 +449,7 @@ async def test_the_liveness_clock_stands_still_while_we_do_not_read() -> None:
 
             def on_message(message: object) -> None:
                 nonlocal was_paused
-                transport = connection._driver._live_transport()
+                transport = connection._driver._live_link().transport
                 assert transport is not None
                 was_paused = was_paused or transport.reading_paused
                 until = monotonic() + 0.0002  # 2.4 s in all: ten times the ping timeout

@@ -393,7 +393,7 @@ async def test_a_peer_that_does_not_read_is_aborted_by_the_watchdog(tls: bool) -
             while not connection._driver.machine.outbox:
                 assert connection.send(b"x" * 65536)
                 await turns(2)
-            assert connection._driver._live_transport().buffered_amount > 0
+            assert connection._driver._live_link().transport.buffered_amount > 0
             await until_phase(connection, "failed")
             assert str(connection.state.value.error) == "no answer to ping"
             async with asyncio.timeout(PATIENCE):

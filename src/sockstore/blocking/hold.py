@@ -8,11 +8,12 @@ import os
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
+from weakref import ref
 
 from sockstore.base.errors import ConnectionEnded
 from sockstore.blocking.loop_thread import GRACE, LoopThread, shared
 from sockstore.blocking.waiting import refuse_inside_a_loop
-from sockstore.connection.driver import Driver
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
 __all__ = ["Hold"]
@@ -37,8 +38,9 @@ class Hold:
     It does not keep the connection alive.
     """
 
-    def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+    def __init__(self, store: WebSocketStore) -> None:
+        self._driver = engine_of(store).driver
+        self._store = ref(store)
         self._process = os.getpid()
         self._lock = threading.RLock()
         self._thread: LoopThread | None = None
@@ -79,9 +81,8 @@ class Hold:
         with self._lock:
             thread = self._thread
             if thread is None:
-                owner = self._driver._owner()
-                if owner is not None:
-                    owner.bound()
+                if (store := self._store()) is not None:
+                    engine_of(store).adopt()
                 return fn(*args, **kwargs)
             if thread.is_current:
                 return fn(*args, **kwargs)
@@ -176,9 +177,8 @@ class Hold:
         """Close, within these seconds, and let go; whoever held the connection may be gone."""
         try:
             async with asyncio.timeout(seconds):
-                owner = self._driver._owner()
-                if isinstance(owner, WebSocketStore):
-                    await owner.aclose()
+                if (store := self._store()) is not None:
+                    await store.aclose()
         except TimeoutError:
             pass
         if not self._driver.at_rest:

@@ -11,6 +11,7 @@ from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback, Subscription
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer, require_timeout
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.log import MessageView
@@ -184,7 +185,8 @@ class Subscribing:
         require_callable("callback", callback)
 
         def begin() -> MessageCallback:
-            buffer = self._store.open_stream(CallbackBuffer, where, limit, overflow, gaps=gaps)
+            open_stream = engine_of(self._store).open_stream
+            buffer = open_stream(CallbackBuffer, where, limit, overflow, gaps=gaps)
             told = MessageCallback(callback, buffer, self._runner.announce)
             self._message_callbacks[told] = None
             return told
@@ -231,7 +233,7 @@ class Subscribing:
         for told in self._message_callbacks:
             if told.buffer.is_detached:
                 told.buffer.is_detached = False
-                self._store.messages.add_stream(told.buffer)
+                engine_of(self._store).log.add_stream(told.buffer)
 
     def _pick(self, what: StoreName | Callable[[WebSocketStore], Readable[Any]]) -> Readable[Any]:
         if callable(what):

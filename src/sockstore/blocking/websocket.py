@@ -20,6 +20,7 @@ from sockstore.blocking.streams import Buffer, MessageStream, require_timeout
 from sockstore.blocking.subscribing import Subscribing
 from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import receipts
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.options import ConnectionOptions
@@ -79,10 +80,11 @@ class WebSocket(Subscribing):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         store = WebSocketStore(url, reconnect=reconnect, **options)
-        super().__init__(store, Hold(store._driver), make_runner(callbacks))
+        super().__init__(store, Hold(store), make_runner(callbacks))
         self._close_timeout = options.get("close_timeout", CLOSE_TIMEOUT)
         self._buffer: Buffer | None = None
-        finalizer = weakref.finalize(self, _forsaken, store._finalizer, self._hold, self._runner)
+        dropped = engine_of(store).finalizer
+        finalizer = weakref.finalize(self, _forsaken, dropped, self._hold, self._runner)
         finalizer.atexit = False
 
     # Connecting and closing
@@ -227,7 +229,7 @@ class WebSocket(Subscribing):
         Raises:
             InvalidOption: If `limit` or `overflow` cannot be used.
         """
-        open_stream = self._store.open_stream
+        open_stream = engine_of(self._store).open_stream
         buffer = self._hold.call(open_stream, Buffer, where, limit, overflow, gaps=gaps)
         return MessageStream(self, buffer)
 
@@ -332,7 +334,7 @@ class WebSocket(Subscribing):
     def _start(self, connect: Callable[[], None]) -> None:
         connect()
         if self._buffer is None or self._buffer.has_ended:
-            self._buffer = self._store.open_stream(Buffer, None, 256, "error", gaps=None)
+            self._buffer = engine_of(self._store).open_stream(Buffer, None, 256, "error", gaps=None)
         self._follow_new_life()
 
     def _check_may_wait(self, action: str) -> None:

@@ -2,57 +2,68 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from sockstore.base.errors import ConnectionEnded, ScopeClosed, SockstoreError
+from sockstore.base.errors import ScopeClosed, SockstoreError
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
-from sockstore.connection.driver import Driver
+from sockstore.connection.engine import ENDED, Engine, ended_by
 from sockstore.connection.inspection.explain import circumstances, explain
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
-from sockstore.connection.threads import FOREIGN_THREAD
-from sockstore.stores import Readable, Writable, derived, readonly, writable
-from sockstore.stores.binding import adopt, bind, bind_with, is_watched
+from sockstore.connection.own_loop import FOREIGN_THREAD
+from sockstore.stores import Readable, derived, readonly
+from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
-    from sockstore.messages.log import MessageLog, MessageView
+    from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream, Overflow
 
-__all__ = ["ENDED", "ConnectionStores", "ended_by"]
+__all__ = ["ConnectionStores", "Gate", "engine_of", "gate_of"]
 
 T = TypeVar("T")
-StreamT = TypeVar("StreamT", bound="MessageStream")
+P = ParamSpec("P")
 
-ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
-"""The phases in which no further message will come by itself."""
+
+class Gate:
+    """Open until the scope that owns a connection is left; from then on only reading is legal."""
+
+    def __init__(self) -> None:
+        self.is_left = False  # set by `leave`, which the provider calls
+
+    def leave(self) -> None:
+        """The scope is left."""
+        self.is_left = True
+
+    def check(self, action: str) -> None:
+        """Refuse what is legal only while the scope is there (PV5)."""
+        if self.is_left:
+            raise ScopeClosed(action)
 
 
 class ConnectionStores:
-    """The stores of one connection, all derived from one snapshot; they keep it alive.
+    """A view on an engine: what it shows, derived from one snapshot. It keeps the engine alive.
 
     Args:
-        state: The first snapshot.
-        messages: The log.
-        driver: Knows how much waits to be sent, and is told what subscribers raise.
+        engine: The connection's parts.
+        state: The snapshot that this view shows.
 
     Attributes:
         messages: The last messages, a store and a log.
     """
 
-    def __init__(self, state: ConnectionState, messages: MessageLog, driver: Driver) -> None:
-        self.messages = messages
-        self._driver = driver
-        self._scope_left = False
-        self._buffered: Writable[int] | None = None
-        self._snapshot = writable(state)
-        self._state: Readable[ConnectionState] = self._snapshot
-        for store in (self._state, messages):
-            adopt(store, FOREIGN_THREAD, owner=self)
+    def __init__(self, engine: Engine, state: Readable[ConnectionState]) -> None:
+        self.messages = engine.messages
+        self._engine = engine
+        self._driver = engine.driver
+        self._state = state
+        self._gate = Gate()
 
     @cached_property
     def state(self) -> Readable[ConnectionState]:
@@ -91,29 +102,22 @@ class ConnectionStores:
         adopt(store, FOREIGN_THREAD)
         return store
 
-    @cached_property
+    @property
     def buffered_amount(self) -> Readable[int]:
         """Bytes that were sent and not yet given to the network, the outbox included."""
-        self._buffered = writable(0, self._watch_buffered)
-        adopt(self._buffered, FOREIGN_THREAD, owner=self)
-        return self._late(self._buffered)
-
-    def _late(self, store: Readable[T]) -> Readable[T]:
-        """Show a store that is made late, since few ask for it; it belongs where all others do."""
-        bind_with(store, self.messages)
-        return readonly(store)
+        return self._engine.buffered_amount
 
     # The inspector
 
     @cached_property
     def timeline(self) -> Readable[tuple[TimelineEvent, ...]]:
         """The last 200 events: attempts, ends, decisions with their reason, waits, gaps, hints."""
-        return self._late(self._driver.observer.timeline.store)
+        return self._engine.late(self._driver.observer.timeline.store)
 
     @cached_property
     def latency(self) -> Readable[float | None]:
         """Seconds that the last ping took to be answered; None before the first."""
-        return self._late(self._driver.observer.latency_store)
+        return self._engine.late(self._driver.observer.latency_store)
 
     def explain(self) -> str:
         """Say in one paragraph what the connection is doing, and why.
@@ -127,7 +131,7 @@ class ConnectionStores:
             'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
         """
         machine, observer = self._driver.machine, self._driver.observer
-        return explain(circumstances(machine, observer.latency, self._driver.now))
+        return explain(circumstances(machine, observer.latency, self._driver.own.now()))
 
     def stats(self) -> Stats:
         """Return the figures: attempts, losses, messages, latency and more.
@@ -144,7 +148,7 @@ class ConnectionStores:
             attempts=observer.attempts,
             connections=observer.connections,
             losses=observer.losses,
-            open_seconds=observer.open_seconds(self._driver.now),
+            open_seconds=observer.open_seconds(self._driver.own.now()),
             messages_received=self.messages.total,
             messages_sent=observer.messages_sent,
             messages_waiting=len(machine.outbox),
@@ -178,7 +182,7 @@ class ConnectionStores:
                 counts in `MessageStream.dropped`.
             gaps: Whether to be told where messages are missing, by a `Message` of kind ``"gap"``
                 whose data is a `Gap`, and which `where` is not asked about. None tells it with a
-                session; without one there is a gap at every reconnection, since nobody counts.
+                session; without one there is a gap at every reconnection.
 
         Returns:
             The iterator. It ends when the connection closes, raises when it fails, and ends at
@@ -190,28 +194,11 @@ class ConnectionStores:
         """
         from sockstore.messages.stream import MessageStream  # noqa: PLC0415 - see `WebSocketStore`
 
-        return self.open_stream(MessageStream, where, limit, overflow, gaps=gaps)
-
-    def open_stream(
-        self,
-        kind: type[StreamT],
-        where: Callable[[Message], object] | None,
-        limit: int,
-        overflow: Overflow,
-        *,
-        gaps: bool | None,
-    ) -> StreamT:
-        """Return a stream of that kind, as `stream` says."""
-        self.check_scope("stream")
-        if gaps is None:
-            gaps = self._driver.machine.session is not None
-        stream = kind(where, limit, overflow, gaps=gaps, owner=self)
+        self._gate.check("stream")
         state = self._state.value
-        if state.phase in ENDED:
-            stream.end(ended_by(state) if state.phase == "failed" else None)
-        else:
-            self.messages.add_stream(stream, self._driver.opening)
-        return stream
+        return self._engine.open_stream(
+            MessageStream, where, limit, overflow, gaps=gaps, view=self, state=state
+        )
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
         """Wait until the connection is open.
@@ -234,9 +221,44 @@ class ConnectionStores:
         if state.phase != "open":
             raise ended_by(state)
 
+    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
+        """Wait until everything that was sent so far was handed over; with a session, is stored.
+
+        Args:
+            timeout: Seconds to wait at most; None waits without a limit.
+
+        Raises:
+            TimeoutError: If it took longer.
+            DeliveryError: If the connection ended, or the last message expired.
+        """
+        async with asyncio.timeout(timeout):
+            await self._driver.sender.drain()
+
+    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function on the connection's event loop, from any thread.
+
+        Args:
+            fn: For example ``connection.send``.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            A `concurrent.futures.Future` of what it returns or raises.
+
+        Raises:
+            RuntimeError: If the connection has not been connected on any loop.
+            TypeError: If it is a coroutine function.
+
+        Example:
+            ::
+
+                receipt = connection.call_threadsafe(connection.send, "hello").result()
+        """
+        return self._driver.own.call_threadsafe(fn, *args, **kwargs)
+
     @property
     def position(self) -> Position | None:
-        """What was seen last of a session's room, to go on from after a restart; else None.
+        """The last message of a session's room, to go on from after a restart; else None.
 
         Keep it together with what you did with the message: ``Session(since=position)`` begins
         with the next one. A message has a `Publication.position` of its own, too.
@@ -247,7 +269,7 @@ class ConnectionStores:
     def select(
         self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None
     ) -> Readable[T]:
-        """Return a store of what `fn` makes of the messages, told only when that changes.
+        """Return a store of what `fn` makes of the messages; it changes only when that does.
 
         Args:
             fn: Called with the last `history` messages after each slice of new ones.
@@ -280,60 +302,14 @@ class ConnectionStores:
             ...     pass
             None
         """
-        return self.messages.topic(key, field)
-
-    # What a provider calls
-
-    def leave_scope(self) -> None:
-        """The scope that owns this connection is left: from now on only reading is legal."""
-        self._scope_left = True
-
-    def check_scope(self, action: str) -> None:
-        """Refuse what is legal only while the scope is there (PV5)."""
-        if self._scope_left:
-            raise ScopeClosed(action)
-
-    # What the driver calls
-
-    def bound(self) -> None:
-        """The stores belong to the thread of the loop from now on."""
-        late = () if self._buffered is None else (self._buffered,)
-        for store in (self._state, self.messages, *late, *self._driver.observer.stores):
-            bind(store)
-
-    def publish(self, state: ConnectionState) -> None:
-        """Show a new snapshot to everyone."""
-        before = self._state.value
-        if state is before:
-            return
-        if state.phase in ENDED and before.phase not in ENDED:
-            self.messages.end_streams(ended_by(state) if state.phase == "failed" else None)
-        try:
-            self._snapshot.set(state)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self._driver.report(error, "a subscriber of the connection's state")
-
-    def buffered_changed(self) -> None:
-        """Tell who watches `buffered_amount`."""
-        if self._buffered is not None and is_watched(self._buffered):
-            try:
-                self._buffered.set(self._driver.buffered_amount)
-            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-                self._driver.report(error, "a subscriber of buffered_amount")
-
-    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> None:
-        set_(self._driver.buffered_amount)
+        return self._engine.log.topic(key, field)
 
 
-def ended_by(state: ConnectionState) -> ConnectionEnded:
-    """Return the error for whoever waits for a connection that is over."""
-    reason = None if state.failure is None else state.failure.reason
-    if isinstance(state.exception, ConnectionEnded):
-        why = str(state.exception)
-    elif state.phase == "failed":
-        why = f"the connection failed ({reason}): {state.error}"
-    else:
-        why = f"the connection is {state.phase}"
-    ended = ConnectionEnded(why, reason=reason, close=state.close)
-    ended.__cause__ = state.exception
-    return ended
+def engine_of(connection: ConnectionStores) -> Engine:
+    """Return the engine of a connection, for the rest of the package."""
+    return connection._engine
+
+
+def gate_of(connection: ConnectionStores) -> Gate:
+    """Return the gate of a connection, for its provider."""
+    return connection._gate

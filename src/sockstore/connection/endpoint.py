@@ -58,8 +58,8 @@ class Endpoint:
         token: What a session shows once the connection is open.
 
     Raises:
-        InvalidURI: If a url that is no callable cannot be used.
-        InvalidOption: If headers or subprotocols that are no callables cannot be used.
+        InvalidURI: If a url that is not a callable cannot be used.
+        InvalidOption: If headers or subprotocols that are not callables cannot be used.
     """
 
     __slots__ = ("headers", "subprotocols", "token", "url")
@@ -87,15 +87,21 @@ class Endpoint:
             InvalidURI: If the url cannot be used.
             StopReconnecting: If one of them raised it.
         """
-        url = check_url(await _ask("url", self.url, attempt))
-        headers = await _ask("headers", self.headers, attempt)
-        subprotocols = await _ask("subprotocols", self.subprotocols, attempt)
-        token = await _ask("token", self.token, attempt)
+        # What is not a callable was checked at construction.
+        url, headers, subprotocols, token = self.url, self.headers, self.subprotocols, self.token
+        if callable(url) or url is None:
+            url = check_url(await _ask("url", url, attempt))
+        if makes_headers := callable(headers):
+            headers = await _ask("headers", headers, attempt)
+        if makes_subprotocols := callable(subprotocols):
+            subprotocols = await _ask("subprotocols", subprotocols, attempt)
+        if callable(token):
+            token = _check_token(await _ask("token", token, attempt))
         return Target(
             url=url,
-            headers=_check_headers(headers),
-            subprotocols=_check_subprotocols(subprotocols),
-            token=_check_token(token),
+            headers=_check_headers(headers) if makes_headers else headers,
+            subprotocols=_check_subprotocols(subprotocols) if makes_subprotocols else subprotocols,
+            token=token,
         )
 
 

@@ -1,4 +1,4 @@
-"""Navigation, as a connection sees it: where from and where to, and who must close then."""
+"""Navigations, and closing a connection at the next one."""
 
 from __future__ import annotations
 

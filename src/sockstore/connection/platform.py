@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary, ref
 __all__ = ["unwatch_sleep", "watch_sleep"]
 
 TICK = 2.0
-"""Seconds between two looks at the clocks; after waking, the jump is seen within them."""
+"""Seconds between two comparisons of the clocks, so the longest delay until sleep is noticed."""
 
 JUMP = 5.0
 """Seconds by which the clocks must differ."""
@@ -25,7 +25,7 @@ Sleeper = Callable[[float], object]
 def elapsed_clock() -> float:
     """Return seconds of a clock that goes on while the machine sleeps.
 
-    Linux has one that nobody can set; elsewhere the clock on the wall has to do.
+    On Linux a boot clock, which is never set; elsewhere the wall clock.
     """
     boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     if sys.platform == "emscripten":
@@ -36,7 +36,7 @@ def elapsed_clock() -> float:
 class _Watch:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.sleepers: set[Sleeper] = set()
-        # Weakly: a value that holds its key would keep both for ever.
+        # Weakly: a value that holds its key would keep both alive.
         self._loop = ref(loop)
         self._timer: asyncio.TimerHandle | None = None
         self._ahead = 0.0
@@ -73,9 +73,9 @@ def watch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
 
     A loop on which time is virtual says so itself, in its attribute ``sleepers``.
     """
-    told: set[Sleeper] | None = getattr(loop, "sleepers", None)
-    if told is not None:
-        told.add(sleeper)
+    virtual: set[Sleeper] | None = getattr(loop, "sleepers", None)
+    if virtual is not None:
+        virtual.add(sleeper)
         return
     if loop not in _watches:
         _watches[loop] = _Watch(loop)
@@ -83,9 +83,9 @@ def watch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
 
 
 def unwatch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
-    """Call it no more."""
-    told: set[Sleeper] | None = getattr(loop, "sleepers", None)
-    if told is not None:
-        told.discard(sleeper)
+    """Stop calling `sleeper`."""
+    virtual: set[Sleeper] | None = getattr(loop, "sleepers", None)
+    if virtual is not None:
+        virtual.discard(sleeper)
     elif loop in _watches:
         _watches[loop].discard(sleeper)

@@ -20,8 +20,8 @@ ReceiptState: TypeAlias = Literal[
 class Receipt:
     """What became of one message; true if it was handed to an open socket or queued.
 
-    It is read (`state`), tested (``if connection.send(...)``) or awaited. Nobody has to: a
-    receipt that nobody looks at logs nothing.
+    Read its `state`, test it (``if connection.send(...)``), await it, or ignore it: an unused
+    receipt logs nothing.
 
     Example:
         >>> from sockstore import WebSocketStore
@@ -73,7 +73,7 @@ class Receipt:
             The receipt itself.
 
         Raises:
-            DeliveryError: If it was not, or nobody can tell whether it arrived.
+            DeliveryError: If it was not, or it is unknown whether it arrived.
         """
         if self.is_pending:
             waiter = asyncio.get_running_loop().create_future()
@@ -81,7 +81,7 @@ class Receipt:
             try:
                 yield from waiter
             finally:
-                self._waiters = tuple(one for one in self._waiters if one is not waiter)
+                self._waiters = tuple(other for other in self._waiters if other is not waiter)
         state = self.state
         if state in {"sent", "acknowledged"}:
             return self
@@ -93,9 +93,9 @@ class Receipt:
         return self._state == "queued" or (self._state == "sent" and self._awaits_reply)
 
     def hand_over(self, flight: Flight | None) -> None:
-        """It was given to an open socket, as part of `flight`."""
+        """Note that it was written to an open socket, as part of `flight`."""
         if self._awaits_reply:
-            # A broken connection does not end it: it is sent again.
+            # After a lost connection it is sent again.
             self._state = "sent"
             if self._watcher is not None:
                 self._watcher()
@@ -107,7 +107,7 @@ class Receipt:
             self._state = "sent"
 
     def settle(self, state: ReceiptState, why: str = "") -> None:
-        """Its state is known; wake whoever waits for it."""
+        """Set the final state, and wake the tasks that await the receipt."""
         self._state = state
         self.why = why
         waiters, self._waiters = self._waiters, ()
@@ -120,7 +120,7 @@ class Receipt:
     def watch(self, run: Callable[[], object]) -> None:
         """Call a function after each change; one at a time, which must not raise.
 
-        The loss of a flight is no change here: the state of the connection tells of it.
+        The loss of a flight does not call it: subscribe to the state of the connection for that.
         """
         refuse_async(run, "watch()", PLAIN)
         self._watcher = run

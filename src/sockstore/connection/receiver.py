@@ -13,8 +13,8 @@ from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
 
 if TYPE_CHECKING:
-    from sockstore.messages.log import MessageLog, Report
     from sockstore.messages.message import MessageKind
+    from sockstore.messages.writer import LogWriter, Report
 
 __all__ = ["Receiver"]
 
@@ -23,16 +23,16 @@ class Receiver:
     """Decode what a transport delivers, one slice after another.
 
     A frame that cannot be decoded never ends the connection and is never lost: it is a message of
-    kind ``"text"`` or ``"binary"``, and `on_error` is told.
+    kind ``"text"`` or ``"binary"``, and `on_error` is called.
 
     Args:
         log: Where messages go.
         codec: How frames are decoded; None decodes JSON and keeps other text as text.
         on_error: Called with an exception and the raw frame.
-        report: Told what a user's callable raised.
-        requests: What waits for answers, which are no messages for anybody else.
-        resumption: Knows what came before; None if everything is taken.
-        heartbeat: Whose replies are no messages; None without one.
+        report: Receives what a user's callable raised.
+        requests: The requests under way; their answers are not messages.
+        resumption: Finds repeated messages; None if every message is taken.
+        heartbeat: Its replies are not messages; None without one.
 
     Attributes:
         has_heard_a_word: Whether the slice had a data message of any kind, a reply to a heartbeat
@@ -40,6 +40,7 @@ class Receiver:
     """
 
     __slots__ = (
+        "__weakref__",
         "_append",
         "_codec",
         "_decode",
@@ -60,7 +61,7 @@ class Receiver:
 
     def __init__(
         self,
-        log: MessageLog,
+        log: LogWriter,
         codec: Codec | None,
         on_error: Callable[[Exception, str | bytes], object] | None,
         report: Report,
@@ -97,15 +98,6 @@ class Receiver:
         self._log.begin_slice()
         return self
 
-    @property
-    def has_delivered(self) -> bool:
-        """Whether the slice brought a message that stands in `messages`.
-
-        Pings, pongs and fragments do not, nor do replies to heartbeats, answers to requests, what
-        a session says beside its messages, and what came before and is not taken again.
-        """
-        return self._log.total != self._total_before
-
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
         # What was received already answers no request that is made meanwhile.
@@ -119,15 +111,23 @@ class Receiver:
         """Take binary messages; return whether the slice should end now."""
         return any(map(self._take, messages))
 
-    def end_slice(self) -> None:
-        """Notify subscribers about the messages of the slice."""
+    def end_slice(self) -> bool:
+        """Notify subscribers about the messages of the slice.
+
+        Returns:
+            Whether it brought a message that stands in `messages`. Pings, pongs and fragments do
+            not, nor do replies to heartbeats, answers to requests, what a session says beside its
+            messages, and repeated messages.
+        """
+        has_delivered = self._log.total != self._total_before
         try:
             self._log.end_slice()
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
+        return has_delivered
 
     def expect(self, count: int) -> None:
-        """So many messages of a session's room come at once now."""
+        """Make room in the streams for so many messages of a room at once."""
         self._log.expect(count)
 
     def publish(self, publication: Published, epoch: str) -> bool:
@@ -144,7 +144,7 @@ class Receiver:
         self._put_with(self._put_first)
 
     def gap(self, gap: Gap) -> None:
-        """Messages are missing here."""
+        """Tell streams that messages are missing here."""
         self._log.append_gap(gap)
 
     def keep_beginning(self, transport: int) -> None:
@@ -152,15 +152,15 @@ class Receiver:
         self._log.keep_beginning(transport)
 
     def drop_beginning(self, transport: int) -> None:
-        """The ``on_open`` of this connection is over."""
+        """Forget it: the ``on_open`` of this connection has ended."""
         self._log.drop_beginning(transport)
 
     def stop_slice(self) -> None:
-        """Nothing more of this slice is wanted."""
+        """End the slice after the message that is being delivered."""
         self._log.stop_slice()
 
     def _read_payload(self, data: object) -> tuple[object, MessageKind]:
-        """Return what a payload says to the codec; its text if it says nothing."""
+        """Return the decoded payload and its kind; its text if it cannot be decoded."""
         kind: MessageKind = "text" if isinstance(data, (str, Unreadable)) else "json"
         raw = ""
         if isinstance(data, Unreadable):

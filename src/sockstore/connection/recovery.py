@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING, Any
 from sockstore.base.checks import require_callable, require_instance, require_text
 from sockstore.base.errors import HandshakeFailed, InvalidOption, StopReconnecting
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Position
 from sockstore.machine.failures import attempt_raised
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt
     from sockstore.connection.websocket_store import WebSocketStore
-    from sockstore.messages.log import Report
     from sockstore.messages.message import Message
+    from sockstore.messages.writer import Report
 
-__all__ = ["Opening", "Resume", "Resumption", "Session"]
+__all__ = ["Opening", "Resume", "Resumption", "Session", "check_recovery"]
 
 
 @frozen
@@ -36,7 +37,7 @@ class Session:
         channel: The room.
         token: What the server wants to see; or a sync or async callable that is asked with an
             `Attempt` before each attempt.
-        since: What was seen last, for example before this program was restarted (the
+        since: The last message that was processed, for example before a restart (the
             `WebSocketStore.position` of then); ``Position(0)`` is the beginning, None is now.
         fetch_state: A sync or async callable that loads a snapshot. It is called with the
             connection at the first subscription (with `since`, too) and after each gap, once the
@@ -82,7 +83,7 @@ class Resume:
         cursor: ``cursor(message)`` is what the server needs to know to go on after this message
             (an id, a time, an offset), or None if this message has none.
         request: ``request(cursor)`` is the message that asks for what came after; None sends
-            nothing. It is not asked while there is no cursor.
+            nothing. It is not called before there is a cursor.
         dedupe_key: ``dedupe_key(message)`` is equal for messages that are the same; the second one
             is dropped. None for a message that cannot come twice. The last 10,000 are compared.
         fetch_state: A sync or async callable that is given the connection and loads a snapshot;
@@ -111,11 +112,26 @@ class Resume:
             raise InvalidOption("request", self.request, "give a cursor too: it asks from there on")
 
 
+def check_recovery(session: object, resume: object, heartbeat: object) -> None:
+    """Refuse options of which a session has its own.
+
+    Raises:
+        InvalidOption: If one of them cannot be used, or not with the others.
+    """
+    require_instance("session", session, Session, "a Session or None")
+    require_instance("resume", resume, Resume, "a Resume or None")
+    require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
+    if session is not None and resume is not None:
+        raise InvalidOption("resume", resume, "a session needs none; give one of the two")
+    if session is not None and heartbeat is not None:
+        raise InvalidOption("heartbeat", heartbeat, "a session has its own; give one of the two")
+
+
 KEYS_COMPARED = 10_000
 
 
 class Resumption:
-    """What a `Resume` has seen: the last cursor, and the keys of the last messages.
+    """The state of a `Resume`: the last cursor, and the keys of the last messages.
 
     Args:
         resume: The user's callables.
@@ -127,11 +143,11 @@ class Resumption:
         self._keys: OrderedDict[Hashable, None] = OrderedDict()
 
     def is_repeated(self, message: Message, report: Report) -> bool:
-        """Take note of a message; say whether it is one that came before.
+        """Record a message; return whether it came before.
 
         Args:
             message: The message.
-            report: Told what the user's callables raise.
+            report: Receives what the user's callables raise.
         """
         if self._has_come(message, report):
             return True
@@ -187,7 +203,7 @@ class Opening:
         on_open: The user's callable, or None.
 
     Attributes:
-        resumption: What a `Resume` has seen; None without one.
+        resumption: The state of a `Resume`; None without one.
     """
 
     def __init__(
@@ -234,7 +250,7 @@ class Opening:
 
 @contextmanager
 def _named(who: str) -> Iterator[None]:
-    """Say which callable raised an error; those that mean something to an attempt stay."""
+    """Name the callable in an error; keep the errors that an attempt understands."""
     try:
         yield
     except (HandshakeFailed, StopReconnecting):

@@ -24,11 +24,11 @@ class RequestFormat(Protocol):
         """Return the message to send.
 
         Raises:
-            TypeError: If `data` is nothing that can carry an id.
+            TypeError: If `data` cannot carry an id.
         """
 
     def number_of(self, data: Any, /) -> object:
-        """Return the id that a message carries; None if it is no answer."""
+        """Return the id that a message carries; None if it is not an answer."""
 
     def result_of(self, data: Any, /) -> Any:
         """Return what `WebSocketStore.request` returns for this answer.
@@ -46,7 +46,7 @@ class IdField:
         name: The name of the field.
 
     Raises:
-        InvalidOption: If the name is no text.
+        InvalidOption: If the name is not text.
 
     Example:
         >>> IdField("reqId").wrap({"op": "book"}, 7)
@@ -150,16 +150,16 @@ class Requests:
         self.waiting[number] = request
         try:
             async with asyncio.timeout(seconds):
-                told = await answer
+                message = await answer
         except TimeoutError:
             raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
         finally:
             self.waiting.pop(number, None)
             self._withdraw(request.receipt)
-        return self._format.result_of(told)
+        return self._format.result_of(message)
 
     def take(self, data: Any) -> bool:
-        """Say whether a message is the answer to a request; then it is nothing else."""
+        """Give a message to the request that it answers; return whether there is one."""
         number = self._format.number_of(data)
         if isinstance(number, bool) or not isinstance(number, Hashable):
             return False
@@ -171,7 +171,7 @@ class Requests:
         return True
 
     def connection_changed(self, phase: Phase) -> None:
-        """The connection is open, was lost, or has ended: requests go again, or are given up."""
+        """Send requests again or give them up, because the phase changed."""
         for request in list(self.waiting.values()):
             if request.answer.done():
                 continue

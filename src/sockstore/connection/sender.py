@@ -1,21 +1,21 @@
-"""The sender: messages out, and what became of them."""
+"""The sender: hands messages to the transport, and settles their receipts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from sockstore.connection.inspection.observer import Observer
+from sockstore.connection.link import Link
 from sockstore.connection.receipts import Receipt
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import HAND_OVER, Disposition, Offer
-from sockstore.transports.base import Transport
 
 __all__ = ["Sender"]
 
 BYTES_IN_ONE_MESSAGE = 16 * 1024
-"""How much a session says in one WebSocket message; its server stores that at once."""
+"""Bytes that a session puts into one WebSocket message; its server stores them together."""
 
 
 class Sender:
@@ -23,27 +23,30 @@ class Sender:
 
     Args:
         machine: Decides.
-        transport_of: Returns the transport with a number.
+        links: The links by the numbers of their transports; the driver's own.
         observer: Counts, and takes note of what overflows.
+        report: Receives what a user's callable raised.
     """
 
     def __init__(
         self,
         machine: Machine,
-        transport_of: Callable[[int], Transport],
+        links: Mapping[int, Link],
         observer: Observer,
+        report: Callable[[Exception, str], None],
     ) -> None:
         self._machine = machine
         self._observer = observer
-        self._transport_of = transport_of
-        self._last: Receipt | None = None
+        self._report = report
+        self._links = links
+        self._last: Receipt | None = None  # of the last message that was not refused; for `drain`
 
     def send_now(self, data: str | bytes) -> Receipt | None:
         """Hand a message over if nothing is in its way, which is the usual case; else None."""
         way = self._machine.open_way
         if way is None:
             return None
-        self._transport_of(way.transport).send(data)
+        self._links[way.transport].transport.send(data)
         self._last = receipt = Receipt()
         receipt.hand_over(way.flights.current)
         self._observer.messages_sent += 1
@@ -74,17 +77,28 @@ class Sender:
         while (entry := self._machine.next_to_send(now)) is not None:
             self._hand_over(entry, now)
 
+    def send_heartbeat(self, number: int) -> None:
+        """Send the message that the server wants to hear now and then."""
+        heartbeat = self._machine.settings.heartbeat
+        assert heartbeat is not None  # noqa: S101 - it is what the machine sends
+        try:
+            data = heartbeat.encode()
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self._report(error, "the heartbeat's message")
+        else:
+            self._links[number].transport.send(data)
+
     def withdraw(self, receipt: Receipt) -> None:
         """Take a message back if it still waits."""
         if receipt.state == "queued" and self._machine.outbox.withdraw(receipt):
             receipt.settle("dropped", "it was taken back")
 
-    def settle(self, told: SettleReceipts) -> None:
-        """It is known what became of some messages."""
-        for entry in told.entries:
+    def settle(self, effect: SettleReceipts) -> None:
+        """Settle the receipts of messages whose fate is known."""
+        for entry in effect.entries:
             receipt = receipt_of(entry)
             receipt.offset = entry.offset
-            receipt.settle(told.state, told.why)
+            receipt.settle(effect.state, effect.why)
 
     async def drain(self) -> None:
         """Wait until the last message that was sent is handed over, or acknowledged."""
@@ -123,7 +137,7 @@ class Sender:
     def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
         number, flight = self._machine.live_transport, self._machine.flight
         assert number is not None  # noqa: S101 - the machine gives nothing away otherwise
-        self._transport_of(number).send(data)
+        self._links[number].transport.send(data)
         for entry in entries:
             receipt_of(entry).hand_over(flight)
             self._observer.messages_sent += 1

@@ -1,4 +1,4 @@
-"""The user's callables around a connection: each runs in a task, until nobody waits for it."""
+"""The user's callables around a connection: each runs in a task while its answer is needed."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Callables:
             self._dispatch(fact.PredicateAnswered(question, bool(answer)))
 
     def cancel_obsolete(self) -> None:
-        """Cancel the callables whose answer nobody waits for any more."""
+        """Cancel the callables whose answer is not needed any more."""
         for task, is_awaited in list(self._tasks.items()):
             if not is_awaited():
                 task.cancel()
@@ -137,13 +137,13 @@ def as_opening_error(error: Exception) -> AttemptError:
 
 
 def forget_variables(error: BaseException | None) -> None:
-    """Keep where an error came from, and let go of the variables there.
+    """Keep the lines of a traceback, and release the variables in its frames.
 
-    They hold the attempt, which holds the error before this one, and so on without an end; in
-    ``on_open`` they hold the connection.
+    They hold the attempt, which holds the previous error, and so on; in ``on_open`` they hold the
+    connection.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    cleared: set[int] = set()
+    while error is not None and id(error) not in cleared:
+        cleared.add(id(error))
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__

@@ -1,28 +1,22 @@
-"""The connection: one WebSocket that is kept open, as a set of stores."""
+"""`WebSocketStore`: a WebSocket connection that is kept open, as a set of stores."""
 
 from __future__ import annotations
 
-import asyncio
 import ssl as tls
-import sys
-import warnings
-import weakref
-from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Self
 
 from sockstore.base.checks import require_callable, require_instance, require_seconds
 from sockstore.base.close import check_close
-from sockstore.base.codecs import CodecLike, make_codec, make_encoder
+from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import InvalidOption
 from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
-from sockstore.base.state import Attempt, ConnectionState, Hint
+from sockstore.base.state import Hint
 from sockstore.base.urls import redact_url
-from sockstore.connection.connection_stores import ENDED, ConnectionStores
-from sockstore.connection.driver import Driver
+from sockstore.connection.connection_stores import ConnectionStores
 from sockstore.connection.endpoint import (
     Endpoint,
     Headers,
@@ -30,29 +24,18 @@ from sockstore.connection.endpoint import (
     Subprotocols,
     check_endpoint_url,
 )
+from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.receiver import Receiver
-from sockstore.connection.recovery import Opening, Resume, Session
-from sockstore.connection.requests import IdField, RequestFormat, Requests
-from sockstore.connection.threads import call_on_loop
+from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
+from sockstore.connection.requests import IdField, RequestFormat
 from sockstore.machine import events as fact
-from sockstore.machine.machine import Machine
 from sockstore.machine.settings import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
-from sockstore.transports.base import (
-    Listener,
-    Target,
-    Transport,
-    TransportFactory,
-    TransportOptions,
-)
+from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
 
 __all__ = ["WebSocketStore"]
-
-T = TypeVar("T")
-P = ParamSpec("P")
 
 DEFAULT_OUTBOX = Outbox()
 DEFAULT_FORMAT = IdField()
@@ -151,31 +134,19 @@ class WebSocketStore(ConnectionStores):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
-        require_instance("session", session, Session, "a Session or None")
-        require_instance("resume", resume, Resume, "a Resume or None")
-        if session is not None and resume is not None:
-            raise InvalidOption("resume", resume, "a session needs none; give one of the two")
-        require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
-        if session is not None and heartbeat is not None:
-            raise InvalidOption(
-                "heartbeat", heartbeat, "a session has its own; give one of the two"
-            )
+        check_recovery(session, resume, heartbeat)
         require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
-        self._endpoint = Endpoint(url, headers, subprotocols, token)
-        self._codec = make_codec(codec)
-        self._encoder = make_encoder(self._codec, only_json=session is not None)
-        self._should_reconnect = should_reconnect
-        self._transport = transport
-        self._transport_options = TransportOptions(
+        endpoint = Endpoint(url, headers, subprotocols, token)
+        transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
         if in_browser := is_browsers_own(transport):
-            refuse_in_browser(self._transport_options, headers, ping_interval)
-        self._opening = Opening(session, resume, on_open)
+            refuse_in_browser(transport_options, headers, ping_interval)
+        opening = Opening(session, resume, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
@@ -187,31 +158,27 @@ class WebSocketStore(ConnectionStores):
             idle_timeout=idle_timeout,
             heartbeat=heartbeat,
             session=session,
-            has_on_open=bool(self._opening),
-            has_fetch_state=self._opening.has_fetch_state,
+            has_on_open=bool(opening),
+            has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,
             can_refresh=callable(headers) or callable(token),
         )
-        machine = Machine(settings, self._endpoint.url)
-        where = _caller()
-        driver = Driver(machine, weakref.ref(self), where)
-        self._finalizer = weakref.finalize(self, _dropped, driver, where)
-        self._finalizer.atexit = False
-        # Here, because it loads what reads JSON, which takes as long as the rest of the import.
-        from sockstore.messages.log import MessageLog  # noqa: PLC0415
-
-        super().__init__(machine.state, MessageLog(history, driver.report), driver)
-        self._requests = Requests(request_format, driver.sender.withdraw)
-        self.receiver = Receiver(
-            self.messages,
-            self._codec,
-            on_error,
-            driver.report,
-            requests=self._requests,
-            resumption=self._opening.resumption,
-            heartbeat=heartbeat,
-        )
         self._navigation = CloseOnNavigate(close_on_navigate, self.close)
+        engine = Engine(
+            self,
+            settings,
+            endpoint,
+            opening,
+            self._navigation,
+            transport=transport,
+            transport_options=transport_options,
+            codec=codec,
+            on_error=on_error,
+            should_reconnect=should_reconnect,
+            request_format=request_format,
+            history=history,
+        )
+        super().__init__(engine, engine.snapshot)
 
     # Connecting and closing
 
@@ -226,16 +193,16 @@ class WebSocketStore(ConnectionStores):
 
         Raises:
             InvalidURI: If the url cannot be used.
-            InvalidOption: If there is no url at all.
+            InvalidOption: If no url was given.
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self.check_scope("connect")
-        url = self._endpoint.url if url is None else check_endpoint_url(url)
+        self._gate.check("connect")
+        url = self._engine.endpoint.url if url is None else check_endpoint_url(url)
         if url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
-        self._driver.bind("connect")
-        self._endpoint.url = url
+        self._engine.bind("connect")
+        self._engine.endpoint.url = url
         self._navigation.listen()
         self._driver.dispatch(fact.ConnectRequested(url))
 
@@ -263,7 +230,7 @@ class WebSocketStore(ConnectionStores):
             'closed'
         """
         check_close(code, reason)
-        self._driver.check_thread()
+        self._driver.own.check_thread()
         self._driver.dispatch(fact.CloseRequested(code, reason))
 
     disconnect = close
@@ -290,16 +257,16 @@ class WebSocketStore(ConnectionStores):
         `closed`.
 
         Raises:
-            InvalidOption: If there is no url.
+            InvalidOption: If no url was given.
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self.check_scope("reconnect")
-        if self._endpoint.url is None:
+        self._gate.check("reconnect")
+        if self._engine.endpoint.url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
-        self._driver.bind("reconnect")
+        self._engine.bind("reconnect")
         self._navigation.listen()
-        self._driver.dispatch(fact.ReconnectRequested(self._endpoint.url))
+        self._driver.dispatch(fact.ReconnectRequested(self._engine.endpoint.url))
 
     def hint(self, hint: Hint) -> None:
         """Say what the platform knows of the network; legal in every phase.
@@ -318,7 +285,7 @@ class WebSocketStore(ConnectionStores):
         """
         if hint not in ("online", "offline", "resume"):
             raise InvalidOption("hint", hint, "give 'online', 'offline' or 'resume'")
-        self._driver.check_thread()
+        self._driver.own.check_thread()
         self._driver.hint(hint)
 
     async def __aenter__(self) -> Self:
@@ -354,9 +321,9 @@ class WebSocketStore(ConnectionStores):
             >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
             <Receipt queued>
         """
-        if self._scope_left:
-            self.check_scope("send")
-        return self._driver.send(self._encoder(data))
+        if self._gate.is_left:
+            self._gate.check("send")
+        return self._driver.send(self._engine.encoder(data))
 
     async def request(
         self,
@@ -383,7 +350,7 @@ class WebSocketStore(ConnectionStores):
             RequestFailed: If the answer is an error (`JsonRpc`).
             DeliveryError: If it could not be sent.
             TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session: a room answers nobody.
+            RuntimeError: If the connection has a session: a room does not answer requests.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -394,100 +361,16 @@ class WebSocketStore(ConnectionStores):
             >>> VirtualClock().run(main(FakeServer(accept(), echo())))
             {'op': 'time', 'id': 1}
         """
-        if self._driver.machine.session is not None:
-            raise RuntimeError("request() cannot be used with a session: a room answers nobody")
+        if self._engine.machine.session is not None:
+            raise RuntimeError(
+                "request() cannot be used with a session: a room does not answer requests"
+            )
         require_seconds("timeout", timeout)
-        return await self._requests.ask(self.send, data, seconds=timeout, is_idempotent=idempotent)
-
-    async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
-        """Wait until everything that was sent so far was handed over; with a session, is stored.
-
-        Args:
-            timeout: Seconds to wait at most; None waits for ever.
-
-        Raises:
-            TimeoutError: If it took longer.
-            DeliveryError: If the connection ended, or the last message expired.
-        """
-        async with asyncio.timeout(timeout):
-            await self._driver.sender.drain()
-
-    # Threads
-
-    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function on the connection's event loop, from any thread.
-
-        Args:
-            fn: For example ``connection.send``.
-            args: Its positional arguments.
-            kwargs: Its keyword arguments.
-
-        Returns:
-            A `concurrent.futures.Future` of what it returns or raises.
-
-        Raises:
-            RuntimeError: If the connection has not been connected on any loop.
-            TypeError: If it is a coroutine function.
-
-        Example:
-            ::
-
-                receipt = connection.call_threadsafe(connection.send, "hello").result()
-        """
-        loop = self._driver.loop
-        if loop is None:
-            raise RuntimeError("call_threadsafe() needs a connection that was connected once")
-        return call_on_loop(loop, fn, *args, **kwargs)
+        return await self._engine.requests.ask(
+            self.send, data, seconds=timeout, is_idempotent=idempotent
+        )
 
     def __repr__(self) -> str:
-        url = self._endpoint.url
+        url = self._engine.endpoint.url
         shown = redact_url(url) if isinstance(url, str) else url
         return f"<WebSocketStore {shown} {self._state.value.phase}>"
-
-    # What the driver calls
-
-    def publish(self, state: ConnectionState) -> None:
-        """Show a new snapshot to everyone."""
-        has_changed = state is not self._state.value
-        if state.phase in ENDED:
-            self._navigation.stop()
-        super().publish(state)
-        if has_changed and self._requests.waiting:
-            self._requests.connection_changed(state.phase)
-
-    def make_target(self, attempt: Attempt) -> Awaitable[Target]:
-        """Ask the url, headers and subprotocols callables; the asking does not hold us."""
-        return self._endpoint.target(attempt)
-
-    def make_transport(self, listener: Listener) -> Transport:
-        """Return a transport for one attempt."""
-        return self._transport(listener, self._transport_options)
-
-    def run_on_open(self, loaded: Callable[[], None] | None) -> object:
-        """Load a snapshot if one is needed, ask for what was missed, call ``on_open``."""
-        return self._opening.run(self, loaded)
-
-    def ask_predicate(self, outcome: Outcome) -> object:
-        """Call the user's ``should_reconnect``."""
-        return True if self._should_reconnect is None else self._should_reconnect(outcome)
-
-
-def _caller() -> str:
-    """Return where the user's code made the connection."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
-        frame = frame.f_back
-    return sys.intern(f"{frame.f_code.co_filename}:{frame.f_lineno}")
-
-
-def _dropped(driver: Driver, where: str) -> None:
-    """The last reference to a connection is gone: end what it left open."""
-    if driver.at_rest:
-        return
-    driver.abandon()
-    warnings.warn(
-        f"a WebSocketStore created at {where} was dropped while it was in use; "
-        "close it, or use it in an `async with` block",
-        ResourceWarning,
-        stacklevel=2,
-    )

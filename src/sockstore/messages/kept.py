@@ -1,10 +1,10 @@
-"""How messages are kept: in chunks, seen through views that never change.
+"""Messages in chunks, and views on them that never change.
 
 A view is a window on the chunks of its moment: making one copies nothing, and eviction starts a new
 list of chunks instead of changing one that a view may hold.
 
 What came as JSON is kept as the text that came, and decoded when somebody looks at it: a thousand
-decoded messages that are only kept would cost more than receiving them, in memory that is no longer
+decoded messages that are only kept would cost more than receiving them, in memory that is not
 in the cache and in rounds of the garbage collector (measured: a third of the messages a second).
 """
 
@@ -27,7 +27,7 @@ __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 CHUNK = 256
 
 Entry: TypeAlias = "Message | str"
-"""A message; or the JSON text of one that nobody has looked at."""
+"""A message; or the JSON text of a message that was not looked at yet."""
 
 _index = itemgetter(0)
 

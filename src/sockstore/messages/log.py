@@ -1,90 +1,48 @@
-"""The message log: what arrived, bounded and numbered, with any number of readers."""
+"""The message log: what arrived, as users see it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-from itertools import islice
-from time import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable
 
 from sockstore.base.plain_calls import START_A_TASK, refuse_async
-from sockstore.base.positions import Gap, Publication
-from sockstore.messages.kept import Entry, Kept, MessageView, message_type
-from sockstore.messages.stream import Beginning, MessageStream, Readers
-from sockstore.stores import Readable, batch, readable, writable
+from sockstore.messages.kept import MessageView
+from sockstore.messages.writer import LogWriter, Tell
+from sockstore.stores import Readable
 from sockstore.stores.binding import node_of
 
-if TYPE_CHECKING:
-    from sockstore.messages.message import Message, MessageKind
-
 __all__ = ["MessageLog", "MessageView"]
-
-Report: TypeAlias = Callable[[Exception, str], None]
-"""``report(error, where)``: a user's callable raised."""
-
-Tell: TypeAlias = "Callable[[Message], object]"
 
 
 class MessageLog(Readable[MessageView]):
     """What a connection received: a store of the last `history` messages.
 
     Args:
-        history: Messages to keep; None keeps all, 0 none.
-        report: Told what a user's callable raised.
-
-    Attributes:
-        total: How many messages arrived.
+        writer: What writes it.
     """
 
-    __slots__ = (
-        "_beginning",
-        "_fresh_topics",
-        "_inner",
-        "_kept",
-        "_notified",
-        "_on_append",
-        "_readers",
-        "_received_at",
-        "_report",
-        "_slice_over",
-        "_tell",
-        "_topics",
-        "total",
-    )
+    __slots__ = ("_writer",)
 
-    def __init__(self, history: int | None, report: Report) -> None:
-        self.total = 0
-        self._kept = Kept(history)
-        self._report = report
-        self._notified = 0
-        self._received_at = 0.0
-        self._slice_over = False
-        self._on_append: tuple[_Callback, ...] = ()
-        self._tell: Tell | None = None
-        self._readers = Readers()
-        self._beginning: Beginning | None = None  # while a connection opens
-        self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
-        self._fresh_topics: list[_Topic] = []
-        self._inner = writable(MessageView(), self._watch)
-        super().__init__(node_of(self._inner))
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__(node_of(writer.store))
+        self._writer = writer
 
     @property
     def value(self) -> MessageView:
         """The last `history` messages, oldest first; made without copying them."""
-        while True:
-            window = self._kept.window
-            view = self._kept.view(self.total, window)
-            # Another thread may look while messages come, and the total be of a later window.
-            if self._kept.window is window:
-                return view
+        return self._writer.view()
 
-    def __len__(self) -> int:
-        return self._kept.count(self.total)
+    @property
+    def total(self) -> int:
+        """How many messages arrived."""
+        return self._writer.total
 
     @property
     def dropped(self) -> int:
         """How many messages arrived and are no longer kept."""
         return self.total - len(self)
+
+    def __len__(self) -> int:
+        return self._writer.length
 
     def __repr__(self) -> str:
         return f"<MessageLog of {len(self)} messages, total={self.total} dropped={self.dropped}>"
@@ -103,257 +61,10 @@ class MessageLog(Readable[MessageView]):
             TypeError: If `fn` is a coroutine function.
 
         Example:
-            >>> log = MessageLog(10, report=print)
-            >>> stop = log.on_append(lambda message: print(message.data))
-            >>> log.begin_slice()
-            >>> log.append("hello", "text")
-            hello
-            False
+            >>> from sockstore import WebSocketStore
+            >>> connection = WebSocketStore("ws://localhost")
+            >>> stop = connection.messages.on_append(lambda message: print(message.data))
+            >>> stop()
         """
         refuse_async(fn, "on_append()", f"{START_A_TASK}, or iterate over connection.stream()")
-        entry = _Callback(fn)
-        self._call_on_append((*self._on_append, entry))
-
-        def unsubscribe() -> None:
-            entry.fn = None
-            self._call_on_append(tuple(other for other in self._on_append if other is not entry))
-
-        return unsubscribe
-
-    def topic(self, key: Hashable, field: str) -> Readable[Any]:
-        """Return a store of the latest data in which ``data[field] == key``; None before."""
-
-        def start(set_: Callable[[Any], None], _: object) -> Callable[[], None]:
-            topic = _Topic(set_)
-            listening = self._topics.setdefault(field, {}).setdefault(key, [])
-            listening.append(topic)
-            set_(self._latest(key, field))
-
-            def stop() -> None:
-                topic.is_new = False
-                listening.remove(topic)
-                if not listening:
-                    self._topics[field].pop(key, None)
-                if not self._topics[field]:
-                    del self._topics[field]
-
-            return stop
-
-        return readable(None, start)
-
-    # What the connection calls
-
-    def begin_slice(self) -> None:
-        """Messages come now that were received together."""
-        self._received_at = time()
-        self._slice_over = False
-
-    def stop_slice(self) -> None:
-        """Nothing more of this slice is wanted."""
-        self._slice_over = True
-
-    def append(
-        self, data: object, kind: MessageKind, publication: Publication | None = None
-    ) -> bool:
-        """Add one message; return whether the slice should end now."""
-        message = message_type()(data, kind, self.total + 1, self._received_at, publication)
-        if self._kept:
-            entries = self._kept.entries(self._received_at)
-            if len(entries) == self._kept.size:
-                entries = self._kept.next_entries(self._received_at, self.total)
-            entries.append(message)
-        self.total += 1
-        if self._topics:
-            self._mark_topics(data)
-        if self._readers.streams:
-            self._readers.fresh.append(message)
-            self._tell_readers()
-        if (tell := self._tell) is not None:
-            try:
-                tell(message)
-            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                self._report(error, "on_append")
-        return self._slice_over
-
-    def extend(  # noqa: C901 - hot
-        self,
-        texts: Iterator[str],
-        decode: Callable[[str], Any],
-        otherwise: Callable[[str, Exception], object],
-    ) -> bool:
-        """Add JSON texts until none is left or the slice should end; return whether it should.
-
-        This is the hot path: it does what `append` does for each of them, in one frame.
-
-        Args:
-            texts: What came; the next one is taken only when it is its turn.
-            decode: Makes the data of a text; must do the same when it is called again.
-            otherwise: Told of a text that it cannot decode.
-        """
-        received_at, number, readers = self._received_at, self.total, self._readers
-        make = message_type()
-        kept, size = self._kept or None, self._kept.size
-        entries: list[Entry] = [] if kept is None else kept.entries(received_at)
-        if readers.streams:
-            texts = islice(texts, readers.most)
-        try:
-            for text in texts:
-                try:
-                    data = decode(text)
-                except (ValueError, RecursionError) as error:
-                    otherwise(text, error)
-                    entries = [] if kept is None else kept.entries(received_at)
-                    number = self.total
-                else:
-                    if len(entries) == size:
-                        entries = [] if kept is None else kept.next_entries(received_at, number)
-                    entries.append(text)
-                    number += 1
-                    self.total = number
-                    message = make(data, "json", number, received_at)
-                    if self._topics:
-                        self._mark_topics(data)
-                    if readers.streams:
-                        readers.fresh.append(message)
-                    if (tell := self._tell) is not None:
-                        try:
-                            tell(message)
-                        except Exception as error:  # noqa: BLE001 - a user's bug drops no link
-                            self._report(error, "on_append")
-                if self._slice_over:
-                    break
-        finally:
-            if readers.fresh:
-                self._tell_readers()
-        return self._slice_over
-
-    def next_message(self, data: object, kind: MessageKind) -> Message:
-        """Return what the message would be that is appended next."""
-        return message_type()(data, kind, self.total + 1, self._received_at)
-
-    def expect(self, count: int) -> None:
-        """So many messages come at once now, because they could not come before."""
-        self._readers.expect(count)
-
-    def append_gap(self, gap: Gap) -> None:
-        """Tell the streams that ask for it that messages are missing here."""
-        message = message_type()(gap, "gap", self.total, time())
-        self._readers.tell_gap(message)
-
-    def end_slice(self) -> None:
-        """Notify subscribers once, if anything arrived."""
-        if self._notified == self.total:
-            return
-        self._notified = self.total
-        watched = self._node.live
-        if not (self._fresh_topics or watched):
-            return
-        with batch():
-            self._publish_topics()
-            if watched:
-                self._inner.set(self.value)
-
-    def keep_beginning(self, transport: int) -> None:
-        """Keep what this connection says for streams that its ``on_open`` makes."""
-        self.drop_beginning()
-        self._beginning = Beginning(transport)
-        self._readers.add(self._beginning)
-
-    def drop_beginning(self, transport: int | None = None) -> None:
-        """The ``on_open`` of this connection is over; without a number, of any."""
-        beginning = self._beginning
-        if beginning is not None and transport in {None, beginning.transport}:
-            beginning.close()
-            self._beginning = None
-
-    def add_stream(self, stream: MessageStream, opening: int | None = None) -> None:
-        """Give a stream every message from now on, for as long as somebody holds it.
-
-        Args:
-            stream: The stream.
-            opening: The transport whose ``on_open`` makes it: it is given what came before, too.
-        """
-        self._readers.add(stream)
-        beginning = self._beginning
-        if beginning is not None and beginning.transport == opening:
-            beginning.give(stream)
-
-    def end_streams(self, error: Exception | None) -> None:
-        """There will be no further message in this life of the connection."""
-        self._readers.end(error)
-
-    # Telling
-
-    def _tell_readers(self) -> None:
-        if self._readers.tell():
-            self._slice_over = True
-
-    def _call_on_append(self, callbacks: tuple[_Callback, ...]) -> None:
-        self._on_append = callbacks
-        # The usual one is called without a detour.
-        self._tell = callbacks[0].fn if len(callbacks) == 1 else self._tell_all
-        if not callbacks:
-            self._tell = None
-
-    def _tell_all(self, message: Message) -> None:
-        for callback in self._on_append:
-            if (fn := callback.fn) is not None:
-                try:
-                    fn(message)
-                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                    self._report(error, "on_append")
-
-    def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
-        set_(self.value)
-
-    # Topics
-
-    def _latest(self, key: Hashable, field: str) -> Any:
-        for message in reversed(self.value):
-            data = message.data
-            if isinstance(data, dict) and field in data and data[field] == key:
-                return data
-        return None
-
-    def _mark_topics(self, data: object) -> None:
-        if not isinstance(data, dict):
-            return
-        for field, topics in self._topics.items():
-            if field not in data:
-                continue
-            try:
-                listening = topics.get(data[field], ())
-            except TypeError:  # it cannot be hashed, so it is nobody's key
-                continue
-            for topic in listening:
-                topic.latest = data
-                if not topic.is_new:
-                    topic.is_new = True
-                    self._fresh_topics.append(topic)
-
-    def _publish_topics(self) -> None:
-        fresh, self._fresh_topics = self._fresh_topics, []
-        for topic in fresh:
-            if topic.is_new:
-                topic.is_new = False
-                topic.set(topic.latest)
-
-
-class _Topic:
-    """The latest data of one topic, until the slice ends."""
-
-    __slots__ = ("is_new", "latest", "set")
-
-    def __init__(self, set_: Callable[[Any], None]) -> None:
-        self.set = set_
-        self.latest: object = None
-        self.is_new = False
-
-
-class _Callback:
-    """One subscription of `on_append`; it is deaf from the moment it is unsubscribed."""
-
-    __slots__ = ("fn",)
-
-    def __init__(self, fn: Tell) -> None:
-        self.fn: Tell | None = fn
+        return self._writer.on_append(fn)

@@ -34,7 +34,7 @@ class Message(Record, frozen=True):
     """One received message.
 
     Args:
-        data: The decoded value; the text itself if it was no JSON; bytes if it was binary; a
+        data: The decoded value; the text itself if it was not JSON; bytes if it was binary; a
             `Gap` where messages are missing (in streams only).
         kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``.
         number: 1 for the first message of the connection object, then counted up; that of the
@@ -55,5 +55,5 @@ class Message(Record, frozen=True):
 
     @property
     def record(self) -> Any:
-        """The guide's store view: what is no JSON is wrapped as ``{"type", "content"}``."""
+        """The guide's store view: what is not JSON is wrapped as ``{"type", "content"}``."""
         return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}

@@ -34,7 +34,7 @@ class MessageStream:
         where: Which messages to take; None takes all.
         limit: Messages that may wait for the reader, at least 1.
         overflow: What happens above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
-        gaps: Whether the reader is told where messages are missing.
+        gaps: Whether the stream yields gaps where messages are missing.
         owner: What must live as long as this stream.
 
     Attributes:
@@ -207,14 +207,14 @@ class MessageStream:
             self._wake()
 
     def end(self, error: Exception | None) -> None:
-        """There will be no further message; readers get what waits, then `error` or the end."""
+        """End the stream: readers get what waits, then `error` or the end."""
         if not self._ended:
             self._ended = True
             self._end = error
             self._wake()
 
     def _ending(self) -> Exception | None:
-        """Return what a reader who has read everything is told, if it need not wait."""
+        """Return what is raised in a reader who has read everything; None if it must wait."""
         if self._missed:
             missed, self._missed = self._missed, 0
             return Lagged(missed)
@@ -237,12 +237,12 @@ class MessageStream:
 class Readers:
     """The streams of one log, for as long as somebody holds them.
 
-    What they are told is kept for a moment, because many messages at once cost each of them
-    little more than one.
+    New messages are collected for a moment, because many at once cost a stream little more than
+    one.
 
     Attributes:
         streams: References to them.
-        fresh: Messages that they have not been told of yet.
+        fresh: Messages that they have not been given yet.
         most: How many may be kept so, or a reader that keeps up would lag.
     """
 
@@ -271,7 +271,7 @@ class Readers:
         return any(wanted)
 
     def expect(self, count: int) -> None:
-        """So many messages come at once now."""
+        """Make room in all streams for so many messages at once."""
         self.tell()
         for stream in self._held():
             stream.expect(count)
@@ -283,7 +283,7 @@ class Readers:
             stream.push_gap(message)
 
     def end(self, error: Exception | None) -> None:
-        """There will be no further message for any of them."""
+        """End all streams."""
         self.tell()
         streams = self._held()
         with self._lock:
@@ -305,7 +305,7 @@ class Readers:
 
 
 MOST_KEPT: Final = 10_000
-"""Messages; a stream that is made later is told by `Lagged` how many more there were."""
+"""Messages; a stream that is made later raises `Lagged` with the number of the others."""
 
 
 class Beginning(MessageStream):

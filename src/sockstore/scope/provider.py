@@ -11,12 +11,13 @@ from typing import Unpack
 from sockstore.base.checks import require_at_least, require_flag
 from sockstore.base.errors import InvalidOption, ProviderNotFound
 from sockstore.base.options import Reconnect
+from sockstore.connection.connection_stores import engine_of, gate_of
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url
 from sockstore.connection.navigation import check_navigator
 from sockstore.connection.options import ConnectionOptions
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope.scope import Scope, scopes_here
-from sockstore.scope.sharing import another_url, lease
+from sockstore.scope.sharing import Lease, Shared, another_url, share
 
 __all__ = ["ConnectionOptions", "WebSocketProvider", "use_websocket"]
 
@@ -94,6 +95,7 @@ class WebSocketProvider:
             # Each lease listens for itself: one holder's navigation closes nothing of the others.
             options["close_on_navigate"] = None
         self._connection = WebSocketStore(url, reconnect=policy, **options)
+        self._shared: Shared | None = None  # set on entry, if it is shared
         # The closing handshake has a bound of its own.
         closing = options.get("close_timeout", 5.0)
         self._scope = Scope(destroy_timeout=max(10.0, 2 * closing))
@@ -128,8 +130,8 @@ class WebSocketProvider:
             raise another_url(url)
         url = check_endpoint_url(url)
         if self._connection.phase.value in {"idle", "closing", "closed"}:
-            self._connection.check_scope("change the url")
-            self._connection._endpoint.url = url
+            gate_of(self._connection).check("change the url")
+            engine_of(self._connection).endpoint.url = url
         else:
             self._connection.connect(url)
         self._url = url
@@ -144,8 +146,8 @@ class WebSocketProvider:
 
     def _provide(self) -> WebSocketStore:
         if self._share:
-            key = (self._name, self._url)
-            self._connection = lease(key, self._connection, self._linger, self._navigator)
+            self._shared = share((self._name, self._url), self._connection)
+            self._connection = Lease(self._shared, self._linger, self._navigator)
         connection = self._connection
         self._scope.on_destroy(self._disconnect)
         self._scope.provided[self._name] = connection
@@ -170,7 +172,9 @@ class WebSocketProvider:
         await self._scope.aclose()
 
     async def _disconnect(self) -> None:
-        self._connection.leave_scope()
+        gate_of(self._connection).leave()
+        if self._shared is not None and isinstance(self._connection, Lease):
+            self._shared.leave(self._connection)
         await self._connection.aclose()
 
 

@@ -17,41 +17,51 @@ from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
 from sockstore.base.urls import redact_url
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
 from sockstore.messages.stream import MessageStream, Overflow
-from sockstore.stores import Readable, Writable, derived, writable
+from sockstore.stores import Writable, derived, writable
 
-__all__ = ["Lease", "another_url", "lease"]
+__all__ = ["Lease", "Shared", "another_url", "share"]
 
 Key: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
 
 
-class _Shared:
-    """One connection, who may use it, and who does."""
+class Shared:
+    """One connection, who may use it, and who does.
+
+    Args:
+        key: The event loop, and what is shared there.
+        connection: The connection.
+    """
 
     def __init__(self, key: Key, connection: WebSocketStore) -> None:
         self.connection = connection
+        # Leases that may be taken: added by `Lease`, discarded by `leave`.
         self.holders: set[Lease] = set()
-        self.takers: set[Lease] = set()
+        # Leases that are taken: changed by `take` and `give_back`.
+        self._takers: set[Lease] = set()
         self._key = key
-        self._lingering: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None  # runs while no lease is taken
 
     def take(self, lease: Lease) -> None:
+        """Connect, and keep the connection open for this lease too."""
         self.connection.connect()
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
-        self.takers.add(lease)
+        self._takers.add(lease)
 
     def give_back(self, lease: Lease, linger: float, code: int, reason: str) -> None:
-        if lease not in self.takers:
+        """Close the connection if this lease was the last one, after `linger` seconds."""
+        if lease not in self._takers:
             return
-        self.takers.remove(lease)
-        if self.takers:
+        self._takers.remove(lease)
+        if self._takers:
             return
         if linger:
             loop, _ = self._key
@@ -60,7 +70,7 @@ class _Shared:
             self._close(code, reason)
 
     def leave(self, lease: Lease) -> None:
-        """This holder will not take it again."""
+        """Its provider is left, and this lease is not taken again."""
         self.holders.discard(lease)
         self._forget_if_unused()
 
@@ -70,30 +80,25 @@ class _Shared:
         self._forget_if_unused()
 
     def _forget_if_unused(self) -> None:
-        if not (self.holders or self.takers or self._lingering):
+        if not (self.holders or self._takers or self._lingering):
             _all_shared.pop(self._key, None)
 
 
-_all_shared: dict[Key, _Shared] = {}
+_all_shared: dict[Key, Shared] = {}
 """What is shared now, on each event loop."""
 
 
-def lease(
-    what: Hashable, connection: WebSocketStore, linger: float, navigator: Navigates | None
-) -> Lease:
-    """Return a lease on the connection that is shared under a name, or begin to share one.
+def share(what: Hashable, connection: WebSocketStore) -> Shared:
+    """Return what is shared under a name on this event loop, or begin to share a connection.
 
     Args:
         what: What is shared: the name and the url.
         connection: What is shared from now on if nothing is yet.
-        linger: Seconds for which it stays open after this lease was the last one.
-        navigator: Whose navigation gives the lease back.
     """
     loop = asyncio.get_running_loop()
     for key in [key for key in _all_shared if key[0].is_closed()]:
         del _all_shared[key]
-    shared = _all_shared.setdefault((loop, what), _Shared((loop, what), connection))
-    return Lease(shared, linger, navigator)
+    return _all_shared.setdefault((loop, what), Shared((loop, what), connection))
 
 
 class Lease(WebSocketStore):
@@ -105,28 +110,18 @@ class Lease(WebSocketStore):
         navigator: Whose navigation gives the lease back.
     """
 
-    def __init__(self, shared: _Shared, linger: float, navigator: Navigates | None) -> None:
-        # It has no machine and no stores of its own, so there is nothing for the base to make.
-        connection = shared.connection
-        self.messages = connection.messages
-        self.receiver = connection.receiver
-        self._driver = connection._driver
-        self._endpoint = connection._endpoint
-        self._encoder = connection._encoder
-        self._requests = connection._requests
-        self._scope_left = False
+    def __init__(self, shared: Shared, linger: float, navigator: Navigates | None) -> None:
         self._navigation = CloseOnNavigate(navigator, self.close)
         self._shared = shared
         self._linger = linger
         self._streams: WeakSet[MessageStream] = WeakSet()
+        # None while the lease is taken; otherwise what its holder sees: set by `_show`.
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
-        self._state = derived((connection._state, self._own), _seen, differs=operator.is_not)
+        engine = engine_of(shared.connection)
+        state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
+        # The engine exists already. All that `WebSocketStore` does besides is to build one.
+        super(WebSocketStore, self).__init__(engine, state)
         shared.holders.add(self)
-
-    @property
-    def buffered_amount(self) -> Readable[int]:
-        """Bytes that were sent and not yet given to the network, the outbox included."""
-        return self._shared.connection.buffered_amount
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
         """Take the lease: connect, unless another holder has done so.
@@ -139,15 +134,15 @@ class Lease(WebSocketStore):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self.check_scope("connect")
-        if url is not None and url != self._endpoint.url:
+        self._gate.check("connect")
+        if url is not None and url != self._engine.endpoint.url:
             raise another_url(url)
         self._shared.take(self)
         self._navigation.listen()
         self._show(None)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Give the lease back; the connection is closed if nobody else holds one.
+        """Give the lease back; the connection is closed if it was the last one.
 
         Args:
             code: The close code, as for `WebSocketStore.close`.
@@ -158,10 +153,10 @@ class Lease(WebSocketStore):
             RuntimeError: If it is called from another thread.
         """
         check_close(code, reason)
-        self._driver.check_thread()
+        self._driver.own.check_thread()
         self._navigation.stop()
         if self._own.value is None or self._own.value.phase == "idle":
-            self._show(ConnectionState("closed", since=self._driver.now))
+            self._show(ConnectionState("closed", since=self._driver.own.now()))
         for stream in list(self._streams):
             stream.end(None)
         self._shared.give_back(self, self._linger, code, reason)
@@ -175,7 +170,7 @@ class Lease(WebSocketStore):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self.check_scope("reconnect")
+        self._gate.check("reconnect")
         self.connect()
         self._shared.connection.reconnect()
 
@@ -193,10 +188,10 @@ class Lease(WebSocketStore):
             RuntimeError: If it is called from another thread.
             ScopeClosed: If its provider has been left.
         """
-        self.check_scope("send")
+        self._gate.check("send")
         if self._own.value is None:
             return super().send(data)
-        self._encoder(data)
+        self._engine.encoder(data)
         receipt = Receipt()
         receipt.settle("refused", "this share of the connection is not in use: connect() first")
         return receipt
@@ -223,11 +218,6 @@ class Lease(WebSocketStore):
         stream = super().stream(where, limit=limit, overflow=overflow, gaps=gaps)
         self._streams.add(stream)
         return stream
-
-    def leave_scope(self) -> None:
-        """The provider is left: its lease is not taken again."""
-        super().leave_scope()
-        self._shared.leave(self)
 
     def _show(self, own: ConnectionState | None) -> None:
         try:

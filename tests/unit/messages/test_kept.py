@@ -17,24 +17,25 @@ from hypothesis import strategies as st
 from sockstore import Message
 from sockstore.base.codecs import json_decoder
 from sockstore.messages.kept import CHUNK, Kept
-from sockstore.messages.log import MessageLog, MessageView
+from sockstore.messages.log import MessageView
 from sockstore.messages.stream import MessageStream
 from sockstore.transports.native.frames import BINARY, TEXT, after_frames, short_messages
+from written_log import WrittenLog
 
 
 def fail(*what: object) -> None:
     raise AssertionError(what)
 
 
-def fill(log: MessageLog, *texts: str) -> None:
-    log.begin_slice()
-    log.extend(iter(texts), json_decoder(), lambda text, _: log.append(text, "text"))
-    log.end_slice()
+def fill(log: WrittenLog, *texts: str) -> None:
+    log.writer.begin_slice()
+    log.writer.extend(iter(texts), json_decoder(), lambda text, _: log.writer.append(text, "text"))
+    log.writer.end_slice()
 
 
 @pytest.mark.contract("MS2")
 def test_a_view_shows_what_a_callback_was_given_as_a_value_of_its_own():
-    log = MessageLog(10, report=fail)
+    log = WrittenLog(10, report=fail)
     given_: list[Message] = []
     log.on_append(given_.append)
     fill(log, '{"price": 1}', "no JSON", "[2]")
@@ -48,7 +49,7 @@ def test_a_view_shows_what_a_callback_was_given_as_a_value_of_its_own():
 
 @pytest.mark.contract("MS2")
 def test_who_looks_twice_sees_the_same_object():
-    log = MessageLog(10, report=fail)
+    log = WrittenLog(10, report=fail)
     fill(log, '{"a": 1}')
     assert log.value[0] is log.value[0]
 
@@ -58,18 +59,18 @@ def test_who_looks_twice_sees_the_same_object():
     slices=st.lists(st.integers(1, CHUNK + 3), max_size=6), history=st.sampled_from([None, 3, 300])
 )
 def test_each_message_has_the_number_and_the_time_of_its_slice(slices, history):
-    log = MessageLog(history, report=fail)
+    log = WrittenLog(history, report=fail)
     model: list[tuple[int, float]] = []
     for index, size in enumerate(slices):
-        log.begin_slice()
-        log._received_at = float(index)
-        log.extend(iter(["1"] * size), json_decoder(), fail)
+        log.writer.begin_slice()
+        log.writer._received_at = float(index)
+        log.writer.extend(iter(["1"] * size), json_decoder(), fail)
         model += [(len(model) + n, float(index)) for n in range(1, size + 1)]
     seen = [(message.number, message.received_at) for message in log.value]
     assert seen == [(n, at) for n, at in model[len(model) - len(log) :]]
 
 
-def look_while(log: MessageLog, meanwhile: Callable[[], None], after: int) -> MessageView | None:
+def look_while(log: WrittenLog, meanwhile: Callable[[], None], after: int) -> MessageView | None:
     """Look at a log; after so many lines, let something else happen as if in its thread.
 
     Returns:
@@ -99,7 +100,7 @@ def look_while(log: MessageLog, meanwhile: Callable[[], None], after: int) -> Me
 @pytest.mark.parametrize("come", [1, 300, 1000])
 def test_another_thread_may_look_while_messages_come(history, come):
     for after in count(1):
-        log = MessageLog(history, report=fail)
+        log = WrittenLog(history, report=fail)
         fill(log, *(json.dumps({"n": n}) for n in range(1, 700)))
         more = [json.dumps({"n": n}) for n in range(700, 700 + come)]
         view = look_while(log, partial(fill, log, *more), after)
@@ -112,7 +113,7 @@ def test_another_thread_may_look_while_messages_come(history, come):
 
 
 def test_nothing_is_kept_of_a_log_without_history():
-    log = MessageLog(0, report=fail)
+    log = WrittenLog(0, report=fail)
     told: list[object] = []
     log.on_append(lambda message: told.append(message.data))
     fill(log, *["1"] * (CHUNK + 1))
@@ -123,12 +124,12 @@ def test_nothing_is_kept_of_a_log_without_history():
 @pytest.mark.contract("MS4")
 def test_readers_of_different_limits_never_lag_while_they_wait():
     """A batch is no larger than the half of what the most impatient reader can hold."""
-    log = MessageLog(10, report=fail)
+    log = WrittenLog(10, report=fail)
     texts = iter(["1"] * 100)
     stream = MessageStream(limit=4)
-    log.add_stream(stream)
-    log.begin_slice()
-    log.extend(texts, json_decoder(), fail)
+    log.writer.add_stream(stream)
+    log.writer.begin_slice()
+    log.writer.extend(texts, json_decoder(), fail)
     assert stream.lag == 2
     assert len(list(texts)) == 98, "what was not taken is left in the iterator"
 
@@ -177,16 +178,16 @@ def test_without_msgspec_a_record_is_a_frozen_dataclass(monkeypatch):
 
 @pytest.mark.contract("MS4")
 def test_a_patient_log_is_patient_again_when_the_impatient_reader_has_gone():
-    log = MessageLog(10, report=fail)
+    log = WrittenLog(10, report=fail)
     patient = MessageStream(limit=100)
-    log.add_stream(patient)
+    log.writer.add_stream(patient)
     impatient = MessageStream(limit=2)
-    log.add_stream(impatient)
-    assert log._readers.most == 1
+    log.writer.add_stream(impatient)
+    assert log.writer._readers.most == 1
     del impatient
-    assert log._readers.most == 50
+    assert log.writer._readers.most == 50
     del patient
     texts = iter(["1"] * 100)
-    log.begin_slice()
-    log.extend(texts, json_decoder(), fail)
+    log.writer.begin_slice()
+    log.writer.extend(texts, json_decoder(), fail)
     assert list(texts) == []

@@ -14,24 +14,24 @@ from hypothesis import strategies as st
 
 from sockstore import InvalidOption, MessageView
 from sockstore.messages.kept import CHUNK
-from sockstore.messages.log import MessageLog
 from sockstore.messages.stream import MessageStream
+from written_log import WrittenLog
 
 
 def quiet(error: Exception, where: str) -> None:
     raise error
 
 
-def make_log(history: int | None) -> MessageLog:
-    return MessageLog(history, quiet)
+def make_log(history: int | None) -> WrittenLog:
+    return WrittenLog(history, quiet)
 
 
-def take(log: MessageLog, *data: Any) -> None:
+def take(log: WrittenLog, *data: Any) -> None:
     """Let one slice arrive."""
-    log.begin_slice()
+    log.writer.begin_slice()
     for it in data:
-        log.append(it, "json")
-    log.end_slice()
+        log.writer.append(it, "json")
+    log.writer.end_slice()
 
 
 def texts(view: Any) -> list[Any]:
@@ -107,10 +107,10 @@ def test_memory_is_flat_over_a_million_messages_and_append_is_quick():
     sizes = []
     for _ in range(10):
         for _ in range(400):
-            log.begin_slice()
+            log.writer.begin_slice()
             for n in range(250):
-                log.append(n, "json")
-            log.end_slice()
+                log.writer.append(n, "json")
+            log.writer.end_slice()
             del views[:-3]
         sizes.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
@@ -173,14 +173,14 @@ def test_on_append_may_unsubscribe_itself_and_others_and_subscribe_more_at_any_t
 @pytest.mark.contract("MS3", "ST9")
 def test_on_append_that_raises_stops_neither_the_others_nor_the_log():
     told: list[tuple[str, str]] = []
-    log = MessageLog(None, lambda error, where: told.append((str(error), where)))
+    log = WrittenLog(None, lambda error, where: told.append((str(error), where)))
 
     def broken(message) -> None:
         raise ValueError(f"cannot bear {message.data}")
 
     seen: list[int] = []
     stream = MessageStream()
-    log.add_stream(stream)
+    log.writer.add_stream(stream)
     log.on_append(broken)
     log.on_append(lambda message: seen.append(message.data))
     take(log, 1, 2)
@@ -212,7 +212,7 @@ def test_subscribers_are_told_once_a_slice_and_not_of_an_empty_one():
 def test_a_topic_is_the_latest_object_of_its_kind_told_once_a_slice():
     log = make_log(3)
     seen: list[Any] = []
-    price = log.topic("price", "type")
+    price = log.writer.topic("price", "type")
     assert price.value is None
     price.subscribe(seen.append)
     take(log, {"type": "price", "n": 1}, {"type": "price", "n": 2}, {"type": "chat"})
@@ -226,7 +226,7 @@ def test_a_topic_is_the_latest_object_of_its_kind_told_once_a_slice():
 def test_an_equal_object_is_news_since_it_is_a_new_message():
     log = make_log(3)
     seen: list[Any] = []
-    log.topic("a", "type").subscribe(seen.append)
+    log.writer.topic("a", "type").subscribe(seen.append)
     take(log, {"type": "a"})
     take(log, {"type": "a"})
     assert seen == [None, {"type": "a"}, {"type": "a"}]
@@ -236,9 +236,9 @@ def test_an_equal_object_is_news_since_it_is_a_new_message():
 def test_a_topic_that_is_subscribed_late_finds_the_latest_that_is_kept():
     log = make_log(3)
     take(log, {"type": "a", "n": 1}, {"type": "b"}, {"type": "a", "n": 2})
-    assert log.topic("a", "type").value == {"type": "a", "n": 2}
+    assert log.writer.topic("a", "type").value == {"type": "a", "n": 2}
     take(log, {"type": "b"}, {"type": "b"}, {"type": "b"})
-    assert log.topic("a", "type").value is None
+    assert log.writer.topic("a", "type").value is None
 
 
 @pytest.mark.contract("MS6")
@@ -253,7 +253,7 @@ def test_topics_have_any_hashable_key_and_any_field_and_hostile_data_is_borne():
         (("t", 1), "type"),
     ]:
         seen[key, field] = []
-        log.topic(key, field).subscribe(seen[key, field].append)
+        log.writer.topic(key, field).subscribe(seen[key, field].append)
     take(log, {"id": 1}, {"type": None}, {"type": "x"}, {"flag": True})
     take(log, {"type": ["unhashable"]}, {"type": {}}, {}, [], "x", 1, None, b"x", {"id": [1]})
     assert seen[1, "id"] == [None, {"id": 1}]
@@ -266,7 +266,7 @@ def test_topics_have_any_hashable_key_and_any_field_and_hostile_data_is_borne():
 def test_a_message_without_the_field_is_no_message_of_the_topic_none():
     log = make_log(10)
     seen: list[Any] = []
-    log.topic(None, "type").subscribe(seen.append)
+    log.writer.topic(None, "type").subscribe(seen.append)
     take(log, {"no": "type"})
     assert seen == [None]
     take(log, {"type": None})
@@ -276,20 +276,20 @@ def test_a_message_without_the_field_is_no_message_of_the_topic_none():
 @pytest.mark.contract("MS6", "CN10")
 def test_topics_that_nobody_watches_cost_nothing():
     log = make_log(10)
-    topics = [log.topic(n, "type") for n in range(1000)]
-    assert log._topics == {}
+    topics = [log.writer.topic(n, "type") for n in range(1000)]
+    assert log.writer._topics == {}
     stops = [topic.subscribe(lambda data: None) for topic in topics for _ in range(2)]
-    assert len(log._topics["type"]) == 1000
+    assert len(log.writer._topics["type"]) == 1000
     for stop in stops:
         stop()
-    assert log._topics == {}
+    assert log.writer._topics == {}
 
 
 @pytest.mark.contract("MS6")
 def test_a_topic_left_in_the_middle_of_a_slice_is_told_nothing_more():
     log = make_log(10)
     seen: list[Any] = []
-    stop = log.topic("a", "type").subscribe(seen.append)
+    stop = log.writer.topic("a", "type").subscribe(seen.append)
     log.on_append(lambda message: stop())
     take(log, {"type": "a"})
     assert seen == [None]
@@ -301,7 +301,9 @@ def test_two_topics_of_one_slice_change_together():
 
     log = make_log(10)
     seen: list[Any] = []
-    both = derived([log.topic("bid", "type"), log.topic("ask", "type")], lambda b, a: (b, a))
+    both = derived(
+        [log.writer.topic("bid", "type"), log.writer.topic("ask", "type")], lambda b, a: (b, a)
+    )
     both.subscribe(seen.append)
     take(log, {"type": "bid"}, {"type": "ask"})
     assert seen == [(None, None), ({"type": "bid"}, {"type": "ask"})]
@@ -312,7 +314,7 @@ def test_each_of_many_topics_is_told_of_its_own_messages_only():
     log = make_log(10)
     seen: dict[int, list[Any]] = {n: [] for n in range(500)}
     for n, list_ in seen.items():
-        log.topic(n, "type").subscribe(list_.append)
+        log.writer.topic(n, "type").subscribe(list_.append)
     take(log, *({"type": n, "round": 1} for n in range(0, 500, 2)))
     take(log, {"type": 7, "round": 2})
     for n, list_ in seen.items():
@@ -324,7 +326,7 @@ def test_each_of_many_topics_is_told_of_its_own_messages_only():
 def test_a_topic_that_is_watched_works_with_no_history_at_all():
     log = make_log(0)
     seen: list[Any] = []
-    topic = log.topic("a", "type")
+    topic = log.writer.topic("a", "type")
     stop = topic.subscribe(seen.append)
     take(log, {"type": "a", "n": 1}, {"type": "b"})
     assert seen == [None, {"type": "a", "n": 1}]
@@ -341,7 +343,7 @@ def test_a_topic_that_is_subscribed_in_mid_slice_has_the_message_of_that_moment(
 
     def subscribe_once(message) -> None:
         if not stops:
-            stops.append(log.topic("a", "type").subscribe(seen.append))
+            stops.append(log.writer.topic("a", "type").subscribe(seen.append))
 
     log.on_append(subscribe_once)
     take(log, {"type": "a", "n": 1}, {"type": "b"}, {"type": "a", "n": 2})
@@ -352,7 +354,7 @@ def test_a_topic_that_is_subscribed_in_mid_slice_has_the_message_of_that_moment(
 def test_a_field_that_only_seems_hashable_is_no_topic_and_stops_nothing():
     log = make_log(10)
     seen: list[Any] = []
-    log.topic("a", "type").subscribe(seen.append)
+    log.writer.topic("a", "type").subscribe(seen.append)
     take(log, {"type": ("a codec may make", ["this"])}, {"type": "a"})
     assert log.total == 2
     assert seen == [None, {"type": "a"}]
@@ -366,16 +368,16 @@ def test_a_field_that_only_seems_hashable_is_no_topic_and_stops_nothing():
 @given(steps=st.lists(st.integers(1, 400), max_size=12))
 def test_a_view_taken_in_mid_slice_is_the_list_of_that_moment_for_ever(history, steps):
     log = make_log(history)
-    log.begin_slice()
+    log.writer.begin_slice()
     model: list[int] = []
     views: list[tuple[MessageView, list[int]]] = []
     for size in steps:
         for _ in range(size):
-            log.append(len(model), "json")
+            log.writer.append(len(model), "json")
             model.append(len(model))
         kept = model[:] if history is None else model[len(model) - min(history, len(model)) :]
         views.append((log.value, kept))
-    log.end_slice()
+    log.writer.end_slice()
     for view, kept in views:
         assert texts(view) == kept
         assert [view[-n].data for n in range(1, len(kept) + 1)] == kept[::-1]
@@ -395,13 +397,13 @@ def test_evicted_messages_are_freed_and_a_view_keeps_only_its_own_alive(history)
     bound = history + 2 * min(CHUNK, history)
 
     def arrive(count: int) -> None:
-        log.begin_slice()
+        log.writer.begin_slice()
         for _ in range(count):
             payload = Payload()
             alive.add(payload)
-            log.append(payload, "json")
+            log.writer.append(payload, "json")
         del payload
-        log.end_slice()
+        log.writer.end_slice()
         gc.collect()
 
     arrive(5000)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockstore import ConnectionEnded, InvalidOption, Lagged, Message
-from sockstore.messages.log import MessageLog
 from sockstore.messages.stream import MessageStream
 from sockstore.testing import VirtualClock
+from written_log import WrittenLog
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("MS4")]
 
@@ -191,11 +191,11 @@ async def test_a_where_that_raises_ends_its_own_stream_with_its_own_error():
 
 
 async def test_break_unsubscribes_at_once():
-    log = MessageLog(10, report=lambda error, where: None)
+    log = WrittenLog(10, report=lambda error, where: None)
 
     def make() -> MessageStream:
         stream = MessageStream()
-        log.add_stream(stream)
+        log.writer.add_stream(stream)
         return stream
 
     async def read_one() -> None:
@@ -204,30 +204,30 @@ async def test_break_unsubscribes_at_once():
 
     reading = asyncio.create_task(read_one())
     await asyncio.sleep(0)
-    log.begin_slice()
-    log.append(1, "json")
-    log.end_slice()
+    log.writer.begin_slice()
+    log.writer.append(1, "json")
+    log.writer.end_slice()
     await reading
-    assert log._readers.streams == ()
+    assert log.writer._readers.streams == ()
     cancelled = asyncio.create_task(read_one())
     await asyncio.sleep(0)
-    assert len(log._readers.streams) == 1
+    assert len(log.writer._readers.streams) == 1
     cancelled.cancel()
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     del cancelled
     gc.collect()
-    assert log._readers.streams == ()
+    assert log.writer._readers.streams == ()
 
 
 async def test_a_stream_that_nobody_holds_is_forgotten():
-    log = MessageLog(10, report=lambda error, where: None)
+    log = WrittenLog(10, report=lambda error, where: None)
     stream = MessageStream()
-    log.add_stream(stream)
+    log.writer.add_stream(stream)
     gone = weakref.ref(stream)
     del stream
     assert gone() is None
-    assert log._readers.streams == ()
+    assert log.writer._readers.streams == ()
 
 
 @settings(deadline=None)
@@ -363,11 +363,11 @@ async def test_lagged_comes_once_for_each_time_the_reader_fell_behind():
 
 
 async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
-    log = MessageLog(10, report=lambda error, where: None)
+    log = WrittenLog(10, report=lambda error, where: None)
 
     def make() -> MessageStream:
         stream = MessageStream(limit=1)
-        log.add_stream(stream)
+        log.writer.add_stream(stream)
         return stream
 
     async def read_on() -> None:
@@ -378,13 +378,13 @@ async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
     await asyncio.sleep(0)
     gc.disable()  # it is at once, not at some time
     try:
-        log.begin_slice()
+        log.writer.begin_slice()
         for number in range(5):
-            log.append(number, "json")
-        log.end_slice()
+            log.writer.append(number, "json")
+        log.writer.end_slice()
         await asyncio.wait([reading])
         assert isinstance(reading.exception(), Lagged)
-        assert log._readers.streams == (), "the task is still held, its stream is not"
+        assert log.writer._readers.streams == (), "the task is still held, its stream is not"
     finally:
         gc.enable()
 

@@ -17,7 +17,7 @@ from sockstore import (
     readonly,
     writable,
 )
-from sockstore.scope.sharing import Lease, _Shared
+from sockstore.scope.sharing import Lease, Shared
 from sockstore.stores import batch, derived_emit
 from sockstore.stores.showing import shorten
 
@@ -36,7 +36,7 @@ class Foreign:
 
 def make_lease():
     connection = WebSocketStore("ws://h")
-    return Lease(_Shared((None, "x"), connection), 0, None)
+    return Lease(Shared((None, "x"), connection), 0, None)
 
 
 connection = WebSocketStore("ws://h")

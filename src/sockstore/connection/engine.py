@@ -1,0 +1,272 @@
+"""The engine: builds the parts of one connection, and holds them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from weakref import finalize, ref
+
+from sockstore.base.codecs import CodecLike, make_codec, make_encoder
+from sockstore.base.errors import ConnectionEnded
+from sockstore.base.outcomes import Outcome
+from sockstore.base.state import ConnectionState, Phase
+from sockstore.connection.driver import Driver, UserEffect
+from sockstore.connection.endpoint import Endpoint
+from sockstore.connection.link import open_link
+from sockstore.connection.navigation import CloseOnNavigate
+from sockstore.connection.own_loop import FOREIGN_THREAD
+from sockstore.connection.receiver import Receiver
+from sockstore.connection.recovery import Opening
+from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.machine import Machine
+from sockstore.machine.settings import Settings
+from sockstore.stores import Readable, Writable, readonly, writable
+from sockstore.stores.binding import adopt, bind, bind_with
+from sockstore.transports.base import TransportFactory, TransportOptions
+
+if TYPE_CHECKING:
+    from sockstore.messages.message import Message
+    from sockstore.messages.stream import MessageStream, Overflow
+
+__all__ = ["ENDED", "Engine", "ended_by"]
+
+T = TypeVar("T")
+StreamT = TypeVar("StreamT", bound="MessageStream")
+
+ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
+"""The phases in which no further message will come by itself."""
+
+
+class Engine:
+    """The parts of one connection: machine, driver, log, receiver and requests.
+
+    A `WebSocketStore` and the leases on it are views on one engine. The driver refers to the engine
+    weakly, because the event loop refers to the driver.
+
+    Args:
+        connection: The `WebSocketStore` that is given to ``on_open``.
+        settings: What the machine must know.
+        endpoint: Where to.
+        opening: What runs before the connection is open for everyone.
+        navigation: What listens for navigations until the connection has ended.
+        transport: Makes a transport for each attempt.
+        transport_options: What all of them have in common.
+        codec: The user's codec.
+        on_error: The user's callable, or None.
+        should_reconnect: The user's callable, or None.
+        request_format: How requests carry an id.
+        history: Messages that the log keeps; None keeps all.
+    """
+
+    def __init__(
+        self,
+        connection: Any,
+        settings: Settings,
+        endpoint: Endpoint,
+        opening: Opening,
+        navigation: CloseOnNavigate,
+        *,
+        transport: TransportFactory,
+        transport_options: TransportOptions,
+        codec: CodecLike | None,
+        on_error: Callable[[Exception, str | bytes], object] | None,
+        should_reconnect: Callable[[Outcome], object] | None,
+        request_format: RequestFormat,
+        history: int | None,
+    ) -> None:
+        # Here, because it loads what reads JSON, which takes as long as the rest of the import.
+        from sockstore.messages.log import MessageLog  # noqa: PLC0415
+        from sockstore.messages.writer import LogWriter  # noqa: PLC0415
+
+        self.connection = connection
+        self.endpoint = endpoint
+        self._opening = opening
+        self._navigation = navigation
+        self._transport = transport
+        self._transport_options = transport_options
+        self._should_reconnect = should_reconnect
+        checked = make_codec(codec)
+        self.encoder = make_encoder(checked, only_json=settings.session is not None)
+        self.machine = Machine(settings, endpoint.url)
+        where = _caller()
+        self.driver = Driver(self.machine, ref(self), where)
+        self.finalizer = finalize(self, _dropped, self.driver, where)
+        self.finalizer.atexit = False
+        self.log = LogWriter(history, self.driver.report)
+        self.messages = MessageLog(self.log)
+        self.requests = Requests(request_format, self.driver.sender.withdraw)
+        self.receiver = Receiver(
+            self.log,
+            checked,
+            on_error,
+            self.driver.report,
+            requests=self.requests,
+            resumption=opening.resumption,
+            heartbeat=settings.heartbeat,
+        )
+        self.snapshot = writable(self.machine.state)
+        for store in (self.snapshot, self.log.store):
+            adopt(store, FOREIGN_THREAD, owner=connection)
+        self._buffered: Writable[int] | None = None  # made by `buffered_amount`
+
+    # What the views call
+
+    def bind(self, action: str) -> None:
+        """Belong to the running loop from now on.
+
+        Raises:
+            RuntimeError: If no loop runs here, or the connection lives on another one.
+        """
+        if self.driver.bind(action):
+            self.adopt()
+
+    def adopt(self) -> None:
+        """Give the stores to the calling thread."""
+        late = () if self._buffered is None else (self._buffered,)
+        for store in (self.snapshot, self.log.store, *late, *self.driver.observer.stores):
+            bind(store)
+
+    @cached_property
+    def buffered_amount(self) -> Readable[int]:
+        """Bytes that were sent and not yet given to the network, the outbox included."""
+        self._buffered = writable(0, self._watch_buffered)
+        adopt(self._buffered, FOREIGN_THREAD, owner=self.connection)
+        return self.late(self._buffered)
+
+    def late(self, store: Readable[T]) -> Readable[T]:
+        """Show a store that is made late, since few ask for it; it belongs where all others do."""
+        bind_with(store, self.log.store)
+        return readonly(store)
+
+    def open_stream(
+        self,
+        kind: type[StreamT],
+        where: Callable[[Message], object] | None,
+        limit: int,
+        overflow: Overflow,
+        *,
+        gaps: bool | None,
+        view: Any = None,
+        state: ConnectionState | None = None,
+    ) -> StreamT:
+        """Return a stream of that kind, as `WebSocketStore.stream` says.
+
+        Args:
+            kind: Its class.
+            where: Which messages to take; None takes all.
+            limit: Messages that may wait for the reader.
+            overflow: What happens above that.
+            gaps: Whether it yields gaps; None yields them with a session.
+            view: What must live as long as the stream; the `WebSocketStore` itself by default.
+            state: The state that the view shows, if it has one of its own.
+        """
+        if gaps is None:
+            gaps = self.machine.session is not None
+        view = self.connection if view is None else view
+        stream = kind(where, limit, overflow, gaps=gaps, owner=view)
+        state = self.snapshot.value if state is None else state
+        if state.phase in ENDED:
+            stream.end(ended_by(state) if state.phase == "failed" else None)
+        else:
+            self.log.add_stream(stream, self.driver.callables.opening)
+        return stream
+
+    # What the driver calls
+
+    def carry_out(self, effect: UserEffect) -> None:
+        """Carry out an order that concerns users."""
+        driver, receiver = self.driver, self.receiver
+        match effect:
+            case order.OpenTransport(transport=number, attempt=attempt):
+                # Without the engine: an attempt under way does not keep the connection alive.
+                ways = self.endpoint, self._transport, self._transport_options
+                driver.start_attempt(number, attempt, lambda link: open_link(link, attempt, *ways))
+            case order.DeliverGap(gap=gap):
+                receiver.gap(gap)
+            case order.AwaitMessage(transport=number):
+                coming = partial(driver.dispatch, fact.MessageComing(number))
+                receiver.before_next_message(coming)
+            case order.RunOnOpen(transport=number, needs_state=needs_state):
+                loaded = partial(driver.dispatch, fact.SnapshotLoaded(number))
+                run = partial(self._opening.run, self.connection, loaded if needs_state else None)
+                driver.callables.run_on_open(number, run)
+            case order.AskPredicate(question=question, outcome=outcome):
+                driver.callables.ask_predicate(question, self._ask_predicate, outcome)
+            case _:
+                assert_never(effect)
+
+    def show(self, state: ConnectionState) -> None:
+        """Show a snapshot to everyone."""
+        before = self.snapshot.value
+        if state is before:
+            return
+        if state.phase in ENDED:
+            self._navigation.stop()
+            if before.phase not in ENDED:
+                self.log.end_streams(ended_by(state) if state.phase == "failed" else None)
+        self._tell(self.snapshot, state, "a subscriber of the connection's state")
+        if self.requests.waiting:
+            self.requests.connection_changed(state.phase)
+
+    def show_buffered(self) -> None:
+        """Show how much waits to be sent."""
+        if self._buffered is not None:
+            amount = self.driver.buffered_amount
+            self._tell(self._buffered, amount, "a subscriber of buffered_amount")
+
+    def _ask_predicate(self, outcome: Outcome) -> object:
+        return True if self._should_reconnect is None else self._should_reconnect(outcome)
+
+    def _tell(self, store: Writable[T], value: T, who: str) -> None:
+        try:
+            store.set(value)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self.driver.report(error, who)
+
+    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> Callable[[], None]:
+        self.driver.buffered_is_watched = True
+        set_(self.driver.buffered_amount)
+        return self._unwatch_buffered
+
+    def _unwatch_buffered(self) -> None:
+        self.driver.buffered_is_watched = False
+
+
+def ended_by(state: ConnectionState) -> ConnectionEnded:
+    """Return what is raised for those who wait for a connection that has ended."""
+    reason = None if state.failure is None else state.failure.reason
+    if isinstance(state.exception, ConnectionEnded):
+        why = str(state.exception)
+    elif state.phase == "failed":
+        why = f"the connection failed ({reason}): {state.error}"
+    else:
+        why = f"the connection is {state.phase}"
+    ended = ConnectionEnded(why, reason=reason, close=state.close)
+    ended.__cause__ = state.exception
+    return ended
+
+
+def _caller() -> str:
+    """Return where the user's code made the connection."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
+        frame = frame.f_back
+    return sys.intern(f"{frame.f_code.co_filename}:{frame.f_lineno}")
+
+
+def _dropped(driver: Driver, where: str) -> None:
+    """The last reference to a connection is gone: end what it left open."""
+    if driver.at_rest:
+        return
+    driver.abandon()
+    warnings.warn(
+        f"a WebSocketStore created at {where} was dropped while it was in use; "
+        "close it, or use it in an `async with` block",
+        ResourceWarning,
+        stacklevel=2,
+    )

@@ -1,0 +1,250 @@
+"""The link of one transport: its messages go to the receiver, everything else to the driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+from weakref import ReferenceType, ref
+
+from sockstore.base.close import Close
+from sockstore.base.state import Attempt, SocketInfo
+from sockstore.connection.endpoint import Endpoint
+from sockstore.connection.receiver import Receiver
+from sockstore.machine import events as fact
+from sockstore.machine.events import Event
+from sockstore.machine.session import SessionMachine
+from sockstore.machine.session_frames import FrameError, Published, Said, read
+from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
+
+__all__ = ["Link", "LinkKeeper", "open_link"]
+
+
+class LinkKeeper(Protocol):
+    """The driver, as its links see it."""
+
+    buffered_is_watched: bool
+    """Whether somebody watches the amount that waits to be sent."""
+
+    def dispatch(self, event: Event) -> None:
+        """Tell the machine a fact."""
+
+    def link_opened(self, link: Link, event: fact.TransportOpened) -> None:
+        """The transport's handshake succeeded."""
+
+    def link_released(self, link: Link) -> None:
+        """Nothing is left of the transport."""
+
+    def buffered_changed(self) -> None:
+        """The amount that waits to be sent may have changed."""
+
+
+class Link:
+    """What one transport tells, stamped with the transport's number.
+
+    The event loop refers to links, so a link refers to the receiver weakly: a connection that the
+    user forgets can be noticed.
+
+    Args:
+        number: The transport's number.
+        keeper: Receives the events.
+        clock: Returns the machine's time.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_in_slice",
+        "_keeper",
+        "_receiver",
+        "_session",
+        "_slice_began_at",
+        "has_opened",
+        "last_message_at",
+        "last_word_at",
+        "number",
+        "token",
+        "transport",
+    )
+
+    transport: Transport
+
+    def __init__(self, number: int, keeper: LinkKeeper, clock: Callable[[], float]) -> None:
+        self.number = number
+        self._keeper = keeper
+        self._clock = clock
+        # `open_link` sets the transport, and what a session shows its server.
+        self.token: str | None = None
+        self.has_opened = False  # set by `opened`
+        # What takes the messages: set by `attend`, cleared by `retire`.
+        self._receiver: ReferenceType[Receiver] | None = None
+        self._session: SessionMachine | None = None
+        # The slice under way: set by `begin_slice`, cleared by `end_slice`.
+        self._in_slice: Receiver | None = None
+        self._slice_began_at = 0.0
+        # When a message, and when a data message of any kind, came last: set by `end_slice`.
+        self.last_message_at: float | None = None
+        self.last_word_at: float | None = None
+
+    # What the driver calls
+
+    def attend(
+        self, receiver: Receiver, session: SessionMachine | None, *, keeps_beginning: bool
+    ) -> None:
+        """Give the messages of this transport to a receiver from now on.
+
+        Args:
+            receiver: What takes them.
+            session: What a room's frames are for; None without a session.
+            keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
+        """
+        self._receiver = ref(receiver)
+        self._session = session
+        if keeps_beginning:
+            receiver.keep_beginning(self.number)
+
+    def retire(self) -> None:
+        """Discard what comes from now on, and end the slice under way."""
+        receiver = self._attended
+        self._receiver = None
+        if receiver is not None:
+            receiver.stop_slice()
+            receiver.drop_beginning(self.number)
+
+    def opening_over(self) -> None:
+        """The ``on_open`` of this connection has ended."""
+        if (receiver := self._attended) is not None:
+            receiver.drop_beginning(self.number)
+
+    def deliver(self, publications: Sequence[Published]) -> None:
+        """Deliver what a room said while there was no connection, until this link is retired."""
+        if (receiver := self._attended) is None or self._session is None:
+            return
+        receiver.expect(len(publications))
+        slice_ = SessionSlice(self, self._session, receiver)
+        for publication in publications:
+            if slice_.take(publication) and self.is_retired:
+                return  # the position is that of the last one that was delivered
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether the messages of this transport do not count."""
+        return self._receiver is None
+
+    @property
+    def _attended(self) -> Receiver | None:
+        return None if self._receiver is None else self._receiver()
+
+    # What the transport calls
+
+    def opened(self, socket: SocketInfo) -> None:
+        """Tell that the handshake succeeded."""
+        self.has_opened = True
+        event = fact.TransportOpened(self.number, socket, self.token)
+        self._keeper.link_opened(self, event)
+
+    def begin_slice(self) -> Deliver | None:
+        """Return what takes the messages of this slice; None if they do not count."""
+        if self._receiver is None or (receiver := self._receiver()) is None:
+            return None
+        self._slice_began_at = self._clock()
+        self._in_slice = receiver
+        receiver.begin_slice()
+        if self._session is None:
+            return receiver
+        return SessionSlice(self, self._session, receiver)
+
+    def end_slice(self) -> None:
+        """A slice is over; what it brought, not that there was one, is a sign of life."""
+        receiver, self._in_slice = self._in_slice, None
+        if receiver is None:
+            return
+        if receiver.has_heard_a_word:
+            self.last_word_at = self._slice_began_at
+        if receiver.end_slice():
+            self.last_message_at = self._slice_began_at
+        if self._keeper.buffered_is_watched:
+            self._keeper.buffered_changed()
+
+    def tell(self, event: Event) -> None:
+        """Tell the machine a fact."""
+        self._keeper.dispatch(event)
+
+    def pong_received(self, payload: bytes) -> None:
+        """Tell that the peer answered a ping."""
+        self.tell(fact.PongReceived(self.number, payload))
+
+    def writing_paused(self) -> None:
+        """Tell that the send buffer is full."""
+        self.tell(fact.WritingPaused(self.number))
+
+    def writing_resumed(self) -> None:
+        """Tell that the send buffer has room again."""
+        self.tell(fact.WritingResumed(self.number))
+
+    def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
+        """Tell that the WebSocket has ended."""
+        self.tell(fact.TransportClosed(self.number, close, why, cause))
+
+    def released(self) -> None:
+        """Tell that nothing is left."""
+        self._keeper.link_released(self)
+
+
+class SessionSlice:
+    """Takes the frames of a room for one slice.
+
+    Args:
+        link: Where they come from.
+        session: Knows which publications are new.
+        receiver: Takes those.
+    """
+
+    __slots__ = ("_link", "_receiver", "_session")
+
+    def __init__(self, link: Link, session: SessionMachine, receiver: Receiver) -> None:
+        self._link = link
+        self._session = session
+        self._receiver = receiver
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def take(self, said: Said) -> bool:
+        """Take one thing that the server said; return whether the slice should end now."""
+        link = self._link
+        if link.is_retired:
+            return True
+        if isinstance(said, Published) and (is_news := self._session.accept(said)) is not None:
+            return is_news and self._receiver.publish(said, self._session.epoch)
+        link.tell(fact.SessionHeard(link.number, said))
+        return link.is_retired
+
+    def _hear(self, frame: str | bytes) -> bool:
+        is_over = False
+        try:
+            for said in read(frame):
+                is_over = self.take(said) or is_over
+        except FrameError as error:
+            self._link.tell(fact.SessionBroken(self._link.number, str(error)))
+            return True
+        return is_over
+
+
+async def open_link(
+    link: Link,
+    attempt: Attempt,
+    endpoint: Endpoint,
+    transport: TransportFactory,
+    options: TransportOptions,
+) -> None:
+    """Make the transport, ask for the target, then do the opening handshake."""
+    link.transport = transport(link, options)
+    asking = endpoint.target(attempt)
+    del endpoint, transport  # an attempt under way does not keep the connection alive
+    target = await asking
+    link.token = target.token
+    await link.transport.open(target)

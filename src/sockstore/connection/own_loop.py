@@ -1,0 +1,114 @@
+"""The rule of threads: a connection belongs to one event loop and its thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import ParamSpec, TypeVar
+
+from sockstore.base.plain_calls import refuse_async
+
+__all__ = ["FOREIGN_THREAD", "OwnLoop"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+FOREIGN_THREAD = (
+    "a connection belongs to the thread of its event loop; from another thread use "
+    "connection.call_threadsafe(function, *arguments)"
+)
+
+
+class OwnLoop:
+    """The event loop that a connection belongs to while it is in use.
+
+    Args:
+        is_at_rest: Whether the connection may move to another loop.
+
+    Attributes:
+        loop: The loop, and None before the first `bind`.
+        thread: The loop's thread.
+    """
+
+    __slots__ = ("_is_at_rest", "loop", "thread")
+
+    def __init__(self, is_at_rest: Callable[[], bool]) -> None:
+        self._is_at_rest = is_at_rest
+        # Both are set by `bind`.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.thread: int | None = None
+
+    def bind(self, action: str, bury: Callable[[], None]) -> bool:
+        """Belong to the running loop from now on.
+
+        Args:
+            action: What the user called.
+            bury: Called first if the old loop was closed while the connection was in use.
+
+        Returns:
+            Whether it belonged to another loop, or to none.
+
+        Raises:
+            RuntimeError: If no loop runs here, or the connection lives on another one.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.check_thread()
+            raise RuntimeError(
+                f"{action}() needs a running event loop; call it from a coroutine, or from a "
+                "callback of the loop"
+            ) from None
+        if self.loop is loop:
+            return False
+        if self.loop is not None:
+            if self.loop.is_closed():
+                bury()
+            self.check_thread()
+            if not self._is_at_rest():
+                raise RuntimeError(f"{action}(): this connection is in use on another event loop")
+        self.loop, self.thread = loop, threading.get_ident()
+        return True
+
+    def check_thread(self) -> None:
+        """Refuse a change from another thread than the loop's (ST12)."""
+        is_foreign = self.thread is not None and self.thread != threading.get_ident()
+        if is_foreign and not self._is_at_rest():
+            raise RuntimeError(FOREIGN_THREAD)
+
+    def now(self) -> float:
+        """Return the loop's time, which is the machine's clock."""
+        if self.loop is not None:
+            return self.loop.time()
+        try:
+            return asyncio.get_running_loop().time()
+        except RuntimeError:
+            return time.monotonic()
+
+    def call_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function on the loop, from whatever thread; on a closed loop, never."""
+        if self.loop is not None and not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(fn)
+
+    def call_threadsafe(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Call a function on the loop, as `WebSocketStore.call_threadsafe` says."""
+        if self.loop is None:
+            raise RuntimeError("call_threadsafe() needs a connection that was connected once")
+        instead = "use asyncio.run_coroutine_threadsafe(function(), loop)"
+        refuse_async(fn, "call_threadsafe()", instead)
+        future: Future[T] = Future()
+
+        def call() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # noqa: BLE001 - it belongs to the caller
+                    future.set_exception(error)
+
+        self.loop.call_soon_threadsafe(call)
+        return future
