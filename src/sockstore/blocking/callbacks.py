@@ -1,6 +1,6 @@
-"""Callbacks: what is due is noted on the loop's thread and run on a thread of the user's choice.
+"""Run callbacks on a thread of the user's choice; the loop's thread only notes what is due.
 
-What waits is bounded: a store has one newest value, messages have a stream with its `limit`.
+The queue of each callback is bounded: one value for a store, the stream's `limit` for messages.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscript
 logger = logging.getLogger("sockstore")
 
 Schedule: TypeAlias = Callable[[Callable[[], None]], object]
-"""``schedule(run)``: have `run` called soon, on the thread where callbacks belong."""
+"""``schedule(run)``: have `run` called soon, on the thread of the callbacks."""
 
 Callbacks: TypeAlias = Literal["thread", "pump"] | Executor | Schedule
 """Where callbacks run: a thread of their own, wherever `pump` is called, or as scheduled."""
 
 
 class Callback(Protocol):
-    """One callback, and what waits for it."""
+    """One callback, with the calls that are due."""
 
     is_due: bool
 
@@ -43,23 +43,24 @@ class Callback(Protocol):
 
 
 class StoreCallback:
-    """Tell a callback the newest value of a store.
+    """Call a callback with the newest value of a store.
 
     Args:
-        callback: Called with each value, or the newest if it is slow.
-        announce: Called when there is something to tell.
+        callback: Called with each value, or with the newest only if it is slow.
+        announce: Called when a call is due.
     """
 
     def __init__(
         self, callback: Callable[[Any], object], announce: Callable[[Callback], None]
     ) -> None:
-        self.is_due = False
+        self.is_due = False  # set by the runner
+        # None once it is unsubscribed.
         self._callback: Callable[[Any], object] | None = callback
         self._announce = announce
         self._newest: deque[Any] = deque(maxlen=1)
 
     def receive(self, value: object) -> None:
-        """The store has this value now."""
+        """Note the store's present value."""
         self._newest.append(value)
         self._announce(self)
 
@@ -70,11 +71,11 @@ class StoreCallback:
 
     @property
     def waiting(self) -> int:
-        """Whether there is a value to tell."""
+        """1 if there is a value that the callback does not know, else 0."""
         return len(self._newest)
 
     def run(self) -> None:
-        """Tell the newest value."""
+        """Call the callback with the newest value."""
         try:
             value = self._newest.pop()
         except IndexError:
@@ -84,12 +85,12 @@ class StoreCallback:
 
 
 class MessageCallback:
-    """Tell a callback each message.
+    """Call a callback with each message.
 
     Args:
         callback: Called with each message.
-        buffer: Where messages wait for it.
-        announce: Called when there is something to tell.
+        buffer: The messages that wait for it.
+        announce: Called when a call is due.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class MessageCallback:
         buffer: CallbackBuffer,
         announce: Callable[[Callback], None],
     ) -> None:
-        self.is_due = False
+        self.is_due = False  # set by the runner
         self.buffer = buffer
+        # None once it is unsubscribed.
         self._callback: Callable[[Message], object] | None = callback
         buffer.on_news = lambda: announce(self)
 
@@ -111,11 +113,11 @@ class MessageCallback:
 
     @property
     def waiting(self) -> int:
-        """How many messages wait; being told that some were missed counts as one."""
+        """How many messages wait; a `Lagged` or an end counts as one."""
         return self.buffer.lag or self.buffer.has_news
 
     def run(self) -> None:
-        """Tell one message.
+        """Call the callback with one message.
 
         Raises:
             Lagged: If the callback fell behind.
@@ -126,17 +128,19 @@ class MessageCallback:
 
 
 class Subscription:
-    """A callback that is called; call this, or leave its `with` block, to stop it.
+    """A callback that is subscribed; call this, or leave its `with` block, to unsubscribe it.
 
     Args:
-        stop: Stops it.
+        stop: Unsubscribes the callback.
+        websocket: The WebSocket; the subscription keeps it alive.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], websocket: object) -> None:
         self._stop = stop
+        self._websocket = websocket
 
     def __call__(self) -> None:
-        """Call it no more; a call that is under way in another thread goes on."""
+        """Unsubscribe; a call that another thread is making is finished."""
         self._stop()
 
     def __enter__(self) -> Self:
@@ -147,16 +151,20 @@ class Subscription:
 
 
 class Runner:
-    """Run what is due, in order, one call at a time; by itself it waits for `pump`."""
+    """Run the callbacks that are due, in order, one call at a time, when `pump` is called."""
 
     def __init__(self) -> None:
+        # Rings when something is due, and for a thread of its own when that should end.
         self._bell = Bell()
+        # Guards `_due`.
         self._lock = threading.RLock()
+        # Callbacks with calls to make, each once; `announce` appends.
         self._due: deque[Callback] = deque()
+        # Held while callbacks run.
         self._turn = threading.Lock()
 
     def announce(self, callback: Callback) -> None:
-        """There is something to tell this callback."""
+        """Note that a call of this callback is due."""
         with self._lock:
             if callback.is_due:
                 return
@@ -165,26 +173,26 @@ class Runner:
         self.wake()
 
     def wake(self) -> None:
-        """Something is due."""
+        """Make `run_due` be called soon."""
         self._bell.ring()
 
     def open(self) -> None:
-        """The connection is in use from now on."""
+        """Note that the connection is in use."""
 
     def finish(self, timeout: float) -> None:
-        """The connection is no longer in use: run what is due, and wait so many seconds for it."""
+        """Note that the connection is no longer in use; wait until what is due has run."""
 
     def wait(self, timeout: float | None) -> bool:
-        """Wait until something is due; return whether it is."""
+        """Wait until a call is due; return whether one is."""
         try:
             return wait_until(self._bell, lambda: bool(self._due) or None, timeout)
         except TimeoutError:
             return False
 
     def run_due(self) -> int:
-        """Run what is due now, and not what becomes due meanwhile; return how many calls."""
+        """Run the callbacks that are due now; return how many calls were made."""
         if self._turn.locked():
-            # Another thread is at it, or we are inside one of its calls.
+            # Another thread runs them, or a callback called `pump`.
             return 0
         with self._turn:
             return sum(self._run_next() for _ in range(len(self._due)))
@@ -210,7 +218,9 @@ class OwnThread(Runner):
 
     def __init__(self) -> None:
         super().__init__()
+        # Started by the first call that is due; None again once it has ended.
         self._thread: threading.Thread | None = None
+        # Whether the connection is in use; set by `open`, reset by `finish`.
         self._is_open = False
 
     def wake(self) -> None:
@@ -224,11 +234,11 @@ class OwnThread(Runner):
         self._bell.ring()
 
     def open(self) -> None:
-        """Let the thread wait for what comes."""
+        """Keep the thread while the connection is in use."""
         self._is_open = True
 
     def finish(self, timeout: float) -> None:
-        """Let the thread end; wait for it, unless this is it."""
+        """Let the thread end; wait for it, unless the caller runs on it."""
         self._is_open = False
         thread = self._thread
         self._bell.ring()
@@ -246,16 +256,17 @@ class OwnThread(Runner):
 
 
 class Scheduled(Runner):
-    """Have callbacks run by something else, for example a user interface's own loop."""
+    """Have callbacks run by the user's scheduler, for example a user interface's loop."""
 
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
         self._is_scheduled = False
+        # Whether the last attempt to schedule failed: only the first failure is logged.
         self._has_failed = False
 
     def wake(self) -> None:
-        """Schedule a run, unless one is scheduled."""
+        """Schedule a run, unless one is scheduled already."""
         with self._lock:
             if self._is_scheduled:
                 return
@@ -264,7 +275,7 @@ class Scheduled(Runner):
             self._schedule(self._run)
         except Exception as error:  # noqa: BLE001 - the user's, or an executor that has ended
             self._is_scheduled = False
-            # An executor ends before the connections do when the interpreter exits.
+            # When the interpreter exits, executors end before the connections.
             if not self._has_failed and threading.main_thread().is_alive():
                 logger.warning("callbacks cannot be run any more: %r", error)
             self._has_failed = True
@@ -281,10 +292,10 @@ class Scheduled(Runner):
 
 
 def make_runner(callbacks: Callbacks) -> Runner:
-    """Return what runs callbacks there.
+    """Return the runner for what users give as ``callbacks=``.
 
     Raises:
-        InvalidOption: If it is nothing that can.
+        InvalidOption: If it cannot run callbacks.
     """
     if callbacks == "thread":
         return OwnThread()
@@ -292,7 +303,7 @@ def make_runner(callbacks: Callbacks) -> Runner:
         return Runner()
     if isinstance(callbacks, Executor):
         executor = callbacks
-        return Scheduled(lambda run: executor.submit(run).add_done_callback(_look))
+        return Scheduled(lambda run: executor.submit(run).add_done_callback(_log_error))
     if callable(callbacks):
         refuse_async(callbacks, "callbacks=", PLAIN)
         return Scheduled(callbacks)
@@ -310,7 +321,7 @@ def _run(callback: Callback) -> None:
         logger.exception("a callback of a WebSocket raised")
 
 
-def _look(future: Future[None]) -> None:
-    """Tell what nobody else would: a process pool, for example, cannot run callbacks."""
+def _log_error(future: Future[None]) -> None:
+    """Log why an executor could not run callbacks; a process pool, for example, never can."""
     if not future.cancelled() and (error := future.exception()) is not None:
         logger.error("callbacks could not be run", exc_info=error)

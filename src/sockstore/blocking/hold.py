@@ -1,4 +1,4 @@
-"""How one WebSocket holds the loop's thread: from `connect` until nothing is left of it."""
+"""Keep the loop's thread running for one WebSocket, from `connect` until nothing is left of it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
-from weakref import ref
 
-from sockstore.base.errors import ConnectionEnded
+from sockstore.base.errors import ConnectionEnded, DeliveryError
 from sockstore.blocking.loop_thread import GRACE, LoopThread, shared
 from sockstore.blocking.waiting import refuse_inside_a_loop
+from sockstore.connection import receipts
 from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
@@ -32,17 +33,19 @@ FORKED: Final = (
 class Hold:
     """One WebSocket's claim on the loop's thread.
 
-    While it is held, everything that changes the connection happens on that thread. Otherwise the
-    connection is at rest, and happens in whichever thread calls, one at a time.
+    While the thread is held, everything that changes the connection happens there. Otherwise the
+    connection is at rest, and each call happens in the calling thread, one at a time.
 
-    It does not keep the connection alive.
+    Args:
+        store: The connection; it is not kept alive.
     """
 
     def __init__(self, store: WebSocketStore) -> None:
+        self._store = weakref.ref(store)
         self._driver = engine_of(store).driver
-        self._store = ref(store)
         self._process = os.getpid()
         self._lock = threading.RLock()
+        # The thread that is held; set by what connects or waits, reset once the connection rests.
         self._thread: LoopThread | None = None
 
     @property
@@ -51,7 +54,7 @@ class Hold:
         return os.getpid() != self._process
 
     def check_process(self) -> None:
-        """Refuse what belongs to the parent process."""
+        """Refuse a WebSocket that belongs to the parent process."""
         if self.is_in_another_process:
             raise RuntimeError(FORKED)
 
@@ -62,7 +65,7 @@ class Hold:
         return thread is not None and thread.is_current
 
     def check_may_block(self, action: str) -> None:
-        """Refuse to wait where that would never end, or block others.
+        """Refuse to wait where it would never end, or block other tasks.
 
         Raises:
             RuntimeError: On the loop's own thread, in another event loop, or after a fork.
@@ -90,7 +93,7 @@ class Hold:
         return thread.wait(pending)
 
     def begin(self, fn: Callable[[], None]) -> None:
-        """Hold the thread, and call on it what connects."""
+        """Hold the thread, and call a function that connects on it."""
         self.check_process()
         with self._lock:
             thread = self._thread
@@ -104,14 +107,14 @@ class Hold:
 
     def _begin(self, thread: LoopThread, fn: Callable[[], None]) -> None:
         with self._lock:
-            # What came before us may have let go.
+            # A call that ran before this one may have released the thread.
             self._thread = thread
             with shared.lock:
                 thread.users.add(self)
         try:
             fn()
         finally:
-            self._let_go()
+            self._release_at_rest()
 
     def run(
         self,
@@ -120,10 +123,10 @@ class Hold:
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T:
-        """Wait for a coroutine function of the connection.
+        """Run a coroutine function of the connection, and wait for it.
 
         Raises:
-            RuntimeError: If waiting is not possible here.
+            RuntimeError: If the caller may not wait here.
             ConnectionEnded: If the connection was closed meanwhile.
         """
         self.check_may_block(action)
@@ -141,7 +144,24 @@ class Hold:
         try:
             return await fn(*args, **kwargs)
         finally:
-            self._let_go()
+            self._release_at_rest()
+
+    def wait_for(self, receipt: receipts.Receipt, timeout: float | None) -> None:
+        """Wait until a message is delivered."""
+
+        async def wait() -> None:
+            async with asyncio.timeout(timeout):
+                await receipt
+
+        self.run("wait", wait)
+
+    def hand_over(self, store: WebSocketStore, seconds: float) -> None:
+        """Before closing, wait until everything that was sent is handed over; warn if it is not."""
+        try:
+            self.run("close", store.drain, seconds)
+        except (TimeoutError, DeliveryError) as error:
+            waiting = self.call(store.stats).messages_waiting
+            logger.warning("%d messages were not sent before closing: %s", waiting, error)
 
     def close(self, store: WebSocketStore, code: int, reason: str, seconds: float) -> None:
         """Close, and wait until nothing is left; on the loop's thread without waiting."""
@@ -170,11 +190,11 @@ class Hold:
         self, thread: LoopThread, store: WebSocketStore, code: int, reason: str
     ) -> bool:
         await store.aclose(code, reason)
-        await self._leave()
+        await self._release()
         return thread.is_ending
 
     async def end(self, seconds: float | None = None) -> None:
-        """Close, within these seconds, and let go; whoever held the connection may be gone."""
+        """Close within these seconds, and release the thread; the WebSocket may be gone."""
         try:
             async with asyncio.timeout(seconds):
                 if (store := self._store()) is not None:
@@ -184,10 +204,10 @@ class Hold:
         if not self._driver.at_rest:
             self._driver.abort()
             await self._driver.wait_for_rest()
-        await self._leave()
+        await self._release()
 
     def forsake(self) -> None:
-        """Nobody has the WebSocket any more; called by the garbage collector, in any thread."""
+        """Abort the connection of a WebSocket that was dropped; called by the garbage collector."""
         thread = self._thread
         if thread is not None and thread.is_alive and not self.is_in_another_process:
             thread.run(self._abort)
@@ -195,14 +215,14 @@ class Hold:
     async def _abort(self) -> None:
         self._driver.abort()
         await self._driver.wait_for_rest()
-        await self._leave()
+        await self._release()
 
-    async def _leave(self) -> None:
-        """Let go, and give the thread a turn to find that nobody uses it any more."""
-        self._let_go()
+    async def _release(self) -> None:
+        """Release the thread, and give it a turn to end if it is unused."""
+        self._release_at_rest()
         await asyncio.sleep(0)
 
-    def _let_go(self) -> None:
+    def _release_at_rest(self) -> None:
         with self._lock:
             thread = self._thread
             if thread is None or not self._driver.at_rest:

@@ -1,10 +1,9 @@
-"""The thread with the event loop that all blocking WebSockets of a process share.
+"""Run the event loop that all blocking WebSockets of a process share, on one thread.
 
-One for all, because it only moves messages: Python runs one thread at a time, so more threads
-would carry no more, and a program with fifty connections should not have fifty. Your code runs on
-it only where you give it to a connection (``url``, ``headers``, ``on_open``, codecs, ``where``);
-callbacks never do. It starts with the first connection and ends with the last one. It is a daemon
-that `end_at_exit` ends in order, after your own threads.
+One thread is enough, because it only moves messages. User code runs on it only as an option of a
+connection (``url``, ``headers``, ``on_open``, codecs, ``where``), never as a callback. The thread
+starts with the first connection and ends with the last one. It is a daemon, which `end_at_exit`
+ends in order, after the user's own threads.
 """
 
 from __future__ import annotations
@@ -29,26 +28,28 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SECONDS_AT_EXIT: Final = 1.0
-"""For the closing handshakes of what is still open when the interpreter exits."""
+"""For the closing handshakes of connections that are open when the interpreter exits."""
 GRACE: Final = 1.0
-"""Seconds that a thread which has nothing left to do may take to end."""
+"""Seconds that a thread with nothing left to do may take to end."""
 
 
 class User(Protocol):
-    """What holds the thread."""
+    """Something that holds the thread."""
 
     async def end(self, seconds: float) -> object:
-        """Close within these seconds, and hold the thread no longer."""
+        """Close within these seconds, and release the thread."""
 
 
 class LoopThread:
-    """A daemon thread with an event loop, for as long as anybody uses it."""
+    """A daemon thread with an event loop, which ends when its last user releases it."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.users: set[User] = set()
-        """Who holds it; only touched under the lock of `shared`."""
+        """The users that hold it; only touched under the lock of `shared`."""
+        # The tasks that `run` started, until they are done.
         self._tasks: set[asyncio.Task[None]] = set()
+        # Done once the last user has released the thread; then it ends.
         self._unused = self.loop.create_future()
         self._thread = threading.Thread(target=self._work, name="sockstore", daemon=True)
 
@@ -68,7 +69,7 @@ class LoopThread:
 
     @property
     def is_ending(self) -> bool:
-        """Whether nobody can use it any more."""
+        """Whether it has no users left and accepts none."""
         return self._unused.done()
 
     def post(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Pending[T]:
@@ -106,7 +107,7 @@ class LoopThread:
         return pending
 
     def wait(self, pending: Pending[T], timeout: float | None = None) -> T:
-        """Wait for what was posted; who gives up, by Ctrl-C, takes it back."""
+        """Wait for what was posted; if the wait is interrupted by Ctrl-C, cancel it."""
         try:
             return pending.wait(timeout)
         except BaseException:
@@ -114,10 +115,10 @@ class LoopThread:
             raise
 
     def release(self, user: User) -> None:
-        """One user less; called on the thread, which ends if it was the last one."""
+        """Remove a user; called on the thread, which ends if it was the last one."""
         with shared.lock:
             self.users.discard(user)
-        # Later, because what was posted before this has its turn first, and may hold it again.
+        # Later: a call that was posted before this one may hold the thread again.
         self.loop.call_soon(self._end_if_unused)
 
     def join(self, timeout: float = GRACE) -> None:
@@ -131,7 +132,7 @@ class LoopThread:
                 pending.task.cancel()
 
         pending.is_abandoned = True
-        with suppress(RuntimeError):  # the loop is closed, with all that was in it
+        with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(cancel)
 
     def _end_if_unused(self) -> None:
@@ -144,8 +145,8 @@ class LoopThread:
                 self._unused.set_result(None)
 
     def _work(self) -> None:
-        # Not `asyncio.Runner`: it ends the executor in one more thread, and Python refuses to start
-        # one when the interpreter ends (3.12). These threads are waited for by nothing anyway.
+        # Not `asyncio.Runner`: it ends the executor in one more thread, which Python 3.12 refuses
+        # to start when the interpreter exits. Nothing waits for these threads anyway.
         self.loop.set_default_executor(_DaemonThreads())
         try:
             self.loop.run_until_complete(self._until_unused())
@@ -159,7 +160,7 @@ class LoopThread:
 
 
 class _Shared:
-    """The thread of this process, if there is one."""
+    """The loop's thread of this process, if there is one."""
 
     lock: threading.Lock
     thread: LoopThread | None
@@ -169,14 +170,14 @@ class _Shared:
         self.thread = None
 
     def forget(self) -> None:
-        """Begin anew: after a fork the thread is the parent's, and perhaps it had the lock."""
+        """Start afresh after a fork: the thread, which may hold the lock, is the parent's."""
         self.lock = threading.Lock()
         thread, self.thread = self.thread, None
         if thread is not None:
             _close_copies(thread.loop)
 
     def hold(self, user: User) -> LoopThread:
-        """Return the thread, started if need be; it runs at least until the user releases it."""
+        """Return the thread, started if necessary; it runs until its last user releases it."""
         with self.lock:
             thread = self.thread
             if thread is None or not thread.is_alive:
@@ -186,13 +187,13 @@ class _Shared:
             return thread
 
     def give_up(self, thread: LoopThread) -> None:
-        """The thread does not answer: let others have a new one."""
+        """Start a new thread for later users, since this one does not answer."""
         with self.lock:
             if self.thread is thread:
                 self.thread = None
 
     def end_at_exit(self) -> None:
-        """Close what is open within a second, handshake included, and end the thread."""
+        """Close open connections within a second, handshake included, and end the thread."""
         with self.lock:
             thread = self.thread
             users = () if thread is None else tuple(thread.users)
@@ -207,7 +208,7 @@ class _Shared:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """Run each call in a thread that nobody waits for: a name server may take half a minute."""
+    """Run each call in a daemon thread: a name lookup may take half a minute."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -216,7 +217,7 @@ class _DaemonThreads(ThreadPoolExecutor):
             if future.set_running_or_notify_cancel():
                 try:
                     future.set_result(fn(*args, **kwargs))
-                except BaseException as error:  # noqa: BLE001 - it belongs to who awaits it
+                except BaseException as error:  # noqa: BLE001 - it belongs to the awaiting task
                     future.set_exception(error)
 
         threading.Thread(target=work, name="sockstore: helper", daemon=True).start()
@@ -237,7 +238,7 @@ async def _cancel_what_is_left() -> None:
 def _close_copies(loop: asyncio.AbstractEventLoop) -> None:
     """Close what a fork copied of a loop; the parent's own is not touched.
 
-    The selector comes first: who leaves it later cannot take the parent's sockets out of it.
+    The selector is closed first, so that closing the sockets cannot remove them from the parent's.
     """
     for name in ("_selector", "_ssock", "_csock"):
         copy = getattr(loop, name, None)

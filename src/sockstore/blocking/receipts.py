@@ -1,4 +1,4 @@
-"""Receipts that can be waited for in a thread."""
+"""Receipts with a `wait` that blocks."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Receipt:
     """What became of one message; true if it was handed to an open socket or queued.
 
     Args:
-        receipt: The connection's own.
-        wait: Waits for it, so many seconds at most.
+        receipt: The receipt of the connection.
+        wait: Waits for a receipt, at most so many seconds; None sets no limit.
     """
 
     __slots__ = ("_receipt", "_wait")
@@ -37,12 +37,12 @@ class Receipt:
 
     @property
     def why(self) -> str:
-        """Why it was not delivered, in words; empty while all is well."""
+        """Why the message was not delivered; empty if nothing went wrong."""
         return self._receipt.why
 
     @property
     def offset(self) -> int | None:
-        """Where in the room of a session it is stored, once it is acknowledged."""
+        """The offset in the session's room, once the message is acknowledged."""
         return self._receipt.offset
 
     def __bool__(self) -> bool:
@@ -55,15 +55,15 @@ class Receipt:
         """Wait until the message was handed over; with a session, until it is stored.
 
         Args:
-            timeout: Seconds to wait at most; None waits for ever.
+            timeout: Seconds to wait at most; None sets no limit.
 
         Returns:
             The receipt itself.
 
         Raises:
-            DeliveryError: If it was not, or nobody can tell whether it arrived.
-            TimeoutError: If it took longer; the message is on its way still.
-            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+            DeliveryError: If it was not, or it is unknown whether it arrived.
+            TimeoutError: If it took longer; the message may still be delivered.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         require_timeout(timeout)
         self._wait(self._receipt, timeout)

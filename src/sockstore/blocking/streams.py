@@ -1,27 +1,25 @@
-"""Streams that threads read: the connection's own, behind a lock, with waits that block."""
+"""Message streams that threads read, with waits that block."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sockstore.base.errors import ConnectionEnded, InvalidOption
+from sockstore.base.state import ConnectionState
 from sockstore.blocking.waiting import Bell, wait_until
 from sockstore.messages import stream as streams
 from sockstore.messages.message import Message
-
-if TYPE_CHECKING:
-    from sockstore.blocking.websocket import WebSocket
 
 __all__ = ["Buffer", "CallbackBuffer", "MessageStream", "require_timeout"]
 
 BufferT = TypeVar("BufferT", bound="Buffer")
 
 PATIENCE: Final = 0.05
-"""Seconds a burst waits for readers who were waiting for it: threads take turns, so one that keeps
-up may still not have had its turn when the buffer is full."""
+"""Seconds that a burst waits while the buffer is full: a reader that keeps up may not have had its
+turn yet, since threads take turns."""
 
 
 class Buffer(streams.MessageStream):
@@ -35,13 +33,17 @@ class Buffer(streams.MessageStream):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._lock = threading.RLock()
+        # Rings after each message and at the end; readers wait for it.
         self._news = Bell()
+        # Rings when a reader has emptied half of the buffer; a burst waits for it.
         self._room = Bell()
+        # Seconds that bursts may still wait; reset by a reader that has read everything.
         self._patience = PATIENCE
+        # Called after each message and at the end; a `MessageCallback` sets it.
         self.on_news: Callable[[], None] = self._news.ring
 
     def push(self, message: Message) -> bool:
-        """Take one message; readers have a thread of their own and need no turn of the loop."""
+        """Take one message; return False, as readers in threads need no turn of the loop."""
         if self._patience > 0 and len(self._waiting) >= self._limit + self._beyond:
             self._wait_for_room()
         with self._lock:
@@ -50,30 +52,30 @@ class Buffer(streams.MessageStream):
         return False
 
     def expect(self, count: int) -> None:
-        """Make room for messages that come at once."""
+        """Make room for messages that come together."""
         with self._lock:
             super().expect(count)
 
     def push_all(self, messages: Sequence[Message]) -> bool:
-        """Take messages one by one: each may have to wait for room."""
+        """Take messages one by one, as each may have to wait for room."""
         for message in messages:
             self.push(message)
         return False
 
     def push_gap(self, message: Message) -> None:
-        """Take the news that messages are missing."""
+        """Take the record that messages are missing."""
         with self._lock:
             super().push_gap(message)
         self.on_news()
 
     def end(self, error: Exception | None) -> None:
-        """There will be no further message."""
+        """End the stream: no message will follow."""
         with self._lock:
             super().end(error)
         self.on_news()
 
     def close(self) -> None:
-        """Take no further messages; readers come to the end."""
+        """Take no further messages; readers get what is left, then the end."""
         with self._lock:
             super().close()
 
@@ -103,7 +105,7 @@ class Buffer(streams.MessageStream):
                 if len(self._waiting) * 2 <= self._limit:
                     self._room.ring()
                 return message
-            # Who comes back for more keeps up.
+            # A reader that finds the buffer empty keeps up.
             self._patience = PATIENCE
             if (ending := self._ending()) is not None:
                 raise ending
@@ -118,29 +120,30 @@ class Buffer(streams.MessageStream):
         return wait_until(self._news, self.take, timeout)
 
     def _wait_for_room(self) -> None:
-        begun = time.monotonic()
+        began = time.monotonic()
         try:
             wait_until(self._room, self._has_room, self._patience)
         except TimeoutError:
             self._patience = 0.0
         else:
-            self._patience -= time.monotonic() - begun
+            self._patience -= time.monotonic() - began
 
     def _has_room(self) -> bool | None:
         return len(self._waiting) * 2 <= self._limit or None
 
 
 class CallbackBuffer(Buffer):
-    """A stream for a callback: it outlives the connection's lives."""
+    """A stream for a callback, which continues when the connection is connected again."""
 
     __slots__ = ("is_detached",)
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
+        # Set by `end`, reset when the connection is connected again.
         self.is_detached = False
 
     def end(self, error: Exception | None) -> None:
-        """Nothing will come until the next life begins."""
+        """Expect no message until the connection is connected again."""
         del error
         self.is_detached = True
 
@@ -148,18 +151,25 @@ class CallbackBuffer(Buffer):
 class MessageStream:
     """A blocking iterator over messages, from the moment it is made.
 
-    It survives reconnects, ends when the connection closes, and raises `ConnectionEnded` when it
-    fails. Several threads may share one: each message goes to one of them. For each thread to get
-    every message, give each a stream of its own.
+    It survives reconnects, ends when the connection closes, and raises `ConnectionEnded` when the
+    connection fails. Several threads may share one: each message goes to one of them. For each
+    thread to get every message, give each a stream of its own.
 
     Args:
-        websocket: Whose messages.
-        buffer: What waits for the readers.
+        buffer: The messages that wait for the readers.
+        check_may_wait: Raises if the method of that name may not wait here and now.
+        state: Returns the state of the connection.
     """
 
-    def __init__(self, websocket: WebSocket, buffer: Buffer) -> None:
-        self._websocket = websocket
+    def __init__(
+        self,
+        buffer: Buffer,
+        check_may_wait: Callable[[str], None],
+        state: Callable[[], ConnectionState],
+    ) -> None:
         self._buffer = buffer
+        self._check_may_wait = check_may_wait
+        self._state = state
 
     @property
     def lag(self) -> int:
@@ -175,26 +185,25 @@ class MessageStream:
         """Wait for the next message.
 
         Args:
-            timeout: Seconds to wait at most; None waits for ever.
+            timeout: Seconds to wait at most; None sets no limit.
 
         Returns:
             The message.
 
         Raises:
             TimeoutError: If none came in time.
-            Lagged: If this reader fell behind; what follows is read on from here.
-            ConnectionEnded: If the connection was closed or failed, and all was read.
-            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+            Lagged: If this reader fell behind; the next call returns the next message.
+            ConnectionEnded: If the connection was closed or failed, and everything was read.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         try:
             return self._next(timeout)
         except StopAsyncIteration:
-            raise ConnectionEnded(
-                f"the connection is {self._websocket.phase}", close=self._websocket.state.close
-            ) from None
+            state = self._state()
+            raise ConnectionEnded(f"the connection is {state.phase}", close=state.close) from None
 
     def close(self) -> None:
-        """Take no further messages; who reads comes to the end."""
+        """Take no further messages; readers get what is left, then the end."""
         self._buffer.close()
 
     def __iter__(self) -> Self:
@@ -218,11 +227,11 @@ class MessageStream:
         message = self._buffer.take()
         if message is not None:
             return message
-        self._websocket._check_may_wait("recv")
+        self._check_may_wait("recv")
         return self._buffer.wait(timeout)
 
 
 def require_timeout(timeout: float | None) -> None:
-    """Refuse what is no number of seconds from 0 upwards, or None."""
+    """Refuse a timeout that is neither None nor a number from 0 upwards."""
     if timeout is not None and not timeout >= 0:
         raise InvalidOption("timeout", timeout, "give a number of seconds, or None")

@@ -1,7 +1,7 @@
-"""Waiting in a thread: interruptible by Ctrl-C, and refused where it would never end.
+"""Wait in a thread: interruptible by Ctrl-C, and refused inside an event loop.
 
-The waits stand on `SimpleQueue`, whose methods are atomic. `threading.Condition` is not: Ctrl-C
-between its two bytecodes leaves its lock taken, and the loop's thread would wait for it for ever.
+The waits use `SimpleQueue`, whose methods are atomic. Those of `threading.Condition` are not:
+Ctrl-C between two bytecodes leaves its lock taken, and the loop's thread would wait for the lock.
 """
 
 from __future__ import annotations
@@ -18,35 +18,36 @@ __all__ = ["Bell", "Pending", "refuse_inside_a_loop", "wait_until"]
 
 T = TypeVar("T")
 
-# On Windows Ctrl-C does not interrupt a wait, and elsewhere not one that has not quite begun (the
-# signal comes between Python's look for one and the system call): it ends by itself now and then.
+# On Windows Ctrl-C does not interrupt a wait. Elsewhere it does not if the signal comes between
+# Python's check for signals and the system call. So each wait is cut into short ones.
 LONGEST_WAIT = 0.1 if sys.platform == "win32" else 0.5
 
 
 class Bell:
-    """Wake those who sleep now; nobody sleeping, a ring leaves nothing behind."""
+    """Wake the threads that sleep now; a ring is not kept for later ones."""
 
     __slots__ = ("_sleepers",)
 
     def __init__(self) -> None:
+        # One queue for each sleeping thread, from `enlist` to `ring` or `dismiss`.
         self._sleepers: deque[SimpleQueue[None]] = deque()
 
     def ring(self) -> None:
-        """Wake everyone who sleeps; they look for themselves whether it concerns them."""
+        """Wake every sleeping thread; each checks its own condition."""
         while self._sleepers:
             try:
                 self._sleepers.popleft().put(None)
-            except IndexError:  # somebody else rings, too
+            except IndexError:  # another thread rings at the same time
                 return
 
     def enlist(self) -> SimpleQueue[None]:
-        """Return what to sleep on; look once more before sleeping."""
+        """Return the queue to sleep on; check the condition once more before sleeping."""
         box: SimpleQueue[None] = SimpleQueue()
         self._sleepers.append(box)
         return box
 
     def dismiss(self, box: SimpleQueue[None]) -> None:
-        """Whoever slept on it is awake."""
+        """Forget the queue of a thread that is awake."""
         try:
             self._sleepers.remove(box)
         except ValueError:
@@ -54,63 +55,57 @@ class Bell:
 
 
 def wait_until(bell: Bell, look: Callable[[], T | None], timeout: float | None) -> T:
-    """Return what `look` finds, as soon as it finds something.
+    """Return the result of `look`, as soon as it is not None.
 
     Args:
-        bell: Rings after there may be something to find.
+        bell: Rings after each change that `look` may depend on.
         look: Returns None as long as there is nothing.
-        timeout: Seconds to wait at most; None waits for ever.
-
-    Returns:
-        What was found.
+        timeout: Seconds to wait at most; None sets no limit.
 
     Raises:
-        TimeoutError: If nothing was found in time.
+        TimeoutError: If `look` returned None until then.
     """
     deadline = _deadline(timeout)
-    while (found := look()) is None:
+    while (result := look()) is None:
         box = bell.enlist()
         try:
-            if (found := look()) is not None:
+            if (result := look()) is not None:
                 break
             _take(box, deadline)
         finally:
             bell.dismiss(box)
-    return found
+    return result
 
 
 class Pending(Generic[T]):
-    """What the loop's thread will hand over: a value or an error."""
+    """A value or an error that the loop's thread will hand over."""
 
     __slots__ = ("_box", "is_abandoned", "task")
 
     def __init__(self) -> None:
         self._box: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
         self.is_abandoned = False
-        """Nobody waits for it any more; written by the waiting thread."""
+        """Whether the waiting thread gave up; that thread sets it."""
         self.task: asyncio.Task[None] | None = None
-        """What works on it; of the loop's thread."""
+        """The task that makes the value, if there is one; set on the loop's thread."""
 
     def hand_over(self, value: T) -> None:
-        """It is done."""
+        """Hand over the value."""
         self._box.put((value, None))
 
     def fail(self, error: BaseException) -> None:
-        """It raised."""
+        """Hand over an error in place of a value."""
         self._box.put((None, error))
 
     def wait(self, timeout: float | None = None) -> T:
         """Return the value, once.
 
         Args:
-            timeout: Seconds to wait at most; None waits for ever.
-
-        Returns:
-            The value.
+            timeout: Seconds to wait at most; None sets no limit.
 
         Raises:
             TimeoutError: If it did not come in time.
-            Exception: What was raised in place of a value.
+            Exception: The error that was handed over in place of a value.
         """
         error: BaseException | None = None
         try:
@@ -118,14 +113,14 @@ class Pending(Generic[T]):
             if error is not None:
                 raise error
         finally:
-            # The traceback keeps this frame, which must not keep the error: a cycle.
+            # The error keeps its traceback, and that this frame: avoid the reference cycle.
             del error
         result: T = value
         return result
 
 
 def refuse_inside_a_loop(action: str) -> None:
-    """Refuse to block an event loop; a notebook's cells block theirs anyway.
+    """Refuse to block an event loop, unless it is a notebook's, whose cells block it anyway.
 
     Raises:
         RuntimeError: If an event loop runs in this thread, and it is not IPython's.
@@ -151,11 +146,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _take(box: SimpleQueue[T], deadline: float | None) -> T:
-    """Take what comes into the box.
-
-    Raises:
-        TimeoutError: If nothing came before the deadline.
-    """
+    """Take the next item of the box, or raise `TimeoutError` at the deadline."""
     while True:
         remaining = LONGEST_WAIT if deadline is None else deadline - time.monotonic()
         try:

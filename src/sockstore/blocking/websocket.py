@@ -1,28 +1,27 @@
-"""The blocking WebSocket: a connection for scripts and for threads of user interfaces."""
+"""A WebSocket with methods that block, for scripts and for threads of user interfaces."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Final, Literal, Self, Unpack
+from typing import Any, Final, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from sockstore.base.close import check_close
-from sockstore.base.errors import DeliveryError, SockstoreError
+from sockstore.base.errors import SockstoreError
 from sockstore.base.options import Reconnect
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
-from sockstore.blocking.callbacks import Callbacks, make_runner
+from sockstore.blocking.callbacks import Callbacks, Runner, Subscription, make_runner
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.receipts import Receipt
 from sockstore.blocking.streams import Buffer, MessageStream, require_timeout
-from sockstore.blocking.subscribing import Subscribing
+from sockstore.blocking.subscriptions import Listener, Source, StoreName, Subscriptions
 from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import receipts
 from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.inspection.observer import Stats
+from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.options import ConnectionOptions
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.log import MessageView
@@ -31,28 +30,30 @@ from sockstore.messages.stream import Overflow
 
 __all__ = ["WebSocket"]
 
-logger = logging.getLogger("sockstore")
+T = TypeVar("T")
+
+Status: TypeAlias = Literal["connected", "disconnected", "error"]
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds; what `WebSocketStore` takes if nobody says otherwise."""
+"""Seconds; the default of `WebSocketStore`."""
 
 
-class WebSocket(Subscribing):
+class WebSocket:
     """A `WebSocketStore` for code that blocks: scripts, threads, user interfaces.
 
-    Its methods may be called from any thread. The connection lives on a thread of its own; what
-    waits can be left with Ctrl-C. Entering the ``with`` block connects and does not wait.
+    Its methods may be called from any thread. The connection lives on a thread of its own, and
+    Ctrl-C interrupts every wait. Entering the ``with`` block connects and does not wait.
 
     Leaving it without an exception first hands over what was sent, for at most `close_timeout`,
-    then closes. At the interpreter's exit what is open is closed within a second.
+    then closes. When the interpreter exits, open connections are closed within a second.
 
     Args:
         url: As for `WebSocketStore`.
         callbacks: Where callbacks run, one at a time and in order: ``"thread"``, a thread of
             their own; ``"pump"``, wherever you call `pump`, for timers of user interfaces and
-            loops of games; an `concurrent.futures.Executor`; or a callable that schedules from
+            loops of games; a `concurrent.futures.Executor`; or a callable that schedules from
             any thread (``wx.CallAfter``, ``GLib.idle_add``). For Tk take ``"pump"`` and
-            ``root.after``: its other methods must not be called from another thread.
+            ``root.after``: Tk must not be called from another thread.
         reconnect: As for `WebSocketStore`.
         options: All other options of `WebSocketStore`. Callables among them run on the thread of
             the event loop that all blocking WebSockets share.
@@ -80,8 +81,12 @@ class WebSocket(Subscribing):
         **options: Unpack[ConnectionOptions],
     ) -> None:
         store = WebSocketStore(url, reconnect=reconnect, **options)
-        super().__init__(store, Hold(store), make_runner(callbacks))
+        self._store = store
+        self._hold = Hold(store)
+        self._runner = make_runner(callbacks)
+        self._subscriptions = Subscriptions(store, self._hold, self._runner)
         self._close_timeout = options.get("close_timeout", CLOSE_TIMEOUT)
+        # The messages that `recv` returns; set by `connect`, and again after an end.
         self._buffer: Buffer | None = None
         dropped = engine_of(store).finalizer
         finalizer = weakref.finalize(self, _forsaken, dropped, self._hold, self._runner)
@@ -93,13 +98,12 @@ class WebSocket(Subscribing):
         """Connect and stay connected; returns at once.
 
         Args:
-            url: Where to, if it is not the url given before.
+            url: The url, if it differs from the one given before.
 
         Raises:
             InvalidURI: If the url cannot be used.
             InvalidOption: If there is no url at all.
-            RuntimeError: If an asyncio event loop runs here: use `WebSocketStore` there. In a
-                notebook, whose cells block their loop anyway, it works.
+            RuntimeError: If an event loop runs here that is not a notebook's: use `WebSocketStore`.
         """
         self._begin("connect", lambda: self._store.connect(url))
 
@@ -115,15 +119,15 @@ class WebSocket(Subscribing):
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close and stay closed; wait until nothing is left, at most `close_timeout`.
 
-        It may be called from every thread and callback, again, and at the same time. In a callable
-        that runs on the event loop's thread (``on_open``) it returns at once.
+        It may be called from every thread and callback, and more than once. In a callable that
+        runs on the event loop's thread (``on_open``) it returns at once.
 
         Args:
             code: The close code: 1000, or 3000 to 4999.
             reason: The close reason, at most 123 UTF-8 bytes.
 
         Raises:
-            ValueError: If code or reason cannot be sent; nothing has happened then.
+            ValueError: If code or reason cannot be sent; the connection is unchanged then.
         """
         check_close(code, reason)
         if self._hold.is_in_another_process:
@@ -142,8 +146,8 @@ class WebSocket(Subscribing):
 
         Raises:
             ConnectionEnded: If it is closed, or failed.
-            TimeoutError: If it did not open in time; it goes on trying.
-            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+            TimeoutError: If it did not open in time; the attempts continue.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         require_timeout(timeout)
         self._check_may_wait("ready")
@@ -160,8 +164,9 @@ class WebSocket(Subscribing):
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if kind is None:
-                self._hand_over()
+            is_live = self.phase in {"connecting", "open", "waiting"}
+            if kind is None and is_live and not self._hold.is_in_another_process:
+                self._hold.hand_over(self._store, self._close_timeout)
         finally:
             self.close()
 
@@ -174,8 +179,7 @@ class WebSocket(Subscribing):
             data: As for `WebSocketStore.send`.
 
         Returns:
-            A receipt; it is true if the message was handed over or queued. ``wait()`` waits until
-            it was handed over; with a session, until it is stored.
+            A receipt, whose `Receipt.wait` blocks.
 
         Raises:
             TypeError: If the data cannot be encoded; nothing was sent.
@@ -183,19 +187,16 @@ class WebSocket(Subscribing):
         return Receipt(self._hold.call(self._store.send, data), self._wait_for_receipt)
 
     def recv(self, timeout: float | None = None) -> Message:
-        """Wait for the next message; from `connect` on, none is left out.
+        """Wait for the next message; from `connect` on, each is returned once, in order.
 
         Args:
-            timeout: Seconds to wait at most; None waits for ever.
-
-        Returns:
-            The message.
+            timeout: Seconds to wait at most; None sets no limit.
 
         Raises:
             TimeoutError: If none came in time.
             Lagged: If more than 256 messages waited to be read.
             ConnectionEnded: If the connection was closed or failed, and all was read.
-            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         return iter(self).recv(timeout)
 
@@ -204,7 +205,7 @@ class WebSocket(Subscribing):
         self._hold.check_process()
         if self._buffer is None:
             raise _not_connected("recv")
-        return MessageStream(self, self._buffer)
+        return MessageStream(self._buffer, self._check_may_wait, lambda: self.state)
 
     def stream(
         self,
@@ -217,40 +218,32 @@ class WebSocket(Subscribing):
         """Return one more blocking iterator over the messages, from now on.
 
         Args:
-            where: Which messages to take; None takes all.
-            limit: Messages that may wait for the reader.
-            overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
-                counts in `MessageStream.dropped`.
-            gaps: Whether to be told where messages are missing, as for `WebSocketStore.stream`.
-
-        Returns:
-            The iterator.
+            where: As for `WebSocketStore.stream`.
+            limit: The same.
+            overflow: The same.
+            gaps: The same.
 
         Raises:
             InvalidOption: If `limit` or `overflow` cannot be used.
         """
         open_stream = engine_of(self._store).open_stream
         buffer = self._hold.call(open_stream, Buffer, where, limit, overflow, gaps=gaps)
-        return MessageStream(self, buffer)
+        return MessageStream(buffer, self._check_may_wait, lambda: self.state)
 
     def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
-        """Send a request, and wait for the answer that carries its id.
+        """Send a request, and wait for the answer with its id.
 
         Args:
-            data: What to ask; a dict for the formats that come with this package.
-            timeout: Seconds to wait at most. What was not sent by then is never sent.
-            idempotent: Whether it may be done twice: then it is sent again after a loss.
+            data: As for `WebSocketStore.request`.
+            timeout: The same.
+            idempotent: The same.
 
         Returns:
-            The answer, as from `WebSocketStore.request`.
+            The answer.
 
         Raises:
-            TimeoutError: If no answer came in time.
-            OutcomeUnknown: If the connection was lost after it was handed over.
-            RequestFailed: If the answer is an error (`JsonRpc`).
-            DeliveryError: If it could not be sent.
-            TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session, or waiting would never end.
+            Exception: As `WebSocketStore.request`.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         self._check_may_wait("request")
         return self._hold.run("request", self._store.request, data, timeout, idempotent=idempotent)
@@ -259,31 +252,161 @@ class WebSocket(Subscribing):
         """Wait until everything that was sent so far was handed over; with a session, is stored.
 
         Args:
-            timeout: Seconds to wait at most; None waits for ever.
+            timeout: Seconds to wait at most; None sets no limit.
 
         Raises:
             TimeoutError: If it took longer.
             DeliveryError: If the connection ended, or the last message expired.
-            RuntimeError: If waiting would never end: before `connect`, or on the loop's thread.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         require_timeout(timeout)
         self._check_may_wait("drain")
         self._hold.run("drain", self._store.drain, timeout)
 
-    # What can be read, in any thread
+    # Callbacks
+
+    @overload
+    def subscribe(self, what: Literal["status"], callback: Listener[Status]) -> Subscription: ...
+    @overload
+    def subscribe(self, what: Literal["connected"], callback: Listener[bool]) -> Subscription: ...
+    @overload
+    def subscribe(self, what: Literal["phase"], callback: Listener[Phase]) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["error"], callback: Listener[SockstoreError | None]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["state"], callback: Listener[ConnectionState]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["socket"], callback: Listener[SocketInfo | None]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["messages"], callback: Listener[MessageView]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["buffered_amount"], callback: Listener[int]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["latency"], callback: Listener[float | None]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(
+        self, what: Literal["timeline"], callback: Listener[tuple[TimelineEvent, ...]]
+    ) -> Subscription: ...
+    @overload
+    def subscribe(self, what: Source[T], callback: Listener[T]) -> Subscription: ...
+
+    def subscribe(self, what: StoreName | Source[Any], callback: Listener[Any]) -> Subscription:
+        """Call `callback` with a store's value, now and on every change.
+
+        A slow callback gets the newest value only. What it raises is logged and stops nothing.
+
+        Args:
+            what: The name of one of the connection's stores, or a callable that picks or makes
+                one: ``lambda connection: connection.topic("price")``.
+            callback: Called with one value, where the `callbacks` of this WebSocket run.
+
+        Returns:
+            The subscription: call it to unsubscribe, or use it in a `with` block.
+
+        Raises:
+            InvalidOption: If there is no such store.
+
+        Example:
+            >>> from sockstore.blocking import WebSocket
+            >>> ws = WebSocket("ws://localhost", callbacks="pump")
+            >>> unsubscribe = ws.subscribe("status", print)
+            >>> ws.pump()
+            disconnected
+            1
+        """
+        return Subscription(self._subscriptions.subscribe(what, callback), self)
+
+    def on_status(self, callback: Listener[Status]) -> Subscription:
+        """Call `callback` with the guide's status, now and on every change.
+
+        Args:
+            callback: Called with ``"connected"``, ``"disconnected"`` or ``"error"``.
+        """
+        return self.subscribe("status", callback)
+
+    def on_message(
+        self,
+        callback: Listener[Message],
+        *,
+        where: Callable[[Message], object] | None = None,
+        limit: int = 256,
+        overflow: Overflow = "error",
+        gaps: bool | None = None,
+    ) -> Subscription:
+        """Call `callback` with each message from now on, in order, over all reconnects.
+
+        If it falls behind by more than `limit`, a warning says how many it missed, or with
+        ``overflow="drop_oldest"`` the oldest are dropped. What it raises is logged.
+
+        Args:
+            callback: Called with each `Message`, where the `callbacks` of this WebSocket run.
+            where: As for `WebSocketStore.stream`.
+            limit: The same.
+            overflow: The same.
+            gaps: The same.
+
+        Raises:
+            InvalidOption: If an argument cannot be used.
+        """
+        stop = self._subscriptions.on_message(
+            callback, where=where, limit=limit, overflow=overflow, gaps=gaps
+        )
+        return Subscription(stop, self)
+
+    def pump(self, timeout: float | None = 0.0) -> int:
+        """Run the callbacks that are due, on the calling thread; with ``callbacks="pump"``.
+
+        Args:
+            timeout: Seconds to wait if none is due; None sets no limit.
+
+        Returns:
+            How many calls were made.
+
+        Raises:
+            RuntimeError: If callbacks run somewhere else, or it would never return.
+
+        Example:
+            Tk::
+
+                def pump():
+                    ws.pump()
+                    root.after(50, pump)
+        """
+        require_timeout(timeout)
+        if type(self._runner) is not Runner:
+            raise RuntimeError('pump() is for WebSocket(..., callbacks="pump")')
+        if timeout != 0:
+            self._hold.check_may_block("pump")
+            if not self._runner.wait(timeout):
+                return 0
+        return self._runner.run_due()
+
+    # Reading the state, in any thread
 
     @property
     def connection(self) -> WebSocketStore:
-        """The connection beneath; `call_threadsafe` is how to change it from here."""
+        """The `WebSocketStore` beneath; change it through its `call_threadsafe`."""
         return self._store
 
     @property
     def state(self) -> ConnectionState:
-        """The snapshot that everything else is part of."""
+        """The whole state, as one snapshot."""
         return self._store.state.value
 
     @property
-    def status(self) -> Literal["connected", "disconnected", "error"]:
+    def status(self) -> Status:
         """The guide's status: ``"error"`` if there is one, else connected or disconnected."""
         return self.state.status
 
@@ -299,7 +422,7 @@ class WebSocket(Subscribing):
 
     @property
     def error(self) -> SockstoreError | None:
-        """The last attempt's or connection's error, until one opens; its text is the sentence."""
+        """The error of the last attempt or connection; None once one opens."""
         return self.state.exception
 
     @property
@@ -309,7 +432,7 @@ class WebSocket(Subscribing):
 
     @property
     def messages(self) -> MessageView:
-        """The last `history` messages, as of now."""
+        """The last `history` messages."""
         return self._hold.call(lambda: self._store.messages.value)
 
     def explain(self) -> str:
@@ -323,8 +446,6 @@ class WebSocket(Subscribing):
     def __repr__(self) -> str:
         return repr(self._store).replace("WebSocketStore", "WebSocket", 1)
 
-    # Inside
-
     def _begin(self, action: str, connect: Callable[[], None]) -> None:
         if not self._hold.is_here:
             refuse_inside_a_loop(action)
@@ -335,7 +456,7 @@ class WebSocket(Subscribing):
         connect()
         if self._buffer is None or self._buffer.has_ended:
             self._buffer = engine_of(self._store).open_stream(Buffer, None, 256, "error", gaps=None)
-        self._follow_new_life()
+        self._subscriptions.follow_new_life()
 
     def _check_may_wait(self, action: str) -> None:
         self._hold.check_may_block(action)
@@ -343,33 +464,20 @@ class WebSocket(Subscribing):
             raise _not_connected(action)
 
     def _wait_for_receipt(self, receipt: receipts.Receipt, timeout: float | None) -> None:
-        async def wait() -> None:
-            async with asyncio.timeout(timeout):
-                await receipt
-
         if receipt.is_pending:
             self._check_may_wait("wait")
-        self._hold.run("wait", wait)
-
-    def _hand_over(self) -> None:
-        if self._hold.is_in_another_process or self.phase not in {"connecting", "open", "waiting"}:
-            return
-        try:
-            self._hold.run("close", self._store.drain, self._close_timeout)
-        except (TimeoutError, DeliveryError) as error:
-            waiting = self.stats().messages_waiting
-            logger.warning("%d messages were not sent before closing: %s", waiting, error)
+        self._hold.wait_for(receipt, timeout)
 
 
 def _not_connected(action: str) -> RuntimeError:
     return RuntimeError(
-        f"{action}() would wait for ever: connect() first, or use `with WebSocket(url) as ws`"
+        f"{action}() would never return: connect() first, or use `with WebSocket(url) as ws`"
     )
 
 
-def _forsaken(drop: Callable[[], object], hold: Hold, runner: Any) -> None:
-    """The last reference to a WebSocket is gone: end what it left open."""
-    # The connection's own finaliser warns; left to itself it may find the end come already.
+def _forsaken(drop: Callable[[], object], hold: Hold, runner: Runner) -> None:
+    """End what a WebSocket left open when it was dropped."""
+    # First the connection's own finalizer, which warns if the connection is still in use.
     drop()
     hold.forsake()
     runner.finish(0.0)
