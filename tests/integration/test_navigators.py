@@ -22,7 +22,7 @@ from sockstore import (
     use_websocket,
     writable,
 )
-from sockstore.scope.ownership import GRACE
+from sockstore.scope.cleanup import GRACE
 from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, hang, refuse
 

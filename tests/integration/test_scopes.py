@@ -13,7 +13,7 @@ import pytest
 from puppets import turns
 
 from sockstore import InvalidOption, Scope, ScopeClosed, derived, writable
-from sockstore.scope.ownership import GRACE
+from sockstore.scope.cleanup import GRACE
 from sockstore.scope.scope import scopes_here
 from sockstore.testing import assert_no_leaks
 

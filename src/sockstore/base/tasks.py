@@ -1,13 +1,13 @@
-"""How tasks begin: on the next turn of the loop, as asyncio's own do, eager or not."""
+"""Start tasks, on the next turn of the loop, and report what user code raises in them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ["start_task"]
+__all__ = ["awaited", "report", "start_task"]
 
 T = TypeVar("T")
 
@@ -20,14 +20,14 @@ def start_task(
 ) -> asyncio.Task[T]:
     """Make a task that begins on the next turn of the running loop.
 
-    A program may set `asyncio.eager_task_factory` (Python 3.12). Then a coroutine runs inside
-    ``create_task``, so before its task is where others look for it. The program's factory makes
-    the task; only the beginning waits.
+    A program may set `asyncio.eager_task_factory` (Python 3.12), with which a coroutine runs inside
+    ``create_task``, before its caller can store the task. Here the program's factory makes the
+    task, but the coroutine starts later.
 
     Args:
         coroutine: What the task runs.
         name: The task's name.
-        context: What it sees of context variables; a copy of the present ones otherwise.
+        context: The context it runs in; None takes a copy of the present one.
 
     Returns:
         The task, which has not begun.
@@ -55,6 +55,17 @@ def start_task(
 
     task = loop.create_task(begin(), name=name, context=context)
     is_made = True
-    # One that is cancelled before it begins would be told of as never awaited.
+    # A task that is cancelled before it begins would cause a "never awaited" warning.
     task.add_done_callback(lambda _: coroutine.close())
     return task
+
+
+def report(error: Exception, what: str) -> None:
+    """Tell the event loop's exception handler what a user's callable raised."""
+    context = {"message": f"{what} raised", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)
+
+
+async def awaited(awaitable: Awaitable[T]) -> T:
+    """Make a coroutine of any awaitable."""
+    return await awaitable

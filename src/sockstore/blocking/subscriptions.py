@@ -10,6 +10,7 @@ from sockstore.base.errors import InvalidOption
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer
+from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
 from sockstore.messages.stream import Overflow

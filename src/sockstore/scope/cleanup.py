@@ -1,4 +1,4 @@
-"""What a scope can own, how each is destroyed, and how all of it is, within a bound."""
+"""Destroy what a scope owns, all of it within a deadline."""
 
 from __future__ import annotations
 
@@ -13,19 +13,17 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from weakref import WeakSet
 
 from sockstore.base.plain_calls import name_of
-from sockstore.base.tasks import start_task
+from sockstore.base.tasks import awaited, report, start_task
 
 __all__ = [
-    "Bound",
     "Cleanup",
+    "Deadline",
     "Entered",
     "ExitDetails",
     "Leaving",
     "Mounting",
     "Owned",
     "Running",
-    "awaited",
-    "report",
 ]
 
 T = TypeVar("T")
@@ -33,43 +31,43 @@ T = TypeVar("T")
 ExitDetails: TypeAlias = (
     tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 )
-"""What ``__exit__`` is told: how the block ended."""
+"""The arguments of ``__exit__``: how the block ended."""
 
 GRACE = 1.0
 """Seconds that what was cancelled at the deadline may take to end."""
 LEAST_GRACE = 0.1
-"""Seconds that each gets, however late it is: enough for one that ends when it is asked to."""
+"""Seconds that each thing gets even after the deadline: enough to react to a cancellation."""
 
 
-class Bound:
-    """How long destroying may take, from now on.
+class Deadline:
+    """The time by which everything must be destroyed.
 
     Args:
-        timeout: Seconds.
+        timeout: Seconds from now.
     """
 
     def __init__(self, timeout: float) -> None:
-        self.deadline = asyncio.get_running_loop().time() + timeout
+        self.at = asyncio.get_running_loop().time() + timeout
 
     async def end(self, task: asyncio.Future[Any]) -> bool:
-        """Wait for a task until the deadline, then cancel it, then give it up.
+        """Wait for a task until the deadline; then cancel it, and in the end give it up.
 
         Returns:
             Whether it ended by itself.
 
         Raises:
-            TimeoutError: If it goes on all the same.
+            TimeoutError: If the task ignored the cancellation.
         """
         for leaving in _under_way.get():
             leaving.waits_for.add(task)
         by_itself = False
         try:
-            await _wait(task, self.deadline)
+            await _wait(task, self.at)
             by_itself = task.done()
         finally:
             if not task.done():
                 task.cancel()
-                await _wait(task, self.deadline + GRACE)
+                await _wait(task, self.at + GRACE)
         if not task.done():
             raise TimeoutError(f"{task!r} goes on although it was cancelled")
         return by_itself
@@ -81,14 +79,14 @@ async def _wait(task: asyncio.Future[Any], until: float) -> None:
 
 
 class Owned(ABC):
-    """One thing that a scope owns."""
+    """Something that a scope owns."""
 
     @abstractmethod
-    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+    async def destroy(self, deadline: Deadline, details: ExitDetails) -> None:
         """Destroy it.
 
         Args:
-            bound: How long it may take.
+            deadline: When it must be over.
             details: How the block of the scope ended.
 
         Raises:
@@ -103,13 +101,13 @@ class Cleanup(Owned):
     def __init__(self, fn: Callable[[], object]) -> None:
         self.fn = fn
 
-    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+    async def destroy(self, deadline: Deadline, details: ExitDetails) -> None:
         """Call it, and wait for it if it is async."""
         del details
         result = self.fn()
         if inspect.isawaitable(result):
             task = start_task(awaited(result))
-            by_itself = await bound.end(task)
+            by_itself = await deadline.end(task)
             if task.cancelled():
                 if by_itself:
                     raise RuntimeError(f"the cleanup {name_of(self.fn)} was cancelled")
@@ -118,7 +116,7 @@ class Cleanup(Owned):
 
 
 class Running(Owned, Generic[T]):
-    """A task, to be cancelled."""
+    """A task, which is cancelled."""
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self.task = task
@@ -128,22 +126,22 @@ class Running(Owned, Generic[T]):
         """Whether nothing of it is left to destroy."""
         return self.task.done()
 
-    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
+    async def destroy(self, deadline: Deadline, details: ExitDetails) -> None:
         """Cancel it and wait for its end, unless it is the one that does the destroying."""
         del details
         if self.task is not asyncio.current_task():
             self.task.cancel()
-            await bound.end(self.task)
+            await deadline.end(self.task)
             if not self.task.cancelled():
                 self.task.result()
 
 
 class Mounting(Running[None]):
-    """A task that mounts something: what comes of it is a cleanup, if it is a callable.
+    """A task that mounts something; if it returns a callable, that is the cleanup.
 
     Args:
-        mounting: To be awaited in the task.
-        start: How to start the task.
+        mounting: What the task awaits.
+        start: Starts the task.
     """
 
     def __init__(
@@ -151,6 +149,7 @@ class Mounting(Running[None]):
         mounting: Awaitable[object],
         start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
     ) -> None:
+        # Set by the task when it returns a callable.
         self._cleanup: Cleanup | None = None
         super().__init__(start(self._mount(mounting)))
 
@@ -159,23 +158,23 @@ class Mounting(Running[None]):
         """Whether nothing of it is left to destroy."""
         return self.task.done() and self._cleanup is None
 
-    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
-        """Cancel it if it is under way, and clean up after it if it came to its end."""
+    async def destroy(self, deadline: Deadline, details: ExitDetails) -> None:
+        """Cancel the task if it runs, and call the cleanup if there is one."""
         try:
-            await super().destroy(bound, details)
+            await super().destroy(deadline, details)
         finally:
             if self._cleanup is not None:
-                await self._cleanup.destroy(bound, details)
+                await self._cleanup.destroy(deadline, details)
 
     async def _mount(self, mounting: Awaitable[object]) -> None:
-        # Asking the task for it would mark its error as seen, and nobody would hear of it.
+        # Not `task.result()`: that would mark an error as retrieved, so it would not be reported.
         result = await mounting
         if callable(result):
             self._cleanup = Cleanup(result)
 
 
 class Entered(Owned, Generic[T]):
-    """A context manager, async or sync, to be left."""
+    """A context manager, async or sync, which is left."""
 
     def __init__(self, manager: AbstractAsyncContextManager[T] | AbstractContextManager[T]) -> None:
         self._manager = manager
@@ -186,10 +185,10 @@ class Entered(Owned, Generic[T]):
             return await self._manager.__aenter__()
         return self._manager.__enter__()
 
-    async def destroy(self, bound: Bound, details: ExitDetails) -> None:
-        """Leave it in this task: some refuse to be left in another one."""
+    async def destroy(self, deadline: Deadline, details: ExitDetails) -> None:
+        """Leave it in this task, as some context managers refuse to be left in another one."""
         if isinstance(self._manager, AbstractAsyncContextManager):
-            async with asyncio.timeout_at(bound.deadline):
+            async with asyncio.timeout_at(deadline.at):
                 await self._manager.__aexit__(*details)
         else:
             self._manager.__exit__(*details)
@@ -199,17 +198,18 @@ class Leaving:
     """Destroy everything, the latest first, each once, whatever is raised meanwhile.
 
     Args:
-        owned: What there is; it is empty afterwards.
-        bound: How long all of it may take.
+        owned: What is to be destroyed; it is empty afterwards.
+        deadline: When all of it must be over.
 
     Attributes:
         waits_for: The tasks whose end it waits for, also those of scopes within it.
     """
 
-    def __init__(self, owned: dict[Owned, None], bound: Bound) -> None:
+    def __init__(self, owned: dict[Owned, None], deadline: Deadline) -> None:
         self.waits_for: WeakSet[asyncio.Future[Any]] = WeakSet()
         self._owned = owned
-        self._bound = bound
+        self._deadline = deadline
+        # Set once everything is destroyed.
         self._over = asyncio.Event()
 
     async def run(self, details: ExitDetails) -> None:
@@ -224,9 +224,9 @@ class Leaving:
         errors: list[Exception] = []
         interruptions: list[BaseException] = []
         while self._owned:
-            one, _ = self._owned.popitem()
+            owned, _ = self._owned.popitem()
             try:
-                await one.destroy(self._bound, details)
+                await owned.destroy(self._deadline, details)
             except Exception as error:  # noqa: BLE001 - nothing may keep the rest alive
                 errors.append(error)
             except BaseException as error:  # noqa: BLE001 - raised below, when the rest is gone
@@ -234,7 +234,7 @@ class Leaving:
         _under_way.set(around)
         self._over.set()
         if interruptions or not (details[1] is None or isinstance(details[1], Exception)):
-            # A cancellation must stay one, so the errors go where nobody can miss them.
+            # A cancellation must not become an ExceptionGroup, so the errors are reported.
             for lost in errors:
                 report(lost, "a cleanup of a scope")
             if interruptions:
@@ -248,21 +248,10 @@ class Leaving:
         return self._over.is_set()
 
     async def wait(self) -> None:
-        """Wait until it is over, unless it is part of that to return from here."""
+        """Wait until it is over, unless the caller is a cleanup that it waits for itself."""
         if self not in _under_way.get() and asyncio.current_task() not in self.waits_for:
             await self._over.wait()
 
 
 _under_way: ContextVar[tuple[Leaving, ...]] = ContextVar("sockstore_leaving", default=())
-"""What is being left around the code that runs: the cleanups, and what they call."""
-
-
-def report(error: Exception, what: str) -> None:
-    """Tell the event loop's exception handler what a user's callable raised."""
-    context = {"message": f"{what} raised", "exception": error}
-    asyncio.get_running_loop().call_exception_handler(context)
-
-
-async def awaited(awaitable: Awaitable[T]) -> T:
-    """Make a coroutine of any awaitable."""
-    return await awaitable
+"""The scopes that are being left by the cleanup that runs here."""

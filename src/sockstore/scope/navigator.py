@@ -11,9 +11,8 @@ from typing import Self, TypeAlias
 
 from sockstore.base.errors import ScopeClosed
 from sockstore.base.plain_calls import name_of, refuse_generator
-from sockstore.base.tasks import start_task
+from sockstore.base.tasks import awaited, report, start_task
 from sockstore.connection.navigation import Navigation
-from sockstore.scope.ownership import awaited, report
 from sockstore.scope.scope import Scope
 from sockstore.stores import Readable, Writable, readonly, writable
 

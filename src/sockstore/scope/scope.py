@@ -1,27 +1,26 @@
-"""A scope owns what is mounted in it, and destroys it when it is left.
+"""Own what is mounted in a part of a program, and destroy it when that part is left.
 
-The scope that code runs in travels in a context variable, so it is there in every function that is
-called and in every task that is started inside it.
+The scope of the running code is in a context variable, so every function that is called inside it
+and every task that is started inside it belongs to the same scope.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
-from contextvars import Context, ContextVar, copy_context
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from functools import partial, wraps
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, cast
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.errors import ScopeClosed
 from sockstore.base.plain_calls import name_of, refuse_async, refuse_generator
 from sockstore.base.tasks import start_task
-from sockstore.scope.ownership import (
-    Bound,
+from sockstore.scope.cleanup import (
     Cleanup,
+    Deadline,
     Entered,
     ExitDetails,
     Leaving,
@@ -29,6 +28,7 @@ from sockstore.scope.ownership import (
     Owned,
     Running,
 )
+from sockstore.scope.places import Place, places_here, step_out
 from sockstore.stores import readonly
 from sockstore.stores.contract import Subscribable
 
@@ -41,8 +41,6 @@ OwnedT = TypeVar("OwnedT", bound=Owned)
 RunningT = TypeVar("RunningT", bound=Running[Any])
 
 NO_ERROR: ExitDetails = (None, None, None)
-
-_current: ContextVar[Scope | None] = ContextVar("sockstore_scope", default=None)
 
 
 class Scope:
@@ -69,7 +67,7 @@ class Scope:
         ...     async with Scope() as scope:
         ...         scope.on_destroy(lambda: print("destroyed"))
         ...         scope.subscribe(name, print)
-        ...     name.set("nobody hears this")
+        ...     name.set("not printed")
         >>> asyncio.run(main())
         Ada
         destroyed
@@ -78,19 +76,23 @@ class Scope:
     def __init__(self, *, destroy_timeout: float = 10.0) -> None:
         require_seconds("destroy_timeout", destroy_timeout)
         self._destroy_timeout = destroy_timeout
-        self._parent = _nearest(_current.get())
+        self._place = Place(self)
+        # Set by `__aenter__`; a scope is entered once.
         self._is_entered = False
-        self._entered: list[Scope] = []
-        """The scopes of the managers that were entered: providers, for example."""
+        # What is to be destroyed, the latest last; a dict removes one thing quickly.
         self._owned: dict[Owned, None] = {}
-        self.provided: dict[str, Any] = {}
-        """What code inside this scope finds by name."""
+        # Set by the first call that leaves the scope.
         self._leaving: Leaving | None = None
 
     @property
     def closed(self) -> bool:
         """Whether nothing can be mounted any more."""
         return self._leaving is not None
+
+    @property
+    def provided(self) -> dict[str, Any]:
+        """What code inside this scope finds by name."""
+        return self._place.provided
 
     # Owning
 
@@ -102,8 +104,8 @@ class Scope:
                 be sync or async, too.
 
         Returns:
-            Await it to wait until `fn` is through and to get what it raised; or end it before the
-            scope ends, with `Mounted.unmount`.
+            Await it to wait until `fn` has returned, and to get what it raised; or end it before
+            the scope ends, with `Mounted.unmount`.
 
         Raises:
             ScopeClosed: If the scope has been left.
@@ -121,22 +123,23 @@ class Scope:
         """
         self._check_open("mount")
         refuse_generator(fn, "mount()")
-        with self._inside():
+        with self._place.inside():
             result = fn()
         if inspect.isawaitable(result):
             start = partial(self._start, name=f"mount {name_of(fn)}")
-            return Mounted(self, self._run(Mounting(result, start)))
-        return Mounted(self, self._own(Cleanup(result)) if callable(result) else None)
+            return Mounted(self._run(Mounting(result, start)), self._unmount)
+        owned = self._own(Cleanup(result)) if callable(result) else None
+        return Mounted(owned, self._unmount)
 
     def subscribe(self, store: Subscribable[T], run: Callable[[T], object]) -> Callable[[], None]:
         """Subscribe to a store until the scope is left.
 
         Args:
-            store: Any store, also a foreign one.
+            store: Any store, also one of another library.
             run: Called with the value, now and on every change.
 
         Returns:
-            How to unsubscribe earlier.
+            A callable that unsubscribes earlier.
 
         Raises:
             ScopeClosed: If the scope has been left.
@@ -147,7 +150,7 @@ class Scope:
         cleanup = self._own(Cleanup(subscription))
 
         def unsubscribe() -> None:
-            self._owned.pop(cleanup, None)
+            self._disown(cleanup)
             subscription()
 
         return unsubscribe
@@ -157,8 +160,8 @@ class Scope:
     ) -> asyncio.Task[T]:
         """Start a task that is cancelled when the scope is left.
 
-        What it raises before that is the task's, as always in asyncio: await it, or the event
-        loop's exception handler is told.
+        An exception before that is the task's result, as always in asyncio: await the task, or
+        the event loop's exception handler is called.
 
         Args:
             coroutine: What to run.
@@ -195,7 +198,7 @@ class Scope:
 
         Args:
             manager: For example a `WebSocketProvider`, which all code in the scope finds from then
-                on, whichever task enters it; async and sync managers will do.
+                on, whichever task enters it; async or sync.
 
         Returns:
             What ``async with manager as value`` would give.
@@ -214,19 +217,12 @@ class Scope:
         """
         self._check_open("enter")
         entered = Entered(manager)
-        before = _current.get()
-        _current.set(self)
-        try:
-            value = await entered.enter()
-            inner = _current.get()
-        finally:
-            _current.set(before)
+        value, inner = await self._place.run(entered.enter)
         if self.closed:
-            await entered.destroy(self._bound(), NO_ERROR)
+            await entered.destroy(self._deadline(), NO_ERROR)
             raise ScopeClosed("enter")
         self._own(entered)
-        if inner is not None and inner is not self and inner.is_inside(self):
-            self._entered.append(inner)
+        self._place.add_entered(inner)
         return value
 
     def on_destroy(self, fn: F) -> F:
@@ -253,8 +249,8 @@ class Scope:
         """Return a function that runs in this scope, wherever it is called.
 
         Args:
-            fn: For example the target of a plain thread, which would start with no context; no
-                coroutine function, for a task runs where it is started (see `task`).
+            fn: For example the target of a plain thread, which would start without a context. It
+                is not a coroutine function: a task runs in the scope that starts it (see `task`).
 
         Returns:
             The function; it can be called any number of times.
@@ -268,7 +264,7 @@ class Scope:
                 threading.Thread(target=scope.bind(work)).start()
         """
         refuse_async(fn, "bind()", "start a task of the scope instead: scope.task(work())")
-        context = self._context()
+        context = self._place.context()
 
         @wraps(fn)
         def bound(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -283,10 +279,7 @@ class Scope:
         if self._is_entered:
             raise RuntimeError("this scope was entered before; each is used once")
         self._is_entered = True
-        around = _nearest(_current.get())
-        if around is None or not around.is_inside(self):
-            self._parent = around
-        _current.set(self)
+        self._place.enter()
         return self
 
     async def __aexit__(
@@ -300,8 +293,7 @@ class Scope:
                 NO_ERROR if kind is None or error is None else (kind, error, traceback)
             )
         finally:
-            # By value: the exit may run in another task, whose context has a variable of its own.
-            _current.set(_nearest(_current.get()))
+            step_out()
 
     async def aclose(self) -> None:
         """Leave the scope: destroy what it owns, the latest first, each once.
@@ -310,7 +302,7 @@ class Scope:
 
         Raises:
             ExceptionGroup: Of what cleanups raised; all of them ran.
-            CancelledError: If it was cancelled; everything was destroyed all the same.
+            CancelledError: If it was cancelled; everything was destroyed even so.
         """
         await self._leave(NO_ERROR)
 
@@ -318,36 +310,14 @@ class Scope:
         if self._leaving is not None:
             await self._leaving.wait()
             return
-        self._leaving = Leaving(self._owned, self._bound())
+        self._leaving = Leaving(self._owned, self._deadline())
         try:
-            with self._inside():
+            with self._place.inside():
                 await self._leaving.run(details)
         finally:
-            self.provided.clear()
-            self._entered.clear()
+            self._place.leave()
 
-    # What providers and navigators use
-
-    def is_inside(self, other: Scope) -> bool:
-        """Whether this is that scope, or one within it."""
-        scope: Scope | None = self
-        while scope is not None and scope is not other:
-            scope = scope._parent
-        return scope is other
-
-    def _names(self) -> Iterator[Scope]:
-        """Return where code in this scope looks for a name: in what was entered last, first."""
-        for entered in reversed(self._entered):
-            inner = _nearest(entered)
-            while inner is not None and inner is not self:
-                yield from inner._names()
-                inner = _nearest(inner._parent)
-        yield self
-
-    @property
-    def has_been_left(self) -> bool:
-        """Whether everything in it is destroyed; while it is left, its cleanups are inside."""
-        return self._leaving is not None and self._leaving.is_over
+    # Helpers
 
     def _check_open(self, action: str) -> None:
         if self.closed:
@@ -358,11 +328,11 @@ class Scope:
         return owned
 
     def _disown(self, owned: Owned) -> bool:
-        """Give something up; return whether it had not been destroyed yet."""
+        """Forget something owned; return whether it was not destroyed yet."""
         return self._owned.pop(owned, owned) is None
 
     def _start(self, coroutine: Coroutine[Any, Any, T], name: str | None) -> asyncio.Task[T]:
-        return start_task(coroutine, name=name, context=self._context())
+        return start_task(coroutine, name=name, context=self._place.context())
 
     def _run(self, running: RunningT) -> RunningT:
         def done(_: object) -> None:
@@ -372,48 +342,34 @@ class Scope:
         running.task.add_done_callback(done)
         return self._own(running)
 
-    def _bound(self) -> Bound:
-        return Bound(self._destroy_timeout)
+    def _deadline(self) -> Deadline:
+        return Deadline(self._destroy_timeout)
 
-    # The context
-
-    def _context(self) -> Context:
-        context = copy_context()
-        context.run(self._step_inside)
-        return context
-
-    def _step_inside(self) -> None:
-        """Let the scope be the current one, unless it, or one within it, already is."""
-        current = _nearest(_current.get())
-        if current is None or not current.is_inside(self):
-            _current.set(self)
-
-    @contextmanager
-    def _inside(self) -> Iterator[None]:
-        before = _current.get()
-        self._step_inside()
-        try:
-            yield
-        finally:
-            _current.set(before)
+    async def _unmount(self, owned: Owned) -> None:
+        if self._disown(owned):
+            await owned.destroy(self._deadline(), NO_ERROR)
 
 
 class Mounted:
     """Something that `Scope.mount` runs; await it to wait until it is mounted.
 
     Args:
-        scope: Where it is mounted.
-        owned: What the scope owns of it, if anything.
+        owned: What the scope has to destroy, if anything.
+        unmount: Destroys it before the scope is left.
     """
 
-    __slots__ = ("_owned", "_scope")
+    __slots__ = ("_owned", "_unmount")
 
-    def __init__(self, scope: Scope, owned: Cleanup | Mounting | None) -> None:
-        self._scope = scope
+    def __init__(
+        self,
+        owned: Cleanup | Mounting | None,
+        unmount: Callable[[Owned], Awaitable[None]],
+    ) -> None:
         self._owned = owned
+        self._unmount = unmount
 
     def __await__(self) -> Generator[object, None, None]:
-        """Wait until the function that was mounted is through.
+        """Wait until the function that was mounted has returned.
 
         Raises:
             Exception: What it raised.
@@ -427,20 +383,10 @@ class Mounted:
         Raises:
             Exception: What its cleanup raised.
         """
-        if self._owned is not None and self._scope._disown(self._owned):
-            await self._owned.destroy(self._scope._bound(), NO_ERROR)
+        if self._owned is not None:
+            await self._unmount(self._owned)
 
 
 def scopes_here() -> Iterator[Scope]:
-    """Return the scopes that surround the calling code, nearest first."""
-    scope = _nearest(_current.get())
-    while scope is not None:
-        yield from scope._names()
-        scope = _nearest(scope._parent)
-
-
-def _nearest(scope: Scope | None) -> Scope | None:
-    """Pass over scopes that have been left: a task, or another task's exit, may outlive them."""
-    while scope is not None and scope.has_been_left:
-        scope = scope._parent
-    return scope
+    """Yield the scopes that surround the calling code, nearest first."""
+    return (cast("Scope", place.scope) for place in places_here())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockstore.scope.ownership import report
+from sockstore.base.tasks import report
 from sockstore.scope.scope import Mounted, Scope
 from sockstore.ui.browser.dom import Node, listen
 from sockstore.ui.browser.element import Element

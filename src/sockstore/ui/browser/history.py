@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from sockstore.base.errors import ScopeClosed
 from sockstore.base.plain_calls import PLAIN, refuse_async
+from sockstore.base.tasks import report
 from sockstore.scope.navigator import Navigator, Page
-from sockstore.scope.ownership import report
 from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import Node, document, listen, window
 
