@@ -16,7 +16,7 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from emscripten.words import from_words, to_words
-from sockstore.testing.contract import GREETING
+from sockstore.testing.transport_contract import GREETING
 
 PATIENCE = 10.0
 """Seconds."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 
 import pytest
 
 from sockstore import Heartbeat, Navigator, Reconnect, Scope, WebSocketStore
 from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, refuse, repeat, send
-from sockstore.testing.clock import _VirtualLoop
 
 
 @pytest.mark.contract("CN4", "CN10")
@@ -136,22 +136,24 @@ def test_the_programs_task_factory_changes_nothing(factory):
     ]
 
 
-class BrowsersLoop(_VirtualLoop):
-    """As Pyodide's loop: refuses the past, and time passes between two looks at its clock."""
+def browsers_loop():
+    """Return a loop like Pyodide's: it refuses the past, and time passes between two looks."""
+    loop = VirtualClock().new_event_loop()
+    virtual_time, looks = loop.time, itertools.count()
 
-    def time(self) -> float:
-        self._virtual_clock._jump(2**-10)
-        return super().time()
-
-    def call_later(self, delay, callback, *args, context=None):
+    def call_later(delay, callback, *args, context=None):
         if delay < 0:
             raise ValueError("Can't schedule in the past")
         return asyncio.SelectorEventLoop.call_at(
-            self, self.time() + delay, callback, *args, context=context
+            loop, loop.time() + delay, callback, *args, context=context
         )
 
-    def call_at(self, when, callback, *args, context=None):
-        return self.call_later(when - self.time(), callback, *args, context=context)
+    def call_at(when, callback, *args, context=None):
+        return call_later(when - loop.time(), callback, *args, context=context)
+
+    loop.time = lambda: virtual_time() + next(looks) * 2**-10
+    loop.call_later, loop.call_at = call_later, call_at
+    return loop
 
 
 @pytest.mark.contract("CN8", "LV2")
@@ -171,7 +173,7 @@ def test_a_time_that_passes_while_its_timer_is_set_is_not_missed():
                 await connection.phase.wait_for(lambda phase: phase == "open")
                 await connection.phase.wait_for(lambda phase: phase != "open")
 
-    with asyncio.Runner(loop_factory=lambda: BrowsersLoop(VirtualClock())) as runner:
+    with asyncio.Runner(loop_factory=browsers_loop) as runner:
         runner.run(beat_and_come_back())
     assert len(server.handshakes) >= opens
     assert len(server.received) >= beats * opens

@@ -1,17 +1,11 @@
-"""The test kit: whole reconnect stories without sockets, in milliseconds.
+"""Test whole reconnect stories without sockets, in milliseconds.
 
-Give a `FakeServer` with a script as ``transport=`` to a connection, and run the story on a
+Give a connection a `FakeServer` with a script as ``transport=``, and run the story on a
 `VirtualClock`. With pytest, the fixtures `fake_server` and `virtual_clock` and the marker
-``virtual_clock`` come by themselves.
+``virtual_clock`` are available without an import.
 """
 
 from sockstore.testing.clock import VirtualClock
-from sockstore.testing.contract import (
-    ServerHalf,
-    TransportHarness,
-    check_store,
-    check_transport,
-)
 from sockstore.testing.fake_server import (
     FakeServer,
     Handshake,
@@ -30,6 +24,8 @@ from sockstore.testing.fake_server import (
     slow,
 )
 from sockstore.testing.leaks import assert_no_leaks
+from sockstore.testing.store_contract import check_store
+from sockstore.testing.transport_contract import ServerHalf, TransportHarness, check_transport
 
 __all__ = [
     "FakeServer",

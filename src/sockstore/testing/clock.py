@@ -1,4 +1,4 @@
-"""A virtual clock: when every task waits, time jumps to the next timer."""
+"""Run event loops on virtual time: when every task waits, it jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,23 @@ T = TypeVar("T")
 Arguments = TypeVarTuple("Arguments")
 
 EPOCH = 1_767_225_600.0
-"""What the clock on the wall shows at 0, in Unix seconds: the first moment of 2026, UTC."""
+"""The wall clock at virtual time 0, in Unix seconds: the start of 2026, UTC."""
 
 REAL_SECONDS_FOR_OTHER_THREADS = 5.0
-"""How long to wait in earnest for a thread or a real socket, before time passes without it."""
+"""How long to wait for a thread or a real socket, before virtual time passes without it."""
 
 REAL_SECONDS_BETWEEN_LOOKS = 0.01
-"""How often to see whether a thread that is waited for has ended without a word."""
+"""How often to check whether a thread that is waited for has ended without calling the loop."""
+
+
+class _Time:
+    """The virtual time that a clock, its loops and their selectors share."""
+
+    def __init__(self, start: float) -> None:
+        # Seconds; a selector adds to it when every task waits.
+        self.now = start
+        # Seconds that the machine has slept; `VirtualClock.suspend` adds to it.
+        self.slept = 0.0
 
 
 class VirtualClock:
@@ -35,8 +45,8 @@ class VirtualClock:
 
     Threads are real, and so is the time that they take: while the loop waits for one, no virtual
     time passes. These are calls in executors (`asyncio.to_thread`, name lookups), and threads that
-    were started while the loop runs and have not called it yet. One that says nothing for 5 real
-    seconds is not waited for any more, as it may itself be waiting for the time to pass.
+    were started while the loop runs and have not called it yet. A thread that does not call for 5
+    real seconds is not waited for any more, as it may itself be waiting for virtual time to pass.
 
     Args:
         start: What ``loop.time()`` begins with, in seconds.
@@ -51,14 +61,14 @@ class VirtualClock:
     """
 
     def __init__(self, start: float = 0.0) -> None:
-        self._now = start
-        self._slept = 0.0
+        self._time = _Time(start)
+        # The loops of this clock, which `suspend` wakes; `new_event_loop` adds to them.
         self._loops: WeakSet[_VirtualLoop] = WeakSet()
 
     @property
     def now(self) -> float:
-        """Seconds; what ``loop.time()`` says."""
-        return self._now
+        """Seconds, as ``loop.time()`` returns them."""
+        return self._time.now
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine to its end on a new event loop, as `asyncio.run` does.
@@ -77,33 +87,30 @@ class VirtualClock:
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         """Return an event loop that lives by this clock, for ``asyncio.Runner(loop_factory=)``."""
-        loop = _VirtualLoop(self)
+        loop = _VirtualLoop(self._time)
         self._loops.add(loop)
         return loop
 
     def suspend(self, seconds: float) -> None:
-        """Let the machine sleep: the clock on the wall goes on, and ``loop.time()`` stands still.
+        """Let the machine sleep: the wall clock continues, and ``loop.time()`` stands still.
 
-        Connections notice it when the machine wakes up, that is at once.
+        Connections notice it at once, as the machine wakes up when this returns.
 
         Args:
             seconds: For how long.
         """
-        self._slept += seconds
+        self._time.slept += seconds
         for loop in list(self._loops):
             for sleeper in list(loop.sleepers):
                 sleeper(seconds)
 
     async def advance(self, seconds: float) -> None:
-        """Let this much time pass, with everything that happens in it.
+        """Let this much time pass, with all timers that are due in it.
 
         Args:
             seconds: How long.
         """
         await asyncio.sleep(seconds)
-
-    def _jump(self, seconds: float) -> None:
-        self._now += seconds
 
 
 class _VirtualLoop(asyncio.SelectorEventLoop):
@@ -118,20 +125,21 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         def _write_to_self(self) -> None:
             pass
 
-    def __init__(self, clock: VirtualClock) -> None:
-        self._virtual_clock = clock
+    def __init__(self, time: _Time) -> None:
+        self._virtual_time = time
+        # Called with the seconds that the machine has slept; connections add to them.
         self.sleepers: set[Callable[[float], object]] = set()
         self._threads = _Threads()
-        super().__init__(_JumpingSelector(clock, self._threads))
+        super().__init__(_JumpingSelector(time, self._threads))
 
     def time(self) -> float:
-        return self._virtual_clock.now
+        return self._virtual_time.now
 
     def work_clock(self) -> float:
-        return self._virtual_clock.now  # work takes no time, however busy the machine is
+        return self._virtual_time.now  # work takes no time, however busy the machine is
 
     def wall_clock(self) -> float:
-        return EPOCH + self._virtual_clock.now + self._virtual_clock._slept
+        return EPOCH + self._virtual_time.now + self._virtual_time.slept
 
     def call_at(
         self,
@@ -161,7 +169,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         func: Callable[[Unpack[Arguments]], T],
         *args: *Arguments,
     ) -> asyncio.Future[T]:
-        # The pool's new threads are known by the calls that they run.
+        # The calls are waited for, not the new threads of the pool.
         with self._threads.ignoring_new_ones():
             future = super().run_in_executor(executor, func, *args)
         self._threads.wait_for(future)
@@ -171,7 +179,7 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
         self,
         timeout: float | None = None,  # noqa: ASYNC109 - asyncio's own signature
     ) -> None:
-        # asyncio gives its threads 300 s to end (from Python 3.12 on), and they are real.
+        # From Python 3.12 on asyncio gives its threads 300 real seconds to end.
         self._threads.joined_until = inf if timeout is None else monotonic() + timeout
         try:
             if sys.version_info >= (3, 12):
@@ -183,16 +191,15 @@ class _VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class _Threads:
-    """The threads that a loop may be waiting for. Times are those of `time.monotonic`.
+    """The threads that a loop may be waiting for, with times of `time.monotonic`.
 
     Attributes:
-        joined_until: Until when the executor may take to end, while the loop waits for that; set
-            by the loop.
-        _ignored: Threads that were there before the loop, that work for an executor, or that have
-            called the loop, so that it is unknown whether it waits for them. They are added.
-        _calls: Calls in executors, and until when to wait for each; one that is done leaves.
-        _strangers: Other threads that the program started, and until when to wait for each; set
-            when one is first seen.
+        joined_until: Until when the executor may take to end; set while the loop waits for that.
+        _ignored: Threads that existed before the loop, that work for an executor, or that have
+            called the loop, so that it is unknown whether it waits for them.
+        _calls: Calls in executors, and until when to wait for each; removed when they are done.
+        _strangers: Other threads that the program started, and until when to wait for each; added
+            when they are first noticed.
     """
 
     def __init__(self) -> None:
@@ -202,7 +209,7 @@ class _Threads:
         self._strangers: dict[threading.Thread, float] = {}
 
     def has_called(self, thread: threading.Thread) -> None:
-        """A thread has called the loop."""
+        """Note that a thread has called the loop."""
         self._ignored.add(thread)
 
     @contextmanager
@@ -218,7 +225,7 @@ class _Threads:
         call.add_done_callback(self._calls.pop)
 
     def patience(self, *, has_timer: bool, waited: float) -> float:
-        """Return for how many real seconds more nothing must happen until time passes.
+        """Return how many real seconds to wait for threads before virtual time may pass.
 
         Args:
             has_timer: Whether a timer is set, so that time can pass.
@@ -238,11 +245,11 @@ class _Threads:
 
 
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits for threads only; otherwise it lets the time pass instead."""
+    """Waits for threads and real sockets; if there is nothing to wait for, lets time pass."""
 
-    def __init__(self, clock: VirtualClock, threads: _Threads) -> None:
+    def __init__(self, time: _Time, threads: _Threads) -> None:
         super().__init__()
-        self._clock = clock
+        self._time = time
         self._threads = threads
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -251,7 +258,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         began = monotonic()
         patience = inf
         while patience > 0:
-            # Look at the threads first: what one said before it ended is then seen here.
+            # Threads first: if one calls the loop and ends now, `select` below returns the call.
             patience = self._threads.patience(
                 has_timer=timeout is not None, waited=monotonic() - began
             )
@@ -262,5 +269,5 @@ class _JumpingSelector(selectors.DefaultSelector):
             raise RuntimeError(
                 "every task waits and no timer is set, so nothing can ever happen again"
             )
-        self._clock._jump(timeout)
+        self._time.now += timeout
         return []

@@ -1,4 +1,4 @@
-"""A server without sockets that plays a script: whole reconnect stories, deterministic."""
+"""Play a script as a server without sockets, so that reconnect stories are deterministic."""
 
 from __future__ import annotations
 
@@ -100,11 +100,11 @@ _Answer: TypeAlias = _Accept | _Refuse | _Hang
 Step: TypeAlias = (
     _Answer | _Send | _Close | _Drop | _Freeze | _Pause | _Receive | _Echo | _Slow | _Repeat
 )
-"""One step of a script; the functions of this module make them."""
+"""One step of a script, made by the functions of this module."""
 
 
 def accept(subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Step:
-    """Wait for the next handshake and accept it; a `send` right behind it comes with it."""
+    """Accept the next handshake; the messages of a `send` right behind it come with the answer."""
     return _Accept(subprotocol, headers)
 
 
@@ -121,10 +121,10 @@ def refuse(
         status: The HTTP status; None refuses the TCP connection.
         retry_after: Seconds for the Retry-After header.
         headers: Headers of the answer.
-        body: Its body; plain text, or JSON, stands in the error of the connection.
+        body: Its body; text and JSON are shown in the error of the connection.
     """
-    said = body.encode() if isinstance(body, str) else body
-    return _Refuse(status, retry_after, headers, said)
+    content = body.encode() if isinstance(body, str) else body
+    return _Refuse(status, retry_after, headers, content)
 
 
 def hang() -> Step:
@@ -143,37 +143,37 @@ def close(code: int = 1000, reason: str = "") -> Step:
 
 
 def drop(code: int = 1006) -> Step:
-    """Break the connection; with another code than 1006 there is a close frame to say it."""
+    """Break the connection; with another code than 1006, close it with a close frame."""
     return _Drop() if code == 1006 else _Close(code, "")
 
 
 def freeze() -> Step:
-    """Fall silent, as a machine whose cable was pulled."""
+    """Stop answering, like a machine whose cable was pulled."""
     return _Freeze()
 
 
 def pause(seconds: float) -> Step:
-    """Do nothing for that long."""
+    """Do nothing for this many seconds."""
     return _Pause(seconds)
 
 
 def receive() -> Step:
-    """Wait for a message of the client."""
+    """Wait for a message from the client."""
     return _Receive()
 
 
 def echo() -> Step:
-    """Send back what arrives on this connection from now on."""
+    """Send back every message that arrives on this connection from now on."""
     return _Echo()
 
 
 def slow(latency: float = 1.0) -> Step:
-    """Let everything take that many seconds from now on, one way; 0 ends it."""
+    """Delay everything by this many seconds from now on, in each direction; 0 ends it."""
     return _Slow(latency)
 
 
 def repeat(*steps: Step) -> Step:
-    """Play these steps for ever."""
+    """Play these steps again and again."""
     return _Repeat(steps)
 
 
@@ -182,7 +182,7 @@ class Handshake:
     """An attempt that reached the server.
 
     Args:
-        at: When, in the clock of the loop.
+        at: When it arrived, in the clock of the loop.
         target: The url, headers and subprotocols.
     """
 
@@ -219,9 +219,13 @@ class FakeServer:
         self.connections: list[MemoryPeer] = []
         self._network = MemoryNetwork(self._handshake_received)
         self._script = _play(script)
+        # The step that is under way or comes next; None after the last one.
         self._step: Step | None = next(self._script, None)
+        # Handshakes that no step has answered yet.
         self._waiting: deque[MemoryPeer] = deque()
+        # Set by `go_down`, reset by `come_up`.
         self._is_down = False
+        # Whether the timer of a `pause` runs.
         self._is_pausing = False
 
     def __call__(self, listener: Listener, options: TransportOptions, /) -> MemoryTransport:
@@ -241,7 +245,7 @@ class FakeServer:
 
     @property
     def received(self) -> list[str | bytes]:
-        """What arrived on all connections, oldest first."""
+        """The messages that arrived on all connections, oldest first."""
         return [message for connection in self.connections for message in connection.received]
 
     @property
@@ -264,7 +268,7 @@ class FakeServer:
             connection.drop()
 
     def freeze(self) -> None:
-        """Fall silent on all open connections."""
+        """Stop answering on all open connections."""
         for connection in self.open_connections:
             connection.freeze()
 

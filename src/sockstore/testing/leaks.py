@@ -1,4 +1,4 @@
-"""Proof that nothing is left behind."""
+"""Assert that a block leaves nothing behind: tasks, timers, files, threads, subscribers."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sockstore.transports.base import WORKER
 __all__ = ["assert_no_leaks"]
 
 TURNS = 100
-"""Turns of the loop that what is already ending may take to end."""
+"""Turns of the loop that a task which is ending may take."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """What is alive at one moment."""
+    """Everything that is alive at one moment."""
 
     tasks: frozenset[asyncio.Task[object]]
     timers: frozenset[asyncio.TimerHandle]
@@ -39,14 +39,14 @@ class _Census:
         scheduled: list[asyncio.TimerHandle] = getattr(loop, "_scheduled", [])
         return cls(
             frozenset(asyncio.all_tasks()),
-            frozenset(timer for timer in scheduled if not (timer.cancelled() or _is_told(timer))),
+            frozenset(timer for timer in scheduled if not (timer.cancelled() or _is_benign(timer))),
             _open_files(),
-            frozenset(one for one in threading.enumerate() if not one.name.startswith(WORKER)),
+            frozenset(each for each in threading.enumerate() if not each.name.startswith(WORKER)),
             tuple((store, count_watchers(store)) for store in stores),
         )
 
     def more_than(self, before: _Census) -> list[str]:
-        """Say what is here that was not there before, one line each."""
+        """Describe what is here that was not in the earlier census, one line each."""
         return [
             *(f"task {task.get_name()!r}: {task!r}" for task in self.tasks - before.tasks),
             *(f"timer {timer!r}" for timer in self.timers - before.timers),
@@ -64,10 +64,10 @@ class _Census:
 async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     """Assert that a block leaves no task, timer, socket, file descriptor or thread behind.
 
-    Executor threads of the loop count as well: begin with one use of them if yours may start
-    some. A name lookup that hangs does not: nothing can end it, and it holds nothing up. File
-    descriptors are counted where the system shows them (Linux, macOS), timers on loops that show
-    them (asyncio's own; not uvloop).
+    Executor threads of the loop count as well: if your code may start some, use the executor once
+    before. A name lookup that hangs does not count: nothing can end it, and nothing waits for it.
+    File descriptors are counted where the system lists them (Linux, macOS), timers on loops that
+    list them (asyncio's own; not uvloop).
 
     Args:
         stores: Stores that outlive the block; no subscriber may be left on them either, nor a
@@ -90,11 +90,9 @@ async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     await _let_the_loop_open_its_own()
     before = _Census.take(stores)
     yield
-    left = ["nothing was looked at"]
     for _ in range(TURNS):
         await asyncio.sleep(0)
-        left = _Census.take(stores).more_than(before)
-        if not left:
+        if not _Census.take(stores).more_than(before):
             return
     gc.collect()
     left = _Census.take(stores).more_than(before)
@@ -103,10 +101,9 @@ async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
 
 
 async def _let_the_loop_open_its_own() -> None:
-    """Let a loop that is not asyncio's open what it keeps until its end.
+    """Let a loop that is not asyncio's open the descriptors that it keeps until its end.
 
-    With the first stream of a loop, libuv (uvloop) opens /dev/null once, to have a descriptor to
-    spare when there are too many.
+    With the first stream of a loop, libuv (uvloop) opens /dev/null once, as a spare descriptor.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, asyncio.BaseEventLoop) or sys.platform in {"emscripten", "win32"}:
@@ -129,11 +126,11 @@ def _is_open(number: int) -> bool:
     return True
 
 
-def _is_told(timer: asyncio.TimerHandle) -> bool:
-    """Whether something else tells of it, or it is no leak of the program.
+def _is_benign(timer: asyncio.TimerHandle) -> bool:
+    """Whether a timer is counted elsewhere, or not a leak of the program.
 
-    A sleep is part of its task, which is counted; the rest of a fake server's script is the kit's;
-    the look at the clock is for all connections of the loop, and ends with the last of them.
+    A sleep is part of its task, which is counted; a fake server's script belongs to the test kit;
+    the timer that notices a machine's sleep ends with the last connection of the loop.
     """
     callback = getattr(timer, "_callback", None)
     name = getattr(callback, "__name__", "")
@@ -152,7 +149,7 @@ def _open_files() -> frozenset[str]:
 
 
 def _describe(number: str) -> str | None:
-    """Name a file descriptor; the one that lists the folder is gone by now."""
+    """Describe a file descriptor; None for the one that listed the folder, which is closed."""
     try:
         return f"{number} -> {Path('/proc/self/fd', number).readlink()}"
     except OSError:

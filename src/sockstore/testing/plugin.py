@@ -1,6 +1,6 @@
-"""The pytest plugin: it is loaded by itself where sockstore is installed.
+"""Give pytest the fixtures and the marker of the test kit, wherever sockstore is installed.
 
-It imports sockstore only when a test asks for it. The marker ``virtual_clock`` runs the test
+It imports sockstore only when a test uses it. The marker ``virtual_clock`` runs the test
 itself; asynchronous fixtures of other plugins run on their own loops.
 """
 

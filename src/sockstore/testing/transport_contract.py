@@ -1,40 +1,37 @@
-"""Contract tests for anyone's transport and anyone's store: an interface ships with its test."""
+"""Check that a transport, of this package or of a user, keeps the contract of transports."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import SocketInfo
-from sockstore.stores import Subscribable
 from sockstore.transports.base import Deliver, Listener, Target, Transport, TransportOptions
 
-__all__ = ["ServerHalf", "TransportHarness", "check_store", "check_transport"]
-
-T = TypeVar("T")
+__all__ = ["ServerHalf", "TransportHarness", "check_transport"]
 
 PATIENCE = 10.0
-"""Seconds that anything may take which should happen at once."""
+"""Seconds that things may take which should happen at once."""
 
 LIMIT = 64 * 2**10
 """The largest message, in UTF-8 bytes, in these tests."""
 
 GREETING = ("hello", b"\x00\x01")
-"""What the server behind `TransportHarness.greeting_url` says at once."""
+"""The messages of the server behind `TransportHarness.greeting_url`."""
 
 
 class ServerHalf(Protocol):
-    """The server's end of one connection, whatever carries it."""
+    """The server's end of one connection."""
 
     async def receive(self) -> str | bytes:
         """Return the next message of the client."""
         ...
 
     async def send(self, *messages: str | bytes) -> None:
-        """Send messages, together if that is possible."""
+        """Send messages, in one packet if possible."""
 
     async def ping(self) -> None:
         """Send a ping, and wait for its pong; only called if `TransportHarness.pings` is true."""
@@ -47,26 +44,26 @@ class ServerHalf(Protocol):
 
 
 class TransportHarness(Protocol):
-    """What `check_transport` needs to know of a transport and its server."""
+    """A transport and a server for it, as `check_transport` needs them."""
 
     @property
     def url(self) -> str:
-        """Where a server accepts; it chooses the subprotocol ``"chat"`` if that is offered."""
+        """The url of a server that accepts; it chooses the subprotocol ``"chat"`` if offered."""
         ...
 
     @property
     def refusing_url(self) -> str:
-        """Where every handshake fails."""
+        """A url where every handshake fails."""
         ...
 
     @property
     def hanging_url(self) -> str:
-        """Where no handshake is ever answered."""
+        """A url where handshakes are never answered."""
         ...
 
     @property
     def greeting_url(self) -> str:
-        """Where a server says "hello" and the bytes 0 and 1 with its answer to the handshake."""
+        """The url of a server that sends "hello" and the bytes 0 and 1 along with its answer."""
         ...
 
     @property
@@ -119,7 +116,7 @@ async def check_transport(harness: TransportHarness) -> None:
 
 
 class _Recorder:
-    """A listener that writes everything down."""
+    """A listener that records every event."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -156,7 +153,7 @@ class _Recorder:
         return any(map(self._deliver, messages))
 
     def end_slice(self) -> None:
-        assert self.is_in_slice, "no slice ends that was not wanted"
+        assert self.is_in_slice, "a slice ended that was not wanted"
         self.is_in_slice = False
         self._changed.set()
 
@@ -173,7 +170,7 @@ class _Recorder:
 
     def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
         del cause
-        assert why, "an end needs words"
+        assert why, "an end has a reason in words"
         self.close = close
         self._note("closed")
 
@@ -197,8 +194,8 @@ class _Recorder:
         return self._in_slice >= self.slice_length
 
     def _note(self, event: str) -> None:
-        assert not self.inside_call, f"{event} was told from inside a call"
-        assert "released" not in self.events, f"{event} was told after released"
+        assert not self.inside_call, f"{event} was called from inside a call"
+        assert "released" not in self.events, f"{event} was called after released"
         self.events.append(event)
         self._changed.set()
 
@@ -236,8 +233,8 @@ async def _delivers_what_came_with_the_handshake_when_others_had_their_turn(
     await transport.open(Target(url=harness.greeting_url))
     await recorder.until(lambda: len(recorder.messages) == len(GREETING))
     assert recorder.messages == list(GREETING), "what came with the handshake is not lost"
-    told = recorder.events[:3]
-    assert told == ["opened", "step", "slice"], f"what opened() woke has its turn first: {told}"
+    first = recorder.events[:3]
+    assert first == ["opened", "step", "slice"], f"tasks that opened() woke run first: {first}"
     await _end(recorder, transport)
 
 
@@ -252,7 +249,7 @@ async def _carries_text_and_binary_both_ways_in_order(harness: TransportHarness)
     await server.send(*sent)
     await recorder.until(lambda: len(recorder.messages) == len(sent))
     assert recorder.messages == sent, "what the server sends arrives, in order and of its type"
-    assert transport.heard > heard, "bytes that arrive are counted as life"
+    assert transport.heard > heard, "bytes that arrive are counted"
     await _end(recorder, transport)
 
 
@@ -375,75 +372,3 @@ async def _can_be_cancelled_while_opening(harness: TransportHarness) -> None:
     assert done, "a cancelled open() ends"
     assert opening.cancelled(), "a cancellation is not swallowed"
     assert recorder.events == []
-
-
-def check_store(
-    make: Callable[[], tuple[Subscribable[T], Callable[[T], object]]], values: Sequence[T]
-) -> None:
-    """Assert that a store keeps Svelte's contract (ST2, ST3, ST8).
-
-    Args:
-        make: Returns a new store, and a function that makes it take a value.
-        values: At least three values that differ, none of them the first value of the store.
-
-    Raises:
-        AssertionError: If the contract is broken.
-
-    Example:
-        >>> from sockstore import writable
-        >>> def make():
-        ...     store = writable(0)
-        ...     return store, store.set
-        >>> check_store(make, [1, 2, 3])
-    """
-    _calls_at_once_and_on_every_change(*make(), values)
-    _keeps_equal_functions_apart(*make(), values)
-    _lets_subscribers_leave_in_mid_notification(*make(), values)
-
-
-def _calls_at_once_and_on_every_change(
-    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
-) -> None:
-    seen: list[Any] = []
-    unsubscribe = store.subscribe(seen.append)
-    assert len(seen) == 1, "subscribe() calls at once, and once"
-    for value in values[:2]:
-        change(value)
-    assert len(seen) == 3, "and then on every change"
-    unsubscribe()
-    unsubscribe()
-    change(values[2])
-    assert len(seen) == 3, "after unsubscribing never again"
-
-
-def _keeps_equal_functions_apart(
-    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
-) -> None:
-    seen: list[Any] = []
-    first = store.subscribe(seen.append)
-    second = store.subscribe(seen.append)
-    first()
-    first()
-    seen.clear()
-    change(values[0])
-    assert len(seen) == 1, "the same function twice is two subscriptions"
-    second()
-
-
-def _lets_subscribers_leave_in_mid_notification(
-    store: Subscribable[Any], change: Callable[[Any], object], values: Sequence[Any]
-) -> None:
-    seen: list[str] = []
-    leaving: list[Callable[[], object]] = []
-
-    def leave(_: Any) -> None:
-        seen.append("first")
-        for unsubscribe in leaving:
-            unsubscribe()
-
-    leaving.append(store.subscribe(leave))
-    leaving.append(store.subscribe(lambda _: seen.append("second")))
-    seen.clear()
-    change(values[0])
-    change(values[1])
-    assert seen == ["first"], "who has left is never called again, not even in this notification"
