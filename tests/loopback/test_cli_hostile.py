@@ -144,7 +144,7 @@ async def test_words_of_a_refusal_command_no_terminal(answer):
 async def test_the_log_of_a_server_has_one_line_for_each_record():
     import logging  # noqa: PLC0415 - only here
 
-    from sockstore.cli.logs import HarmlessFormatter  # noqa: PLC0415 - only here
+    from sockstore.cli.output import HarmlessFormatter  # noqa: PLC0415 - only here
 
     def record(**more):
         text = "room %r of %s"

@@ -1,4 +1,4 @@
-"""The command line: ``sockstore demo``, ``serve``, ``chat``, ``listen`` and ``send``."""
+"""Run the command ``sockstore``: ``demo``, ``serve``, ``chat``, ``listen`` and ``send``."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Sequence
 __all__ = ["main"]
 
 INTERRUPTED = 130
-"""128 + SIGINT: what a shell expects of a program that Ctrl-C ended."""
+"""The exit status after Ctrl-C, as shells expect it: 128 + SIGINT."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        arguments: What follows the program's name; None takes it from ``sys.argv``.
+        arguments: The arguments behind the program's name; None takes them from ``sys.argv``.
 
     Returns:
-        The exit status: 0, 1 after an error, 2 for wrong usage, 128 and its number after a signal.
+        The exit status: 0, 1 after an error, 2 for wrong usage, 128 plus its number after a signal.
     """
     try:
-        # Importing takes a while, in which Ctrl-C should not show where it was.
+        # The import takes a while, during which Ctrl-C should not print a traceback.
         from sockstore.cli.command_line import run  # noqa: PLC0415 - see above
 
         return run(arguments)

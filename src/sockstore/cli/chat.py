@@ -1,4 +1,4 @@
-"""``sockstore chat``: a chat in the terminal."""
+"""Run ``sockstore chat``: a chat in the terminal."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         there = destination(options.url, options.room, name)
         _check_terminal()
         return _chat(ChatApp(*there))
-    destination("ws://127.0.0.1", options.room, name)  # what is wrong with it is said at once
+    destination("ws://127.0.0.1", options.room, name)  # fails before a server is started
     _check_terminal()
     listening, app = listen("127.0.0.1", 0), _server()
     with served(app, listening):
@@ -74,12 +74,12 @@ def _chat(app: ChatApp) -> int:
 
 
 def _check_terminal() -> None:
-    """See whether there is a terminal to draw on, before anything is drawn.
+    """Check that there is a terminal to draw on, before anything is drawn.
 
     Raises:
-        UsageError: If there is none, or one that shows lines of text only.
+        UsageError: If there is none, or it can only show lines of text.
     """
-    # Textual reads from the first, and draws on the last.
+    # Textual reads from standard input, and draws on standard error.
     streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
     for name, stream in streams.items():
         if stream is None or not stream.isatty():

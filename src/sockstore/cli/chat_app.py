@@ -1,4 +1,4 @@
-"""The chat's application: one screen for each room, and only the one that is shown is connected."""
+"""Draw the chat with Textual: one screen for each room; only the one shown is connected."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from sockstore.ui.textual import (
 __all__ = ["ChatApp"]
 
 LONGEST_WAIT = 10.0
-"""Seconds between two attempts: somebody is looking."""
+"""Seconds between two attempts: short, as somebody is watching."""
 PING_INTERVAL = 5.0
-"""Seconds: often, so that the inspector's plot of the latency lives."""
+"""Seconds: short, so that the inspector's plot of the latency moves."""
 LIGHT, DARK = "textual-light", "textual-dark"
 
 
@@ -131,7 +131,7 @@ class JoinScreen(ModalScreen[str | None]):
 
     @on(Input.Submitted)
     def join(self, event: Input.Submitted) -> None:
-        """Take the name, or say what is wrong with it."""
+        """Accept the name, or show what is wrong with it."""
         try:
             self.dismiss(check_room(event.value.strip()))
         except InvalidOption as error:
@@ -169,7 +169,7 @@ class ChatApp(App[None]):
         self._options: ConnectionOptions = {"ping_interval": PING_INTERVAL, **(options or {})}
 
     def on_mount(self) -> None:
-        """Enter the first room; a signal leaves the chat, so that the terminal is as it was."""
+        """Enter the first room; after a signal leave the chat, which restores the terminal."""
         if not self.is_headless:
             loop = asyncio.get_running_loop()
             signals.on_signal(loop, lambda number: self.exit(return_code=128 + number))

@@ -1,4 +1,4 @@
-"""The command ``sockstore``: finds the subcommand, and says every error in one line."""
+"""Parse the command line, run the subcommand, and print every error on one line."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ EXAMPLES = """examples:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; see `sockstore.cli.main`, which handles Ctrl-C."""
     is_program = arguments is None
-    # The commands tell in their own words what their connections do.
+    # The commands print what their connections do, in their own words.
     connections = logging.getLogger("sockstore.connection")
     connections.addHandler(logging.NullHandler())
     if is_program:
         output.prepare()
         signals.prepare()
         connections.propagate = False
-        logging.raiseExceptions = False  # a log that cannot be written is not worth a traceback
+        logging.raiseExceptions = False  # no traceback for a log that cannot be written
     program = _Program()
     try:
         return _check_output(program, arguments)
@@ -50,7 +50,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Program:
-    """What is known of this run: its name changes when the subcommand is known."""
+    """One run of the program; its name includes the subcommand once that is parsed."""
 
     def __init__(self) -> None:
         self.name = "sockstore"
@@ -58,7 +58,7 @@ class _Program:
     def run(self, arguments: Sequence[str] | None) -> int:
         try:
             options = _parser().parse_args(_readable(arguments))
-        except SystemExit as end:  # argparse has said what there is to say
+        except SystemExit as end:  # argparse has printed the reason
             return end.code if isinstance(end.code, int) else FAILED
         self.name = f"sockstore {options.command}"
         status: int = options.run(options)
@@ -71,7 +71,7 @@ def _check_output(program: _Program, arguments: Sequence[str] | None) -> int:
         output.finish()
     except OutputFailed as failed:
         output.finish(is_failed=True)
-        if failed.reader_left:  # as `| head` does; it has what it wanted
+        if failed.reader_left:  # as in `| head`, which has read enough
             return 0
         say(f"{program.name}: {failed}")
         return FAILED
@@ -103,10 +103,10 @@ def _say_usage(program: _Program, error: UsageError) -> int:
 
 
 def _readable(arguments: Sequence[str] | None) -> list[str]:
-    """Return the arguments as text, also where the locale has no more than ASCII.
+    """Return the arguments as text, also where the locale supports only ASCII.
 
     Raises:
-        UsageError: If one of them is not text in any case.
+        UsageError: If one of them is not valid UTF-8 either.
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     return [_as_text(place, argument) for place, argument in enumerate(given, start=1)]
@@ -131,7 +131,7 @@ class _Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         if file is sys.stdout:
-            put_text(message)  # argparse itself keeps quiet about output that fails
+            put_text(message)  # argparse itself ignores output that fails
         else:
             super()._print_message(message, file)
 

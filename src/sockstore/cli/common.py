@@ -1,4 +1,4 @@
-"""What the subcommands share: options of a connection, and how things are said."""
+"""Share between subcommands: arguments of a connection, and sentences about it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 MOST_SHOWN = 80
-"""Characters of a wrong value that are repeated."""
+"""Characters of a wrong value that an error repeats."""
 
 MOST_DIGITS = 15
 
@@ -49,25 +49,25 @@ ARGUMENTS = {
     "token": "--token",
     "url": "URL",
 }
-"""How the commands call the library's options."""
+"""The arguments of the commands for the library's options."""
 
 
 class CommandError(Exception):
-    """What a command has to say to its user before it ends with status 1."""
+    """The reason why a command ends with status 1, for its user."""
 
 
 class UsageError(CommandError):
-    """What is wrong with the way in which a command was called; it ends with status 2."""
+    """The reason why the arguments of a command are wrong; it ends with status 2."""
 
 
 def as_usage_error(error: InvalidOption) -> UsageError:
-    """Say in the words of the command line what the library says of an option."""
+    """Turn the library's error about an option into one about an argument."""
     argument = ARGUMENTS.get(error.option, error.option)
     return UsageError(f"argument {argument}: {shown(error.value)} cannot be used: {error.why}")
 
 
 def shown(value: object) -> str:
-    """Return a wrong value, to be repeated in a sentence; of a long one the beginning."""
+    """Return a wrong value as an error repeats it: of a long value the beginning."""
     text = value if isinstance(value, str) else str(value)
     return repr(text) if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]!r}..."
 
@@ -94,7 +94,7 @@ def retries(text: str) -> int:
 
 def whole(text: str, least: int) -> int:
     """Check a whole number for argparse."""
-    if len(text) > MOST_DIGITS:  # above some thousand digits Python itself refuses
+    if len(text) > MOST_DIGITS:  # Python refuses numbers of some thousand digits
         raise argparse.ArgumentTypeError(f"{shown(text)} has more than {MOST_DIGITS} characters")
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
@@ -135,7 +135,7 @@ def subprotocol(text: str) -> str:
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that connects understands."""
+    """Declare the arguments of every command that connects."""
     parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--header",
@@ -177,14 +177,14 @@ def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
         session=None if options.room is None else Session(options.room),
         headers=options.header,
         subprotocols=options.subprotocol,
-        # A program in a pipe ends when the server has said that it is through.
+        # A program in a pipe ends when the server closes normally.
         reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
         **more,
     )
 
 
 def explain(error: BaseException | None) -> str:
-    """Say an error in one line, with what lies beneath it and is not said yet."""
+    """Describe an error in one line, with its causes unless it repeats them."""
     text = ""
     while isinstance(error, SockstoreError):
         if str(error) not in text:
@@ -194,11 +194,11 @@ def explain(error: BaseException | None) -> str:
 
 
 def sentence(state: ConnectionState, now: float) -> str:
-    """Say in one line what a connection is doing."""
+    """Describe in one line what a connection is doing."""
     match state.phase:
         case "waiting" if state.retry_at is not None:
             wait = max(0.0, state.retry_at - now)
-            # The user knows where to, so the reason is enough.
+            # Only the reason: the user knows the url.
             why = getattr(state.exception, "why", state.error)
             return f"{why}; retry {state.attempt} in {wait:.1f} s"
         case "connecting" if state.attempt:

@@ -1,4 +1,4 @@
-"""``sockstore demo``: the guide's two pages in a browser, or the same library in the terminal."""
+"""Run ``sockstore demo``: the guide's two pages in a browser, or an outage in the terminal."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_places(parser: argparse.ArgumentParser) -> None:
-    """Where the library runs that the demo shows."""
+    """Declare the arguments for the place where the demo runs."""
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--terminal", action="store_true", help="the demo without a page, in this terminal"
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
         return story.play(options.messages)
     server = None if options.server is None else _base(options.server)
     with listen(options.host, options.port) as listening:
-        # A page's own connection cannot go to "all addresses".
+        # A page cannot connect to "all addresses".
         address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
         if options.browser:
             app = _in_browser(options.pyodide, server, options.host_name)
@@ -140,29 +140,29 @@ def _in_browser(pyodide: Path | None, server: str | None, host_names: list[str])
 
 
 def _tell_origin(address: str, server: str) -> None:
-    """A browser says which page connects, and a server need not let it."""
+    """Print how the other server can allow the origin of these pages."""
     put_if_possible(f"{server} must let it in: sockstore serve --origin http://{address}")
 
 
 def _base(server: str) -> str:
-    """Cut what belongs to one page: people paste the url of ``/echo``."""
+    """Remove the path of one page, as people paste the url of ``/echo``."""
     if "?" in server:
         raise UsageError("argument --server: give the server's address without a query")
     return server.rstrip("/").removesuffix("/echo")
 
 
 def _open(address: str) -> None:
-    """Show the page, from a thread of its own: a browser may take its time to start."""
+    """Open the page, from a thread of its own, as a browser may start slowly."""
 
     def show() -> None:
-        with suppress(Exception):  # whatever a browser's start script does: the address was said
+        with suppress(Exception):  # a browser's start script may fail; the address was printed
             webbrowser.open(f"http://{address}")
 
     threading.Thread(target=show, daemon=True).start()
 
 
 def _has_screen() -> bool:
-    """Whether a browser would get a window; one in the terminal would take it from us."""
+    """Whether a browser would open a window; one in the terminal would replace our output."""
     if sys.platform in {"win32", "darwin"}:
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""File descriptors: how many there may be, and how many of them clients may have."""
+"""Raise the limit of file descriptors, and divide them between clients and the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 __all__ = ["allowed_connections", "on_accept_error", "open_descriptors", "raise_limit"]
 
 MOST_RESERVED = 64
-"""Kept for histories, Redis, and the answers to those who come too many."""
+"""Reserved for histories, Redis, and refusals of connections above the limit."""
 
 SECONDS_BETWEEN_LINES = 60.0
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
@@ -22,13 +22,13 @@ logger = logging.getLogger("sockstore.server")
 
 
 def raise_limit(wanted: int) -> int | None:
-    """Raise the soft limit of open files of this process, as far as the hard one allows.
+    """Raise the soft limit of open files of this process, as far as the hard limit allows.
 
     Args:
         wanted: How many file descriptors there should be.
 
     Returns:
-        The limit that holds now; None where there is none that can be known, as on Windows.
+        The limit now; None if there is none, or it is unknown, as on Windows.
     """
     try:
         import resource  # noqa: PLC0415 - not on Windows
@@ -39,7 +39,7 @@ def raise_limit(wanted: int) -> int | None:
         return None
     reachable = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
     if reachable > soft:
-        with suppress(ValueError, OSError):  # macOS has further limits of its own
+        with suppress(ValueError, OSError):  # macOS has further limits
             resource.setrlimit(resource.RLIMIT_NOFILE, (reachable, hard))
             soft = reachable
     return int(soft)
@@ -58,7 +58,7 @@ def allowed_connections(limit: int | None, used: int) -> int | None:
 
 
 def reserve(limit: int) -> int:
-    """Return how many file descriptors no client gets."""
+    """Return how many file descriptors are reserved for the server."""
     return min(MOST_RESERVED, limit // 4)
 
 
@@ -66,14 +66,14 @@ def open_descriptors() -> int:
     """Return how many file descriptors this process has open."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError):
-            return sum(1 for _ in Path(folder).iterdir()) - 1  # the one that lists
+            return sum(1 for _ in Path(folder).iterdir()) - 1  # without the one that lists
     return 16
 
 
 def on_accept_error(loop: asyncio.AbstractEventLoop) -> None:
-    """Have asyncio say in one line that it is out of file descriptors, not in hundreds.
+    """Log in one line, not in hundreds, that asyncio is out of file descriptors.
 
-    It tries again after a second by itself; what is open goes on.
+    asyncio tries again after a second; open connections are not affected.
     """
     last: list[float] = []
     before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None

@@ -1,4 +1,4 @@
-"""``sockstore listen``: print what arrives."""
+"""Run ``sockstore listen``: print the messages that arrive."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _listen(options: argparse.Namespace) -> int:
-    # Printed where it happens, not from a stream: status events and messages keep their order,
-    # and a terminal that is slow slows the reading down instead of filling the memory.
+    # Printed from callbacks, not from a stream: status events and messages keep their order, and a
+    # slow terminal slows the reading down instead of filling the memory.
     printer = _Printer(options, asyncio.get_running_loop())
     async with make_connection(options) as connection:
         connection.state.subscribe(printer.state_changed)
@@ -60,7 +60,7 @@ async def _listen(options: argparse.Namespace) -> int:
 
 
 class _Printer:
-    """Prints what happens, until it is enough; then `finished` is the exit status."""
+    """Prints messages and events until the command should end; `finished` is the exit status."""
 
     def __init__(self, options: argparse.Namespace, loop: asyncio.AbstractEventLoop) -> None:
         self.finished: asyncio.Future[int] = loop.create_future()

@@ -1,10 +1,11 @@
-"""What a command prints: harmless, in the encoding of its stream, and never with a traceback."""
+"""Print from a command: harmless to terminals, in the stream's encoding, without tracebacks."""
 
 from __future__ import annotations
 
 import asyncio
 import codecs
 import io
+import logging
 import os
 import re
 import sys
@@ -12,13 +13,15 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import IO, Any, TypeVar
 
-from sockstore.base.characters import DIRECTION_CONTROLS, one_line
+from sockstore.base.characters import DIRECTION_CONTROLS, harmless, one_line
 from sockstore.base.codecs import encode_json
 from sockstore.base.tasks import start_task
 from sockstore.cli.common import CommandError
 
 __all__ = [
+    "LOG_TO_STANDARD_ERROR",
     "PLAIN_TERMINALS",
+    "HarmlessFormatter",
     "OutputFailed",
     "finish",
     "prepare",
@@ -35,19 +38,19 @@ __all__ = [
 T = TypeVar("T")
 
 PLAIN_TERMINALS = {"dumb", "unknown"}
-"""Values of ``TERM`` for a terminal that shows lines of text, and nothing else."""
+"""Values of ``TERM`` for terminals that can only show lines of text."""
 
 _COMMANDS = re.compile(rf"[\x7f-\x9f\u2028\u2029{''.join(DIRECTION_CONTROLS)}]")
-"""Characters that JSON leaves as they are, and that command a terminal or end a line."""
+"""Characters that JSON does not escape, and that control a terminal or end a line."""
 
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
 class OutputFailed(Exception):
-    """Standard output takes no more.
+    """Standard output cannot be written.
 
     Args:
-        why: What the system says.
+        why: The error of the system.
         reader_left: Whether the program that read it has ended, as ``head`` does.
     """
 
@@ -63,15 +66,15 @@ class OutputFailed(Exception):
 def prepare() -> None:
     """Make the standard streams usable, however the program was started.
 
-    One that was closed is opened on the null device in the direction in which it fails: else the
-    next socket would take its place, and would get what is printed.
+    A stream that was closed is opened on the null device, in the direction in which it fails.
+    Otherwise the next socket would get its file descriptor, and what is printed.
     """
     for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
             with suppress(OSError):
-                os.open(os.devnull, flags)  # it gets the lowest number that is free: this one
+                os.open(os.devnull, flags)  # it gets the lowest free number, which is this one
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
@@ -87,9 +90,9 @@ def put(text: str, before: str = "", after: str = "") -> None:
     """Print one line.
 
     Args:
-        text: The line; what commands a terminal is taken from it.
-        before: What stands before it as it is, such as the code of a colour.
-        after: What stands behind it as it is.
+        text: The line; characters that control a terminal are replaced.
+        before: Printed unchanged before it, such as the code of a colour.
+        after: Printed unchanged behind it.
 
     Raises:
         OutputFailed: If it cannot be printed.
@@ -98,9 +101,9 @@ def put(text: str, before: str = "", after: str = "") -> None:
 
 
 def put_if_possible(text: str) -> None:
-    """Print a line that may be lost: where a server listens, for example.
+    """Print a line that may be lost, such as the address of a server.
 
-    A server goes on if it cannot be printed, and says so, unless the reader has just left.
+    If it cannot be printed, the server continues, and says so unless only the reader has left.
     """
     try:
         put(text)
@@ -111,7 +114,7 @@ def put_if_possible(text: str) -> None:
 
 
 def put_text(text: str) -> None:
-    """Print lines of our own, as they are.
+    """Print lines of the program itself, unchanged.
 
     Raises:
         OutputFailed: If they cannot be printed.
@@ -120,7 +123,7 @@ def put_text(text: str) -> None:
 
 
 def put_json(data: Any) -> None:
-    """Print the JSON of a value on one line, with everything escaped that a terminal may obey.
+    """Print the JSON of a value on one line; characters that control a terminal are escaped.
 
     Raises:
         OutputFailed: If it cannot be printed.
@@ -134,7 +137,7 @@ def put_json(data: Any) -> None:
 
 
 def put_bytes(data: bytes) -> None:
-    """Write bytes as they are.
+    """Write bytes, unchanged.
 
     Raises:
         OutputFailed: If they cannot be written.
@@ -148,16 +151,16 @@ def put_bytes(data: bytes) -> None:
 
 
 def say(text: str) -> None:
-    """Say something that is not output, on one line of standard error, if that can be written."""
+    """Print one line on standard error, if that can be written."""
     with suppress(OSError, ValueError):
         print(one_line(text), file=sys.stderr, flush=True)
 
 
 def finish(*, is_failed: bool = False) -> None:
-    """Write what waits to be written; afterwards the interpreter has nothing to complain about.
+    """Flush the standard streams, so that the interpreter does not fail to do so at its exit.
 
     Args:
-        is_failed: Whether standard output failed already: what waits is thrown away then.
+        is_failed: Whether standard output failed already; what it has buffered is dropped then.
 
     Raises:
         OutputFailed: If it cannot be written.
@@ -184,7 +187,7 @@ def read_standard_input() -> str:
     """
     encoding = sys.stdin.encoding or "utf-8"
     if codecs.lookup(encoding).name == "ascii":
-        encoding = "utf-8"  # a locale without a language
+        encoding = "utf-8"  # as in the locale "C"
     try:
         return sys.stdin.buffer.read().decode(encoding)
     except UnicodeDecodeError as error:
@@ -200,7 +203,7 @@ async def until_output_fails(work: Coroutine[Any, Any, T], failed: asyncio.Futur
     """Return what a coroutine returns; cancel it as soon as output fails.
 
     Args:
-        work: What prints, partly from callbacks that must not raise.
+        work: Prints, also from callbacks that must not raise.
         failed: Those callbacks set its exception.
 
     Raises:
@@ -233,7 +236,7 @@ def _failed(error: OSError | ValueError) -> OutputFailed:
 
 
 def _discard(stream: IO[str]) -> None:
-    """Lead a stream to the null device, with what it could not write."""
+    """Redirect a stream to the null device, which takes what it could not write."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -249,6 +252,30 @@ def _can_write(text: str) -> bool:
     return True
 
 
-def _escape(found: re.Match[str]) -> str:
-    pairs = found[0].encode("utf-16-be")
+def _escape(match: re.Match[str]) -> str:
+    pairs = match[0].encode("utf-16-be")
     return "".join(f"\\u{pairs[at : at + 2].hex()}" for at in range(0, len(pairs), 2))
+
+
+class HarmlessFormatter(logging.Formatter):
+    """Write a log record on one line; names that clients choose cannot control the terminal.
+
+    The traceback of an error in the server keeps its lines.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the text of a record."""
+        text = f"{record.levelname}: {one_line(record.getMessage())}"
+        if record.exc_info and not isinstance(record.exc_info, bool):
+            text = f"{text}\n{harmless(self.formatException(record.exc_info))}"
+        return text
+
+
+LOG_TO_STANDARD_ERROR: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"harmless": {"()": HarmlessFormatter}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "harmless"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}
+"""The log of a server that a command runs, for `logging.config.dictConfig`."""

@@ -1,4 +1,4 @@
-"""Running an ASGI application from a command: listening, saying so, and a clean end."""
+"""Run an ASGI application from a command, from listening to a clean end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sockstore.cli.descriptors import (
     open_descriptors,
     raise_limit,
 )
-from sockstore.cli.logs import TO_STANDARD_ERROR
+from sockstore.cli.output import LOG_TO_STANDARD_ERROR
 from sockstore.cli.signals import ENDING
 
 if TYPE_CHECKING:
@@ -35,20 +35,20 @@ __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopp
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_FOR_PONG = 20.0
 SECONDS_TO_END = 15
-"""The last resort: every connection is closed or aborted, and every history written, before."""
+"""A last resort; connections are closed and histories written long before."""
 MOST_ACCEPTED_AT_ONCE = 2
 LONGEST_QUEUE = 2048
-"""Connections that the kernel keeps until they are accepted."""
+"""Connections that the kernel queues until they are accepted."""
 UVICORNS_MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 HIGHEST_PORT = 65535
 NOT_OUR_ADDRESS = {EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL}
 
 
 def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
-    """Declare where a command listens.
+    """Declare the arguments of a command that listens.
 
     Args:
-        parser: The command's.
+        parser: The parser of the command.
         default_port: The port, if none is given.
     """
     parser.add_argument(
@@ -108,7 +108,7 @@ def listen(host: str, port: int) -> socket.socket:
 
     Raises:
         UsageError: If the host is not an address of this machine.
-        CommandError: If it is not possible now, for example because the port is taken.
+        CommandError: If it is impossible now, for example because the port is in use.
     """
     host = host.removeprefix("[").removesuffix("]")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -133,12 +133,12 @@ def _not_our_address(host: str, error: OSError | UnicodeError) -> UsageError:
 def _why(error: OSError | UnicodeError) -> str:
     if isinstance(error, UnicodeError):
         return "it is not a valid domain name"
-    # Python adds the address, which is said already.
+    # Without the address, which Python adds and the sentence has already.
     return (error.strerror or str(error)).partition(" (while attempting")[0]
 
 
 def address_of(listening: socket.socket) -> str:
-    """Return where a socket listens, as a url says it: ``127.0.0.1:8765``."""
+    """Return the address of a listening socket as in a url: ``127.0.0.1:8765``."""
     host, port = listening.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -156,20 +156,19 @@ def serve_until_stopped(
 ) -> None:
     """Serve an application until Ctrl-C or SIGTERM, then close every WebSocket with 1012.
 
-    Returns when everything is closed; being told to end is no failure. Needs the extra
-    ``server``, and the main thread.
+    Returns when everything is closed. Needs the extra ``server``, and the main thread.
 
     Args:
         app: The ASGI application.
         listening: From `listen`; it is closed at the end.
-        on_started: Called once connections are accepted: from here on a signal ends it in order.
-        on_bounded: Called then with how many connections the limit of open files allows, and that
-            limit; not called where there is no limit.
+        on_started: Called once connections are accepted.
+        on_bounded: Called then with the number of connections that the limit of open files allows,
+            and that limit; not called if there is no limit.
         lifespan: Whether the application's lifespan runs; "on" fails if it raises.
         max_message_bytes: The largest WebSocket message that reaches the application; a larger
             one closes its connection with 1009.
         limits: How many connections there may be; the defaults of `Limits` if None.
-        trusted_proxies: Addresses or networks whose connections are not counted for an address.
+        trusted_proxies: Addresses or networks whose connections are not counted by address.
 
     Raises:
         CommandError: If the application's lifespan raises at the start.
@@ -194,7 +193,7 @@ def serve_until_stopped(
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            listening.listen(LONGEST_QUEUE)  # in the kernel; uvicorn's `backlog` is asyncio's, too
+            listening.listen(LONGEST_QUEUE)  # `backlog` below sets two things at once
             on_accept_error(asyncio.get_running_loop())
             connections.most = allowed_connections(descriptors, open_descriptors())
             if on_started is not None:
@@ -207,7 +206,7 @@ def serve_until_stopped(
         bound,
         lifespan=lifespan,
         max_message_bytes=max_message_bytes,
-        log=TO_STANDARD_ERROR,
+        log=LOG_TO_STANDARD_ERROR,
         doors=Doors(connections, trusted_networks(trusted_proxies)),
     )
     server = Server(config)
@@ -222,10 +221,10 @@ def serve_until_stopped(
 
 @contextmanager
 def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let every signal that ends a command end the server in good order, before it runs, too.
+    """Let every signal that ends a command shut the server down, also before it runs.
 
-    uvicorn heeds Ctrl-C and SIGTERM while it runs, and raises them again at its end, which means
-    nothing here. What the program was started to ignore, as ``nohup`` does, stays ignored.
+    uvicorn handles Ctrl-C and SIGTERM while it runs, and raises them again at its end; that has no
+    effect here. Signals that were ignored at the start, as by ``nohup``, stay ignored.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
     try:
@@ -286,29 +285,29 @@ def _config(
         ws_max_size=max_message_bytes,
         ws_ping_interval=SECONDS_BETWEEN_PINGS,
         ws_ping_timeout=SECONDS_FOR_PONG,
-        # Compressing costs hundreds of kilobytes for each client, and little is gained here.
+        # Compression costs hundreds of kilobytes for each client, and saves little here.
         ws_per_message_deflate=False,
         lifespan=lifespan,
-        # It would believe X-Forwarded-For of anything on this machine; see `trusted_proxies`.
+        # It would trust X-Forwarded-For from any program on this machine; see `trusted_proxies`.
         proxy_headers=False,
-        # asyncio accepts as many in a turn, and a connection that is turned away takes some turns.
+        # asyncio accepts as many in one turn of the loop; refusing a connection takes some turns.
         backlog=MOST_ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
 
 
 class _Bound:
-    """Tells an application where the operator has it listen, and hears why it does not start.
+    """Gives an application the address that the server listens on, and notes why it fails to start.
 
-    uvicorn says which address a connection came to: 127.0.0.1, also of a server on all addresses;
-    and it would log the traceback of an application that does not start.
+    uvicorn gives it the address that a connection used, 127.0.0.1 also for a server on all
+    addresses; and it would log the traceback of an application that fails to start.
 
     Args:
         app: The application.
-        address: What the listening socket is bound to.
+        address: The address that the listening socket is bound to.
 
     Attributes:
-        why_not_started: The end of a sentence; empty as long as nothing is wrong.
+        why_not_started: The end of a sentence; empty unless the application failed to start.
     """
 
     def __init__(self, app: ASGIApp, address: tuple[str, int]) -> None:
@@ -329,7 +328,7 @@ class _Bound:
                 self.why_not_started = f": {_last_words(message)}"
                 message = {"type": message["type"]}
             elif message["type"] == "lifespan.shutdown.failed":
-                why = _last_words(message)  # nothing more than "CancelledError" after two Ctrl-C
+                why = _last_words(message)  # only "CancelledError" after a second Ctrl-C
                 message = {"type": message["type"], "message": why if " " in why else ""}
             await send(message)
 
@@ -337,7 +336,7 @@ class _Bound:
 
 
 def _last_words(message: Message) -> str:
-    """Return what the error says whose traceback Starlette sends."""
+    """Return the text of the error whose traceback Starlette sends."""
     text: str = message.get("message", "")
     last = (text.strip().splitlines() or ["it does not say why"])[-1]
     return last.partition(": ")[2] or last

@@ -1,4 +1,4 @@
-"""``sockstore send``: deliver messages and leave."""
+"""Run ``sockstore send``: deliver messages and leave."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _read(message: str) -> str:
 
 
 def _as_json(text: str) -> Any:
-    """Return what a room is told: the value of a JSON text, or the text itself."""
+    """Return the data to send to a room: the value of a JSON text, or the text itself."""
     try:
         return decode_json(text)
     except (ValueError, RecursionError):
@@ -71,7 +71,7 @@ def _as_json(text: str) -> Any:
 
 
 class _Sending:
-    """Sends messages, and knows what became of them and how many replies came."""
+    """Sends messages, and counts which were delivered and how many replies came."""
 
     def __init__(self, options: argparse.Namespace, messages: list[Any]) -> None:
         self._connection = make_connection(options)
@@ -121,7 +121,7 @@ class _Sending:
         return ""
 
     def _check(self, why_no_reply: str) -> None:
-        """Say what was not delivered, and which replies did not come.
+        """Check that every message was delivered and every reply came.
 
         Raises:
             CommandError: If anything is missing.
@@ -148,7 +148,7 @@ class _Sending:
 
 
 def _print(data: Any) -> None:
-    """Print a reply on one line: text as it came, if that is one line and commands no terminal."""
+    """Print a reply on one line: text unchanged if it is harmless and one line, else as JSON."""
     if isinstance(data, str) and one_line(data) == data:
         put(data)
     else:

@@ -1,4 +1,4 @@
-"""``sockstore serve``: the server that goes with the library."""
+"""Run ``sockstore serve``: an echo server with chat rooms."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TOKEN_VARIABLE = "SOCKSTORE_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class _Checkable(Protocol):
-    """Every history that an address can name."""
+    """A history that was opened by its address."""
 
     def check(self) -> None: ...
 
@@ -161,7 +161,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def data_directory(environment: Mapping[str, str], platform: str, home: Path) -> Path:
-    """Return the folder for what a program keeps for its user, as each system has it.
+    """Return the folder for the data of a user, as each system has it.
 
     Args:
         environment: The environment variables.
@@ -180,7 +180,7 @@ def data_directory(environment: Mapping[str, str], platform: str, home: Path) ->
 
 
 def _open_history(address: str | None) -> History:
-    """Return the history, which can be used as far as can be known now."""
+    """Return the history, after a check that it can be used."""
     from sockstore.server.storage import open_history  # noqa: PLC0415 - an extra
 
     if address is None:
@@ -206,7 +206,7 @@ def _limits(options: argparse.Namespace) -> Limits:
 
     chosen = {}
     if options.rate is not None:
-        # Whoever may send so many in each second may send them at once.
+        # A client may send the messages of one second at once.
         chosen["rate"] = options.rate
         chosen["burst"] = max(Limits().burst, min(1_000_000, int(options.rate)))
     if options.max_message_bytes is not None:

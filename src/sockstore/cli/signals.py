@@ -1,4 +1,4 @@
-"""Signals that end a command: the first one in good order, the second one at once."""
+"""End a command by signals: the first one cleanly, the second one at once."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ ENDING = tuple(
 
 
 def prepare() -> None:
-    """Let Ctrl-C raise `KeyboardInterrupt` once; another one ends the program without a word."""
+    """Let Ctrl-C raise `KeyboardInterrupt` once; a second one ends the program silently."""
     with suppress(ValueError):  # not in the main thread
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt)
 
 
 def leave_to_the_system() -> None:
-    """Let further signals end the program at once, as they end one that does not know them."""
+    """Let further signals end the program at once, by the default of the system."""
     with suppress(ValueError):
         for number in ENDING:
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -32,16 +32,16 @@ def leave_to_the_system() -> None:
 
 
 def on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[int], object]) -> None:
-    """Call a function at the first signal that ends a command; the second one is the system's.
+    """Call a function at the first signal that ends a command; a second one ends it at once.
 
-    What the program was started to ignore, as ``nohup`` does, stays ignored.
+    Signals that were ignored at the start, as by ``nohup``, stay ignored.
 
     Args:
         loop: The running event loop.
-        act: Is given the signal's number.
+        act: Called with the signal's number.
     """
 
-    def told(number: int) -> None:
+    def handle(number: int) -> None:
         for each in ENDING:
             loop.remove_signal_handler(each)
         leave_to_the_system()
@@ -50,22 +50,22 @@ def on_signal(loop: asyncio.AbstractEventLoop, act: Callable[[int], object]) -> 
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             with suppress(NotImplementedError, RuntimeError, ValueError):  # Windows, other threads
-                loop.add_signal_handler(number, told, number)
+                loop.add_signal_handler(number, handle, number)
 
 
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run a command's coroutine; a signal cancels it, so that its connections are closed.
 
     Args:
-        main: What the command does.
+        main: The coroutine.
 
     Returns:
-        What it returns, or 128 and the number of the signal that ended it.
+        Its result, or 128 plus the number of the signal that ended it.
     """
     caught: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        # Nothing may be raised while the event loop is made: half of it would stay.
+        # Raising while the event loop is made would leave half of it open.
         del frame
         caught.append(number)
         leave_to_the_system()

@@ -1,4 +1,4 @@
-"""``sockstore demo --terminal``: a real connection survives the death of a real server."""
+"""Run ``sockstore demo --terminal``: a connection survives the death of its server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def _tell(messages: int) -> int:
 
 @dataclass
 class _Story:
-    """The story, and what has come back so far."""
+    """The story, with the messages that have come back so far."""
 
     messages: int
     output_failed: asyncio.Future[None]
@@ -129,7 +129,7 @@ def _shows_colours() -> bool:
 
 @asynccontextmanager
 async def _server(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """Run ``sockstore serve`` as a process of its own."""
+    """Run ``sockstore serve`` in a process of its own."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "sockstore", "serve", "--port", str(port), "--history", "sqlite:///:memory:"),
@@ -153,8 +153,8 @@ async def _port_of(process: asyncio.subprocess.Process) -> int:
             line = (await process.stdout.readline()).decode()
     except TimeoutError:
         raise CommandError(f"the echo server did not start within {SECONDS_TO_START:g} s") from None
-    found = re.search(r":(\d+)/", line)
-    if found is None:
+    match = re.search(r":(\d+)/", line)
+    if match is None:
         problem = (await process.stderr.read()).decode().strip()
         raise CommandError(problem or "the echo server did not start")
-    return int(found[1])
+    return int(match[1])
