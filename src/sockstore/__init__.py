@@ -1,7 +1,7 @@
 """A WebSocket connection as reactive state.
 
-Importing this package loads no user interface framework, no WebSocket engine, and does no I/O.
-What few programs use is loaded when it is used first.
+Importing this package loads no user interface framework and no WebSocket engine, and does no I/O.
+What few programs use is loaded at its first use.
 """
 
 from importlib import import_module
@@ -111,7 +111,7 @@ _LATER = {
     "WebSocketProvider": "sockstore.scope.provider",
     "use_websocket": "sockstore.scope.provider",
 }
-"""The names that are loaded when they are used first, and where they are."""
+"""The names that are loaded at their first use, and their modules."""
 
 
 def __getattr__(name: str) -> object:

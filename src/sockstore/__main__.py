@@ -1,4 +1,4 @@
-"""``python -m sockstore`` is the command ``sockstore``."""
+"""Run the command ``sockstore`` as ``python -m sockstore``."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""OpenTelemetry for a connection: its figures as metrics, its attempts and lives as spans.
+"""Report a connection to OpenTelemetry: figures as metrics, attempts and connections as spans.
 
-It needs the extra ``otel``, and reads only what everyone may read: ``stats()`` and ``timeline``.
+It needs the extra ``otel``, and reads only the public ``stats()`` and ``timeline``.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def instrument(
     ``websocket connection``, with the timeline's events in between.
 
     Args:
-        connection: Which one.
-        name: What tells it from others, as the attribute ``sockstore.connection``.
-        meter_provider: Where metrics go; None for the global one.
-        tracer_provider: Where spans go; None for the global one.
+        connection: The connection.
+        name: Its name, for the attribute ``sockstore.connection``.
+        meter_provider: Receives the metrics; None for the global one.
+        tracer_provider: Receives the spans; None for the global one.
 
     Returns:
-        A callable that ends it.
+        A callable that stops the reports.
 
     Raises:
         ImportError: If the extra is missing: ``pip install 'sockstore[otel]'``.
@@ -95,7 +95,7 @@ _GAUGES: dict[str, Callable[[Stats], float | None]] = {
 
 
 class _Figures:
-    """The stats, observed whenever a reader wants them, from whatever thread that reads in."""
+    """Observes the stats whenever a metric reader asks, in the reader's thread."""
 
     def __init__(
         self, connection: WebSocketStore, attributes: Attributes, provider: MeterProvider | None
@@ -110,7 +110,7 @@ class _Figures:
             meter.create_observable_gauge(name, [self._observe(measured)], unit)
 
     def stop(self) -> None:
-        """Observe nothing more; a meter cannot forget its instruments."""
+        """Observe nothing any more; a meter cannot remove its instruments."""
         self._connection = None
 
     def _observe(
@@ -124,7 +124,7 @@ class _Figures:
 
 
 class _Spans:
-    """The timeline as spans."""
+    """Turns the timeline into spans."""
 
     def __init__(
         self, connection: WebSocketStore, attributes: Attributes, provider: TracerProvider | None
@@ -132,9 +132,11 @@ class _Spans:
         self._tracer = trace.get_tracer("sockstore", __version__, provider)
         self._connection = connection
         self._attributes = attributes
+        # The attempt or connection that is under way.
         self._span: Span | None = None
         events = connection.timeline.value
-        self._seen = events[-1] if events else None
+        # The last event that was reported.
+        self._last = events[-1] if events else None
         self.stop_watching = connection.timeline.subscribe(self._read)
 
     def stop(self) -> None:
@@ -143,11 +145,11 @@ class _Spans:
         self._end(None)
 
     def _read(self, events: tuple[TimelineEvent, ...]) -> None:
-        places = [index for index, event in enumerate(events) if event is self._seen]
+        places = [index for index, event in enumerate(events) if event is self._last]
         for event in events[places[-1] + 1 :] if places else events:
             self._follow(event)
         if events:
-            self._seen = events[-1]
+            self._last = events[-1]
 
     def _follow(self, event: TimelineEvent) -> None:
         match event:

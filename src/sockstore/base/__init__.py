@@ -1,1 +1,1 @@
-"""Plain values that every other layer speaks."""
+"""Hold the plain values that all other packages use: errors, options, state, urls, JSON."""

@@ -1,4 +1,4 @@
-"""Characters that command a terminal, turn the direction of writing, or cannot be seen."""
+"""Replace or detect characters that control a terminal, turn the text or cannot be seen."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from unicodedata import category
 __all__ = ["DIRECTION_CONTROLS", "harmless", "has_visible", "is_invisible", "one_line"]
 
 DIRECTION_CONTROLS = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-"""Characters that turn the direction of what is written after them."""
+"""Characters that change the direction of the text after them."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -17,7 +17,7 @@ _BREAK = re.compile(r"\s*[\t\n\u2028\u2029]\s*")
 _TURNS = dict.fromkeys(map(ord, DIRECTION_CONTROLS), "\ufffd")
 
 _INVISIBLE = re.compile(
-    # Unicode's Default_Ignorable_Code_Point, and three blanks that it does not count.
+    # Unicode's Default_Ignorable_Code_Point, and three blanks that are not part of it.
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
     "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
@@ -25,7 +25,7 @@ _INVISIBLE = re.compile(
 
 
 def harmless(text: str) -> str:
-    r"""Replace what cannot be shown, and what would command a terminal instead of being shown.
+    r"""Replace characters that cannot be shown, or that would control a terminal.
 
     Halves of surrogate pairs and control characters become U+FFFD; tabs and new lines stay.
 
@@ -43,9 +43,9 @@ def harmless(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Make a text harmless for one line of a terminal: it can neither begin a second nor turn it.
+    r"""Make a text harmless for one line of a terminal.
 
-    Line breaks and tabs become a space, characters that turn the direction of writing U+FFFD.
+    Line breaks and tabs become a space, characters that change the direction U+FFFD.
 
     Args:
         text: What somebody else wrote.
@@ -58,12 +58,12 @@ def one_line(text: str) -> str:
 
 
 def is_invisible(character: str) -> bool:
-    """Whether a reader sees nothing of a character, though it is neither a blank nor a control."""
+    """Whether a character is invisible, though it is neither a blank nor a control character."""
     return _INVISIBLE.fullmatch(character) is not None
 
 
 def has_visible(text: str) -> bool:
-    """Whether a reader sees anything of a text: marks alone, without a letter, do not count.
+    """Whether a text has a visible character; marks without a letter do not count.
 
     Example:
         >>> has_visible("Ann"), has_visible("\u200b\u3164"), has_visible("\u0301")

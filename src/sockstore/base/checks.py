@@ -1,4 +1,4 @@
-"""Checks of options: each refuses a value that cannot work, and says what to give."""
+"""Validate options: each check refuses a value that cannot work, and says what to give."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = [
 
 
 def require_seconds(option: str, value: float | None, *, optional: bool = False) -> None:
-    """Refuse what is no positive, finite number of seconds."""
+    """Refuse a value that is not a positive, finite number of seconds."""
     if value is None and optional:
         return
     if not is_finite(value) or value <= 0:
@@ -31,7 +31,7 @@ def require_seconds(option: str, value: float | None, *, optional: bool = False)
 
 
 def require_at_least(option: str, value: float | None, least: float) -> None:
-    """Refuse what is no finite number from `least` upwards."""
+    """Refuse a value that is not a finite number of at least `least`."""
     if not is_finite(value) or value < least:
         raise InvalidOption(option, value, f"give a number of at least {least}")
 
@@ -39,7 +39,7 @@ def require_at_least(option: str, value: float | None, least: float) -> None:
 def require_count(
     option: str, value: int | None, *, least: int = 0, optional: bool = False
 ) -> None:
-    """Refuse what is no whole number from `least` upwards."""
+    """Refuse a value that is not a whole number of at least `least`."""
     if value is None and optional:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -48,26 +48,26 @@ def require_count(
 
 
 def require_instance(option: str, value: object, kind: type, what: str) -> None:
-    """Refuse what is neither None nor of that kind."""
+    """Refuse a value that is neither None nor of that kind."""
     if value is not None and not isinstance(value, kind):
         raise InvalidOption(option, value, f"give {what}")
 
 
 def require_text(option: str, value: object, what: str) -> None:
-    """Refuse what is no text, or empty."""
+    """Refuse a value that is not text, or is empty."""
     if not isinstance(value, str) or not value:
         raise InvalidOption(option, value, f"give {what}")
 
 
 def require_flag(option: str, value: object, *, optional: bool = False) -> None:
-    """Refuse what is neither True nor False."""
+    """Refuse a value that is neither True nor False."""
     if not isinstance(value, bool) and not (optional and value is None):
         words = "True, False or None" if optional else "True or False"
         raise InvalidOption(option, value, f"give {words}")
 
 
 def require_callable(option: str, value: object, *, may_await: bool = False) -> None:
-    """Refuse what is neither None nor a callable, and a function that would never run."""
+    """Refuse a value that is neither None nor callable, and a function that would never run."""
     if value is not None and not callable(value):
         raise InvalidOption(option, value, "give a callable")
     if value is None:
@@ -79,13 +79,13 @@ def require_callable(option: str, value: object, *, may_await: bool = False) -> 
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number; a flag is not."""
+    """Whether a value is a number, and not True or False."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def is_finite(value: object) -> TypeGuard[float]:
-    """Whether a value is a number that has an end."""
+    """Whether a value is a finite number."""
     try:
         return is_number(value) and math.isfinite(value)
-    except OverflowError:  # a whole number that no float can hold
+    except OverflowError:  # a whole number too large for a float
         return False

@@ -1,8 +1,8 @@
-"""Codecs: what a received text means, and how data is written. Pure, and the same everywhere.
+"""Decode received frames into data, and encode data into frames.
 
-JSON is read and written by msgspec; where its wheel is missing (some browsers) by the standard
-library, with the same results. Either is loaded when it is needed first; before that by the thread
-that loads the native transport, since it takes long enough to be felt.
+JSON is read and written by msgspec, or, where its wheel is missing (some browsers), by the standard
+library with the same results. Either is loaded at its first use, or earlier by the thread that
+loads the native transport, as loading takes a while.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
 
     Args:
         codec: The user's codec, or None.
-        only_json: Whether what is sent must be JSON on one line: text becomes a JSON text then.
+        only_json: Whether each frame must be JSON on one line, in which text becomes a JSON string.
 
     Returns:
         A callable that raises `TypeError` if the data cannot be encoded.
@@ -98,7 +98,7 @@ def _encode_as_checked_json(codec: Codec, data: Any) -> str | bytes:
     try:
         decode_json(text if isinstance(text, str) else text.decode())
     except ValueError:
-        raise TypeError("the codec wrote no JSON, which is what a session carries") from None
+        raise TypeError("the codec did not write JSON, which a session carries") from None
     text = text if isinstance(text, str) else text.decode()
     return text.replace("\r", " ").replace("\n", " ")
 
@@ -169,7 +169,7 @@ def _typed_codec(wanted: type[Any]) -> Codec:
 
 @cache
 def _json() -> ModuleType:
-    """Load what reads and writes JSON."""
+    """Load the functions that read and write JSON."""
     from sockstore.base import json_msgspec as json_texts  # noqa: PLC0415 - it is as large as the rest of the import
 
     return json_texts
@@ -192,19 +192,19 @@ def decode_json(text: str) -> Any:
     """Return the value of a JSON text (RFC 8259).
 
     Raises:
-        ValueError: If it is no JSON, or its numbers or texts cannot be represented.
+        ValueError: If it is not valid JSON, or its numbers or texts cannot be represented.
         RecursionError: If it is nested too deeply.
     """
     return _json().decode_json(text)
 
 
 def json_decoder() -> Callable[[str], Any]:
-    """Return what `decode_json` decodes with, for who asks it for every message."""
+    """Return the function behind `decode_json`, for callers that use it for every message."""
     decoder: Callable[[str], Any] = _json().decode_json
     return decoder
 
 
 def encode_json(data: Any) -> str:
-    """Return the JSON text of a value; it raises `TypeError` or `ValueError` if there is none."""
+    """Return the JSON text of a value; raise `TypeError` or `ValueError` if there is none."""
     text: str = _json().encode_json(data)
     return text

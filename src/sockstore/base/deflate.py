@@ -1,4 +1,4 @@
-"""The parameters of permessage-deflate, for those who need others than the usual ones."""
+"""Configure compression (permessage-deflate), where its defaults do not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Deflate:
         client_no_context_takeover: Begin each message that is sent with an empty window, and let
             the server ask for that.
         server_max_window_bits: The server's window, 2 to the power of 8 to 15 bytes; None lets the
-            server choose. A server that does not agree is not connected to.
+            server choose. If the server does not agree, the handshake fails.
         client_max_window_bits: Our own window, 8 to 15; True lets the server choose; None offers
             nothing, which some servers need. With 8, what is sent is not compressed, since zlib
             cannot do it.

@@ -1,4 +1,4 @@
-"""Every error that sockstore raises.
+"""Define every error that sockstore raises.
 
 ::
 
@@ -17,7 +17,7 @@
 
     StopReconnecting(Exception)           why    (a signal that *your* callable raises)
 
-Each error keeps its facts as attributes and says them in one sentence.
+Each error has its facts as attributes, and its text is one sentence.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ HandshakeFailureKind = Literal[
     "http",  # the server answered with an HTTP status other than 101
     "network",  # DNS, refused, reset, end of file
     "on_open",  # the on_open or fetch_state callable raised, or did not return in time
-    "option",  # a url, headers, subprotocols or token callable raised, or gave a wrong answer
+    "option",  # a url, headers, subprotocols or token callable raised, or returned a wrong value
     "protocol",  # the answer is not a valid WebSocket handshake
-    "session",  # the server refused the room, did not answer, or said what no session has
+    "session",  # the server refused the room, did not answer, or broke the session's protocol
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed
 ]
@@ -82,8 +82,8 @@ class InvalidOption(SockstoreError, ValueError):
 
     Args:
         option: The name of the option.
-        value: What was given for it.
-        why: What would be right, as the end of a sentence.
+        value: The value that was given.
+        why: Which value to give, as the end of a sentence.
     """
 
     def __init__(self, option: str, value: object, why: str) -> None:
@@ -100,14 +100,14 @@ class HandshakeFailed(SockstoreError):
     """One attempt to open a connection failed.
 
     Args:
-        url: Where to, without its secrets.
+        url: The url, without its secrets.
         why: What happened, as the end of a sentence.
-        kind: The family of the failure, for `classify`.
-        status: The HTTP status the server answered with, if it did.
-        retry_after: Seconds after which the server asks to be tried again, if it said so.
-        code: The error code of a session's server, if it said one.
+        kind: The kind of failure, for `classify`.
+        status: The HTTP status of the server's answer, if there was one.
+        retry_after: Seconds to wait before the next attempt, if the server asked for that.
+        code: The error code of a session's server, if there was one.
         headers: The headers of the answer that refused, as (name, value) pairs.
-        body: The first 4 KiB of what the answer said, as it came; it may be HTML or compressed.
+        body: The first 4 KiB of the answer's body, unchanged; it may be HTML or compressed.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class HandshakeFailed(SockstoreError):
 
 
 class ConnectionLost(SockstoreError):
-    """An open connection ended, and nobody on this side asked for it.
+    """An open connection ended, without a request from this side.
 
-    It is a value of `WebSocketStore.error`, not raised: the connection usually comes back.
+    It is a value of `WebSocketStore.error`, and is not raised: the connection usually comes back.
 
     Args:
         why: What happened, for example ``"no answer to ping"``.
@@ -156,7 +156,7 @@ class ConnectionLost(SockstoreError):
 
 
 class ConnectionEnded(SockstoreError):
-    """The connection's life is over: it was closed, or it failed and will not be retried.
+    """The connection was closed, or it failed and will not be retried.
 
     Args:
         why: The whole sentence.
@@ -177,7 +177,7 @@ class ConnectionEnded(SockstoreError):
 
 
 class DeliveryError(SockstoreError):
-    """A message was not delivered, or nobody can tell whether it was.
+    """A message was not delivered, or it is unknown whether it was.
 
     Args:
         state: The state its receipt ended in.
@@ -194,7 +194,7 @@ class DeliveryError(SockstoreError):
 
 
 class OutcomeUnknown(SockstoreError):
-    """A request was handed over, then the connection broke: the server may have done it or not.
+    """A request was handed over, then the connection was lost: the server may have done it or not.
 
     Args:
         why: What happened, as the end of a sentence.
@@ -212,9 +212,9 @@ class RequestFailed(SockstoreError):
     """The server answered a request with an error.
 
     Args:
-        code: What the server calls it: a number, a text, or None.
-        message: What the server says about it.
-        data: What else the server says, or None.
+        code: The server's code of the error: a number, a text, or None.
+        message: The server's message.
+        data: Further data from the server, or None.
     """
 
     def __init__(self, code: object, message: str, data: object = None) -> None:
@@ -224,8 +224,8 @@ class RequestFailed(SockstoreError):
         self.data = data
 
     def __str__(self) -> str:
-        told = f": {self.message}" if self.message else ""
-        return f"the server answered the request with error {self.code}{told}"
+        message = f": {self.message}" if self.message else ""
+        return f"the server answered the request with error {self.code}{message}"
 
 
 class Lagged(SockstoreError):
@@ -251,8 +251,8 @@ class ProviderNotFound(SockstoreError, LookupError):
 
     Args:
         name: The name that was looked up.
-        in_scope: The names that can be seen from there, nearest first.
-        why: The usual cause and its remedy, as the end of a sentence.
+        in_scope: The names that are visible from there, nearest first.
+        why: How to solve the usual cause, as the end of a sentence.
     """
 
     def __init__(self, name: str, in_scope: Sequence[str] = (), why: str = "") -> None:
@@ -263,15 +263,15 @@ class ProviderNotFound(SockstoreError, LookupError):
 
     def __str__(self) -> str:
         names = ", ".join(map(repr, self.in_scope)) or "none"
-        told = f"no WebSocketProvider named {self.name!r} surrounds this code (in scope: {names})"
-        return f"{told}; {self.why}" if self.why else told
+        text = f"no WebSocketProvider named {self.name!r} surrounds this code (in scope: {names})"
+        return f"{text}; {self.why}" if self.why else text
 
 
 class ScopeClosed(SockstoreError):
     """A scope, or a connection that it owned, was used after the scope had been left.
 
     Args:
-        action: What was tried, for example ``"send"``.
+        action: The action that was refused, for example ``"send"``.
     """
 
     def __init__(self, action: str) -> None:
@@ -295,10 +295,9 @@ class StopReconnecting(Exception):
 
 
 def said(error: BaseException) -> str:
-    """Return what somebody else's error says, for a sentence of ours.
+    """Return the text of another library's or a user's error, for use in a sentence.
 
-    An error about text that cannot be encoded or decoded shows the whole text in its `repr`, and
-    that may be a token.
+    The `repr` of an error about encoding or decoding contains the whole text, which may be a token.
 
     Example:
         >>> said(LookupError("no token"))

@@ -1,10 +1,9 @@
-"""Frozen values with named fields, as cheap to import as a class can be.
+"""Make frozen dataclasses that are cheap to import.
 
-``dataclass(frozen=True, slots=True)`` writes and compiles six functions for each class, which takes
-half a millisecond; for a hundred classes that was half of this package's import. The classes made
-here share five of the six, and `__init__` is compiled when the first value is made. For all else
-they are dataclasses: `dataclasses.fields`, `replace` and `asdict`, patterns and type checkers know
-them.
+``dataclass(frozen=True, slots=True)`` compiles six functions for each class, which takes half a
+millisecond; for a hundred classes that was half of this package's import. The classes made here
+share five of the six, and compile `__init__` when the first value is made. Otherwise they are
+dataclasses: `dataclasses.fields`, `replace`, `asdict`, patterns and type checkers support them.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ def frozen(cls: type[T], /) -> type[T]: ...
 def frozen(*, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: Any = None, /, *, kw_only: bool = False) -> Any:
-    """Make a frozen dataclass with slots of a class.
+    """Turn a class into a frozen dataclass with slots.
 
     Args:
-        cls: The class, with its fields as annotations. What it defines itself is kept.
-        kw_only: Whether fields are given by name only.
+        cls: The class, with its fields as annotations. Its own methods are kept.
+        kw_only: Whether the fields are keyword-only.
 
     Example:
         >>> @frozen
@@ -60,14 +59,14 @@ def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
         "__match_args__": tuple(plan.by_place),
         "__plan__": plan,
     }
-    # A class gets its slots when it is made, so this one is made once more, as by `dataclass`.
+    # Slots cannot be added to a class, so it is made again, as `dataclass` does.
     for name in ("__dict__", "__weakref__"):
         namespace.pop(name, None)
     made: Any = type(cls.__name__, cls.__bases__, namespace)
     made.__qualname__ = cls.__qualname__
 
     def init(self: Any, *values: Any, **named: Any) -> None:
-        """Make way for the real one, and call it."""
+        """Compile the real `__init__`, put it in place of this one, and call it."""
         made.__init__ = _compiled_init(made)
         made.__init__(self, *values, **named)
 
@@ -76,11 +75,11 @@ def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
 
 
 class _Plan(NamedTuple):
-    """What is known of the fields of a class: each with its default, a `Field`, or MISSING.
+    """The fields of a class, each with its default, a `Field`, or MISSING.
 
     Args:
-        by_place: Those that may be given by their place, the inherited ones first.
-        by_name: Those that are given by name only.
+        by_place: The fields that may be positional, the inherited ones first.
+        by_name: The keyword-only fields.
     """
 
     by_place: dict[str, Any]
@@ -92,11 +91,11 @@ class _Plan(NamedTuple):
         return self.by_place | self.by_name
 
 
-# What all classes share
+# Shared by all classes
 
 
 def _repr(self: Any) -> str:
-    shown = (f"{one.name}={getattr(self, one.name)!r}" for one in fields(self) if one.repr)
+    shown = (f"{each.name}={getattr(self, each.name)!r}" for each in fields(self) if each.repr)
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
@@ -113,9 +112,9 @@ def _hash(self: Any) -> int:
 
 @cache
 def _compared(cls: Any) -> Callable[[Any], Any]:
-    """Return what takes from a value all that makes it equal to another."""
+    """Return a function that returns the fields of a value that are compared."""
     plan: _Plan = cls.__plan__
-    names = [name for name, one in plan.fields.items() if getattr(one, "compare", True)]
+    names = [name for name, entry in plan.fields.items() if getattr(entry, "compare", True)]
     return attrgetter(*names) if names else lambda _: ()
 
 
@@ -139,7 +138,7 @@ def _setstate(self: Any, state: list[Any]) -> None:
 
 
 class _Fields:
-    """The fields as `dataclass` finds them, for its functions."""
+    """The fields, for the functions of `dataclasses`."""
 
     def __get__(self, instance: object, cls: Any) -> Any:
         return _fields(cls)
@@ -149,33 +148,33 @@ class _Fields:
 def _fields(cls: Any) -> dict[str, Field[Any]]:
     plan: _Plan = cls.__plan__
     kinds = _kinds(cls)
-    told = []
+    specifications = []
     for name, default in plan.fields.items():
-        one = default if isinstance(default, Field) else field(default=default)
-        one.kw_only = name in plan.by_name
-        told.append((name, kinds[name], one))
-    made: Any = make_dataclass(cls.__name__, told, init=False, repr=False, eq=False)
+        entry = default if isinstance(default, Field) else field(default=default)
+        entry.kw_only = name in plan.by_name
+        specifications.append((name, kinds[name], entry))
+    made: Any = make_dataclass(cls.__name__, specifications, init=False, repr=False, eq=False)
     return made.__dataclass_fields__  # type: ignore[no-any-return]
 
 
 def _kinds(cls: type[Any]) -> dict[str, Any]:
     """Return the annotations of all fields."""
-    classes = (one for one in cls.__mro__ if hasattr(one, "__plan__"))
-    return {name: kind for one in classes for name, kind in one.__annotations__.items()}
+    classes = (base for base in cls.__mro__ if hasattr(base, "__plan__"))
+    return {name: kind for base in classes for name, kind in base.__annotations__.items()}
 
 
 class _Signature:
-    """What `inspect.signature` and documentation generators ask a class for."""
+    """The signature, for `inspect.signature` and documentation generators."""
 
     def __get__(self, instance: object, cls: type[Any]) -> Any:
-        from inspect import signature  # noqa: PLC0415 - only who asks pays for it
+        from inspect import signature  # noqa: PLC0415 - few programs need it
 
         init = _compiled_init(cls)
         try:
-            told = signature(init, eval_str=True)
+            whole = signature(init, eval_str=True)
         except NameError:  # a type that only type checkers import
-            told = signature(init)
-        return told.replace(parameters=list(told.parameters.values())[1:])
+            whole = signature(init)
+        return whole.replace(parameters=list(whole.parameters.values())[1:])
 
 
 _SHARED = {
@@ -189,53 +188,59 @@ _SHARED = {
     "__dataclass_fields__": _Fields(),
     "__signature__": _Signature(),
 }
-"""What all these classes have in common, unless one says it itself."""
+"""The methods of all classes, unless a class defines its own."""
 
 
-# What each class has for itself
+# Made for each class
 
 
 def _compiled_init(cls: Any) -> Callable[..., None]:
     """Return the `__init__` of a class: the one method whose text depends on the fields."""
     plan: _Plan = cls.__plan__
-    known: dict[str, Any] = {"_set": object.__setattr__, "_ABSENT": _Absent()}
-    parameters = ["self", *(_parameter(name, one, known) for name, one in plan.by_place.items())]
+    namespace: dict[str, Any] = {"_set": object.__setattr__, "_ABSENT": _Absent()}
+    parameters = [
+        "self",
+        *(_parameter(*item, namespace) for item in plan.by_place.items()),
+    ]
     if plan.by_name:
-        parameters += ["*", *(_parameter(name, one, known) for name, one in plan.by_name.items())]
-    body = [f"_set(self, {name!r}, {_value(name, known)})" for name in plan.fields]
+        parameters += [
+            "*",
+            *(_parameter(*item, namespace) for item in plan.by_name.items()),
+        ]
+    body = [f"_set(self, {name!r}, {_value(name, namespace)})" for name in plan.fields]
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     init = f"def __init__({', '.join(parameters)}): {'; '.join(body) or 'pass'}"
-    # In the module of the class, so that the names in the annotations mean something.
+    # In the module of the class, so that the names in its annotations can be resolved.
     module, made = vars(sys.modules[cls.__module__]), dict[str, Any]()
-    exec(f"def make({', '.join(known)}):\n {init}\n return __init__", module, made)  # noqa: S102
-    function: Callable[..., None] = made["make"](**known)
+    exec(f"def make({', '.join(namespace)}):\n {init}\n return __init__", module, made)  # noqa: S102
+    function: Callable[..., None] = made["make"](**namespace)
     function.__qualname__ = f"{cls.__qualname__}.__init__"
     kinds = _kinds(cls)
     function.__annotations__ = {name: kinds[name] for name in plan.fields} | {"return": None}
     return function
 
 
-def _parameter(name: str, default: Any, known: dict[str, Any]) -> str:
-    """Return a parameter as it is written, and take note of what its default needs."""
+def _parameter(name: str, default: Any, namespace: dict[str, Any]) -> str:
+    """Return the source of a parameter, and add the names that its default needs."""
     if isinstance(default, Field) and default.default_factory is not MISSING:
-        known[f"_make_{name}"] = default.default_factory
+        namespace[f"_make_{name}"] = default.default_factory
         return f"{name}=_ABSENT"
     if isinstance(default, Field):
         default = default.default
     if default is MISSING:
         return name
-    known[f"_default_{name}"] = default
+    namespace[f"_default_{name}"] = default
     return f"{name}=_default_{name}"
 
 
-def _value(name: str, known: dict[str, Any]) -> str:
+def _value(name: str, namespace: dict[str, Any]) -> str:
     make = f"_make_{name}"
-    return f"{make}() if {name} is _ABSENT else {name}" if make in known else name
+    return f"{make}() if {name} is _ABSENT else {name}" if make in namespace else name
 
 
 class _Absent:
-    """Stands in a signature for a default that is made anew each time."""
+    """Stands in a signature for a default that a factory makes."""
 
     def __repr__(self) -> str:
         return "<factory>"

@@ -1,6 +1,6 @@
-"""JSON texts: read and written by msgspec, or where its wheel is missing by the standard library.
+"""Read and write JSON by msgspec, or by the standard library where msgspec's wheel is missing.
 
-It is loaded by `sockstore.base.codecs` only, when JSON is needed first.
+Only `sockstore.base.codecs` loads this, at the first use of JSON.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ __all__ = ["decode_json", "decoder_of", "encode_json"]
 
 
 def decoder_of(wanted: type[Any]) -> Callable[[str | bytes], Any]:
-    """Return what decodes JSON into a type.
+    """Return a function that decodes JSON into a type.
 
     Raises:
-        InvalidOption: If nothing does.
+        InvalidOption: If msgspec is missing, or does not support the type.
     """
     if msgspec is None:
         raise InvalidOption("codec", wanted, "typed codecs need the msgspec package")
@@ -33,7 +33,7 @@ def decoder_of(wanted: type[Any]) -> Callable[[str | bytes], Any]:
 
 
 def _plain(data: Any) -> Any:
-    """Return JSON data for what msgspec does not know; it knows nearly all, so this comes late."""
+    """Return JSON data for a value that msgspec does not support."""
     from sockstore.base.json_stdlib import plain  # noqa: PLC0415
 
     return plain(data)

@@ -1,4 +1,4 @@
-"""JSON by the standard library, with the same results as msgspec's; and what neither knows."""
+"""Read and write JSON by the standard library, with the same results as msgspec."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["decode_json", "encode_json", "plain"]
 
 
 DEEPEST = 1000
-"""Arrays and objects within each other, as many as msgspec reads."""
+"""Levels of arrays and objects within each other, as many as msgspec reads."""
 
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]|[\]}]')
-"""Brackets, and strings, in which brackets mean nothing."""
+"""Brackets, and whole strings, whose brackets do not count."""
 
 
 def decode_json(text: str) -> Any:
@@ -34,7 +34,7 @@ def decode_json(text: str) -> Any:
 
 
 def _refuse_depth(text: str) -> None:
-    """Refuse what is nested too deeply: in a browser it would end Python, whoever sent it."""
+    """Refuse data that is nested too deeply: in a browser it would crash Python."""
     depth = 0
     for bracket in _BRACKETS.finditer(text):
         first = bracket[0][0]
@@ -44,7 +44,7 @@ def _refuse_depth(text: str) -> None:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not valid JSON")
 
 
 def _finite_float(text: str) -> float:
@@ -66,7 +66,7 @@ def encode_json(data: Any) -> str:
 
 
 def _null_for_nan(data: Any) -> Any:
-    """Return data as JSON has it: no NaN, no infinity, keys that are text."""
+    """Return data that JSON can express: None for NaN and infinity, text for keys."""
     match data:
         case float():
             return data if math.isfinite(data) else None
@@ -92,11 +92,11 @@ def _key(key: Any) -> str:
 
 
 def plain(data: Any) -> Any:
-    """Return JSON data for what an encoder does not know."""
+    """Return JSON data for a value that an encoder does not support."""
     match data:
         case enum.Enum():
             return data.value
-        case str():  # msgspec knows no subclasses of str and of numbers
+        case str():  # msgspec does not support subclasses of str and numbers
             return str(data)
         case int() if not isinstance(data, bool):
             return int(data)

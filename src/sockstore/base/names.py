@@ -1,4 +1,4 @@
-"""Names of rooms and of who speaks there: what a server takes, and a client need not ask for."""
+"""Check the names of rooms and senders, by the same rules on the server and the client."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def check_room(name: str) -> str:
     and ".", and begins with a letter or digit.
 
     Args:
-        name: The name, as somebody typed it.
+        name: The name, as a user typed it.
 
     Raises:
-        InvalidOption: If there can be no such room.
+        InvalidOption: If the name is not valid.
 
     Source:
         P1 in PROTOCOL.md.
@@ -32,7 +32,7 @@ def check_room(name: str) -> str:
         >>> check_room("cafe\u0301") == "caf\u00e9"
         True
     """
-    # Longer ones are refused before anything is computed about them.
+    # Only the beginning is normalized: longer names are refused anyway.
     normal = unicodedata.normalize("NFC", name[: 4 * LONGEST_ROOM])
     if (
         len(name) > 4 * LONGEST_ROOM
@@ -53,11 +53,10 @@ def check_sender(name: str | None) -> str | None:
     """Return the sender's name without the blanks around it; None if there is none.
 
     Args:
-        name: The name, as somebody typed it.
+        name: The name, as a user typed it.
 
     Raises:
-        InvalidOption: If it has more than 64 characters, or control characters, or nothing in it
-            can be seen.
+        InvalidOption: If it has more than 64 characters, control characters, or no visible ones.
 
     Source:
         P2 in PROTOCOL.md.
@@ -79,14 +78,14 @@ def check_sender(name: str | None) -> str | None:
 
 
 def _is_word(character: str) -> bool:
-    # Some letters are blank, such as the Hangul filler: two rooms must not look the same.
+    # Some letters are invisible, such as the Hangul filler: two rooms must not look the same.
     if is_invisible(character):
         return False
-    # Marks (M) are letters' parts in many scripts, such as the vowels of Hindi.
+    # Marks (M) are parts of letters in many scripts, such as the vowels of Hindi.
     return character.isalnum() or unicodedata.category(character).startswith("M")
 
 
 def _is_visible(character: str) -> bool:
-    # Characters that turn the direction of writing could make one name look like another.
+    # Characters that change the direction could make one name look like another.
     category = unicodedata.category(character)
     return category not in {"Cc", "Cs", "Zl", "Zp"} and character not in DIRECTION_CONTROLS

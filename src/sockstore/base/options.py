@@ -1,4 +1,4 @@
-"""Options: frozen values that are checked when they are made, before any I/O."""
+"""Validate options before any I/O: reconnection, the outbox, the heartbeat."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ Schedule: TypeAlias = Callable[[int, Outcome], float]
 
 LARGEST_RETRY_AFTER = 300.0
 SMALLEST_RETRY_AFTER = 1.0
-"""Seconds; a server's Retry-After is kept within them (RC8): nobody is retried without a wait."""
+"""Seconds; a server's Retry-After is limited to this range, so that no retry is immediate (RC8)."""
 
 
 _SYSTEM = random.SystemRandom()
-"""One for all policies: it has no state, which takes 2.5 KiB and is the same after a fork."""
+"""Shared by all policies: without a state of 2.5 KiB, which a fork would duplicate."""
 
 
 @frozen
@@ -84,18 +84,18 @@ class Reconnect:
 
     Args:
         schedule: ``(attempt, outcome) -> seconds`` before the nth retry in a row, n from 1.
-        attempts: Retries in a row before giving up; 0 means none, None means for ever.
+        attempts: Retries in a row before giving up; 0 means none, None no limit.
         jitter: The share of each wait that is drawn at random, from 0 to 1.
-        spread_first: Seconds over which the very first retry is drawn uniformly, so that clients
-            that were dropped together do not return together; 0 waits as scheduled.
+        spread_first: Seconds over which the first retry is drawn uniformly, so that clients that
+            were dropped together do not return together; 0 waits as scheduled.
         min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
         after_goodbye: Whether to return after the server closed with 1000 or 1005. With None
             a `WebSocketStore` returns (if it may retry at all), and a `WebSocketProvider` and the
             commands do not.
-        classify: A classification of your own, which stands over the table of `classify`:
+        classify: Your own classification, which overrides the table of `classify`:
             ``{4406: "fatal", 1008: "retry", 404: "retry"}`` by close code and HTTP status, or
             ``(outcome) -> word``. The words are those of `Classification`; what is not listed, and
-            None, falls through to the table. An end that you call a goodbye is final.
+            None, is left to the table. An end that you classify as a goodbye is final.
         rng: The source of randomness, a `random.Random`.
 
     Raises:
@@ -130,7 +130,7 @@ class Reconnect:
         require_instance("rng", self.rng, random.Random, "a random.Random")
         if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption("jitter", self.jitter, "give a number from 0 to 1")
-        # A mapping of the user's could still be changed.
+        # A copy, as the user could change the mapping.
         object.__setattr__(self, "classify", make_classifier("classify", self.classify))
 
     @classmethod
@@ -145,20 +145,16 @@ class Reconnect:
         classify: Classifier | None = None,
         rng: random.Random | None = None,
     ) -> Self:
-        """Wait `interval`, twice, three times ... that long: the guide's schedule.
+        """Wait once, twice, three times ... the interval: the guide's schedule.
 
         Args:
-            interval: Seconds before the first retry, and what each wait grows by.
-            attempts: Retries in a row before giving up; None means for ever.
-            jitter: The share of each wait that is drawn at random, from 0 to 1.
-            min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a goodbye of the server (1000 or 1005); with
-                None a store returns and a provider does not.
-            classify: A classification of your own, which stands over the table of `classify`.
-            rng: The source of randomness, a `random.Random`; the operating system's by default.
-
-        Returns:
-            The policy.
+            interval: Seconds before the first retry; each wait is longer by as much.
+            attempts: Retries in a row before giving up; None means no limit.
+            jitter: As for `Reconnect`.
+            min_uptime: The same.
+            after_goodbye: The same.
+            classify: The same.
+            rng: The same; None for the operating system's source.
 
         Raises:
             InvalidOption: If a value cannot work.
@@ -193,22 +189,18 @@ class Reconnect:
     ) -> Self:
         """Wait `base`, then `factor` times as long each time, up to `max`; half of it at random.
 
-        The very first retry is drawn uniformly from 0 to `base`.
+        The first retry is drawn uniformly from 0 to `base`.
 
         Args:
             base: Seconds of the first step.
-            factor: What each step is multiplied by, at least 1.
+            factor: The factor between two steps, at least 1.
             max: Seconds; the longest wait.
-            attempts: Retries in a row before giving up; None means for ever.
+            attempts: Retries in a row before giving up; None means no limit.
             jitter: The share of each wait that is drawn at random; 0 also fixes the first.
-            min_uptime: Seconds; a connection that lived shorter counts as a failed attempt.
-            after_goodbye: Whether to return after a goodbye of the server (1000 or 1005); with
-                None a store returns and a provider does not.
-            classify: A classification of your own, which stands over the table of `classify`.
-            rng: The source of randomness, a `random.Random`; the operating system's by default.
-
-        Returns:
-            The policy.
+            min_uptime: As for `Reconnect`.
+            after_goodbye: The same.
+            classify: The same.
+            rng: The same; None for the operating system's source.
 
         Raises:
             InvalidOption: If a value cannot work.
@@ -228,7 +220,7 @@ class Reconnect:
         )
 
     def classified(self, outcome: Outcome) -> Classified:
-        """Return what an outcome means: by your own classification, then by the table.
+        """Classify an outcome: by your own classification, then by the table of `classify`.
 
         Args:
             outcome: How an attempt or a connection ended.
@@ -237,7 +229,7 @@ class Reconnect:
             The classification, and whether it is your own.
 
         Raises:
-            ValueError: If your own function returned what is not a classification.
+            ValueError: If your function did not return a classification or None.
 
         Example:
             >>> from sockstore import Close
@@ -257,13 +249,13 @@ class Reconnect:
 
         Args:
             attempt: Which retry in a row, from 1.
-            outcome: What ended the attempt before it.
+            outcome: How the attempt before it ended.
 
         Returns:
             Seconds, at least 0.
 
         Raises:
-            TypeError: If the schedule returned no number.
+            TypeError: If the schedule did not return a number.
             ValueError: If the schedule returned a negative or infinite number.
         """
         seconds = self.schedule(attempt, outcome)
@@ -296,11 +288,11 @@ def reconnect_policy(reconnect: object) -> Reconnect | None:
 
 @frozen(kw_only=True)
 class Outbox:
-    """How much may wait while there is no open connection, and what happens above that.
+    """How many messages may wait for an open connection, and what happens to further ones.
 
     Args:
         limit: Messages that may wait.
-        max_bytes: UTF-8 bytes that may wait in all.
+        max_bytes: UTF-8 bytes that may wait altogether.
         ttl: Seconds after which a waiting message expires; None never.
         overflow: ``"refuse"`` the new message, or ``"drop_oldest"`` to make room for it.
 
@@ -327,19 +319,19 @@ class Outbox:
 
 @frozen
 class Heartbeat:
-    """A message that is sent now and then while the connection is open, and what answers it.
+    """A message that is sent at intervals while the connection is open, and its reply.
 
-    The pings of the WebSocket protocol go on beside it. Only use it for a server that asks for it,
-    or whose front end answers pings although nothing behind it lives any more.
+    The pings of the WebSocket protocol are sent as well. Only use it for a server that asks for it,
+    or behind a proxy that answers pings although the server behind it has died.
 
     Args:
-        message: What is sent: `str` as text, bytes as binary, everything else as JSON; or a
+        message: The message: `str` as text, bytes as binary, everything else as JSON; or a
             callable that returns it, called each time.
-        reply: What answers it and is not put in `messages`: text or bytes are compared with the
-            frame as it came, any other value with the decoded JSON, and a callable is asked with
-            the decoded JSON or the text. None: nothing is expected.
+        reply: The reply, which is not put in `messages`: text or bytes are compared with the
+            received frame, any other value with the decoded JSON; a callable is called with the
+            decoded JSON or the text, and returns whether it is one. None expects no reply.
         interval: Seconds between two heartbeats.
-        timeout: Seconds within which the reply, or any other message, has to come; otherwise the
+        timeout: Seconds within which the reply, or any other message, must come; otherwise the
             connection is lost with "no answer to heartbeat".
 
     Raises:
@@ -365,7 +357,7 @@ class Heartbeat:
         _require_encodable("reply", self.reply)
 
     def encode(self) -> str | bytes:
-        """Return what goes on the wire.
+        """Return the frame to send.
 
         Raises:
             TypeError: If the message cannot be encoded.
@@ -400,5 +392,5 @@ def _require_encodable(option: str, value: Any) -> None:
 
 
 def _longest(reply: Any) -> int:
-    """Return how long the reply may be, blanks included: a longer frame need not be decoded."""
+    """Return the longest length of the reply, blanks included; longer frames are not decoded."""
     return 64 + 2 * len(encode(reply))

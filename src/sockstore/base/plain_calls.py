@@ -1,4 +1,4 @@
-"""Refuse coroutine functions where a function is called and its result is not awaited."""
+"""Refuse coroutine functions where the result of a call is not awaited."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ __all__ = [
 ]
 
 ASYNC: Final = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
-"""Flags of the code of a function whose call runs none of it."""
+"""Code flags of functions of which a call runs nothing."""
 
 MARK: Final = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
-"""What `inspect.markcoroutinefunction` (from 3.12 on) or asyncio puts on a function."""
+"""The mark that `inspect.markcoroutinefunction` (from 3.12 on) or asyncio sets on a function."""
 
 _TRANSPARENT: Final = {
     partial: "func",
@@ -38,9 +38,9 @@ _TRANSPARENT: Final = {
     staticmethod: "__func__",
     _lru_cache_wrapper: "__wrapped__",
 }
-"""Callables that return what another callable returns, and where that one is.
+"""Types of callables that return the result of another callable, and the attribute with that one.
 
-A wrapper made with `functools.wraps` is not among them: it may be the one that starts the task.
+A wrapper made with `functools.wraps` is not among them: it may start a task.
 """
 
 START_A_TASK: Final = (
@@ -54,7 +54,7 @@ PLAIN: Final = "give a plain function (def, not async def)"
 
 
 def returns_awaitable(fn: Any) -> bool:
-    """Say whether a call of `fn` would only make a coroutine or an asynchronous generator.
+    """Return whether a call of `fn` would only make a coroutine or an asynchronous generator.
 
     Example:
         >>> async def show(value): ...
@@ -65,7 +65,7 @@ def returns_awaitable(fn: Any) -> bool:
     if kind is BuiltinFunctionType:
         return False
     if kind is MethodType and type(fn.__func__) is FunctionType:
-        # The usual one, for subscribing is a hot call.
+        # The common case first, as `subscribe` is a hot path.
         fn, kind = fn.__func__, FunctionType
     if kind is FunctionType:
         return bool(fn.__code__.co_flags & ASYNC) or (
@@ -87,9 +87,9 @@ def refuse_async(fn: Any, place: str, instead: str) -> None:
     """Refuse a function whose call would only make a coroutine that is never awaited (ST14).
 
     Args:
-        fn: What was given.
+        fn: The function.
         place: What calls it, as the subject of a sentence.
-        instead: What to do, as the end of a sentence.
+        instead: What to do instead, as the end of a sentence.
 
     Raises:
         TypeError: If it is a coroutine function, or another callable of that kind.
@@ -121,7 +121,7 @@ def refuse_generator(fn: Any, place: str) -> None:
 
 
 def name_of(fn: Any) -> str:
-    """Return the name by which a person finds a function, without the values it holds."""
+    """Return the name of a function for a sentence, without the arguments of a partial."""
     while isinstance(fn, partial):
         fn = fn.func
     return getattr(fn, "__qualname__", None) or f"a {type(fn).__qualname__}"

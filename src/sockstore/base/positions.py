@@ -1,4 +1,4 @@
-"""Places in a room's log: where a message is, where a reader is, and what is missing between."""
+"""Describe places in a room's log: a message's, a reader's, and the gaps between them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from sockstore.base.frozen import frozen
 __all__ = ["Gap", "GapReason", "Position", "Publication"]
 
 GapReason: TypeAlias = Literal["trimmed", "epoch", "forked", "unavailable", "reconnected"]
-"""``trimmed``: the server keeps no more of the history; ``epoch``: the room's log is another one;
-``forked``: the log went another way than the one that was seen, as after the restore of a backup;
-``unavailable``: the server does not say why; ``reconnected``: nobody counts messages here."""
+"""``trimmed``: the server has deleted that part of the history; ``epoch``: the room's log was
+replaced; ``forked``: the log differs from the one that was read, as after the restore of a backup;
+``unavailable``: the server does not say why; ``reconnected``: messages are not counted here."""
 
 
 @frozen
 class Position:
-    """What a reader of a room has seen last.
+    """How far a reader of a room has read.
 
     Args:
-        offset: The offset of that message; 0 is before the first one.
+        offset: The offset of the last message; 0 is before the first one.
         epoch: The log that the offset belongs to; empty if it does not matter.
         id: The id of that message; None if it is not known.
 
@@ -43,13 +43,13 @@ class Position:
 
 @frozen
 class Publication:
-    """What a session knows of a message beside its data.
+    """The facts about a message of a session, beside its data.
 
     Args:
-        offset: Its place in the room; None in a room that keeps no history.
+        offset: Its place in the room; None in a room without a history.
         epoch: The log that the offset belongs to.
-        id: What makes it one of a kind; None if the server does not say.
-        sender: The name of the one who said it; None if it has none.
+        id: Its unique id; None if the server does not give one.
+        sender: The name of its sender; None if there is none.
     """
 
     offset: int | None
@@ -59,7 +59,7 @@ class Publication:
 
     @property
     def position(self) -> Position | None:
-        """Where a reader is who has seen this message and no later one."""
+        """The position of a reader whose last message this is."""
         return None if self.offset is None else Position(self.offset, self.epoch, self.id)
 
 
@@ -68,9 +68,9 @@ class Gap:
     """Messages that a reader will not get.
 
     Args:
-        since: The offset of the last message before the hole; None if nobody knows.
-        until: The offset of the last message in the hole; None if nobody knows. In another
-            epoch than `since` if the reason is ``"epoch"``.
+        since: The offset of the last message before the gap; None if unknown.
+        until: The offset of the last missing message; None if unknown. In another epoch than
+            `since` if the reason is ``"epoch"``.
         reason: Why they are missing.
 
     Example:
@@ -84,7 +84,7 @@ class Gap:
 
     @property
     def missed(self) -> int | None:
-        """How many messages are missing; None if nobody knows."""
+        """How many messages are missing; None if unknown."""
         if self.since is None or self.until is None or self.reason in {"epoch", "forked"}:
             return None
         return max(0, self.until - self.since)

@@ -1,4 +1,4 @@
-"""What everyone may know of a connection: frozen values, and the snapshot made of them."""
+"""Describe the state of a connection in frozen values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Phase: TypeAlias = Literal["idle", "connecting", "open", "waiting", "closing", "
 """The fine state of a connection; ``waiting`` is the time before the next attempt."""
 
 Hint: TypeAlias = Literal["online", "offline", "resume"]
-"""What a platform may say: the network is there, it is not, or the machine is awake again."""
+"""A platform's hint: the network is back, it is gone, or the machine is awake again."""
 
 _SECRET_HEADERS = {"authorization", "cookie", "proxy-authorization", "set-cookie"}
 
@@ -26,7 +26,7 @@ class SocketInfo:
     """The socket that is open now.
 
     Args:
-        url: Where it leads, after redirects; its secrets are shown by no repr.
+        url: Its url, after redirects; `repr` hides its secrets.
         subprotocol: The subprotocol the server chose, or None.
         headers: The server's handshake headers, as (name, value) pairs in the order received.
     """
@@ -49,8 +49,8 @@ class Failure:
     """Why a connection will not come back by itself.
 
     Args:
-        reason: One of a closed set; compares equal to its text.
-        exception: The last error beneath it.
+        reason: The reason; compares equal to its text.
+        exception: The error that caused it, if there was one.
     """
 
     reason: FailureReason
@@ -59,11 +59,11 @@ class Failure:
 
 @frozen
 class Attempt:
-    """What a `url`, `headers` or `subprotocols` callable is told before each attempt.
+    """The argument of `url`, `headers` and `subprotocols` callables, before each attempt.
 
     Args:
         number: 0 for the first attempt, n for the nth retry in a row.
-        refresh: Whether the server refused what the callables returned last time: fetch anew.
+        refresh: Whether the server refused the last credentials, so that new ones are needed.
         previous: How the attempt or connection before this one ended, if there was one.
     """
 
@@ -74,7 +74,7 @@ class Attempt:
 
 @frozen
 class ConnectionState:
-    """One consistent snapshot of a connection: everything a user interface needs.
+    """A consistent snapshot of a connection, with everything that a user interface needs.
 
     Args:
         phase: idle, connecting, open, waiting, closing, closed or failed.

@@ -1,4 +1,4 @@
-"""Times and durations as text."""
+"""Write times and durations as text."""
 
 from __future__ import annotations
 
@@ -13,13 +13,10 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def say_duration(seconds: float) -> str:
-    """Say how long something takes or took, with the two largest units.
+    """Write a duration in words, with its two largest units.
 
     Args:
-        seconds: How long; a negative duration is none.
-
-    Returns:
-        A few words.
+        seconds: The duration; a negative one counts as 0.
 
     Example:
         >>> [say_duration(seconds) for seconds in (0.0, 0.0123, 3.21, 75, 7_260, 180_000)]

@@ -1,4 +1,4 @@
-"""WebSocket urls: checking them early, and showing them without their secrets."""
+"""Check WebSocket urls early, take them apart, and show them without their secrets."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.\-]*://", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+)(:[0-9]{0,5})?")
 
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\"<>\\^`{|}]")
-"""What a request line cannot carry, and what RFC 3987 section 3.1 lets us encode with it."""
+"""Characters that a request line cannot carry, or that RFC 3987 section 3.1 lets us encode."""
 
 _DOTS = re.compile("[.\u3002\uff0e\uff61]")
-"""What separates the labels of a name (RFC 3490 section 3.1)."""
+"""The separators of a name's labels (RFC 3490 section 3.1)."""
 
 _LABELS = re.compile(r"(?:[^.]{1,63}\.)*[^.]{0,63}")
 """A name in ASCII (RFC 1035 section 2.3.4)."""
@@ -31,7 +31,7 @@ _LABELS = re.compile(r"(?:[^.]{1,63}\.)*[^.]{0,63}")
 
 @frozen(kw_only=True)
 class Place:
-    """Where a url leads, as the network takes it.
+    """The parts of a url, as the network needs them.
 
     Args:
         secure: Whether it asks for TLS.
@@ -51,7 +51,7 @@ class Place:
 
     @property
     def authority(self) -> str:
-        """What the header ``Host`` says: no zone, which means something on this machine only.
+        """The value of the header ``Host``: without a zone, which only this machine understands.
 
         Source:
             RFC 9110 section 7.2; RFC 6874 section 4.
@@ -68,10 +68,7 @@ def check_url(url: object) -> str:
     """Return the url if a WebSocket can be opened to it.
 
     Args:
-        url: What the user gave.
-
-    Returns:
-        The same url, as a string.
+        url: The value that the user gave.
 
     Raises:
         InvalidURI: If it is not a ``ws://`` or ``wss://`` url with a host and a port that exist.
@@ -116,7 +113,7 @@ def _what_is_wrong(url: str) -> str | None:
 
 
 def _check_brackets(host_and_port: str) -> None:
-    """Refuse what stands beside the brackets of an address, which Python's parser passes over."""
+    """Refuse text beside the brackets of an address, which Python's parser ignores."""
     before, bracket, _ = host_and_port.partition("[")
     _, end, after = host_and_port.rpartition("]")
     if (bracket and before) or (end and after and not after.startswith(":")):
@@ -134,7 +131,7 @@ def _host_problem(parts: Any) -> str | None:
 
 
 def _user_info_problem(parts: Any) -> str | None:
-    """Say what keeps user info out of the header ``Authorization`` (RFC 7617 section 2)."""
+    """Return why user info cannot be sent as ``Authorization`` (RFC 7617 section 2)."""
     from urllib.parse import unquote  # noqa: PLC0415 - it takes long, and no store needs it
 
     try:
@@ -150,15 +147,15 @@ def _user_info_problem(parts: Any) -> str | None:
 
 
 def _raw_host(parts: Any) -> str:
-    """Return the host as it was written: lower case would make a Σ at the end of a name a ς."""
-    found = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
-    return found[1].strip("[]") if found else parts.hostname or ""
+    """Return the host in its own case, as lower case would turn a Σ at the end into a ς."""
+    match = _HOST_AND_PORT.fullmatch(parts.netloc.rpartition("@")[2])
+    return match[1].strip("[]") if match else parts.hostname or ""
 
 
 def place_of(url: str) -> Place:
-    """Return where a checked url leads.
+    """Return the parts of a checked url.
 
-    A ``%XX`` stays what it is, also beside characters that must be encoded.
+    A ``%XX`` stays as it is, also beside characters that must be encoded.
 
     Source:
         RFC 3987 section 3.1.
@@ -182,11 +179,11 @@ def place_of(url: str) -> Place:
 
 
 def _encoded(text: str) -> str:
-    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode()), text)
+    return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)
 
 
 def read_host(host: str) -> str:
-    """Return a host as the resolver takes it: in ASCII, and the zone of an address behind one %.
+    """Return a host for the resolver: in ASCII, with the zone of an address behind one %.
 
     Args:
         host: A name or an address, without brackets.
@@ -230,12 +227,12 @@ def _ascii_label(label: str) -> str:
 
     if re.search("[\u200c\u200d]", label):
         raise UnicodeError("it has characters that cannot be seen")
-    kept = (one if one in {"ß", "ς"} else nameprep(one) for one in re.split("([ßς])", label))
+    kept = (part if part in {"ß", "ς"} else nameprep(part) for part in re.split("([ßς])", label))
     return f"xn--{''.join(kept).encode('punycode').decode()}"
 
 
 def tls_name(host: str) -> str:
-    """Return the name that a certificate must have: without zone, and without a dot at its end.
+    """Return the name that a certificate must have: without a zone or a final dot.
 
     Source:
         RFC 6066 section 3.
@@ -250,14 +247,14 @@ def tls_name(host: str) -> str:
 def redact_url(url: str) -> str:
     """Return the url without what may be secret: user info, query and fragment.
 
-    It is also given what is no url at all; there it hides too much rather than too little.
+    Of a text that is not a url it hides too much rather than too little.
 
     Example:
         >>> redact_url("wss://me:secret@example.com/feed?token=abc")
         'wss://***@example.com/feed?***'
     """
-    found = _SCHEME.match(url)
-    scheme = found[0] if found else ""
+    match = _SCHEME.match(url)
+    scheme = match[0] if match else ""
     rest = url[len(scheme) :]
     authority = re.split("[/?#]", rest, maxsplit=1)[0]
     user, at, host = authority.rpartition("@")

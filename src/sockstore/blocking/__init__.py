@@ -1,4 +1,4 @@
-"""The connection for scripts and threads: the same `WebSocketStore`, with methods that block.
+"""Use a `WebSocketStore` from scripts and threads, by methods that block.
 
 Importing this package loads no WebSocket engine and starts no thread.
 """

@@ -1,4 +1,4 @@
-"""Scopes and providers: who owns a connection, and when it ends."""
+"""Own connections and other things in scopes, which destroy them in order."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ __all__ = ["Scope"]
 def __getattr__(name: str) -> object:
     if name != "Scope":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Later, because whoever imports a part of this package needs no scope.
+    # Late, because the other modules of this package can be imported without it.
     from sockstore.scope.scope import Scope  # noqa: PLC0415
 
     return Scope

@@ -1,4 +1,4 @@
-"""The navigator: one page at a time, each with a scope of its own."""
+"""Show one page at a time, each in a scope of its own."""
 
 from __future__ import annotations
 
@@ -49,12 +49,16 @@ class Navigator:
 
     def __init__(self, *, destroy_timeout: float = 10.0) -> None:
         self._destroy_timeout = destroy_timeout
-        # Pages see what surrounds the navigator, not what surrounds who clicked.
+        # Pages run in the context of the navigator, not in that of the caller of `goto`.
         self._context = copy_context()
         self._navigating: Writable[Navigation | None] = writable(None)
+        # The tasks of all navigations that are not over.
         self._under_way: set[asyncio.Task[bool]] = set()
+        # The task of the last call of `goto` or `aclose`, which wins.
         self._latest: asyncio.Task[bool] | None = None
+        # Set once the page is mounted, reset when it is left.
         self._page: Page | None = None
+        # The scope of the page that is mounted, or being mounted.
         self._scope: Scope | None = None
         self._closed = False
         self.navigating: Readable[Navigation | None] = readonly(self._navigating)
@@ -68,8 +72,8 @@ class Navigator:
     async def goto(self, page: Page) -> bool:
         """Leave the present page and mount another one.
 
-        It may be called from within the page that is left. A navigation that has begun goes on
-        even if who asked for it is cancelled; only another `goto` or `aclose` ends it.
+        It may be called from within the page that is left. A navigation that has begun continues
+        even if its caller is cancelled; only another `goto` or `aclose` ends it.
 
         Args:
             page: ``async def page(scope)``, or a plain function: it mounts things in its scope and
@@ -90,7 +94,7 @@ class Navigator:
         return await self._begin(page)
 
     async def aclose(self) -> None:
-        """Leave the present page; there will be no other.
+        """Leave the present page; no other can be shown.
 
         Raises:
             ExceptionGroup: What the cleanups of the page raised.
@@ -113,7 +117,7 @@ class Navigator:
     async def _begin(self, page: Page | None) -> bool:
         earlier = frozenset(self._under_way)
         if self._scope is not None:
-            # A page that is being mounted is given up; leaving a page is never cut short.
+            # Stop mounting an earlier page; leaving a page is never interrupted.
             for task in earlier:
                 task.cancel()
         latest = start_task(
@@ -174,11 +178,11 @@ class Navigator:
     async def _leave_after_error(self, scope: Scope) -> None:
         try:
             await scope.aclose()
-        except Exception as error:  # noqa: BLE001 - what the page raised says more
+        except Exception as error:  # noqa: BLE001 - what the page raised matters more
             report(error, "a cleanup of the page")
 
     def _tell(self, navigation: Navigation | None) -> None:
         try:
             self._navigating.set(navigation)
-        except Exception as error:  # noqa: BLE001 - a subscriber's bug stops no navigation
+        except Exception as error:  # noqa: BLE001 - a subscriber's bug must not stop the navigation
             report(error, "a subscriber of navigating")
