@@ -15,7 +15,6 @@ __all__ = ["allowed_connections", "on_accept_error", "open_descriptors", "raise_
 MOST_RESERVED = 64
 """Reserved for histories, Redis, and refusals of connections above the limit."""
 
-SECONDS_BETWEEN_LINES = 60.0
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
 logger = logging.getLogger("sockstore.server")
@@ -75,7 +74,9 @@ def on_accept_error(loop: asyncio.AbstractEventLoop) -> None:
 
     asyncio tries again after a second; open connections are not affected.
     """
-    last: list[float] = []
+    from sockstore.server.limits import log_limit  # noqa: PLC0415 - needs the extra
+
+    lines = log_limit(loop.time())
     before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
     before = loop.get_exception_handler()
 
@@ -83,8 +84,7 @@ def on_accept_error(loop: asyncio.AbstractEventLoop) -> None:
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS):
             (before or _default)(loop, context)
-        elif not last or loop.time() - last[-1] > SECONDS_BETWEEN_LINES:
-            last[:] = [loop.time()]
+        elif lines.take(loop.time()):
             logger.warning(
                 "out of file descriptors: new connections wait (raise the limit: ulimit -n)"
             )

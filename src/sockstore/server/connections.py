@@ -1,4 +1,4 @@
-"""How many connections there may be, of all clients and of each address: counting, without I/O."""
+"""Counts the connections of a server and of each address, and says which one is too many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Connections", "Crowded", "Visit"]
 
 
 class Crowded(Enum):
-    """Why one more connection is too many."""
+    """Why one more connection is refused."""
 
     ADDRESS = "there are too many connections from this address"
     HANDSHAKES = "there are too many unfinished handshakes from this address"
@@ -22,41 +22,42 @@ class Crowded(Enum):
 
 @dataclass(slots=True, eq=False)
 class Visit:
-    """One connection, from its coming to its leaving.
+    """One counted connection, until it has ended.
 
     Args:
-        connections: Where it is counted.
-        group: What counts as its address; None is not counted.
+        connections: What counts it.
+        group: The address or network that it counts for; None for none.
+        is_in_handshake: True until `arrive` or `leave` is called.
+        is_here: True until `leave` is called.
     """
 
     connections: Connections
     group: Network | None
-    is_in_handshake: bool = True  # until arrive() or leave()
-    is_here: bool = True  # until leave()
+    is_in_handshake: bool = True
+    is_here: bool = True
 
     def arrive(self) -> None:
-        """The handshake is done."""
+        """Note that the handshake is complete; a second call changes nothing."""
         if self.is_in_handshake:
             self.is_in_handshake = False
-            self.connections._take(self.connections._handshakes, self.group)
+            self.connections.end_handshake(self.group)
 
     def leave(self) -> None:
-        """The connection has ended; a second call changes nothing."""
+        """Note that the connection has ended; a second call changes nothing."""
         self.arrive()
         if self.is_here:
             self.is_here = False
-            self.connections.total -= 1
-            self.connections._take(self.connections._open, self.group)
+            self.connections.end_connection(self.group)
 
 
 class Connections:
     """The open connections of a server.
 
     Args:
-        per_address: How many one address may have; an IPv6 /64 counts as one.
-        handshakes_per_address: How many of them may be unfinished handshakes.
-        most: How many there may be in all; None for no bound.
-        group: What counts as one address; None is not counted, as loopback is not.
+        per_address: The most connections of one address; an IPv6 /64 counts as one address.
+        handshakes_per_address: The most unfinished handshakes among them.
+        most: The most connections of the server; None for no limit.
+        group: Returns what an address counts as; None, as for loopback, is not counted.
     """
 
     def __init__(
@@ -67,30 +68,26 @@ class Connections:
         most: int | None = None,
         group: Callable[[Address], Network | None] = group_of,
     ) -> None:
+        # All open connections; `enter` and `end_connection` change it.
         self.total = 0
+        # `sockstore serve` sets it again once it knows how many descriptors are free.
         self.most = most
         self._per_address = per_address
         self._handshakes_per_address = handshakes_per_address
         self._group = group
+        # By address: its connections, and those of them whose handshake is unfinished.
         self._open: Counter[Network] = Counter()
         self._handshakes: Counter[Network] = Counter()
-        self._is_full = False  # from the first connection without a descriptor until many left
-        self.is_news = False  # whether the last refusal is the first one of its kind
 
     def enter(self, address: Address | None) -> Visit | Crowded:
-        """Count one more connection, or say why it is one too many.
+        """Count one more connection, or say why it is refused.
 
         Args:
-            address: Where it comes from; None is not counted for itself.
+            address: The client's address; None counts for the server only.
         """
         group = None if address is None else self._group(address)
-        if self.most is not None:
-            if self.total >= self.most:
-                self.is_news = not self._is_full
-                self._is_full = True
-                return Crowded.DESCRIPTORS
-            if self.total < self.most - self.most // 8:
-                self._is_full = False
+        if self.most is not None and self.total >= self.most:
+            return Crowded.DESCRIPTORS
         if group is not None:
             if self._open[group] >= self._per_address:
                 return Crowded.ADDRESS
@@ -101,10 +98,19 @@ class Connections:
         self.total += 1
         return Visit(self, group)
 
-    @staticmethod
-    def _take(counter: Counter[Network], group: Network | None) -> None:
-        if group is None:
-            return
-        counter[group] -= 1
-        if not counter[group]:
-            del counter[group]
+    def end_handshake(self, group: Network | None) -> None:
+        """Count one unfinished handshake less; a `Visit` calls this."""
+        _decrement(self._handshakes, group)
+
+    def end_connection(self, group: Network | None) -> None:
+        """Count one connection less; a `Visit` calls this."""
+        self.total -= 1
+        _decrement(self._open, group)
+
+
+def _decrement(counter: Counter[Network], group: Network | None) -> None:
+    if group is None:
+        return
+    counter[group] -= 1
+    if not counter[group]:
+        del counter[group]

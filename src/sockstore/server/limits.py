@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 from sockstore.base.checks import require_at_least, require_count, require_seconds
 from sockstore.base.errors import InvalidOption
+from sockstore.base.token_bucket import TokenBucket
 
-__all__ = ["SECONDS_TO_COME_BACK", "Limits"]
+__all__ = ["SECONDS_TO_COME_BACK", "Limits", "log_limit"]
 
 SECONDS_TO_COME_BACK = 5
-"""What Retry-After says to a client that is one too many."""
+"""The Retry-After of an answer that refuses a connection."""
+
+SECONDS_BETWEEN_LINES = 60.0
+"""The least time between two lines of the log about the same shortage."""
 
 KIBIBYTE = 1024
 LEAST_BYTES = 64
@@ -21,7 +25,7 @@ MOST_IN_A_PAGE = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The bounds of a server; every one of them holds for each client by itself.
+    """The limits of a server; each of them is counted for each client separately.
 
     Args:
         max_message_bytes: The largest message a client may send, in UTF-8 bytes; a larger one
@@ -93,15 +97,24 @@ class Limits:
 
     @property
     def history_bytes(self) -> int:
-        """The largest history frame: what a client gets at once must not overflow its buffer."""
+        """The size of the largest history frame, which must not overflow a client's buffer."""
         return self.buffer_bytes // 2
 
     @property
     def page_bytes(self) -> int:
-        """What is read of a history at once: with it a buffer that is half full is not full."""
+        """The bytes that are read of a history at once: they fit a buffer that is half full."""
         return min(LARGEST_PAGE, self.buffer_bytes // 4)
 
     @property
     def page_messages(self) -> int:
-        """Messages that are read of a history at once."""
+        """The messages that are read of a history at once."""
         return min(MOST_IN_A_PAGE, self.buffer_messages // 4)
+
+
+def log_limit(now: float) -> TokenBucket:
+    """Return a bucket that allows one line of the log now, and another one each minute.
+
+    Args:
+        now: The present time in seconds.
+    """
+    return TokenBucket(1 / SECONDS_BETWEEN_LINES, 1, now)

@@ -1,8 +1,11 @@
-"""uvicorn's HTTP protocols, with bounds for what a peer may send before there is a WebSocket.
+"""uvicorn's HTTP protocols, with limits on what a peer may send before the WebSocket opens.
 
-uvicorn has no deadline for the end of a request, keeps headers without an end in memory (with
-httptools), and lets one peer have as many connections as it likes. Here a request has a deadline
-and a size, and connections are counted. All of it holds for both of uvicorn's parsers.
+uvicorn sets no deadline for a request, buffers endless headers (with httptools), and accepts any
+number of connections from one peer. These subclasses give a request a deadline and a size, and
+count connections, with both of uvicorn's parsers.
+
+They override and read parts of uvicorn that are not its public API, so pyproject.toml has an upper
+bound on uvicorn; tests/unit/server/test_uvicorn_parts.py says which part is missing or different.
 """
 
 from __future__ import annotations
@@ -19,23 +22,23 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from sockstore.server.addresses import Network, is_trusted, read_address
 from sockstore.server.bounded_transport import COST_OF_A_TURN, BoundedTransport
 from sockstore.server.connections import Connections, Crowded, Visit
-from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
+from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits, log_limit
 
 __all__ = ["BoundedHTTPProtocol", "Doors", "bounded_http"]
 
 SECONDS_FOR_HEAD = 10.0
 SECONDS_FOR_BODY = 10.0
 SECONDS_TO_TAKE = 20.0
-"""How long a peer may read nothing of an answer that is larger than the buffers."""
+"""How long a peer may leave an answer unread that is larger than the buffers."""
 
 MOST_HEAD_BYTES = 16 * 1024
 MOST_HEAD_LINES = 128
-"""With the empty one at its end. Each header costs the application more than its bytes do."""
+"""Including the empty line at the end. A header costs the application more than its bytes do."""
 
 MOST_BODY_BYTES = 1024 * 1024
 
 MOST_LINGERING = 4
-"""Connections that were turned away and wait for the peer's end, so that it gets the answer."""
+"""Refused connections that stay open until the peer ends them, so that it can read the answer."""
 
 COST_OF_A_SLICE = COST_OF_A_TURN
 HEAD, BODY, OVER = "head", "body", "over"
@@ -50,21 +53,21 @@ ANSWERS = {
     ),
     503: ("Service Unavailable", "The server takes no more connections now; come back later."),
 }
-SECONDS_BETWEEN_LINES = 60.0
 
 logger = logging.getLogger("sockstore.server")
 
-# uvicorn writes a warning for each request that is not valid, so a peer could fill the disk.
+# uvicorn logs a warning for each invalid request, so a peer could fill the disk.
 uvicorns_logger = logging.getLogger("uvicorn.error.http")
 uvicorns_logger.setLevel(logging.ERROR)
 
 
 class Doors:
-    """What all connections of a server share: how many there may be, and who is believed.
+    """What the connections of one server share: their count, and the trusted proxies.
 
     Args:
         connections: Counts them.
-        trusted: Our own proxies, whose connections are not counted: they bring many clients.
+        trusted: The operator's proxies. Their connections count for no address, because each proxy
+            brings many clients.
     """
 
     def __init__(
@@ -75,15 +78,15 @@ class Doors:
             limits.connections_per_address, limits.handshakes_per_address
         )
         self._trusted = trusted
-        self._quiet_until = 0.0  # set by enter, when it has told the log
-        # Connections that were turned away and have not ended; changed by the protocols.
+        self._log_limit = log_limit(monotonic())
+        # Refused connections that have not ended; the protocols change it.
         self.lingering = 0
 
     def enter(self, host: str | None) -> Visit | int:
-        """Count one more connection; return the status that it gets if that is too many.
+        """Count one more connection, or return the HTTP status that refuses it.
 
         Args:
-            host: The peer's address, as the socket has it.
+            host: The peer's address, from the socket.
         """
         address = read_address(host)
         if is_trusted(address, self._trusted):
@@ -93,9 +96,7 @@ class Doors:
             return entered
         if entered is not Crowded.DESCRIPTORS:
             return 429
-        now = monotonic()
-        if self._connections.is_news and now >= self._quiet_until:
-            self._quiet_until = now + SECONDS_BETWEEN_LINES
+        if self._log_limit.take(monotonic()):
             logger.warning(
                 "%d connections are open, and the limit of file descriptors allows no more; "
                 "new ones are answered 503 (raise the limit: ulimit -n)",
@@ -111,28 +112,36 @@ else:
 
 
 class _Bounded(_Base):
-    """Goes before one of uvicorn's HTTP protocols.
+    """Adds the limits to one of uvicorn's HTTP protocols, which follows it in the class's bases.
 
     Attributes:
-        doors: What all connections of the server share.
+        doors: What the connections of the server share.
     """
 
     doors = Doors()
-    cycle: Any  # uvicorn's; None until the first request
+    cycle: Any  # uvicorn's request and its answer; None before the first request
 
     def connection_made(self, transport: Any) -> None:
-        """Begin, if there is room for one more."""
+        """Take the connection, or refuse it if there are too many."""
         self.logger = uvicorns_logger
         self._bounded = BoundedTransport(transport, self.loop, self._parse)
-        self._stage = HEAD  # of the request that is being received
-        self._received = 0  # bytes of this stage
-        self._lines = 0  # of this stage
-        self._requests = 0  # those received to their end
-        self._late: asyncio.TimerHandle | None = None  # runs in HEAD and BODY
-        self._watched: tuple[str, int] | None = None  # the stage and request that it runs for
-        self._stuck: asyncio.TimerHandle | None = None  # runs while the peer takes nothing
+        # The part of a request that is being received, its bytes and its lines so far; `_enter` and
+        # `_parse` set them.
+        self._stage = HEAD
+        self._received = 0
+        self._lines = 0
+        # Requests that were received completely; `_enter` counts them.
+        self._requests = 0
+        # The deadline of the head or body, and the stage and request it is for; `_watch` sets both.
+        self._late: asyncio.TimerHandle | None = None
+        self._watched: tuple[str, int] | None = None
+        # The deadline of a peer that does not read; set from `pause_writing` to `resume_writing`.
+        self._stuck: asyncio.TimerHandle | None = None
+        # Set when the WebSocket protocol takes the connection over.
         self._was_upgraded = False
-        self._visit: Visit | None = None  # None for a connection that was turned away
+        # How the connection is counted; None if it was refused.
+        self._visit: Visit | None = None
+        # Whether it was refused and waits for the peer's end; `_turn_away` sets it.
         self._is_lingering = False
         peer = transport.get_extra_info("peername")
         entered = self.doors.enter(peer[0] if isinstance(peer, tuple) else None)
@@ -144,16 +153,16 @@ class _Bounded(_Base):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Take input from the transport."""
         self._bounded.feed(data)
 
     def eof_received(self) -> None:
-        """Nothing more will come; what was asked is still answered."""
+        """Note the end of the input; open requests are still answered."""
         if self._visit is not None:
             super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Leave nothing behind."""
+        """Stop the timers and count the connection no more."""
         self._stop_timers()
         self._bounded.lost()
         if self._visit is not None:
@@ -163,7 +172,7 @@ class _Bounded(_Base):
             self.doors.lingering -= 1
 
     def shutdown(self) -> None:
-        """End, at the latest after some seconds."""
+        """End the connection, at the latest after some seconds."""
         if self._bounded.is_ending:
             self._bounded.abort()
             return
@@ -171,13 +180,13 @@ class _Bounded(_Base):
         self._bounded.abort_soon()
 
     def pause_writing(self) -> None:
-        """The peer does not take what it asked for: give it some time."""
+        """Give a peer that does not read its answer some time."""
         super().pause_writing()
         if self._stuck is None:
             self._stuck = self.loop.call_later(SECONDS_TO_TAKE, self._bounded.abort)
 
     def resume_writing(self) -> None:
-        """The peer reads again."""
+        """Stop the deadline: the peer reads again."""
         super().resume_writing()
         if self._stuck is not None:
             self._stuck.cancel()
@@ -189,10 +198,10 @@ class _Bounded(_Base):
         self._was_upgraded = True
         super().handle_websocket_upgrade(*event)
         if self._bounded.visit is not None:
-            self._bounded.visit.leave()  # the protocol is not ours, and does not count
+            self._bounded.visit.leave()  # another WebSocket protocol does not do it
 
     def on_response_complete(self) -> None:
-        """Go on with the next request; a body that was not read ends the connection."""
+        """Go on with the next request; end the connection if the body was not read."""
         if self._visit is not None:
             self._visit.arrive()
         super().on_response_complete()
@@ -205,7 +214,7 @@ class _Bounded(_Base):
             self._watch()
 
     def _turn_away(self, status: int) -> None:
-        """Answer without reading; few of those that are turned away may wait for the peer's end."""
+        """Answer without reading; a few refused connections wait for the peer's end."""
         if self.doors.lingering < MOST_LINGERING:
             self.doors.lingering += 1
             self._is_lingering = True
@@ -215,7 +224,7 @@ class _Bounded(_Base):
             self._bounded.close()
 
     def _parse(self, data: bytes) -> int:
-        """Parse a slice, but not more than a request may have."""
+        """Parse a slice of the input, up to the size limits of a request."""
         while data and not self._is_over():
             if self._stage == OVER:
                 self._stage, self._received, self._lines = HEAD, 0, 0
@@ -229,7 +238,7 @@ class _Bounded(_Base):
             super().data_received(part)
             if not self._is_over():
                 if self._queue():
-                    # uvicorn reads on after each answer, however many requests wait for theirs.
+                    # uvicorn resumes reading after each answer, also while requests are queued.
                     self._bounded.hold()
                 self._look()
                 self._watch()
@@ -244,16 +253,15 @@ class _Bounded(_Base):
         return self._lines > MOST_HEAD_LINES
 
     def _queue(self) -> Sized:
-        """Return the requests that wait for the answers before them; h11 keeps none."""
-        waiting: Sized = getattr(self, "pipeline", ())
-        return waiting
+        """Return the requests that wait for an earlier answer; h11 keeps none."""
+        return ()
 
     def _is_over(self) -> bool:
-        """Whether nothing more is parsed here."""
+        """Whether this protocol has stopped parsing."""
         return self._was_upgraded or self._bounded.is_ending
 
     def _look(self) -> None:
-        """See what is being received now, where the parser does not tell."""
+        """Find out the stage, with a parser that has no callbacks for it."""
 
     def _enter(self, stage: str) -> None:
         if stage != self._stage:
@@ -261,7 +269,7 @@ class _Bounded(_Base):
             self._requests += stage == OVER
 
     def _watch(self) -> None:
-        """Let the deadline be that of what is being received now."""
+        """Set the deadline of the present stage."""
         watched = None if self._stage == OVER else (self._stage, self._requests)
         if watched == self._watched:
             return
@@ -276,15 +284,15 @@ class _Bounded(_Base):
     def _be_late(self, seconds: float) -> None:
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if self._bounded.holds_back or (self._stage == HEAD and is_answering):
-            # The peer is not late: reading was paused here.
+            # Reading was paused by us, so the peer is not late.
             self._late = self.loop.call_later(seconds, self._be_late, seconds)
         elif self._stage == HEAD and not (self._received or self._requests):
-            self._bounded.end()  # nothing at all has come
+            self._bounded.end()  # the peer has sent nothing at all
         else:
             self._refuse(408)
 
     def _refuse(self, status: int) -> None:
-        """End the connection, with an answer if the peer can tell what it answers."""
+        """End the connection, with an answer unless another answer is unfinished."""
         cycle = self.cycle
         answer = _answer(status)
         if cycle is not None and not cycle.response_complete:
@@ -300,12 +308,12 @@ class _Bounded(_Base):
             if timer is not None:
                 timer.cancel()
         self._late = self._stuck = None
-        if (keep_alive := getattr(self, "timeout_keep_alive_task", None)) is not None:
-            keep_alive.cancel()
+        if self.timeout_keep_alive_task is not None:
+            self.timeout_keep_alive_task.cancel()
 
 
 class BoundedH11Protocol(_Bounded, H11Protocol):
-    """uvicorn's protocol that parses with h11, with bounds."""
+    """uvicorn's protocol with the parser h11, with limits."""
 
     def _look(self) -> None:
         state = self.conn.their_state
@@ -318,7 +326,7 @@ class BoundedH11Protocol(_Bounded, H11Protocol):
 
 
 BoundedHTTPProtocol: type[H11Protocol] = BoundedH11Protocol
-"""Give it to uvicorn as ``http=``; it parses with httptools where that is installed."""
+"""The protocol for uvicorn's option ``http=``; it uses httptools if that is installed."""
 
 try:
     from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -327,20 +335,23 @@ except ImportError:
 else:
 
     class BoundedHttpToolsProtocol(_Bounded, HttpToolsProtocol):
-        """uvicorn's protocol that parses with httptools, with bounds."""
+        """uvicorn's protocol with the parser httptools, with limits."""
+
+        def _queue(self) -> Sized:
+            return self.pipeline
 
         def on_message_begin(self) -> None:
-            """A head begins."""
+            """Note that a head begins."""
             super().on_message_begin()
             self._enter(HEAD)
 
         def on_headers_complete(self) -> None:
-            """The head is complete."""
+            """Note that the head is complete."""
             super().on_headers_complete()
             self._enter(BODY)
 
         def on_message_complete(self) -> None:
-            """The request is complete."""
+            """Note that the request is complete."""
             super().on_message_complete()
             self._enter(OVER)
 
@@ -348,10 +359,10 @@ else:
 
 
 def bounded_http(doors: Doors | None = None) -> type[asyncio.Protocol]:
-    """Return the HTTP protocol for a server of its own.
+    """Return an HTTP protocol class for one server.
 
     Args:
-        doors: What its connections share; None for the limits' defaults.
+        doors: What the connections of the server share; None for the defaults of `Limits`.
     """
     return type("BoundedHTTPProtocol", (BoundedHTTPProtocol,), {"doors": doors or Doors()})
 

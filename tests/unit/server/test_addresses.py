@@ -157,23 +157,13 @@ def test_loopback_and_unix_sockets_are_not_counted_for_an_address():
     assert connections.total == 6
 
 
-def test_being_full_is_news_once_until_many_have_left():
+def test_a_full_server_takes_one_more_for_each_that_leaves():
     connections = Connections(100, 100, most=16)
     visits = [connections.enter(None) for _ in range(16)]
     assert connections.enter(None) is Crowded.DESCRIPTORS
-    assert connections.is_news
-    assert connections.enter(None) is Crowded.DESCRIPTORS
-    assert not connections.is_news
     visits.pop().leave()
-    visits.append(connections.enter(None))
+    assert isinstance(connections.enter(None), Visit)
     assert connections.enter(None) is Crowded.DESCRIPTORS
-    assert not connections.is_news
-    for visit in visits[:8]:
-        visit.leave()
-    for _ in range(8):
-        connections.enter(None)
-    assert connections.enter(None) is Crowded.DESCRIPTORS
-    assert connections.is_news
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["enter", "arrive", "leave"]))))

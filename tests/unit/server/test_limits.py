@@ -1,4 +1,4 @@
-"""The bounds of a server: what they refuse, and how the token bucket counts."""
+"""The limits of a server, and what they refuse."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from sockstore import InvalidOption
 from sockstore.server import Limits
+from sockstore.server.limits import log_limit
 
 pytestmark = pytest.mark.contract("SV3")
 
@@ -49,3 +50,9 @@ def test_a_history_frame_never_fills_the_buffer_that_it_goes_into():
 def test_a_page_of_the_history_fits_a_buffer_that_is_half_full(limits):
     assert 2 * limits.page_bytes <= limits.buffer_bytes
     assert 1 <= limits.page_messages <= limits.buffer_messages // 2
+
+
+def test_the_log_gets_one_line_a_minute():
+    lines = log_limit(10.0)
+    moments = [10.0, 10.0, 69.9, 70.0, 100.0, 131.0]
+    assert [now for now in moments if lines.take(now)] == [10.0, 70.0, 131.0]

@@ -21,6 +21,7 @@ __all__ = [
     "StoredMessage",
     "bounded",
     "continuous",
+    "no_listener",
 ]
 
 
@@ -160,6 +161,10 @@ def continuous(after: int, messages: Iterable[StoredMessage]) -> list[StoredMess
 Published: TypeAlias = Callable[[str, StoredMessage, str], None]
 """``(room, message, epoch)``: is told every message that was stored, in the order of the offsets,
 and the log that its offset belongs to."""
+
+
+def no_listener(*_: object) -> None:
+    """Do nothing: the callable that a history or a presence calls until `start` gives it one."""
 
 
 class History(Protocol):

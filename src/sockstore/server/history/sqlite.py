@@ -20,7 +20,7 @@ from sockstore.server.history.base import (
     Page,
     Published,
     Stored,
-    StoredMessage,
+    no_listener,
 )
 from sockstore.server.history.database import Database, Kept, Unit, explain
 
@@ -99,7 +99,7 @@ class SqliteHistory:
         self._path = None if path is None else Path(path)
         self._keep = keep
         self._remember = remember_seconds
-        self._published: Published = _tell_nobody
+        self._published: Published = no_listener
         self._worker: _Worker | None = None
         self._was_failing = False
 
@@ -293,7 +293,3 @@ def _work(database: Database, batch: Sequence[_Job]) -> list[_Done]:
 
 def _open(database: Database) -> None:
     database.open()
-
-
-def _tell_nobody(room: str, message: StoredMessage, epoch: str) -> None:
-    del room, message, epoch

@@ -25,6 +25,7 @@ from sockstore.server.history.base import (
     Published,
     Stored,
     StoredMessage,
+    no_listener,
 )
 from sockstore.server.redis.connecting import Connecting, explain, problems_of
 from sockstore.server.redis.feed import Feed, Hear
@@ -114,8 +115,8 @@ class RedisHistory:
         self.prefix = f"{{{prefix}}}"
         self._keep = keep
         self._remember = remember_seconds
-        self._published: Published = _tell_nobody
-        self._lost_sight: Callable[[], None] = _nothing
+        self._published: Published = no_listener
+        self._lost_sight: Callable[[], None] = no_listener
         self._hearers: list[tuple[Hear, Callable[[], None]]] = []
         self._feed = Feed(self.connecting, self.prefix, self._heard, self._out_of_sight)
         # What is known of the feed; every answer of a script and every entry of it adds to that.
@@ -329,11 +330,3 @@ def _without_our_option(url: object) -> tuple[str, bool]:
     if any(field != ("appendonly", "ignore") for field in fields if field not in others):
         raise InvalidOption("appendonly", dict(fields)["appendonly"], "only 'ignore' is possible")
     return f"{base}?{urlencode(others)}" if others else base, len(others) < len(fields)
-
-
-def _tell_nobody(room: str, message: StoredMessage, epoch: str) -> None:
-    del room, message, epoch
-
-
-def _nothing() -> None:
-    pass

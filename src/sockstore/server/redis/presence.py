@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.tasks import start_task
+from sockstore.server.history.base import no_listener
 from sockstore.server.redis.connecting import end, explain
 from sockstore.server.redis.history import FEED_LENGTH, RedisHistory
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
@@ -76,7 +77,7 @@ class RedisPresence:
         # The name of this server, and those that it had before sight of Redis was lost.
         self._server = token_hex(8)
         self._retired: deque[str] = deque(maxlen=MOST_RETIRED_NAMES)
-        self._changed: Changed = _tell_nobody
+        self._changed: Changed = no_listener
         self._rooms: dict[str, _Here] = {}
         # From `open` to `aclose`.
         self._leases: asyncio.Task[None] | None = None
@@ -272,7 +273,3 @@ class RedisPresence:
             if not self._was_failing:
                 self._was_failing = True
                 logger.warning("who is in the rooms cannot be shared: %s", explain(error))
-
-
-def _tell_nobody(room: str, change: Change, member: Member | None) -> None:
-    del room, change, member

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from sockstore.server.history.base import no_listener
+
 __all__ = ["Change", "Changed", "LocalPresence", "Member", "Presence"]
 
 
@@ -59,7 +61,7 @@ class LocalPresence:
 
     def __init__(self) -> None:
         self._rooms: dict[str, dict[str, Member]] = {}
-        self._changed: Changed = _tell_nobody
+        self._changed: Changed = no_listener
 
     def start(self, changed: Changed) -> None:
         """Say who is told when somebody comes or leaves; does no I/O."""
@@ -88,7 +90,3 @@ class LocalPresence:
 
     async def aclose(self) -> None:
         """Nothing has to be closed."""
-
-
-def _tell_nobody(room: str, change: Change, member: Member | None) -> None:
-    del room, change, member
