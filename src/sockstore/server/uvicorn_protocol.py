@@ -1,10 +1,13 @@
-"""uvicorn's WebSocket protocol, with bounds for everything that one peer can cause.
+"""uvicorn's WebSocket protocol, with limits on everything that one peer can cause.
 
-uvicorn's own closes the TCP connection politely: it waits until everything written has been
-taken, which a peer that stopped reading never does. Here every close has a deadline, after which
-the connection is aborted. Frames are parsed in slices, so that all connections have their turn;
-pings, pongs and small fragments count for the limit of messages; and what comes behind our close
-frame is thrown away.
+When uvicorn closes, it waits until the peer has read everything, which a stalled peer never does.
+Here every close has a deadline, after which the connection is aborted. Frames are parsed in slices,
+so that all connections have their turn; pings, pongs and small fragments count as messages; and
+input after our close frame is discarded.
+
+The subclass overrides and reads parts of uvicorn that are not its public API, so pyproject.toml has
+an upper bound on uvicorn; tests/unit/server/test_uvicorn_parts.py says which part is missing or
+different.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import InvalidState
 from websockets.frames import Frame, Opcode
@@ -32,24 +34,24 @@ from sockstore.server.limits import Limits
 __all__ = ["BoundedWebSocketProtocol"]
 
 LEAST_FREE_FRAGMENT = 1024
-"""Bytes: a smaller fragment, unless it is the last of its message, counts as a message."""
+"""Bytes. A smaller fragment that is not the last of its message counts as a message."""
 
 MOST_FRAMES_AFTER_CLOSE = 1024
-"""Among them the peer's close frame is looked for; what follows is not even parsed."""
+"""They are searched for the peer's close frame; later input is not parsed."""
 
-USUAL = Limits()
+DEFAULTS = Limits()
 TOO_MANY_FRAMES = "too many control frames or small fragments"
 LONGEST_REQUEST_LINE = 8000
-"""Bytes; the engine's own limit is 8192, and uvicorn leaves what is above it without an answer."""
+"""Bytes; websockets has a limit of 8192, above which uvicorn does not answer."""
 
 REFUSALS = {
-    400: (b"Bad Request", b"The request is no valid opening handshake.\n"),
+    400: (b"Bad Request", b"The request is not a valid opening handshake.\n"),
     404: (b"Not Found", b"There is nothing at an address of this length.\n"),
 }
 
 
 class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """Give it to uvicorn as ``ws=``; the server tells it to abort clients that do not read.
+    """A protocol for uvicorn's option ``ws=`` that can abort a client which does not read.
 
     Example:
         ::
@@ -59,7 +61,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         """Take the connection over from the HTTP protocol."""
-        if isinstance(transport, BoundedTransport):  # from our own HTTP protocol
+        if isinstance(transport, BoundedTransport):  # from uvicorn_http
             self._bounded = transport
             self._visit, transport.visit = transport.visit, None
             transport.hand_over(self._parse)
@@ -71,15 +73,20 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_made(self._bounded)
         _send_at_once(self._inner)
         self.close_timeout = bounded_transport.SECONDS_TO_CLOSE
-        self._pong = b""  # the last one owed to a peer that does not take them; set by handle_ping
+        # The last pong that a peer which does not read is owed; set by `handle_ping`, sent by
+        # `resume_writing`.
+        self._pong = b""
+        # `_parse` counts them.
         self._frames_after_close = 0
+        # Those of the ASGI scope, which `handle_connect` makes.
         self._extensions: dict[str, dict[Any, Any]] = {}
-        # Counts a frame that is not a message. The application may replace it: see METER.
+        # Counts a frame that is not a message; set by an application that uses METER.
         self._take: Callable[[], bool] | None = None
-        self._bucket: TokenBucket | None = None  # of an application that counts nothing itself
+        # Counts these frames for any other application; made by the first of them.
+        self._bucket: TokenBucket | None = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; the first call brings the whole handshake request."""
+        """Parse input; the first call brings the whole handshake request."""
         if self.handshake_initiated:
             self._bounded.feed(data)
             return
@@ -90,23 +97,23 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         super().data_received(data)
         if not self.handshake_initiated:
-            # Too many or too long headers, for example: the engine gave up on it.
+            # websockets could not parse it: it has too many or too long headers, for example.
             self._refuse(400)
 
     def handle_connect(self, event: Request) -> None:
-        """Begin the handshake, and tell the application how to abort, and how to write at once."""
+        """Begin the handshake; offer the application our ASGI extensions."""
         super().handle_connect(event)
         if self.close_sent:
             return
         self._extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
         self._extensions[ABORT] = {"abort": self.transport.abort}
         self._extensions[METER] = {"use": self._use_meter}
-        # A compressed frame is one client's alone; and the engine's log has what the engine sends.
+        # A compressed frame cannot be shared; the debug log shows only what websockets sends.
         if not (self.conn.extensions or self.conn.debug):
             self._extensions[WRITE] = {"write": self.write}
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of what leads back here: a lost connection must not wait for the collector."""
+        """Break the reference cycles, so the connection is freed without the garbage collector."""
         self._extensions.pop(WRITE, None)
         self._extensions.pop(METER, None)
         self._take = None
@@ -119,7 +126,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._take = take
 
     def _parse(self, data: bytes) -> int:
-        """Parse a slice of what came; return how many frames it had."""
+        """Parse a slice of the input; return how many frames it had."""
         self.conn.receive_data(data)
         if self.conn.parser_exc is not None:
             self.handle_parser_exception()
@@ -133,18 +140,18 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         return frames
 
     def _is_within_limits(self) -> bool:
-        """Count a frame that is not a message; the first that is too many ends the connection."""
+        """Count a frame that is not a message; end the connection if there are too many."""
         if self.close_sent:
             return False
         if self._take is not None:
             if self._take():
                 return True
-            # The application closes the connection, behind what it has said so far.
+            # The application closes the connection after what it has sent so far.
             self._bounded.hold()
             return False
         now = self.loop.time()
         if self._bucket is None:
-            self._bucket = TokenBucket(USUAL.rate, USUAL.burst, now)
+            self._bucket = TokenBucket(DEFAULTS.rate, DEFAULTS.burst, now)
         if self._bucket.take(now):
             return True
         self.conn.fail(1008, TOO_MANY_FRAMES)
@@ -166,7 +173,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
-        """Go on with a message."""
+        """Continue a message."""
         if self._may_begin(event):
             super().handle_cont(event)
 
@@ -176,7 +183,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_pong(event)
 
     def write(self, outgoing: Outgoing) -> bool:
-        """Write a message at once, if the transport takes it; its frame is built once for all."""
+        """Write a message now if the transport is ready; all clients share its frame."""
         inner = self._inner
         if not self.writable.is_set() or self.conn.state is not State.OPEN or inner.is_closing():
             return False
@@ -186,11 +193,11 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         return True
 
     def send_receive_event_to_app(self) -> None:
-        """Hand a message over, if text is UTF-8."""
+        """Hand a message to the application; close with 1007 if its text is not UTF-8."""
         if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
             self.frames = []
             if not self.close_sent:
-                # uvicorn's own way writes a traceback into the log for each of them.
+                # uvicorn would log a traceback.
                 self.conn.fail(1007, "invalid UTF-8")
                 self.handle_parser_exception()
             return
@@ -199,12 +206,12 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
     def handle_parser_exception(self) -> None:
         """Close after a violation of the protocol, such as a message that is too large.
 
-        The rest of what the peer sends is read and thrown away until it closes, too: closing with
-        unread data would reset the connection, and the peer would not see why it was closed.
+        Input is read and discarded until the peer closes, because closing a socket with unread data
+        resets the connection, and then the peer may not see the close code.
         """
         if self.close_sent:
             return
-        assert self.conn.close_sent is not None  # noqa: S101 - the handshake was done
+        assert self.conn.close_sent is not None  # noqa: S101 - the handshake is complete
         close = self.conn.close_sent
         self.queue.put_nowait(
             {"type": "websocket.disconnect", "code": close.code, "reason": close.reason}
@@ -215,47 +222,48 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self._bounded.end()  # "7.1.7. Fail the WebSocket Connection": do not wait
 
     def keepalive_timeout(self) -> None:
-        """End a connection on which no pong came: its peer has vanished, or does not read."""
+        """End a connection without a pong: its peer is gone, or does not read."""
         super().keepalive_timeout()
         if self.close_sent:
             self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
 
-    async def send(self, message: ASGISendEvent) -> None:
-        """Do what the application asks for."""
+    async def send(self, message: Any) -> None:
+        """Send an ASGI event of the application."""
         await super().send(message)
         if message["type"] in {"websocket.accept", "websocket.close"}:
             self._bounded.release()
             if self._visit is not None:
                 self._visit.arrive()
         if message["type"] == "websocket.http.response.body" and self.close_sent:
-            # An answered handshake is complete; uvicorn would log that the application forgot it.
+            # Otherwise uvicorn would log that the application did not complete the handshake.
             self.handshake_complete = True
 
     def handle_ping(self) -> None:
-        """Answer pings; of those that a slow peer does not take, the last one only.
+        """Answer a ping; a peer that does not read gets only the last pong.
 
-        RFC 6455 section 5.5.3: an endpoint may answer only the most recent ping.
+        Source:
+            RFC 6455 section 5.5.3: an endpoint may answer only the most recent ping.
         """
         if not self._is_within_limits():
-            self.conn.data_to_send()  # its pong, which is not sent
+            self.conn.data_to_send()  # drop the pong
         elif self.writable.is_set() or self.conn.state is not State.OPEN:
             super().handle_ping()
         elif pongs := self.conn.data_to_send():  # the first ping of a read takes those of all
             self._pong = pongs[-1]
 
     def resume_writing(self) -> None:
-        """Write again, first the pong that is owed."""
+        """Write again, and first the pong that the peer is owed."""
         super().resume_writing()
         pong, self._pong = self._pong, b""
         if pong and not self.close_sent:
             self.transport.write(pong)
 
     def eof_received(self) -> None:
-        """Close: nothing more will come."""
+        """Close, because the peer sends nothing more."""
         self.transport.close()
 
     def shutdown(self) -> None:
-        """Say 1012 and wait for the answer: the server restarts."""
+        """Close with 1012, because the server stops, and wait for the peer's close frame."""
         if not self.handshake_complete or self.close_sent or self.transport.is_closing():
             super().shutdown()
             return
@@ -268,14 +276,14 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             return
         self.close_sent = True
         self.transport.write(b"".join(self.conn.data_to_send()))
-        # Read on until the peer closes, at most for some seconds.
+        # Read until the peer closes, for some seconds at most.
         self.read_paused = False
         self._bounded.release()
         self._bounded.resume_reading()
         self._bounded.abort_soon()
 
     def _refuse(self, status: int) -> None:
-        """Answer a request that the engine cannot even parse."""
+        """Answer a request that websockets cannot parse."""
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
         phrase, body = REFUSALS[status]
         head = b"HTTP/1.1 %d %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n" % (
@@ -287,13 +295,13 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _send_at_once(transport: BaseTransport) -> None:
-    """Turn Nagle's algorithm off, which asyncio forgets for sockets that it was given.
+    """Turn Nagle's algorithm off; asyncio does not do it for a socket that it is given.
 
-    With it, small messages that follow each other wait for acknowledgements: some 40 ms.
+    With it, small messages in a row wait some 40 ms for an acknowledgement.
     """
     sock = transport.get_extra_info("socket")
     if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
-        with suppress(OSError):  # it has left already
+        with suppress(OSError):  # the peer has left already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
