@@ -14,7 +14,7 @@ from tests.property.session_model import Began, Client, Log, Mutant, Server
 
 from sockstore.base.positions import Gap, Position
 from sockstore.server.history.base import Page
-from sockstore.server.rooms.recovery import Seen, decide_recovery
+from sockstore.server.rooms.recovery import LastSeen, decide_recovery
 
 NAMES = ["Ann", "Bob"]
 names = st.sampled_from(NAMES)
@@ -26,7 +26,7 @@ def decide(log, offset, epoch, last):
     known = log.at(offset)
     id_before = None if known is None else known.id
     page = Page(log.epoch, log.top, log.first, log.after(offset), id_before)
-    return decide_recovery(Seen(epoch, offset, last), page)
+    return decide_recovery(LastSeen(epoch, offset, last), page)
 
 
 class Faults(RuleBasedStateMachine):

@@ -46,7 +46,9 @@ async def test_a_log_that_is_replaced_while_somebody_enters_is_noticed(is_sessio
     await idle()  # its position is read
     history.lose_everything()
     history.say("lobby", 3)
-    await rooms._rooms["lobby"].read(0, 1, 1)
+    room = rooms.take("lobby")
+    await room.read(0, 1, 1)
+    rooms.give_back(room)
     presence.may_go_on.set()
     await entering
     history.say("lobby")

@@ -1,1 +1,1 @@
-"""The plain JSON frames, and the client that speaks them."""
+"""Plain JSON, the protocol of a room without a session: its frames and its clients."""

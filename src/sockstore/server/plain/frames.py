@@ -1,4 +1,4 @@
-"""The plain JSON frames of a room, as PROTOCOL.md lists them: parsed and built, no I/O."""
+"""Parses and builds the plain JSON frames of section 3 of PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 LONGEST_TIMESTAMP = 64
 MOST_IN_A_PAGE = 100
 HIGHEST_OFFSET = 2**53 - 1
-"""The highest integer that every reader of JSON has exactly."""
+"""The highest integer that every JSON parser reads exactly."""
 
 ErrorCode: TypeAlias = Literal[
     "binary_message",
@@ -43,11 +43,11 @@ ErrorCode: TypeAlias = Literal[
 
 
 class FrameError(Exception):
-    """A client's frame is not what a room takes.
+    """A room does not accept the frame of a client.
 
     Args:
         code: What is wrong, for programs.
-        message: What is wrong and what would be right, for people.
+        message: What is wrong and what is right, for people.
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:
@@ -57,28 +57,28 @@ class FrameError(Exception):
 
 
 class Draft(msgspec.Struct, frozen=True):
-    """What a client says; other keys are ignored."""
+    """A message of a client; other keys are ignored."""
 
     content: str
     timestamp: str | None = None
 
 
 class HistoryRequest(msgspec.Struct, frozen=True):
-    """What a client asks for: the last messages before an offset; other keys are ignored."""
+    """A request for the last messages before an offset; other keys are ignored."""
 
     before: Annotated[int, Meta(ge=1, le=HIGHEST_OFFSET)]
     limit: Annotated[int, Meta(ge=1, le=MOST_IN_A_PAGE)] = MOST_IN_A_PAGE
 
 
 class _Outline(msgspec.Struct, frozen=True):
-    """Tells a request from a message that is not right."""
+    """The keys that tell a request from an invalid message."""
 
     type: object = None
     content: object = UNSET
 
 
 class ChatMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
-    """A stored message, as everybody in the room gets it."""
+    """A stored message, as the clients of the room get it."""
 
     sender: str | None
     content: str
@@ -122,34 +122,34 @@ _encoder = msgspec.json.Encoder()
 
 
 def parse(frame: str | bytes) -> Draft | HistoryRequest:
-    """Return what a client says or asks with one message of the WebSocket.
+    """Parse one message of the WebSocket.
 
     Args:
         frame: The text, or the bytes of a binary message.
 
     Raises:
-        FrameError: If it is neither a `{"content": ..., "timestamp": ...}` that a room takes, nor a
-            `{"type": "history", "before": ...}`.
+        FrameError: If it is neither a `{"content": ..., "timestamp": ...}` that a room accepts, nor
+            a `{"type": "history", "before": ...}`.
     """
     if isinstance(frame, bytes):
         raise FrameError("binary_message", "A room takes text messages only, not binary ones.")
     try:
-        said = _decode(frame)
+        decoded = _decode(frame)
     except RecursionError:
         raise FrameError("invalid_json", "The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeError):
         raise FrameError(
-            "invalid_json", 'The message is no valid JSON; send {"content": "hello"}.'
+            "invalid_json", 'The message is not valid JSON; send {"content": "hello"}.'
         ) from None
-    return _check(said) if isinstance(said, Draft) else said
+    return _check(decoded) if isinstance(decoded, Draft) else decoded
 
 
 def _decode(frame: str) -> Draft | HistoryRequest:
-    """Decode what is one of the two; the usual one is tried first.
+    """Decode a message or a request; try the more frequent message first.
 
     Raises:
         FrameError: If it is JSON, and neither of them.
-        msgspec.DecodeError: If it is no JSON.
+        msgspec.DecodeError: If it is not valid JSON.
     """
     try:
         return _decoder.decode(frame)
@@ -189,18 +189,18 @@ def _check(draft: Draft) -> Draft:
 
 
 def to_data(draft: Draft, now: str) -> str:
-    """Return what is stored of what a client says, as JSON text.
+    """Return the data to store for a message of a client, as JSON text.
 
     Args:
-        draft: What it says.
-        now: The time, if it does not say one.
+        draft: The message.
+        now: The time for a message without a timestamp.
     """
     return _encode(Draft(draft.content, draft.timestamp or now))
 
 
 def to_chat_message(stored: StoredMessage) -> ChatMessage:
-    """Return a stored message as clients of plain JSON see it, whoever sent it in whatever way."""
-    content, timestamp = _said(stored.data)
+    """Return a stored message as clients of plain JSON see it, also one of a session (P23)."""
+    content, timestamp = _read(stored.data)
     return ChatMessage(
         stored.sender, content, timestamp or stored.stored_at, stored.id, stored.offset
     )
@@ -212,49 +212,49 @@ def encode_message(message: ChatMessage) -> str:
 
 
 def encode_join(sender: str | None, timestamp: str, count: int) -> str:
-    """Build the frame that tells who came, and how many are there now."""
+    """Build the frame that says who came, and how many are there now."""
     return _encode(_Join(sender, timestamp, count))
 
 
 def encode_leave(sender: str | None, timestamp: str, count: int) -> str:
-    """Build the frame that tells who left, and how many are there now."""
+    """Build the frame that says who left, and how many are there now."""
     return _encode(_Leave(sender, timestamp, count))
 
 
 def encode_presence(members: Sequence[str | None], count: int) -> str:
-    """Build the frame that tells who is there."""
+    """Build the frame that lists the members."""
     return _encode(_Presence(members, count))
 
 
 def encode_history(
     messages: Sequence[ChatMessage], *, more: bool, before: int | None = None
 ) -> str:
-    """Build the frame with what was said before, oldest first.
+    """Build the frame with earlier messages, oldest first.
 
     Args:
-        messages: What was said.
-        more: Whether older messages can be asked for.
-        before: The offset that a client asked for; None on entry.
+        messages: The messages.
+        more: Whether the history has older ones.
+        before: The offset that the client asked for; None on entry.
     """
     return _encode(_History(UNSET if before is None else before, messages, more))
 
 
 def encode_error(code: ErrorCode, message: str) -> str:
-    """Build the frame that tells one client what it did wrong, or what went wrong for it."""
+    """Build the frame that tells one client what did not work."""
     return _encode(_Error(code, message))
 
 
-def _said(data: str) -> tuple[str, str | None]:
+def _read(data: str) -> tuple[str, str | None]:
     try:
         value = msgspec.json.decode(data)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return data, None  # another server stored what ours does not take
+        return data, None  # stored by another server, and not valid JSON for ours
     if isinstance(value, str):
         return value, None
     if isinstance(value, dict) and isinstance(content := value.get("content"), str):
         timestamp = value.get("timestamp")
-        is_right = isinstance(timestamp, str) and 0 < len(timestamp) <= LONGEST_TIMESTAMP
-        return content, timestamp if is_right else None
+        is_valid = isinstance(timestamp, str) and 0 < len(timestamp) <= LONGEST_TIMESTAMP
+        return content, timestamp if is_valid else None
     return data, None
 
 

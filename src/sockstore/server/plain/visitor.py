@@ -1,4 +1,4 @@
-"""A client of plain JSON in its room, from its coming to its leaving."""
+"""Serves a client of plain JSON in its room, and builds the frames it is told."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sockstore.server.history.base import Entry, HistoryError, NotStored, Page, 
 from sockstore.server.plain import frames
 from sockstore.server.plain.frames import Draft, FrameError, HistoryRequest
 from sockstore.server.rooms.presence import Member
-from sockstore.server.rooms.recovery import Seen
+from sockstore.server.rooms.recovery import LastSeen
 from sockstore.server.rooms.room import Room, Rooms
 from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
 __all__ = ["Visitor", "visit"]
 
-RESUMING = (1012, "the server lost sight of the room; come back for its history")
+RESUMING = (1012, "the server cannot continue the room; connect again for its history")
 
 
 class _Plain:
-    """Section 3 of PROTOCOL.md."""
+    """Builds the frames of section 3 of PROTOCOL.md."""
 
     def message(self, message: StoredMessage) -> str:
         return frames.encode_message(frames.to_chat_message(message))
@@ -44,7 +44,7 @@ PLAIN: Dialect = _Plain()
 
 
 async def visit(rooms: Rooms, name: str, client: Client) -> None:
-    """Let a client of plain JSON be in a room until its connection has ended.
+    """Serve a client of plain JSON in a room until its connection has ended.
 
     Args:
         rooms: The rooms of the server.
@@ -80,7 +80,7 @@ class Visitor:
         )
 
     async def enter(self) -> None:
-        """Tell the client what was said before and who is there, and the others that it came."""
+        """Tell the client the history and the members, and the others that it came."""
         client, room = self._client, self._room
         page = await self._read_on_entry()
         await self._rooms.presence.enter(room.name, self._member)
@@ -91,11 +91,11 @@ class Visitor:
             client.offer(
                 frames.encode_error(
                     "history_unavailable",
-                    "What was said before cannot be shown, because the server cannot read it.",
+                    "Older messages cannot be shown, because the server cannot read them.",
                 )
             )
         else:
-            self._subscriber.seen = Seen.newest(page)
+            self._subscriber.last_seen = LastSeen.newest(page)
         room.add(self._subscriber)
 
     def leave(self) -> None:
@@ -104,7 +104,7 @@ class Visitor:
         self._rooms.presence.leave(self._room.name, self._member)
 
     async def hear(self, message: str | bytes) -> None:
-        """Do what the client wants: store what it says, or give it what it asks for."""
+        """Store the message of the client, or answer its request."""
         try:
             match frames.parse(message):
                 case Draft() as draft:
@@ -115,7 +115,7 @@ class Visitor:
             self._client.offer(frames.encode_error(error.code, error.message))
 
     async def _store(self, draft: Draft) -> None:
-        """Store what the client says; whoever is there is told it once it is stored."""
+        """Store a message; the room tells its subscribers once it is stored."""
         entry = Entry(self._client.name, frames.to_data(draft, utc_time(time())), uuid4().hex)
         try:
             await self._rooms.history.append(self._room.name, [entry])
@@ -128,7 +128,7 @@ class Visitor:
             )
 
     async def _give_history(self, request: HistoryRequest) -> None:
-        """Give the client one page; it is read when there is room for it in its buffer."""
+        """Send the client one page, which is read when its buffer has room for it."""
         client, limits = self._client, self._rooms.limits
         if not await client.drained():
             return
@@ -142,13 +142,13 @@ class Visitor:
                 )
             )
             return
-        # Others may have filled the buffer meanwhile; only this client waits for its page.
+        # Messages of others may have filled the buffer meanwhile; only this client waits.
         if await client.drained():
             client.offer(_history(page, page.messages, request.before))
 
     async def _read_on_entry(self) -> Page | None:
         limits = self._rooms.limits
-        # One is read in any case: its id tells whether the log is still the same, later.
+        # At least one is read, because its id later tells whether the log is still the same.
         count = max(1, limits.history_messages)
         try:
             return await self._room.read_newest(count, limits.history_bytes)
@@ -157,12 +157,12 @@ class Visitor:
 
 
 def _history(page: Page | None, shown: Sequence[StoredMessage], before: int | None = None) -> str:
-    """Build a history frame; one that could not be read may leave something to be asked for.
+    """Build a history frame; its `more` is true if the history could not be read.
 
     Args:
-        page: What was read.
-        shown: What is shown of it.
-        before: What was asked for; None on entry.
+        page: The page that was read; None if it could not be.
+        shown: The messages to show of it.
+        before: The offset that was asked for; None on entry.
     """
     if page is None:
         more = True

@@ -1,1 +1,1 @@
-"""Rooms: who is in one, what it keeps, what is told to whom."""
+"""Rooms: their members, and the delivery of messages in order; knows no protocol."""

@@ -1,4 +1,4 @@
-"""Who is in each room: what a server asks of it, and the answer for one server by itself."""
+"""Presence: who is in each room; its interface, and the implementation for a single server."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Member:
     """One client that is in a room.
 
     Args:
-        client: The name of its connection, unique.
-        name: What it calls itself; None if it has not said.
+        client: The unique id of its connection.
+        name: The name that it gave; None without one.
     """
 
     client: str
@@ -27,53 +27,55 @@ class Member:
 Change: TypeAlias = Literal["join", "leave", "unknown"]
 
 Changed: TypeAlias = Callable[[str, Change, Member | None], None]
-"""``(room, change, member)``: is told after `Presence.members` shows it. ``"unknown"`` comes with
-None: other members than before may be there, and nobody can tell which came and which left."""
+"""``(room, change, member)``: called after `Presence.members` has changed. ``"unknown"`` comes with
+None: the list is another one, and it is not known which members came and which left."""
 
 
 class Presence(Protocol):
-    """Who is in each room, over all servers that share the rooms."""
+    """The members of each room, over all servers that share the rooms."""
 
     def start(self, changed: Changed) -> None:
-        """Say who is told when somebody comes or leaves, here or elsewhere; does no I/O."""
+        """Set the callable that is told each change, on this server or another; does no I/O."""
 
     async def enter(self, room: str, member: Member) -> None:
-        """Note that a client of this server is in a room; return when `members` is right.
+        """Add a client of this server to a room; return when `members` is right.
 
-        It never fails: a server that is cut off from the others knows its own members.
+        It never fails: a server that cannot reach the others shows its own members.
         """
 
     def leave(self, room: str, member: Member) -> None:
-        """Note that a client of this server is not there any more; never waits."""
+        """Remove a client of this server from a room; never waits."""
 
     def members(self, room: str) -> Sequence[Member]:
-        """Return who is in a room that a client of this server is in, in order of arrival."""
+        """Return the members of a room with a client of this server, in order of arrival."""
 
     async def open(self) -> None:
-        """Open what must be open; `enter` does so by itself."""
+        """Open what has to be open; `enter` opens it too."""
 
     async def aclose(self) -> None:
-        """Forget the clients of this server, and close."""
+        """Remove the clients of this server, and close."""
 
 
 class LocalPresence:
-    """The members of the rooms of one server."""
+    """The members of the rooms of a single server."""
 
     def __init__(self) -> None:
+        # By room and by the client's id; `enter` and `leave` change it.
         self._rooms: dict[str, dict[str, Member]] = {}
+        # Set by `start`.
         self._changed: Changed = no_listener
 
     def start(self, changed: Changed) -> None:
-        """Say who is told when somebody comes or leaves; does no I/O."""
+        """Set the callable that is told each change; does no I/O."""
         self._changed = changed
 
     async def enter(self, room: str, member: Member) -> None:
-        """Note that a client is in a room."""
+        """Add a client to a room."""
         self._rooms.setdefault(room, {})[member.client] = member
         self._changed(room, "join", member)
 
     def leave(self, room: str, member: Member) -> None:
-        """Note that a client is not there any more."""
+        """Remove a client from a room."""
         members = self._rooms.get(room, {})
         if members.pop(member.client, None) is None:
             return
@@ -82,11 +84,11 @@ class LocalPresence:
         self._changed(room, "leave", member)
 
     def members(self, room: str) -> Sequence[Member]:
-        """Return who is in a room, in order of arrival."""
+        """Return the members of a room, in order of arrival."""
         return tuple(self._rooms.get(room, {}).values())
 
     async def open(self) -> None:
-        """Nothing has to be opened."""
+        """Do nothing."""
 
     async def aclose(self) -> None:
-        """Nothing has to be closed."""
+        """Do nothing."""

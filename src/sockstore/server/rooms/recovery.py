@@ -1,4 +1,4 @@
-"""Whether a client that comes back can be given all that it missed: decided, no I/O."""
+"""Decides whether a client that comes back can be given everything that it missed."""
 
 from __future__ import annotations
 
@@ -7,52 +7,58 @@ from typing import Literal, TypeAlias
 
 from sockstore.server.history.base import Page, StoredMessage
 
-__all__ = ["Recovery", "Seen", "decide_recovery"]
+__all__ = ["LastSeen", "Recovery", "decide_recovery"]
 
 Recovery: TypeAlias = Literal["recovered", "trimmed", "epoch", "forked"]
-"""``recovered``: the page begins with what was missed. ``trimmed``: older messages were deleted.
-``epoch``: the log is another one. ``forked``: the log is not the one that the client saw."""
+"""``recovered``: the page begins with the first missed message. ``trimmed``: older messages were
+deleted. ``epoch``: the log has another epoch. ``forked``: the log has the same epoch, but another
+message where the client saw its last one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What a client saw last.
+class LastSeen:
+    """The last message that a client was told.
 
     Args:
-        epoch: The log; empty if it does not say, as Centrifugo reads it.
-        offset: The offset of the last message that it saw; 0 is before the first one.
-        last: The id of that message, if the client says it.
+        epoch: The log; empty if the client does not say, which Centrifugo reads as any log.
+        offset: The message's offset; 0 is before the first one.
+        id: The message's id, if it is known.
     """
 
     epoch: str
     offset: int
-    last: str | None = None
+    id: str | None = None
 
     @classmethod
-    def message(cls, epoch: str, message: StoredMessage) -> Seen:
-        """Return the position of a client that was told a message last."""
+    def message(cls, epoch: str, message: StoredMessage) -> LastSeen:
+        """Return the position at a message.
+
+        Args:
+            epoch: The log of the message.
+            message: The message.
+        """
         return cls(epoch, message.offset, message.id)
 
     @classmethod
-    def newest(cls, page: Page) -> Seen:
+    def newest(cls, page: Page) -> LastSeen:
         """Return the position at the end of a log, from a page of its newest messages."""
         return cls(page.epoch, page.top, page.messages[-1].id if page.messages else None)
 
 
-def decide_recovery(seen: Seen, page: Page) -> Recovery:
-    """Decide whether a page continues what a client saw (P25 to P27).
+def decide_recovery(last_seen: LastSeen, page: Page) -> Recovery:
+    """Decide whether a page continues after the last message of a client (P25 to P27).
 
     Args:
-        seen: What the client saw last.
-        page: What was read behind `seen.offset`.
+        last_seen: The last message of the client.
+        page: The page that was read after `last_seen.offset`.
     """
-    if seen.epoch and seen.epoch != page.epoch:
+    if last_seen.epoch and last_seen.epoch != page.epoch:
         return "epoch"
-    if seen.offset > page.top:
+    if last_seen.offset > page.top:
         return "forked"
-    if seen.last is not None and page.id_before not in {None, seen.last}:
+    if last_seen.id is not None and page.id_before not in {None, last_seen.id}:
         return "forked"
-    # Without the message that the client saw nobody can tell whether this is the log it saw.
-    is_known = seen.last is None or page.id_before is not None
+    # Without the message that the client saw, the server cannot tell whether the log is the same.
+    is_comparable = last_seen.id is None or page.id_before is not None
     following = page.messages[0].offset if page.messages else page.top + 1
-    return "recovered" if is_known and following == seen.offset + 1 else "trimmed"
+    return "recovered" if is_comparable and following == last_seen.offset + 1 else "trimmed"

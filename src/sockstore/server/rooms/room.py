@@ -1,4 +1,4 @@
-"""One room: everybody in it is told every message once, in order, without a hole."""
+"""A room tells each subscriber every message once, in order, without a hole."""
 
 from __future__ import annotations
 
@@ -21,54 +21,62 @@ from sockstore.server.history.base import (
 )
 from sockstore.server.limits import Limits
 from sockstore.server.rooms.presence import Change, Member, Presence
-from sockstore.server.rooms.recovery import Seen, decide_recovery
+from sockstore.server.rooms.recovery import LastSeen, decide_recovery
 from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
 __all__ = ["Room", "Rooms"]
 
 PRESENCE_FRAMES_A_SECOND = 1000
-"""How many clients of one crowded room may be told who is there, each second."""
+"""Presence frames that a crowded room sends in a second, to all of its clients together."""
 
 logger = logging.getLogger("sockstore.server")
 
 
 class Room:
-    """An ordered list of messages, and the clients that watch it.
+    """An ordered list of messages, and its subscribers.
 
-    Each subscriber has a position. What comes right behind it is told at once; who is further
-    back *catches up*: a task of its own reads the history, as fast as the client reads, until the
-    client was told the newest message that the room knows. So it does not matter whether a
-    message was published while the history was read, or was not published here at all.
+    Each subscriber has a position. The message right after it is told at once. A subscriber that is
+    further behind *catches up*: its own task reads the history, as fast as the client reads, until
+    the client was told the newest message that the room knows. So no message is lost that was
+    published while the history was read, or that was not published here at all.
 
     Args:
         name: The room's name.
-        history: Where its messages are kept.
-        presence: Who is there.
-        limits: What clients may do and cost.
+        history: Keeps its messages.
+        presence: Knows its members.
+        limits: The limits of the server.
     """
 
     def __init__(self, name: str, history: History, presence: Presence, limits: Limits) -> None:
         self.name = name
+        # How many clients use the room; `Rooms` counts them.
         self.takers = 0
         self._history = history
         self._presence = presence
         self._limits = limits
+        # In the order in which they came; `add` and `remove` change it.
         self._subscribers: dict[Subscriber, None] = {}
+        # The log, and the newest message that the room knows; None before the first page is read.
         self._epoch: str | None = None
-        self._newest: Seen | None = None
-        self._logs = 0
+        self._newest: LastSeen | None = None
+        # How often another log began; `_start_over` counts.
+        self._restarts = 0
+        # Reads messages that were not published here, and whether it has to read (again); `look`
+        # sets both.
         self._looking: asyncio.Task[None] | None = None
         self._must_look = False
+        # Sends the next presence frame of a crowded room; set by `_announce_later`.
         self._announcing: asyncio.TimerHandle | None = None
+        # From the first change in a crowded room to a presence frame in one that is not crowded.
         self._is_crowded = False
 
     @property
     def members(self) -> Sequence[Member]:
-        """Those who are there, in the order in which they came."""
+        """The members, in the order in which they came."""
         return self._presence.members(self.name)
 
     def close(self) -> None:
-        """Stop what goes on in the room, because nobody is there any more."""
+        """Stop the tasks and timers of the room, which is empty."""
         if self._looking is not None:
             self._looking.cancel()
         if self._announcing is not None:
@@ -76,45 +84,45 @@ class Room:
             self._announcing = None
 
     async def read(self, after: int, count: int, max_bytes: int) -> Page:
-        """Read as `History.read`, and take in what that says of the log.
+        """Read as `History.read`, and note the state of the log.
 
         Raises:
             HistoryUnavailable: If it cannot be read.
         """
-        known = self._newest
+        newest = self._newest
         page = await self._history.read(self.name, after, count, max_bytes)
-        self._take_in(page, known)
+        self._note(page, newest)
         return page
 
     async def read_newest(self, count: int, max_bytes: int, before: int | None = None) -> Page:
-        """Read as `History.newest`, and take in what that says of the log.
+        """Read as `History.newest`, and note the state of the log.
 
         Raises:
             HistoryUnavailable: If it cannot be read.
         """
-        known = self._newest
+        newest = self._newest
         page = await self._history.newest(self.name, count, max_bytes, before)
-        self._take_in(page, known)
+        self._note(page, newest)
         return page
 
     def add(self, subscriber: Subscriber) -> None:
-        """Tell a client everything behind its position from now on."""
+        """Tell a client everything after its position from now on."""
         self._subscribers[subscriber] = None
-        seen = subscriber.seen
-        if seen is not None and self._epoch not in {None, seen.epoch}:
+        last_seen = subscriber.last_seen
+        if last_seen is not None and self._epoch not in {None, last_seen.epoch}:
             self._lose(subscriber)  # another log began since its position was read
         else:
             self._catch_up_if_behind(subscriber)
 
     def remove(self, subscriber: Subscriber) -> None:
-        """Forget a client; a second call changes nothing."""
+        """Remove a client; a second call changes nothing."""
         self._subscribers.pop(subscriber, None)
         task, subscriber.catching_up = subscriber.catching_up, None
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
     def publish(self, message: StoredMessage, epoch: str) -> None:
-        """Tell everybody a message that is stored.
+        """Tell all subscribers a message that is stored.
 
         Args:
             message: The message.
@@ -129,7 +137,7 @@ class Room:
             self._deliver(message)
 
     def look(self) -> None:
-        """Look for messages that were not published here."""
+        """Read the messages that were not published here."""
         self._must_look = True
         if self._looking is None and self._newest is not None:
             self._looking = start_task(self._look())
@@ -137,7 +145,8 @@ class Room:
     def announce(self, change: Change, member: Member | None) -> None:
         """Tell the others who came or left.
 
-        Where a thousand clients come back at once, a frame for each to each would be a million.
+        In a crowded room presence frames do it: a thousand clients that come back at once would
+        cause a million frames.
         """
         count = len(self.members)
         if member is None or self._is_crowded or count > self._limits.announced_members:
@@ -145,26 +154,26 @@ class Room:
             self._announce_later()
             return
         now = utc_time(time())
-        told: dict[Dialect, Outgoing] = {}
+        frames: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.hears_members and subscriber.member.client != member.client:
                 dialect = subscriber.dialect
-                if dialect not in told:
+                if dialect not in frames:
                     build = dialect.join if change == "join" else dialect.leave
-                    told[dialect] = Outgoing(build(member, now, count))
-                subscriber.client.offer(told[dialect])
+                    frames[dialect] = Outgoing(build(member, now, count))
+                subscriber.client.offer(frames[dialect])
 
     def presence_frame(self, dialect: Dialect) -> str | None:
-        """Build the frame that tells who is there, if the dialect has one."""
+        """Build the frame that lists the members, if the dialect has one."""
         members = self.members
         shown = list(islice(members, self._limits.announced_members))
         return dialect.presence(shown, len(members))
 
     def _deliver(self, message: StoredMessage) -> None:
-        """Tell the newest message to all who wait for it; each protocol's words are built once."""
+        """Tell the newest message to all who wait for it; each dialect builds its frame once."""
         epoch = self._epoch or ""
-        self._newest = Seen.message(epoch, message)
-        told: dict[Dialect, Outgoing] = {}
+        self._newest = LastSeen.message(epoch, message)
+        frames: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
                 continue
@@ -172,35 +181,35 @@ class Room:
                 self._catch_up_if_behind(subscriber)
                 continue
             dialect = subscriber.dialect
-            outgoing = told.get(dialect)
+            outgoing = frames.get(dialect)
             if outgoing is None:
-                outgoing = told[dialect] = Outgoing(dialect.message(message))
+                outgoing = frames[dialect] = Outgoing(dialect.message(message))
             subscriber.client.offer(outgoing)
-            subscriber.seen = self._newest
+            subscriber.last_seen = self._newest
 
-    def _take_in(self, page: Page, known: Seen | None) -> None:
-        """Note what a page says of the log.
+    def _note(self, page: Page, newest: LastSeen | None) -> None:
+        """Note the state of the log.
 
         Args:
-            page: What was read.
-            known: The newest message that was known before it was read: the log that the page is
-                of must have it, too.
+            page: A page of it.
+            newest: The newest message that the room knew before the page was read. The log of the
+                page must have it; otherwise it is another log.
         """
-        is_same = known is None or known.offset <= page.top
+        is_same = newest is None or newest.offset <= page.top
         if self._epoch is not None and (page.epoch != self._epoch or not is_same):
             self._start_over(page)
         self._epoch = page.epoch
         if self._newest is None:
-            self._newest = Seen(page.epoch, page.top)
+            self._newest = LastSeen(page.epoch, page.top)
             if self._must_look:
                 self.look()
 
     def _start_over(self, page: Page) -> None:
-        """Send everybody away, since the log that they know is gone."""
-        logger.warning("the history of the room %r is another one now", self.name)
-        self._logs += 1
+        """Unsubscribe every client: the room's log was replaced."""
+        logger.warning("the history of the room %r was replaced by another one", self.name)
+        self._restarts += 1
         self._epoch = page.epoch
-        self._newest = Seen(page.epoch, page.top)
+        self._newest = LastSeen(page.epoch, page.top)
         for subscriber in list(self._subscribers):
             self._lose(subscriber)
 
@@ -216,23 +225,23 @@ class Room:
                 self._must_look = False
                 await self._look_once()
         except HistoryError:
-            # Whoever comes back is told what is missing as soon as it can be read.
+            # A client that comes back is told what it missed once the history can be read.
             for subscriber in list(self._subscribers):
                 self._lose(subscriber)
         except Exception:
-            logger.exception("the room %r cannot look for what it missed", self.name)
+            logger.exception("the room %r cannot read the messages that it missed", self.name)
             for subscriber in list(self._subscribers):
                 self._lose(subscriber)
         finally:
             self._looking = None
 
     async def _look_once(self) -> None:
-        newest, logs = self._newest, self._logs
+        newest, restarts = self._newest, self._restarts
         assert newest is not None  # noqa: S101 - `look` waits for the first page
         page = await self.read(newest.offset, self._limits.page_messages, self._limits.page_bytes)
-        if self._logs != logs:
+        if self._restarts != restarts:
             return
-        # What was told before anything was read is of this log, too.
+        # Messages that were told before any page was read have no epoch yet.
         if decide_recovery(replace(newest, epoch=page.epoch), page) == "forked":
             self._start_over(page)
             return
@@ -240,8 +249,8 @@ class Room:
             if self._newest is not None and message.offset == self._newest.offset + 1:
                 self._deliver(message)
         if self._newest is not None and self._newest.offset < page.top:
-            # It is more than one page: each goes on at its own pace.
-            self._newest = Seen(page.epoch, page.top)
+            # There is more than one page: each subscriber reads on at its own pace.
+            self._newest = LastSeen(page.epoch, page.top)
             for subscriber in list(self._subscribers):
                 self._catch_up_if_behind(subscriber)
 
@@ -250,13 +259,13 @@ class Room:
             subscriber.catching_up = start_task(self._catch_up(subscriber))
 
     def _is_behind(self, subscriber: Subscriber) -> bool:
-        seen, newest = subscriber.seen, self._newest
-        return seen is not None and newest is not None and seen.offset < newest.offset
+        last_seen, newest = subscriber.last_seen, self._newest
+        return last_seen is not None and newest is not None and last_seen.offset < newest.offset
 
     async def _catch_up(self, subscriber: Subscriber) -> None:
-        """Tell a subscriber what it missed, until it was told the newest message."""
+        """Tell a subscriber what it missed, up to the newest message."""
         try:
-            # It may have left while something was awaited, and the cancellation been swallowed.
+            # It may have left during an await whose cancellation was swallowed.
             while (
                 subscriber in self._subscribers
                 and self._is_behind(subscriber)
@@ -274,18 +283,20 @@ class Room:
             subscriber.catching_up = None
 
     async def _catch_up_once(self, subscriber: Subscriber) -> bool:
-        """Tell a subscriber one page of what it missed; False if that is not to be had."""
-        seen = subscriber.seen
-        assert seen is not None  # noqa: S101 - who is behind has a position
-        page = await self.read(seen.offset, self._limits.page_messages, self._limits.page_bytes)
+        """Tell a subscriber one page of what it missed; return False if that is not kept."""
+        last_seen = subscriber.last_seen
+        assert last_seen is not None  # noqa: S101 - a subscriber that is behind has a position
+        page = await self.read(
+            last_seen.offset, self._limits.page_messages, self._limits.page_bytes
+        )
         if subscriber not in self._subscribers:
             return True
-        messages = continuous(seen.offset, page.messages)
-        if decide_recovery(seen, page) != "recovered" or not messages:
+        messages = continuous(last_seen.offset, page.messages)
+        if decide_recovery(last_seen, page) != "recovered" or not messages:
             return False
         for frame in subscriber.dialect.page(messages):
             subscriber.client.offer(frame)
-        subscriber.advance(page.epoch, messages[-1])
+        subscriber.last_seen = LastSeen.message(page.epoch, messages[-1])
         return True
 
     def _announce_later(self) -> None:
@@ -297,42 +308,43 @@ class Room:
     def _announce_presence(self) -> None:
         self._announcing = None
         self._is_crowded = len(self.members) > self._limits.announced_members
-        told: dict[Dialect, Outgoing | None] = {}
+        frames: dict[Dialect, Outgoing | None] = {}
         for subscriber in self._subscribers:
             dialect = subscriber.dialect
-            if dialect not in told:
+            if dialect not in frames:
                 frame = self.presence_frame(dialect)
-                told[dialect] = None if frame is None else Outgoing(frame)
-            if (outgoing := told[dialect]) is not None:
+                frames[dialect] = None if frame is None else Outgoing(frame)
+            if (outgoing := frames[dialect]) is not None:
                 subscriber.client.offer(outgoing)
 
 
 class Rooms:
-    """The rooms that somebody is in; an empty one is forgotten, its history stays.
+    """The rooms that clients are in; an empty room is removed, and its history stays.
 
     Args:
-        history: Where messages are kept; the caller opens and closes it.
-        presence: Who is in the rooms; the caller opens and closes it.
-        limits: What clients may do and cost.
+        history: Keeps the messages; the caller opens and closes it.
+        presence: Knows the members; the caller opens and closes it.
+        limits: The limits of the server.
     """
 
     def __init__(self, history: History, presence: Presence, limits: Limits) -> None:
         self.history = history
         self.presence = presence
         self.limits = limits
+        # By name; `take` and `give_back` change it.
         self._rooms: dict[str, Room] = {}
         history.start(self._published, self._lost_sight)
         presence.start(self._changed)
 
     @property
     def members(self) -> dict[str, list[str | None]]:
-        """The names of those who are in each room, in the order in which they came."""
+        """The names of the members of each room, in the order in which they came."""
         return {
             name: [member.name for member in room.members] for name, room in self._rooms.items()
         }
 
     def take(self, name: str) -> Room:
-        """Return a room, which stays until it is given back.
+        """Return a room, which stays here until `give_back`.
 
         Args:
             name: The room's name, checked.
@@ -344,7 +356,7 @@ class Rooms:
         return room
 
     def give_back(self, room: Room) -> None:
-        """Forget a room if nobody else needs it."""
+        """Remove a room if no other client uses it."""
         room.takers -= 1
         if not room.takers:
             room.close()

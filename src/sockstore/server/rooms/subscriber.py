@@ -1,4 +1,4 @@
-"""One client in one room: what it was told last, and in which words."""
+"""One client in one room: its position, and the protocol that it is told messages in."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Protocol
 from sockstore.server.client import Client
 from sockstore.server.history.base import StoredMessage
 from sockstore.server.rooms.presence import Member
-from sockstore.server.rooms.recovery import Seen
+from sockstore.server.rooms.recovery import LastSeen
 
 __all__ = ["Dialect", "Subscriber"]
 
 
 class Dialect(Protocol):
-    """How the clients of one protocol are told what happens in a room."""
+    """Builds the frames of one protocol for what happens in a room."""
 
     def message(self, message: StoredMessage) -> str:
         """Build the frame of a message."""
@@ -25,13 +25,13 @@ class Dialect(Protocol):
         """Build the frames of many messages."""
 
     def join(self, member: Member, now: str, count: int) -> str:
-        """Build the frame that tells who came, and how many are there now."""
+        """Build the frame that says who came, and how many are there now."""
 
     def leave(self, member: Member, now: str, count: int) -> str:
-        """Build the frame that tells who left, and how many are there now."""
+        """Build the frame that says who left, and how many are there now."""
 
     def presence(self, members: Sequence[Member], count: int) -> str | None:
-        """Build the frame that tells who is there, if there is one."""
+        """Build the frame that lists the members; None if the protocol has none."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,26 +40,24 @@ class Subscriber:
 
     Args:
         client: The client.
-        member: What the others see of it.
-        dialect: How it is told what happens.
-        seen: What it was told last; None if nobody knows, because the history could not be read.
-        lost: Called when it cannot be told what comes next; the room has forgotten it.
+        member: What the others see of the client.
+        dialect: The protocol of the client.
+        last_seen: The last message that it was told; the room advances it. None if the history
+            could not be read, so that its position is unknown.
+        lost: Called when the client cannot be told the next message; the room has removed it.
         hears_members: Whether it is told who comes and leaves.
-        catching_up: Runs while it is told what it missed, from the history.
+        catching_up: Tells the client what it missed, from the history; the room starts it, and
+            clears it when it ends.
     """
 
     client: Client
     member: Member
     dialect: Dialect
-    seen: Seen | None
+    last_seen: LastSeen | None
     lost: Callable[[], None]
     hears_members: bool = True
     catching_up: asyncio.Task[None] | None = field(default=None)
 
     def is_next(self, offset: int) -> bool:
-        """Whether the message at this offset is the one to tell it next."""
-        return self.seen is None or self.seen.offset + 1 == offset
-
-    def advance(self, epoch: str, message: StoredMessage) -> None:
-        """Note that it was told a message."""
-        self.seen = Seen.message(epoch, message)
+        """Whether the message at this offset is the next one for the client."""
+        return self.last_seen is None or self.last_seen.offset + 1 == offset

@@ -1,1 +1,1 @@
-"""The session: a subset of Centrifugo's client protocol, as PROTOCOL.md has it in section 6."""
+"""The session, section 6 of PROTOCOL.md: a subset of Centrifugo's client protocol."""

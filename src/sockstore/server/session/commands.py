@@ -1,4 +1,4 @@
-"""What the client of a session says, as PROTOCOL.md lists it: parsed, no I/O."""
+"""Parses the commands of a session, which PROTOCOL.md lists."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ __all__ = [
 ]
 
 HIGHEST_NUMBER = 2**53 - 1
-"""What every language's JSON can hold exactly."""
+"""The highest integer that every JSON parser reads exactly."""
 
 DEEPEST_DATA = 100
-"""Levels of nesting: below what any reader's JSON parser takes, with the frame around it."""
+"""Levels of nesting that every JSON parser reads, with those of the frame around them."""
 
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 TO_BRACKETS = bytes.maketrans(b"{}", b"[]")
@@ -55,13 +55,13 @@ class Connect(msgspec.Struct, frozen=True):
 
 
 class Last(msgspec.Struct, frozen=True):
-    """What a client that comes back knows of the message at its offset."""
+    """The `data` of a `Subscribe` that recovers: the id of the message at its offset."""
 
     last: str | None = None
 
 
 class Subscribe(msgspec.Struct, frozen=True):
-    """Asks for a room; `data` is any JSON, for P27 an object with `last`."""
+    """Subscribes to a room; `data` is any JSON, for P27 an object with `last`."""
 
     channel: str
     recover: bool = False
@@ -72,7 +72,7 @@ class Subscribe(msgspec.Struct, frozen=True):
 
     @property
     def last(self) -> str | None:
-        """The id of the message at `offset`, if the client says it."""
+        """The id of the message at `offset`; None if the client does not give it."""
         try:
             return msgspec.json.decode(self.data, type=Last).last
         except msgspec.DecodeError:
@@ -129,11 +129,11 @@ class PresenceStats(msgspec.Struct, frozen=True):
 
 
 class Ping(msgspec.Struct, frozen=True):
-    """Asks for a sign of life."""
+    """Asks for a reply, to see whether the connection works."""
 
 
 class Disregarded(msgspec.Struct, frozen=True):
-    """A message to the server itself, which takes none."""
+    """A message to the server itself, which ignores it."""
 
 
 class _Rpc(msgspec.Struct, frozen=True):
@@ -169,7 +169,7 @@ COMMANDS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One command, and the number that its reply has."""
+    """A command and its number, which its reply repeats."""
 
     number: int
     command: Command
@@ -177,7 +177,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A command that cannot be done, and what its reply says."""
+    """A command that cannot be done, and the error of its reply."""
 
     number: int
     name: str
@@ -192,7 +192,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What ends the connection, because nobody can tell what the client knows."""
+    """Input that ends the connection, because the state of the client is unknown after it."""
 
     reason: str
 
@@ -206,15 +206,15 @@ _send = msgspec.json.Decoder(Send)
 
 
 def parse(message: str | bytes) -> Iterator[Parsed]:
-    """Parse what a client says with one message, each command when it is asked for.
+    """Parse one message of the WebSocket, command by command.
 
-    A message may have thousands of them, and whoever counts them may stop before the end.
+    A message may have thousands of commands, so the caller can stop before the end.
 
     Args:
         message: The text, or the bytes of a binary message.
 
     Yields:
-        At least one; nothing comes behind a `Violation`.
+        One value for each command, at least one in all; a `Violation` is the last one.
     """
     if isinstance(message, bytes):
         yield Violation("a binary message")
@@ -234,7 +234,7 @@ def parse(message: str | bytes) -> Iterator[Parsed]:
 
 def _parse_line(line: str) -> Parsed:
     try:
-        # What is passed on as it came must be JSON down to its last letter.
+        # `data` is passed on as it is, so all of it must be valid JSON.
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
         return _parse_unreadable(line, error)
@@ -246,7 +246,7 @@ def _parse_line(line: str) -> Parsed:
 
 
 def _parse_unreadable(line: str, error: Exception) -> Parsed:
-    """Refuse a command that is JSON, and that no reader of the room could be expected to hold."""
+    """Refuse a command that is JSON, but that clients of the room may not be able to read."""
     try:
         outline = read_outline(line)
     except (ValueError, RecursionError):
@@ -281,11 +281,11 @@ def _is_disregarded(fields: Mapping[str, object]) -> bool:
 
 
 def _name_command(fields: Mapping[str, object], number: int) -> str | Invalid | Violation:
-    """Return the name of the one command that an object is, or what is wrong with it.
+    """Return the name of the command, or what is wrong with the object.
 
     Args:
-        fields: The object's.
-        number: Its `id`; 0 if it has none that can be used.
+        fields: The fields of the object.
+        number: Its `id`; 0 if that is missing or invalid.
     """
     names = [name for name in fields if name in COMMANDS]
     if not 1 <= number <= HIGHEST_NUMBER:
@@ -311,10 +311,10 @@ def _parse_fields(number: int, name: str, raw: msgspec.Raw) -> Parsed:
 
 
 def _check(command: Command) -> None:
-    """Check what types do not say.
+    """Check what the types cannot check.
 
     Raises:
-        ValidationError: If it cannot be done.
+        ValidationError: If the command is invalid.
     """
     if isinstance(command, Send) and not MESSAGE_ID.fullmatch(command.id):
         raise msgspec.ValidationError("`id` must have 1 to 64 visible ASCII characters")
@@ -325,7 +325,7 @@ def _check(command: Command) -> None:
 
 
 def _is_deep(text: bytes) -> bool:
-    """Whether a JSON text is nested too deeply; what is in it is never walked through."""
+    """Whether a JSON text is nested too deeply; it counts brackets and decodes nothing."""
     if text.count(b"[") + text.count(b"{") <= DEEPEST_DATA:
         return False
     brackets = STRING.sub(b"", text).translate(TO_BRACKETS, NOT_BRACKETS)

@@ -1,4 +1,4 @@
-"""The rooms that one session is in: subscribing, coming back, leaving."""
+"""The subscriptions of one session: subscribing, recovering, leaving; and its pushes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sockstore.server.admission import Refused, check_room
 from sockstore.server.client import Client
 from sockstore.server.history.base import StoredMessage, continuous
 from sockstore.server.rooms.presence import Member
-from sockstore.server.rooms.recovery import Recovery, Seen, decide_recovery
+from sockstore.server.rooms.recovery import LastSeen, Recovery, decide_recovery
 from sockstore.server.rooms.room import Room, Rooms
 from sockstore.server.rooms.subscriber import Subscriber
 from sockstore.server.session import replies
@@ -19,17 +19,17 @@ from sockstore.server.session.replies import ErrorReply
 
 __all__ = ["Membership", "SessionDialect"]
 
-INSUFFICIENT_STATE = (2500, "the server lost sight of the room; subscribe again")
+INSUFFICIENT_STATE = (2500, "the server cannot continue the room; subscribe again")
 
 Answer: TypeAlias = Callable[[int, str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionDialect:
-    """Section 6 of PROTOCOL.md.
+    """Builds the pushes of section 6 of PROTOCOL.md.
 
     Args:
-        channel: The room, as this client writes it: names are compared in one form only.
+        channel: The room's name as this client writes it, which may not be in Unicode's form NFC.
     """
 
     channel: str
@@ -43,52 +43,52 @@ class SessionDialect:
         return ["\n".join(map(self.message, messages))]
 
     def join(self, member: Member, now: str, count: int) -> str:
-        """Build the push that tells who came."""
+        """Build the push that says who came."""
         del now, count
         return replies.encode_join(self.channel, member)
 
     def leave(self, member: Member, now: str, count: int) -> str:
-        """Build the push that tells who left."""
+        """Build the push that says who left."""
         del now, count
         return replies.encode_leave(self.channel, member)
 
     def presence(self, members: Sequence[Member], count: int) -> str | None:
-        """Nothing: who wants to know asks."""
+        """Return None: session clients request presence with a command."""
         del members, count
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
-    """What a subscriber is told at first.
+class _Reply:
+    """The reply to `subscribe`.
 
     Args:
-        place: The offset of the reply, and the message there: where it asked from if all is
-            recovered, otherwise the newest.
+        place: The offset of the reply, and the message there: the offset that the client asked from
+            if all is recovered, otherwise the newest one.
         messages: The publications of the reply.
-        recovery: What became of its coming back; None if it did not come back.
+        recovery: The result of the recovery; None if the client did not ask for one.
     """
 
-    place: Seen
+    place: LastSeen
     messages: tuple[StoredMessage, ...] = ()
     recovery: Recovery | None = None
 
     @property
-    def seen(self) -> Seen:
-        """The position of the subscriber behind the reply (P24)."""
+    def last_seen(self) -> LastSeen:
+        """The position of the subscriber after the reply (P24)."""
         if not self.messages:
             return self.place
-        return Seen.message(self.place.epoch, self.messages[-1])
+        return LastSeen.message(self.place.epoch, self.messages[-1])
 
 
 class Membership:
-    """The rooms that one session is in.
+    """The subscriptions of one session.
 
     Args:
         rooms: The rooms of the server.
         client: The client.
-        only: The one room that it may be in; None lets it be in any.
-        answer: Sends a reply before anything else is pushed.
+        only: The one room that it may subscribe to; None allows all.
+        answer: Sends a reply before any later push.
     """
 
     def __init__(self, rooms: Rooms, client: Client, only: str | None, answer: Answer) -> None:
@@ -97,13 +97,14 @@ class Membership:
         self._only = only
         self._answer = answer
         self._member = Member(client.id, client.name)
+        # By the room's name; `subscribe` adds to it, `_leave` removes from it.
         self._subscribed: dict[str, tuple[Room, Subscriber]] = {}
 
     def check(self, channel: str) -> str:
         """Return the name of the room that a channel names.
 
         Raises:
-            ErrorReply: 102, if there can be no such room, or this connection has another one.
+            ErrorReply: 102, if the name is not valid, or this connection has only another room.
         """
         try:
             name = check_room(channel)
@@ -111,37 +112,39 @@ class Membership:
             raise ErrorReply(102, refused.message) from None
         if self._only not in {None, name}:
             raise ErrorReply(
-                102, f"This connection has its own room only; connect elsewhere for {name}."
+                102, f"This connection can use only its own room; connect elsewhere for {name}."
             )
         return name
 
     def members(self, channel: str) -> list[Member]:
-        """Return who is in a room that this session is in.
+        """Return the members of a room that this session is subscribed to.
 
         Raises:
-            ErrorReply: 102 as `check`, and 103 if it is not in the room.
+            ErrorReply: 102 as `check`, and 103 if it is not subscribed.
         """
         name = self.check(channel)
         if name not in self._subscribed:
-            raise ErrorReply(103, f"Subscribe to {name} first: its members are told to members.")
+            raise ErrorReply(
+                103, f"Subscribe to {name} first: only its subscribers are told its members."
+            )
         return list(self._rooms.presence.members(name))
 
     async def subscribe(self, number: int, command: Subscribe) -> None:
-        """Enter a room, reply, and from then on be told everything that is said there.
+        """Subscribe to a room, and reply; the room tells the client all later messages.
 
         Raises:
-            ErrorReply: If it cannot be.
+            ErrorReply: If the command cannot be done.
             HistoryUnavailable: If the history cannot be read.
         """
         name = self.check(command.channel)
         if name in self._subscribed:
-            raise ErrorReply(105, f"This connection is subscribed to {name} already.")
+            raise ErrorReply(105, f"This connection is already subscribed to {name}.")
         most = self._rooms.limits.subscriptions
         if len(self._subscribed) >= most:
             raise ErrorReply(106, f"A connection has at most {most} subscriptions.")
         room = self._rooms.take(name)
         try:
-            answered = await self._read(room, command)
+            reply = await self._read(room, command)
             await self._rooms.presence.enter(name, self._member)
         except BaseException:
             self._rooms.presence.leave(name, self._member)
@@ -151,20 +154,20 @@ class Membership:
             self._client,
             self._member,
             SessionDialect(command.channel),
-            answered.seen,
+            reply.last_seen,
             lambda: self._lose(command.channel, name),
             hears_members=command.join_leave,
         )
         self._subscribed[name] = room, subscriber
-        # In one step: whatever is published from now on comes behind the reply.
-        self._answer(number, "subscribe", _to_result(answered))
+        # In one step of the loop: whatever is published from now on comes after the reply.
+        self._answer(number, "subscribe", _to_result(reply))
         room.add(subscriber)
 
     def unsubscribe(self, channel: str) -> None:
-        """Leave a room; nothing happens if it is not in it.
+        """Leave a room; if the session is not subscribed, nothing happens.
 
         Raises:
-            ErrorReply: 102, if there can be no such room.
+            ErrorReply: 102, as `check`.
         """
         self._leave(self.check(channel))
 
@@ -184,38 +187,40 @@ class Membership:
         self._leave(name)
         self._client.offer(replies.encode_unsubscribe(channel, *INSUFFICIENT_STATE))
 
-    async def _read(self, room: Room, command: Subscribe) -> _Answered:
+    async def _read(self, room: Room, command: Subscribe) -> _Reply:
         if not command.recover:
             page = await room.read_newest(1, 1)
-            return _Answered(Seen.newest(page))
+            return _Reply(LastSeen.newest(page))
         limits = self._rooms.limits
         count, size = limits.page_messages, limits.page_bytes
-        seen = Seen(command.epoch, command.offset, command.last)
-        page = await room.read(seen.offset, count, size)
-        recovery = decide_recovery(seen, page)
+        last_seen = LastSeen(command.epoch, command.offset, command.last)
+        page = await room.read(last_seen.offset, count, size)
+        recovery = decide_recovery(last_seen, page)
         if recovery == "epoch":
             page = await room.read(0, count, size)
         if recovery == "forked":
             page = await room.read_newest(1, 1)
-            return _Answered(Seen.newest(page), recovery=recovery)
+            return _Reply(LastSeen.newest(page), recovery=recovery)
         first = page.messages[0].offset if page.messages else page.top + 1
         messages = tuple(continuous(first - 1, page.messages))
         if recovery == "recovered":
-            return _Answered(Seen(page.epoch, seen.offset, page.id_before), messages, recovery)
-        newest = page.id_before if page.top == seen.offset else None
-        return _Answered(Seen(page.epoch, page.top, newest), messages, recovery)
+            return _Reply(
+                LastSeen(page.epoch, last_seen.offset, page.id_before), messages, recovery
+            )
+        newest = page.id_before if page.top == last_seen.offset else None
+        return _Reply(LastSeen(page.epoch, page.top, newest), messages, recovery)
 
 
-def _to_result(answered: _Answered) -> dict[str, Any]:
-    place, recovery = answered.place, answered.recovery
-    has_last = place.last is not None and not answered.messages
-    data = {"last": place.last} if has_last else {}
+def _to_result(reply: _Reply) -> dict[str, Any]:
+    place, recovery = reply.place, reply.recovery
+    has_last = place.id is not None and not reply.messages
+    data = {"last": place.id} if has_last else {}
     result: dict[str, Any] = {
         "epoch": place.epoch,
         "offset": place.offset,
         "recoverable": True,
         "positioned": True,
-        "publications": replies.to_publications(answered.messages),
+        "publications": replies.to_publications(reply.messages),
         "data": data,
     }
     if recovery is not None:

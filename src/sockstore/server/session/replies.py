@@ -1,6 +1,6 @@
-"""What the server says in a session, as PROTOCOL.md lists it: built, no I/O.
+"""Builds the replies and pushes of a session, which PROTOCOL.md lists.
 
-What clients said is JSON text already, and is put in as it is.
+The data of a message is JSON text already, and is copied as it is.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ErrorReply(Exception):
 
     Args:
         code: What is wrong, for programs: one of PROTOCOL.md's.
-        message: What is wrong and what would be right, for people.
-        is_temporary: Whether it is worth trying again.
+        message: What is wrong and what is right, for people.
+        is_temporary: Whether the client should try again.
     """
 
     def __init__(self, code: int, message: str, *, is_temporary: bool = False) -> None:
@@ -70,20 +70,20 @@ class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def encode_reply(number: int, name: str, result: Mapping[str, Any]) -> str:
-    """Build the answer to a command.
+    """Build the reply to a command.
 
     Args:
         number: The command's number.
-        name: The command.
-        result: What the answer says.
+        name: The command's name.
+        result: The value of the field with that name.
     """
     return _encode({"id": number, name: result})
 
 
 def encode_error(number: int, error: ErrorReply) -> str:
-    """Build the answer to a command that was not done."""
-    told = _Error(error.code, error.message, error.is_temporary)
-    return _encode({"id": number, "error": told})
+    """Build the reply to a command that was not done."""
+    fields = _Error(error.code, error.message, error.is_temporary)
+    return _encode({"id": number, "error": fields})
 
 
 def encode_publication(channel: str, message: StoredMessage) -> str:
@@ -92,12 +92,12 @@ def encode_publication(channel: str, message: StoredMessage) -> str:
 
 
 def encode_join(channel: str, member: Member) -> str:
-    """Build the push that tells who came."""
+    """Build the push that says who came."""
     return _push(channel, "join", {"info": to_client(member)})
 
 
 def encode_leave(channel: str, member: Member) -> str:
-    """Build the push that tells who left."""
+    """Build the push that says who left."""
     return _push(channel, "leave", {"info": to_client(member)})
 
 
@@ -107,12 +107,12 @@ def encode_unsubscribe(channel: str, code: int, reason: str) -> str:
 
 
 def to_publications(messages: Iterable[StoredMessage]) -> Sequence[object]:
-    """Return messages as replies have them."""
+    """Return messages in the form of replies."""
     return [_to_publication(message) for message in messages]
 
 
 def to_client(member: Member) -> object:
-    """Return a member as replies and pushes have it."""
+    """Return a member in the form of replies and pushes."""
     return _Info(user=member.name or "", client=member.client)
 
 

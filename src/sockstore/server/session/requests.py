@@ -1,4 +1,4 @@
-"""The commands of a session that ask for something, and are answered at once."""
+"""Does the commands of a session that are answered at once: all but `connect` and `send`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Requests:
     Args:
         rooms: The rooms of the server.
         client: The client.
-        membership: The rooms that it is in.
+        membership: The subscriptions of the session.
     """
 
     def __init__(self, rooms: Rooms, client: Client, membership: Membership) -> None:
@@ -51,14 +51,14 @@ class Requests:
         """Do a command.
 
         Args:
-            number: Its number.
-            command: The command; the first one and messages to store are not among them.
+            number: The command's number.
+            command: Any command but `Connect` and `Send`.
 
         Returns:
-            The name of the command, and what its reply says; None if it was replied to.
+            The name of the command, and the result for its reply; None if it has replied.
 
         Raises:
-            ErrorReply: If it cannot be done.
+            ErrorReply: If the command cannot be done.
             HistoryError: If the history fails.
         """
         match command:
@@ -85,7 +85,7 @@ class Requests:
                 return "presence_stats", {"num_clients": len(everybody), "num_users": len(users)}
             case Ping():
                 return "ping", {}
-            case Connect() | Send() | Disregarded():  # pragma: no cover - the visitor does them
+            case Connect() | Send() | Disregarded():  # pragma: no cover - the visitor does these
                 raise AssertionError
             case _ as never:
                 assert_never(never)
@@ -121,10 +121,10 @@ class Requests:
 
 
 def _check_since(since: Since, page: Page) -> None:
-    """Check that a position is of the log.
+    """Check that a position belongs to the log.
 
     Raises:
-        ErrorReply: 112, if it is not.
+        ErrorReply: 112, if it does not.
     """
     if since.epoch not in {"", page.epoch} or since.offset > page.top:
-        raise ErrorReply(112, "The position is of another log; ask without `since`.")
+        raise ErrorReply(112, "The position belongs to another log; ask without `since`.")

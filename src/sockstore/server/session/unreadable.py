@@ -1,4 +1,4 @@
-"""Commands that are JSON by the grammar of RFC 8259, and that our reader cannot hold."""
+"""Reads the outline of a command that is valid JSON (RFC 8259), but that msgspec does not read."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import msgspec
 __all__ = ["DEEPEST", "read_outline", "what_is_wrong"]
 
 DEEPEST = 120
-"""Levels of nesting that are looked at: what a message may have, with the frame around it."""
+"""Levels of nesting that are read: those that a message may have, and those of its frame."""
 
 LONGEST_NUMBER = 16
-"""Digits of an integer that is read; 2^53 has as many."""
+"""Most digits of an integer that is read; 2^53 has as many."""
 
 _PIECES = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{]+|[\]}]+|[^"\[\]{}]+')
-"""A string without an end takes the rest: looking for its end again and again would take hours."""
+"""An unterminated string matches to the end: to search its end again and again could take hours."""
 
 
 def read_outline(text: str) -> Any:
-    """Return the value of a JSON text, with 0 for long integers and null for what is nested deeply.
+    """Return the value of a JSON text, with 0 for long integers and null for deeply nested values.
 
     Args:
-        text: What msgspec does not read.
+        text: A text that msgspec does not read.
 
     Raises:
-        ValueError: If it is not valid JSON. Of what is nested too deeply only the
-            strings and the number of brackets are looked at.
+        ValueError: If it is not valid JSON. In the deeply nested parts only strings and the number
+            of brackets are checked.
 
     Source:
         RFC 8259 sections 6, 8.2 and 9: the grammar allows numbers of any size, halves of surrogate
-        pairs and any depth; a reader may set limits.
+        pairs and any depth; a parser may set limits.
 
     Example:
         >>> read_outline('{"id": 1, "data": 1e400}')
@@ -43,10 +43,10 @@ def read_outline(text: str) -> Any:
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Say why msgspec does not read a text that is JSON, as the end of a sentence.
+    """Say why msgspec does not read a valid JSON text, as the end of a sentence.
 
     Args:
-        error: What msgspec raised.
+        error: The exception of msgspec.
     """
     if isinstance(error, RecursionError):
         return "it is nested too deeply"

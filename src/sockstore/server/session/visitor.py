@@ -1,4 +1,4 @@
-"""A client that speaks the session, from its coming to its leaving."""
+"""Serves a client of the session: does its commands in their order, and pings it."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ from sockstore.server.session.requests import Requests
 __all__ = ["Admit", "Heartbeat", "Visitor", "visit"]
 
 Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
-"""Is given the token of the first command; returns the close code and reason if it is not right."""
+"""Checks the token of the first command; returns a close code and reason if it is wrong."""
 
 COMMANDS_OF_A_TURN = 16
-"""A message may have thousands: all other clients have their turn in between."""
+"""A message may have thousands of commands; between these, all other clients have their turn."""
 
 MOST_STORED_AT_ONCE = 64
-"""Messages; how long telling the members of the room keeps the event loop busy."""
+"""Messages; bounds how long telling the subscribers of the room keeps the event loop busy."""
 
 MOST_REPLIES = 64 * 1024
-"""Bytes of replies from which on they leave before the next command is done."""
+"""Bytes; more replies than this are sent before the next command is done."""
 
 NO_CONNECT = (3502, "no connect in time")
 NO_PONG = (3012, "no pong")
@@ -49,12 +49,12 @@ NOT_STORED = (3004, "a message could not be stored; send it again")
 
 
 async def visit(rooms: Rooms, only: str | None, admit: Admit, client: Client) -> None:
-    """Do what a client of the session asks for until its connection has ended.
+    """Serve a client of the session until its connection has ended.
 
     Args:
         rooms: The rooms of the server.
-        only: The one room that it may be in; None lets it be in any.
-        admit: Is awaited with the token of the first command.
+        only: The one room that it may subscribe to; None allows all.
+        admit: Awaited with the token of the first command.
         client: The client; it was accepted.
     """
     visitor = Visitor(rooms, only, admit, client)
@@ -65,7 +65,7 @@ async def visit(rooms: Rooms, only: str | None, admit: Admit, client: Client) ->
 
 
 class Visitor:
-    """One session: does the commands of its client, strictly in their order.
+    """One session, which does the commands of its client strictly in their order.
 
     Args:
         rooms: As in `visit`.
@@ -78,14 +78,18 @@ class Visitor:
         self._rooms = rooms
         self._admit = admit
         self._client = client
+        # Set by the command `connect`.
         self._is_connected = False
+        # While `hear` does the commands of a message.
         self._is_busy = False
         self._heartbeat = Heartbeat(client, rooms.limits, lambda: self._is_busy)
         self._membership = Membership(rooms, client, only, self._answer_now)
         self._requests = Requests(rooms, client, self._membership)
+        # Replies that `_flush` will send, and their bytes; `_put` adds to them.
         self._replies: list[str] = []
         self._replies_size = 0
-        self._unsent: list[tuple[int, Send]] = []
+        # Messages of one room that `_store` will store, with the numbers of their commands.
+        self._unstored: list[tuple[int, Send]] = []
 
     async def hear(self, message: str | bytes) -> None:
         """Do the commands of one message of the WebSocket."""
@@ -160,7 +164,7 @@ class Visitor:
         self._is_connected = True
         limits = self._rooms.limits
         ping = limits.ping_seconds
-        told = {
+        announced = {
             "rate": limits.rate,
             "burst": limits.burst,
             "max_message_bytes": limits.max_message_bytes,
@@ -174,41 +178,41 @@ class Visitor:
                 "version": _version.__version__,
                 "ping": int(ping) if ping == int(ping) else ping,
                 "pong": True,
-                "data": {"sockstore": told},
+                "data": {"sockstore": announced},
             },
         )
         self._heartbeat.start()
 
     async def _collect(self, number: int, command: Send) -> None:
-        """Note a message to store together with those that follow it in the same room."""
+        """Keep a message, to store it together with the next ones for the same room."""
         try:
             room = self._membership.check(command.channel)
         except ErrorReply as error:
             await self._store()
             self._put(replies.encode_error(number, error))
             return
-        if self._unsent and (
-            self._unsent[0][1].channel != room or len(self._unsent) >= MOST_STORED_AT_ONCE
+        if self._unstored and (
+            self._unstored[0][1].channel != room or len(self._unstored) >= MOST_STORED_AT_ONCE
         ):
             await self._store()
         if not self._client.is_ending:
-            self._unsent.append((number, Send(room, command.id, command.data)))
+            self._unstored.append((number, Send(room, command.id, command.data)))
 
     async def _store(self) -> None:
-        """Store what was collected, all of it or nothing, and say where it is."""
-        unsent, self._unsent = self._unsent, []
-        if not unsent:
+        """Store the collected messages, all or none, and reply where they are."""
+        unstored, self._unstored = self._unstored, []
+        if not unstored:
             return
         entries = [
-            Entry(self._client.name, bytes(send.data).decode(), send.id) for _, send in unsent
+            Entry(self._client.name, bytes(send.data).decode(), send.id) for _, send in unstored
         ]
         try:
-            stored = await self._rooms.history.append(unsent[0][1].channel, entries)
+            stored = await self._rooms.history.append(unstored[0][1].channel, entries)
         except NotStored:
             self._flush()
             self._client.end(*NOT_STORED)
             return
-        for (number, _), each in zip(unsent, stored, strict=True):
+        for (number, _), each in zip(unstored, stored, strict=True):
             data = {"offset": each.offset, "epoch": each.epoch, "duplicate": each.is_duplicate}
             self._answer(number, "rpc", {"data": data})
 
@@ -221,7 +225,7 @@ class Visitor:
         self._put(replies.encode_reply(number, name, result))
 
     def _answer_now(self, number: int, name: str, result: Mapping[str, Any]) -> None:
-        """Reply, and to all that was asked before: what follows is pushes."""
+        """Reply, and send all earlier replies, because pushes follow."""
         self._answer(number, name, result)
         self._flush()
 
@@ -239,13 +243,13 @@ class Visitor:
 
 
 class Heartbeat:
-    """One timer: at first for ``connect``, then for pings and for their answers.
+    """Ends a session without ``connect`` or without pongs, with one timer for both.
 
     Args:
         client: The client.
-        limits: How long it has.
-        is_busy: Whether the server itself holds up what the client has sent; then a pong may be
-            waiting behind it.
+        limits: The limits of the server.
+        is_busy: Returns whether the server is still doing earlier commands of the client; then a
+            pong may be waiting after them.
     """
 
     def __init__(self, client: Client, limits: Limits, is_busy: Callable[[], bool]) -> None:
@@ -253,21 +257,23 @@ class Heartbeat:
         self._limits = limits
         self._is_busy = is_busy
         self._loop = asyncio.get_running_loop()
+        # Whether a ping has no pong yet; set by `_ask`, cleared by `take_pong`.
         self._is_asked = False
+        # The deadline of `connect`, of a pong, or the time of the next ping.
         self._timer = self._loop.call_later(limits.connect_seconds, client.end, *NO_CONNECT)
 
     def start(self) -> None:
-        """The client has said ``connect``: ping it from now on."""
+        """Ping the client from now on, because it has sent ``connect``."""
         self._timer.cancel()
         self._timer = self._loop.call_later(self._limits.ping_seconds, self._ask)
 
     def take_pong(self) -> bool:
-        """Note an answer; False if nothing was asked."""
+        """Note a pong; return False if no ping was sent."""
         was_asked, self._is_asked = self._is_asked, False
         return was_asked
 
     def stop(self) -> None:
-        """Watch it no more."""
+        """Stop the timer."""
         self._timer.cancel()
 
     def _ask(self) -> None:

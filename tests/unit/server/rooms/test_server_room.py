@@ -92,7 +92,7 @@ async def test_what_cannot_be_filled_in_sends_a_plain_client_back_to_the_door():
     await idle()
     assert guest.client.ended == (
         1012,
-        "the server lost sight of the room; come back for its history",
+        "the server cannot continue the room; connect again for its history",
     )
     guest.leave()
 

@@ -11,7 +11,7 @@ from sockstore.server import Limits
 from sockstore.server.history.base import Page, StoredMessage
 from sockstore.server.plain.frames import to_chat_message
 from sockstore.server.rooms.presence import Member
-from sockstore.server.rooms.recovery import Seen, decide_recovery
+from sockstore.server.rooms.recovery import LastSeen, decide_recovery
 from sockstore.server.session import commands, replies
 from sockstore.server.session.commands import (
     Connect,
@@ -186,24 +186,24 @@ MESSAGES = [StoredMessage(None, "1", f"id-{offset}", offset, "t") for offset in 
 @pytest.mark.parametrize(
     ("seen", "after", "expected"),
     [
-        (Seen("e", 8), 8, "recovered"),
-        (Seen("e", 5), 5, "recovered"),
-        (Seen("e", 5, "id-5"), 5, "recovered"),
-        (Seen("e", 3), 3, "recovered"),
-        (Seen("e", 3, "id-3"), 3, "trimmed"),
-        (Seen("e", 2), 2, "trimmed"),
-        (Seen("e", 0), 0, "trimmed"),
-        (Seen("", 0), 0, "trimmed"),
-        (Seen("f", 5), 5, "epoch"),
-        (Seen("", 5), 5, "recovered"),
-        (Seen("", 5, "id-5"), 5, "recovered"),
-        (Seen("", 5, "other"), 5, "forked"),
-        (Seen("", 2), 2, "trimmed"),
-        (Seen("", 9), 9, "forked"),
-        (Seen("f", 0), 0, "epoch"),
-        (Seen("e", 9), 9, "forked"),
-        (Seen("e", 5, "other"), 5, "forked"),
-        (Seen("e", 8, "other"), 8, "forked"),
+        (LastSeen("e", 8), 8, "recovered"),
+        (LastSeen("e", 5), 5, "recovered"),
+        (LastSeen("e", 5, "id-5"), 5, "recovered"),
+        (LastSeen("e", 3), 3, "recovered"),
+        (LastSeen("e", 3, "id-3"), 3, "trimmed"),
+        (LastSeen("e", 2), 2, "trimmed"),
+        (LastSeen("e", 0), 0, "trimmed"),
+        (LastSeen("", 0), 0, "trimmed"),
+        (LastSeen("f", 5), 5, "epoch"),
+        (LastSeen("", 5), 5, "recovered"),
+        (LastSeen("", 5, "id-5"), 5, "recovered"),
+        (LastSeen("", 5, "other"), 5, "forked"),
+        (LastSeen("", 2), 2, "trimmed"),
+        (LastSeen("", 9), 9, "forked"),
+        (LastSeen("f", 0), 0, "epoch"),
+        (LastSeen("e", 9), 9, "forked"),
+        (LastSeen("e", 5, "other"), 5, "forked"),
+        (LastSeen("e", 8, "other"), 8, "forked"),
     ],
 )
 def test_a_page_continues_what_was_seen_or_says_why_not(seen, after, expected):
@@ -215,9 +215,9 @@ def test_a_page_continues_what_was_seen_or_says_why_not(seen, after, expected):
 
 def test_the_beginning_of_an_untrimmed_log_is_recovered_without_an_epoch():
     """P25."""
-    assert decide_recovery(Seen("", 0), Page("e", 0, 1)) == "recovered"
+    assert decide_recovery(LastSeen("", 0), Page("e", 0, 1)) == "recovered"
     first = [StoredMessage("Ann", "1", "id-1", 1, "")]
-    assert decide_recovery(Seen("", 0), Page("e", 8, 1, first)) == "recovered"
+    assert decide_recovery(LastSeen("", 0), Page("e", 8, 1, first)) == "recovered"
 
 
 @pytest.mark.contract("SV6")

@@ -253,7 +253,7 @@ async def test_who_cannot_be_told_what_comes_next_is_told_to_subscribe_again(how
             "channel": "lobby",
             "unsubscribe": {
                 "code": 2500,
-                "reason": "the server lost sight of the room; subscribe again",
+                "reason": "the server cannot continue the room; subscribe again",
             },
         }
     ]
