@@ -72,7 +72,7 @@ async def test_a_journal_that_is_removed_during_a_commit_takes_nothing_with_it(
     (stored,) = await history.append("r", [entry("b")])
     monkeypatch.undo()
     assert stored.offset == 2
-    assert "its file -wal was removed; what it held is saved" in caplog.text
+    assert "its file -wal was removed; its content is saved" in caplog.text
     copy = tmp_path / "copy.db"  # what a machine that dies now would find
     for suffix in SUFFIXES:
         copy.with_name(f"copy.db{suffix}").write_bytes(

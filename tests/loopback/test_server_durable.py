@@ -242,7 +242,7 @@ def of_a_later_version(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "word"),
     [
-        (no_database, "no SQLite database"),
+        (no_database, "not a SQLite database"),
         (of_another_program, "another program"),
         (of_a_later_version, "version is 99"),
     ],

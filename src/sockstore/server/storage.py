@@ -1,4 +1,4 @@
-"""From what a user writes to a history, and to what knows who is in its rooms."""
+"""Chooses the history and the presence that an address names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def open_history(history: History | str) -> History:
             which is returned as it is.
 
     Raises:
-        InvalidOption: If it is none of them.
+        InvalidOption: If it is none of these.
     """
     if not isinstance(history, str):
         return history
@@ -43,14 +43,14 @@ def open_history(history: History | str) -> History:
         )
     try:
         return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
-    except RuntimeError as error:  # there is no such user, or no home
+    except RuntimeError as error:  # "~user" has no home
         raise InvalidOption("history", history, str(error).rstrip(".").lower()) from None
 
 
 def presence_for(history: History) -> Presence:
-    """Return what knows who is in the rooms of a history; does no I/O.
+    """Return the presence for the rooms of a history; does no I/O.
 
     Args:
-        history: What several servers may share.
+        history: The history, which several servers may share.
     """
     return RedisPresence(history) if isinstance(history, RedisHistory) else LocalPresence()

@@ -107,13 +107,13 @@ async def test_a_hole_that_an_operator_made_is_a_gap_and_no_endless_loop(missing
 
 @pytest.mark.contract("SV13")
 def test_a_server_knows_when_redis_is_behind_what_it_was_told():
-    position = FeedPosition().told("one", 5).heard("one", 4).heard("one", 5)
+    position = FeedPosition().answered("one", 5).heard("one", 4).heard("one", 5)
     assert position == FeedPosition("one", 5, 5)
-    assert position.told("one", 3).number == 5
+    assert position.answered("one", 3).number == 5
     assert position.heard("one", 9).number == 9
     # The feed brings each number once; what it brings again is of a Redis that went back.
     assert position.heard("one", 5).number == BEYOND
-    assert position.heard("one", 5).told("two", 6) == FeedPosition("two", 6)
+    assert position.heard("one", 5).answered("two", 6) == FeedPosition("two", 6)
     assert position.heard("two", 1) == FeedPosition("two", 1, 1)
 
 

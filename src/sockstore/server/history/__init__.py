@@ -1,4 +1,4 @@
-"""Where the messages of rooms are kept."""
+"""The histories of rooms: their interface, and the implementation in SQLite."""
 
 from sockstore.server.history.base import History, HistoryError, HistoryUnavailable, NotStored
 from sockstore.server.history.sqlite import SqliteHistory

@@ -1,4 +1,4 @@
-"""What a server asks of a history, whatever it is made of."""
+"""The interface of a history, which keeps the messages of rooms, and the values it passes."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = [
 
 
 class HistoryError(SockstoreError):
-    """A history cannot do what it was asked.
+    """A history cannot be used.
 
     Args:
-        where: The history, as a user knows it: a path or an address.
+        where: The path or the address of the history.
         why: What is wrong, as the end of a sentence.
     """
 
@@ -47,7 +47,7 @@ class HistoryUnavailable(HistoryError):
 
 
 class NotStored(HistoryError):
-    """A message was not stored, so nobody has seen it."""
+    """A message was not stored, and was not told to any client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ class Entry:
     """A message that has no offset yet.
 
     Args:
-        sender: The name of the one who said it, or None.
-        data: What was said, as JSON text.
-        id: Makes it one of a kind among the messages of its sender in its room.
+        sender: The name of its sender; None without one.
+        data: Its data, as JSON text.
+        id: Unique among the messages of its sender in its room.
     """
 
     sender: str | None
@@ -70,8 +70,8 @@ class StoredMessage:
     """A message of a room's log.
 
     Args:
-        sender: The name of the one who said it, or None.
-        data: What was said, as JSON text.
+        sender: The name of its sender; None without one.
+        data: Its data, as JSON text.
         id: Its id.
         offset: Its place in the room: 1, 2, 3 and so on.
         stored_at: When it was stored, ISO 8601 in UTC.
@@ -86,12 +86,12 @@ class StoredMessage:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """Where a message is now.
+    """The place of a message that was stored.
 
     Args:
         offset: Its place in the room.
         epoch: The log that the offset belongs to.
-        is_duplicate: Whether it had been stored before; then it was not stored again.
+        is_duplicate: Whether it was stored before; then it was not stored again.
     """
 
     offset: int
@@ -101,11 +101,11 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a room's log, as it was in one moment.
+    """A part of a room's log at one moment.
 
     Args:
         epoch: The log.
-        top: The offset of the newest message; 0 if there was none ever.
+        top: The offset of the newest message; 0 if the room never had one.
         first: The offset of the oldest message that is kept; `top` + 1 if there is none.
         messages: The messages that were asked for, by rising offset.
         id_before: The id of the message right before the ones asked for (the one at `after`);
@@ -120,15 +120,15 @@ class Page:
 
 
 BYTES_AROUND = 160
-"""About what a frame has around what was said."""
+"""About the bytes of a frame besides the data and the sender of its message."""
 
 
 def bounded(messages: Iterable[StoredMessage], max_bytes: int) -> list[StoredMessage]:
-    """Return the first messages that have so many bytes together, and one in any case.
+    """Return the first messages up to a number of bytes, and at least one.
 
     Args:
-        messages: In the order in which they are wanted.
-        max_bytes: Bytes of the frames that they will be, about.
+        messages: In the order of the result.
+        max_bytes: About the bytes of their frames together.
     """
     chosen: list[StoredMessage] = []
     for message in messages:
@@ -141,9 +141,9 @@ def bounded(messages: Iterable[StoredMessage], max_bytes: int) -> list[StoredMes
 
 
 def continuous(after: int, messages: Iterable[StoredMessage]) -> list[StoredMessage]:
-    """Return the first messages that follow each other without a hole.
+    """Return the first messages whose offsets have no hole.
 
-    An operator may have deleted some in the middle.
+    An operator may have deleted some messages in the middle.
 
     Args:
         after: The offset that the first of them must follow.
@@ -159,8 +159,8 @@ def continuous(after: int, messages: Iterable[StoredMessage]) -> list[StoredMess
 
 
 Published: TypeAlias = Callable[[str, StoredMessage, str], None]
-"""``(room, message, epoch)``: is told every message that was stored, in the order of the offsets,
-and the log that its offset belongs to."""
+"""``(room, message, epoch)``: called with every stored message, in the order of the offsets, and
+with the log that its offset belongs to."""
 
 
 def no_listener(*_: object) -> None:
@@ -170,43 +170,43 @@ def no_listener(*_: object) -> None:
 class History(Protocol):
     """An ordered, bounded list of messages for each room, which survives the server.
 
-    Offsets of a room are contiguous from 1 and never come back, also after trimming and after a
-    restart. `append` returns when the messages are safe. Every server that shares the history is
-    told every message of the rooms by the callable that `start` was given: after it is safe, once
-    and in the order of the offsets. It may leave some out when it was cut off from where messages
-    are kept: then `Published` is called with an offset that is not the next one, or `lost_sight`
-    is called, and who wants the missing ones reads them.
+    Offsets of a room are contiguous from 1 and are never used again, also after trimming and after
+    a restart. `append` returns when the messages are safe. On every server that shares the history,
+    the callable that `start` was given is called with every message of the rooms: after it is safe,
+    once, and in the order of the offsets. A history that was disconnected from its storage may
+    leave some out. Then the next offset is not the expected one, or `lost_sight` is called, and the
+    server reads what it missed.
     """
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Say who is told the stored messages; does no I/O.
+        """Set the callables that are told what is stored; does no I/O.
 
         Args:
-            published: Is told every stored message.
-            lost_sight: Is called when messages may have been stored that `published` will not be
-                told, at once after that is over: every room should look for what it missed.
+            published: Called with every stored message.
+            lost_sight: Called as soon as the history is reachable again after messages may have
+                been stored without a call of `published`; each room then reads what it missed.
         """
 
     async def open(self) -> None:
-        """Open what must be open; every other method does so by itself.
+        """Open what has to be open; every other method opens it too.
 
         Raises:
             HistoryUnavailable: If that does not work.
         """
 
     async def append(self, room: str, entries: Sequence[Entry]) -> list[Stored]:
-        """Store messages in their order, all of them or none, and return once they are safe.
+        """Store messages in their order, all or none, and return once they are safe.
 
-        One whose room, sender and id were stored before (in the last `remember_seconds` at
-        least) is not stored again.
+        A message whose room, sender and id were stored before, at least in the last
+        `remember_seconds`, is not stored again.
 
         Args:
             room: The room's name.
-            entries: What to store, at least one.
+            entries: The messages to store, at least one.
 
         Raises:
-            NotStored: If they could not be stored, or nobody can tell; sending them again under
-                the same ids is right in both cases.
+            NotStored: If they were not stored, or if that is unknown; in both cases the caller may
+                send them again with the same ids.
         """
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
@@ -215,8 +215,8 @@ class History(Protocol):
         Args:
             room: The room's name.
             after: An offset, 0 or more.
-            count: How many at most; 0 asks for the position only.
-            max_bytes: Bytes that they may have together; one is returned in any case.
+            count: The most messages; 0 asks for the position only.
+            max_bytes: The most bytes of them together; one message may have more.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
@@ -229,9 +229,9 @@ class History(Protocol):
 
         Args:
             room: The room's name.
-            count: How many at most.
-            max_bytes: Bytes that they may have together; the newest is returned in any case.
-            before: An offset that they are below; None for the end of the log.
+            count: The most messages.
+            max_bytes: The most bytes of them together; one message may have more.
+            before: The offset that they are below; None for the end of the log.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
@@ -242,4 +242,4 @@ class History(Protocol):
         """Seconds for which the id of a stored message is remembered, at least."""
 
     async def aclose(self) -> None:
-        """Write what is waiting, and close; a later use opens it again."""
+        """Write what is waiting, and close; a later call opens it again."""

@@ -1,4 +1,4 @@
-"""The SQLite database of a history; used by one thread only, and synchronous."""
+"""The SQLite database of a history: synchronous, and used by one thread only."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sockstore.server.history.files import Files
 __all__ = ["Database", "Kept", "Unit", "explain"]
 
 Unit: TypeAlias = tuple[str, Sequence[Entry]]
-"""A room and the messages that are stored there together."""
+"""A room, and messages that are stored in it together."""
 
 Kept: TypeAlias = tuple[Stored, StoredMessage | None]
-"""Where a message is, and the message if it is new."""
+"""The place of a message, and the message if it is new."""
 
 APPLICATION_ID = 0x50C57035
-"""Tells our files from other programs' databases."""
+"""Marks our files; other programs' databases have another one."""
 VERSION = 2
 SECONDS_TO_WAIT_FOR_A_LOCK = 1.0
 MOST_FORGOTTEN_AT_ONCE = 256
-"""Bounds how long one transaction deletes; in the long run more are forgotten than remembered."""
+"""Bounds how long one transaction deletes; it is more than one transaction stores."""
 
 MOST_IN_A_PAGE = 2**31
 
@@ -63,7 +63,7 @@ DROP TABLE rooms_1;
 """
 
 REASONS = {
-    "file is not a database": "it is no SQLite database",
+    "file is not a database": "it is not a SQLite database",
     "unable to open database file": "the file cannot be opened; its folder must exist and the "
     "file must be writable",
     "database is locked": "another server uses it; give every server a history of its own",
@@ -75,12 +75,12 @@ REASONS = {
 class Database:
     """The rooms and their messages in one file, or in memory.
 
-    Every method may raise `sqlite3.Error` or `OSError`; then nothing of what it was to do is done.
+    Every method may raise `sqlite3.Error` or `OSError`; then it has changed nothing.
 
     Args:
         path: The file; None keeps everything in memory.
-        keep: Messages that are kept of each room.
-        remember: Seconds for which the id of a message is remembered.
+        keep: The messages that are kept of each room.
+        remember: The seconds for which the id of a message is remembered.
     """
 
     def __init__(self, path: Path | None, keep: int, remember: float) -> None:
@@ -89,22 +89,22 @@ class Database:
         self._remember = remember
         # Read from the file when it is opened.
         self._epoch = ""
-        # From `open` to `close`.
+        # Set from `open` to `close`.
         self._connection: sqlite3.Connection | None = None
         self._files: Files | None = None
-        # What `_now` counts on from; set when the file is opened.
+        # The clock at `open`, and the time of the newest id then; `_now` counts from them.
         self._opened_at = 0.0
         self._newest_id_at = 0.0
 
     def open(self) -> sqlite3.Connection:
-        """Return the connection; the first time it is opened and the file checked."""
+        """Return the connection; the first call opens it and checks the file."""
         if self._connection is None:
             files = None if self._path is None else Files(self._path)
             if files is not None:
                 files.make()
             connection = sqlite3.connect(
                 ":memory:" if self._path is None else self._path,
-                isolation_level=None,  # transactions begin and end where it is written
+                isolation_level=None,  # transactions begin and end explicitly
                 timeout=SECONDS_TO_WAIT_FOR_A_LOCK,
             )
             try:
@@ -121,9 +121,9 @@ class Database:
         return self._connection
 
     def append(self, units: Sequence[Unit]) -> list[list[Kept]]:
-        """Store messages in one transaction, and return where they are."""
+        """Store messages in one transaction, and return their places."""
         self.open()
-        self._see_to_files()
+        self._check_files()
         connection = self.open()
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -133,17 +133,17 @@ class Database:
             with suppress(sqlite3.Error):  # some errors have rolled back already
                 connection.execute("ROLLBACK")
             raise
-        # A file that was removed meanwhile has taken them with it.
-        self._see_to_files()
+        # A file that was removed meanwhile would lose them.
+        self._check_files()
         if self._files is not None:
             self._files.note()
         return kept
 
-    def _see_to_files(self) -> None:
-        """See whether the files are the ones that were opened, and save what can be saved.
+    def _check_files(self) -> None:
+        """Check that the files are the ones that were opened, and restore a removed journal.
 
         Raises:
-            OSError: If what was committed would be lost at exit.
+            OSError: If commits would be lost at exit.
         """
         files, connection = self._files, self._connection
         change = None if files is None else files.find_change()
@@ -153,27 +153,27 @@ class Database:
             raise OSError(None, "its file was removed, replaced or cut short; restart the server")
         if not files.is_journal_gone:
             raise OSError(None, "its file -wal was cut short; restart the server")
-        # The open file still has everything: it is moved into the database, and a new one is made.
+        # The open file is complete: move its content to the database, and make a new journal.
         (is_busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:  # pragma: no cover - the lock is ours alone
             raise OSError(None, "its file -wal was removed; restart the server")
         self.close()
         self.open()
         logger.warning(
-            "the history %s: its file -wal was removed; what it held is saved, and it is made anew",
+            "the history %s: its file -wal was removed; its content is saved, and it is made anew",
             self._path,
         )
 
     def _now(self) -> float:
-        """Return the seconds that have passed while the file was open.
+        """Return a time in seconds that advances only while the file is open.
 
-        A clock on the wall may be set; this one goes on behind the newest id when a file is opened
-        again, so that an id is never forgotten too early.
+        The time of day may be set back or forward. This time continues from the newest id when a
+        file is opened again, so that an id is never forgotten too early.
         """
         return self._newest_id_at + monotonic() - self._opened_at
 
     def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Return the oldest messages that are kept and lie behind an offset."""
+        """Return the oldest kept messages after an offset."""
         connection = self.open()
         number, top = _find_room(connection, room)
         after = min(after, top + 1)  # SQLite's numbers end at 2^63
@@ -186,7 +186,7 @@ class Database:
         return self._page(connection, number, top, messages, after)
 
     def newest(self, room: str, count: int, max_bytes: int, before: int | None = None) -> Page:
-        """Return the last messages of a room that lie before an offset, oldest first."""
+        """Return the last messages of a room before an offset, oldest first."""
         connection = self.open()
         number, top = _find_room(connection, room)
         end = top + 1 if before is None else max(0, min(before, top + 1))
@@ -210,7 +210,7 @@ class Database:
         (first,) = connection.execute(
             "SELECT min(offset) FROM messages WHERE room = ?", (room,)
         ).fetchone()
-        found = connection.execute(
+        row = connection.execute(
             "SELECT id FROM messages WHERE room = ? AND offset = ?", (room, before)
         ).fetchone()
         return Page(
@@ -218,11 +218,11 @@ class Database:
             top,
             top + 1 if first is None else int(first),
             messages,
-            None if found is None else str(found[0]),
+            None if row is None else str(row[0]),
         )
 
     def close(self) -> None:
-        """Close; a later use opens it again."""
+        """Close; a later call opens it again."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             self._files = None
@@ -236,9 +236,9 @@ class Database:
             kept.append([])
             for entry in entries:
                 room, top = tops.get(name) or _make_room(connection, name)
-                one = self._insert_one(connection, room, top + 1, entry, moment)
-                tops[name] = (room, top if one[0].is_duplicate else top + 1)
-                kept[-1].append(one)
+                stored = self._insert_one(connection, room, top + 1, entry, moment)
+                tops[name] = (room, top if stored[0].is_duplicate else top + 1)
+                kept[-1].append(stored)
         for room, top in tops.values():
             connection.execute("UPDATE rooms SET top = ? WHERE id = ?", (top, room))
             connection.execute(
@@ -256,13 +256,13 @@ class Database:
         moment: tuple[float, str],
     ) -> Kept:
         now, stored_at = moment
-        sender = entry.sender or ""  # no name is empty
-        known = connection.execute(
+        sender = entry.sender or ""  # a name is never empty
+        row = connection.execute(
             "SELECT offset FROM ids WHERE room = ? AND sender = ? AND id = ?",
             (room, sender, entry.id),
         ).fetchone()
-        if known is not None:
-            return Stored(int(known[0]), self._epoch, is_duplicate=True), None
+        if row is not None:
+            return Stored(int(row[0]), self._epoch, is_duplicate=True), None
         connection.execute(
             "INSERT INTO ids VALUES (?, ?, ?, ?, ?)", (room, sender, entry.id, offset, now)
         )
@@ -275,19 +275,19 @@ class Database:
 
 
 def explain(error: BaseException) -> str:
-    """Say what is wrong with a database, as the end of a sentence."""
+    """Return what is wrong with a database, as the end of a sentence."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
     return REASONS.get(str(error), str(error))
 
 
 def _prepare(connection: sqlite3.Connection, files: Files | None) -> None:
-    """Make it ours: durable commits, one server only, and our tables."""
+    """Set up durable commits, exclusive use, and our tables."""
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-    # A foreign file is refused before anything in it is changed.
+    # Another program's file is refused before it is changed.
     _check_owner(connection)
     if files is not None:
-        files.protect()  # SQLite gives the journal the rights of the database
+        files.protect()  # SQLite copies the database's rights to the journal
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN EXCLUSIVE")
@@ -324,18 +324,18 @@ def _number(connection: sqlite3.Connection, query: str) -> int:
 
 
 def _find_room(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
-    """Return the number and the highest offset of a room; zeros if nothing was said there."""
-    found = connection.execute("SELECT id, top FROM rooms WHERE name = ?", (name,)).fetchone()
-    return (0, 0) if found is None else (int(found[0]), int(found[1]))
+    """Return the number and the highest offset of a room; zeros if it has no messages yet."""
+    row = connection.execute("SELECT id, top FROM rooms WHERE name = ?", (name,)).fetchone()
+    return (0, 0) if row is None else (int(row[0]), int(row[1]))
 
 
 def _make_room(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
-    """Return the number and the highest offset of a room, which is made if it is new."""
-    found = _find_room(connection, name)
-    if found != (0, 0):
-        return found
-    made = connection.execute("INSERT INTO rooms (name, top) VALUES (?, 0)", (name,))
-    return int(made.lastrowid or 0), 0
+    """Return the number and the highest offset of a room; add it if it is new."""
+    room = _find_room(connection, name)
+    if room != (0, 0):
+        return room
+    cursor = connection.execute("INSERT INTO rooms (name, top) VALUES (?, 0)", (name,))
+    return int(cursor.lastrowid or 0), 0
 
 
 def _forget(connection: sqlite3.Connection, before: float) -> None:
@@ -348,7 +348,7 @@ def _forget(connection: sqlite3.Connection, before: float) -> None:
 
 
 def _limit(count: int) -> int:
-    """Return a number for LIMIT, for which a negative one is without limit."""
+    """Return a number for LIMIT, which takes a negative one as no limit."""
     return max(0, min(count, MOST_IN_A_PAGE))
 
 

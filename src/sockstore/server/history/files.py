@@ -1,4 +1,4 @@
-"""The files of a SQLite history: readable by their owner only, and watched while they are open."""
+"""The files of a SQLite history: makes them private, and finds out whether they were replaced."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 __all__ = ["Changed", "Files"]
 
 Changed: TypeAlias = Literal["database", "journal"]
-"""Which file is not the one that was opened. What was committed lies in both: SQLite writes into
-the journal (``-wal``) first, and moves it into the database from time to time."""
+"""The file that is not the one that was opened. Commits are in both files: SQLite writes to the
+journal (``-wal``) first, and moves its content to the database from time to time."""
 
 OWNER_ONLY = 0o600
 
@@ -22,45 +22,45 @@ _Identity: TypeAlias = tuple[int, int, int]
 class Files:
     """The database file and its journals.
 
-    SQLite would go on writing into a file that was removed, and all of that would be lost at exit.
+    SQLite continues to write to a file that was removed, and its content is lost at exit.
 
     Args:
         path: The database file.
     """
 
     def __init__(self, path: Path) -> None:
-        # SQLite too follows links when it opens a file, and keeps to that path then.
+        # SQLite also follows links when it opens a file, and keeps that path.
         self._database = os.path.realpath(path)
         self._journal = f"{self._database}-wal"
         self._index = f"{self._database}-shm"
-        # What they were when `note` was called last.
+        # The files at the last call of `note`.
         self._noted: dict[str, _Identity | None] = {}
 
     def make(self) -> None:
-        """Make the database file, if it is missing, for its owner only; SQLite says what fails."""
+        """Make a missing database file, for its owner only; SQLite reports what fails."""
         with suppress(OSError):
             os.close(os.open(self._database, os.O_CREAT | os.O_EXCL | os.O_RDWR, OWNER_ONLY))
 
     def protect(self) -> None:
-        """Take away what the group and others may do with the files that are there."""
+        """Remove the rights of the group and of others from the files that exist."""
         for path in (self._database, self._journal, self._index):
-            with suppress(OSError):  # it is missing, or belongs to somebody else
+            with suppress(OSError):  # it is missing, or another user owns it
                 if os.stat(path).st_mode & 0o077:  # noqa: PTH116 - as in `_identify`
                     os.chmod(path, OWNER_ONLY)  # noqa: PTH101 - beside os.stat
 
     def note(self) -> None:
-        """Remember the files as they are now, after a write of our own."""
+        """Remember the files as they are now, after our own write."""
         self._noted = {path: _identify(path) for path in (self._database, self._journal)}
 
     def find_change(self) -> Changed | None:
-        """Return which file was removed, replaced or cut short since `note`, if any."""
+        """Return the file that was removed, replaced or truncated since `note`, if any."""
         if not self._is_same(self._database):
             return "database"
         return None if self._is_same(self._journal) else "journal"
 
     @property
     def is_journal_gone(self) -> bool:
-        """Whether the journal's name leads to another file or to none; ours is still open then."""
+        """Whether the journal's path has another file or none; SQLite still has ours open then."""
         noted, present = self._noted.get(self._journal), _identify(self._journal)
         return noted is not None and (present is None or present[:2] != noted[:2])
 
@@ -74,7 +74,7 @@ class Files:
 
 def _identify(path: str) -> _Identity | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - Path.stat() costs twice as much
+        status = os.stat(path)  # noqa: PTH116 - Path.stat() costs twice as much
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size
+    return status.st_dev, status.st_ino, status.st_size

@@ -1,4 +1,4 @@
-"""A history in SQLite: one thread of its own, which stores what is waiting in one transaction."""
+"""A history in SQLite, whose own thread stores waiting messages in one transaction."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from sockstore.server.history.database import Database, Kept, Unit, explain
 __all__ = ["SqliteHistory"]
 
 MOST_IN_ONE_TRANSACTION = 64
-"""Messages, or the units that reach so many. It also bounds how long telling the members of the
-rooms keeps the event loop busy."""
+"""Messages; the last unit may exceed it. It also bounds how long telling the subscribers keeps the
+event loop busy."""
 
 logger = logging.getLogger("sockstore.server")
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """Something for the thread: messages to store, or other work on the database."""
+    """A job of the thread: messages to store, or other work on the database."""
 
     future: asyncio.Future[Any]
     work: Callable[[Database], Any]
@@ -50,7 +50,7 @@ class _Job:
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of a job."""
+    """The result of a job."""
 
     job: _Job
     result: Any = None
@@ -59,7 +59,7 @@ class _Done:
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """The thread, and what it is to do."""
+    """The thread, and the queue of its jobs."""
 
     thread: threading.Thread
     jobs: SimpleQueue[_Job]
@@ -68,15 +68,15 @@ class _Worker:
 class SqliteHistory:
     """Keeps the messages of rooms in a SQLite file, or in memory.
 
-    A message is told to others only after it is on the disk (WAL, synchronous=FULL), so neither
-    the death of the process nor of the machine takes back what anybody saw. One server at a time
-    can use a file.
+    A message is told to others only after it is on the disk (WAL, synchronous=FULL), so a message
+    that was told survives the death of the process and of the machine. One server at a time can
+    use a file.
 
     Args:
         path: The file, which is made if it is missing; None keeps everything in memory.
-        keep: Messages that are kept of each room; older ones are deleted.
-        remember_seconds: Seconds for which the id of a message is known again, so that it is
-            stored once however often it is sent.
+        keep: The messages that are kept of each room; older ones are deleted.
+        remember_seconds: The seconds for which the id of a message is remembered, so that a message
+            that is sent again is stored once.
 
     Raises:
         InvalidOption: If an option cannot work.
@@ -99,8 +99,11 @@ class SqliteHistory:
         self._path = None if path is None else Path(path)
         self._keep = keep
         self._remember = remember_seconds
+        # Set by `start`.
         self._published: Published = no_listener
+        # From the first use to `aclose`.
         self._worker: _Worker | None = None
+        # Whether a failure was logged; the next stored message clears it.
         self._was_failing = False
 
     def __str__(self) -> str:
@@ -108,21 +111,21 @@ class SqliteHistory:
 
     @property
     def remember_seconds(self) -> float:
-        """Seconds for which the id of a stored message is remembered, at least."""
+        """The seconds for which the id of a stored message is remembered, at least."""
         return self._remember
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Say who is told the stored messages; does no I/O.
+        """Set the callable that is told what is stored; does no I/O.
 
         Args:
-            published: Is told every stored message.
-            lost_sight: Is never called: nobody else writes into this file.
+            published: Called with every stored message.
+            lost_sight: Never called, because no other server writes to this file.
         """
         del lost_sight
         self._published = published
 
     def check(self) -> None:
-        """Open the file and close it again, in the calling thread: before a server starts.
+        """Open and close the file in the calling thread, before a server starts.
 
         Raises:
             HistoryUnavailable: If it cannot be used.
@@ -149,7 +152,7 @@ class SqliteHistory:
         """Store messages in their order, all or none, and return once they are on the disk.
 
         Raises:
-            NotStored: If they could not be stored; then nobody is told them.
+            NotStored: If they could not be stored; then no client is told them.
         """
         try:
             kept: list[Kept] = await self._ask(_open, (room, tuple(entries)))
@@ -160,7 +163,7 @@ class SqliteHistory:
         return [stored for stored, _ in kept]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Return the oldest messages that are kept and have a higher offset than `after`.
+        """Return the oldest kept messages with a higher offset than `after`.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
@@ -179,14 +182,14 @@ class SqliteHistory:
 
     async def _look(self, work: Callable[[Database], Page]) -> Page:
         try:
-            found: Page = await self._ask(work)
+            page: Page = await self._ask(work)
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
-        return found
+        return page
 
     async def aclose(self) -> None:
-        """Write what is waiting, and close; a later use opens it again."""
+        """Write what is waiting, and close; a later call opens it again."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
@@ -198,7 +201,7 @@ class SqliteHistory:
     async def _ask(self, work: Callable[[Database], Any], unit: Unit | None = None) -> Any:
         if self._worker is None:
             jobs: SimpleQueue[_Job] = SimpleQueue()
-            # A daemon: a program that forgets to close must be able to end.
+            # A daemon, so that a program that does not close the history can end.
             thread = threading.Thread(
                 target=self._serve, args=(jobs,), name="sockstore-history", daemon=True
             )
@@ -209,27 +212,27 @@ class SqliteHistory:
         return await future
 
     def _serve(self, jobs: SimpleQueue[_Job]) -> None:
-        """Do the jobs; runs in the thread until the last one."""
+        """Do the jobs, in the thread, until the last one."""
         database = self._database()
         while True:
             batch = _waiting(jobs)
             done = [*_store(database, batch), *_work(database, batch)]
             try:
                 batch[0].future.get_loop().call_soon_threadsafe(self._settle, done)
-            except RuntimeError:  # the loop was closed, and with it all who wait
+            except RuntimeError:  # the loop was closed, so no job is awaited any more
                 database.close()
                 return
             if batch[-1].is_last:
                 return
 
     def _settle(self, done: list[_Done]) -> None:
-        """Tell what was stored, in order, and then those who wait; runs in the event loop."""
+        """Publish what was stored, in order, then settle the jobs; runs in the event loop."""
         for each in done:
             if each.job.unit is not None and each.error is None:
                 self._publish(each.job.unit[0], each.result)
         for each in done:
             if each.job.future.done():
-                continue  # who waited was cancelled
+                continue  # its task was cancelled
             if each.error is None:
                 each.job.future.set_result(each.result)
             else:
@@ -244,14 +247,14 @@ class SqliteHistory:
         return Database(self._path, self._keep, self._remember)
 
     def _note_failure(self, error: Exception) -> None:
-        """Log the first failure of a row: a full disk must not fill the log too."""
+        """Log the first of several failures: a full disk must not fill the log too."""
         if not self._was_failing:
             self._was_failing = True
             logger.error("the history %s cannot be used: %s", self, explain(error))
 
 
 def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
-    """Wait for a job, and take with it what else is waiting."""
+    """Wait for a job, and take the other waiting jobs with it."""
     batch = [jobs.get()]
     messages = batch[0].messages
     try:
@@ -264,14 +267,14 @@ def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
 
 
 def _store(database: Database, batch: Sequence[_Job]) -> list[_Done]:
-    """Store the messages of a batch in one transaction; if one spoils it, each by itself."""
+    """Store the messages of a batch in one transaction; if it fails, each job by itself."""
     stores = [job for job in batch if job.unit is not None]
     if not stores:
         return []
     try:
         kept = database.append([job.unit for job in stores if job.unit is not None])
-    except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on for the others
-        # A disk that fails does so for all; each of them would wait for it once more.
+    except Exception as error:  # noqa: BLE001 - the thread continues with the other jobs
+        # A disk that fails does so for all jobs; each one would wait for it again.
         if len(stores) == 1 or isinstance(error, (sqlite3.OperationalError, OSError)):
             return [_Done(job, error=error) for job in stores]
         return [done for job in stores for done in _store(database, [job])]
@@ -286,7 +289,7 @@ def _work(database: Database, batch: Sequence[_Job]) -> list[_Done]:
             continue
         try:
             done.append(_Done(job, job.work(database)))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the thread goes on
+        except Exception as error:  # noqa: BLE001 - the thread continues
             done.append(_Done(job, error=error))
     return done
 

@@ -1,4 +1,4 @@
-"""How the server reaches Redis: one client for calls, one for the feed, and errors in words."""
+"""Makes the clients of one Redis, checks its configuration, and explains its errors."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ REASONS = {
     "ReadOnlyError": "it is a replica that only reads; give the address of its primary",
     "OutOfMemoryError": "its memory is full; raise its maxmemory",
 }
-"""By the names of redis-py's errors, which is no dependency of what only explains them."""
+"""By the names of redis-py's errors: importing redis-py, an extra, is not needed for these."""
 
 logger = logging.getLogger("sockstore.server")
 
 
 class Connecting:
-    """Makes clients of one Redis; nothing connects before it is used.
+    """Makes clients of one Redis; a client connects at its first use.
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
 
     Raises:
-        InvalidOption: If it is no such url.
+        InvalidOption: If the url is not valid.
     """
 
     def __init__(self, url: str) -> None:
@@ -44,7 +44,10 @@ class Connecting:
         self.shown = redact_url(url)
 
     def client(self, *, seconds: float = SECONDS_FOR_A_CALL) -> Any:
-        """Return a client whose calls take at most so many seconds.
+        """Return a client.
+
+        Args:
+            seconds: The most seconds that a call may take.
 
         Raises:
             HistoryUnavailable: If the package is missing.
@@ -65,22 +68,22 @@ class Connecting:
                 timeout=seconds,
                 socket_timeout=seconds,
                 socket_connect_timeout=SECONDS_FOR_A_CALL,
-                # Once more at once, over a new connection, if an idle one has died; not after a
-                # timeout, which would double it. All that is called may be called twice.
+                # Retry at once, on a new connection, if an idle one has died; not after a timeout,
+                # which would double it. All of our calls may run twice.
                 retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
                 decode_responses=True,
             )
-            pool.connection_class(**pool.connection_kwargs)  # it connects later
-        except Exception as error:  # noqa: BLE001 - its classes raise all kinds
+            pool.connection_class(**pool.connection_kwargs)  # checks the options only
+        except Exception as error:  # noqa: BLE001 - redis-py raises many types
             raise InvalidOption("history", self.shown, _what_is_wrong(error)) from None
         return Redis.from_pool(pool)
 
 
 def _check_place(url: str) -> None:
-    """Refuse a url whose host or port cannot be read.
+    """Check the host and the port of a url.
 
     Raises:
-        InvalidOption: If one of them cannot.
+        InvalidOption: If one of them is not valid.
     """
     try:
         place = urlsplit(url)
@@ -95,10 +98,10 @@ def _check_place(url: str) -> None:
 
 
 def _what_is_wrong(error: Exception) -> str:
-    """Say what is wrong with the options of a url: redis-py gives them to its classes as they are.
+    """Return what is wrong with the options of a url, which redis-py passes to its classes.
 
     Args:
-        error: What those raised.
+        error: The exception of a class.
     """
     unknown = re.search(r"argument ('.*')", str(error)) if isinstance(error, TypeError) else None
     if unknown is not None:
@@ -109,9 +112,9 @@ def _what_is_wrong(error: Exception) -> str:
 
 
 async def end(task: asyncio.Task[None]) -> None:
-    """Cancel a task that talks to Redis, and wait until it has ended.
+    """Cancel a task that uses Redis, and wait until it has ended.
 
-    The client swallows a cancellation that comes in the moment of an answer.
+    The client swallows a cancellation that comes at the same time as an answer.
     """
     while not task.done():
         task.cancel()
@@ -119,29 +122,29 @@ async def end(task: asyncio.Task[None]) -> None:
 
 
 async def problems_of(client: Any) -> tuple[str | None, list[str]]:
-    """Look whether a Redis keeps what it is given.
+    """Check whether a Redis is configured to keep its data.
 
     Returns:
-        Why it must not be used as it is, or None; and what its operator should know.
+        Why it must not be used, or None; and warnings for its operator.
     """
     from redis.exceptions import ResponseError  # noqa: PLC0415 - an extra
 
     try:
-        found: dict[str, Any] = {}
+        config: dict[str, Any] = {}
         for name in ("appendonly", "appendfsync", "maxmemory", "maxmemory-policy"):
-            found.update(await client.config_get(name))
+            config.update(await client.config_get(name))
     except ResponseError:
-        return None, ["nobody may ask it whether it keeps what it is given (CONFIG is forbidden)"]
+        return None, ["CONFIG is forbidden, so whether it keeps its data is unknown"]
     refusal = None
-    if found.get("appendonly") == "no":
+    if config.get("appendonly") == "no":
         refusal = (
             "appendonly is off, so it loses everything when it stops; turn it on with "
-            "'CONFIG SET appendonly yes' or in redis.conf, or say ?appendonly=ignore in the url"
+            "'CONFIG SET appendonly yes' or in redis.conf, or add ?appendonly=ignore to the url"
         )
     warnings = []
-    fsync = found.get("appendfsync", "always")
+    fsync = config.get("appendfsync", "always")
     if fsync != "always" and refusal is None:
-        # Redis writes behind a running fsync for up to 2 s, so even its own death loses something.
+        # Redis delays writes up to 2 s during an fsync, so its death alone may lose some.
         warnings.append(
             f"appendfsync is {fsync!r}, so it may lose the last seconds when it is killed; "
             "'CONFIG SET appendfsync always' keeps every acknowledged message"
@@ -153,14 +156,14 @@ async def problems_of(client: Any) -> tuple[str | None, list[str]]:
             "INFO is forbidden, so a failover is not noticed: messages may be missing after it, "
             "and clients are not told of a gap"
         )
-    policy = found.get("maxmemory-policy")
-    if found.get("maxmemory", "0") != "0" and policy != "noeviction":
-        warnings.append(f"maxmemory-policy is {policy!r}: it may throw messages away")
+    policy = config.get("maxmemory-policy")
+    if config.get("maxmemory", "0") != "0" and policy != "noeviction":
+        warnings.append(f"maxmemory-policy is {policy!r}, so it may delete messages")
     return refusal, warnings
 
 
 def explain(error: BaseException) -> str:
-    """Say what is wrong with a Redis, as the end of a sentence."""
+    """Return what is wrong with a Redis, as the end of a sentence."""
     if isinstance(error, HistoryUnavailable):
         return error.why
     if type(error).__name__ in REASONS:

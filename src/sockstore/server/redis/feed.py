@@ -1,4 +1,4 @@
-"""The feed: what happens in all rooms, as every server that shares them follows it."""
+"""Follows the feed: a Redis stream of what happens in all rooms, which every server reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Feed", "Hear"]
 SECONDS_TO_BLOCK = 4.0
 MOST_AT_ONCE = 256
 MOST_BYTES_AT_ONCE = 1024 * 1024
-"""About; how many entries that is, the entries that were read before tell."""
+"""About; the size of the entries that were read before tells how many fit."""
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
@@ -25,17 +25,17 @@ logger = logging.getLogger("sockstore.server")
 
 
 class Feed:
-    """Follows the feed in a task of its own, for as long as it is open.
+    """Follows the feed in its own task while it is open.
 
-    Every entry is heard once and in order. When some may have been missed (the connection was
-    lost, Redis was restarted or emptied, the feed was trimmed before it was read) `lost_sight` is
-    called, as soon as the feed is followed again.
+    `hear` is called with every entry, once and in order. If some may have been missed (the
+    connection was lost, Redis was restarted or emptied, the feed was trimmed before it was read),
+    `lost_sight` is called as soon as the feed is followed again.
 
     Args:
-        connecting: Where it is.
+        connecting: Makes its client.
         prefix: The beginning of all keys.
-        hear: Is told every entry.
-        lost_sight: Is told that some may have been missed.
+        hear: Called with every entry.
+        lost_sight: Called when entries may have been missed.
     """
 
     def __init__(
@@ -45,13 +45,15 @@ class Feed:
         self._key = f"{prefix}:feed"
         self._hear = hear
         self._lost_sight = lost_sight
-        # Of the last entry that was heard; set by `open` and by every read.
+        # The id and number of the last entry that was read; set by `open` and by every read.
         self._last_id = "$"
         self._number = 0
-        # Entries to ask for at once; set after every read by what they weigh.
+        # Entries to read at once; every read sets it by the size of its entries.
         self._count = 16
+        # From `open` to `aclose`.
         self._task: asyncio.Task[None] | None = None
         self._client: Any = None
+        # From an error to the next read.
         self._is_out_of_sight = False
 
     async def open(self) -> None:
@@ -72,7 +74,7 @@ class Feed:
         self._task = start_task(self._follow(client), name="sockstore: feed")
 
     async def aclose(self) -> None:
-        """Follow it no more."""
+        """Stop following."""
         task, self._task = self._task, None
         if task is not None:
             await end(task)
@@ -86,7 +88,7 @@ class Feed:
             try:
                 await self._read(client)
                 wait = SHORTEST_WAIT
-            except Exception as error:  # noqa: BLE001 - whatever it is, it may be over soon
+            except Exception as error:  # noqa: BLE001 - any error may be temporary
                 self._note(error)
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
@@ -94,13 +96,13 @@ class Feed:
     async def _read(self, client: Any) -> None:
         if self._is_out_of_sight:
             await client.ping()
-        found = await client.xread(
+        answer = await client.xread(
             {self._key: self._last_id},
             count=self._count,
-            # What came in the meantime is read at once; only then is there something to tell.
+            # After an error it must not wait: `lost_sight` is called after this read.
             block=None if self._is_out_of_sight else int(SECONDS_TO_BLOCK * 1000),
         )
-        entries = _entries(found)
+        entries = _entries(answer)
         if entries:
             size = sum(len(text) for _, fields in entries for text in fields.values())
             self._count = max(1, min(MOST_AT_ONCE, MOST_BYTES_AT_ONCE * len(entries) // size))
@@ -108,11 +110,11 @@ class Feed:
             self._last_id = entry_id
             self._check(fields)
             self._hear(fields)
-        if not found:
-            await self._see_whether_it_went_back(client)
+        if not answer:
+            await self._check_end(client)
         if self._is_out_of_sight:
             self._is_out_of_sight = False
-            logger.warning("the history %s is there again", self._connecting.shown)
+            logger.warning("the history %s can be followed again", self._connecting.shown)
             self._lost_sight()
 
     async def _newest(self, client: Any) -> tuple[str, int]:
@@ -123,10 +125,11 @@ class Feed:
         entry_id, fields = newest[0]
         return entry_id, int(fields["number"])
 
-    async def _see_whether_it_went_back(self, client: Any) -> None:
-        """See whether the feed ends before what was read last: nothing would ever follow that.
+    async def _check_end(self, client: Any) -> None:
+        """Go back if the feed ends before the last entry that was read.
 
-        It does after Redis was emptied and its clock set back, as on another machine.
+        That happens if Redis was emptied and its clock is behind, as on another machine. New
+        entries would never be read then.
         """
         last_id, number = await self._newest(client)
         if _order(last_id) < _order(self._last_id):
@@ -134,7 +137,7 @@ class Feed:
             self._lost_sight()
 
     def _check(self, fields: Mapping[str, str]) -> None:
-        """See whether an entry is the one that follows."""
+        """Call `lost_sight` if an entry does not have the next number."""
         number = int(fields["number"])
         is_next = number == self._number + 1
         self._number = number
@@ -153,11 +156,11 @@ def _order(entry_id: str) -> tuple[int, ...]:
     return tuple(map(int, entry_id.split("-")))
 
 
-def _entries(found: Any) -> list[tuple[str, Mapping[str, str]]]:
-    """Return the entries of one stream, in whichever shape the protocol's version has them."""
-    if not found:
+def _entries(answer: Any) -> list[tuple[str, Mapping[str, str]]]:
+    """Return the entries of one stream, from the answer of either version of Redis's protocol."""
+    if not answer:
         return []
-    streams = found.values() if isinstance(found, dict) else [entries for _, entries in found]
+    streams = answer.values() if isinstance(answer, dict) else [entries for _, entries in answer]
     flat: list[tuple[str, Mapping[str, str]]] = []
     for entries in streams:
         for each in entries:

@@ -34,33 +34,33 @@ from sockstore.server.redis.scripts import PAGE, STORE
 __all__ = ["BEYOND", "FEED_LENGTH", "FeedPosition", "RedisHistory"]
 
 FEED_LENGTH = 10_000
-"""Entries of the feed that are kept, about; who is further behind looks into the rooms."""
+"""About how many entries of the feed are kept; a server that is further behind reads the rooms."""
 
 BEYOND = 2**53 - 1
-"""A number that no feed reaches: Redis is behind what this server knows, whatever it says."""
+"""A number that no feed reaches, so that any answer of Redis is behind it."""
 
 logger = logging.getLogger("sockstore.server")
 
 
 @dataclass(frozen=True, slots=True)
 class FeedPosition:
-    """The highest number of an entry of the feed that a server was told, and in which log.
+    """The highest number of the feed that a server knows.
 
-    Every message, of whichever room, has a number. So a Redis whose last number is lower has lost
-    messages that somebody was told: it was restarted from an older file, or a replica that was
-    behind became the master.
+    Each message of any room has a number. So a Redis whose last number is lower has lost messages
+    that clients were told: it was restarted from an older file, or a replica that was behind became
+    the master.
 
     Args:
-        log: The epoch of the log; empty before anything is known.
+        log: The epoch of the log; empty before the first answer.
         number: The highest number that an answer of Redis or the feed brought.
-        last_heard: The number that the feed brought last.
+        last_heard: The number of the last entry that the feed brought.
     """
 
     log: str = ""
     number: int = 0
     last_heard: int = 0
 
-    def told(self, log: str, number: int) -> FeedPosition:
+    def answered(self, log: str, number: int) -> FeedPosition:
         """Return the position after an answer of Redis."""
         if log != self.log:
             return FeedPosition(log, number)
@@ -78,17 +78,17 @@ class RedisHistory:
     """Keeps the messages of rooms in Redis Streams (Redis 6.2, Valkey, or later).
 
     Servers that use the same Redis and prefix share the rooms: every message reaches the clients
-    of all of them, in one order. Redis must keep what it is given, so one whose ``appendonly`` is
-    off is refused. With ``appendfsync always`` every acknowledged message survives its
-    death. With ``everysec``, its default, of which a warning tells, the last seconds may be lost,
-    and clients are told of a gap.
+    of all of them, in one order. Redis must keep its data, so one whose ``appendonly`` is off is
+    refused. With ``appendfsync always`` every acknowledged message survives its death. With
+    ``everysec``, its default, a warning is logged: the last seconds may be lost, and clients are
+    told of a gap.
 
     Args:
         url: ``redis://[USER:PASSWORD@]HOST[:PORT][/DB]``, ``rediss://...`` or ``unix://PATH``;
-            with ``?appendonly=ignore`` a Redis that forgets is warned of instead of refused.
+            with ``?appendonly=ignore`` a Redis whose ``appendonly`` is off causes a warning only.
         prefix: The beginning of all keys.
-        keep: Messages that are kept of each room; older ones are deleted.
-        remember_seconds: Seconds for which the id of a message is known again.
+        keep: The messages that are kept of each room; older ones are deleted.
+        remember_seconds: The seconds for which the id of a message is remembered.
 
     Raises:
         InvalidOption: If an option cannot work.
@@ -115,17 +115,21 @@ class RedisHistory:
         self.prefix = f"{{{prefix}}}"
         self._keep = keep
         self._remember = remember_seconds
+        # Set by `start`.
         self._published: Published = no_listener
         self._lost_sight: Callable[[], None] = no_listener
-        self._hearers: list[tuple[Hear, Callable[[], None]]] = []
+        # Added by `follow`.
+        self._listeners: list[tuple[Hear, Callable[[], None]]] = []
         self._feed = Feed(self.connecting, self.prefix, self._heard, self._out_of_sight)
-        # What is known of the feed; every answer of a script and every entry of it adds to that.
+        # Advanced by every answer of a script and every entry of the feed.
         self._position = FeedPosition()
-        # Set when the first use connects, until `aclose`.
+        # From the first use to `aclose`.
         self._client: Any = None
-        # How many calls each client has under way; `_using` counts.
+        # The open calls of each client; `_using` counts them.
         self._calls: Counter[Any] = Counter()
+        # Held while connecting or closing; made by the first of them.
         self._opening: asyncio.Lock | None = None
+        # Whether a failure was logged; the next stored message clears it.
         self._was_failing = False
 
     def __str__(self) -> str:
@@ -133,20 +137,20 @@ class RedisHistory:
 
     @property
     def remember_seconds(self) -> float:
-        """Seconds for which the id of a stored message is remembered, at least."""
+        """The seconds for which the id of a stored message is remembered, at least."""
         return self._remember
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Say who is told the stored messages, those of other servers too; does no I/O."""
+        """Set the callables that are told what all servers store; does no I/O."""
         self._published = published
         self._lost_sight = lost_sight
 
     def follow(self, hear: Hear, lost_sight: Callable[[], None]) -> None:
-        """Say who else is told what the feed brings; does no I/O."""
-        self._hearers.append((hear, lost_sight))
+        """Add callables that are told the entries of the feed; does no I/O."""
+        self._listeners.append((hear, lost_sight))
 
     def check(self) -> None:
-        """See whether Redis can be used, before a server starts; not inside an event loop.
+        """Check that Redis can be used, before a server starts; not inside an event loop.
 
         Raises:
             HistoryUnavailable: If it cannot.
@@ -158,10 +162,10 @@ class RedisHistory:
         await self.aclose()
 
     async def open(self) -> None:
-        """Connect, see whether Redis keeps what it is given, and follow what others store.
+        """Connect, check that Redis keeps its data, and follow the feed.
 
         Raises:
-            HistoryUnavailable: If that does not work.
+            HistoryUnavailable: If that fails.
         """
         await self._opened()
 
@@ -169,9 +173,9 @@ class RedisHistory:
         """Store messages in their order, all or none, and return once Redis has them.
 
         Raises:
-            NotStored: If they could not be stored, or nobody can tell.
+            NotStored: If they were not stored, or if that is unknown.
         """
-        words = [word for e in entries for word in (e.sender or "", e.id, e.data)]
+        words = [word for each in entries for word in (each.sender or "", each.id, each.data)]
         arguments = (self._keep, int(self._remember * 1000), FEED_LENGTH, utc_time(time()), *words)
         try:
             epoch, log, number, offsets = await self._call_with_position(STORE, room, *arguments)
@@ -179,11 +183,11 @@ class RedisHistory:
             self._note_failure(error)
             raise NotStored(str(self), explain(error)) from error
         self._was_failing = False
-        self._position = self._position.told(log, number)
+        self._position = self._position.answered(log, number)
         return [Stored(abs(offset), epoch, is_duplicate=offset < 0) for offset in offsets]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Return the oldest messages that are kept and have a higher offset than `after`.
+        """Return the oldest kept messages with a higher offset than `after`.
 
         Raises:
             HistoryUnavailable: If they cannot be read.
@@ -206,25 +210,25 @@ class RedisHistory:
         """Run a script; it may run twice if an idle connection has died.
 
         Raises:
-            RedisError: If it does not work.
+            RedisError: If it fails.
         """
         async with self._using() as client:
             return await client.eval(script, 1, self.prefix, *arguments)
 
     async def set(self, name: str, seconds: float) -> None:
-        """Let a key of ours be there for some time."""
+        """Set one of our keys for some time."""
         async with self._using() as client:
             await client.set(f"{self.prefix}:{name}", "1", px=int(seconds * 1000))
 
     async def delete(self, name: str) -> None:
-        """Delete a key of ours."""
+        """Delete one of our keys."""
         async with self._using() as client:
             await client.delete(f"{self.prefix}:{name}")
 
     async def aclose(self) -> None:
-        """Close the connections; a later use opens them again."""
+        """Close the connections; a later call opens them again."""
         self._opening = self._opening or asyncio.Lock()
-        async with self._opening:  # who connects meanwhile is waited for
+        async with self._opening:  # waits for a task that is connecting
             client, self._client = self._client, None
             await self._feed.aclose()
             if client is not None:
@@ -241,8 +245,8 @@ class RedisHistory:
             if not self._calls[client]:
                 del self._calls[client]
                 if client is not self._client:
-                    # It was closed, and the calls gave their connections back only after that.
-                    with suppress(Exception):  # what became of the call counts
+                    # It was closed before its last calls returned their connections to the pool.
+                    with suppress(Exception):  # the result of the call matters
                         await client.aclose()
 
     async def _opened(self) -> Any:
@@ -256,7 +260,7 @@ class RedisHistory:
     async def _connect(self) -> Any:
         client = self.connecting.client()
         try:
-            await self._see_whether_it_keeps(client)
+            await self._check_persistence(client)
             await self._feed.open()
         except BaseException as error:
             await client.aclose()
@@ -265,7 +269,7 @@ class RedisHistory:
             raise HistoryUnavailable(str(self), explain(error)) from error
         return client
 
-    async def _see_whether_it_keeps(self, client: Any) -> None:
+    async def _check_persistence(self, client: Any) -> None:
         refusal, warnings = await problems_of(client)
         if refusal is not None and not self._tolerates_forgetting:
             raise HistoryUnavailable(str(self), refusal)
@@ -279,16 +283,16 @@ class RedisHistory:
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
-        epoch, log, number, top, first, id_before, found = answer
-        self._position = self._position.told(log, number)
+        epoch, log, number, top, first, id_before, rows = answer
+        self._position = self._position.answered(log, number)
         messages = [
             StoredMessage(sender or None, data, message_id, offset, stored_at)
-            for offset, sender, message_id, data, stored_at in found
+            for offset, sender, message_id, data, stored_at in rows
         ]
         return Page(epoch, top, first, messages, id_before or None)
 
     async def _call_with_position(self, script: str, room: str, *arguments: object) -> Any:
-        """Run a script that begins another epoch if Redis is behind what this server knows."""
+        """Run a script that begins another epoch if Redis is behind our position."""
         position = self._position
         return await self.call(
             script, room, token_hex(8), position.log, position.number, *arguments
@@ -305,23 +309,23 @@ class RedisHistory:
                 fields["at"],
             )
             self._published(fields["room"], message, fields["epoch"])
-        for hear, _ in self._hearers:
+        for hear, _ in self._listeners:
             hear(fields)
 
     def _out_of_sight(self) -> None:
         self._lost_sight()
-        for _, lost_sight in self._hearers:
+        for _, lost_sight in self._listeners:
             lost_sight()
 
     def _note_failure(self, error: Exception) -> None:
-        """Log the first failure of a row."""
+        """Log the first of several failures."""
         if not self._was_failing:
             self._was_failing = True
             logger.error("the history %s cannot be used: %s", self, explain(error))
 
 
 def _without_our_option(url: object) -> tuple[str, bool]:
-    """Take ``appendonly=ignore`` out of a url; whether it was there."""
+    """Return a url without ``appendonly=ignore``, and whether it had that."""
     if not isinstance(url, str):
         raise InvalidOption("history", url, "give redis://HOST:PORT/DB")
     base, _, query = url.partition("?")

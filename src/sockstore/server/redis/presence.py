@@ -1,4 +1,4 @@
-"""Who is in each room, over all servers that share a Redis."""
+"""Presence in Redis: the members of each room, over all servers that share it."""
 
 from __future__ import annotations
 
@@ -32,39 +32,38 @@ logger = logging.getLogger("sockstore.server")
 
 
 class _Here:
-    """A room that clients of this server are in, or that Redis is not told of yet."""
+    """A room with clients of this server, or with changes that Redis was not told yet."""
 
     def __init__(self) -> None:
         # The clients of this server; `enter` and `leave` change it.
         self.own: dict[str, Member] = {}
-        # Everybody, also on other servers, in the order of arrival.
+        # All members, on all servers, in the order of arrival.
         self.shown: dict[str, Member] = {}
-        # Clients of this server of whom Redis may not know yet whether they are there.
+        # Clients of this server whose arrival or leaving Redis may not know yet.
         self.unsettled: dict[str, Member] = {}
-        # Whether `shown` was read from Redis since a client of this server is here.
+        # Whether `shown` was read from Redis since the first client of this server came.
         self.is_loaded = False
-        # What the feed brought while an answer of Redis is under way, for each such answer.
+        # The entries of the feed since each pending call of `_load`.
         self.news: dict[object, list[_News]] = {}
-        # Held while Redis is told, so that it is told in order.
+        # Held while Redis is told, to keep the order.
         self.telling = asyncio.Lock()
         # How often Redis could not be told.
         self.failures = 0
 
 
 class RedisPresence:
-    """Keeps the members of the rooms in Redis, and a replica of the rooms that are used here.
+    """Keeps the members of the rooms in Redis, and a copy of the rooms that are used here.
 
-    A server says every third of its lease that it is alive; the members of one that does not are
-    not shown any more. Cut off from Redis a server shows its own members.
+    A server renews its lease every third of it; the members of a server whose lease has expired are
+    not shown any more. A server that cannot reach Redis shows its own members.
 
-    Redis is told what is right in the moment in which it is told, one call after the other for each
-    room, until it has acknowledged it. After sight of Redis was lost, it may be another one that
-    has old members: the server takes another name then, and what is under the old one counts no
-    more.
+    Redis is told the present state of a room, one call after the other, until it has acknowledged
+    it. After a loss of the connection it may be another Redis that has old members. So the server
+    takes another name then, and entries under the old name are ignored.
 
     Args:
-        history: What leads to Redis, and brings the news of other servers.
-        lease: Seconds after which a server that is silent counts as gone.
+        history: Calls Redis, and follows its feed.
+        lease: The seconds after which a silent server counts as gone.
 
     Raises:
         InvalidOption: If the lease cannot work.
@@ -74,29 +73,33 @@ class RedisPresence:
         require_seconds("lease", lease)
         self._history = history
         self._lease = lease
-        # The name of this server, and those that it had before sight of Redis was lost.
+        # The name of this server, and its names before the connection to Redis was lost.
         self._server = token_hex(8)
         self._retired: deque[str] = deque(maxlen=MOST_RETIRED_NAMES)
+        # Set by `start`.
         self._changed: Changed = no_listener
+        # By name; `enter` adds to it, `_settle` removes from it.
         self._rooms: dict[str, _Here] = {}
-        # From `open` to `aclose`.
+        # Renews the lease, from `open` to `aclose`.
         self._leases: asyncio.Task[None] | None = None
+        # Those that `_start` began and that have not ended.
         self._tasks: set[asyncio.Task[None]] = set()
+        # Whether a failure was logged; the next call that works clears it.
         self._was_failing = False
         history.follow(self._heard, self._out_of_sight)
 
     def start(self, changed: Changed) -> None:
-        """Say who is told when somebody comes or leaves, here or elsewhere; does no I/O."""
+        """Set the callable that is told each change, on this server or another; does no I/O."""
         self._changed = changed
 
     async def open(self) -> None:
-        """Say that this server is alive, from now on."""
+        """Renew the lease of this server from now on."""
         if self._leases is None:
             self._leases = start_task(self._renew(), name="sockstore: presence")
         await self._tell_alive()
 
     async def enter(self, room: str, member: Member) -> None:
-        """Note that a client of this server is in a room; return when `members` is right."""
+        """Add a client of this server to a room; return when `members` is right."""
         if self._leases is None:
             await self.open()
         here = self._rooms.setdefault(room, _Here())
@@ -109,25 +112,25 @@ class RedisPresence:
             self._changed(room, "join", member)
 
     def leave(self, room: str, member: Member) -> None:
-        """Note that a client of this server is not there any more; never waits."""
+        """Remove a client of this server from a room; never waits."""
         here = self._rooms.get(room)
         if here is None or here.own.pop(member.client, None) is None:
             return
         here.shown.pop(member.client, None)
         here.unsettled[member.client] = member
-        if not here.own:  # whoever comes next has it read again
+        if not here.own:  # the next client that comes reads it again
             here.shown.clear()
             here.is_loaded = False
         self._changed(room, "leave", member)
         self._start(self._settle(room, here))
 
     def members(self, room: str) -> Sequence[Member]:
-        """Return who is in a room that a client of this server is in, in order of arrival."""
+        """Return the members of a room with a client of this server, in order of arrival."""
         here = self._rooms.get(room)
         return () if here is None else tuple(here.shown.values())
 
     async def aclose(self) -> None:
-        """Forget the clients of this server."""
+        """Remove the clients of this server, and stop renewing the lease."""
         leases, self._leases = self._leases, None
         if leases is not None:
             await end(leases)
@@ -140,11 +143,11 @@ class RedisPresence:
             await self._try(self._history.delete(f"alive:{self._server}"))
 
     async def _settle(self, room: str, here: _Here) -> None:
-        """Tell Redis who of this server is there now and who is not, until it knows."""
+        """Tell Redis which clients of this server are there now, until it has acknowledged it."""
         failures = here.failures
         async with here.telling:
-            # If it has just failed for another caller, it is tried again later: a Redis that does
-            # not answer must cost its time once, not once for each client.
+            # After a failure of another caller it is tried again later: a Redis that does not
+            # answer must cost its timeout once, not once for each client.
             while here.unsettled and here.failures == failures:
                 batch = dict(islice(here.unsettled.items(), MOST_SETTLED_AT_ONCE))
                 words = [
@@ -157,7 +160,7 @@ class RedisPresence:
                 try:
                     await self._history.call(SETTLE, room, FEED_LENGTH, self._server, *words)
                 except BaseException:
-                    # Redis may have done it or not; what is right then is said again later.
+                    # Redis may have done it or not, so it is told the state again later.
                     here.unsettled = {**batch, **here.unsettled}
                     here.failures += 1
                     raise
@@ -182,7 +185,7 @@ class RedisPresence:
                 await self._try(self._load(room, here))
 
     async def _load(self, room: str, here: _Here) -> None:
-        """Read who is in a room, tell if that is not what is shown, and mend what Redis has."""
+        """Read the members of a room, report a difference, and correct what Redis has of ours."""
         waiting = object()
         here.news[waiting] = []
         try:
@@ -191,28 +194,28 @@ class RedisPresence:
             news = here.news.pop(waiting)
         if not here.own:
             return
-        found, own_in_redis = self._read_members(here, flat)
-        # What happened behind the moment of the answer has been heard already.
+        members, own_in_redis = self._read_members(here, flat)
+        # Later entries of the feed have been heard already.
         for when, change, member in news:
             if when > number and change == "join":
-                found[member.client] = member
+                members[member.client] = member
             elif when > number:
-                found.pop(member.client, None)
-        found.update(here.own)
-        for client in own_in_redis.keys() ^ here.own.keys():  # Redis has forgotten it, or it left
+                members.pop(member.client, None)
+        members.update(here.own)
+        for client in own_in_redis.keys() ^ here.own.keys():  # Redis lost it, or it left
             member = here.own.get(client) or own_in_redis[client]
             here.unsettled.setdefault(client, member)
         here.is_loaded = True
-        is_other = found.keys() != here.shown.keys()
-        here.shown = found
-        if is_other:
+        has_changed = members.keys() != here.shown.keys()
+        here.shown = members
+        if has_changed:
             self._changed(room, "unknown", None)
         await self._settle(room, here)
 
     def _read_members(
         self, here: _Here, flat: Sequence[str]
     ) -> tuple[dict[str, Member], dict[str, Member]]:
-        """Return who is there in the order of arrival, and who of this server, as Redis has it."""
+        """Return the members in the order of arrival, and those of this server that Redis has."""
         arrivals, own = [], {}
         for server, client, kept in zip(flat[::3], flat[1::3], flat[2::3], strict=True):
             order, _, name = kept.partition(" ")
@@ -225,7 +228,7 @@ class RedisPresence:
         return {member.client: member for _, member in arrivals}, own
 
     def _heard(self, fields: Mapping[str, str]) -> None:
-        """Take the news of other servers."""
+        """Apply an entry of the feed that another server made."""
         here = self._rooms.get(fields["room"])
         server = fields.get("server")
         if here is None or server in {None, self._server} or server in self._retired:
@@ -247,7 +250,7 @@ class RedisPresence:
             self._start(self._take_another_name())
 
     async def _take_another_name(self) -> None:
-        """Register all members under a new name, and let those under the old one be forgotten."""
+        """Register all members under a new name, and let the old name expire."""
         retired, self._server = self._server, token_hex(8)
         self._retired.append(retired)
         for here in self._rooms.values():
@@ -255,7 +258,7 @@ class RedisPresence:
         await self._tell_alive()
         for room, here in list(self._rooms.items()):
             await self._try(self._settle(room, here))
-        # One that does not get through expires by itself.
+        # If a call fails, the key expires by itself.
         for kind in ("alive", "known"):
             await self._try(self._history.delete(f"{kind}:{retired}"))
         await self._compare_all()
@@ -269,7 +272,7 @@ class RedisPresence:
         try:
             await work
             self._was_failing = False
-        except Exception as error:  # noqa: BLE001 - who is here is known all the same
+        except Exception as error:  # noqa: BLE001 - our own members are still shown
             if not self._was_failing:
                 self._was_failing = True
-                logger.warning("who is in the rooms cannot be shared: %s", explain(error))
+                logger.warning("the members of the rooms cannot be shared: %s", explain(error))

@@ -1,13 +1,13 @@
-"""The scripts that run inside Redis: each one does all of its work, or none, at one moment.
+"""The Lua scripts that run inside Redis; each one is atomic.
 
-A room is a stream whose ids are ``OFFSET-0``. What is known of all rooms together is in one hash,
-``rooms``, so that Redis can lose (evict, delete) all of it or nothing: the epoch, how many rooms
-there are, and of each room the newest offset that was given and the id of the message there. What
-happens in any room goes to the feed too, one stream that every server follows. All keys share a
-hash tag, so a cluster keeps them on one node.
+A room is a stream whose ids are ``OFFSET-0``. The state of all rooms is in one hash, ``rooms``, so
+that Redis can lose (evict, delete) all of it or nothing: the epoch, the number of rooms, and for
+each room its newest offset and the id of the message there. Every change in any room is also added
+to the feed, one stream that every server follows. All keys share a hash tag, so a cluster keeps
+them on one node.
 
-Redis takes back nothing of a script that fails half-way. So each one reads, checks and computes
-everything first, and only then writes.
+Redis does not undo the writes of a script that fails. So each script reads, checks and computes
+everything before it writes.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ local function feed_number(prefix)
     return assert(tonumber(redis.call('GET', prefix .. ':told') or 0), 'the key told has no number')
 end
 
--- Which data this Redis has: another id after each start and each failover. Whether it was the
--- replica of another one then. Nothing if that is not to be had, and on a replica.
+-- The replication id, which is another one after each start and each failover, and whether this
+-- Redis was the replica of another one before. Nothing if INFO is forbidden, and on a replica.
 local function master_of()
     local said = redis.pcall('INFO', 'replication')
     if type(said) ~= 'string' or not string.find(said, 'role:master', 1, true) then return nil end
@@ -34,9 +34,9 @@ local function master_of()
     return string.match(said, 'master_replid:(%x+)'), string.find(other, '[1-9a-f]') ~= nil
 end
 
--- The log of all rooms, and what has to be written about it before anything else.
---   new: the epoch that begins if one has to.
---   known_epoch, known_number: what the calling server knows of the feed.
+-- The log of all rooms, and the changes to write to it before anything else.
+--   new: the epoch to begin if one has to begin.
+--   known_epoch, known_number: the position in the feed that the calling server knows.
 local function read_log(prefix, new, known_epoch, known_number)
     local kept = redis.call('HMGET', prefix .. ':rooms', 'epoch', 'born', 'master', 'count')
     local log = {epoch = kept[1], born = kept[2], number = feed_number(prefix), changes = {}}
@@ -51,14 +51,14 @@ local function read_log(prefix, new, known_epoch, known_number)
             'count', text_of(log.count)}
         return log
     end
-    -- Somebody who deletes a room's field and its stream leaves nothing that says what was given.
+    -- If a room's field and its stream were deleted, its used offsets are unknown.
     local begins = tonumber(kept[4]) ~= log.count and new
     if master then
-        -- A replica that became the master may lack what the master had given already, and so
+        -- A replica that became the master may lack messages that the master had stored, and so
         -- may a Redis that restarted from an older file.
         local is_promoted = was_replica and (kept[3] or '') ~= '' and kept[3] ~= master
         if is_promoted or (known_epoch == log.epoch and log.number < tonumber(known_number)) then
-            -- The same for everybody who asks, also where it cannot be written.
+            -- The same for every caller, also if it cannot be written.
             begins = kept[3] ~= master and string.sub(master, 1, 16) or new
         end
         if kept[3] ~= master then log.changes = {'master', master} end
@@ -76,7 +76,7 @@ local function write_log(prefix, log, call)
     if #log.changes > 0 then return call('HSET', prefix .. ':rooms', unpack(log.changes)) end
 end
 
--- A message as an entry has it; nothing if somebody else has written the entry.
+-- The message of an entry; nothing if another program wrote the entry.
 local function message_of(entry)
     local message = {}
     for i = 1, #entry[2], 2 do message[entry[2][i]] = entry[2][i + 1] end
@@ -84,8 +84,8 @@ local function message_of(entry)
     return string.find(entry[1], '%-0$') and is_ours and message or nil
 end
 
--- Whether a stream has another message at an offset than the one that was stored there: it is
--- another room's, or another Redis's. One that was deleted says nothing.
+-- Whether a stream has another message at an offset than the one that was stored there: then it is
+-- the stream of another room or another Redis. A deleted message proves nothing.
 local function is_foreign(stream, offset, id)
     local place = text_of(offset) .. '-0'
     local entry = redis.call('XRANGE', stream, place, place)[1]
@@ -94,7 +94,7 @@ local function is_foreign(stream, offset, id)
     return not message or message.id ~= id
 end
 
--- What is known of one room. `losses` counts how often its stream was lost, also just now.
+-- The state of one room. `losses` counts how often its stream was lost, including just now.
 local function read_room(prefix, room)
     local stream = prefix .. ':room:' .. room
     local kept = redis.call('HGET', prefix .. ':rooms', 'room:' .. room)
@@ -159,7 +159,7 @@ local function find_stored(key, sender, id)
         local message = message_of(entry)
         return message and message.sender == sender and message.id == id and offset or nil
     end
-    -- It was deleted since, or was in a stream that is lost.
+    -- It was deleted, or was in a stream that was lost.
     return string.match(value, '^%S+') == name_of_log and offset or nil
 end
 
@@ -180,7 +180,7 @@ for i = 9, #ARGV, 3 do
         offsets[#offsets + 1] = top
         fresh[#fresh + 1] = {sender = sender, id = id, data = ARGV[i + 2], key = key, offset = top}
         if not may('SET', key, '') then
-            return redis.error_reply('ERR its user may not SET what it has to remember')
+            return redis.error_reply('ERR its user may not SET the ids to remember')
         end
     end
 end
@@ -194,7 +194,7 @@ if not (may('HSET', prefix .. ':rooms', '', '') and may('INCR', prefix .. ':told
 end
 
 write_log(prefix, log, redis.call)
--- Before Redis 7 a user's rights cannot be asked for: the first command of a kind shows them.
+-- Before Redis 7 a script cannot ask for its user's rights: the first command of a kind shows them.
 local written = {}
 local function attempt(...)
     local said = redis.pcall(...)
@@ -240,7 +240,7 @@ PAGE = (
 local prefix = KEYS[1]
 local log = read_log(prefix, ARGV[2], ARGV[3], ARGV[4])
 local room = read_room(prefix, ARGV[1])
--- A Redis that is full can be read, unless an epoch would be another one at each question.
+-- A full Redis can be read, unless each call would begin another epoch.
 local said = write_log(prefix, log, redis.pcall)
 if type(said) == 'table' and said.err and log.epoch == ARGV[2] then return said end
 local is_newest = ARGV[5] == ''
@@ -250,7 +250,7 @@ local function clamp(text, otherwise)
     return math.max(0, math.min(tonumber(text) or otherwise, room.top + 1))
 end
 
--- Read some at a time, about as many as there is room for: what is read and not returned is work.
+-- Read in chunks of about the messages that fit: reading more than is returned costs time.
 local function collect(place)
     local found, used, chunk = {}, 0, 1
     while #found < count do
@@ -295,8 +295,8 @@ return {epoch_of(log, room), log.epoch, log.number, room.top, room.first,
 SETTLE = (
     FEED
     + """
--- ARGV: room, length of the feed, server, then client, name, and '1' or '0' of each: whether it is
--- there. Only what changes is told.
+-- ARGV: room, length of the feed, server, then for each client its id, its name, and '1' if it is
+-- there or '0'. Only changes go to the feed.
 local prefix, server = KEYS[1], ARGV[3]
 local members = prefix .. ':members:' .. ARGV[1]
 redis.call('HLEN', members)
@@ -319,9 +319,9 @@ end
 )
 
 MEMBERS = """
--- ARGV: room. Returns the number of the last entry of the feed, then server, client and what is
--- kept of it for the clients of servers that are alive; what servers left behind that have been
--- gone for long is deleted.
+-- ARGV: room. Returns the number of the last entry of the feed, then server, client, and order and
+-- name, for each client of a server with a lease. Deletes the clients of servers that have been
+-- gone for a long time.
 local members = KEYS[1] .. ':members:' .. ARGV[1]
 local all, alive = redis.call('HGETALL', members), {}
 local found = {tonumber(redis.call('GET', KEYS[1] .. ':told') or 0)}
