@@ -1,6 +1,6 @@
-"""The server that the demos, tests and small teams use: an echo and durable chat rooms.
+"""A server with an echo and durable chat rooms, for demos, tests and small teams.
 
-It needs the extra: ``pip install 'sockstore[server]'``.
+It needs the extra ``server``: ``pip install 'sockstore[server]'``.
 """
 
 from sockstore.server.app import create_app

@@ -1,4 +1,4 @@
-"""Which client a connection comes from, with and without proxies, as pure functions."""
+"""Finds the address of a client, with and without proxies."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 FORWARDED_PAIR = re.compile(r'\s*([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
 MOST_HOPS = 32
-"""Hops that are looked at, from the last one on."""
+"""Hops that are read, from the last one backwards."""
 
 IPV6_PREFIX = 64
-"""What one customer of a provider has at least: all of it counts as one address."""
+"""The least that a provider gives one customer, so it counts as one address."""
 
 
 def trusted_networks(proxies: Iterable[str]) -> tuple[Network, ...]:
@@ -53,12 +53,12 @@ def trusted_networks(proxies: Iterable[str]) -> tuple[Network, ...]:
 
 
 def is_trusted(address: Address | None, trusted: tuple[Network, ...]) -> bool:
-    """Whether an address is one of our own proxies."""
+    """Whether an address is that of a trusted proxy."""
     return address is not None and any(address in network for network in trusted)
 
 
 def read_address(text: str | None) -> Address | None:
-    """Read an address as sockets and headers write it; None if the text is not an address.
+    """Read an address of a socket or a header; return None if the text is not an address.
 
     Args:
         text: Such as ``192.0.2.1``, ``192.0.2.1:4711``, ``[2001:db8::1]:4711`` or ``fe80::1%eth0``.
@@ -80,22 +80,22 @@ def read_address(text: str | None) -> Address | None:
 def client_address(
     peer: str | None, headers: Iterable[tuple[str, str]], trusted: tuple[Network, ...]
 ) -> Address | None:
-    """Return where a request comes from: the last address that is not one of our own proxies.
+    """Return the client of a request: the last address that is not a trusted proxy.
 
-    What stands in front of it was written by others, who may say what they like. A hop that hides
-    its address counts as the proxy that told of it.
+    Earlier addresses were written by untrusted hops. A hop that hides its address counts as the
+    proxy that reported it.
 
     Args:
         peer: The address of the TCP connection.
-        headers: The request's, names in lower case.
-        trusted: Our proxies; only they are believed.
+        headers: The headers of the request, with names in lower case.
+        trusted: The trusted proxies.
 
     Returns:
         The address; None if there is none, as with a Unix socket.
 
     Raises:
         ValueError: If ``Forwarded`` (RFC 7239) and ``X-Forwarded-For`` name different clients: a
-            proxy sets one of them and passes the other on as the client wrote it.
+            proxy sets one of them and forwards the other as the client wrote it.
     """
     address = read_address(peer)
     if not is_trusted(address, trusted):
@@ -112,7 +112,7 @@ def client_address(
 
 
 def group_of(address: Address) -> Network | None:
-    """Return what counts as one address: all of an IPv6 /64; None for loopback, which is free."""
+    """Return what an address counts as: an IPv6 /64 is one; None for loopback, not counted."""
     if address.is_loopback:
         return None
     prefix = IPV6_PREFIX if isinstance(address, IPv6Address) else address.max_prefixlen
@@ -136,22 +136,22 @@ def _listed(value: str) -> list[Address | None]:
 
 
 def _forwarded(value: str) -> list[Address | None]:
-    """Read the field ``for`` of each hop; a hop without one, or that cannot be read, is None."""
+    """Read the field ``for`` of each hop; None for a hop without one or with an invalid one."""
     hops: list[Address | None] = []
     at = 0
     hop: Address | None = None
     while at <= len(value):
-        found = FORWARDED_PAIR.match(value, at)
-        if found is not None:
-            name, text = found.groups()
+        pair = FORWARDED_PAIR.match(value, at)
+        if pair is not None:
+            name, text = pair.groups()
             if name.lower() == "for":
                 hop = read_address(re.sub(r"\\(.)", r"\1", text.strip('"')))
-            at = found.end()
+            at = pair.end()
         if at >= len(value) or value[at] == ",":
             hops.append(hop)
             hop = None
         elif value[at] != ";":
-            # Not valid: nothing in front of here can be told apart, nor believed.
+            # Invalid: the hops before it cannot be separated.
             hops.append(None)
             at = value.find(",", at)
             if at < 0:

@@ -1,6 +1,6 @@
-"""Who may come in, decided from the opening handshake alone: host, origin, token, room and name.
+"""Checks an opening handshake: host, origin, token, room and name.
 
-Everything here is pure, but for the user's own token check, which may be asynchronous.
+All checks are pure functions, except the operator's own token check, which may be asynchronous.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Token: TypeAlias = str | Callable[[str | None], bool | Awaitable[bool]]
-"""The secret itself, or a sync or async callable that is given what the client showed."""
+"""The secret, or a sync or async callable that is given the token of the client."""
 
 MOST_QUERY_FIELDS = 32
 DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -49,11 +49,11 @@ HOST = re.compile(
 
 
 class Refused(Exception):
-    """The opening handshake is answered with an HTTP status, and no WebSocket is opened.
+    """The opening handshake is refused with an HTTP status.
 
     Args:
         status: The HTTP status.
-        message: One sentence for whoever runs the client.
+        message: One sentence for the user of the client.
         headers: Further headers of the answer.
     """
 
@@ -68,19 +68,19 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Handshake:
-    """What a client says before it is let in."""
+    """The headers and the query of an opening handshake."""
 
     headers: tuple[tuple[str, str], ...]
     query_string: bytes = b""
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]], query_string: bytes) -> Handshake:
-        """Read what the server hands over."""
-        read = tuple(
+        """Read the values of an ASGI scope."""
+        decoded = tuple(
             (name.decode("latin-1").lower(), value.decode("latin-1").strip())
             for name, value in headers
         )
-        return cls(read, query_string)
+        return cls(decoded, query_string)
 
     @cached_property
     def query(self) -> Mapping[str, str]:
@@ -97,7 +97,7 @@ class Handshake:
 
     @property
     def token(self) -> str | None:
-        """The token that the client shows, or None."""
+        """The token that the client sent, or None."""
         for value in self.values("authorization"):
             scheme, _, credentials = value.partition(" ")
             if scheme.lower() == "bearer":
@@ -157,7 +157,7 @@ def check_token(token: Token | None) -> Token | None:
     is_right = bool(token) if isinstance(token, str) else token is None or callable(token)
     if is_right:
         return token
-    # What was given may be a secret, so it is not repeated.
+    # The value may be a secret, so the error does not repeat it.
     raise InvalidOption("token", "...", "give a text that is not empty, or a callable")
 
 
@@ -167,16 +167,16 @@ def check_host(
     host_names: frozenset[str] = frozenset(),
     origins: frozenset[str] = frozenset(),
 ) -> None:
-    """Refuse a client of a loopback address whose `Host` is neither a loopback name nor allowed.
+    """On a loopback address, refuse a `Host` that is neither a loopback name nor allowed.
 
-    A page of another site may have pointed its own name at this machine (DNS rebinding): then its
-    `Origin` and its `Host` agree, and only the name gives it away.
+    The page of another site may have pointed its own name at this machine (DNS rebinding). Then its
+    `Origin` and its `Host` agree, and only the name is wrong.
 
     Args:
-        handshake: What the client says.
-        address: Where the server listens; None if that is not known.
-        host_names: Other welcome names, from `check_host_names`.
-        origins: Allowed origins, from `check_origins`; their hosts are welcome, too.
+        handshake: The request of the client.
+        address: The address that the server listens on; None if it is unknown.
+        host_names: Other allowed names, from `check_host_names`.
+        origins: Allowed origins, from `check_origins`; their hosts are allowed, too.
 
     Raises:
         Refused: 400, if there is not exactly one `Host`; 403, for the name of another machine.
@@ -202,7 +202,7 @@ def check_host(
 
 
 def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
-    """Let in programs, which send no Origin, pages of the same host and port, and the allowed.
+    """Refuse an `Origin` of another host and port that is not allowed; programs send none.
 
     Raises:
         Refused: 403, for a page of another site.
@@ -221,7 +221,7 @@ def check_room(name: str) -> str:
     """Return the name of a room in its one form (NFC).
 
     Raises:
-        Refused: 404, if there can be no such room.
+        Refused: 404, if the name is not valid.
     """
     try:
         return names.check_room(name)
@@ -242,11 +242,11 @@ def check_name(name: str | None) -> str | None:
 
 
 async def is_admitted(token: Token | None, shown: str | None) -> bool:
-    """Whether the token that a client shows is right.
+    """Whether the token of a client is right.
 
     Args:
-        token: The secret, or the user's check; whatever that raises passes through.
-        shown: What the client showed.
+        token: The secret, or the operator's check, whose exceptions pass through.
+        shown: The token of the client.
     """
     if token is None:
         return True
@@ -258,7 +258,7 @@ async def is_admitted(token: Token | None, shown: str | None) -> bool:
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by its name or address alone."""
+    """Whether a name or an address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = read_address(host)
@@ -267,15 +267,15 @@ def _is_loopback(host: str) -> bool:
 
 def _host_name(host: str) -> str | None:
     """Return the name or address of a `Host` header; None if it is neither."""
-    found = HOST.fullmatch(host.lower())
-    if found is None:
+    match = HOST.fullmatch(host.lower())
+    if match is None:
         return None
-    return found["literal"] or _without_dot(found["name"])
+    return match["literal"] or _without_dot(match["name"])
 
 
 def _is_host_name(name: str) -> bool:
-    found = HOST.fullmatch(name.lower())
-    return found is not None and found["name"] == name.lower()
+    match = HOST.fullmatch(name.lower())
+    return match is not None and match["name"] == name.lower()
 
 
 def _without_dot(name: str) -> str:
@@ -283,8 +283,8 @@ def _without_dot(name: str) -> str:
 
 
 def _host_of(origin: str) -> str:
-    found = ORIGIN.fullmatch(origin)
-    return found["host"].strip("[]") if found else ""
+    match = ORIGIN.fullmatch(origin)
+    return match["host"].strip("[]") if match else ""
 
 
 def _query(query_string: bytes) -> dict[str, str]:
@@ -300,11 +300,11 @@ def _query(query_string: bytes) -> dict[str, str]:
 
 
 def _normal(origin: str) -> str | None:
-    """Return an origin in its one form, without a port that goes without saying."""
-    found = ORIGIN.fullmatch(origin.lower())
-    if found is None:
+    """Return an origin in its normal form, without the default port; None if it is invalid."""
+    match = ORIGIN.fullmatch(origin.lower())
+    if match is None:
         return None
-    scheme, host, port = found.group("scheme", "host", "port")
+    scheme, host, port = match.group("scheme", "host", "port")
     if port is None or port == DEFAULT_PORTS.get(scheme):
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{port}"
@@ -313,8 +313,8 @@ def _normal(origin: str) -> str | None:
 def _same(origin: str, host: str) -> bool:
     """Whether the Host header names the origin's host and port.
 
-    Both are read with the origin's scheme: behind a proxy that ends TLS the server itself speaks
-    plain HTTP, and its own default port would be the wrong one.
+    Both are read with the origin's scheme: behind a proxy that ends TLS the server speaks plain
+    HTTP, whose default port would be wrong.
     """
     scheme, separator, _ = origin.partition("://")
     normal = _normal(origin)

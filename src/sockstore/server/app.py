@@ -1,4 +1,4 @@
-"""The server as an ASGI application, to serve or to mount in another one."""
+"""Makes an ASGI application of the chat server, to serve or to mount in another one."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def create_app(
 ) -> Starlette:
     """Return the ASGI application, to serve or to mount in another one.
 
-    Its lifespan opens and closes the history. Where it is mounted that does not run, so the
-    history is opened at its first use; what was stored is safe at any time.
+    Its lifespan opens and closes the history. A mounted application has no lifespan, so the history
+    is opened at its first use; what was stored is safe at any time.
 
     Args:
-        history: As in `ChatServer`; messages are kept in memory unless you say where.
+        history: As in `ChatServer`; without it messages are kept in memory.
         allowed_origins: As in `ChatServer`.
         host_names: As in `ChatServer`.
         token: As in `ChatServer`.
@@ -79,15 +79,15 @@ def create_app(
         finally:
             await server.aclose()
 
-    elsewhere = ExactRoute("/{path:path}", _Nowhere(), name="nowhere")
+    other_paths = ExactRoute("/{path:path}", _Nowhere(), name="nowhere")
     guard = Middleware(HostGuard, host_names=names, allowed_origins=origins)
-    app = Starlette(routes=[*server.routes, elsewhere], middleware=[guard], lifespan=lifespan)
+    app = Starlette(routes=[*server.routes, other_paths], middleware=[guard], lifespan=lifespan)
     app.state.chat_server = server
     return app
 
 
 class _Nowhere:
-    """Says that nothing is there; without it the answer would be 403, as for a wrong token."""
+    """Answers any other path with 404; without it Starlette's answer would be 403."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()

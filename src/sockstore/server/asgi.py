@@ -1,4 +1,4 @@
-"""The ASGI side of one connection: what comes in, what goes out, and its hard end."""
+"""One WebSocket of an ASGI server: receives, sends, closes and aborts."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from sockstore.server.admission import Refused
 __all__ = ["ABORT", "METER", "WRITE", "Outgoing", "Peer", "PeerLeft", "Write", "size_of"]
 
 ABORT = "sockstore.abort"
-"""The ASGI extension of our uvicorn protocol; its value holds the callable under "abort"."""
+"""An ASGI extension of our uvicorn protocol; its "abort" is a callable without arguments."""
 
 METER = "sockstore.meter"
-"""The ASGI extension of our uvicorn protocol; "use" takes a callable that counts what is not a
-message (control frames, small fragments), and returns False when that was one too many."""
+"""An ASGI extension of our uvicorn protocol; its "use" takes a callable that counts one frame which
+is not a message (a control frame, a small fragment), and returns False if that was one too many."""
 
 WRITE = "sockstore.write"
-"""The ASGI extension of our uvicorn protocol; its value holds a `Write` under "write"."""
+"""An ASGI extension of our uvicorn protocol; its "write" is a `Write`."""
 
 
 class PeerLeft(Exception):
-    """There is nobody to send to any more."""
+    """The peer has left, so nothing can be sent."""
 
 
 @dataclass(slots=True, eq=False)
 class Outgoing:
-    """A message for one client or for many: measured once, and framed once.
+    """A message for one client or for many, which is measured once and framed once.
 
     Args:
         message: Text, or bytes for a binary message.
-        size: The bytes that it takes.
-        frame: Its frame of RFC 6455, as soon as a server has built it.
+        size: Its bytes.
+        frame: Its frame of RFC 6455; the first protocol that writes it sets this.
     """
 
     message: str | bytes
@@ -46,30 +46,30 @@ class Outgoing:
 
 
 Write: TypeAlias = Callable[[Outgoing], bool]
-"""Writes a message at once, if what was written before has been taken so far; else returns False,
-and then nothing was written."""
+"""Writes a message now and returns True; returns False, and writes nothing, if the transport still
+buffers earlier messages."""
 
 
 def size_of(message: str | bytes) -> int:
-    """Return the bytes that a message takes on the wire."""
+    """Return the bytes of a message in its frame."""
     if isinstance(message, bytes) or message.isascii():
         return len(message)
     return len(message.encode("utf-8", "surrogatepass"))
 
 
 class Peer:
-    """One WebSocket, as the server hands it over.
+    """One WebSocket of an ASGI server.
 
-    Everything that sends may raise `PeerLeft`.
+    All methods that send may raise `PeerLeft`.
 
     Args:
-        scope: What the server says about it.
+        scope: The ASGI scope.
         receive: Returns the next event.
-        send: Takes the next event.
+        send: Sends an event.
 
     Attributes:
-        host: The address that it comes from, as the server says; None with a Unix socket.
-        write: Sends a message without waiting, if the server lets us.
+        host: The address of the peer, from the scope; None with a Unix socket.
+        write: Writes a message without waiting; None if the server does not offer it.
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,10 +86,10 @@ class Peer:
         self.write: Write | None = extensions.get(WRITE, {}).get("write")
 
     def count_frames(self, take: Callable[[], bool]) -> None:
-        """Have control frames and small fragments counted, where the server lets us.
+        """Count control frames and small fragments, if the server offers it.
 
         Args:
-            take: Counts one; if it returns False, nothing more is read until we have closed.
+            take: Counts one; if it returns False, nothing more is read until `close`.
         """
         if self._use_meter is not None:
             self._use_meter(take)
@@ -106,26 +106,26 @@ class Peer:
                 return data if text is None else text
 
     async def accept(self, subprotocol: str | None = None) -> None:
-        """Do the opening handshake.
+        """Complete the opening handshake.
 
         Args:
-            subprotocol: The one that was chosen of those that the client offers.
+            subprotocol: The one to agree on, of those that the client offers.
         """
         await self._emit({"type": "websocket.accept", "subprotocol": subprotocol})
 
     async def send(self, message: str | bytes) -> None:
-        """Send a message, as soon as the server takes one."""
+        """Send a message, once the server takes it."""
         key = "text" if isinstance(message, str) else "bytes"
         await self._emit({"type": "websocket.send", key: message})
 
     async def close(self, code: int, reason: str) -> None:
-        """Send the close frame, as soon as the server takes one."""
+        """Send a close frame, once the server takes it."""
         await self._emit({"type": "websocket.close", "code": code, "reason": reason})
 
     async def refuse(self, refused: Refused) -> None:
         """Answer the opening handshake with an HTTP status.
 
-        A server without the ASGI extension for it can only say 403.
+        A server without the ASGI extension for it answers 403.
         """
         if not self._can_answer:
             await self.close(1008, "")
@@ -145,8 +145,8 @@ class Peer:
         """Hand an event to the server.
 
         Raises:
-            PeerLeft: However the server says it: by ASGI's OSError, or by a RuntimeError where
-                the closing handshake has begun behind our back.
+            PeerLeft: If the server raises ASGI's OSError, or a RuntimeError because the closing
+                handshake has begun already.
         """
         try:
             await self._send(event)
@@ -154,6 +154,6 @@ class Peer:
             raise PeerLeft from error
 
     def abort(self) -> None:
-        """End the TCP connection at once, where the server lets us."""
+        """End the TCP connection at once, if the server offers it."""
         if self._abort is not None:
             self._abort()

@@ -1,8 +1,8 @@
-"""A transport that hands input over in slices, and whose every end has a deadline.
+"""A transport that delivers input in slices, and that aborts if a close takes too long.
 
-An event loop reads up to 256 KiB at once, which may be 40,000 frames. Here a parser gets them in
-slices, and each turn of the loop parses what a bounded number of frames cost; all other clients
-have their turn in between. What a peer sends behind the end is read slowly and thrown away.
+An event loop reads up to 256 KiB at once, which may be 40,000 frames. This transport gives them to
+a parser in slices, and parses a bounded number of frames in each turn of the loop, so that all
+other clients have their turn in between. Input after the end is read slowly and discarded.
 """
 
 from __future__ import annotations
@@ -21,31 +21,30 @@ SECONDS_TO_CLOSE = 5.0
 
 SLICE_BYTES = 1024
 COST_OF_A_TURN = 64
-"""What one turn of the loop may parse of one connection; a frame of a WebSocket costs 1."""
+"""The most that one turn of the loop parses of one connection; a WebSocket frame costs 1."""
 
 MOST_HELD_BYTES = 16 * 1024
-"""What is read ahead while the parser is on hold; reading is paused above it."""
+"""Bytes that are read ahead while the parser is on hold; then reading is paused."""
 
 MOST_DISCARDED_BYTES = 16 * 1024 * 1024
-"""What is thrown away, so that a peer in the middle of a long message sees why it ends."""
+"""Bytes that are read and discarded, so that a peer that is sending gets the close frame."""
 
 DISCARDED_AT_ONCE = 256 * 1024
 SECONDS_BETWEEN_DISCARDS = 0.01
 
 Parse = Callable[[bytes], int]
-"""Takes a slice of the input, and returns what that cost."""
+"""Parses a slice of the input, and returns the cost of it."""
 
 
 class BoundedTransport(asyncio.Transport):
-    """What uvicorn's protocols are given in place of the real transport.
+    """Stands between one of uvicorn's protocols and the real transport.
 
-    The protocol that owns it gives everything that it receives to `feed`, and gets it back in
-    slices through `parse`.
+    The protocol passes all input to `feed`, and gets it back in slices through `parse`.
 
     Args:
         inner: The real transport.
         loop: The event loop.
-        parse: Takes the slices.
+        parse: Parses a slice.
     """
 
     def __init__(
@@ -55,29 +54,36 @@ class BoundedTransport(asyncio.Transport):
         self.inner = inner
         self._loop = loop
         self._parse = parse
-        self._held = b""  # what came and is not parsed yet, from _at on; set by feed
+        # Input that is not parsed yet begins at `_at`; `feed` and `_parse_some` set both.
+        self._held = b""
         self._at = 0
-        self._is_paused = False  # by the protocol, through pause_reading
-        self._is_on_hold = False  # by hold
-        self._is_discarding = False  # from end_input on
-        self._discarded = 0  # bytes, and those of them since the last pause
+        # Whether the protocol has paused reading (`pause_reading`), or parsing (`hold`).
+        self._is_paused = False
+        self._is_on_hold = False
+        # Set by `end_input`: input is discarded from then on.
+        self._is_discarding = False
+        # Discarded bytes, in all and since the last pause, and the most in all (`end` sets it).
+        self._discarded = 0
         self._discarded_lately = 0
         self._may_discard = MOST_DISCARDED_BYTES
+        # Whether the real transport is paused.
         self._inner_is_paused = False
-        self._turn: asyncio.Handle | None = None  # goes on with what is held, or reads again
-        self._deadline: asyncio.Handle | None = None  # aborts; set when the end has begun
-        # How the connection is counted; set by the HTTP protocol, taken by ours for WebSockets.
+        # Parses the held input in the next turn, or reads again after a pause.
+        self._turn: asyncio.Handle | None = None
+        # Aborts the connection; set by `abort_soon`.
+        self._deadline: asyncio.Handle | None = None
+        # How the connection is counted; the HTTP protocol sets it, the WebSocket protocol takes it.
         self.visit: Visit | None = None
 
     # Input
 
     def hand_over(self, parse: Parse) -> None:
-        """Let another protocol parse from now on; what is held is thrown away."""
+        """Let another protocol parse from now on; discard the held input."""
         self._parse = parse
         self._held, self._at = b"", 0
 
     def feed(self, data: bytes) -> None:
-        """Take what the real transport has read."""
+        """Take input from the real transport."""
         if self._is_discarding:
             self._discard(len(data))
         elif self._held or self._is_paused or self._is_on_hold:
@@ -92,36 +98,36 @@ class BoundedTransport(asyncio.Transport):
 
     @property
     def holds_back(self) -> bool:
-        """Whether it is up to us, and not to the peer, that no more input comes."""
+        """Whether we, and not the peer, are the reason that no more input is parsed."""
         return bool(self._held) or self._is_paused or self._is_on_hold
 
     @property
     def is_ending(self) -> bool:
-        """Whether nothing more is parsed."""
+        """Whether parsing has ended."""
         return self._is_discarding or self.inner.is_closing()
 
     def pause_reading(self) -> None:
-        """Parse nothing, and read nothing, until `resume_reading`."""
+        """Stop parsing and reading until `resume_reading`."""
         self._is_paused = True
         self._pause_inner()
 
     def resume_reading(self) -> None:
-        """Go on with what came before, then read again."""
+        """Parse the held input, then read again."""
         self._is_paused = False
         self._go_on()
 
     def hold(self) -> None:
-        """Parse nothing until `release`; a little is read ahead, so that an end is noticed."""
+        """Stop parsing until `release`; a little is read ahead, to notice the peer's end."""
         self._is_on_hold = True
 
     def release(self) -> None:
-        """Go on after `hold`."""
+        """Continue parsing after `hold`."""
         if self._is_on_hold:
             self._is_on_hold = False
             self._go_on()
 
     def end_input(self) -> None:
-        """Throw away what came and what comes from now on."""
+        """Discard the held input, and all input from now on."""
         self._is_discarding = True
         self._held, self._at = b"", 0
         self._resume_inner()
@@ -140,7 +146,7 @@ class BoundedTransport(asyncio.Transport):
             self._parse_some()
 
     def _parse_some(self) -> None:
-        """Parse as much as one turn of the loop may cost."""
+        """Parse up to the cost of one turn of the loop."""
         cost = 0
         while not (self._is_paused or self._is_on_hold) and self._at < len(self._held):
             if cost >= COST_OF_A_TURN:
@@ -187,13 +193,13 @@ class BoundedTransport(asyncio.Transport):
     # The end
 
     def end(self, answer: bytes = b"", most_discarded: int = MOST_DISCARDED_BYTES) -> None:
-        """Say a last thing and that nothing follows, then read until the peer ends, too.
+        """Write an answer and close our direction, then read until the peer closes, too.
 
         Closing with unread data would reset the connection, and the peer might lose the answer.
 
         Args:
-            answer: What is said.
-            most_discarded: Bytes that the peer may still send; more aborts the connection.
+            answer: The last bytes to write.
+            most_discarded: The bytes that the peer may still send; more aborts the connection.
         """
         if self.inner.is_closing():
             return
@@ -202,7 +208,7 @@ class BoundedTransport(asyncio.Transport):
         self.abort_soon()
         if answer:
             self.inner.write(answer)
-        with suppress(OSError):  # it has left already
+        with suppress(OSError):  # the peer has left already
             if self.inner.can_write_eof():
                 self.inner.write_eof()
 
@@ -212,7 +218,7 @@ class BoundedTransport(asyncio.Transport):
             self._deadline = self._loop.call_later(SECONDS_TO_CLOSE, self.inner.abort)
 
     def close(self) -> None:
-        """Close, at the latest after some seconds, whether or not the peer reads."""
+        """Close; abort if the peer has not read everything within some seconds."""
         if not self.inner.is_closing() and self.inner.get_write_buffer_size():
             self.abort_soon()
         self.inner.close()
@@ -222,25 +228,25 @@ class BoundedTransport(asyncio.Transport):
         self.inner.abort()
 
     def lost(self) -> None:
-        """The connection has ended: leave no timer behind."""
+        """Stop the timers, because the connection has ended."""
         for handle in (self._turn, self._deadline):
             if handle is not None:
                 handle.cancel()
         self._held, self._at = b"", 0
         self._parse = _parse_nothing  # break the reference cycle with the protocol
 
-    # All else is the real transport's.
+    # The rest is passed to the real transport.
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the real transport knows."""
+        """Return information of the real transport."""
         return self.inner.get_extra_info(name, default)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who receives."""
+        """Return the protocol."""
         return self.inner.get_protocol()
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Let another protocol receive."""
+        """Set the protocol."""
         self.inner.set_protocol(protocol)
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -252,7 +258,7 @@ class BoundedTransport(asyncio.Transport):
         return self.inner.is_closing()
 
     def can_write_eof(self) -> bool:
-        """Whether one direction can be closed alone; not with TLS."""
+        """Whether our direction can be closed alone; not with TLS."""
         return self.inner.can_write_eof()
 
     def write_eof(self) -> None:

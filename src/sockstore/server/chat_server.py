@@ -1,4 +1,4 @@
-"""The chat server: lets clients in, and brings them to the echo or to their room."""
+"""The chat server: admits clients, and serves them the echo, a room or a session."""
 
 from __future__ import annotations
 
@@ -41,24 +41,25 @@ class ChatServer:
     """The echo and the rooms, as routes for an ASGI application of your own.
 
     Its `routes` are a list of Starlette's ``WebSocketRoute``. With a uvicorn of your own, give it
-    ``ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol"``: uvicorn by itself keeps the
-    TCP connection of a client that never reads, after we have dropped it. With it, and without
-    compression, messages are written at once; middleware that wraps ``send`` does not see them.
+    ``ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol"``: uvicorn itself keeps the
+    TCP connection of a client that never reads, after the server has dropped it. With this protocol
+    and without compression, messages are written at once; middleware that wraps ``send`` does not
+    see them.
 
     Args:
-        history: Where messages are kept: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``,
+        history: Keeps the messages: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"``,
             ``"redis://HOST:PORT/DB"`` for several servers that share the rooms, or a `History`.
             It is opened at its first use and closed with the server.
         allowed_origins: Web origins such as ``"https://example.com"`` whose pages may connect
             besides those of the same host and port; ``"*"`` allows all.
         host_names: Names such as ``"chat.example.com"`` that a proxy may send as ``Host`` to a
             server on a loopback address, besides loopback names and the hosts of
-            `allowed_origins`; elsewhere every name is welcome.
-        token: A secret that clients show as ``Authorization: Bearer ...`` or ``?token=...``, or a
+            `allowed_origins`; on other addresses every name is allowed.
+        token: A secret that clients send as ``Authorization: Bearer ...`` or ``?token=...``, or a
             sync or async callable ``(token: str | None) -> bool``; a sync one must be quick.
         limits: What one client may do and cost.
-        trusted_proxies: Addresses or networks of your own proxies, such as ``"10.0.0.0/8"``: from
-            them ``Forwarded`` or ``X-Forwarded-For`` says which address a client comes from.
+        trusted_proxies: Addresses or networks of your own proxies, such as ``"10.0.0.0/8"``: their
+            ``Forwarded`` or ``X-Forwarded-For`` gives the address of a client.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -93,9 +94,13 @@ class ChatServer:
         self._history = open_history(history)
         self._presence = presence_for(self._history)
         self._rooms = Rooms(self._history, self._presence, self._limits)
+        # The connected clients; `_be_client` adds and removes each of them.
         self._clients: set[Client] = set()
+        # Clients whose handshake is not answered yet; `_serve` counts them.
         self._admitting = 0
+        # From `aclose` to the next `open`.
         self._is_closing = False
+        # Set when the last client leaves; `aclose` waits for it.
         self._all_left = asyncio.Event()
         self.routes = [
             ExactRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
@@ -105,16 +110,16 @@ class ChatServer:
 
     @property
     def clients(self) -> int:
-        """How many clients are connected."""
+        """The number of connected clients."""
         return len(self._clients)
 
     @property
     def rooms(self) -> dict[str, list[str | None]]:
-        """Who is in each room, in the order in which they came; None has no name."""
+        """The names of the members of each room, in order of arrival; None for one without."""
         return self._rooms.members
 
     async def open(self) -> None:
-        """Open the history now, so that a problem shows before the first client comes.
+        """Open the history now, so that an error shows before the first client comes.
 
         Raises:
             HistoryUnavailable: If it cannot be used.
@@ -124,7 +129,7 @@ class ChatServer:
         await self._presence.open()
 
     async def aclose(self) -> None:
-        """Let nobody in any more, close all clients with 1012, then write and close the history."""
+        """Refuse new clients, close all others with 1012, then write and close the history."""
         self._is_closing = True
         for client in self._clients:
             client.end(*RESTARTING)
@@ -169,11 +174,11 @@ class ChatServer:
         room: str | None,
         subprotocol: str | None = SUBPROTOCOL,
     ) -> None:
-        """Let a client of the session in; one without a token may show it in its first command."""
+        """Admit a client of the session, which may send its token in its first command."""
         is_checked = self._token is None or handshake.token is not None
 
         async def admit(token: str | None) -> tuple[int, str] | None:
-            return None if is_checked else await self._judge(token)
+            return None if is_checked else await self._check_late_token(token)
 
         visit = partial(visitor.visit, self._rooms, room, admit)
         await self._serve(
@@ -190,15 +195,15 @@ class ChatServer:
         is_checked: bool = True,
         subprotocol: str | None = None,
     ) -> None:
-        """Let a client in, if its token is right and there is room for it.
+        """Admit a client and serve it, if its token is right and the server is not full.
 
         Args:
-            handshake: What it said.
-            peer: Its connection.
-            name: What it calls itself.
-            visit: Is awaited with the client.
-            is_checked: Whether the handshake's token decides.
-            subprotocol: The one to agree on.
+            handshake: The client's request.
+            peer: The client's connection.
+            name: The client's name.
+            visit: Awaited with the client.
+            is_checked: Whether to check the token of the handshake.
+            subprotocol: The subprotocol to agree on.
         """
         self._check_capacity()
         counted = self._count(peer.host, handshake)
@@ -212,7 +217,7 @@ class ChatServer:
             finally:
                 self._admitting -= 1
             counted.arrive()
-            if self._is_closing:  # it came in while the door was closing
+            if self._is_closing:  # `aclose` was called during the handshake
                 await peer.close(*RESTARTING)
                 return
             await self._be_client(Client(peer, self._limits, name), visit)
@@ -232,7 +237,7 @@ class ChatServer:
         """Count a client for its address.
 
         Raises:
-            Refused: 429, if that has too many; 400, if its proxies contradict each other.
+            Refused: 429, if that address has too many; 400, if its proxies name two addresses.
         """
         try:
             address = addresses.client_address(host, handshake.headers, self._trusted)
@@ -242,20 +247,20 @@ class ChatServer:
             ) from None
         counted = self._connections.enter(address)
         if isinstance(counted, Crowded):
-            raise Refused(429, f"Come back later: {counted.value}.", COME_BACK)
+            raise Refused(429, f"Try again later: {counted.value}.", COME_BACK)
         return counted
 
     def _check_open(self) -> None:
         if self._is_closing:
-            raise _come_back()
+            raise _unavailable()
 
     def _check_capacity(self) -> None:
         self._check_open()
         if len(self._clients) + self._admitting >= self._limits.clients:
-            raise _come_back()
+            raise _unavailable()
 
-    async def _judge(self, token: str | None) -> tuple[int, str] | None:
-        """Check a token that came after the handshake; return how the connection ends if wrong."""
+    async def _check_late_token(self, token: str | None) -> tuple[int, str] | None:
+        """Check the token of a first command; return a close code and reason if it is wrong."""
         try:
             await self._check_token(token)
         except Refused as refused:
@@ -267,24 +272,24 @@ class ChatServer:
             async with asyncio.timeout(SECONDS_FOR_TOKEN_CHECK):
                 is_admitted = await admission.is_admitted(self._token, token)
         except Exception:
-            logger.exception("the token check failed, so a client was turned away")
+            logger.exception("the token check failed, so a client was refused")
             raise Refused(500, "The server could not check the token.") from None
         if not is_admitted:
             raise Refused(
                 401,
-                "Show the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
+                "Send the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
                 (("www-authenticate", "Bearer"),),
             )
 
 
 class ExactRoute(WebSocketRoute):
-    """A route that reads a path to its very end.
+    """A route that matches the whole path.
 
-    Starlette's patterns stop at a line break: ``/chat/lobby%0A`` would lead to the lobby, and
-    ``/chat/a%0Ab`` would get the answer of an application that has no such route, 403.
+    Starlette's patterns stop at a line break: ``/chat/lobby%0A`` would be the room lobby, and
+    ``/chat/a%0Ab`` would match no route, which is answered 403.
 
     Args:
-        path: As Starlette has it.
+        path: The path, in Starlette's syntax.
         endpoint: The ASGI application that answers.
         name: The route's name.
     """
@@ -296,7 +301,7 @@ class ExactRoute(WebSocketRoute):
 
 
 class _Endpoint:
-    """One route as an ASGI application: answers the handshake, and survives whatever happens."""
+    """The ASGI application of one route, which answers the handshake and catches all errors."""
 
     def __init__(self, admit: Callable[[Scope, Peer], Awaitable[None]]) -> None:
         self._admit = admit
@@ -307,7 +312,7 @@ class _Endpoint:
         try:
             await self._answer(scope, peer)
         except PeerLeft:
-            return  # it left before it was answered
+            return  # the client left before it was answered
         except Exception:
             logger.exception("a client was dropped because of an error in the server")
             with suppress(PeerLeft):
@@ -320,10 +325,10 @@ class _Endpoint:
             await peer.refuse(refused)
 
 
-def _come_back() -> Refused:
+def _unavailable() -> Refused:
     return Refused(
         503,
-        "The server takes no more clients now; come back later.",
+        "The server takes no more clients now; try again later.",
         COME_BACK,
     )
 

@@ -1,4 +1,4 @@
-"""One client: what it sends is counted and measured, what it is sent waits in a bounded buffer."""
+"""One client: limits what it sends, and buffers what is sent to it, up to a bound."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Handle: TypeAlias = Callable[[str | bytes], Awaitable[None]]
 
 
 class Client:
-    """A client that was let in, until its connection ends.
+    """An admitted client, until its connection ends.
 
-    Nothing that others do waits for it. `offer` writes at once while the client takes what it is
-    sent; else, and in a server that cannot do so, it puts the message into a buffer, from which a
-    writer task of the client's own sends it on. Who lets its buffer overflow is dropped (1013).
+    Other clients never wait for it. `offer` writes a message at once while the client reads what it
+    is sent. Otherwise, and in a server that cannot write at once, the message waits in a buffer,
+    and the client's own writer task sends it. A client whose buffer overflows is dropped (1013).
 
     Args:
         peer: The connection.
         limits: What it may do and cost.
-        name: What it calls itself; None if it has not said.
+        name: The name that it gave; None without one.
     """
 
     def __init__(self, peer: Peer, limits: Limits, name: str | None = None) -> None:
@@ -39,26 +39,33 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._bucket = TokenBucket(limits.rate, limits.burst, self._loop.time())
         self._write_now = peer.write
+        # Messages for the writer, and their bytes; `offer` adds, the writer removes.
         self._buffer: deque[Outgoing] = deque()
         self._buffered_bytes = 0
-        self._is_behind = False  # the writer has something to send, in the buffer or in its hands
+        # While the writer has something to send, in the buffer or in its hands; set by `offer`.
+        self._is_behind = False
+        # Set when the writer has something to do.
         self._wake = asyncio.Event()
+        # Set when half of the buffer is free, or when the connection ends.
         self._drained = asyncio.Event()
+        # The close code and reason; set by `end`, or when `run` ends.
         self._close: tuple[int, str] | None = None
+        # Set by the writer when the peer has left.
         self._has_left = False
+        # Aborts a client that does not take the close frame; set while `run` reads.
         self._deadline: asyncio.Timeout | None = None
         peer.count_frames(self._count_frame)
 
     @property
     def is_ending(self) -> bool:
-        """Whether it is being closed; what it sends counts no more."""
+        """Whether it is being closed; its later messages are ignored."""
         return self._close is not None
 
     def offer(self, message: Outgoing | str | bytes) -> None:
-        """Send the client a message behind those before it; never waits.
+        """Send the client a message after all earlier ones; never waits.
 
         Args:
-            message: Text, or bytes for a binary message; an `Outgoing` if others get it too.
+            message: Text, or bytes for a binary message; an `Outgoing` if other clients get it too.
         """
         if self._close is not None:
             return
@@ -76,7 +83,7 @@ class Client:
             self.end(1013, "the client reads too slowly")
 
     def end(self, code: int, reason: str) -> None:
-        """Close the connection behind what is buffered; a second call changes nothing.
+        """Close the connection after all buffered messages; a second call changes nothing.
 
         Args:
             code: The close code.
@@ -87,29 +94,29 @@ class Client:
         self._close = (code, reason)
         self._wake.set()
         self._drained.set()
-        # A peer that reads nothing would hold up the close frame, and everything, for ever.
+        # Without a deadline, a peer that does not read would delay the close frame without end.
         if self._deadline is not None:
             self._deadline.reschedule(self._loop.time() + self._limits.close_seconds)
 
     async def drained(self) -> bool:
-        """Wait until less than half of the buffer is in use; False if nothing reaches it now."""
+        """Wait until less than half of the buffer is used; return False if the connection ends."""
         while self._is_listening and self._is_half_full():
             self._drained.clear()
             await self._drained.wait()
         return self._is_listening
 
     def take_token(self) -> bool:
-        """Count one message; False if that was more than the client may send."""
+        """Count one message; return False if the client may not send it."""
         return self._bucket.take(self._loop.time())
 
     def _count_frame(self) -> bool:
-        """Count a frame that is not a message; it costs what a message does."""
+        """Count a frame that is not a message as one message."""
         if self._close is None and not self.take_token():
             self.end_throttled()
         return self._close is None
 
     def end_throttled(self) -> None:
-        """Close the connection, because the client sends too much."""
+        """Close the connection, because the client sends too many messages."""
         limits = self._limits
         self.end(
             4429,
@@ -117,11 +124,11 @@ class Client:
         )
 
     async def run(self, handle: Handle, *, counts_messages: bool = True) -> None:
-        """Hand over what the client sends, until the connection has ended.
+        """Receive messages until the connection has ended.
 
         Args:
-            handle: Is awaited with every message that is within the limits.
-            counts_messages: Whether each of them counts; otherwise `handle` calls `take_token`.
+            handle: Awaited with every message that is within the limits.
+            counts_messages: Whether to count each message; otherwise `handle` calls `take_token`.
         """
         writer = start_task(self._write())
         try:
@@ -142,7 +149,7 @@ class Client:
     ) -> None:
         while (message := await self._peer.receive()) is not None:
             if self._close is not None:
-                # What comes until the close frame is sent is not even read.
+                # Read no more until the close frame is sent.
                 await asyncio.wait([writer])
                 continue
             if counts_messages and not self.take_token():
@@ -152,10 +159,10 @@ class Client:
             else:
                 await handle(message)
                 if self._buffer:
-                    await asyncio.sleep(0)  # many messages came at once: the writer has its turn
+                    await asyncio.sleep(0)  # let the writer run between many messages
 
     async def _write(self) -> None:
-        """Send what is buffered, and at the end the close frame."""
+        """Send the buffered messages, and at the end the close frame."""
         try:
             while True:
                 await self._wake.wait()
@@ -171,7 +178,7 @@ class Client:
                     await self._peer.close(*self._close)
                     return
         except PeerLeft:
-            # The reader is told too, unless it waits for room in the buffer.
+            # `receive` notices it too, unless its task waits in `drained`.
             self._has_left = True
             self._drained.set()
 

@@ -23,10 +23,10 @@ __all__ = ["HostGuard", "Turns", "listening_address"]
 
 
 class HostGuard:
-    """Answers a page that was led here under a name of its own (DNS rebinding) with 403.
+    """Answers 403 to a page that reached this server under a foreign name (DNS rebinding).
 
     Args:
-        app: What answers all other requests.
+        app: The application, which answers all other requests.
         host_names: As in `ChatServer`.
         allowed_origins: As in `ChatServer`.
 
@@ -47,7 +47,7 @@ class HostGuard:
         self._origins = check_origins(allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Refuse a request, or hand it to the application."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -61,25 +61,28 @@ class HostGuard:
 
 
 def listening_address(scope: Scope) -> str | None:
-    """Return the address that the server says it listens on; None if it does not say one."""
+    """Return the address that the server listens on; None if the scope does not have it."""
     server = scope.get("server")
     return None if server is None or server[1] is None else str(server[0])
 
 
 class Turns:
-    """An ASGI application that lets another one begin one request in each turn of the event loop.
+    """Lets an application begin one request in each turn of the event loop.
 
-    A request, or an opening handshake, costs half a millisecond, and a peer with many connections
-    may have many of them at once. They wait here, in the order in which they came.
+    A request or an opening handshake costs half a millisecond, and a peer with many connections may
+    send many of them at once. They wait here, in the order in which they came, so that other
+    connections have their turn in between.
 
     Args:
-        app: The other one.
+        app: The application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        # Set by `_give_turn`, the oldest first.
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._next: asyncio.Handle | None = None  # lets the first of them begin
+        # The next call of `_give_turn`, while requests wait.
+        self._next: asyncio.Handle | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Begin when it is this request's turn."""
@@ -99,7 +102,7 @@ class Turns:
         self._next = None
         while self._waiting:
             turn = self._waiting.popleft()
-            if not turn.done():  # it was cancelled
+            if not turn.done():  # a cancelled request is done
                 turn.set_result(None)
                 break
         if self._waiting:
