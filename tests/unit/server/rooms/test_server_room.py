@@ -111,37 +111,7 @@ async def test_who_leaves_while_entering_was_never_there():
     guest.leave()
     assert other.types == ["history", "presence"]
     other.leave()
-    assert rooms._rooms == {}
-
-
-@pytest.mark.contract("SV1")
-async def test_when_a_crowd_gets_small_again_everybody_gets_the_whole_list():
-    rooms = rooms_of(announced_members=2, history_messages=0)
-    people = [await Guest(rooms, name).enter() for name in "ABC"]
-    people[0].leave()
-    assert "leave" not in people[1].types
-    timer = people[1].room._announcing
-    assert timer is not None
-    timer.cancel()
-    people[1].room._announce_presence()
-    last = {"type": "presence", "members": ["B", "C"], "count": 2}
-    assert people[1].frames[-1] == people[2].frames[-1] == last
-    people[1].leave()
-    assert people[2].types[-1] == "leave"
-    people[2].leave()
-
-
-@pytest.mark.contract("SV1")
-async def test_members_that_came_or_left_elsewhere_unseen_are_told_together():
-    rooms = rooms_of()
-    guest = await Guest(rooms, "Ann").enter()
-    rooms._changed("lobby", "unknown", None)
-    timer = guest.room._announcing
-    assert timer is not None
-    timer.cancel()
-    guest.room._announce_presence()
-    assert guest.types == ["history", "presence", "presence"]
-    guest.leave()
+    assert rooms.members == {}
 
 
 @pytest.mark.contract("SV1")

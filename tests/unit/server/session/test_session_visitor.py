@@ -566,14 +566,14 @@ async def test_a_subscription_that_fails_leaves_nothing_behind():
     history.is_broken = True
     error = (await person.subscribe())["error"]
     assert (error["code"], error["temporary"]) == (100, True)
-    assert rooms._rooms == {}
+    assert rooms.members == {}
     history.is_broken = False
     history.hold()
     subscribing = asyncio.create_task(person.subscribe())
     await idle()
     subscribing.cancel()
     await asyncio.wait([subscribing])
-    assert rooms._rooms == {}
+    assert rooms.members == {}
     person.leave()
     assert len(asyncio.all_tasks()) == 1
 
@@ -589,7 +589,7 @@ async def test_leaving_while_catching_up_leaves_nothing_behind():
     person.leave()
     history.lost_sight()
     await idle()
-    assert rooms._rooms == {}
+    assert rooms.members == {}
     assert len(asyncio.all_tasks()) == 1
 
 
