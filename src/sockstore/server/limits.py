@@ -36,8 +36,8 @@ class Limits:
         buffer_bytes: Bytes that may wait for a client that reads slowly; more closes its
             connection with 1013. At least twice `max_message_bytes`.
         buffer_messages: Messages that may wait for a client that reads slowly.
-        close_seconds: Seconds that a client has to take what is left and the close frame; then
-            its connection is aborted.
+        close_seconds: Seconds that a client has to read the buffered messages and the close frame;
+            then its connection is aborted.
         clients: Clients of the whole server; the next one is answered 503 with Retry-After.
         connections_per_address: Connections that one address may have; the next one is answered
             429. An IPv6 /64 counts as one address; loopback addresses are not counted.

@@ -63,6 +63,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         """Take the connection over from the HTTP protocol."""
         if isinstance(transport, BoundedTransport):  # from uvicorn_http
             self._bounded = transport
+            # How the connection is counted; None if uvicorn's own HTTP protocol made it.
             self._visit, transport.visit = transport.visit, None
             transport.hand_over(self._parse)
         else:

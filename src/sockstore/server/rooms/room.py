@@ -210,6 +210,9 @@ class Room:
         self._restarts += 1
         self._epoch = page.epoch
         self._newest = LastSeen(page.epoch, page.top)
+        self._lose_all()
+
+    def _lose_all(self) -> None:
         for subscriber in list(self._subscribers):
             self._lose(subscriber)
 
@@ -226,12 +229,10 @@ class Room:
                 await self._look_once()
         except HistoryError:
             # A client that comes back is told what it missed once the history can be read.
-            for subscriber in list(self._subscribers):
-                self._lose(subscriber)
+            self._lose_all()
         except Exception:
             logger.exception("the room %r cannot read the messages that it missed", self.name)
-            for subscriber in list(self._subscribers):
-                self._lose(subscriber)
+            self._lose_all()
         finally:
             self._looking = None
 
