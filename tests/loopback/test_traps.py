@@ -51,7 +51,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import wire as _wire
+from sockstore.transports.native.slices import UNDELIVERED_HIGH, UNDELIVERED_LOW
 from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
@@ -397,9 +397,9 @@ async def test_reading_pauses_above_4_mib_and_resumes_below_1_mib() -> None:
 
         def on_message(message: str | bytes) -> bool:
             nonlocal most
-            most = max(most, wire._incoming.unread)
+            most = max(most, wire.undelivered)
             if not changes or changes[-1][0] != transport.reading_paused:
-                changes.append((transport.reading_paused, wire._incoming.unread))
+                changes.append((transport.reading_paused, wire.undelivered))
             return len(heard.messages) % 100 == 0  # one turn of the loop for 100 kB
 
         heard.on_message = on_message
@@ -411,9 +411,9 @@ async def test_reading_pauses_above_4_mib_and_resumes_below_1_mib() -> None:
     assert paused
     assert resumed
     read_at_once = MIB  # asyncio asks for 256 KiB; a paused transport may still bring one read
-    assert all(unread > _wire.UNDELIVERED_HIGH - read_at_once for unread in paused)
-    assert all(unread < _wire.UNDELIVERED_LOW + read_at_once for unread in resumed)
-    assert most < _wire.UNDELIVERED_HIGH + read_at_once
+    assert all(unread > UNDELIVERED_HIGH - read_at_once for unread in paused)
+    assert all(unread < UNDELIVERED_LOW + read_at_once for unread in resumed)
+    assert most < UNDELIVERED_HIGH + read_at_once
 
 
 @pytest.mark.contract("MS2", "LV1")

@@ -40,9 +40,10 @@ from loopback.servers import (
     turns,
 )
 from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
-from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native import wire as _wire
+from sockstore.transports.base import SLICE_SECONDS, Target, TransportOptions
+from sockstore.transports.native import slices
 from sockstore.transports.native.transport import NativeTransport
+from sockstore.transports.native.wire import Wire
 
 try:
     import uvloop
@@ -213,7 +214,7 @@ async def test_many_reads_in_one_turn_do_not_block_the_loop(
 ) -> None:
     """Each read is delivered within one slice; thirty of them in one turn must not be."""
     now = 0.0
-    monkeypatch.setattr(_wire, "monotonic", lambda: now)
+    monkeypatch.setattr(slices, "monotonic", lambda: now)
     loop = asyncio.get_running_loop()
     count = 20_000
     turned_at, longest, handle = now, 0.0, None
@@ -243,7 +244,7 @@ async def test_many_reads_in_one_turn_do_not_block_the_loop(
         await heard.until_messages(count)
         handle.cancel()
     # One slice that is just short enough, then one that uses up its time.
-    assert longest < 2.5 * _wire.SLICE_SECONDS
+    assert longest < 2.5 * SLICE_SECONDS
 
 
 @pytest.mark.contract("MS2")
@@ -272,7 +273,7 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
 
         def on_message(_: str | bytes) -> bool:
             nonlocal most, paused
-            most = max(most, wire._incoming.unread)
+            most = max(most, wire.undelivered)
             paused += transport.reading_paused
             return len(heard.messages) % 50 == 0  # one turn of the loop for 50 kB
 
@@ -281,7 +282,7 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
         await heard.until_messages(count)
     assert heard.messages == [b"%01000d" % number for number in range(count)]
     assert paused
-    assert most < _wire.UNDELIVERED_HIGH + 3 * LARGEST_READ
+    assert most < slices.UNDELIVERED_HIGH + 3 * LARGEST_READ
 
 
 # Ends
@@ -312,9 +313,18 @@ async def test_a_close_behind_a_burst_is_heard_although_the_server_has_left() ->
 @pytest.mark.contract("CN5", "MS1")
 @on_uvloop
 async def test_what_is_written_behind_the_end_complains_about_nothing(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is gone, and a part of what it sent still waits to be delivered."""
+    is_gone = False
+    lost = Wire.connection_lost
+
+    def connection_lost(wire: Wire, error: Exception | None) -> None:
+        nonlocal is_gone
+        is_gone = True
+        lost(wire, error)
+
+    monkeypatch.setattr(Wire, "connection_lost", connection_lost)
 
     async def handler(peer: Peer) -> None:
         await peer.accept(first=text("x") * 100 + frame(PING, b"?") * 10 + text("y"))
@@ -324,7 +334,7 @@ async def test_what_is_written_behind_the_end_complains_about_nothing(
         transport = NativeTransport(heard, TransportOptions())
 
         def on_message(_: str | bytes) -> bool:
-            if transport._wire.gone.done():
+            if is_gone:
                 transport.ping(b"late")
                 transport.send("late")
                 transport.close(1000, "late")
@@ -578,8 +588,8 @@ async def test_an_end_of_tls_that_comes_while_reading_is_paused_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """uvloop itself forgets what it read and did not decrypt, and the close frame with it."""
-    monkeypatch.setattr(_wire, "UNDELIVERED_HIGH", 20_000)
-    monkeypatch.setattr(_wire, "UNDELIVERED_LOW", 10_000)
+    monkeypatch.setattr(slices, "UNDELIVERED_HIGH", 20_000)
+    monkeypatch.setattr(slices, "UNDELIVERED_LOW", 10_000)
     messages = [b"%01000d" % number for number in range(600)]
     trust = Trust()
 
@@ -722,13 +732,13 @@ async def test_a_cancelled_connect_is_released_although_the_server_answered_at_o
     An answer that is there before the cancellation arrives would open it all the same, for ever.
     """
     answered = threading.Event()
-    made = _wire.Wire.connection_made
+    made = Wire.connection_made
 
-    def connection_made(wire: _wire.Wire, transport: asyncio.BaseTransport) -> None:
+    def connection_made(wire: Wire, transport: asyncio.BaseTransport) -> None:
         made(wire, transport)
         answered.wait(0.05)  # the loop stands still until the answer is in the socket
 
-    monkeypatch.setattr(_wire.Wire, "connection_made", connection_made)
+    monkeypatch.setattr(Wire, "connection_made", connection_made)
 
     def answer(listening: socket.socket) -> None:
         clients = []

@@ -19,7 +19,7 @@ from sockstore.base.codecs import json_decoder
 from sockstore.messages.kept import CHUNK, Kept
 from sockstore.messages.log import MessageView
 from sockstore.messages.stream import MessageStream
-from sockstore.transports.native.frames import BINARY, TEXT, after_frames, short_messages
+from sockstore.transports.native.incoming import BINARY, TEXT, after_frames, short_messages
 from written_log import WrittenLog
 
 

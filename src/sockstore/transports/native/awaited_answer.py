@@ -5,35 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from websockets.client import ClientProtocol
+
 from sockstore.transports.answers import Answer, AnswerReader, NotAnAnswerError
 from sockstore.transports.base import BODY_SECONDS
-from sockstore.transports.native.handshake import SWITCHING_PROTOCOLS, leads_elsewhere
+from sockstore.transports.native.handshake import (
+    SWITCHING_PROTOCOLS,
+    check_switch,
+    leads_elsewhere,
+)
 
 __all__ = ["AwaitedAnswer"]
 
 
 class AwaitedAnswer:
-    """Read the answer; a refusal waits a moment for its body, which says why.
+    """Reads the answer and checks it; a refusal waits a moment for its body, which says why.
 
     Args:
         loop: The event loop, for that moment.
-        judge: Called once, with the answer and with the bytes behind the head of a 101.
-        fail: Called once, if there is none.
+        protocol: The protocol of the handshake, which knows what was asked for.
+        accept: Called once if the answer is a switch to WebSocket, with the protocol, the answer
+            and the bytes after it.
+        fail: Called once if it is not, with the reason.
     """
 
-    __slots__ = ("_fail", "_judge", "_loop", "_patience", "_reader")
+    __slots__ = ("_accept", "_fail", "_loop", "_patience", "_reader", "protocol")
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        judge: Callable[[Answer, bytes], None],
+        protocol: ClientProtocol,
+        accept: Callable[[ClientProtocol, Answer, bytes], None],
         fail: Callable[[Exception], None],
     ) -> None:
         self._loop = loop
-        self._judge = judge
+        self.protocol = protocol
+        self._accept = accept
         self._fail = fail
         self._reader = AnswerReader(lambda status: status == SWITCHING_PROTOCOLS)
-        self._patience: asyncio.TimerHandle | None = None  # set while a body is waited for
+        # Runs while a body is awaited; set by `_wait_for_body`, reset by `stop`.
+        self._patience: asyncio.TimerHandle | None = None
 
     def take(self, data: bytes) -> None:
         """Take what arrived."""
@@ -43,19 +54,17 @@ class AwaitedAnswer:
             self._fail(error)
             return
         if answer is not None:
-            self.stop()
             self._judge(answer, self._reader.rest)
         elif self._reader.awaits_body:
             self._wait_for_body()
 
     def ended(self, lost: Exception | None = None) -> None:
-        """Nothing more comes, or nothing more is waited for: judge what came.
+        """Judge what has arrived: no more comes, or the wait for a body is over.
 
         Args:
             lost: What broke the connection, if something did.
         """
         if (answer := self._reader.end()) is not None:
-            self.stop()
             self._judge(answer, b"")
             return
         try:
@@ -66,14 +75,23 @@ class AwaitedAnswer:
             self._fail(lost or EOFError())
 
     def stop(self) -> None:
-        """Wait for nothing more."""
+        """Stop waiting for a body."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
 
+    def _judge(self, answer: Answer, rest: bytes) -> None:
+        self.stop()
+        try:
+            check_switch(self.protocol, answer)
+        except Exception as error:  # noqa: BLE001 - whatever waits for the handshake raises it
+            self._fail(error)
+        else:
+            self._accept(self.protocol, answer, rest)
+
     def _wait_for_body(self) -> None:
         head = self._reader.head
         if head is not None and leads_elsewhere(head):
-            self.ended()  # where a redirect leads is in its head
+            self.ended()  # the head of a redirect says where it leads
         elif self._patience is None:
             self._patience = self._loop.call_later(BODY_SECONDS, self.ended)

@@ -1,146 +1,219 @@
-"""Where a frame begins and ends (RFC 6455 section 5.2); its meaning is decided elsewhere."""
+"""Frames that are not short messages: the protocol judges them, and fragments become messages."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-__all__ = [
-    "BINARY",
-    "LARGEST_CONTROL",
-    "PING",
-    "TEXT",
-    "Extent",
-    "after_frames",
-    "extent",
-    "header_problem",
-    "short_messages",
-]
+from websockets.exceptions import PayloadTooBig, ProtocolError
+from websockets.frames import CloseCode, Frame, Opcode
+from websockets.protocol import Protocol
 
-TEXT = 0x81
-BINARY = 0x82
-PING = 0x89
-"""The first byte of a whole, uncompressed text or binary message, and of a ping."""
+from sockstore.base.close import Close
+from sockstore.transports.base import Deliver, Listener, deliver_one
+from sockstore.transports.native.incoming import (
+    BINARY,
+    LARGEST_CONTROL,
+    PING,
+    TEXT,
+    Incoming,
+    header_problem,
+    payload_of,
+)
+from sockstore.transports.native.writer import Writer
 
-LARGEST_CONTROL = 125
-"""Bytes of payload of a ping, a pong or a close frame (RFC 6455 section 5.5)."""
-
-
-class Extent(NamedTuple):
-    """One server frame in a buffer.
-
-    Args:
-        payload: Index of the first payload byte.
-        end: Index after the last one; it may lie beyond the buffer.
-        masked: Whether the frame claims to be masked, which a server must not do.
-    """
-
-    payload: int
-    end: int
-    masked: bool
+__all__ = ["DISCARD", "Ending", "FrameHandler"]
 
 
-def extent(buffer: bytes, at: int) -> Extent | int:
-    """Return where the frame at `at` lies, or how many bytes its header needs.
-
-    Example:
-        >>> extent(bytes([0x81, 2]) + b"hi", 0)
-        Extent(payload=2, end=4, masked=False)
-    """
-    available = len(buffer) - at
-    if available < 2:
-        return 2
-    masked, length = divmod(buffer[at + 1], 0x80)
-    header = {126: 4, 127: 10}.get(length, 2)
-    if available < header:
-        return header
-    payload = at + header
-    if header > 2:
-        length = int.from_bytes(buffer[at + 2 : payload], "big")
-    return Extent(payload, payload + length, bool(masked))
-
-
-def header_problem(first: int, size: int, *, compressed: bool) -> str | None:
-    """Say what is wrong with a frame of which nothing but its header needs to be known.
-
-    So a server that breaks the protocol in a header is not waited for.
+class Ending(NamedTuple):
+    """How a WebSocket ended.
 
     Args:
-        first: The frame's first byte.
-        size: Bytes of its payload.
-        compressed: Whether permessage-deflate is in force, which uses the first reserved bit.
-
-    Source:
-        RFC 6455 sections 5.2 and 5.5.
-
-    Example:
-        >>> header_problem(PING, 2**20, compressed=False)
-        'control frame too long'
+        close: The close frame, or what stands for it.
+        why: What happened, as a sentence.
+        cause: The exception behind it, if there is one.
     """
-    opcode = first & 0x0F
-    if opcode not in {0, 1, 2, 8, 9, 10}:
-        return "invalid opcode"
-    if first & (0x30 if compressed and opcode < 8 else 0x70):
-        return "reserved bits must be 0"
-    if opcode >= 8 and size > LARGEST_CONTROL:
-        return "control frame too long"
-    if opcode >= 8 and not first & 0x80:
-        return "fragmented control frame"
-    return None
+
+    close: Close
+    why: str
+    cause: Exception | None
 
 
-def after_frames(buffer: bytes, at: int, count: int) -> int:
-    """Return where the `count` whole frames end that begin at `at`.
+class _Fragments:
+    """A message of which some fragments arrived (RFC 6455 section 5.4).
 
-    Example:
-        >>> after_frames(bytes([0x81, 0, 0x81, 1]) + b"x" + bytes([0x81, 0]), 0, 2)
-        5
+    Attributes:
+        is_text: Whether it is a text message, as its first fragment says.
+        payload: The joined fragments; grown by `FrameHandler`.
     """
-    for _ in range(count):
-        found = extent(buffer, at)
-        assert isinstance(found, Extent)  # noqa: S101 - they are whole
-        at = found.end
-    return at
+
+    __slots__ = ("is_text", "payload")
+
+    def __init__(self, *, is_text: bool) -> None:
+        self.is_text = is_text
+        self.payload = bytearray()
 
 
-def short_messages(buffer: bytes, at: int, limit: int, many: int) -> tuple[bool, list[Any], int]:
-    """Return whole messages of one kind that lie one after the other: the hot path.
+class _NotTextError(UnicodeDecodeError):
+    """A text message is not valid UTF-8; the protocol itself decodes only close reasons."""
+
+
+class FrameHandler:
+    """Gives frames to `websockets`' protocol, one at a time, so that it never holds bytes back.
 
     Args:
-        buffer: What came.
-        at: Where to begin.
-        limit: Bytes of a message, at most; one of 64 KiB and more is never short.
-        many: Messages, at most.
-
-    Returns:
-        Whether they are texts, the messages, and where what follows them begins. What is not a
-        whole message, is masked or not valid UTF-8 ends the list, and is for others to judge.
-
-    Example:
-        >>> short_messages(bytes([TEXT, 2]) + b"hi" + bytes([TEXT, 3]), 0, 100, 10)
-        (True, ['hi'], 4)
+        protocol: The protocol, in the state after a handshake.
+        max_message_bytes: The largest message to accept.
+        listener: Hears of pongs.
+        writer: Writes what the protocol answers.
+        end: Called when a close frame or a violation of the protocol ended the WebSocket.
     """
-    size, limit = len(buffer), min(limit, 0xFFFF)
-    first = buffer[at] if at < size else 0
-    is_text = first == TEXT
-    messages: list[Any] = []
-    if not is_text and first != BINARY:
-        return is_text, messages, at
-    for _ in range(many):
-        if at > size - 4 or buffer[at] != first:
-            break
-        length, start = buffer[at + 1], at + 2
-        if length > 125:
-            if length > 126:
-                break
-            length = buffer[at + 2] << 8 | buffer[at + 3]
-            start = at + 4
-        end = start + length
-        if end > size or length > limit:
-            break
-        payload = buffer[start:end]
+
+    __slots__ = (
+        "_end", "_fragments", "_listener", "_unanswered_ping", "_writer", "max_message_bytes",
+        "protocol",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        max_message_bytes: int,
+        listener: Listener,
+        writer: Writer,
+        end: Callable[[Ending], None],
+    ) -> None:
+        self.protocol = protocol
+        self.max_message_bytes = max_message_bytes
+        self._listener = listener
+        self._writer = writer
+        self._end = end
+        # The message whose last fragment has not arrived; set and reset by `_assemble`.
+        self._fragments: _Fragments | None = None
+        # The latest ping that came while writing was paused; set by `handle`, reset by
+        # `answer_held_ping`.
+        self._unanswered_ping: bytes | None = None
+
+    @property
+    def short_cut_is_safe(self) -> bool:
+        """Whether a whole message may be delivered without the protocol."""
+        return self._fragments is None and not self.protocol.extensions
+
+    def next_frame(self, incoming: Incoming) -> bytes | None:
+        """Take the next frame; None if it is incomplete, or was refused for its header alone."""
+        extent = incoming.next_frame()
+        if extent is None:
+            return None
+        size = extent.end - extent.payload
+        is_whole = extent.end <= len(incoming.buffer)
+        is_refused = extent.masked or size > self.max_message_bytes
+        if is_whole and not is_refused:
+            return incoming.take(extent.end)
+        compressed = bool(self.protocol.extensions)
+        problem = header_problem(incoming.buffer[incoming.at], size, compressed=compressed)
+        if problem is not None:
+            self._fail(CloseCode.PROTOCOL_ERROR, problem, ProtocolError(problem))
+        elif is_refused:
+            self._give_to_protocol(incoming.buffer[incoming.at :], DISCARD)  # which refuses it
+        else:
+            incoming.wait_for(extent.end - incoming.at)
+        return None
+
+    def handle(self, frame: bytes, deliver: Deliver) -> bool:
+        """Handle one whole frame; return whether the slice should end now."""
+        first = frame[0]
+        if first in {TEXT, BINARY} and self.short_cut_is_safe:
+            return self._deliver(payload_of(frame), deliver, is_text=first == TEXT)
+        if first == PING and self._writer.is_paused and frame[1] <= LARGEST_CONTROL:
+            # The peer does not read: pongs would pile up, and the latest is enough (section 5.5.3).
+            self._unanswered_ping = frame
+            return False
+        return self._give_to_protocol(frame, deliver)
+
+    def answer_held_ping(self) -> None:
+        """Answer the latest ping that came while writing was paused."""
+        ping, self._unanswered_ping = self._unanswered_ping, None
+        if ping is not None:
+            self._give_to_protocol(ping, DISCARD)
+
+    def _give_to_protocol(self, frame: bytes, deliver: Deliver) -> bool:
+        is_over = False
+        self.protocol.receive_data(frame)
+        for event in self.protocol.events_received():
+            assert isinstance(event, Frame)  # noqa: S101 - the response to the handshake came before
+            if event.opcode is Opcode.PONG:
+                self._listener.pong_received(bytes(event.data))
+            elif event.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+                is_over = self._assemble(event, deliver)
+        self._after_protocol()
+        return is_over
+
+    def _assemble(self, frame: Frame, deliver: Deliver) -> bool:
+        if frame.opcode is not Opcode.CONT:
+            self._fragments = _Fragments(is_text=frame.opcode is Opcode.TEXT)
+        message = self._fragments
+        if message is None:
+            return False
+        message.payload += frame.data
+        if not frame.fin:
+            return False
+        self._fragments = None
+        return self._deliver(bytes(message.payload), deliver, is_text=message.is_text)
+
+    def _deliver(self, payload: bytes, deliver: Deliver, *, is_text: bool) -> bool:
         try:
-            messages.append(payload.decode() if is_text else payload)
-        except UnicodeDecodeError:
-            break
-        at = end
-    return is_text, messages, at
+            message = str(payload, "utf-8") if is_text else payload
+        except UnicodeDecodeError as error:
+            problem = f"{error.reason} at byte {error.start}"
+            self._fail(CloseCode.INVALID_DATA, problem, _NotTextError(*error.args))
+            return False
+        return deliver_one(deliver, message)
+
+    def _fail(self, code: CloseCode, problem: str, cause: Exception) -> None:
+        """Fail the WebSocket for what the server did, as the protocol itself does."""
+        self.protocol.fail(code, problem)
+        self.protocol.parser_exc = cause
+        self._after_protocol()
+
+    def _after_protocol(self) -> None:
+        """Send the protocol's pending output; report the end after a close frame or a violation."""
+        self._writer.write_output(self.protocol)
+        if self.protocol.close_rcvd is not None or self.protocol.parser_exc is not None:
+            self._end(_ending(self.protocol, self.max_message_bytes))
+
+
+def _ending(protocol: Protocol, max_message_bytes: int) -> Ending:
+    """Return how the WebSocket ended: by the server's close frame, or by a violation."""
+    received = protocol.close_rcvd
+    if received is not None:
+        # Also in the middle of a fragmented message, which the protocol calls a violation.
+        close = Close(int(received.code), received.reason, clean=True)
+        return Ending(close, f"the server closed the connection with {close}", None)
+    sent = protocol.close_sent
+    close = Close(1006) if sent is None else Close(int(sent.code), sent.reason)
+    cause = protocol.parser_exc
+    match cause:
+        case PayloadTooBig():
+            why = f"a message is larger than max_message_bytes={max_message_bytes}"
+        case _NotTextError():
+            why = "the server sent a text message that is not valid UTF-8"
+        case UnicodeDecodeError():
+            why = "the server sent a close frame whose reason is not valid UTF-8"
+        case _:
+            why = f"the server broke the WebSocket protocol: {cause}"
+    return Ending(close, why, cause if isinstance(cause, Exception) else None)
+
+
+class _Discard:
+    """Takes messages that the listener does not want, and drops them."""
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        deque(messages, maxlen=0)
+        return False
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        deque(messages, maxlen=0)
+        return False
+
+
+DISCARD = _Discard()

@@ -12,12 +12,12 @@ from typing import Any, TypeAlias
 from sockstore.base.tasks import start_task
 from sockstore.transports.native.workers import LOOKUPS
 
-__all__ = ["connected_socket"]
+__all__ = ["addresses", "connected_socket"]
 
 HAPPY_EYEBALLS_SECONDS = 0.25
 """Wait before the next address of a host is tried beside the first (RFC 8305 section 5)."""
 
-_Address: TypeAlias = tuple[int, int, int, str, Any]
+Address: TypeAlias = tuple[int, int, int, str, Any]
 """What ``getaddrinfo`` returns: family, type, protocol, name, and where to connect to."""
 
 
@@ -27,7 +27,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
     asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop,
     so here every socket is in a list, or closed.
     """
-    untried = await _addresses(host, port)
+    untried = await addresses(host, port)
     connected: list[socket.socket] = []
     failures: list[OSError] = []
     trials: set[asyncio.Task[None]] = set()
@@ -51,7 +51,7 @@ async def connected_socket(host: str, port: int) -> socket.socket:
 
 
 async def _try_address(
-    address: _Address, connected: list[socket.socket], failures: list[OSError]
+    address: Address, connected: list[socket.socket], failures: list[OSError]
 ) -> None:
     family, kind, protocol, _, where = address
     try:
@@ -71,7 +71,7 @@ async def _try_address(
         connected.append(sock)
 
 
-async def _addresses(host: str, port: int) -> list[_Address]:
+async def addresses(host: str, port: int) -> list[Address]:
     """Return the addresses of a host, IPv6 and IPv4 by turns."""
     if _is_address(host):
         # Nobody is asked, so no thread is needed for it.

@@ -1,8 +1,8 @@
-"""What leaves: frames are built, gathered for the length of one turn of the loop, and written.
+"""Build the frames of messages, and write what is sent in one turn of the event loop together.
 
 A call of the operating system costs more than everything else about a small message. So the first
 message of a turn is written at once, and those that follow in the same turn leave together at its
-end; those that answer messages which are being delivered leave when these are.
+end; answers to messages that are being delivered leave together after these.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 from struct import Struct
+
+from websockets.protocol import Protocol
 
 try:
     from websockets.speedups import apply_mask
@@ -19,7 +21,7 @@ except ImportError:  # a platform without its compiled part
 __all__ = ["Writer", "masked_frame"]
 
 MOST_GATHERED_BYTES = 64 * 2**10
-"""What is gathered at most, or the pressure of a peer that does not read were felt too late."""
+"""Most bytes to gather; more would hide from the sender that the peer does not read."""
 
 MASKS_AT_ONCE = 64
 """Masks that are drawn together; the operating system takes as long for 64 as for one."""
@@ -28,26 +30,31 @@ _SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 
 
 class Writer:
-    """Write the frames of one WebSocket to its TCP connection.
+    """Writes the frames of one WebSocket to its TCP connection.
 
     Args:
         loop: The loop of the transport.
         transport: Where to write.
 
     Attributes:
-        holds: Whether all that is sent is gathered, until `flush`.
+        holds: Whether everything that is sent is gathered until `flush`; set by `Slices`.
+        is_paused: Whether the transport's send buffer is above its high-water mark; set by `Wire`.
     """
 
-    __slots__ = ("_bytes", "_gathered", "_loop", "_masks", "_transport", "_turn", "holds")
+    __slots__ = (
+        "_bytes", "_gathered", "_loop", "_masks", "_transport", "_turn", "holds", "is_paused",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
         self._transport = transport
-        self._gathered: list[bytes] = []
-        self._bytes = 0
         self.holds = False
+        self.is_paused = False
+        self._gathered: list[bytes] = []  # frames; added by `send`, taken by `flush` and `drop`
+        self._bytes = 0  # their size
+        # The end of a turn in which something was sent; set by `send`, reset by `_end_turn`.
         self._turn: asyncio.Handle | None = None
-        self._masks = b""
+        self._masks = b""  # masks that are not used yet, four bytes each; taken by `send`
 
     @property
     def buffered_amount(self) -> int:
@@ -61,6 +68,8 @@ class Writer:
             first: The first byte of its frame.
             payload: Its payload, not masked.
         """
+        if self._transport.is_closing():
+            return
         masks = self._masks or os.urandom(4 * MASKS_AT_ONCE)
         self._masks = masks[4:]
         frame = masked_frame(first, payload, masks[:4])
@@ -76,15 +85,20 @@ class Writer:
     def write(self, data: bytes) -> None:
         """Write bytes at once, behind everything that was sent before."""
         self.flush()
-        if not self._transport.is_closing():  # at which uvloop would raise
+        if not self._transport.is_closing():  # then uvloop would raise
             self._transport.write(data)
+
+    def write_output(self, protocol: Protocol) -> None:
+        """Write the protocol's pending output at once."""
+        for data in protocol.data_to_send():
+            if data:
+                self.write(data)
 
     def flush(self) -> None:
         """Write what was gathered."""
         if self._gathered:
             data = b"".join(self._gathered)
-            self._gathered.clear()
-            self._bytes = 0
+            self.drop()
             if not self._transport.is_closing():
                 self._transport.write(data)
 
@@ -104,7 +118,7 @@ def masked_frame(first: int, payload: bytes, mask: bytes) -> bytes:
     Args:
         first: The first byte: FIN and the opcode.
         payload: The payload.
-        mask: Four bytes that nobody can foresee.
+        mask: Four bytes that cannot be predicted.
 
     Example:
         >>> masked_frame(0x81, b"Hello", b"7\xfa!=").hex()

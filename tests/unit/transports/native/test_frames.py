@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from sockstore.base.close import Close
 from sockstore.base.state import SocketInfo
-from sockstore.transports.base import Deliver, Target, TransportOptions
-from sockstore.transports.native import wire as _wire
-from sockstore.transports.native.frames import Extent, extent
+from sockstore.transports.base import SLICE_SECONDS, Deliver, Target, TransportOptions
+from sockstore.transports.native import slices
 from sockstore.transports.native.handshake import make_request
+from sockstore.transports.native.incoming import Extent, extent
 from sockstore.transports.native.wire import Wire
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -169,7 +169,7 @@ async def told_of(
         wire.data_received(chunk)
     wire.connection_lost(None)
     for _ in range(10_000):  # more turns than it has messages
-        if wire._pumping is None:
+        if notes.told[-1] == "released":
             break
         await asyncio.sleep(0)
     assert notes.told[-1] == "released"
@@ -275,7 +275,7 @@ async def test_a_long_slice_ends_by_the_clock_and_the_rest_follows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     ticks = iter(range(10**9))
-    monkeypatch.setattr(_wire, "monotonic", lambda: next(ticks) * _wire.SLICE_SECONDS)
+    monkeypatch.setattr(slices, "monotonic", lambda: next(ticks) * SLICE_SECONDS)
     told, _ = await told_of([frame(TEXT, b"x") * 1000])
     assert told.count("x") == 1000
 
@@ -294,7 +294,7 @@ class TakesOne(Notes):
 async def test_who_takes_one_message_at_a_time_is_not_offered_all_others_each_time() -> None:
     notes, count = TakesOne(), 300
     told, _ = await told_of([b"".join(frame(1, b"%d" % n) for n in range(count))], notes=notes)
-    assert [one for one in told if isinstance(one, str)][1 : count + 1] == [
+    assert [text for text in told if isinstance(text, str)][1 : count + 1] == [
         str(n) for n in range(count)
     ]
     assert notes.offered <= 2 * count

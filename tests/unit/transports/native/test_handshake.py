@@ -29,7 +29,7 @@ from sockstore.transports.native.handshake import (
     redirect_of,
     translate,
 )
-from sockstore.transports.native.sockets import _addresses
+from sockstore.transports.native.sockets import addresses
 
 header_values = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"])
@@ -102,7 +102,7 @@ def test_a_header_of_the_users_takes_the_place_of_ours(name: str) -> None:
 def test_a_zone_leads_to_its_interface_and_is_not_sent(url: str) -> None:
     protocol, request = make_request(Target(url=url), TransportOptions())
     assert request.headers.get_all("Host") == ["[fe80::1]:81"]
-    (address,) = asyncio.run(_addresses(protocol.uri.host, 81))
+    (address,) = asyncio.run(addresses(protocol.uri.host, 81))
     assert address[4] == ("fe80::1", 81, 0, 1)
 
 

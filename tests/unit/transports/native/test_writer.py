@@ -7,8 +7,7 @@ import asyncio
 import pytest
 from websockets.frames import Frame, Opcode, apply_mask
 
-from sockstore.transports.native.frames import BINARY, TEXT
-from sockstore.transports.native.reading import LEAST_BYTES, MOST_BYTES, Reading
+from sockstore.transports.native.incoming import BINARY, LEAST_READ, MOST_READ, TEXT, ReadSize
 from sockstore.transports.native.writer import MOST_GATHERED_BYTES, Writer, masked_frame
 
 
@@ -133,18 +132,18 @@ class Sized:
 
 def test_reads_grow_while_they_come_full_and_shrink_again():
     transport = Sized()
-    reading = Reading(transport)
-    assert transport.max_size == LEAST_BYTES
+    read_size = ReadSize(transport)
+    assert transport.max_size == LEAST_READ
     sizes = []
-    for brought in (100, LEAST_BYTES, 4 * LEAST_BYTES, MOST_BYTES, MOST_BYTES, 300, 300, 300):
-        reading.brought(brought)
+    for brought in (100, LEAST_READ, 4 * LEAST_READ, MOST_READ, MOST_READ, 300, 300, 300):
+        read_size.adapt(brought)
         sizes.append(transport.max_size)
-    assert sizes[:5] == [LEAST_BYTES, 4 * LEAST_BYTES, MOST_BYTES, MOST_BYTES, MOST_BYTES]
-    assert sizes[5:] == [4 * LEAST_BYTES, LEAST_BYTES, LEAST_BYTES]
+    assert sizes[:5] == [LEAST_READ, 4 * LEAST_READ, MOST_READ, MOST_READ, MOST_READ]
+    assert sizes[5:] == [4 * LEAST_READ, LEAST_READ, LEAST_READ]
 
 
 def test_a_transport_that_has_a_buffer_of_its_own_is_left_alone():
-    Reading(object()).brought(MOST_BYTES)
+    ReadSize(object()).adapt(MOST_READ)
 
 
 @pytest.mark.asyncio
