@@ -1,4 +1,4 @@
-"""Which proxy leads to a server: the one that is named, or the environment's."""
+"""Choose the proxy for a server: the one of the option, or the environment's."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Proxy:
         scheme: The protocol; with ``socks5h`` and ``socks4a`` the proxy looks the host's name up.
         host: Its name or address.
         port: Its port.
-        user: The user name, if it wants one.
-        password: The password; empty if there is none.
+        user: The user name, if one is needed.
+        password: The password; empty without one.
     """
 
     scheme: Scheme
@@ -50,7 +50,7 @@ class Proxy:
 
 
 class ProxyFailedError(Exception):
-    """The way through a proxy ended at the proxy, or before it.
+    """The proxy could not be reached or used, or it refused.
 
     Args:
         why: What happened, as the end of a sentence.
@@ -78,16 +78,16 @@ class ProxyFailedError(Exception):
 
 
 def parse_proxy(url: object) -> Proxy:
-    """Return what the url of a proxy says.
+    """Return the proxy of a url.
+
+    `websockets.proxy.parse_proxy` is not used: it refuses a user without a password, takes port 80
+    for SOCKS, shows the password in its error, and is not there in a browser.
 
     Args:
-        url: What the user, or the environment, gave.
-
-    Returns:
-        The proxy.
+        url: The url, of the user or of the environment.
 
     Raises:
-        InvalidOption: If it is no url of a proxy that can be used.
+        InvalidOption: If it is not the url of a proxy that can be used.
 
     Example:
         >>> parse_proxy("socks5h://me:secret@proxy.example")
@@ -137,57 +137,52 @@ def proxy_for(host: str, port: int, option: str | bool | None, *, secure: bool) 
         secure: Whether the server is spoken to over TLS.
 
     Returns:
-        The proxy, or None for the direct way.
+        The proxy, or None to connect directly.
 
     Raises:
         ProxyFailedError: If the environment names a proxy that cannot be used.
     """
     if isinstance(option, str):
         return parse_proxy(option)
-    found = _from_environment(host, port, secure=secure) if option else None
+    url = _from_environment(host, port, secure=secure) if option else None
     try:
-        return None if found is None else parse_proxy(found)
+        return None if url is None else parse_proxy(url)
     except InvalidOption as error:
-        why = f"the environment's {error}; mend it, or give proxy=None"
+        why = f"the environment's {error}; correct it, or give proxy=None"
         raise ProxyFailedError(why, "option") from error
 
 
 def asks_slowly(option: str | bool | None) -> bool:  # noqa: FBT001 - an option's value
-    """Whether `proxy_for` may take long: it imports much, or the system looks up names for it."""
+    """Whether `proxy_for` may take long: it imports much, or the system looks up names."""
     if option is not True or not _environment_may_name_one():
         return False
-    return _ASKS_THE_SYSTEM or "urllib.request" not in sys.modules
+    return _ASKS_THE_SYSTEM or "websockets.proxy" not in sys.modules
 
 
 _ASKS_THE_SYSTEM = sys.platform in {"darwin", "win32"}
 
 
 def _environment_may_name_one() -> bool:
-    """Whether something has to be imported to know more."""
+    """Whether asking for a proxy is worth an import."""
     return _ASKS_THE_SYSTEM or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
-    """Ask as `websockets` does: SOCKS first, HTTPS before HTTP (RFC 6455 section 4.1)."""
+    """Ask as `websockets` does (RFC 6455 section 4.1), and then for ``ALL_PROXY``, as curl does."""
     if not _environment_may_name_one():
         return None
-    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - slow, and seldom used
+    # All slow, seldom used, and `websockets` is not there in a browser.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - see above
 
-    if proxy_bypass(f"{tls_name(host)}:{port}"):
-        return None
+    from websockets.proxy import get_proxy  # noqa: PLC0415 - see above
+    from websockets.uri import WebSocketURI  # noqa: PLC0415 - see above
+
+    uri = WebSocketURI(secure, tls_name(host), port, path="/", query="")
     named = getproxies()
-    for scheme in (
-        ("wss", "socks", "https", "all") if secure else ("ws", "socks", "https", "http", "all")
-    ):
-        url = named.get(scheme)
-        if url:
-            return _with_scheme(url, is_socks=scheme == "socks")
-    return None
-
-
-def _with_scheme(url: str, *, is_socks: bool) -> str:
-    """Complete what variables and the settings of a system leave out, as curl does."""
-    scheme, has_scheme, rest = url.rpartition("://")
-    if is_socks and scheme in {"", "http"}:
-        return f"socks5h://{rest}"
-    return url if has_scheme else f"http://{url}"
+    url = get_proxy(uri)
+    if url is None and not proxy_bypass(f"{uri.host}:{port}"):
+        url = named.get("all")
+    if url is None or "://" in url:
+        return url
+    # Variables and the settings of a system may leave out the scheme.
+    return f"socks5h://{url}" if url == named.get("socks") else f"http://{url}"
