@@ -1,13 +1,13 @@
 """What a browser cannot do is refused when it is asked for; nothing is silently left out."""
 
+import asyncio
 import ssl
 
 import pytest
 
 from sockstore import Heartbeat, InvalidOption, WebSocketStore, transports
 from sockstore.testing import FakeServer
-from sockstore.transports.base import TransportOptions
-from sockstore.transports.browser_limits import refuse_in_browser, sendable
+from sockstore.transports.browser_limits import sendable
 
 pytestmark = pytest.mark.contract("LV1", "CN11", "CN13")
 
@@ -38,25 +38,44 @@ def test_what_is_asked_for_and_cannot_be_done_is_refused_with_a_remedy(options, 
 
 
 @pytest.mark.usefixtures("_in_a_browser")
-def test_what_can_be_done_is_accepted():
-    WebSocketStore(
-        "wss://example.com",
-        ping_interval=None,
-        headers=(),
-        subprotocols=["chat"],
-        compression=True,
-        heartbeat=Heartbeat({"type": "ping"}),
-    )
+def test_each_option_alone_is_what_is_refused():
+    """Without the one option, what is left is accepted: the refusals are about it."""
+    possible = {
+        "ping_interval": None,
+        "headers": (),
+        "subprotocols": ["chat"],
+        "compression": True,
+        "heartbeat": Heartbeat({"type": "ping"}),
+    }
+    connection = WebSocketStore("wss://example.com", **possible)
+    assert connection.status.value == "disconnected"
+    for impossible in ({"headers": {"A": "b"}}, {"ping_interval": 1.0}, {"proxy": False}):
+        with pytest.raises(InvalidOption) as caught:
+            WebSocketStore("wss://example.com", **possible | impossible)
+        assert caught.value.option in impossible
 
 
-@pytest.mark.usefixtures("_in_a_browser")
-def test_another_transport_may_do_everything():
-    WebSocketStore("ws://fake", headers={"A": "b"}, ping_interval=1.0, transport=FakeServer())
+@pytest.mark.asyncio
+async def test_another_transport_in_a_browser_gets_the_headers_and_the_pings(monkeypatch):
+    server = FakeServer()
+    options = {"headers": {"A": "b"}, "ping_interval": 0.01, "transport": server}
+    with monkeypatch.context() as page:
+        page.setattr(transports, "IN_BROWSER", True)
+        connection = WebSocketStore("ws://fake", **options)
+    async with connection, asyncio.timeout(10):  # without a page that it could watch
+        await connection.ready()
+        assert ("A", "b") in server.connection.target.headers
+        while not server.connection.pings:
+            await asyncio.sleep(0.01)
 
 
-def test_nothing_is_refused_elsewhere():
-    WebSocketStore("ws://localhost", headers={"A": "b"}, proxy=None)
-    refuse_in_browser(TransportOptions(), (), None)
+def test_the_same_options_are_accepted_outside_a_browser(monkeypatch):
+    options = {"headers": {"A": "b"}, "proxy": None, "ssl": ssl.create_default_context()}
+    connection = WebSocketStore("wss://localhost", **options)
+    assert connection.status.value == "disconnected"
+    monkeypatch.setattr(transports, "IN_BROWSER", True)
+    with pytest.raises(InvalidOption):
+        WebSocketStore("wss://localhost", **options)
 
 
 @pytest.mark.parametrize("code", [1000, 3000, 3999, 4000, 4999])
