@@ -1,4 +1,4 @@
-"""Transports: the only place with a network (see `sockstore.transports.base`)."""
+"""Transports move messages over one WebSocket; only they use a network."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def default_transport(listener: Listener, options: TransportOptions) -> Transpor
 
 
 def is_browsers_own(transport: TransportFactory) -> bool:
-    """Whether these transports are the browser's, which can do less."""
+    """Whether these transports are the browser's, which have limits (see `browser_limits`)."""
     return IN_BROWSER and transport is default_transport
 
 
 def watch_platform(tell: Callable[[Hint], object]) -> None:
-    """Call `tell` with what the platform says of its network; only a browser says something."""
+    """Call `tell` with every hint of the platform about its network; only a browser has some."""
     if IN_BROWSER:
         from sockstore.transports.browser import watch_page  # noqa: PLC0415
 
@@ -52,7 +52,7 @@ def watch_platform(tell: Callable[[Hint], object]) -> None:
 
 
 def unwatch_platform(tell: Callable[[Hint], object]) -> None:
-    """Call it no more."""
+    """Stop calling `tell`."""
     if IN_BROWSER:
         from sockstore.transports.browser import unwatch_page  # noqa: PLC0415
 

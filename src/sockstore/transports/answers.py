@@ -1,8 +1,8 @@
-"""An HTTP answer as it arrives: bytes in, status, headers and the beginning of a body out.
+"""Parse an HTTP answer as it arrives: status, headers and the beginning of the body.
 
-It reads what servers and proxies send in the field, not only what they should: interim answers,
-HTTP/1.0, no reason phrase, folded headers, lines that end with LF alone. What a WebSocket needs is
-checked elsewhere, and strictly.
+It accepts what real servers and proxies send, not only what they should: interim answers, HTTP/1.0,
+no reason phrase, folded headers, lines that end with LF alone. `native.handshake` checks strictly
+what a WebSocket needs.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sockstore.base.frozen import frozen
 __all__ = ["LONGEST_BODY", "LONGEST_HEAD", "Answer", "AnswerReader", "NotAnAnswerError"]
 
 LONGEST_HEAD = 256 * 2**10
-"""Bytes of all heads together, interim answers included."""
+"""Most bytes of all heads together, interim answers included."""
 
 LONGEST_BODY = 4 * 2**10
-"""Bytes of a body that are kept."""
+"""Most bytes of a body to keep."""
 
 LONGEST_CHUNK_LINE = 1024
-"""Bytes; a longer line is not the size of a chunk."""
+"""Most bytes of a line that says the size of a chunk."""
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?", re.DOTALL)
@@ -36,7 +36,7 @@ _WITHOUT_BODY = {204, 205, 304}
 
 
 class NotAnAnswerError(Exception):
-    """What came is not an HTTP answer; its text says why, as the end of a sentence."""
+    """The bytes are not an HTTP answer; the text says why, as the end of a sentence."""
 
 
 @frozen(kw_only=True)
@@ -49,7 +49,7 @@ class Answer:
         headers: The headers, as (name, value) pairs.
         minor: The minor version of HTTP: 0 or 1.
         body: The first 4 KiB of the body, without what cut it into chunks.
-        is_whole: Whether that is all of the body.
+        is_whole: Whether `body` is the whole body.
     """
 
     status: int
@@ -69,7 +69,7 @@ class Answer:
 
 
 class AnswerReader:
-    """Reads one final answer, however its bytes are cut.
+    """Parses one final answer, however its bytes are cut.
 
     Args:
         is_success: Whether a status means that another protocol follows the head, not a body.
@@ -92,14 +92,14 @@ class AnswerReader:
 
     @property
     def awaits_body(self) -> bool:
-        """Whether everything is known but the rest of the body."""
+        """Whether only the rest of the body is missing."""
         return self._body is not None and not self._body.is_over
 
     def take(self, data: bytes) -> Answer | None:
         """Take what arrived; return the answer once it is complete.
 
         Raises:
-            NotAnAnswerError: If it cannot become one.
+            NotAnAnswerError: If it cannot become a valid answer.
         """
         if self._body is not None:
             self._body.take(data)
@@ -134,10 +134,10 @@ class AnswerReader:
         )
 
     def judge_end(self) -> None:
-        """Say what is wrong with an answer that ends within its head.
+        """Check an answer that ends within its head.
 
         Raises:
-            NotAnAnswerError: If what came is not even the beginning of one.
+            NotAnAnswerError: If the bytes are not the beginning of an answer.
         """
         line, newline, _ = bytes(self._buffer[self._start :]).partition(b"\n")
         if newline:
@@ -167,7 +167,7 @@ def _check_beginning(data: bytes) -> None:
     if _SPEAKS_HTTP2.match(data) or data.startswith(b"HTTP/2"):
         raise NotAnAnswerError("the other end speaks HTTP/2 where HTTP/1.1 is needed")
     if len(data) < 9 and _could_be_named(data):
-        return  # a few more bytes tell what it speaks
+        return  # a few more bytes will show the protocol
     raise NotAnAnswerError("it does not begin like HTTP/1.1")
 
 
@@ -191,7 +191,7 @@ def _parse_head(head: bytes) -> Answer:
         if not colon or not _NAME.fullmatch(name):
             if status < 400:
                 raise NotAnAnswerError("a line of its head is not a header")
-            continue  # a refusal counts, however clumsily it is written
+            continue  # a refusal counts, even if its headers are not valid
         headers.append((name.decode("ascii"), [_text(value)]))
     joined = tuple((name_read, " ".join(filter(None, parts))) for name_read, parts in headers)
     return Answer(status=status, reason=reason, headers=joined, minor=minor)
@@ -221,9 +221,9 @@ class _Body:
     """The beginning of a body (RFC 9112 section 6.3).
 
     Attributes:
-        kept: What came of it, a little more than 4 KiB at most; grown by `take`.
-        is_over: Whether nothing more is needed; set by `take`.
-        is_whole: Whether all of it came and was kept; set by `take`.
+        kept: Its first bytes, a little more than 4 KiB at most; grown by `take`.
+        is_over: Whether no more bytes are needed; set by `take`.
+        is_whole: Whether the whole body came and was kept; set by `take`.
     """
 
     __slots__ = ("_in_chunks", "_left", "_undecoded", "is_over", "is_whole", "kept")
@@ -283,7 +283,7 @@ class _Body:
 
 
 def _length(head: Answer) -> int | None:
-    """Return what Content-Length says; None, that is until the end, if it says nothing clear."""
-    said = {one.strip() for one in head.value("content-length").split(",")}
-    (length,) = said if len(said) == 1 else ("",)
+    """Return Content-Length; None if it is missing or not clear: the body lasts until the end."""
+    lengths = {value.strip() for value in head.value("content-length").split(",")}
+    (length,) = lengths if len(lengths) == 1 else ("",)
     return int(length) if re.fullmatch("[0-9]{1,15}", length) else None

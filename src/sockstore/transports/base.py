@@ -1,4 +1,4 @@
-"""The border between a connection and a network: what a transport is told, and what it tells."""
+"""What a connection and a transport tell each other, and the options of a transport."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ __all__ = [
 ]
 
 WORKER = "sockstore worker: "
-"""How the names of threads begin that do what would block a loop: they end by themselves."""
+"""Prefix of the names of threads that run blocking calls; they end by themselves."""
 
 SLICE_SECONDS = 0.005
 """A burst is delivered in slices of about this length, so that the event loop stays responsive."""
 
 BODY_SECONDS = 0.5
-"""How long a refusal waits for its body, which says why; without one the status says enough."""
+"""How long to wait for the body of a refusal, which says why it was refused."""
 
 HIGH_WATER = 64 * 2**10
 """Bytes that wait in a send buffer, above which writing pauses, where the transport decides it."""
@@ -45,8 +45,8 @@ HIGH_WATER = 64 * 2**10
 class Deliver(Protocol):
     """Takes the messages of one slice.
 
-    It takes one after the other from what it is given, and may leave some in it: those come
-    again in the next slice. It returns whether the slice should end now.
+    It may leave messages in the iterator: those come again in the next slice. It returns whether
+    the slice should end now.
     """
 
     def texts(self, messages: Iterator[str], /) -> bool:
@@ -71,7 +71,7 @@ class Target:
         url: A checked ``ws://`` or ``wss://`` url.
         headers: Handshake headers to add, as (name, value) pairs.
         subprotocols: The subprotocols to offer, the preferred one first.
-        token: What a session shows once the connection is open; no matter of the transport.
+        token: What a session shows once the connection is open; transports ignore it.
     """
 
     url: str
@@ -116,27 +116,26 @@ class TransportOptions:
 
 
 class Listener(Protocol):
-    """What a transport tells, from the loop and not from inside a call made to it.
+    """Hears what happens on a transport.
 
-    The one exception is `writing_paused`, which may come from inside ``send()``.
-    `opened` comes once; then, when what it woke has taken a step, any number of slices, pongs in
-    them, and changes of writability; then `closed` once, and `released` once. If ``open()`` raises,
-    none of them comes; only a cancellation in the very turn in which the handshake succeeds may
-    raise after `opened`, and then `closed` and `released` follow.
+    The event loop makes the calls; only `writing_paused` may come from inside ``send()``. `opened`
+    comes once; then, when what it woke has taken a step, any number of slices, pongs in them, and
+    changes of writability; then `closed` once, and `released` once. If ``open()`` raises, none of
+    them comes; only a cancellation in the very turn in which the handshake succeeds may raise after
+    `opened`, and then `closed` and `released` follow.
     """
 
     def opened(self, socket: SocketInfo) -> None:
         """The handshake succeeded; what came in the same read follows in another turn."""
 
     def begin_slice(self) -> Deliver | None:
-        """Something was read; its messages, if it has any, are delivered now.
+        """Bytes were read; return what takes their messages, or None to discard them.
 
-        A read may bring pings and pongs alone, or a part of a message: a slice is no sign that
-        a message came. None if messages are to be discarded.
+        A read may bring only pings, pongs or a part of a message, so a slice may have no message.
         """
 
     def end_slice(self) -> None:
-        """The slice is over, and its messages, if there were any, are delivered."""
+        """The slice is over; its messages are delivered."""
 
     def pong_received(self, payload: bytes) -> None:
         """The peer answered a ping."""
@@ -148,10 +147,10 @@ class Listener(Protocol):
         """The send buffer is below its low-water mark again."""
 
     def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
-        """The WebSocket has ended; the socket below may linger a little."""
+        """The WebSocket has ended; its socket may exist a little longer."""
 
     def released(self) -> None:
-        """Nothing is left: no socket, no task, no timer."""
+        """The socket is closed, and no task or timer is left."""
 
 
 class Transport(Protocol):
@@ -170,14 +169,14 @@ class Transport(Protocol):
         """Bytes that were handed over and not yet given to the network."""
 
     async def open(self, target: Target) -> None:
-        """Do the opening handshake; it has no deadline of its own and may be cancelled.
+        """Do the opening handshake; it has no deadline and may be cancelled.
 
         Raises:
             HandshakeFailed: If it failed; nothing is left of it then.
         """
 
     def send(self, data: str | bytes) -> None:
-        """Write one message; silently nothing if the WebSocket has ended."""
+        """Write one message; do nothing if the WebSocket has ended."""
 
     def ping(self, payload: bytes) -> None:
         """Write a ping, if this transport can."""

@@ -1,9 +1,9 @@
 """The browser's own WebSocket, for Python that runs in a page (Pyodide, PyScript).
 
-No other module imports `js`: who needs the page takes `window` from here.
+No other module imports `js`: a module that needs the page imports `window` from here.
 
-A browser tells less than a socket: a refused port, HTTP 404 and a wrong subprotocol look the same,
-there are no pings, and what arrives cannot be held back.
+A browser reports less than a socket: a refused port, HTTP 404 and a wrong subprotocol look the
+same. It cannot send pings, and reading cannot be paused.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ __all__ = ["BrowserTransport", "Listening", "unwatch_page", "watch_page", "windo
 T = TypeVar("T", str, bytes)
 
 JsObject: TypeAlias = Any
-"""An object of the browser's: its types are not known to Python."""
+"""A JavaScript object; Python does not know its type."""
 
 POLL_SECONDS = 0.02
-"""How often to look at the send buffer meanwhile: a browser does not tell."""
+"""How often to look at a full send buffer: a browser reports no change of it."""
 
 UNKNOWN_FAILURE = (
     "the browser does not say why; is a WebSocket server there, does it know this address and "
@@ -46,7 +46,7 @@ class BrowserTransport:
     """A WebSocket of the browser, used once.
 
     Args:
-        listener: Who is told what happens.
+        listener: Is told what happens.
         options: What stays the same for all transports of a connection.
     """
 
@@ -55,15 +55,18 @@ class BrowserTransport:
     def __init__(self, listener: Listener, options: TransportOptions) -> None:
         self._listener = listener
         self._limit = options.max_message_bytes
-        self._socket: JsObject = None
-        self._line: JsObject = None
-        self._events: list[Listening] = []
+        self._socket: JsObject = None  # set by `open`
+        self._line: JsObject = None  # the JavaScript array of messages; set by `_listen`
+        self._events: list[Listening] = []  # set by `_listen`, stopped by `_end`
+        # Messages that were taken from the line; changed by `_take_what_arrived` and `_next`.
         self._undelivered: deque[str | bytes] = deque()
+        # The next slice; set by `_deliver_soon`, reset by `_deliver`.
         self._delivering: asyncio.Handle | None = None
+        # The next look at a full send buffer; set by `send`, reset when it has room again.
         self._polling: asyncio.Handle | None = None
-        self._has_opened = False
-        self._ending: tuple[Close, str] | None = None
-        self.heard = 0
+        self._has_opened = False  # set by `_opened`
+        self._ending: tuple[Close, str] | None = None  # set by `_end`, reported by `_deliver`
+        self.heard = 0  # counted by `_wake`
 
     @property
     def buffered_amount(self) -> int:
@@ -94,7 +97,7 @@ class BrowserTransport:
         """Write one message."""
         if not self._is_of_use:
             return
-        # Of bytes a browser would send the text that describes them.
+        # A browser would send the text representation of Python's bytes.
         self._socket.send(data if isinstance(data, str) else to_js(data))
         if self._polling is None and self.buffered_amount > HIGH_WATER:
             self._poll_send_buffer()
@@ -109,7 +112,7 @@ class BrowserTransport:
             self._socket.close(sendable(code), reason)
 
     def abort(self) -> None:
-        """Let go of it at once; how long the browser keeps the socket is its own affair."""
+        """End it at once; the browser may keep the TCP socket open for some time."""
         if self._is_of_use:
             self._undelivered.clear()
             self._end(Close(1006), "the connection was aborted")
@@ -124,7 +127,7 @@ class BrowserTransport:
     def _listen(self) -> None:
         socket = self._socket
         socket.binaryType = "arraybuffer"
-        # The browser itself puts messages in line: Python is called once for all of a moment.
+        # The browser itself collects messages in the line: one call into Python takes all of them.
         self._line = window.Array.new()
         socket.onmessage = self._line.push.bind(self._line)
         self._waking = Listening(socket, "message", self._wake, once=True)
@@ -140,7 +143,7 @@ class BrowserTransport:
             self._listener.opened(SocketInfo(self._url, self._socket.protocol or None))
 
     def _wake(self, event: JsObject) -> None:
-        """Deliver soon: what arrives together is in line by then."""
+        """Deliver in the next turn: messages that arrive together are in the line by then."""
         del event
         self.heard += 1
         self._deliver_soon()
@@ -160,7 +163,7 @@ class BrowserTransport:
             self._end(close, why)
 
     def _end(self, close: Close, why: str) -> None:
-        """Leave the browser no way into Python, and tell the end when everything is delivered."""
+        """Stop all listeners, and report the end when everything is delivered."""
         self._ending = close, why
         self._socket.onmessage = None
         for event in self._events:
@@ -245,10 +248,10 @@ def _new_socket(target: Target) -> JsObject:
 
 
 def _data_of(events: JsObject) -> Iterator[str | bytes]:
-    """Return what messages contain, with one crossing into Python for all of them."""
+    """Yield the data of messages; one call crosses into Python for all of them."""
     if not events.length:
         return
-    # The getter as a plain function: no code is made of text, which a page's policy may forbid.
+    # The getter as a plain function: a page's policy may forbid code that is made from text.
     kind = window.Object.getPrototypeOf(events[0])
     get = window.Object.getOwnPropertyDescriptor(kind, "data").get
     for data in events.map(window.Function.prototype.call.bind(get)).to_py():
@@ -265,7 +268,7 @@ def _is_larger(data: str | bytes, limit: int) -> bool:
 class Listening:
     """A listener of the browser's events, and the proxy that its calls come through.
 
-    The browser calls from nowhere: what it calls runs in the context of who listened.
+    The browser calls in an empty context; `handle` runs in the context that created the listener.
 
     Args:
         target: A window, an element, a socket.
@@ -286,11 +289,11 @@ class Listening:
         self.again()
 
     def again(self) -> None:
-        """Listen again, after an event that was to be heard once."""
+        """Listen again, after the one event of a listener with ``once=True``."""
         self._target.addEventListener(self._event, self._proxy, self._options)
 
     def stop(self) -> None:
-        """Listen no more; a second call does nothing."""
+        """Stop listening; a second call does nothing."""
         if self._proxy is not None:
             self._target.removeEventListener(self._event, self._proxy, self._options)
             self._proxy.destroy()
@@ -301,26 +304,26 @@ class Listening:
 
 
 class _Page:
-    """Tells connections what the page notices of the network, while one of them is in use."""
+    """Tells connections about the network, as the page sees it, while one of them is in use."""
 
     def __init__(self) -> None:
-        self._told: set[Callable[[Hint], object]] = set()
-        self._events: list[Listening] = []
+        self._watchers: set[Callable[[Hint], object]] = set()  # changed by `add` and `discard`
+        self._events: list[Listening] = []  # listeners while there are watchers
 
     def add(self, tell: Callable[[Hint], object]) -> None:
-        if not self._told:
+        if not self._watchers:
             self._listen()
-        self._told.add(tell)
+        self._watchers.add(tell)
 
     def discard(self, tell: Callable[[Hint], object]) -> None:
-        self._told.discard(tell)
-        if not self._told:
+        self._watchers.discard(tell)
+        if not self._watchers:
             for event in self._events:
                 event.stop()
             self._events.clear()
 
     def _listen(self) -> None:
-        if hasattr(window, "addEventListener"):  # neither all of Node's versions have it
+        if hasattr(window, "addEventListener"):  # some versions of Node have none
             self._events.append(Listening(window, "online", lambda _: self._tell("online")))
             self._events.append(Listening(window, "offline", lambda _: self._tell("offline")))
         if hasattr(window, "document"):  # a worker has none
@@ -328,12 +331,12 @@ class _Page:
             self._events.append(changed)
 
     def _look(self) -> None:
-        """Timers of a hidden page are late, and its machine may have slept."""
+        """A page that is shown again may have slept, and its timers may be late."""
         if window.document.visibilityState == "visible":
             self._tell("resume")
 
     def _tell(self, hint: Hint) -> None:
-        for tell in list(self._told):
+        for tell in list(self._watchers):
             tell(hint)
 
 

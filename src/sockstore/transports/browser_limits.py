@@ -1,4 +1,4 @@
-"""What the browser's own WebSocket cannot do, and what to do instead; importable anywhere."""
+"""Refuse options that the browser's own WebSocket cannot fulfil; importable anywhere."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NO_PROXY = "a browser uses the proxy of its own settings; leave this out"
 def refuse_in_browser(
     options: TransportOptions, headers: object, ping_interval: float | None
 ) -> None:
-    """Refuse what was asked for and a browser cannot do: it would silently not be done.
+    """Refuse the options that a browser would silently ignore.
 
     Args:
         options: The options of the transport.
@@ -27,7 +27,7 @@ def refuse_in_browser(
         ping_interval: The option of that name, in seconds.
 
     Raises:
-        InvalidOption: If one of them asks for what cannot be done.
+        InvalidOption: If a browser cannot do what one of them asks for.
     """
     if headers:
         # A value may be a secret, so it is never shown.
@@ -41,10 +41,10 @@ def refuse_in_browser(
 
 
 def sendable(code: int) -> int:
-    """Return the close code that a browser can send in the place of another one.
+    """Return the close code that a browser sends for another one.
 
-    Only 1000 and 3000 to 4999 are allowed there; what is said with others is said with 4000 and
-    their last three digits.
+    A browser sends only 1000 and 3000 to 4999; any other code becomes 4000 plus its last three
+    digits.
 
     Source:
         The WHATWG's ``WebSocket.close()``.

@@ -1,9 +1,9 @@
-"""The memory transport: a test network without sockets, which can be up, down, silent or slow.
+"""A transport for tests, over a network in memory that can be up, down, silent or slow.
 
-Both halves live in one process. Nothing is called from inside a call: every event takes its turn
-in a pipe, in order, after the network's latency. What the server writes is cut as on a socket: a
-read may bring the handshake's answer and messages behind it, a pong and no message, or a part of a
-message. What is sent with one call arrives together, so that a test can choose.
+Both halves live in one process. No call reaches the other half directly: every event goes through a
+pipe, in order, after the network's latency. Reads are cut as on a socket: one may bring the
+handshake's answer and messages after it, a pong and no message, or a part of a message. What is
+sent with one call arrives together, so that a test can choose.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ from sockstore.transports.words import refusal
 __all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
 
 READ_BYTES = 16 * 2**10
-"""Bytes that one read brings at most; the native transport begins with as many."""
+"""Most bytes of one read; the native transport begins with as many."""
 
 HEADER_BYTES = 2
-"""Bytes of a frame beside its payload, at least (RFC 6455 section 5.2)."""
+"""Fewest bytes of a frame before its payload (RFC 6455 section 5.2)."""
 
 
 @dataclass(eq=False)
 class MemoryNetwork:
-    """Makes memory transports, and shows each handshake to a server.
+    """Creates memory transports, and passes each handshake to a server.
 
     Args:
         on_handshake: Called with the server's half of each attempt; it accepts, refuses, or
             leaves the client waiting.
-        latency: Seconds that everything takes, one way.
+        latency: Seconds that every event takes, one way.
     """
 
     on_handshake: Callable[[MemoryPeer], None]
@@ -77,10 +77,10 @@ class MemoryTransport:
         self._network = network
         self._listener = listener
         self._options = options
-        self._unread: deque[str | bytes] = deque()
+        self._unread: deque[str | bytes] = deque()  # sent, and not read by the peer
         self._read_of_first = 0  # bytes of the first frame that earlier reads brought; by `read`
-        self._writing_paused = False
-        self._ended = False
+        self._writing_paused = False  # set by `send`, reset by `flush`
+        self._ended = False  # set by `end`, and by `open` if it fails
 
     @property
     def buffered_amount(self) -> int:
@@ -138,16 +138,16 @@ class MemoryTransport:
     # What the peer calls, in the client's turn
 
     def write(self, *frames: Frame) -> None:
-        """The server writes frames that arrive together."""
+        """Write frames of the server that arrive together."""
         self.to_client.post(Arrival(self._read, deque(frames)))
 
     def refused(self, error: HandshakeFailed) -> None:
-        """The server refused."""
+        """Let `open` raise: the server refused."""
         if not self.decision.done():
             self.decision.set_exception(error)
 
     def flush(self) -> None:
-        """Let the peer read, if it reads."""
+        """Let the peer read everything, unless it has stopped reading."""
         while self._unread and self._peer.reads:
             self._peer.message_received(self._unread.popleft())
         if self._writing_paused and not self._unread:
@@ -155,7 +155,7 @@ class MemoryTransport:
             self.to_client.post(self._resume_writing)
 
     def end(self, close: Close, why: str) -> None:
-        """The WebSocket has ended, and so has what carried it."""
+        """Report the end of the WebSocket and of the connection that carried it."""
         if self._ended:
             return
         self._ended = True
@@ -165,7 +165,7 @@ class MemoryTransport:
         self.to_client.post_first(self._release)
 
     def _read(self, frames: deque[Frame]) -> None:
-        """Read what has arrived: one slice, and what is left takes another turn."""
+        """Read one slice; the rest takes another turn."""
         if self._ended:
             return
         self.heard += 1
@@ -266,7 +266,7 @@ class MemoryPeer:
 
     @property
     def has_given_up(self) -> bool:
-        """Whether the client does not wait for an answer to its handshake any more."""
+        """Whether the client no longer waits for an answer to its handshake."""
         return self.transport.decision.done()
 
     @property
@@ -277,7 +277,7 @@ class MemoryPeer:
     def accept(
         self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Answer the handshake with 101; what is sent right behind it is read together with it."""
+        """Answer the handshake with 101; the client reads it together with what is sent next."""
         self.is_open = not self.has_given_up
         offered = self.target.subprotocols
         if offered and subprotocol not in offered:
@@ -329,7 +329,7 @@ class MemoryPeer:
             self.transport.to_client.post(lambda: self.transport.end(Close(1006), why))
 
     def freeze(self) -> None:
-        """Fall silent for good, as a machine whose cable was pulled."""
+        """Neither read nor write any more, like a machine whose cable was pulled."""
         self._frozen = True
 
     def stall(self) -> None:

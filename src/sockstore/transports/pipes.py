@@ -1,4 +1,4 @@
-"""The frames that the memory transport carries, and the pipes in which they take their turn."""
+"""The frames of the memory transport, and the pipes that carry them in order."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class CloseFrame:
-    """A close frame, and the sentence that the client is told."""
+    """A close frame, and the sentence that the client reports."""
 
     close: Close
     why: str
 
 
 Frame: TypeAlias = Accepted | Ping | Pong | CloseFrame | str | bytes
-"""What a server writes: its answer to the handshake, then frames; text and bytes are messages."""
+"""What a server writes: the answer to the handshake, then frames; str and bytes are messages."""
 
 
 def payload_size(frame: Frame) -> int:
-    """Return the bytes of a message; 0 for every other frame, whose size limits nothing."""
+    """Return the bytes of a message; 0 for other frames, which no limit counts."""
     match frame:
         case str():
             return len(frame.encode())
@@ -76,7 +76,7 @@ class Arrival:
         return bool(self._frames) and isinstance(self._frames[0], Accepted)
 
     def join(self, later: Arrival) -> None:
-        """Take in frames that have arrived by now, too."""
+        """Append the frames of a later arrival that is due by now."""
         self._frames += later._frames
 
     def __call__(self) -> None:
@@ -101,25 +101,25 @@ class Pipe:
         self._closed = False  # set by `close`
 
     def post(self, event: Callable[[], None]) -> None:
-        """Send an event on its way, unless the pipe is closed."""
+        """Deliver an event after the latency, unless the pipe is closed."""
         if not self._closed:
             self._events.append((self._loop.time() + self._latency(), event))
             self._arm()
 
     def post_first(self, event: Callable[[], None]) -> None:
-        """Let an event come next, in a turn of its own, also in a closed pipe."""
+        """Deliver an event next, in a turn of its own, even if the pipe is closed."""
         self._events.appendleft((self._loop.time(), event))
         self._arm()
 
     def clear(self) -> None:
-        """Forget what is on its way."""
+        """Forget the events that are not delivered."""
         self._events.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def close(self) -> None:
-        """Forget what is on its way, and take nothing more."""
+        """Forget the events that are not delivered, and ignore later ones."""
         self._closed = True
         self.clear()
 

@@ -1,4 +1,4 @@
-"""What a refusal says in a sentence of ours: the server's own words, and no secret of ours."""
+"""Quote servers in error messages: one short line, without the secrets that were sent."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = [
 ]
 
 MOST_CHARACTERS = 200
-"""Of what somebody else says, in a sentence."""
+"""Most characters of a quotation."""
 
 SHORT = 4
-"""Characters; a shorter secret is looked for as a word of its own, not within others."""
+"""Characters; a shorter secret is hidden only as a whole word, not within others."""
 
 LONG = 32
-"""Characters of a secret that are enough to know it by."""
+"""Characters of a long secret that are enough to recognise it."""
 
 HIDDEN = "***"
 
 _LIKE_A_TOKEN = re.compile(r"auth|bearer|token|.{33}", re.IGNORECASE)
-"""A subprotocol that is a secret: some servers take tokens there."""
+"""A subprotocol that may be a secret: some servers take tokens there."""
 
 _NAMES_A_TOKEN = re.compile(r"(auth|bearer|token)\w*$", re.IGNORECASE)
 
@@ -47,31 +47,31 @@ PUBLIC_HEADERS = {
     "accept", "accept-encoding", "accept-language", "cache-control", "host", "origin", "pragma",
     "referer", "user-agent",
 }  # fmt: skip
-"""Headers of a request that servers quote in their refusals, and that have no secrets."""
+"""Headers of a request without secrets, which servers quote in their refusals."""
 
 Hide = Callable[[str], str]
-"""Takes the secrets out of somebody else's words."""
+"""Replaces the secrets in a text."""
 
 
 def hide_nothing(text: str) -> str:
-    """Return a text as it is: where no secret was sent."""
+    """Return a text as it is: no secret was sent."""
     return text
 
 
 def hiding(secrets: Iterable[str]) -> Hide:
-    """Return what hides these secrets.
+    """Return a function that hides these secrets.
 
     Args:
-        secrets: What was sent and is not for everybody: values of headers, for example.
+        secrets: Secrets that were sent: values of headers, for example.
 
     Example:
         >>> hiding(["s3cret"])("the token s3cret has expired")
         'the token *** has expired'
     """
-    found = sorted({secret.strip() for secret in secrets} - {""}, key=len, reverse=True)
-    if not found:
+    longest_first = sorted({secret.strip() for secret in secrets} - {""}, key=len, reverse=True)
+    if not longest_first:
         return hide_nothing
-    pattern = re.compile("|".join(map(_pattern, found)), re.IGNORECASE)
+    pattern = re.compile("|".join(map(_pattern, longest_first)), re.IGNORECASE)
     return lambda text: pattern.sub(HIDDEN, text)
 
 
@@ -83,21 +83,21 @@ def _pattern(secret: str) -> str:
 
 
 def secrets_of(target: Target) -> Iterator[str]:
-    """Yield what an attempt shows to a server and must not be shown to others."""
+    """Yield the secrets of a handshake, in the forms in which a server may quote them."""
     from urllib.parse import quote, unquote, urlsplit  # noqa: PLC0415 - only for a refusal
 
     parts = urlsplit(target.url)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if password:
         yield b64encode(f"{user}:{password}".encode()).decode()
-    told = (
+    secrets = (
         *(secret for name, value in target.headers for secret in _in_header(name.lower(), value)),
         *_in_query(parts.query),
         *(parts.username or "", parts.password or "", user, password),
         *_in_subprotocols(target.subprotocols),
     )
-    for secret in filter(None, told):
-        # Servers say it decoded, or encode it for a url.
+    for secret in filter(None, secrets):
+        # Servers decode it, or encode it for a url.
         yield from {secret, unquote(secret), quote(secret, safe=""), secret.strip("\"'")}
 
 
@@ -124,10 +124,10 @@ def _decoded(credentials: str) -> str:
 
 
 def _in_query(query: str) -> Iterator[str]:
-    for one in re.split("[&;]", query):
-        name, _, value = one.partition("=")
-        for said in (value or name, value.rpartition("=")[2]):
-            yield from (said, said.replace("+", " "))
+    for parameter in re.split("[&;]", query):
+        name, _, value = parameter.partition("=")
+        for secret in (value or name, value.rpartition("=")[2]):
+            yield from (secret, secret.replace("+", " "))
 
 
 def _in_subprotocols(names: Sequence[str]) -> Iterator[str]:
@@ -138,7 +138,7 @@ def _in_subprotocols(names: Sequence[str]) -> Iterator[str]:
 
 
 def clean(text: str) -> str:
-    """Return somebody else's words, harmless and short enough for a sentence.
+    """Return a foreign text as one short line without control characters.
 
     Example:
         >>> clean(f"no  entry{chr(0x2028)}here")
@@ -149,14 +149,14 @@ def clean(text: str) -> str:
 
 
 def quoted(target: Target, error: Exception) -> str:
-    """Return the text of somebody else's error, harmless and without the target's secrets."""
+    """Return the text of a foreign error, cleaned and without the target's secrets."""
     return clean(hiding(secrets_of(target))(str(error)))
 
 
 def cause_without_secrets(target: Target, error: Exception) -> Exception | None:
-    """Return an error that may stand below one of ours: a log shows the text of causes, too."""
-    said = str(error)
-    return error if hiding(secrets_of(target))(said) == said else None
+    """Return an error if its text has no secret: logs show the text of an error's cause, too."""
+    text = str(error)
+    return error if hiding(secrets_of(target))(text) == text else None
 
 
 def refusal(target: Target, answer: Answer, retry_after: float | None) -> HandshakeFailed:
@@ -173,7 +173,7 @@ def refusal(target: Target, answer: Answer, retry_after: float | None) -> Handsh
 
 
 def words_of(answer: Answer, hide: Hide = hide_nothing) -> str:
-    """Say what was answered, in the answer's own words if it has some.
+    """Return what was answered as the end of a sentence, with the answer's own words.
 
     Example:
         >>> words_of(Answer(status=404, reason="Not Found", body=b"There is no such room."))
@@ -185,7 +185,7 @@ def words_of(answer: Answer, hide: Hide = hide_nothing) -> str:
 
 
 def _said_in_body(answer: Answer) -> str:
-    """Return the line of a body that people can read, or nothing."""
+    """Return the first readable line of a body, or an empty string."""
     kind = answer.value("content-type").lower()
     media = kind.partition(";")[0].strip()
     if answer.value("content-encoding").lower() not in {"", "identity"}:
@@ -219,7 +219,7 @@ def _message(value: Any) -> str:
         return ""
     error = value.get("error")
     nested = error.get("message") if isinstance(error, dict) else error
-    for one in (value.get("message"), nested, value.get("detail")):
-        if isinstance(one, str) and one.strip():
-            return one
+    for text in (value.get("message"), nested, value.get("detail")):
+        if isinstance(text, str) and text.strip():
+            return text
     return ""

@@ -1,1 +1,1 @@
-"""The transport over sockets of the operating system."""
+"""A transport over TCP and TLS sockets."""

@@ -1,7 +1,4 @@
-"""One attempt of the native transport: TCP, through a proxy, with TLS, and a handshake.
-
-Importing it loads the engine.
-"""
+"""One attempt to connect: TCP, perhaps through a proxy or with TLS, and the opening handshake."""
 
 from __future__ import annotations
 
@@ -28,13 +25,13 @@ async def attempt(
     options: TransportOptions,
     began: Callable[[Wire], object],
 ) -> Exception | None:
-    """Do one handshake without following redirects; return what it failed with.
+    """Do one handshake without following redirects; return the error if it failed.
 
     Args:
         target: Where to.
-        listener: Who is told what happens afterwards.
+        listener: Is told what happens afterwards.
         options: What stays the same for all transports of a connection.
-        began: Given what carries the attempt, before anything is awaited.
+        began: Called with the attempt's wire before anything is awaited.
     """
     wire: Wire | None = None
     try:
@@ -48,7 +45,7 @@ async def attempt(
         await wire.handshake
     except BaseException as error:
         if wire is not None:
-            wire.abort()  # asyncio would say goodbye to TLS politely, for up to 30 s
+            wire.abort()  # asyncio's close would wait for TLS, for up to 30 s
         if isinstance(error, Exception):
             return error
         raise
@@ -56,7 +53,7 @@ async def attempt(
 
 
 async def _connect(wire: Wire, place: Place, options: TransportOptions) -> None:
-    """Open the TCP connection, through a proxy if there is one, with TLS if the url asks."""
+    """Open the TCP connection, through a proxy if there is one, with TLS for ``wss://``."""
     proxy = await _proxy_for(place, options.proxy)
     trust = options.ssl
     if trust is None and (place.secure or (proxy is not None and proxy.scheme == "https")):
@@ -65,7 +62,7 @@ async def _connect(wire: Wire, place: Place, options: TransportOptions) -> None:
         sock = await connected_socket(place.host, place.port)
     else:
         sock = await tunnel(proxy, place.host, place.port, trust)
-    # There is no `await` until the socket belongs to asyncio's transport.
+    # No `await` may come between here and asyncio's transport, which then closes the socket.
     await asyncio.get_running_loop().create_connection(
         lambda: wire,
         sock=sock,
@@ -83,11 +80,11 @@ async def _proxy_for(place: Place, option: str | bool | None) -> Proxy | None:  
 
 
 _trust: list[ssl.SSLContext] = []
-"""The system's trust, once it was needed; filled by `_load_trust`."""
+"""The system's certificates, once they were needed; set by `_load_trust`."""
 
 
 async def _default_trust() -> ssl.SSLContext:
-    """Return the system's trust; loading it takes long enough to be felt."""
+    """Return the system's certificates; a thread loads them, which takes long."""
     return _trust[0] if _trust else await PREPARATIONS.run("load certificates", _load_trust)
 
 

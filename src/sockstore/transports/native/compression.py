@@ -1,4 +1,4 @@
-"""permessage-deflate as `websockets` speaks it, and a window of 256 bytes, which zlib cannot do."""
+"""permessage-deflate of `websockets`, and its window of 256 bytes, which zlib lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BITS = "client_max_window_bits"
 
 
 class DeflateFactory(ClientPerMessageDeflateFactory):
-    """Offer compression with these parameters, and take what a server makes of it.
+    """Offers compression with these parameters, and checks the parameters of the answer.
 
     Args:
         deflate: The parameters.
@@ -38,34 +38,34 @@ class DeflateFactory(ClientPerMessageDeflateFactory):
         )
 
     def get_request_params(self) -> Sequence[ExtensionParameter]:
-        """Return what is offered."""
+        """Return the offered parameters."""
         smallest = (BITS, str(SMALLEST_WINDOW))
         offered = super().get_request_params()
-        return [smallest if self._wants_smallest and one[0] == BITS else one for one in offered]
+        return [smallest if self._wants_smallest and pair[0] == BITS else pair for pair in offered]
 
     def process_response_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
     ) -> PerMessageDeflate:
-        """Return what is in force after a server's answer.
+        """Return the compression that a server's answer puts in force.
 
         Raises:
-            NegotiationError: If that is not what was offered.
+            NegotiationError: If it does not match the offer.
         """
         answered = [value for name, value in params if name == BITS]
         smallest = str(SMALLEST_WINDOW)
         if self._wants_smallest and answered not in ([], [smallest]):
             raise NegotiationError(f"unsupported {BITS}")
-        known = [
+        adapted = [
             (n, str(SMALLEST_WINDOW + 1) if (n, v) == (BITS, smallest) else v) for n, v in params
         ]
-        agreed = super().process_response_params(known, accepted_extensions)
+        agreed = super().process_response_params(adapted, accepted_extensions)
         if self._wants_smallest or answered == [smallest]:
             return _ReceivesOnly(agreed)
         return agreed
 
 
 class _ReceivesOnly(PerMessageDeflate):
-    """Decompresses, and sends messages as they are, which every server must take.
+    """Decompresses, and sends messages uncompressed, which every server must accept.
 
     Source:
         RFC 7692 section 6; zlib has no raw deflate with a window of 256 bytes.
@@ -74,7 +74,7 @@ class _ReceivesOnly(PerMessageDeflate):
     def __init__(self, agreed: PerMessageDeflate) -> None:
         super().__init__(
             agreed.remote_no_context_takeover,
-            local_no_context_takeover=True,  # no window of our own is needed
+            local_no_context_takeover=True,  # so that zlib keeps no window for sending
             remote_max_window_bits=agreed.remote_max_window_bits,
             local_max_window_bits=agreed.local_max_window_bits,
         )

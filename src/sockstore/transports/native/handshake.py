@@ -1,6 +1,6 @@
-"""The opening handshake's words: the request, and what its failures are called.
+"""The opening handshake: its request, the check of the answer, redirects, and its failures.
 
-Foreign exceptions become ours here, and nowhere else.
+Only this module translates foreign exceptions into ours.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ SWITCHING_PROTOCOLS = 101
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
 
-_SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - nobody's
+_SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - for no handler
 """`ClientProtocol` writes headers and messages, secrets included, to its logger (CN14)."""
 
 
@@ -65,7 +65,7 @@ class RefusedError(Exception):
     """The server answered with a status other than 101.
 
     Args:
-        answer: What it answered.
+        answer: The answer.
     """
 
     def __init__(self, answer: Answer) -> None:
@@ -74,7 +74,7 @@ class RefusedError(Exception):
 
 
 def make_request(target: Target, options: TransportOptions) -> tuple[ClientProtocol, Request]:
-    """Return a new protocol for one attempt, and the request that begins it."""
+    """Return a new protocol for one attempt, and its request."""
     deflate = Deflate() if options.compression is True else options.compression
     extensions = [DeflateFactory(deflate)] if deflate else None
     place = place_of(target.url)
@@ -100,12 +100,12 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
 
 
 def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
-    """Check an answer as RFC 6455 asks for (section 4.1), and what was negotiated in it.
+    """Check an answer (RFC 6455 section 4.1) and its subprotocol and extensions.
 
     Raises:
         RefusedError: If its status is not 101.
         NoSubprotocolError: If the server chose none of the offered subprotocols.
-        Exception: If it is wrong in another way.
+        Exception: If the answer is not valid for another reason.
     """
     if answer.status != SWITCHING_PROTOCOLS:
         raise RefusedError(answer)
@@ -118,17 +118,17 @@ def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
 
 
 def socket_info(url: str, protocol: ClientProtocol, answer: Answer) -> SocketInfo:
-    """Return what a successful handshake says of its socket."""
-    # What all servers say alike is kept once, not for each connection.
+    """Return the facts of a successful handshake."""
+    # Interned: servers say much the same in their headers to every connection.
     headers = ((intern(name), intern(text)) for name, text in answer.headers)
     return SocketInfo(url, protocol.subprotocol, tuple(headers))
 
 
 def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:
-    """Return what goes on where a handshake ended.
+    """Return the protocol that goes on after a handshake.
 
-    It keeps nothing of it: a parser that stands where the response was read holds that, and the
-    request, which take 4 KiB for as long as the connection lives.
+    It is a new one: the parser of the handshake's would keep the request and the response, which
+    take 4 KiB, for as long as the connection lives.
     """
     protocol = Protocol(CLIENT, max_size=max_message_bytes, logger=_SILENT)
     protocol.extensions = handshake.extensions
@@ -136,7 +136,7 @@ def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protoco
 
 
 def redirect_of(target: Target, failure: Exception) -> Target | None:
-    """Return where a refused handshake sends us, without what belongs to the first origin.
+    """Return the target of a redirect, without headers that belong to the first origin.
 
     Source:
         RFC 9110 section 15.4 (redirection), RFC 6454 section 4 (origin).
@@ -159,26 +159,26 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
 
 
 def leads_elsewhere(answer: Answer) -> bool:
-    """Whether an answer is a redirect, and says clearly where to."""
+    """Whether an answer is a redirect with exactly one Location."""
     return answer.status in REDIRECT_STATUSES and len(answer.values("location")) == 1
 
 
 def _with_user_info(url: str, former: str) -> str:
     """Return a url of the same origin with the user info of the former one, if it has none."""
-    parts, known = urlsplit(url), urlsplit(former).netloc.rpartition("@")[0]
-    if not known or "@" in parts.netloc:
+    parts, user_info = urlsplit(url), urlsplit(former).netloc.rpartition("@")[0]
+    if not user_info or "@" in parts.netloc:
         return url
-    return parts._replace(netloc=f"{known}@{parts.netloc}").geturl()
+    return parts._replace(netloc=f"{user_info}@{parts.netloc}").geturl()
 
 
 def _joined(url: str, location: str) -> str:
-    """Return where a Location leads; it may be relative, and name http for ws."""
+    """Return the url of a Location, which may be relative, or say http for ws."""
     with suppress(UnicodeError):
         location = location.encode("latin-1").decode()  # browsers read it as UTF-8, too
     try:
         joined = urljoin(re.sub(r"^ws", "http", url), location)
     except ValueError:
-        return location  # its check says what is wrong with it
+        return location  # `check_url` says what is wrong with it
     scheme, colon, rest = joined.partition(":")
     return {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme.lower()) + colon + rest
 
@@ -189,7 +189,7 @@ def _origin(url: str) -> tuple[str, str | None, int]:
 
 
 def translate(target: Target, error: Exception) -> HandshakeFailed | InvalidURI:
-    """Return our error for whatever ended an opening handshake."""
+    """Return our error for the one that ended an opening handshake."""
     if isinstance(error, HandshakeFailed | InvalidURI):
         return error
     failed = (
@@ -222,13 +222,13 @@ def _translate(target: Target, error: Exception) -> HandshakeFailed:
             why = f"the answer is not a WebSocket handshake: {quoted(target, error)}"
             return HandshakeFailed(url, why, kind="protocol")
         case _:
-            # What it says was written for somebody else, and may have a secret in it.
+            # Its text is not for users, and may have a secret in it.
             why = f"the handshake failed with {type(error).__name__}"
             return HandshakeFailed(url, why, kind="protocol")
 
 
 def network_words(error: OSError | EOFError, who: str = "server") -> str:
-    """Say what the network did, or who was at its other end."""
+    """Return what the network or its other end did, as the end of a sentence."""
     match error:
         case EOFError():
             return f"the {who} ended the connection during the handshake"
@@ -245,7 +245,7 @@ def network_words(error: OSError | EOFError, who: str = "server") -> str:
         case TimeoutError():
             return "the network did not answer"
         case _:
-            # asyncio's own text says where to, which the url says already
+            # asyncio's own text repeats the address, which the url says
             return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
@@ -263,12 +263,12 @@ def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """Return the seconds after which an answer asks to be tried again, if it says so."""
+    """Return the seconds after which to try again, if the answer says so."""
     return _seconds_to_wait(answer.values("retry-after"))
 
 
 def _seconds_to_wait(values: list[str]) -> float | None:
-    """Read Retry-After, seconds or a date (RFC 9110 section 10.2.3); nonsense is None."""
+    """Parse Retry-After, seconds or a date (RFC 9110 section 10.2.3); None if it is not valid."""
     if len(values) != 1:
         return None
     value = values[0].strip()

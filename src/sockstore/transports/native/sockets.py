@@ -1,4 +1,4 @@
-"""TCP connections: the address that answers first, and nothing left of the others."""
+"""Open TCP connections: to the address of a host that answers first; the others are closed."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ Address: TypeAlias = tuple[int, int, int, str, Any]
 async def connected_socket(host: str, port: int) -> socket.socket:
     """Connect to the address of the host that answers first (RFC 8305, happy eyeballs).
 
-    asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop,
-    so here every socket is in a list, or closed.
+    asyncio's own race loses the winner's socket if it is cancelled in the wrong turn of the loop;
+    here every socket is in a list, or closed.
     """
     untried = await addresses(host, port)
     connected: list[socket.socket] = []
@@ -72,28 +72,28 @@ async def _try_address(
 
 
 async def addresses(host: str, port: int) -> list[Address]:
-    """Return the addresses of a host, IPv6 and IPv4 by turns."""
+    """Return the addresses of a host; IPv6 and IPv4 alternate."""
     if _is_address(host):
-        # Nobody is asked, so no thread is needed for it.
+        # No lookup blocks, so no thread is needed.
         numeric = socket.AI_NUMERICHOST
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)]
     loop = asyncio.get_running_loop()
     if _looks_up_in_its_own_way(loop):
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     else:
         look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        found = await LOOKUPS.run(f"look up {host}:{port}", look_up)
-    preferred = [address for address in found if address[0] == found[0][0]]
-    others = [address for address in found if address[0] != found[0][0]]
+        answers = await LOOKUPS.run(f"look up {host}:{port}", look_up)
+    preferred = [address for address in answers if address[0] == answers[0][0]]
+    others = [address for address in answers if address[0] != answers[0][0]]
     pairs = itertools.zip_longest(preferred, others)
     return [address for pair in pairs for address in pair if address is not None]
 
 
 def _looks_up_in_its_own_way(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether somebody gave this loop a `getaddrinfo` of their own, which is honoured.
+    """Whether the program replaced the `getaddrinfo` of this loop, which is respected.
 
-    asyncio's runs in the default executor, and uvloop's in libuv's four threads; lookups that hang
-    would fill both.
+    asyncio's own runs in the default executor, and uvloop's in libuv's four threads; a few lookups
+    that hang would block both.
     """
     if "getaddrinfo" in getattr(loop, "__dict__", {}):
         return True

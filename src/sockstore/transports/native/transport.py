@@ -1,7 +1,6 @@
 """The native transport: our own asyncio Protocol around `websockets`' Sans-I/O layer.
 
-One engine, strict to RFC 6455; socket, timeouts, backpressure and abort are in our hands. This
-module is the part that loads at once; the rest takes long enough to be felt, so a thread loads it.
+This module imports little. The rest, the engine, takes long to import, so a thread imports it.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ __all__ = ["NativeTransport"]
 MOST_REDIRECTS = 10
 
 _engine: Any = None
-"""The module that does the attempts; set by `_load`, when it is loaded as a whole."""
+"""The module `attempt`; set by `_load` when it is imported completely."""
 
 
 class NativeTransport:
     """A WebSocket over TCP or TLS, used once.
 
     Args:
-        listener: Who is told what happens.
+        listener: Is told what happens.
         options: What stays the same for all transports of a connection.
     """
 
     def __init__(self, listener: Listener, options: TransportOptions) -> None:
         self._listener = listener
         self._options = options
-        self._wire: Wire | None = None  # the latest attempt's; set by `_attempt_began`
+        self._wire: Wire | None = None  # of the latest attempt; set by `_attempt_began`
 
     @property
     def heard(self) -> int:
@@ -57,8 +56,8 @@ class NativeTransport:
         """Do the opening handshake, through at most 10 redirects.
 
         Raises:
-            HandshakeFailed: If it failed; nothing is left of it then.
-            InvalidURI: If the server redirects to something that is not a WebSocket url.
+            HandshakeFailed: If it failed; its socket is closed then.
+            InvalidURI: If the server redirects to a url that is not valid for a WebSocket.
         """
         engine = _engine or await PREPARATIONS.run("load the engine", _load)
         for _ in range(MOST_REDIRECTS + 1):
@@ -100,10 +99,8 @@ class NativeTransport:
 
 def _load() -> Any:
     global _engine  # noqa: PLW0603 - one for the process, as modules are
-    for needed in (
-        "sockstore.messages.message",
-        "sockstore.base.json_msgspec",
-    ):  # by the first message
-        import_module(needed)
+    # The first message needs these two.
+    for module in ("sockstore.messages.message", "sockstore.base.json_msgspec"):
+        import_module(module)
     _engine = import_module("sockstore.transports.native.attempt")
     return _engine

@@ -1,6 +1,6 @@
-"""The way through a proxy: an HTTP CONNECT, or SOCKS by `python-socks`.
+"""Open a tunnel through a proxy: by HTTP CONNECT, also over TLS, or by SOCKS (`python-socks`).
 
-Whatever fails here is a `ProxyFailedError`, and leaves no socket behind, also if it is cancelled.
+Every failure is a `ProxyFailedError`; it leaves no socket open, nor does a cancellation.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ __all__ = ["tunnel"]
 SOCKS = "python_socks.async_.asyncio"
 
 NO_DEADLINE = 10.0**6
-"""Seconds; `python-socks` wants some, and `connect_timeout` is the deadline."""
+"""Seconds; `python-socks` needs a timeout, but `connect_timeout` is the deadline."""
 
 PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | None) -> socket.socket:
-    """Return a socket that leads to a server through a proxy.
+    """Return a socket to a server through a proxy.
 
     Args:
         proxy: The proxy.
         host: The server's name or address.
         port: The server's port.
-        trust: Whose certificates are accepted; needed if the proxy is spoken to over TLS.
+        trust: The TLS context for an ``https`` proxy.
 
     Raises:
         ProxyFailedError: If the proxy cannot be reached, or refuses.
@@ -53,14 +53,14 @@ async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | Non
                 case "http":
                     return await _tunnel_by_http(proxy, host, port, asked)
                 case "https":
-                    assert trust is not None  # noqa: S101 - see above
+                    assert trust is not None  # noqa: S101 - the caller gives one for https
                     request = connect_request(proxy, host, port)
                     return await _tunnel_by_tls(proxy, request, asked.take, trust)
                 case _:
                     return await _tunnel_by_socks(proxy, host, port)
     except (OSError, EOFError) as error:
         if (answer := asked.answer) is not None:
-            raise _refused(proxy, answer) from None  # its body never came, or not all of it
+            raise _refused(proxy, answer) from None  # its body did not arrive completely
         raise _unreachable(proxy, error) from error
 
 
@@ -85,7 +85,7 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
         >>> connect_request(proxy, "::1", 443).splitlines()[0]
         b'CONNECT [::1]:443 HTTP/1.1'
     """
-    host = host.partition("%")[0]  # the zone of an address means something on this machine only
+    host = host.partition("%")[0]  # the zone of an address is for this machine only
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     lines = [f"CONNECT {where} HTTP/1.1", f"Host: {where}", f"User-Agent: sockstore/{__version__}"]
     if proxy.user is not None:
@@ -94,13 +94,13 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
 
 
 class _Asked:
-    """A proxy's answer to CONNECT, as it arrives.
+    """Reads a proxy's answer to CONNECT.
 
     Args:
         proxy: The proxy.
 
     Attributes:
-        patience: The deadline for the body of a refusal; set by `tunnel`, moved by `take`.
+        patience: The deadline for the body of a refusal; set by `tunnel`, started by `take`.
     """
 
     patience: asyncio.Timeout
@@ -111,22 +111,22 @@ class _Asked:
 
     @property
     def answer(self) -> Answer | None:
-        """What came of a refusal so far."""
+        """The refusal, as much of it as has arrived."""
         return self._reader.end()
 
     def take(self, data: bytes) -> bool:
-        """Take what arrived; return whether the way is free.
+        """Take what arrived; return whether the tunnel is open.
 
         Raises:
             ProxyFailedError: If the proxy refuses, or does not speak HTTP.
-            EOFError: If nothing arrived: the proxy has ended the connection.
+            EOFError: If `data` is empty: the proxy has ended the connection.
         """
         if not data:
             raise EOFError
         try:
             answer = self._reader.take(data)
         except NotAnAnswerError as error:
-            raise self._nonsense(str(error)) from error
+            raise self._not_an_answer(str(error)) from error
         if answer is None:
             if self._reader.awaits_body and self.patience.when() is None:
                 self.patience.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
@@ -134,13 +134,14 @@ class _Asked:
         if not 200 <= answer.status < 300:
             raise _refused(self._proxy, answer)
         if self._reader.rest:
-            # In a WebSocket, and in TLS, it is the client who speaks first.
-            raise self._nonsense("something else follows it")
+            # In a WebSocket and in TLS the client speaks first.
+            raise self._not_an_answer("something else follows it")
         return True
 
-    def _nonsense(self, why: str) -> ProxyFailedError:
-        told = f"the answer of its proxy {self._proxy} is not an answer to an HTTP CONNECT: {why}"
-        return ProxyFailedError(told, "protocol")
+    def _not_an_answer(self, why: str) -> ProxyFailedError:
+        proxy = self._proxy
+        sentence = f"the answer of its proxy {proxy} is not an answer to an HTTP CONNECT: {why}"
+        return ProxyFailedError(sentence, "protocol")
 
 
 def _refused(proxy: Proxy, answer: Answer) -> ProxyFailedError:
@@ -158,29 +159,16 @@ def _credentials(proxy: Proxy) -> str:
     return b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
 
 
-# A proxy that is itself spoken to over TLS. asyncio's own transports cannot do TLS inside TLS:
-# before Python 3.11.8 and 3.12.2 they raise when they are aborted. So the outer TLS ends in a pair
-# of sockets, whose other end is like any tunnel.
+# A proxy that is reached over TLS. asyncio's transports fail with TLS inside TLS: before Python
+# 3.11.8 and 3.12.2 they raise when they are aborted. So the outer TLS ends in a pair of sockets,
+# whose other end is like any tunnel.
 
 
 async def _tunnel_by_tls(
-    proxy: Proxy, request: bytes, is_free: Callable[[bytes], bool], trust: ssl.SSLContext
+    proxy: Proxy, request: bytes, is_open: Callable[[bytes], bool], trust: ssl.SSLContext
 ) -> socket.socket:
-    """Return a socket that leads through a proxy's TLS.
-
-    Args:
-        proxy: The proxy.
-        request: What to ask it.
-        is_free: Takes what it answers, returns whether the way is free, and raises if it will not
-            be.
-        trust: Whose certificates are accepted.
-
-    Raises:
-        OSError: If the proxy cannot be reached.
-        EOFError: If it leaves.
-    """
     loop = asyncio.get_running_loop()
-    outside, inside = _Outside(request, is_free), _End()
+    outside, inside = _Outside(request, is_open), _End()
     outside.other, inside.other = inside, outside
     ours, theirs = socket.socketpair()
     try:
@@ -190,7 +178,7 @@ async def _tunnel_by_tls(
         await loop.create_connection(
             lambda: outside, sock=sock, ssl=trust, server_hostname=tls_name(proxy.host)
         )
-        await outside.free
+        await outside.opened
     except BaseException:
         outside.abort()
         inside.abort()
@@ -201,10 +189,10 @@ async def _tunnel_by_tls(
 
 
 class _End(asyncio.Protocol):
-    """One of two connections; what arrives at it leaves by the other."""
+    """One of two connections; each writes what the other receives."""
 
-    other: _End
-    transport: asyncio.Transport | None = None
+    other: _End  # set by `_tunnel_by_tls`
+    transport: asyncio.Transport | None = None  # set by `connection_made`
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -237,54 +225,55 @@ class _End(asyncio.Protocol):
         return self.transport
 
     def abort(self) -> None:
-        """End it at once; politeness towards TLS could take asyncio 30 s."""
+        """End it at once; asyncio's close would wait for TLS, for up to 30 s."""
         if self.transport is not None:
             self.transport.abort()
 
 
 class _Outside(_End):
-    """The proxy's end: it asks to be let through before anything else.
+    """The connection to the proxy: it asks for the tunnel, then passes bytes on.
 
     Args:
-        request: What to ask.
-        is_free: What reads the answer.
+        request: The request for a tunnel.
+        is_open: Takes what the proxy answers; returns whether the tunnel is open, raises if not.
     """
 
-    def __init__(self, request: bytes, is_free: Callable[[bytes], bool]) -> None:
+    def __init__(self, request: bytes, is_open: Callable[[bytes], bool]) -> None:
         self._request = request
-        self._is_free = is_free
-        self.free: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._is_open = is_open
+        # Done when the proxy has answered, or the connection ended; set by `data_received`.
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.writer.write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        if self.free.done():
+        if self.opened.done():
             super().data_received(data)
             return
         try:
-            if self._is_free(data):
-                self.free.set_result(None)
-        except Exception as error:  # noqa: BLE001 - whoever waits for it gets it
+            if self._is_open(data):
+                self.opened.set_result(None)
+        except Exception as error:  # noqa: BLE001 - `_tunnel_by_tls` raises it
             self._refuse(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.free.done():
+        if not self.opened.done():
             self._refuse(exc or EOFError())
         if self.other.is_alive:
-            self.other.writer.close()  # what the server said last is still to be read
+            self.other.writer.close()  # its last bytes are still to be read
 
     def _refuse(self, error: Exception) -> None:
-        self.free.set_exception(error)
-        self.free.exception()  # nobody may be waiting for it
+        self.opened.set_exception(error)
+        self.opened.exception()  # perhaps nothing awaits it any more
 
 
 # SOCKS
 
 
 class _Dialler:
-    """Connects to a SOCKS proxy as we connect to everything else."""
+    """Lets `python-socks` connect to a proxy with our `connected_socket`."""
 
     async def connect(self, dest_host: str, dest_port: int, **_: Any) -> socket.socket:
         return await connected_socket(dest_host, dest_port)
@@ -302,7 +291,7 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
     asks_by_name = proxy.scheme in {"socks5h", "socks4a"}
     if not asks_by_name:
         host = await _numeric(host, port, only_ipv4=proxy.scheme == "socks4")
-    way = SocksProxy(
+    socks = SocksProxy(
         ProxyType.SOCKS4 if proxy.scheme.startswith("socks4") else ProxyType.SOCKS5,
         proxy.host,
         proxy.port,
@@ -312,7 +301,7 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
         forward=cast("SocksProxy", _Dialler()),
     )
     try:
-        return await way.connect(host, port, timeout=NO_DEADLINE)
+        return await socks.connect(host, port, timeout=NO_DEADLINE)
     except ProxyError as error:
         raise _refused_by_socks(proxy, error) from None  # its text may have the password in it
     except ValueError:
@@ -322,20 +311,20 @@ async def _tunnel_by_socks(proxy: Proxy, host: str, port: int) -> socket.socket:
 
 
 async def _numeric(host: str, port: int, *, only_ipv4: bool) -> str:
-    """Return an address of a host; `python-socks` would look it up in the loop's own executor."""
+    """Return an address of a host; `python-socks` would look it up in the loop's executor."""
     try:
-        found = await addresses(host, port)
+        candidates = await addresses(host, port)
     except OSError as error:
         raise ProxyFailedError(network_words(error)) from error
-    found.sort(key=lambda address: address[0] != socket.AF_INET)
-    if only_ipv4 and found[0][0] != socket.AF_INET:
+    candidates.sort(key=lambda address: address[0] != socket.AF_INET)
+    if only_ipv4 and candidates[0][0] != socket.AF_INET:
         raise ProxyFailedError("its host has no IPv4 address, and SOCKS4 knows no other")
-    return str(found[0][4][0])
+    return str(candidates[0][4][0])
 
 
 def _refused_by_socks(proxy: Proxy, error: Exception) -> ProxyFailedError:
-    said = clean(hiding((proxy.user or "", proxy.password))(str(error)))
-    why = f"its proxy {proxy} refused: {said}"
+    words = clean(hiding((proxy.user or "", proxy.password))(str(error)))
+    why = f"its proxy {proxy} refused: {words}"
     if "authentication" in str(error):
         return ProxyFailedError(why, "http", status=PROXY_AUTHENTICATION_REQUIRED)
     return ProxyFailedError(why)

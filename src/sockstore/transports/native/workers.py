@@ -1,7 +1,7 @@
-"""Calls that would block the event loop, each on a thread of its own.
+"""Run blocking calls on daemon threads, a few at a time.
 
-They are not the loop's default executor: there a few name lookups that hang would take the place of
-the program's own work, and the interpreter could not end before them.
+The loop's default executor is not used: a few name lookups that hang would block the program's own
+work there, and the interpreter could not exit before they end.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["LOOKUPS", "PREPARATIONS", "Workers"]
 T = TypeVar("T")
 
 MOST_LOOKUPS = 32
-"""Threads that look up names at once; more than one of a few hosts, and few for a machine."""
+"""Most threads that look up names at once: enough for several lookups of a few hosts."""
 
 MOST_PREPARATIONS = 4
 
 FRESH_SECONDS = 5.0
-"""How long a lookup is shared: an older one may hang at a name server that is gone by now."""
+"""How long a lookup is shared: an older one may wait for a name server that is gone."""
 
 
 class _Call:
-    """One call that is under way, or waits for a thread.
+    """One call that runs, or waits for a thread.
 
     Attributes:
-        waiters: The futures of those who wait for it, each with its loop; changed by `Workers`,
-            under its lock.
-        began_at: When a thread took it up, in `time.monotonic`; None while it waits.
+        waiters: The futures of its callers, each with its loop; changed by `Workers` under its
+            lock.
+        began_at: When a thread began it, in `time.monotonic`; None while it waits.
     """
 
     __slots__ = ("began_at", "function", "key", "waiters")
@@ -49,13 +49,13 @@ class _Call:
 
 
 class Workers:
-    """Run calls on daemon threads, and share what is asked for twice.
+    """Runs calls on daemon threads; equal calls share one.
 
-    A call whose waiters have all left goes on, since nothing can stop it; it delays nothing else.
+    A call whose callers were all cancelled goes on, since nothing can stop it; it delays no other.
 
     Args:
-        most: Threads at once; what comes then waits.
-        fresh: Seconds for which a call that is under way is shared.
+        most: Most threads at once; further calls wait.
+        fresh: Seconds for which a running call is shared.
     """
 
     def __init__(self, most: int, fresh: float = float("inf")) -> None:
@@ -66,17 +66,18 @@ class Workers:
             os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
-        """Begin anew: a process that was forked has none of the threads."""
+        """Forget all calls: a forked process does not have the threads."""
         self._lock = threading.Lock()
-        self._under_way: list[_Call] = []  # one for each thread
+        # Both change under the lock: a call is added by `run`, and taken by its thread.
+        self._running: list[_Call] = []  # one for each thread
         self._waiting: deque[_Call] = deque()  # oldest first
 
     async def run(self, key: Hashable, function: Callable[[], T]) -> T:
-        """Return what a function returns that is called on another thread.
+        """Call a function on another thread, and return its result.
 
         Args:
-            key: What the call is about; those who ask for the same share one call.
-            function: What to call.
+            key: Calls with equal keys share one result.
+            function: The function.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
@@ -93,8 +94,8 @@ class Workers:
                     self._waiting.remove(call)
 
     def _call_for(self, key: Hashable, function: Callable[[], object]) -> _Call:
-        same = [call for call in (*self._under_way, *self._waiting) if call.key == key]
-        has_room = len(self._under_way) < self._most
+        same = [call for call in (*self._running, *self._waiting) if call.key == key]
+        has_room = len(self._running) < self._most
         if same and (not has_room or self._is_fresh(same[-1])):
             return same[-1]
         call = _Call(key, function)
@@ -110,35 +111,35 @@ class Workers:
         try:
             threading.Thread(target=self._work, args=(call,), name=name, daemon=True).start()
         except RuntimeError:
-            self._under_way.remove(call)
+            self._running.remove(call)
             if threading.main_thread().is_alive():
                 raise
-            # Python starts no thread when the interpreter ends (3.12). Nothing is wrong with the
-            # network then: whoever waits is cancelled as soon as the connection is closed.
+            # Python 3.12 starts no thread while the interpreter ends. The network has not failed
+            # then: the callers are cancelled when the connection is closed.
 
     def _is_fresh(self, call: _Call) -> bool:
         return call.began_at is None or time.monotonic() - call.began_at < self._fresh
 
     def _begin(self, call: _Call) -> None:
         call.began_at = time.monotonic()
-        self._under_way.append(call)
+        self._running.append(call)
 
     def _work(self, call: _Call | None) -> None:
         while call is not None:
             result, failure = None, None
             try:
                 result = call.function()
-            except BaseException as error:  # noqa: BLE001 - whoever waits for it gets it
+            except BaseException as error:  # noqa: BLE001 - its callers raise it
                 failure = error
             with self._lock:
                 waiters, call.waiters = call.waiters, []
-                if call in self._under_way:
-                    self._under_way.remove(call)
+                if call in self._running:
+                    self._running.remove(call)
                 call = self._waiting.popleft() if self._waiting else None
                 if call is not None:
                     self._begin(call)
             for loop, future in waiters:
-                with suppress(RuntimeError):  # a loop that was closed waits for nothing
+                with suppress(RuntimeError):  # the loop of a caller was closed
                     loop.call_soon_threadsafe(_settle, future, result, failure)
             del waiters, result, failure
 
