@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tools.once import made_once
 
-from sockstore.demo.browser.wheel import make_wheel
+from sockstore.demo.browser.archive import pack_sources
 
 TOOL = Path(__file__).parents[1] / "tools" / "browser_runtime"
 SECONDS_TO_STAGE = 110
@@ -33,7 +33,7 @@ def staged_runtime() -> Path:
 
 def _digest() -> str:
     files = sorted(path for path in TOOL.iterdir() if path.is_file())
-    parts = (*(path.read_bytes() for path in files), make_wheel().digest.encode())
+    parts = (*(path.read_bytes() for path in files), pack_sources().digest.encode())
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 

@@ -25,7 +25,7 @@ from starlette.staticfiles import StaticFiles
 from benchmarks.browser.client import FLAGS
 from benchmarks.page.floods import COUNTS
 from sockstore.cli.running import address_of, listen, served
-from sockstore.demo.browser.wheel import make_wheel
+from sockstore.demo.browser.archive import pack_sources
 
 HERE = Path(__file__).parent
 PEERS = ("sockstore", "callback", "plain")
@@ -34,7 +34,7 @@ LOAD = """async () => {
     const { loadPyodide } = await import("/pyodide/pyodide.mjs");
     const python = window.python = await loadPyodide({ indexURL: "/pyodide/" });
     const fetched = async (path) => (await fetch(path)).arrayBuffer();
-    await python.unpackArchive(await fetched("/wheel"), "wheel");
+    await python.unpackArchive(await fetched("/sources.zip"), "zip");
     python.FS.writeFile("in_page.py", new Uint8Array(await fetched("/in_page.py")));
     python.runPython("import sys; sys.path.insert(0, '.'); import in_page");
 }"""
@@ -101,7 +101,7 @@ def _cpu_seconds(browser: Browser) -> Callable[[], float]:
 
 
 def _site(pyodide: Path) -> Starlette:
-    wheel, program = make_wheel().data, (HERE / "in_page.py").read_bytes()
+    sources, program = pack_sources().data, (HERE / "in_page.py").read_bytes()
 
     def answer(body: bytes) -> Callable[[Request], Response]:
         return lambda _: Response(body)
@@ -109,7 +109,7 @@ def _site(pyodide: Path) -> Starlette:
     return Starlette(
         routes=[
             Route("/", lambda _: HTMLResponse(PAGE)),
-            Route("/wheel", answer(wheel)),
+            Route("/sources.zip", answer(sources)),
             Route("/in_page.py", answer(program)),
             Mount("/pyodide", StaticFiles(directory=pyodide)),
         ]

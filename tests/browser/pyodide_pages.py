@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 from browser.demos import served
 from browser_runtime import staged_runtime
 from sockstore.cli.running import address_of, listen
+from sockstore.demo.browser.archive import pack_sources
 from sockstore.demo.browser.runtime import find_runtime
-from sockstore.demo.browser.wheel import make_wheel
 
 TESTS = Path(__file__).parents[1]
 
@@ -44,9 +44,9 @@ LOAD = """async (setUp) => {
 
 def archive(tests: Iterable[str] = ()) -> bytes:
     """Pack our package as pages get it, compiled, and some modules of the tests."""
-    wheel = find_runtime(staged_runtime()).compiled(make_wheel())
-    assert wheel is not None
-    packed = io.BytesIO(wheel.read_bytes())
+    compiled = find_runtime(staged_runtime()).compiled(pack_sources())
+    assert compiled is not None
+    packed = io.BytesIO(compiled.read_bytes())
     with zipfile.ZipFile(packed, "a") as files:
         for name in tests:
             files.write(TESTS / name, name)

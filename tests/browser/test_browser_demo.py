@@ -43,11 +43,11 @@ new MutationObserver(() => {
 }).observe(document, { subtree: true, childList: true, characterData: true });
 """
 IMPORT_ALL = """async () => {
-    const { runtime, wheel } = JSON.parse(
+    const { runtime, sources } = JSON.parse(
         document.getElementById("sockstore-settings").textContent);
     const { loadPyodide } = await import(`${runtime}pyodide.mjs`);
     const python = await loadPyodide({ indexURL: runtime });
-    python.unpackArchive(await (await fetch(wheel)).arrayBuffer(), "wheel");
+    python.unpackArchive(await (await fetch(sources)).arrayBuffer(), "zip");
     return python.runPython(`
         import importlib, pkgutil, sockstore
         failed = []
@@ -84,7 +84,7 @@ async def test_a_line_tells_how_far_it_is_until_the_page_takes_its_place(address
     assert seen[-1] == "Starting …"
 
 
-async def test_every_module_of_the_wheel_can_be_imported(address, open_page):
+async def test_every_module_that_a_page_gets_can_be_imported(address, open_page):
     page = await open_page(address)
     # An extra, which a page would have to load by itself.
     assert await page.evaluate(IMPORT_ALL) == (
@@ -307,9 +307,9 @@ async def test_a_browser_that_does_not_understand_the_program_is_too_old(address
 
 async def test_an_error_of_the_page_itself_is_one_sentence(address, open_page):
     page = await open_page("about:blank")
-    # As if the wheel were another one: an archive of nothing.
+    # As if the sources were others: an archive of nothing.
     empty = b"PK\5\6" + bytes(18)
-    await page.route("**/*.whl", lambda route: route.fulfill(body=empty))
+    await page.route("**/sockstore-*.zip", lambda route: route.fulfill(body=empty))
     await page.goto(address)
     text = await message(page)
     assert text.startswith("Python did not start: ModuleNotFoundError: No module named 'sockstore'")

@@ -17,9 +17,10 @@ from browser_runtime import staged_runtime
 from documentation.page_server import pointed_at
 from documentation.pages import ROOT, Block, blocks_of
 from loopback.node_packages import SCRIPTS, node_modules
+from sockstore.base.version import __version__
 from sockstore.cli.running import address_of, listen
+from sockstore.demo.browser.archive import pack_sources
 from sockstore.demo.browser.runtime import CDN
-from sockstore.demo.browser.wheel import make_wheel
 from sockstore.server import ChatServer
 
 pytestmark = [
@@ -30,6 +31,9 @@ pytestmark = [
 
 VERSION = json.loads((SCRIPTS / "package.json").read_text())["dependencies"]["@pyscript/core"]
 PYSCRIPT = f"https://cdn.jsdelivr.net/npm/@pyscript/core@{VERSION}/"
+WHEEL = f"/sockstore-{__version__}-py3-none-any.whl"
+"""What a reader downloads from an index: a zip of the package, as the demo's is."""
+
 DOCUMENT = ROOT / "docs" / "howto" / "in-the-browser.md"
 
 
@@ -38,20 +42,20 @@ def blocks(language: str) -> list[Block]:
 
 
 def site(html: str) -> Starlette:
-    """Serve what a reader of the page would: their document, our wheel, the program, the server."""
-    wheel = make_wheel()
+    """Serve what a reader of the page would: their document, the wheel, the program, the server."""
+    wheel = pack_sources().data
 
     def page(_: Request) -> Response:
         return HTMLResponse(html)
 
     def package(_: Request) -> Response:
-        return Response(wheel.data)
+        return Response(wheel)
 
     def program(_: Request) -> Response:
         return FileResponse(ROOT / "examples" / "chat.py")
 
     routes: list[BaseRoute] = [
-        Route(f"/{wheel.name}", package),
+        Route(WHEEL, package),
         Route("/chat.py", program),
         Mount("/pyodide", StaticFiles(directory=staged_runtime())),
         Mount("/node_modules", StaticFiles(directory=node_modules() / "node_modules")),
@@ -82,8 +86,7 @@ async def test_the_code_of_the_page_runs_in_a_page(open_page):
     port = listening.getsockname()[1]
     async with served(site(PAGE), listening):
         page = await open_page(f"http://{address_of(listening)}/")
-        wheel = f"/{make_wheel().name}"
-        await page.evaluate(LOAD.replace("/sources.zip", wheel), "import asyncio")
+        await page.evaluate(LOAD.replace("/sources.zip", WHEEL), "import asyncio")
 
         async def run(block: Block) -> None:
             await page.evaluate("code => python.runPythonAsync(code)", pointed_at(block.code, port))

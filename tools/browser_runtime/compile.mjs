@@ -1,4 +1,4 @@
-// Compiles Python's standard library and our wheel, with Pyodide's own Python, and compresses all
+// Compiles Python's standard library and our sources, with Pyodide's own Python, and compresses all
 // that a page loads: node compile.mjs SETTINGS, as JSON, beside a node_modules that has pyodide.
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import * as zlib from "node:zlib";
 import { loadPyodide, version } from "pyodide";
 
-const { wheel, digest, target, quality, asShipped } = JSON.parse(process.argv[2]);
+const { sources, digest, target, quality, asShipped } = JSON.parse(process.argv[2]);
 const here = dirname(fileURLToPath(import.meta.url));
 const shipped = dirname(fileURLToPath(import.meta.resolve("pyodide")));
 const LIBRARY = "python_stdlib.zip";
@@ -31,10 +31,10 @@ function compileLibrary() {
   return compile(join(shipped, LIBRARY), { place, keep_sources: false });
 }
 
-/** Return our wheel with its sources, for 0.1 MB: a traceback shows their lines. */
+/** Return our sources and their bytecode: with 0.1 MB of sources a traceback shows their lines. */
 function compileOurs() {
-  const place = `/lib/python${major}.${minor}/site-packages`;
-  return compile(wheel, { place, keep_sources: true });
+  // Where the page unpacks them: its working directory.
+  return compile(sources, { place: pyodide.FS.cwd(), keep_sources: true });
 }
 
 const brotli = promisify(zlib.brotliCompress);
@@ -58,10 +58,10 @@ async function writeAsShipped() {
 }
 
 async function writeCompiled() {
-  // Its tag says whose bytecode is in it.
-  const name = basename(wheel).replace("-py3-none-any", `-cp${major}${minor}-none-any`);
+  // The name says whose bytecode is in it.
+  const name = `${basename(sources, ".zip")}-cp${major}${minor}.zip`;
   const python = [major, minor, micro].join(".");
-  const manifest = { pyodide: version, python, wheel: name, sources: digest };
+  const manifest = { pyodide: version, python, archive: name, digest };
   await Promise.all([
     ...AS_SHIPPED.map(async (file) => write(file, await readFile(join(shipped, file)))),
     write(LIBRARY, await compileLibrary()),

@@ -59,11 +59,11 @@ def _install(work: Path) -> None:
 
 
 def _compile(work: Path, *, quality: int, as_shipped: bool) -> Path:
-    wheel, digest = _write_wheel(work)
+    sources, digest = _write_sources(work)
     result = work / "result"
     result.mkdir()
     settings = {
-        "wheel": str(wheel),
+        "sources": str(sources),
         "digest": digest,
         "target": str(result),
         "quality": quality,
@@ -74,15 +74,15 @@ def _compile(work: Path, *, quality: int, as_shipped: bool) -> Path:
     return result
 
 
-def _write_wheel(work: Path) -> tuple[Path, str]:
+def _write_sources(work: Path) -> tuple[Path, str]:
     # Of this checkout, whatever is installed in the Python that runs this.
     sys.path.insert(0, str(SOURCES))
-    from sockstore.demo.browser.wheel import make_wheel  # noqa: PLC0415 - found only now
+    from sockstore.demo.browser.archive import pack_sources  # noqa: PLC0415 - found only now
 
-    wheel = make_wheel()
-    path = work / wheel.name
-    path.write_bytes(wheel.data)
-    return path, wheel.digest
+    archive = pack_sources()
+    path = work / archive.name
+    path.write_bytes(archive.data)
+    return path, archive.digest
 
 
 def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) -> None:

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from sockstore.demo.browser.archive import Archive, pack_sources
 from sockstore.demo.browser.files import Folder
 from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
-from sockstore.demo.browser.wheel import Wheel, make_wheel
 from sockstore.server import ChatServer
 from sockstore.server.middleware import HostGuard
 
@@ -55,13 +55,13 @@ def create_browser_demo(
 def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:
     assets = Folder("/assets", ASSETS)
     python = Folder("/runtime", runtime.files)
-    package = Folder("/wheel", _package(runtime, make_wheel()))
+    package = Folder("/sources", _package(runtime, pack_sources()))
     base = CDN if runtime.folder is None else python.url
-    [wheel] = package.files
+    [sources] = package.files
     html = document(
         assets.url,
         base,
-        {"wheel": package.url + wheel, "server": server, "sizes": _sizes(python, package)},
+        {"sources": package.url + sources, "server": server, "sizes": _sizes(python, package)},
     )
     headers = {"cache-control": "no-cache", "content-security-policy": policy(base, server)}
 
@@ -73,10 +73,10 @@ def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:
     return [*pages, assets.route(), python.route(), package.route()]
 
 
-def _package(runtime: Runtime, wheel: Wheel) -> Mapping[str, Path | bytes]:
-    """Return this package as a file: compiled, if the staging tool did so with these sources."""
-    compiled = runtime.compiled(wheel)
-    return {wheel.name: wheel.data} if compiled is None else {compiled.name: compiled}
+def _package(runtime: Runtime, archive: Archive) -> Mapping[str, Path | bytes]:
+    """Return this package as a file: with bytecode, if the staging tool compiled these sources."""
+    compiled = runtime.compiled(archive)
+    return {archive.name: archive.data} if compiled is None else {compiled.name: compiled}
 
 
 def _sizes(python: Folder, package: Folder) -> dict[str, dict[str, int]]:

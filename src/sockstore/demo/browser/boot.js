@@ -10,12 +10,12 @@ const button = loading.querySelector("button");
 
 async function start() {
   requireWebAssembly();
-  const [pyodide, wheel] = await whileLoading(settings, showAmount, () =>
-    Promise.all([loadPython(), loadWheel()]),
+  const [pyodide, sources] = await whileLoading(settings, showAmount, () =>
+    Promise.all([loadPython(), loadSources()]),
   );
   performance.mark("sockstore: python");
   showStarting();
-  pyodide.unpackArchive(wheel, "wheel");
+  pyodide.unpackArchive(sources, "zip");
   await pyodide.pyimport("sockstore.demo.in_browser").start(settings.server);
   loading.remove();
   performance.mark("sockstore: started");
@@ -34,8 +34,8 @@ async function loadPython() {
   return loadPyodide({ indexURL: settings.runtime });
 }
 
-async function loadWheel() {
-  return (await fetch(settings.wheel)).arrayBuffer();
+async function loadSources() {
+  return (await fetch(settings.sources)).arrayBuffer();
 }
 
 function showAmount(arrived, total) {

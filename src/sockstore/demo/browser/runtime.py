@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sockstore.demo.browser.wheel import PACKAGE, Wheel
+from sockstore.demo.browser.archive import PACKAGE, Archive
 
 __all__ = [
     "CDN",
@@ -63,15 +63,15 @@ class Runtime:
             return {}
         return {name: self.folder / name for name in FILES}
 
-    def compiled(self, wheel: Wheel) -> Path | None:
-        """Return the wheel with bytecode, if it was compiled from the same sources.
+    def compiled(self, archive: Archive) -> Path | None:
+        """Return the archive with bytecode, if it was compiled from the same sources.
 
         Args:
-            wheel: The wheel of what runs now.
+            archive: The sources of the running package.
         """
-        if self.folder is None or self.manifest.get("sources") != wheel.digest:
+        if self.folder is None or self.manifest.get("digest") != archive.digest:
             return None
-        path = self.folder / self.manifest.get("wheel", "")
+        path = self.folder / self.manifest.get("archive", "")
         return path if path.is_file() else None
 
 

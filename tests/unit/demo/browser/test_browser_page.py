@@ -10,6 +10,7 @@ import pytest
 
 from sockstore.demo.browser import runtime as finding
 from sockstore.demo.browser.app import create_browser_demo
+from sockstore.demo.browser.archive import pack_sources
 from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import (
     CDN,
@@ -19,7 +20,6 @@ from sockstore.demo.browser.runtime import (
     RuntimeUnusable,
     find_runtime,
 )
-from sockstore.demo.browser.wheel import make_wheel
 
 TOOL = Path(__file__).parents[4] / "tools" / "browser_runtime"
 
@@ -63,15 +63,15 @@ def test_without_a_name_the_staged_copy_is_used_and_without_that_the_cdn(copy, m
     assert PYODIDE in CDN
 
 
-def test_a_compiled_wheel_is_used_only_if_it_is_of_the_same_sources(copy):
-    wheel = make_wheel()
-    (copy / "ours.whl").write_bytes(b"compiled")
-    for sources, expected in ((wheel.digest, copy / "ours.whl"), ("others", None)):
-        manifest = {"sources": sources, "wheel": "ours.whl"}
+def test_a_compiled_archive_is_used_only_if_it_is_of_the_same_sources(copy):
+    archive = pack_sources()
+    (copy / "ours.zip").write_bytes(b"compiled")
+    for digest, expected in ((archive.digest, copy / "ours.zip"), ("another", None)):
+        manifest = {"digest": digest, "archive": "ours.zip"}
         (copy / "manifest.json").write_text(json.dumps(manifest))
-        assert find_runtime(copy).compiled(wheel) == expected
+        assert find_runtime(copy).compiled(archive) == expected
     (copy / "manifest.json").write_text("[no manifest")
-    assert find_runtime(copy).compiled(wheel) is None
+    assert find_runtime(copy).compiled(archive) is None
 
 
 def test_no_value_can_end_the_element_that_holds_the_settings():
