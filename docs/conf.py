@@ -63,6 +63,7 @@ made_by_the_package = (
     "sockstore.stores.Unsubscriber",
     "sockstore.stores.Writable",
     "sockstore.transports.memory.MemoryPeer",
+    "sockstore.ui.browser.MountedPage",
 )
 default_role = "py:obj"
 python_use_unqualified_type_names = True

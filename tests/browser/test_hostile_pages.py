@@ -33,7 +33,7 @@ from browser.demos import (
 from loopback.processes import SECONDS, run, start
 from sockstore import WebSocketStore
 from sockstore.cli.running import address_of, listen, serve_until_stopped
-from sockstore.demo.app import create_demo
+from sockstore.demo.pages import create_demo
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMembers,

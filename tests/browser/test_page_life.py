@@ -19,7 +19,7 @@ import sockstore
 from browser.demos import CONNECTED, RECORDS, eventually, say, served, wait_for_lines
 from loopback.processes import SECONDS
 from sockstore.cli.running import address_of, listen
-from sockstore.demo.app import create_demo
+from sockstore.demo.pages import create_demo
 from sockstore.server import create_app
 from sockstore.stores.binding import count_watchers
 from sockstore.testing import assert_no_leaks

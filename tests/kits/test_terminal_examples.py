@@ -11,7 +11,7 @@ import pytest
 from loopback.processes import SECONDS, serving
 from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider
 from sockstore.ui.textual.chat_input import MessageField
-from sockstore.ui.textual.program import LayoutApp
+from sockstore.ui.textual.component import LayoutApp
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -106,7 +106,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _pages(address: str, server: str | None, host_names: list[str]) -> ASGIApp:
     try:
-        from sockstore.demo.app import create_demo  # noqa: PLC0415 - needs the extra
+        from sockstore.demo.pages import create_demo  # noqa: PLC0415 - needs the extra
     except ImportError as error:
         raise CommandError(
             f"the page needs the package {error.name}: pip install 'sockstore[web]', "

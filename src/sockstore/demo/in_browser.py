@@ -7,8 +7,7 @@ from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from sockstore import Navigator, Reconnect, Scope
-from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
-from sockstore.demo.visitor import Visitor, cookies_of, visitor
+from sockstore.demo.visitor import ECHO_HINT, PAGES, Visitor, cookies_of, visitor
 from sockstore.ui.browser import (
     ChatInput,
     ChatMembers,
@@ -49,7 +48,7 @@ class _Place:
 
     Args:
         server: As for `start`.
-        path: One of `PLACES`.
+        path: One of `PAGES`.
         query: What follows the question mark.
     """
 
@@ -68,7 +67,7 @@ class _Place:
 
     def _chat(self) -> partial[None]:
         who = _visitor(self.query)
-        document().title = chat_title(who)
+        document().title = who.title
         for cookie in who.cookies:
             document().cookie = cookie
         return partial(_chat, self.server, who)
@@ -76,7 +75,7 @@ class _Place:
 
 def _place(server: str, url: str) -> _Place | None:
     parts = urlsplit(url)
-    is_ours = parts.path in dict(PLACES).values()
+    is_ours = parts.path in dict(PAGES).values()
     return _Place(server, parts.path, parts.query) if is_ours else None
 
 
@@ -92,7 +91,7 @@ def _page(path: str) -> Element:
     with Element("header", classes="demo-header"):
         Element("div", text="sockstore", classes="demo-brand")
         with Element("nav", aria_label="Pages"):
-            for text, target in PLACES:
+            for text, target in PAGES:
                 _link(text, target, "demo-link", is_here=target == path)
     return Element("main", classes="demo-main", id="main", tabindex=-1)
 
@@ -119,7 +118,7 @@ def _echo(server: str) -> None:
 def _chat(server: str, who: Visitor) -> None:
     with _page("/chat"):
         _rooms(who)
-        with Element(classes="demo-column"), WebSocketProvider(chat_url(server, who)):
+        with Element(classes="demo-column"), WebSocketProvider(who.chat_url(server)):
             with Element(classes="demo-head"):
                 _menu()
                 Element("h1", text=f"# {who.room}")

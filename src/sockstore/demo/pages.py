@@ -1,16 +1,20 @@
-"""The guide's two pages: the echo demo on the store pattern, the chat inside a provider."""
+"""The demo on NiceGUI: the guide's two pages and the server that they talk to, on one port."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+from fastapi import FastAPI
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore import Reconnect
-from sockstore.demo.places import ECHO_HINT, PLACES, chat_title, chat_url
-from sockstore.demo.visitor import Visitor, visitor
+from sockstore.demo.visitor import ECHO_HINT, PAGES, Visitor, visitor
+from sockstore.server import ChatServer
+from sockstore.server.middleware import HostGuard
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMembers,
@@ -21,14 +25,50 @@ from sockstore.ui.nicegui import (
     WebSocketProvider,
 )
 
-__all__ = ["add_pages"]
+__all__ = ["create_demo"]
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
+SECONDS_TO_COME_BACK = 3.0
+"""How long a visitor's own link may be down before the page, and its connections, end."""
+
 PING_INTERVAL = 2.0
 """Seconds: often, so that the inspector's plot of the latency lives."""
 
 
-def add_pages(server: str) -> None:
+def create_demo(address: str, server: str | None = None, host_names: Iterable[str] = ()) -> FastAPI:
+    """Return the demo; NiceGUI's pages are global, so make it once in a process.
+
+    Args:
+        address: Where the demo itself is served, for example ``localhost:8080``.
+        server: Another server for the pages to talk to, for example ``ws://localhost:8765``;
+            None adds one, whose rooms last as long as the demo.
+        host_names: As in `ChatServer`, for the pages, too.
+    """
+    names = frozenset(host_names)
+    chat_server = ChatServer(host_names=names)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await chat_server.aclose()
+
+    app = FastAPI(title="sockstore demo", lifespan=lifespan, docs_url=None, redoc_url=None)
+    if server is None:
+        app.router.routes.extend(chat_server.routes)
+    _add_pages(server or f"ws://{address}")
+    ui.run_with(
+        app,
+        title="sockstore",
+        dark=None,
+        reconnect_timeout=SECONDS_TO_COME_BACK,
+        tailwind=False,
+        show_welcome_message=False,
+    )
+    app.add_middleware(HostGuard, host_names=names)
+    return app
+
+
+def _add_pages(server: str) -> None:
     """Add the demo's pages to NiceGUI.
 
     Args:
@@ -44,7 +84,7 @@ def add_pages(server: str) -> None:
     def chat(room: str = "", name: str = "") -> None:
         request = ui.context.client.request
         who = visitor(room, name, request.cookies if request else {})
-        ui.page_title(chat_title(who))
+        ui.page_title(who.title)
         with _page("/chat"):
             _rooms(who)
             with ui.element("div").classes("demo-column"):
@@ -59,7 +99,7 @@ def _page(path: str) -> ui.element:
     with ui.element("header").classes("demo-header"):
         ui.label("sockstore").classes("demo-brand")
         with ui.element("nav").props('aria-label="Pages"'):
-            for text, target in PLACES:
+            for text, target in PAGES:
                 link = ui.link(text, target).classes("demo-link")
                 if target == path:
                     link.props("aria-current=page")
@@ -104,7 +144,7 @@ def _who_and_where(who: Visitor) -> None:
 
 
 def _conversation(server: str, who: Visitor) -> None:
-    with WebSocketProvider(chat_url(server, who), ping_interval=PING_INTERVAL):
+    with WebSocketProvider(who.chat_url(server), ping_interval=PING_INTERVAL):
         with ui.element("div").classes("demo-head"):
             menu = ui.element("button").classes("demo-menu sockstore-quiet-button")
             with menu.props("type=button popovertarget=rooms"):

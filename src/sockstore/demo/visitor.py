@@ -1,4 +1,4 @@
-"""Who looks at the demo, and what the browser remembers of that: a name, and rooms."""
+"""The demo's pages and their visitor: a name and rooms, which the browser remembers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ from urllib.parse import quote, unquote, urlencode
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room, check_sender
 
-__all__ = ["ROOMS", "Visitor", "cookies_of", "visitor"]
+__all__ = ["ECHO_HINT", "PAGES", "ROOMS", "Visitor", "cookies_of", "visitor"]
+
+PAGES = (("Echo", "/"), ("Chat", "/chat"))
+"""The names and the paths of the pages."""
+
+ECHO_HINT = "What you send comes back, from a server at the other end of a WebSocket."
 
 ROOMS = ("lobby", "help", "random")
 """Rooms that everybody is shown."""
 
 MOST_ROOMS = 12
+TITLE_LENGTH = 64
 REMEMBERED_FOR = 30 * 24 * 3600
 """Seconds."""
 
@@ -39,6 +45,23 @@ class Visitor:
     def path(self, room: str) -> str:
         """Return the address of another room's page."""
         return f"/chat?{urlencode({'room': room, 'name': self.name})}"
+
+    @property
+    def title(self) -> str:
+        """The title of the room's page."""
+        return f"{self.room[:TITLE_LENGTH]} · sockstore"
+
+    def chat_url(self, server: str) -> str:
+        """Return the url of the visitor's connection to the room.
+
+        Args:
+            server: The server's address, for example ``ws://localhost:8765``.
+
+        Example:
+            >>> visitor("tea & cake", "Ann", {}).chat_url("ws://localhost:8765")
+            'ws://localhost:8765/chat/tea%20%26%20cake?name=Ann'
+        """
+        return f"{server}/chat/{quote(self.room, safe='')}?{urlencode({'name': self.name})}"
 
     @property
     def cookies(self) -> tuple[str, ...]:

@@ -19,11 +19,23 @@ from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope.scope import Scope, scopes_here
 from sockstore.scope.sharing import Lease, Shared, another_url, share
 
-__all__ = ["ConnectionOptions", "WebSocketProvider", "use_websocket"]
+__all__ = ["ConnectionOptions", "ProviderOptions", "WebSocketProvider", "use_websocket"]
 
 ATTEMPTS = 5
 INTERVAL = 3.0
 """Seconds; both are the guide's."""
+
+
+class ProviderOptions(ConnectionOptions, total=False):
+    """The options of `WebSocketProvider`, for the provider of each kit, which passes them on."""
+
+    name: str
+    auto_connect: bool
+    reconnect: bool | Reconnect
+    max_reconnect_attempts: int | None
+    reconnect_interval: float
+    share: bool
+    linger: float
 
 
 class WebSocketProvider:

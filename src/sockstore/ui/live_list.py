@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sockstore.base.checks import require_callable
 from sockstore.messages.log import MessageLog
 from sockstore.messages.message import Message
-from sockstore.ui.pacing import Update, after, in_slices
+from sockstore.ui.pacing import Bookmark, Update, in_slices
 from sockstore.ui.text import shorten
 
 __all__ = ["Cells", "LiveRow", "LiveRows"]
@@ -67,7 +67,7 @@ class LiveRows:
         self._key = key
         self._limit = limit
         self._rows: dict[Hashable, LiveRow] = {}
-        self._read = 0
+        self._bookmark = Bookmark()
         self._has_complained = False
 
     @property
@@ -82,8 +82,7 @@ class LiveRows:
             messages: The log, or its newest part; what was read already is passed over.
         """
         for message in messages:
-            if message.number > self._read:
-                self._read = message.number
+            if self._bookmark.advance(message):
                 self._take_in(message)
 
     async def follow(
@@ -95,13 +94,10 @@ class LiveRows:
             messages: The connection's log.
             show: Called with the rows; returns how many characters of them were new.
         """
-        read = 0
         async for view in messages:
             update = Update()
-            news = after(read, view)
-            async for some in in_slices(news):
+            async for some in in_slices(self._bookmark.unread(view)):
                 self.read(some)
-            read = news[-1].number if news else read
             await update.pause(show(self.value))
 
     def _take_in(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""How often a page is updated, so that a flood leaves the program and its readers time."""
+"""How a page follows a log: each message once, in slices, with a pause after each update."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from time import perf_counter
 
 from sockstore.messages.message import Message
 
-__all__ = ["PAUSE", "Update", "after", "in_slices", "pause"]
+__all__ = ["PAUSE", "Bookmark", "Update", "in_slices", "pause"]
 
 PAUSE = 0.05
 """Seconds between two updates of a page, so that a burst is one update."""
@@ -28,6 +28,27 @@ def pause(spent: float, characters: int) -> float:
         characters: How much text it sent.
     """
     return max(PAUSE, spent / SHARE, characters / CHARACTERS_A_SECOND)
+
+
+class Bookmark:
+    """How far a log has been read."""
+
+    __slots__ = ("_last_read",)
+
+    def __init__(self) -> None:
+        # The number of the last message that was read; `advance` sets it.
+        self._last_read = 0
+
+    def unread(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages that were not read yet."""
+        return [message for message in messages if message.number > self._last_read]
+
+    def advance(self, message: Message) -> bool:
+        """Note that a message is read now; return whether it had not been read before."""
+        is_new = message.number > self._last_read
+        if is_new:
+            self._last_read = message.number
+        return is_new
 
 
 class Update:
@@ -59,8 +80,3 @@ async def in_slices(messages: Sequence[Message]) -> AsyncIterator[Sequence[Messa
     for start in range(0, len(messages), AT_ONCE):
         yield messages[start : start + AT_ONCE]
         await asyncio.sleep(0)
-
-
-def after(number: int, messages: Sequence[Message]) -> Sequence[Message]:
-    """Return the messages that came after the one with this number."""
-    return [message for message in messages if message.number > number]

@@ -1,8 +1,9 @@
-"""How a component finds its connection: what stands around it first, then what runs around it."""
+"""What the providers of all kits share, and how a component finds its connection."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import Protocol, TypeVar
 
 from sockstore.base.errors import ProviderNotFound
@@ -10,17 +11,30 @@ from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope.provider import WebSocketProvider, use_websocket
 
-__all__ = ["ProvidesConnection", "find_source"]
+__all__ = ["ProvidesConnection", "find_source", "shows_options"]
+
+Constructor = TypeVar("Constructor", bound=Callable[..., None])
+
+
+def shows_options(constructor: Constructor) -> Constructor:
+    """Let `help` and the documentation show the options that a kit's provider passes on.
+
+    Args:
+        constructor: An ``__init__`` that takes what that of `WebSocketProvider` takes.
+    """
+    constructor.__dict__["__signature__"] = signature(WebSocketProvider.__init__)
+    return constructor
 
 
 class ProvidesConnection:
-    """What the provider of every kit shows of the one inside it."""
+    """The part of a kit's provider that is the same in every kit."""
 
     _provider: WebSocketProvider
+    """What provides the connection; the constructor makes it."""
 
     @property
     def connection(self) -> WebSocketStore:
-        """The connection; a shared one is known from mounting on."""
+        """The connection; if it is shared, that of all holders once this one is mounted."""
         return self._provider.connection
 
     @property

@@ -7,7 +7,7 @@ from itertools import islice
 
 from sockstore.base.characters import DIRECTION_CONTROLS, harmless, has_visible, one_line
 
-__all__ = ["ANONYMOUS", "SHOWN", "abridge", "as_name", "as_text", "shorten"]
+__all__ = ["ANONYMOUS", "SHOWN", "TONES", "abridge", "as_name", "as_text", "shorten", "tone_of"]
 
 ANONYMOUS = "Anonymous"
 
@@ -19,6 +19,9 @@ JSON_SHOWN = 4_000
 
 NAME_SHOWN = 64
 """Characters of a name that are shown, as many as the server allows."""
+
+TONES = 6
+"""Colours of names; the style sheet has as many."""
 
 TOO_DEEP = "(JSON that cannot be shown)"
 
@@ -57,6 +60,19 @@ def as_name(sender: object) -> str:
         return ANONYMOUS
     name = one_line(sender[: NAME_SHOWN + 1].translate(_MARKS)).strip()
     return (name if len(name) <= NAME_SHOWN else f"{name[:NAME_SHOWN]}…") or ANONYMOUS
+
+
+def tone_of(name: str) -> int:
+    """Return the number of the colour in which a name is written, the same one everywhere.
+
+    Example:
+        >>> tone_of("Ann"), tone_of("Bob")
+        (3, 5)
+    """
+    tone = 0
+    for character in name:
+        tone = (tone * 31 + ord(character)) % 9973
+    return tone % TONES
 
 
 def as_text(data: object) -> str:

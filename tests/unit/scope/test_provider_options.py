@@ -8,7 +8,8 @@ from typing import get_type_hints
 import pytest
 
 from sockstore import InvalidOption, WebSocketProvider, WebSocketStore
-from sockstore.scope.provider import ConnectionOptions
+from sockstore.scope.provider import ConnectionOptions, ProviderOptions
+from sockstore.ui import browser, nicegui, textual
 
 OWN = {"self", "url", "reconnect"}
 
@@ -24,6 +25,24 @@ def test_each_option_has_the_type_that_it_has_there():
     there = get_type_hints(WebSocketStore.__init__)
     here = get_type_hints(ConnectionOptions)
     assert here == {name: there[name] for name in here}
+
+
+@pytest.mark.contract("PV1", "UI1")
+def test_the_provider_of_each_kit_takes_and_shows_the_same_options():
+    parameters = inspect.signature(WebSocketProvider).parameters
+    named = set(parameters) - {"url", "options"} | set(ConnectionOptions.__annotations__)
+    assert set(ProviderOptions.__annotations__) == named
+    hints = get_type_hints(WebSocketProvider.__init__)
+    assert (
+        hints.items()
+        >= {
+            name: kind
+            for name, kind in get_type_hints(ProviderOptions).items()
+            if name in parameters
+        }.items()
+    )
+    for kit in (browser, nicegui, textual):
+        assert inspect.signature(kit.WebSocketProvider).parameters == parameters
 
 
 @pytest.mark.contract("PV1")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sockstore
-from sockstore.ui.tones import TONES, tone_of
+from sockstore.ui.text import TONES, tone_of
 
 SOURCE = Path(sockstore.__file__).with_name("ui")
 NAMES = ["", "Ann", "Bob", "Zoë", "日本語", "👩‍👩‍👧", "x" * 64]

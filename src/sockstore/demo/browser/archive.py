@@ -20,7 +20,6 @@ LEFT_OUT = (
     "__main__.py",
     "blocking/",
     "cli/",
-    "demo/app.py",
     "demo/browser/",
     "demo/pages.py",
     "server/",

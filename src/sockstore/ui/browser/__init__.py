@@ -25,11 +25,9 @@ from sockstore.ui.browser.element import Element
 from sockstore.ui.browser.history import PageHistory
 from sockstore.ui.browser.inspector import ConnectionInspector
 from sockstore.ui.browser.live_list import LiveList
-from sockstore.ui.browser.members import ChatMembers
-from sockstore.ui.browser.messages import ChatMessages
-from sockstore.ui.browser.page import MountedPage, mount
-from sockstore.ui.browser.program import run
+from sockstore.ui.browser.page import MountedPage, mount, run
 from sockstore.ui.browser.provider import WebSocketProvider
+from sockstore.ui.browser.room import ChatMembers, ChatMessages
 from sockstore.ui.browser.status import ConnectionStatus
 
 __all__ = [

@@ -11,7 +11,7 @@ from sockstore.ui.chat.lines import Line
 from sockstore.ui.chat.links import split_links
 from sockstore.ui.chat.own_messages import Mark
 from sockstore.ui.chat.rows import Row
-from sockstore.ui.tones import tone_of
+from sockstore.ui.text import tone_of
 
 __all__ = ["ChatRow"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextvars import ContextVar
-from types import TracebackType
+from inspect import Signature, signature
+from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sockstore.ui.browser.dom import make, put_text
@@ -12,7 +13,7 @@ from sockstore.ui.browser.dom import make, put_text
 if TYPE_CHECKING:
     from sockstore.scope.scope import Scope
 
-__all__ = ["Element", "Root", "destroy_all"]
+__all__ = ["Element", "Root", "destroy_all", "root_of"]
 
 E = TypeVar("E", bound="Element")
 
@@ -24,8 +25,13 @@ class _Placed(type):
 
     def __call__(cls: type[E], *args: Any, **kwargs: Any) -> E:  # type: ignore[misc]
         element: E = super().__call__(*args, **kwargs)  # type: ignore[misc]
-        element._place()
+        cls._place(element)
         return element
+
+    @property
+    def __signature__(cls) -> Signature:
+        """The constructor's, which `help` and the documentation show."""
+        return signature(MethodType(cls.__init__, cls))  # type: ignore[misc]  # of this very class
 
 
 class Element(metaclass=_Placed):
@@ -40,6 +46,7 @@ class Element(metaclass=_Placed):
     Attributes:
         node: The element of the browser's.
         inside: The node that stands around what is placed inside; most often `node` itself.
+        is_placed: Whether it stands in another element; false once it was removed.
 
     Raises:
         RuntimeError: If nothing stands around it: it belongs into the layout of a page.
@@ -59,7 +66,7 @@ class Element(metaclass=_Placed):
         self.node = make(tag, classes, text, **attributes)
         self.inside = self.node
         self.children: list[Element] = []
-        self._is_placed = False
+        self.is_placed = False
         self._entered: list[Element | None] = []
 
     def _find_parent(self) -> Element | None:
@@ -81,11 +88,6 @@ class Element(metaclass=_Placed):
     ) -> None:
         # By value: the exit may run in another context, as that of an asynchronous generator.
         _around.set(self._entered.pop())
-
-    @property
-    def _root(self) -> Root | None:
-        """The root of the page that it stands in; None once it was removed."""
-        return None if self.parent is None or not self._is_placed else self.parent._root
 
     @property
     def text(self) -> str:
@@ -110,8 +112,8 @@ class Element(metaclass=_Placed):
         Raises:
             ExceptionGroup: Of what cleanups raised; all of them ran.
         """
-        if self.parent is not None and self._is_placed:
-            self._is_placed = False
+        if self.parent is not None and self.is_placed:
+            self.is_placed = False
             self.parent.children.remove(self)
             self.node.remove()
             await destroy_all(self.walk())
@@ -133,11 +135,11 @@ class Element(metaclass=_Placed):
         """It is gone now."""
 
     def _place(self) -> None:
-        self._is_placed = True
+        self.is_placed = True
         if self.parent is not None:
             self.parent.children.append(self)
             self.parent.inside.append(self.node)
-        root = self._root
+        root = root_of(self)
         if root is not None and root.is_shown:
             root.begin_all(self)
 
@@ -160,11 +162,6 @@ class Root(Element):
     def _find_parent(self) -> Element | None:
         return None
 
-    @property
-    def _root(self) -> Root:
-        """Itself."""
-        return self
-
     def begin_all(self, element: Element) -> None:
         """Begin an element and what stands in it; those around others first.
 
@@ -173,6 +170,15 @@ class Root(Element):
         """
         for each in list(element.walk()):
             each.begin(self._scope)
+
+
+def root_of(element: Element) -> Root | None:
+    """Return the root of the page that an element stands in; None once it was removed."""
+    while not isinstance(element, Root):
+        if element.parent is None or not element.is_placed:
+            return None
+        element = element.parent
+    return element
 
 
 async def destroy_all(elements: Iterator[Element]) -> None:

@@ -1,4 +1,4 @@
-"""Mounting components in a document, and unmounting them."""
+"""Mounting components in a document, and unmounting them; `run` mounts a layout as the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sockstore.ui.browser.dom import Node, document, listen, make, window
 from sockstore.ui.browser.element import Root
 from sockstore.ui.web import style
 
-__all__ = ["MountedPage", "mount"]
+__all__ = ["MountedPage", "mount", "run"]
 
 STYLE = "sockstore-style"
 """The id of the style sheet, of which a document needs one."""
@@ -50,19 +50,45 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> MountedPag
     parent = document().querySelector(into) if isinstance(into, str) else into
     if not parent:
         raise LookupError(f"the document has no element {into!r} to mount in")
-    page = MountedPage()
-    with page.root:
-        placed = layout()
-        for _ in placed if isinstance(placed, Iterable) else ():
-            pass
-    _add_style()
-    parent.append(page.root.node)
-    page._begin()
+    return MountedPage(layout, parent)
+
+
+def run(layout: Callable[[], object]) -> MountedPage:
+    """Show a layout as the whole page: in the element ``#app`` if there is one, or in the body.
+
+    It returns at once: a browser's event loop runs anyway.
+
+    Args:
+        layout: A function that places components; what it yields is ignored.
+
+    Returns:
+        The page.
+
+    Raises:
+        Exception: What the layout raises.
+
+    Example:
+        ::
+
+            def chat():
+                with WebSocketProvider("wss://chat.example.com/ws"):
+                    yield ChatMessages()
+                    yield ChatInput()
+
+
+            run(chat)
+    """
+    page = mount(layout, document().getElementById("app") or "body")
+    page.root.node.classList.add("sockstore-page")
     return page
 
 
 class MountedPage:
     """Components that are mounted.
+
+    Args:
+        layout: As for `mount`.
+        parent: The node that the page stands in.
 
     Attributes:
         root: What they stand in; more can be placed in it, or in any element of the page.
@@ -75,9 +101,16 @@ class MountedPage:
             await page.unmount()
     """
 
-    def __init__(self) -> None:
+    def __init__(self, layout: Callable[[], object], parent: Node) -> None:
         self._scope = Scope(destroy_timeout=PATIENCE)
         self.root = Root(self._scope)
+        with self.root:
+            placed = layout()
+            for _ in placed if isinstance(placed, Iterable) else ():
+                pass
+        _add_style()
+        parent.append(self.root.node)
+        self._begin()
 
     @property
     def is_mounted(self) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from sockstore.ui.browser.dom import Node, document, give, make, put_text
-from sockstore.ui.inspector import SECONDS_PLOTTED
-from sockstore.ui.plot import HEIGHT, plot
+from sockstore.ui.inspector import HEIGHT, SECONDS_PLOTTED, plot
 
 __all__ = ["PlotFigure"]
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TypeAlias, Unpack
 
-import sockstore
-from sockstore.base.options import Reconnect
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.options import ConnectionOptions
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.scope.provider import ATTEMPTS, INTERVAL
+from sockstore.scope import provider
+from sockstore.scope.provider import ProviderOptions
 from sockstore.ui.browser.component import Component
 from sockstore.ui.browser.dom import Node, listen, window
-from sockstore.ui.provider import ProvidesConnection, find_source
+from sockstore.ui.browser.element import root_of
+from sockstore.ui.provider import ProvidesConnection, find_source, shows_options
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
 
@@ -26,15 +25,9 @@ class WebSocketProvider(ProvidesConnection, Component):
     come back to it.
 
     Args:
-        url: As for `sockstore.WebSocketProvider`, like everything else.
-        name: What components find it by.
-        auto_connect: Whether to connect when it is mounted.
-        reconnect: True for the guide's linear schedule, False for never, or a `Reconnect`.
-        max_reconnect_attempts: Retries in a row before it gives up.
-        reconnect_interval: Seconds before the first retry; twice that before the second, and so on.
-        share: Whether providers that name the same url share one connection.
-        linger: Seconds that a shared connection stays open after the last one has gone.
-        options: All other options of `WebSocketStore`.
+        url: As for `sockstore.WebSocketProvider`.
+        options: As for `sockstore.WebSocketProvider`, too, with the same defaults; ``name`` is what
+            components find it by.
 
     Raises:
         InvalidURI: If the url cannot be used.
@@ -52,31 +45,10 @@ class WebSocketProvider(ProvidesConnection, Component):
                 ChatInput()
     """
 
-    def __init__(
-        self,
-        url: PerAttempt[str],
-        *,
-        name: str = "default",
-        auto_connect: bool = True,
-        reconnect: bool | Reconnect = True,
-        max_reconnect_attempts: int | None = ATTEMPTS,
-        reconnect_interval: float = INTERVAL,
-        share: bool = False,
-        linger: float = 0.0,
-        **options: Unpack[ConnectionOptions],
-    ) -> None:
-        self._provider = sockstore.WebSocketProvider(
-            url,
-            name=name,
-            auto_connect=auto_connect,
-            reconnect=reconnect,
-            max_reconnect_attempts=max_reconnect_attempts,
-            reconnect_interval=reconnect_interval,
-            share=share,
-            linger=linger,
-            **options,
-        )
-        self.name = name
+    @shows_options
+    def __init__(self, url: PerAttempt[str], **options: Unpack[ProviderOptions]) -> None:
+        self._provider = provider.WebSocketProvider(url, **options)
+        self.name = options.get("name", "default")
         self._was_used = False
         super().__init__(classes="sockstore-provider")
 
@@ -99,7 +71,7 @@ class WebSocketProvider(ProvidesConnection, Component):
             asyncio.get_running_loop().call_soon(self._connect_again)
 
     def _connect_again(self) -> None:
-        root = self._root
+        root = root_of(self)
         if not self.scope.closed and root is not None and root.is_shown:
             self.connection.connect()
 

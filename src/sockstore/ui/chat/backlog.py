@@ -18,6 +18,7 @@ from sockstore.messages.message import Message
 from sockstore.stores import Readable, readonly, writable
 from sockstore.ui.chat.lines import HistoryFrame, Line, history_of
 from sockstore.ui.chat.transcript import Transcript
+from sockstore.ui.pacing import Bookmark
 
 __all__ = ["Backlog", "Known", "Shown", "backlog_of", "see"]
 
@@ -162,7 +163,7 @@ class Backlog:
         self._known = Known()
         self._shown = Shown()
         self._is_behind = False
-        self._read = 0
+        self._bookmark = Bookmark()
         self._asked: int | None = None
         self._receipt: Receipt | None = None
         self._was_open = False
@@ -235,9 +236,8 @@ class Backlog:
 
     def _hear(self, message: Message) -> None:
         """Read a message, if it is one of the server's about the history; each once."""
-        if message.number <= self._read:
+        if not self._bookmark.advance(message):
             return
-        self._read = message.number
         data = message.data
         if not isinstance(data, dict) or message.publication is not None:
             return

@@ -13,6 +13,7 @@ from sockstore.base.characters import harmless
 from sockstore.messages.message import Message
 from sockstore.ui.chat.lines import Line, hear, history_of
 from sockstore.ui.chat.own_messages import Post
+from sockstore.ui.pacing import Bookmark
 from sockstore.ui.text import ANONYMOUS, as_text
 
 __all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
@@ -68,8 +69,12 @@ class Conversation:
         self._order: list[_Entry] = []
         self._is_sorted = True
         self._kept = KEPT
-        self._read = 0
+        self._bookmark = Bookmark()
         self._places = _Places()
+
+    def unread(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages that were not read yet."""
+        return self._bookmark.unread(messages)
 
     def read(self, messages: Iterable[Message]) -> None:
         """Read on.
@@ -78,8 +83,7 @@ class Conversation:
             messages: The log, or its newest part; what was read already is passed over.
         """
         for message in messages:
-            if message.number > self._read:
-                self._read = message.number
+            if self._bookmark.advance(message):
                 self._take_in(message)
         self._forget(len(self._order) - self._kept)
 

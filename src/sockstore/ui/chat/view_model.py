@@ -13,7 +13,7 @@ from sockstore.ui.chat.rows import Row, rows
 from sockstore.ui.chat.transcript import Conversation, Transcript
 from sockstore.ui.chat.unread import Unread
 from sockstore.ui.chat.window import Window
-from sockstore.ui.pacing import Update, after, in_slices
+from sockstore.ui.pacing import Update, in_slices
 
 __all__ = ["ChatReader", "ChatView"]
 
@@ -97,13 +97,11 @@ class ChatReader:
     ) -> None:
         posts = posts_of(connection)
         conversation = Conversation()
-        sent, read = posts.store.value, 0
+        sent = posts.store.value
         async for _ in self._changes(connection, backlog):
             update = Update()
-            news = after(read, connection.messages.value)
-            async for some in in_slices(news):
+            async for some in in_slices(conversation.unread(connection.messages.value)):
                 conversation.read(some)
-            read = news[-1].number if news else read
             before, sent = sent, posts.store.value
             transcript = conversation.merge(sent)
             posts.returned(transcript.returned)

@@ -18,13 +18,12 @@ Example:
 """
 
 from sockstore.ui.nicegui.chat_input import ChatInput
+from sockstore.ui.nicegui.component import run
 from sockstore.ui.nicegui.demo import WebSocketDemo
 from sockstore.ui.nicegui.inspector import ConnectionInspector
 from sockstore.ui.nicegui.live_list import LiveList
-from sockstore.ui.nicegui.members import ChatMembers
-from sockstore.ui.nicegui.messages import ChatMessages
-from sockstore.ui.nicegui.program import run
 from sockstore.ui.nicegui.provider import WebSocketProvider
+from sockstore.ui.nicegui.room import ChatMembers, ChatMessages
 from sockstore.ui.nicegui.status import ConnectionStatus
 
 __all__ = [

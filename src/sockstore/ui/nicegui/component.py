@@ -1,17 +1,19 @@
-"""What all components share: they are mounted with their page, and destroyed with it."""
+"""The base of all components, which live as long as their page; `run` serves a layout as a page."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from weakref import WeakSet
 
 from nicegui import Client, app, background_tasks, ui
 from nicegui.element import Element
 
+from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.scope.scope import Mounted, Scope
 from sockstore.ui.web import style
 
-__all__ = ["Component"]
+__all__ = ["Component", "run"]
 
 STYLE = style()
 
@@ -79,3 +81,40 @@ async def _unmount_all() -> None:
     components = list(_mounted)
     _mounted.clear()
     await asyncio.gather(*(component.scope.aclose() for component in components))
+
+
+def run(
+    layout: Callable[[], object],
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    title: str = "sockstore",
+) -> None:
+    """Serve a page with this layout to everybody who asks for it, until Ctrl-C.
+
+    Args:
+        layout: A function that places components; what it yields is ignored.
+        host: Where to listen: only this machine by default.
+        port: The port.
+        title: The page's title.
+
+    Example:
+        ::
+
+            def chat():
+                with WebSocketProvider("wss://chat.example.com/ws"):
+                    yield ChatMessages()
+                    yield ChatInput()
+
+
+            run(chat)
+    """
+    refuse_async(layout, "run()", f"{PLAIN} that places components")
+
+    @ui.page("/", title=title)
+    def page() -> None:
+        placed = layout()
+        for _ in placed if isinstance(placed, Iterable) else ():
+            pass
+
+    ui.run(host=host, port=port, title=title, show=False, reload=False)

@@ -18,13 +18,12 @@ Example:
 """
 
 from sockstore.ui.textual.chat_input import ChatInput
+from sockstore.ui.textual.component import run
 from sockstore.ui.textual.demo import WebSocketDemo
 from sockstore.ui.textual.inspector import ConnectionInspector
 from sockstore.ui.textual.live_list import LiveList
-from sockstore.ui.textual.members import ChatMembers
-from sockstore.ui.textual.messages import ChatMessages
-from sockstore.ui.textual.program import run
 from sockstore.ui.textual.provider import WebSocketProvider
+from sockstore.ui.textual.room import ChatMembers, ChatMessages
 from sockstore.ui.textual.status import ConnectionStatus
 
 __all__ = [

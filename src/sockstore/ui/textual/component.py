@@ -1,15 +1,18 @@
-"""What all components share: they are mounted with their screen, and destroyed with it."""
+"""The base of all components, which live as long as their screen; `run` shows a layout as one."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 
+from textual.app import App, ComposeResult
 from textual.widget import Widget
 
+from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.base.tasks import start_task
 from sockstore.scope.scope import Mounted, Scope
 
-__all__ = ["Component"]
+__all__ = ["Component", "LayoutApp", "run"]
 
 PATIENCE = 0.25
 """Seconds for which leaving waits until everything is gone; what takes longer ends behind it."""
@@ -65,3 +68,45 @@ class Component(Widget):
         _leaving.add(leaving)
         leaving.add_done_callback(_leaving.discard)
         await asyncio.wait([leaving], timeout=PATIENCE)
+
+
+class LayoutApp(App[None]):
+    """An application of one screen.
+
+    Args:
+        layout: A generator that places components and yields them.
+    """
+
+    def __init__(self, layout: Callable[[], Iterable[object]]) -> None:
+        refuse_async(layout, "run()", f"{PLAIN} that yields components")
+        super().__init__()
+        self._layout_of_screen = layout
+
+    def compose(self) -> ComposeResult:
+        """Place the components."""
+        for placed in self._layout_of_screen():
+            if isinstance(placed, Widget):
+                yield placed
+
+
+def run(layout: Callable[[], Iterable[object]]) -> None:
+    """Show a layout in the terminal, until the user leaves with ctrl+q.
+
+    Args:
+        layout: A generator that places components and yields them.
+
+    Raises:
+        Exception: What the layout raises.
+
+    Example:
+        ::
+
+            def chat():
+                with WebSocketProvider("wss://chat.example.com/ws"):
+                    yield ChatMessages()
+                    yield ChatInput()
+
+
+            run(chat)
+    """
+    LayoutApp(layout).run()

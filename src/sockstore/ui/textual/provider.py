@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TypeAlias, Unpack
 
-import sockstore
-from sockstore.base.options import Reconnect
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.options import ConnectionOptions
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.scope.provider import ATTEMPTS, INTERVAL
-from sockstore.ui.provider import ProvidesConnection, find_source
+from sockstore.scope import provider
+from sockstore.scope.provider import ProviderOptions
+from sockstore.ui.provider import ProvidesConnection, find_source, shows_options
 from sockstore.ui.textual.component import Component
 
 __all__ = ["ConnectionComponent", "WebSocketProvider"]
@@ -24,15 +22,9 @@ class WebSocketProvider(ProvidesConnection, Component):
     pushed upon stays mounted, and connected.
 
     Args:
-        url: As for `sockstore.WebSocketProvider`, like everything else.
-        name: What components find it by; the widget's name, too.
-        auto_connect: Whether to connect when it is mounted.
-        reconnect: True for the guide's linear schedule, False for never, or a `Reconnect`.
-        max_reconnect_attempts: Retries in a row before it gives up.
-        reconnect_interval: Seconds before the first retry; twice that before the second, and so on.
-        share: Whether providers that name the same url share one connection.
-        linger: Seconds that a shared connection stays open after the last one has gone.
-        options: All other options of `WebSocketStore`.
+        url: As for `sockstore.WebSocketProvider`.
+        options: As for `sockstore.WebSocketProvider`, too, with the same defaults; ``name`` is what
+            components find it by, and the widget's name.
 
     Raises:
         InvalidURI: If the url cannot be used.
@@ -55,31 +47,10 @@ class WebSocketProvider(ProvidesConnection, Component):
     WebSocketProvider { height: 1fr; layout: vertical; }
     """
 
-    def __init__(
-        self,
-        url: PerAttempt[str],
-        *,
-        name: str = "default",
-        auto_connect: bool = True,
-        reconnect: bool | Reconnect = True,
-        max_reconnect_attempts: int | None = ATTEMPTS,
-        reconnect_interval: float = INTERVAL,
-        share: bool = False,
-        linger: float = 0.0,
-        **options: Unpack[ConnectionOptions],
-    ) -> None:
-        self._provider = sockstore.WebSocketProvider(
-            url,
-            name=name,
-            auto_connect=auto_connect,
-            reconnect=reconnect,
-            max_reconnect_attempts=max_reconnect_attempts,
-            reconnect_interval=reconnect_interval,
-            share=share,
-            linger=linger,
-            **options,
-        )
-        super().__init__(name=name)
+    @shows_options
+    def __init__(self, url: PerAttempt[str], **options: Unpack[ProviderOptions]) -> None:
+        self._provider = provider.WebSocketProvider(url, **options)
+        super().__init__(name=options.get("name", "default"))
 
     async def follow(self) -> None:
         """Connect."""

@@ -1,19 +1,23 @@
-"""The messages of a chat, as an element."""
+"""What is said in a room and who is there, as elements."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from functools import partial
 
+from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.presence import Presence
 from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.pacing import PAUSE
 
-__all__ = ["ChatMessages"]
+__all__ = ["ChatMembers", "ChatMessages"]
 
 
 class ChatMessages(ConnectionComponent):
@@ -102,3 +106,33 @@ class ChatMessages(ConnectionComponent):
 
     def _fill(self, gap: ChatLine) -> None:
         self._reader.fill(gap.row)
+
+
+class ChatMembers(ConnectionComponent):
+    """Show who is in the room, as a server with presence tells it.
+
+    Args:
+        connection: Which one; None for that of the provider it stands in.
+        name: The name of that provider.
+
+    Raises:
+        ProviderNotFound: If it stands in no such provider.
+    """
+
+    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+        super().__init__(connection, name)
+        self.classes("sockstore-members")
+        with self:
+            self._label = ui.label()
+
+    async def on_mount(self) -> None:
+        """Follow those who come and go."""
+        messages = (await self.connection()).messages
+        presence = Presence()
+        for message in messages.value:
+            presence.read(message)
+        # Each one, also when a flood pushes them out of the log before the page is updated.
+        self.scope.on_destroy(messages.on_append(presence.read))
+        async for _ in messages:
+            self._label.text = presence.text
+            await asyncio.sleep(PAUSE)
