@@ -1,4 +1,4 @@
-"""The guide's two pages again, in Python that runs in the browser: the demo without NiceGUI."""
+"""The demo's two pages in Python that runs in the browser, without NiceGUI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from sockstore.ui.browser.dom import document, window
 __all__ = ["start"]
 
 _running: list[PageHistory] = []
-"""As long as the document: nothing else in it holds what runs."""
+"""Keeps the history alive as long as the document."""
 
 
 async def start(server: str | None) -> None:

@@ -18,7 +18,7 @@ PAGES = (("Echo", "/"), ("Chat", "/chat"))
 ECHO_HINT = "What you send comes back, from a server at the other end of a WebSocket."
 
 ROOMS = ("lobby", "help", "random")
-"""Rooms that everybody is shown."""
+"""Rooms that every visitor is shown."""
 
 MOST_ROOMS = 12
 TITLE_LENGTH = 64
@@ -30,7 +30,7 @@ NAME, VISITED = "sockstore-name", "sockstore-rooms"
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody in a room.
+    """A visitor in a room.
 
     Args:
         name: How the visitor is called.
@@ -74,12 +74,12 @@ class Visitor:
 
 
 def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
-    """Return who asks for a page.
+    """Return the visitor who asks for a page.
 
     Args:
         room: The room that is asked for; empty for the first one.
         name: The name that is asked for; empty for the one that the browser remembers.
-        cookies: What the browser remembers; anybody may have written it.
+        cookies: What the browser remembers, which is not trusted.
 
     Example:
         >>> ann = visitor("tea", "Ann", {"sockstore-rooms": "cake"})

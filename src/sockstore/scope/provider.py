@@ -1,4 +1,4 @@
-"""The provider: a connection for one part of a program, found by name from everywhere inside it."""
+"""Provides a connection to one part of a program, which finds it by name."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ class WebSocketProvider:
         self._navigator = options.get("close_on_navigate")
         if share:
             check_navigator(self._navigator)
-            # Each lease listens for itself: one holder's navigation closes nothing of the others.
+            # Each lease listens itself: a navigation of one holder must not close the others'.
             options["close_on_navigate"] = None
         self._connection = WebSocketStore(url, reconnect=policy, **options)
         self._shared: Shared | None = None  # set on entry, if it is shared
-        # The closing handshake has a bound of its own.
+        # Longer than the closing handshake, which ends by `close_timeout`.
         closing = options.get("close_timeout", 5.0)
         self._scope = Scope(destroy_timeout=max(10.0, 2 * closing))
 
@@ -119,7 +119,7 @@ class WebSocketProvider:
 
     @property
     def connection(self) -> WebSocketStore:
-        """The connection; a shared one is known from entry on."""
+        """The connection; if it is shared, that of all holders once the block was entered."""
         return self._connection
 
     @property

@@ -1,4 +1,4 @@
-"""What an inspector panel shows of a connection: pure, for every interface."""
+"""The contents of the inspector panel: explanation, figures, events and plots."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ async def watch(
         connection: Which one.
         opened: Whether the panel is open.
         plot: Called once a second with the figures to plot.
-        show: Called when the rest may be another.
+        show: Called when the other contents may have changed.
     """
     stores = (connection.timeline, connection.state, opened)
     loop, sampler = asyncio.get_running_loop(), Sampler()
@@ -115,7 +115,7 @@ async def watch(
             show()
             await asyncio.sleep(PAUSE)
             with suppress(TimeoutError):
-                # Not sooner than in a moment: Pyodide's loop refuses a time that has just passed.
+                # At least a moment ahead: Pyodide's loop refuses a time that has just passed.
                 async with asyncio.timeout_at(max(due, loop.time() + PAUSE)):
                     await anext(changes)
 
@@ -155,10 +155,11 @@ class Sampler:
     def __init__(self) -> None:
         self.rates: deque[float] = deque(maxlen=SECONDS_PLOTTED)
         self.latencies: deque[float] = deque(maxlen=SECONDS_PLOTTED)
+        # `messages.total` at the last sample; None before the first.
         self._received: int | None = None
 
     def sample(self, connection: WebSocketStore) -> None:
-        """Take note of this second.
+        """Record this second.
 
         Args:
             connection: Which one.
@@ -172,11 +173,11 @@ class Sampler:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """What is drawn and said.
+    """A figure's last minute, as a line and in words.
 
     Args:
         line: The path of the line, as SVG writes it.
-        area: The path of what is below the line.
+        area: The path of the area below the line.
         latest: The value now, with its unit.
         highest: The highest value, with its unit; empty without any.
     """
@@ -191,19 +192,19 @@ def plot(values: Sequence[float | None], unit: str, *, least: float) -> Plot:
     """Draw the last seconds of a figure.
 
     Args:
-        values: One for each second, the latest last; None where it is not known.
+        values: One for each second, the latest last; None where it was not measured.
         unit: What is written behind a value.
-        least: What fills the height at least, so that noise does not look like news.
+        least: The smallest value that fills the height, so that noise is not drawn as a peak.
 
     Example:
         >>> drawn = plot([5.0, 10.0], "ms", least=10)
         >>> drawn.line, drawn.latest
         ('M58 50.0L59 0.0', '10 ms')
     """
-    known = [value for value in values if value is not None]
-    if not known:
+    measured = [value for value in values if value is not None]
+    if not measured:
         return Plot("", "", UNKNOWN, "")
-    top, start = max(least, *known), SECONDS_PLOTTED - len(values)
+    top, start = max(least, *measured), SECONDS_PLOTTED - len(values)
     points = [
         (start + index, HEIGHT * (1 - value / top))
         for index, value in enumerate(values)
@@ -212,7 +213,7 @@ def plot(values: Sequence[float | None], unit: str, *, least: float) -> Plot:
     steps = (f"{'L' if index else 'M'}{x} {y:.1f}" for index, (x, y) in enumerate(points))
     line = "".join(steps)
     area = f"{line}L{points[-1][0]} {HEIGHT}L{points[0][0]} {HEIGHT}Z"
-    return Plot(line, area, _say(known[-1], unit), _say(max(known), unit))
+    return Plot(line, area, _say(measured[-1], unit), _say(max(measured), unit))
 
 
 def _say(value: float, unit: str) -> str:

@@ -1,4 +1,4 @@
-"""The rows of a live list, from whatever a feed sends: pure, for every interface."""
+"""The rows of a live list, made from the messages of a feed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class LiveRow:
 
 
 class LiveRows:
-    """The rows of a live list, read on as messages come.
+    """The rows of a live list, which grow as messages are read.
 
     Args:
         row: Returns what to show of a message's data; what it raises is logged once, and the
@@ -66,8 +66,10 @@ class LiveRows:
         self._row = row
         self._key = key
         self._limit = limit
+        # The rows by key, in the order in which their keys came; `_take_in` adds and removes.
         self._rows: dict[Hashable, LiveRow] = {}
         self._bookmark = Bookmark()
+        # Whether the warning was logged; `_complain` sets it.
         self._has_complained = False
 
     @property
@@ -76,10 +78,10 @@ class LiveRows:
         return tuple(self._rows.values())
 
     def read(self, messages: Iterable[Message]) -> None:
-        """Read on.
+        """Read the messages that were not read before.
 
         Args:
-            messages: The log, or its newest part; what was read already is passed over.
+            messages: The log, or its newest part.
         """
         for message in messages:
             if self._bookmark.advance(message):
@@ -88,7 +90,7 @@ class LiveRows:
     async def follow(
         self, messages: MessageLog, show: Callable[[tuple[LiveRow, ...]], int]
     ) -> None:
-        """Read on for ever, and show what there is, but not too often.
+        """Read and show the messages as they come, until cancelled, with pauses between updates.
 
         Args:
             messages: The connection's log.

@@ -13,11 +13,11 @@ __all__ = ["PAUSE", "Bookmark", "Update", "in_slices", "pause"]
 PAUSE = 0.05
 """Seconds between two updates of a page, so that a burst is one update."""
 SHARE = 0.25
-"""How much of the event loop's time the updates of one component may take."""
+"""The share of the event loop's time that the updates of one component may take."""
 CHARACTERS_A_SECOND = 1_000_000
-"""What a visitor's browser can take and lay out, and still answer its user."""
+"""Characters that a visitor's browser can lay out in a second and still answer its user."""
 AT_ONCE = 20
-"""Messages that are made ready to be shown without a look at what else there is to do."""
+"""Messages that are made ready to be shown before other tasks get a turn."""
 
 
 def pause(spent: float, characters: int) -> float:
@@ -52,10 +52,10 @@ class Bookmark:
 
 
 class Update:
-    """One update of a page, from now on, and the pause behind it.
+    """One update of a page, which begins now, and the pause after it.
 
-    A loop with a clock of its own, as the virtual one, says how long work takes: on a busy machine
-    it takes longer, and what a test waits for must not depend on it.
+    A loop with a `work_clock`, as the virtual clock has, says how long work takes: a test must not
+    wait longer on a busy machine.
     """
 
     __slots__ = ("_began", "_clock")
@@ -76,7 +76,7 @@ class Update:
 
 
 async def in_slices(messages: Sequence[Message]) -> AsyncIterator[Sequence[Message]]:
-    """Yield the messages a few at a time, and let the event loop do other things between."""
+    """Yield the messages a few at a time; other tasks get a turn after each slice."""
     for start in range(0, len(messages), AT_ONCE):
         yield messages[start : start + AT_ONCE]
         await asyncio.sleep(0)

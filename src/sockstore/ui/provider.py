@@ -48,7 +48,7 @@ class ProvidesConnection:
 
 
 class Named(Protocol):
-    """A provider that components stand in."""
+    """A provider that components are placed in."""
 
     @property
     def name(self) -> str | None:

@@ -1,4 +1,4 @@
-"""What a connection status says, in every user interface."""
+"""The texts of a connection's status: the guide's sentence, and what happens next."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ ERROR_SHOWN = 300
 
 
 ROUNDING = 1e-6
-"""Seconds by which a sum of times may be too great: 120 s must not be called 121."""
+"""Seconds by which rounding may make a sum of times too great: 120 s must not be shown as 121."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusText:
-    """What to show.
+    """The texts of a status.
 
     Args:
         status: The guide's status, which decides the colour.
         text: The guide's sentence.
-        detail: What happens next, in a few words; empty if nothing does.
-        action: What the button says that calls `reconnect`; None for no button.
+        detail: What happens next, in a few words; empty if nothing happens by itself.
+        action: The label of the button that calls `reconnect`; None for no button.
     """
 
     status: Literal["connected", "disconnected", "error"]
@@ -82,7 +82,7 @@ def _next(state: ConnectionState, now: float) -> str:
 
 
 def action(state: ConnectionState) -> Action | None:
-    """Return what the user may ask for: to connect again when nothing else does."""
+    """Return the label of the button to connect again; None while the connection tries itself."""
     match state.phase:
         case "failed":
             return "Retry"

@@ -1,4 +1,4 @@
-"""Making text fit to be shown: whatever a server sends, it is bounded, and it can be displayed."""
+"""Making a server's text fit to be shown: bounded, and without characters that do harm."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["ANONYMOUS", "SHOWN", "TONES", "abridge", "as_name", "as_text", "shor
 ANONYMOUS = "Anonymous"
 
 SHOWN = 10_000
-"""Characters of one message that are shown; nobody reads more of it in a chat."""
+"""Characters of one message that are shown."""
 
 JSON_SHOWN = 4_000
-"""Characters of one record; writing it costs more than passing a text on."""
+"""Characters of one message of JSON that are shown; indenting costs more than copying a text."""
 
 NAME_SHOWN = 64
 """Characters of a name that are shown, as many as the server allows."""
@@ -26,11 +26,11 @@ TONES = 6
 TOO_DEEP = "(JSON that cannot be shown)"
 
 _MARKS = dict.fromkeys(map(ord, (*DIRECTION_CONTROLS, "\u200e", "\u200f", "\u061c")))
-"""What turns the direction of writing: in a name it would turn what is written after it."""
+"""Characters that turn the direction of writing, also of the text after a name."""
 
 
 def shorten(text: str, limit: int = SHOWN) -> str:
-    """Keep the beginning of a long text, and say how much more there is; what is kept is harmless.
+    """Keep the beginning of a long text, made harmless, and say how much more there is.
 
     Example:
         >>> shorten("x" * 1_012, limit=10)
@@ -63,7 +63,7 @@ def as_name(sender: object) -> str:
 
 
 def tone_of(name: str) -> int:
-    """Return the number of the colour in which a name is written, the same one everywhere.
+    """Return the number of a name's colour, which is the same in every kit.
 
     Example:
         >>> tone_of("Ann"), tone_of("Bob")
@@ -76,14 +76,14 @@ def tone_of(name: str) -> int:
 
 
 def as_text(data: object) -> str:
-    """Return JSON as indented text, and text as it is; of too much, the beginning."""
+    """Return JSON as indented text, and text as it is; only the beginning if it is long."""
     if isinstance(data, bytes):
         return f"{len(data)} bytes"
     return shorten(data) if isinstance(data, str) else _indented(data)
 
 
 def _indented(data: object) -> str:
-    """Write no more of it than is shown: a megabyte of JSON takes seconds to indent."""
+    """Indent no more than is shown: a megabyte of JSON takes seconds to indent."""
     pieces = json.JSONEncoder(indent=2, ensure_ascii=False).iterencode(data)
     written = 0
     kept: list[str] = []

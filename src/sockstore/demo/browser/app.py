@@ -1,4 +1,4 @@
-"""The demo in the visitor's browser as one ASGI application: its page, its files and the server."""
+"""The demo that runs in the visitor's browser, as one ASGI application: page, files and server."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _package(runtime: Runtime, archive: Archive) -> Mapping[str, Path | bytes]:
 
 
 def _sizes(python: Folder, package: Folder) -> dict[str, dict[str, int]]:
-    """Return how much will come of what the page fetches; nobody knows it of the CDN."""
+    """Return the sizes of what the page loads; empty for the CDN, whose sizes are unknown."""
     if not python.files:
         return {}
     fetched = {name: python.size(name) for name in FETCHED}

@@ -1,4 +1,4 @@
-"""Files for a browser that keeps them: precompressed where it can read that, and never asked twice.
+"""Files that a browser may keep without asking again, compressed where it accepts that.
 
 The address of a file changes with the contents of its folder, so a copy never has to be checked.
 """
@@ -16,7 +16,7 @@ from starlette.routing import Route
 
 __all__ = ["Folder", "encoding_for"]
 
-KEEP_FOR_EVER = "public, max-age=31536000, immutable"
+KEEP = "public, max-age=31536000, immutable"
 
 TWINS = MappingProxyType({"br": ".br", "gzip": ".gz"})
 """The encodings, the best one first, and how the name of a file in it ends."""
@@ -38,7 +38,7 @@ class Folder:
 
     Args:
         path: Where they are, for example ``/runtime``.
-        files: Them by name: bytes, or a path, which may have compressed twins beside it.
+        files: The files by name: bytes, or a path, which may have compressed twins beside it.
     """
 
     def __init__(self, path: str, files: Mapping[str, Path | bytes]) -> None:
@@ -63,7 +63,7 @@ class Folder:
         try:
             return self._response(request, name, self.files[name])
         except (KeyError, FileNotFoundError):
-            # It never was one of ours, or somebody has removed it since.
+            # It is not one of these files, or it was removed since.
             return PlainTextResponse(f"there is no {self.url}{name}", 404)
 
     def _response(self, request: Request, name: str, source: Path | bytes) -> Response:
@@ -78,7 +78,7 @@ class Folder:
         kind = TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
         return {
             "content-type": kind,
-            "cache-control": KEEP_FOR_EVER,
+            "cache-control": KEEP,
             "etag": f'"{self._version}-{encoding or "plain"}"',
             "vary": "Accept-Encoding",
             "x-content-type-options": "nosniff",

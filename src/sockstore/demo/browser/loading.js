@@ -1,5 +1,5 @@
-// Watches what Pyodide loads. It only logs a file that is missing or that does not compile, and
-// then waits for ever; and it tells nobody how much has come.
+// Watches what Pyodide loads. Pyodide only logs a file that is missing or does not compile, and then
+// waits without end; and it does not say how much was loaded.
 import { notCompiled, notLoaded } from "./failures.js";
 
 /**
@@ -7,7 +7,7 @@ import { notCompiled, notLoaded } from "./failures.js";
  *
  * @param {{sizes: Record<string, {bytes: number, wire: number}>}} settings The page's settings.
  * @param {(arrived: number, total: number) => void} show Shown how many bytes have come over the
- *     wire, of how many: 0 if nobody knows.
+ *     wire, of how many: 0 if that is unknown.
  * @param {() => Promise<T>} work What loads.
  * @throws {Failure} If a file does not come or does not compile.
  * @template T
@@ -30,8 +30,8 @@ export async function whileLoading({ sizes }, show, work) {
 }
 
 /**
- * Return a promise that only fails, and what makes it fail. Whoever loads the file waits for ever
- * then: without one of its files Pyodide would go on, and break down in the middle of something.
+ * Return a promise that only fails, and the function that makes it fail. The code that loads the file
+ * then waits without end: without the file, Pyodide would go on and fail later.
  */
 function failing() {
   let reject;
@@ -83,7 +83,7 @@ class Counter {
         this.show((this.arrived += part.value.length * share), this.total);
       }
     } catch {
-      // Whoever loads the file hears of it as well, and says so.
+      // The code that loads the file gets the same error, and reports it.
     }
   }
 }

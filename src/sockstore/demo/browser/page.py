@@ -1,4 +1,4 @@
-"""The one document of the demo in the browser, and what it is allowed to do."""
+"""The HTML document of the demo in the browser, and its Content-Security-Policy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the Python of a page: a copy of Pyodide that is staged, named, or on its public CDN."""
+"""Finds the copy of Pyodide for a page: a named folder, a staged one, or the public CDN."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Runtime:
 
     Args:
         folder: Where it is; None for the CDN.
-        manifest: What the staging tool tells of it.
+        manifest: What the staging tool wrote about it.
     """
 
     folder: Path | None = None
@@ -114,8 +114,8 @@ def _checked(folder: Path) -> Runtime:
 
 
 def _version(module: Path) -> str:
-    found = re.search(r"""["'](\d+\.\d+\.\d+[\w.]*)["']""", module.read_text(encoding="utf-8"))
-    return found[1] if found else "of an unknown version"
+    version = re.search(r"""["'](\d+\.\d+\.\d+[\w.]*)["']""", module.read_text(encoding="utf-8"))
+    return version[1] if version else "of an unknown version"
 
 
 def _manifest(path: Path) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""What all components share: they are mounted with their page, and destroyed with it."""
+"""The base of all components, which live as long as their page."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Component(Element):
         try:
             await self.on_mount()
         except Exception as error:
-            # At once: who waits for a component may wait for ever, and nobody has to.
+            # Reported at once: code that awaits `mounted` may wait without end, or not exist.
             report(error, f"on_mount of {type(self).__name__}")
             raise
 

@@ -85,9 +85,9 @@ class WebSocketDemo(ConnectionComponent):
         characters = 0
         async for some in in_slices(messages):
             for message in some:
-                known = before.get(message.number)
-                row = self._rows[message.number] = known or _Record(message)
-                characters += 0 if known else row.length
+                shown = before.get(message.number)
+                row = self._rows[message.number] = shown or _Record(message)
+                characters += 0 if shown else row.length
         self._list.show(list(self._rows.values()))
         return characters
 

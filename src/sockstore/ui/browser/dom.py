@@ -52,11 +52,11 @@ def window() -> Node:
     """
     if not IN_BROWSER:
         raise RuntimeError(NO_PAGE)
-    from sockstore.transports.browser import window as found  # noqa: PLC0415 - see above
+    from sockstore.transports.browser import window as here  # noqa: PLC0415 - see above
 
-    if not hasattr(found, "document"):
+    if not hasattr(here, "document"):
         raise RuntimeError(NO_PAGE)
-    return found
+    return here
 
 
 @cache
@@ -129,7 +129,7 @@ def listen(
         scope: For how long.
         target: An element, the document, the window.
         event: The name of the event.
-        handle: Called with the event, in the context of who listens.
+        handle: Called with the event, in the caller's context.
         options: As for ``addEventListener``.
     """
     scope.on_destroy(_listening(target, event, handle, **options).stop)
@@ -148,7 +148,7 @@ def telling(scope: Scope, fn: Callable[..., object]) -> Node:
 
     Args:
         scope: For how long.
-        fn: What it calls, in the context of who asks for this.
+        fn: What it calls, in the caller's context.
     """
     from pyodide.ffi import create_proxy  # noqa: PLC0415 - see above
 

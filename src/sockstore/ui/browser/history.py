@@ -139,7 +139,7 @@ class PageHistory:
         return await self._navigator.goto(page)
 
     def _moved(self, _: Node) -> None:
-        """Follow back and forward; of one move two events may tell."""
+        """Follow back and forward; the browser may send two events for one move."""
         url = str(window().location.href)
         if url == self._url:
             return
@@ -162,7 +162,7 @@ class PageHistory:
             self._follow(self._go(link, page))
 
     def _follow(self, navigation: Coroutine[Any, Any, object]) -> None:
-        """Navigate because the visitor wants it; nobody waits for it who could be told."""
+        """Navigate in a task, because the visitor asked for it; its errors are reported."""
         self._scope.task(_reported(navigation), name="sockstore: follow the visitor")
 
     def _leave_document(self, _: Node) -> None:
@@ -183,16 +183,16 @@ class PageHistory:
 async def _reported(navigation: Coroutine[Any, Any, object]) -> None:
     try:
         await navigation
-    except Exception as error:  # noqa: BLE001 - the event loop's handler is told
+    except Exception as error:  # noqa: BLE001 - reported to the event loop's handler
         report(error, "a page")
 
 
 async def _nothing(_: Scope) -> None:
-    """The page that is shown to nobody."""
+    """An empty page, for a document that the visitor has left."""
 
 
 def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine up to where it first waits, and let it go on later."""
+    """Run a coroutine up to its first wait at once, and the rest in a task."""
     eagerly: dict[str, Any] = {"eager_start": True}  # Python 3.11 does not know it
     task = asyncio.Task(coroutine, loop=asyncio.get_running_loop(), **eagerly)
     _begun.add(task)
@@ -200,7 +200,7 @@ def _begin(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 _begun: set[asyncio.Task[None]] = set()
-"""The loop holds tasks weakly."""
+"""Tasks that run: the loop itself holds them weakly."""
 
 
 def _differ_in_hash(one: str, other: str) -> bool:

@@ -72,21 +72,21 @@ class ConnectionInspector(ConnectionComponent):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(bool)
-            known: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
-            plot, show = partial(self._plot, connection, known), partial(self._show, connection)
+            measured: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
+            plot, show = partial(self._plot, connection, measured), partial(self._show, connection)
             await watch(connection, self._opened, plot, show)
 
-    def _plot(self, connection: WebSocketStore, known: deque[bool], sampler: Sampler) -> None:
-        known.append(connection.latency.value is not None)
-        pairs = zip(sampler.latencies, known, strict=True)
-        self._latency.draw([value if is_known else None for value, is_known in pairs])
+    def _plot(self, connection: WebSocketStore, measured: deque[bool], sampler: Sampler) -> None:
+        measured.append(connection.latency.value is not None)
+        pairs = zip(sampler.latencies, measured, strict=True)
+        self._latency.draw([value if is_measured else None for value, is_measured in pairs])
         self._rate.draw(list(sampler.rates))
 
     def _show(self, connection: WebSocketStore) -> None:
-        seen = inspect(connection)
-        put_text(self._explanation, seen.explanation)
-        self._figures.show(seen.figures)
-        self._timeline.show(seen.events)
+        inspection = inspect(connection)
+        put_text(self._explanation, inspection.explanation)
+        self._figures.show(inspection.figures)
+        self._timeline.show(inspection.events)
 
     def _pressed(self, event: Node) -> None:
         if event.key == "Escape" and self._opened.value:

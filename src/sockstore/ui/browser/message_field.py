@@ -50,7 +50,7 @@ class MessageField(Element):
         if enabled == (not self._text.disabled):
             return
         if not enabled:
-            # Before: a disabled field has no focus, and afterwards nobody knows.
+            # Asked before it is disabled: a disabled field loses the focus.
             self._had_focus = bool(self.node.contains(document().activeElement))
         for node in (self._text, self._button):
             give(node, disabled=not enabled)
@@ -64,7 +64,7 @@ class MessageField(Element):
         self._had_focus = False
 
     def _remember(self) -> None:
-        """Bring back what was being written; fields of a document are told apart by their order."""
+        """Restore the draft; the fields of a document are distinguished by their order."""
         fields = list(document().querySelectorAll(".sockstore-field"))
         place = window().location
         number = next((index for index, each in enumerate(fields) if each == self.node), 0)

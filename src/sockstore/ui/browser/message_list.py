@@ -23,8 +23,8 @@ __all__ = ["MessageList"]
 QUIET = "sockstore-quiet-button"
 
 
-def nobody(*_: object) -> None:
-    """Nobody is told."""
+def ignore(*_: object) -> None:
+    """Do nothing with an event."""
 
 
 class ListRow(Protocol):
@@ -39,7 +39,7 @@ class MessageList(Element):
     """A list that follows its end, unless its reader has scrolled away from there.
 
     Args:
-        label: What it is called, for who cannot see it.
+        label: Its name for screen readers.
         note: What it says while it is empty.
         columns: The names of its columns.
     """
@@ -65,8 +65,8 @@ class MessageList(Element):
     def follow(
         self,
         scope: Scope,
-        tell: Callable[[str, bool], object] = nobody,
-        choose: Callable[[Node], object] = nobody,
+        tell: Callable[[str, bool], object] = ignore,
+        choose: Callable[[Node], object] = ignore,
     ) -> None:
         """Begin to follow the end.
 
@@ -77,14 +77,14 @@ class MessageList(Element):
             choose: Called with the node that was clicked in the list.
         """
 
-        # Here it is told at once: which row was the last one says nothing more.
-        def told(what: str, value: bool, _: Node = None) -> None:  # noqa: FBT001 - as JavaScript
+        # The event comes at once, so the last row that it names is not needed.
+        def receive(what: str, value: bool, _: Node = None) -> None:  # noqa: FBT001 - as JavaScript
             if what == "follows":
                 stand(self._newer, self.node, there=not value)
             else:
                 tell(what, value)
 
-        self._follower = imported("scroll_follower").new(self._list, telling(scope, told))
+        self._follower = imported("scroll_follower").new(self._list, telling(scope, receive))
         scope.on_destroy(self._stop)
         listen(scope, self.node, "click", lambda event: self._clicked(event.target, choose))
 
@@ -117,7 +117,7 @@ class MessageList(Element):
             self._rows.append(row)
         elif self._rows[index] is not row:
             self._list.insertBefore(row.node, self._rows[index].node)
-            self._rows = [one for one in self._rows if one is not row]
+            self._rows = [other for other in self._rows if other is not row]
             self._rows.insert(index, row)
 
     def offer(self, *, has_older: bool, is_full: bool, is_loading: bool) -> None:

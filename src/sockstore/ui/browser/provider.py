@@ -115,5 +115,5 @@ class ConnectionComponent(Component):
 
     def _find(self, name: str) -> Source:
         return find_source(
-            name, (one for one in self.ancestors if isinstance(one, WebSocketProvider))
+            name, (element for element in self.ancestors if isinstance(element, WebSocketProvider))
         )

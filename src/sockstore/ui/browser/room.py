@@ -1,4 +1,4 @@
-"""What is said in a room and who is there, as elements."""
+"""The messages and the members of a room, as elements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ChatMembers", "ChatMessages"]
 
 
 class ChatMessages(ConnectionComponent):
-    """Show the messages of a chat, the newest last, and older ones to who scrolls up.
+    """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -53,7 +53,7 @@ class ChatMessages(ConnectionComponent):
             self._list = MessageList("Messages", "No messages yet")
 
     async def on_mount(self) -> None:
-        """Follow the messages, and what became of one's own."""
+        """Follow the messages, and the delivery of the user's own."""
         self._list.follow(self.scope, self._read_on, self._fill)
         await self._reader.follow(await self.connection(), self._show)
 
@@ -76,11 +76,11 @@ class ChatMessages(ConnectionComponent):
         return characters
 
     def _show_row(self, row: Row, before: Mapping[str, ChatRow]) -> int:
-        known = before.get(row.line.key)
-        if known is not None and known.row == row:
+        shown = before.get(row.line.key)
+        if shown is not None and shown.row == row:
             return 0
-        if known is not None:
-            known.show(row)
+        if shown is not None:
+            shown.show(row)
         return len(row.line.content)
 
     def _fill(self, target: Node) -> None:
@@ -90,7 +90,7 @@ class ChatMessages(ConnectionComponent):
 
 
 class ChatMembers(ConnectionComponent):
-    """Show who is in the room, as a server with presence tells it.
+    """Show who is in the room, with a server that sends presence messages.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -112,12 +112,12 @@ class ChatMembers(ConnectionComponent):
         self.node.append(self._label)
 
     async def on_mount(self) -> None:
-        """Follow those who come and go."""
+        """Follow who comes and goes."""
         messages = (await self.connection()).messages
         presence = Presence()
         for message in messages.value:
             presence.read(message)
-        # Each one, also when a flood pushes them out of the log before the page is updated.
+        # Each message, also when a flood pushes it out of the log before the page is updated.
         self.scope.on_destroy(messages.on_append(presence.read))
         async for _ in messages:
             put_text(self._label, presence.text)

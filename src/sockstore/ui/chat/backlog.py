@@ -1,7 +1,7 @@
-"""Older messages of a room, loaded when they are wanted: which ones to ask for, and asking.
+"""Older messages of a room, loaded when they are wanted.
 
-What to ask for next is a function of what is shown and of what the server said; `Backlog` only
-follows a connection and sends.
+What to ask for next is a pure function of what is shown (`Shown`) and of what the server said
+(`Known`); `Backlog` follows a connection and sends.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from sockstore.ui.pacing import Bookmark
 __all__ = ["Backlog", "Known", "Shown", "backlog_of", "see"]
 
 PAGES_BY_ITSELF = 3
-"""Pages that are asked for after each opening to fill gaps; the rest is loaded on demand."""
+"""Pages that are loaded after each opening to fill gaps; the rest is loaded on demand."""
 
 LOOKED_THROUGH = 10_000
-"""Messages that are looked through for the history on entry, when somebody begins to follow."""
+"""Messages that are searched for the history on entry when a follower begins."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a reader sees of the room's log.
+    """The part of the room's log that is shown.
 
     Args:
         oldest: The offset of the oldest message; None if none has one.
@@ -46,15 +46,15 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of what can be asked for.
+    """What the server has said, and what the reader wants.
 
     Args:
-        is_open: Whether the server has let us in, and can be asked.
+        is_open: Whether the server has sent the history on entry, and can be asked for more.
         floor: The offset below which the server keeps nothing.
         wanted: The offset before which the reader wants to see more; None for nothing.
-        answered: The offset that the last page was asked for with: what is still missing before it
-            is not to be had.
-        pages: How many more pages may be asked for without being wanted.
+        answered: The offset of the last page that came: what is still missing before it cannot be
+            loaded.
+        pages: How many more pages may be loaded to fill gaps without the reader asking.
     """
 
     is_open: bool = False
@@ -64,7 +64,7 @@ class Known:
     pages: int = 0
 
     def entered(self, history: HistoryFrame) -> Known:
-        """Return what is known after the history on entry."""
+        """Return the knowledge after the history on entry."""
         if history.more is None:
             return Known()
         return replace(
@@ -76,14 +76,14 @@ class Known:
         )
 
     def paged(self, page: HistoryFrame) -> Known:
-        """Return what is known after a page."""
-        assert page.before is not None  # noqa: S101 - or it is no page
+        """Return the knowledge after a page."""
+        assert page.before is not None  # noqa: S101 - a page has it
         floor = self.floor if page.more else max(self.floor, _floor(page, page.before))
         wanted = None if self.wanted == page.before else self.wanted
         return replace(self, floor=floor, wanted=wanted, answered=page.before)
 
     def refused(self) -> Known:
-        """Return what is known after a page that the server could not read."""
+        """Return the knowledge after a page that the server could not read."""
         return replace(self, wanted=None, pages=0)
 
     def has_older(self, shown: Shown) -> bool:
@@ -124,7 +124,7 @@ def see(lines: Sequence[Line], *, is_full: bool = False) -> Shown:
         if line.offset is None:
             continue
         if oldest is not None and line.offset > oldest:
-            break  # here begins the log that was before
+            break  # this line is of an earlier log
         if line.kind == "gap":
             gaps.append(line.offset)
         oldest = line.offset
@@ -136,11 +136,11 @@ def _floor(history: HistoryFrame, otherwise: float) -> float:
 
 
 class Backlog:
-    """The older messages of a connection's room: they come as messages of the connection.
+    """Loads older messages of a connection's room; they come as messages of the connection.
 
-    Whoever shows them follows it while it is mounted, and says after each change what is shown:
-    that decides what is asked for next. Gaps are filled without being asked, up to some pages
-    after each opening. It does nothing with a server whose history frames have no ``more``.
+    A component that shows them calls `follow` while it is mounted, and `shown` after each change,
+    which decides what is loaded next. Gaps are filled without asking the reader, up to some pages
+    after each opening. With a server whose history frames have no ``more`` it does nothing.
 
     Args:
         connection: The connection; it is not kept alive.
@@ -159,13 +159,20 @@ class Backlog:
 
     def __init__(self, connection: WebSocketStore) -> None:
         self._connection = ref(connection)
+        # How many components follow it; `follow` and `_leave` count.
         self._followers = 0
+        # What the server has said; each message about the history replaces it.
         self._known = Known()
+        # What the followers show; `shown` sets it.
         self._shown = Shown()
+        # Whether a history has come that is not shown yet; `_hear` sets it, `shown` clears it.
         self._is_behind = False
+        # How far the connection's log was read, for all followers together.
         self._bookmark = Bookmark()
+        # The offset of the page that is on its way, and the receipt of the request for it.
         self._asked: int | None = None
         self._receipt: Receipt | None = None
+        # Whether the connection was open at the last change of its state; `_see` sets it.
         self._was_open = False
         self._has_older = writable(value=False)
         self._is_loading = writable(value=False)
@@ -199,7 +206,7 @@ class Backlog:
         return leave
 
     def shown(self, transcript: Transcript) -> None:
-        """Take notice of what is shown now, and ask for what is missing in it.
+        """Note what is shown now, and load what is missing in it.
 
         Args:
             transcript: What a `Conversation` of this connection made of its messages.
@@ -235,7 +242,7 @@ class Backlog:
             self._is_loading.set(False)
 
     def _hear(self, message: Message) -> None:
-        """Read a message, if it is one of the server's about the history; each once."""
+        """Read a message about the history, unless a follower has read it before."""
         if not self._bookmark.advance(message):
             return
         data = message.data
@@ -260,7 +267,7 @@ class Backlog:
     def _see(self, state: ConnectionState) -> None:
         is_open = state.phase == "open"
         if self._was_open and not is_open:
-            # What waits in the outbox is sent after the next opening, and so is not asked again.
+            # A request that waits in the outbox is sent after the next opening.
             if self._receipt is None or self._receipt.state != "queued":
                 self._asked = self._receipt = None
             self._known = replace(self._known, is_open=False)
@@ -273,7 +280,7 @@ class Backlog:
         if self._receipt is not None and not self._receipt:
             self._asked = self._receipt = None  # it left the outbox unsent
         if connection is not None and self._followers and self._was_open and self._asked is None:
-            # Which gaps there are is known again once the history is shown.
+            # The gaps are known again once the history is shown.
             before = self._known.next(Shown() if self._is_behind else self._shown)
             if before is not None:
                 self._ask(connection, before)
@@ -295,11 +302,11 @@ _backlogs: WeakKeyDictionary[WebSocketStore, Backlog] = WeakKeyDictionary()
 
 
 def backlog_of(connection: WebSocketStore) -> Backlog:
-    """Return the backlog of a connection, which all who show its messages have in common."""
-    found = _backlogs.get(connection)
-    if found is None:
-        found = _backlogs[connection] = Backlog(connection)
-    return found
+    """Return the backlog of a connection, which all components that show it share."""
+    backlog = _backlogs.get(connection)
+    if backlog is None:
+        backlog = _backlogs[connection] = Backlog(connection)
+    return backlog
 
 
 def _nothing() -> None:

@@ -1,6 +1,6 @@
-"""The times of a chat's lines, as its reader writes them: pure, for every interface.
+"""The times and days of a chat's lines, in its reader's time zone.
 
-The words are English, as all others here, whatever the locale of the machine is.
+The words are English, as all other texts, whatever the locale of the machine is.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def time_of_day(time: str | None, zone: tzinfo | None = None) -> str:
 
 
 def day_of(time: str | None, now: datetime, zone: tzinfo | None = None) -> str:
-    """Return the day of a line; a separator stands where it is another than the line before has.
+    """Return the day of a line; a separator is shown where the day changes.
 
     Args:
         time: ISO 8601 with its offset, as `Line.time` is.

@@ -1,4 +1,4 @@
-"""From one message of a connection to the lines that it is in a chat: pure, for every interface."""
+"""Reads one message of a connection as the lines of a chat."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A line, and the post that it is if the user sent it: its text and its time."""
+    """A line, and the text and the time by which a post of the user is recognised in it."""
 
     line: Line
     post: tuple[str, str] | None = None
@@ -56,7 +56,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class HistoryFrame:
-    """What was said before, as a server tells it.
+    """A frame of a server with earlier messages.
 
     Args:
         messages: Oldest first.
@@ -70,12 +70,12 @@ class HistoryFrame:
 
     @property
     def offsets(self) -> list[int]:
-        """The places of the messages in the room, as far as they have one."""
+        """The offsets of the messages that have one."""
         return [offset for each in self.messages if (offset := _offset(each)) is not None]
 
 
 def history_of(message: Message) -> HistoryFrame | None:
-    """Return the history that a message is; None if it is none."""
+    """Return the history in a message; None if it is not a history frame."""
     data = message.data
     if message.publication is not None or not isinstance(data, dict):
         return None
@@ -89,7 +89,7 @@ def history_of(message: Message) -> HistoryFrame | None:
 
 
 def hear(message: Message) -> Iterator[Heard]:
-    """Yield the lines that a message is in a chat.
+    """Yield the lines of a chat that a message holds.
 
     Example:
         >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
@@ -112,7 +112,7 @@ def hear(message: Message) -> Iterator[Heard]:
 def _told(data: Any, publication: Publication) -> dict[str, Any]:
     """Return a message of a room as the chat server's frames have it.
 
-    Only what was said is taken from `data`: it is the sender's, who must not speak for others.
+    Only content and timestamp are taken from `data`: a sender must not speak for others.
     """
     is_chat = isinstance(data, dict) and "content" in data
     said = {"content": data["content"], "timestamp": data.get("timestamp")} if is_chat else None

@@ -1,4 +1,4 @@
-"""The links in a text: found the same way by every interface, and never more than is shown."""
+"""The links in a text, which lead to no other place than they show."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 __all__ = ["Piece", "split_links"]
 
 LONGEST_LINK = 2_000
-"""Characters of a link; a longer one is text, since no browser promises to follow it."""
+"""Characters of a link; a longer one is shown as text, since browsers may not follow it."""
 
 MOST_LINKS = 100
-"""Links of one text; what follows is text."""
+"""Links of one text; later ones are shown as text."""
 
 _CANDIDATE = re.compile(r"https?://[^\s<>\"`{}|\\^]+", re.IGNORECASE)
 _TRAILING = frozenset(".,;:!?'*\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f")
@@ -33,7 +33,7 @@ _PAIRS = {
 """Closing brackets and quotation marks, and what opens them."""
 
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-"""What is not seen, or turns the direction of writing: with it a link is not what it looks like."""
+"""Categories of invisible characters, with which a link does not lead where it seems to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Piece:
 
     Args:
         text: What is shown.
-        url: Where it leads, which is the same as what is shown; None for text.
+        url: The address, which equals the text; None for plain text.
     """
 
     text: str
@@ -81,11 +81,11 @@ def split_links(text: str) -> tuple[Piece, ...]:
 def _links(text: str) -> Iterator[tuple[int, str]]:
     if "://" not in text:
         return
-    for found in _CANDIDATE.finditer(text):
-        start = found.start()
+    for match in _CANDIDATE.finditer(text):
+        start = match.start()
         if start and text[start - 1].isalnum():
             continue  # "xhttp://" is another scheme
-        url = _without_end(found[0]) if len(found[0]) <= 2 * LONGEST_LINK else ""
+        url = _without_end(match[0]) if len(match[0]) <= 2 * LONGEST_LINK else ""
         if _is_link(url):
             yield start, url
 

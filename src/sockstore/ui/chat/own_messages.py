@@ -1,4 +1,4 @@
-"""What the user of this connection has posted, and what became of it."""
+"""The messages that the user of a connection has sent, and their delivery marks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
 """The delivery mark of an own message."""
 
 KEPT = 1000
-"""Posts that are remembered for each connection, as many as messages are by default."""
+"""Posts that are kept for each connection, as many as messages by default."""
 
 
 @dataclass(slots=True, eq=False)
@@ -32,8 +32,8 @@ class Post:
     Args:
         content: The text.
         timestamp: When, in ISO 8601, UTC: the server passes it on, so it comes back.
-        receipt: What the connection knows of it.
-        after: How many messages had arrived by then, which is its place among them.
+        receipt: Tells what became of it.
+        after: How many messages had arrived when it was sent, which is its place among them.
         returned: Whether the server has sent it to everyone, us included.
     """
 
@@ -45,7 +45,7 @@ class Post:
 
     @property
     def mark(self) -> Mark:
-        """What its reader should know."""
+        """The delivery mark."""
         if self.returned:
             return "acknowledged"
         match self.receipt.state:
@@ -60,11 +60,12 @@ class Posts:
 
     def __init__(self) -> None:
         self._posts: Writable[tuple[Post, ...]] = writable(())
+        # The loop on which `_tell` is scheduled; None once it has run.
         self._telling_on: asyncio.AbstractEventLoop | None = None
 
     @property
     def store(self) -> Readable[tuple[Post, ...]]:
-        """The posts, oldest first; it changes when something became of one, too."""
+        """The posts, oldest first; it also changes when the state of one changes."""
         return self._posts
 
     def send(self, connection: WebSocketStore, text: str) -> bool:
@@ -97,9 +98,9 @@ class Posts:
             post.returned = True
 
     def _tell_soon(self) -> None:
-        """Tell of all receipts that change now at once, when the connection is through with them.
+        """Notify once for all receipts that change in this turn of the loop.
 
-        Without a loop nobody is there who would have to be told.
+        Without a running loop no component follows the posts.
         """
         try:
             loop = asyncio.get_running_loop()
@@ -118,5 +119,5 @@ _posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
 
 
 def posts_of(connection: WebSocketStore) -> Posts:
-    """Return what was posted over a connection: the input writes it, the messages show it."""
+    """Return the posts of a connection: its input adds them, its messages show them."""
     return _posts.setdefault(connection, Posts())

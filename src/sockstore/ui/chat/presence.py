@@ -1,4 +1,4 @@
-"""Who is in a room, as the server tells it: pure, for every interface."""
+"""The people in a room, by the server's presence messages."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["Presence"]
 
 NAMES_SHOWN = 5
 NAMES_KEPT = 1000
-"""A server that lets people in for ever fills no memory."""
+"""Names that are kept, so that a server cannot fill the memory with joins."""
 
 
 class Presence:
-    """Who is in the room; it has to be given each message once, in order.
+    """The people in a room; it must be given each message once, in order.
 
     Example:
         >>> room = Presence()
@@ -26,17 +26,19 @@ class Presence:
     """
 
     def __init__(self) -> None:
+        # The names, once for each of a person's connections; `read` changes it.
         self._present: list[str] = []
+        # How many the server says are there, which may be more than it names; `read` sets it.
         self._count = 0
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names, sorted; in a large room the server does not tell all."""
+        """The names, sorted; in a large room the server does not name all."""
         return tuple(sorted(self._present))
 
     @property
     def text(self) -> str:
-        """How many are here, and the first few; who is here several times (tabs) is named once."""
+        """The count and the first names; a name with several connections (tabs) is listed once."""
         if not self._count:
             return ""
         counts = Counter(self.names)
@@ -46,9 +48,9 @@ class Presence:
         return f"{self._count} here: {shown}"
 
     def read(self, message: Message) -> None:
-        """Take notice of who came or left; all other messages are none of our business."""
+        """Note who came or left; other messages are ignored."""
         if message.publication is not None:
-            return  # somebody said it, not the server
+            return  # a user published it, not the server
         match message.data:
             case {"type": "presence", "members": list() as names} as data:
                 self._present = [as_name(name) for name in names[:NAMES_KEPT]]

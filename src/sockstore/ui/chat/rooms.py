@@ -27,11 +27,11 @@ def room_of(url: str) -> str | None:
         >>> room_of("ws://localhost:8765/echo") is None
         True
     """
-    found = _ROOMS.fullmatch(url.partition("?")[0])
-    if found is None or not found["room"]:
+    match = _ROOMS.fullmatch(url.partition("?")[0])
+    if match is None or not match["room"]:
         return None
     try:
-        return check_room(unquote(found["room"], errors="strict"))
+        return check_room(unquote(match["room"], errors="strict"))
     except ValueError:
         return None
 
@@ -41,10 +41,10 @@ def in_room(url: str, room: str) -> str:
 
     Args:
         url: The url of a room, or one that ends with ``/chat``.
-        room: The other room's name, as somebody typed it.
+        room: The other room's name, as the user typed it.
 
     Raises:
-        InvalidOption: If there can be no such room, or if the url is not that of a room.
+        InvalidOption: If the server does not allow the name, or the url does not lead to a room.
 
     Source:
         P1 in PROTOCOL.md.
@@ -54,10 +54,10 @@ def in_room(url: str, room: str) -> str:
         'ws://localhost:8765/chat/caf%C3%A9?name=Ann'
     """
     address, mark, query = url.partition("?")
-    found = _ROOMS.fullmatch(address)
-    if found is None:
+    match = _ROOMS.fullmatch(address)
+    if match is None:
         raise InvalidOption("url", redact_url(url), "give one such as ws://localhost/chat/lobby")
-    return f"{found['rooms']}/{quote(check_room(room.strip()), safe='')}{mark}{query}"
+    return f"{match['rooms']}/{quote(check_room(room.strip()), safe='')}{mark}{query}"
 
 
 def named(url: str, name: str | None) -> str:
@@ -65,10 +65,10 @@ def named(url: str, name: str | None) -> str:
 
     Args:
         url: The url of a room, or of any server that takes ``?name=``.
-        name: The name, as somebody typed it; None or a blank one for no name.
+        name: The name, as the user typed it; None or a blank one for no name.
 
     Raises:
-        InvalidOption: If nobody can have that name.
+        InvalidOption: If the server does not allow the name.
 
     Source:
         P2 in PROTOCOL.md.

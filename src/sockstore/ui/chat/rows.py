@@ -1,4 +1,4 @@
-"""The rows of a chat: its lines, and what stands between them: pure, for every interface."""
+"""The rows of a chat: its lines, and the separators between them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rows(
 
 
 def _speaker(line: Line) -> tuple[str, bool] | None:
-    """Who says it: the user may share a name with somebody else."""
+    """Return the speaker; the user may have the same name as another person."""
     if line.kind != "message" or line.sender is None:
         return None
     return line.sender, line.mark is not None

@@ -1,4 +1,4 @@
-"""The lines of a chat, in their order: pure, for every interface."""
+"""The lines of a chat in their order, made from messages and posts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from sockstore.ui.text import ANONYMOUS, as_text
 __all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
 
 KEPT = 1000
-"""Lines that are remembered, as many as messages are by default; a history repeats some."""
+"""Lines that are kept, as many as messages by default; a history repeats some."""
 
 MOST_KEPT = 10_000
-"""Lines that are remembered for a reader who pages back: each page leaves room for `KEPT` more
-lines, until there are so many; then older ones are not taken in any more."""
+"""Lines that are kept for a reader who pages back: each page makes room for `KEPT` more, up to this
+number; after that older ones are not added."""
 
 Place: TypeAlias = tuple[int, int, int, float, int]
-"""Log, offset, then 0 for the message at this offset, or 1 and when it came for what came while
-this was the newest offset."""
+"""Log and offset; then 0 for the message at this offset, or 1 and the order of arrival for a line
+that came while this was the newest offset."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +56,20 @@ _BY_PLACE = attrgetter("place")
 
 
 class Conversation:
-    """The lines of a chat, read on as messages come; one that came twice is one line.
+    """The lines of a chat, which grow as messages are read; one that came twice is one line.
 
     A message of a room stands at its offset, whether it came live, with the history on entry or
-    with a page of older ones. What has no offset stands behind the message that was the newest
-    when it came. A message is read once, however long the log is, so that a flood costs what is
-    new in it.
+    with a page of older ones. A line without an offset stands after the message that was the newest
+    when it came. Each message is read once, so a flood costs only its new messages.
     """
 
     def __init__(self) -> None:
+        # The same entries by the key of their line, and in order; `_add` and `_forget` change both.
         self._entries: dict[str, _Entry] = {}
         self._order: list[_Entry] = []
+        # Whether `_order` is sorted; `_add` clears it, `_sort` sets it.
         self._is_sorted = True
+        # Lines that are kept; each page of older messages raises it.
         self._kept = KEPT
         self._bookmark = Bookmark()
         self._places = _Places()
@@ -77,10 +79,10 @@ class Conversation:
         return self._bookmark.unread(messages)
 
     def read(self, messages: Iterable[Message]) -> None:
-        """Read on.
+        """Read the messages that were not read before.
 
         Args:
-            messages: The log, or its newest part; what was read already is passed over.
+            messages: The log, or its newest part.
         """
         for message in messages:
             if self._bookmark.advance(message):
@@ -88,7 +90,7 @@ class Conversation:
         self._forget(len(self._order) - self._kept)
 
     def merge(self, posts: Iterable[Post] = ()) -> Transcript:
-        """Return all lines, with what became of what the user sent."""
+        """Return all lines, with the user's posts and their delivery marks."""
         self._sort()
         posts = list(posts)
         own = _recognise(self._order, posts)
@@ -117,7 +119,7 @@ class Conversation:
         if line.offset is None:
             return self._places.at(number, index)
         if self._places.is_new:
-            # What came before anything that has an offset stands right above the first of it.
+            # Lines that came before any offset stand right above the first message with one.
             self._places.base = line.offset - 1
             for entry in self._order:
                 entry.place = (0, line.offset - 1, *entry.place[2:])
@@ -154,7 +156,7 @@ class Conversation:
         me = next(mine, None) or "You"
         return [
             _Entry(
-                # Whole, however long: nobody else may have it.
+                # Not shortened: it may be the only copy.
                 Line(_key(post), harmless(post.content), me, post.timestamp, mark=post.mark),
                 self._places.at(post.after + 0.5),
             )
@@ -163,22 +165,25 @@ class Conversation:
 
 
 class _Places:
-    """Where in the room lines belong.
+    """The places of lines in the room.
 
-    A room may get another log, as after the loss of the server's file, whose offsets begin again:
-    a message at an offset at which another one is known already is the first sign of it.
+    A room may get a new log, whose offsets begin again, for example after the loss of the server's
+    file. The first sign of it is a message at an offset that another message had.
 
     Attributes:
         top: The highest offset so far; 0 without any.
-        base: The offset behind which lines belong that came before there was any offset.
+        base: The offset after which lines stand that came before any message with an offset.
     """
 
     def __init__(self) -> None:
         self.top = 0
         self.base = 0
+        # The number of earlier logs, and the epoch; `_begin` and `see_epoch` set them.
         self._log = 0
         self._epoch = ""
+        # The keys of the present log's lines, by offset.
         self._keys: dict[int, str] = {}
+        # The log and the highest offset after the message of each number; `_note` adds to both.
         self._numbers: list[int] = []
         self._tops: list[tuple[int, int]] = []
 
@@ -188,7 +193,7 @@ class _Places:
         return not self._numbers
 
     def at(self, number: float, index: int = 0) -> Place:
-        """Return the place of what came with a message of the connection, and has no offset."""
+        """Return the place of a line without an offset, by the number of its message."""
         before = bisect_right(self._numbers, number)
         log, top = self._tops[before - 1] if before else (0, self.base)
         return log, top, 1, number, index
@@ -200,7 +205,7 @@ class _Places:
             key: The key of its line.
             offset: Its offset.
             number: The number of the message of the connection that brought it.
-            is_page: Whether it was asked for, and so is of the log that is known.
+            is_page: Whether it came with a page that was asked for, and so is of the present log.
         """
         if not is_page and self._keys.get(offset, key) != key:
             self._begin()
@@ -211,16 +216,16 @@ class _Places:
         return self._log, offset, 0, 0, 0
 
     def forget(self, line: Line) -> None:
-        """A line is not kept any more."""
+        """Forget a line that is not kept any more."""
         if line.offset is not None and self._keys.get(line.offset) == line.key:
             del self._keys[line.offset]
 
     def enter(self, lines: Sequence[Line], *, is_whole: bool) -> None:
-        """See whether the history on entry is of the log that is known.
+        """Begin a new log if the history on entry is not of the present one.
 
         Args:
             lines: Its lines.
-            is_whole: Whether it is known to be the whole log.
+            is_whole: Whether the server says that it is the whole log.
         """
         keys = {line.offset: line.key for line in lines if line.offset is not None}
         if keys:
@@ -233,7 +238,7 @@ class _Places:
             self._begin()
 
     def see_epoch(self, epoch: str) -> None:
-        """See whether a message of a session is of the log that is known."""
+        """Begin a new log if a message of a session has another epoch."""
         if self._epoch and epoch != self._epoch:
             self._begin()
         self._epoch = epoch
@@ -301,7 +306,7 @@ def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> Iterator[Line]:
                 yield _gap(log, last, line.offset)
             log, last = entry.place[0], line.offset
         post = own.get(id(entry))
-        # The line that stood for the post becomes this one, instead of being another.
+        # It keeps the key of the post's line, so that the row on screen stays the same.
         yield line if post is None else replace(line, key=_key(post), mark="acknowledged")
 
 

@@ -1,4 +1,4 @@
-"""What a reader has not seen yet: pure, for every interface."""
+"""Counts the messages that a reader has not seen, and places the "New" marker."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Unread:
 
     Attributes:
         count: How many are unread.
-        first: The key of the first of them: there stands the "New" marker. It stays there while
-            the reader reads on from it, and goes with the first message that comes after that.
+        first: The key of the first of them, before which the "New" marker stands. The marker stays
+            while the reader reads on, and goes with the next message that comes after that.
 
     Example:
         >>> unread = Unread()
@@ -32,12 +32,15 @@ class Unread:
     def __init__(self) -> None:
         self.count = 0
         self.first: str | None = None
+        # The key of the last line the reader saw that keeps its place; `read` sets it.
         self._last_seen: str | None = None
+        # Whether the reader was at the end at the last `read`.
         self._was_at_end = True
+        # The line at which the reader left the end, from `leave` to the next `read`.
         self._left_at: str | None = None
 
     def leave(self, last: str) -> None:
-        """The reader has left the end when this was the last line: what stands behind it is news.
+        """The reader has left the end when this was the last line; later lines are unread.
 
         Args:
             last: The line's key.
@@ -45,7 +48,7 @@ class Unread:
         self._left_at = last
 
     def read(self, lines: Sequence[Line], at_end: bool) -> None:  # noqa: FBT001 - the kits' event
-        """Take notice of what is shown now.
+        """Note what is shown now.
 
         Args:
             lines: All lines, oldest first.
@@ -68,7 +71,7 @@ class Unread:
         self._was_at_end = at_end
 
     def _behind_the_last_seen(self, lines: Sequence[Line]) -> Iterator[Line]:
-        """Yield the lines that came since, the newest first: what was seen costs nothing."""
+        """Yield the lines after the last one seen, the newest first."""
         for line in reversed(lines):
             if line.key == self._last_seen:
                 return
@@ -89,5 +92,5 @@ def _counts(line: Line) -> bool:
 
 
 def _is_fixed(line: Line) -> bool:
-    """Whether a line keeps its place: an own message moves when it comes back, a gap is filled."""
+    """Whether a line keeps its place: an own message moves when it returns, a gap is filled."""
     return line.mark is None and line.kind != "gap"

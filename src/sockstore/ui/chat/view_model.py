@@ -1,4 +1,4 @@
-"""One reader of a chat: what they see of it, as messages come and as they scroll."""
+"""What one reader sees of a chat, as messages come and as they scroll."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class ChatView:
     Args:
         rows: The rows, the newest last.
         unread: How many messages came that they have not seen.
-        has_older: Whether there are older ones to be shown.
-        is_full: Whether there are, and no more can be shown.
-        is_loading: Whether older ones are on their way.
-        has_own_news: Whether the user has sent something, which is what they want to see then.
+        has_older: Whether older rows can be shown.
+        is_full: Whether there are older ones, but no more can be shown.
+        is_loading: Whether older ones are being loaded.
+        has_own_news: Whether the user has sent a message since, which they want to see.
     """
 
     rows: tuple[Row, ...]
@@ -40,7 +40,7 @@ class ChatView:
 
 
 class ChatReader:
-    """Follow the messages of a chat for somebody who reads and scrolls.
+    """Follows the messages of a chat for one reader, who scrolls.
 
     Args:
         limit: Lines that are shown to a reader who is at the end; the oldest go first.
@@ -49,8 +49,11 @@ class ChatReader:
     def __init__(self, limit: int) -> None:
         self._window = Window(limit)
         self._unread = Unread()
+        # The connection's; None before `follow`.
         self._backlog: Backlog | None = None
+        # Whether the reader looks at the end; `read_on` sets it.
         self._at_end = writable(value=True)
+        # How often `show_older` was called: each time the view is drawn again.
         self._pages_wanted = writable(0)
 
     def read_on(self, *, at_end: bool, last: str | None = None) -> None:
@@ -65,7 +68,7 @@ class ChatReader:
         self._at_end.set(at_end)
 
     def show_older(self) -> None:
-        """Show older lines: those that are known, or else a page from the server."""
+        """Show older lines: those that were received, or else a page from the server."""
         if self._backlog is None:
             return
         if not self._window.start:
@@ -79,7 +82,7 @@ class ChatReader:
             self._backlog.load_before(row.line.offset)
 
     async def follow(self, connection: WebSocketStore, show: Callable[[ChatView], int]) -> None:
-        """Show what there is, and again whenever that changes, but not too often.
+        """Show the view, and again after each change, with pauses between, until cancelled.
 
         Args:
             connection: The chat's connection.
@@ -110,7 +113,7 @@ class ChatReader:
             await update.pause(characters)
 
     def _changes(self, connection: WebSocketStore, backlog: Backlog) -> Readable[object]:
-        """Return a store that changes when there may be something else to show."""
+        """Return a store that changes when the view may have changed."""
         # The state tells when something that was queued has left, or was lost.
         about_messages = (connection.messages, posts_of(connection).store, connection.state)
         about_older_ones = (backlog.has_older, backlog.is_loading)

@@ -1,4 +1,4 @@
-"""Which part of a conversation is shown, as no screen holds all: pure, for every interface."""
+"""Chooses the part of a conversation that is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sockstore.ui.chat.lines import Line
 __all__ = ["Window"]
 
 PAGE = 100
-"""Lines that come into sight each time the reader wants older ones."""
+"""Lines that are added each time the reader wants older ones."""
 
 MOST = 2000
 """Lines that are shown at most, however far the reader goes back."""
@@ -44,8 +44,11 @@ class Window:
         self.is_full = False
         self._limit = limit
         self._most = max(limit, most)
+        # Lines that are shown; it grows while the reader is away from the end.
         self._size = limit
+        # Older lines that the reader still waits for; `extend` sets it.
         self._wanted = 0
+        # The key of the oldest line shown, and whether the reader was at the end; `of` sets them.
         self._first: str | None = None
         self._was_at_end = True
 

@@ -43,7 +43,7 @@ class Component(Element):
             # Later, because the element is still being constructed.
             asyncio.get_running_loop().call_soon(self._mount)
         else:
-            # The page is built, but nobody may ever look at it.
+            # The page is built, but a browser may never show it.
             self.client.on_connect(self._mount)
 
     async def on_mount(self) -> None:
@@ -64,7 +64,7 @@ class Component(Element):
         if self.mounted is not None:
             _mounted.discard(self)
             if self._mounting not in {None, asyncio.current_task()}:
-                # At once: until the scope is left it would go on with elements that are gone.
+                # At once: until the scope is closed it would change elements that are gone.
                 self._mounting.cancel()
             background_tasks.create(self.scope.aclose(), name="sockstore: unmount")
 
@@ -90,7 +90,7 @@ def run(
     port: int = 8080,
     title: str = "sockstore",
 ) -> None:
-    """Serve a page with this layout to everybody who asks for it, until Ctrl-C.
+    """Serve a page with this layout to every visitor, until Ctrl-C.
 
     Args:
         layout: A function that places components; what it yields is ignored.

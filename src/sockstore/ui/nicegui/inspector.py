@@ -61,22 +61,22 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(lambda zone: zone is not None)
-            known: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
-            plot, show = partial(self._plot, connection, known), partial(self._show, connection)
+            measured: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
+            plot, show = partial(self._plot, connection, measured), partial(self._show, connection)
             await watch(connection, self._opened, plot, show)
 
-    def _plot(self, connection: WebSocketStore, known: deque[bool], sampler: Sampler) -> None:
-        known.append(connection.latency.value is not None)
-        pairs = zip(sampler.latencies, known, strict=True)
-        self._latency.draw(value if is_known else None for value, is_known in pairs)
+    def _plot(self, connection: WebSocketStore, measured: deque[bool], sampler: Sampler) -> None:
+        measured.append(connection.latency.value is not None)
+        pairs = zip(sampler.latencies, measured, strict=True)
+        self._latency.draw(value if is_measured else None for value, is_measured in pairs)
         self._rate.draw(sampler.rates)
 
     def _show(self, connection: WebSocketStore) -> None:
         zone = self._opened.value
-        seen = inspect(connection, zone)
-        self._explanation.text = seen.explanation
-        self._figures.show(seen.figures)
-        self._timeline.show([[row.time, row.kind, row.text] for row in seen.events])
+        inspection = inspect(connection, zone)
+        self._explanation.text = inspection.explanation
+        self._figures.show(inspection.figures)
+        self._timeline.show([[row.time, row.kind, row.text] for row in inspection.events])
 
     def _open(self, event: GenericEventArguments) -> None:
         minutes = event.args if isinstance(event.args, int) else 0

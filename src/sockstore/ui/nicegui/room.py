@@ -1,4 +1,4 @@
-"""What is said in a room and who is there, as elements."""
+"""The messages and the members of a room, as elements."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["ChatMembers", "ChatMessages"]
 
 
 class ChatMessages(ConnectionComponent):
-    """Show the messages of a chat, the newest last, and older ones to who scrolls up.
+    """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -59,16 +59,16 @@ class ChatMessages(ConnectionComponent):
         self._list.on("older", self._reader.show_older, args=[])
 
     async def on_mount(self) -> None:
-        """Follow the messages, and what became of one's own."""
+        """Follow the messages, and the delivery of the user's own."""
         await self._reader.follow(await self.connection(), self._show)
 
     def _read_on(self, event: GenericEventArguments) -> None:
         match event.args:
             case [bool() as at_end, last]:
-                # What came while the page said so is news, though it stands here already.
+                # Rows that were added while the event was on its way are unread, too.
                 keys = (key for key, row in self._rows.items() if row.html_id == last)
                 self._reader.read_on(at_end=at_end, last=next(keys, None))
-            case _:  # no page of ours says anything else
+            case _:  # our pages send nothing else
                 pass
 
     def _show(self, view: ChatView) -> int:
@@ -109,7 +109,7 @@ class ChatMessages(ConnectionComponent):
 
 
 class ChatMembers(ConnectionComponent):
-    """Show who is in the room, as a server with presence tells it.
+    """Show who is in the room, with a server that sends presence messages.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -126,12 +126,12 @@ class ChatMembers(ConnectionComponent):
             self._label = ui.label()
 
     async def on_mount(self) -> None:
-        """Follow those who come and go."""
+        """Follow who comes and goes."""
         messages = (await self.connection()).messages
         presence = Presence()
         for message in messages.value:
             presence.read(message)
-        # Each one, also when a flood pushes them out of the log before the page is updated.
+        # Each message, also when a flood pushes it out of the log before the page is updated.
         self.scope.on_destroy(messages.on_append(presence.read))
         async for _ in messages:
             self._label.text = presence.text

@@ -82,9 +82,9 @@ class WebSocketDemo(ConnectionComponent):
         connection = await self.connection()
         self.scope.subscribe(connection.state, self._show_state)
         async for view in connection.messages:
-            update, known = Update(), self._contents
+            update, before = Update(), self._contents
             self._contents = {
-                message.number: known.get(message.number) or Content(as_text(message.data))
+                message.number: before.get(message.number) or Content(as_text(message.data))
                 for message in view[-self._limit :]
             }
             characters = self._list.show([Item(*shown) for shown in self._contents.items()])

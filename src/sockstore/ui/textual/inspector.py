@@ -107,13 +107,13 @@ class ConnectionInspector(ConnectionComponent):
         self._rate_label.update(Content(f"Messages: {sampler.rates[-1]:.0f} a second"))
 
     def _show(self, connection: WebSocketStore) -> None:
-        seen = inspect(connection)
-        self._explanation.update(Content(seen.explanation))
-        figures = "   ".join(f"{name}: {value}" for name, value in seen.figures)
+        inspection = inspect(connection)
+        self._explanation.update(Content(inspection.explanation))
+        figures = "   ".join(f"{name}: {value}" for name, value in inspection.figures)
         self._figures.update(Content(figures))
-        first = len(connection.timeline.value) - len(seen.events)
+        first = len(connection.timeline.value) - len(inspection.events)
         items = [
             Item((first + place, row), Content(f"{row.time} {row.kind:<9} {row.text}"))
-            for place, row in enumerate(seen.events)
+            for place, row in enumerate(inspection.events)
         ]
         self._events.show(items)

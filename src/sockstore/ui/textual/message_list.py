@@ -69,10 +69,13 @@ class MessageList(ScrollView, can_focus=True):
     def __init__(self, note: str = "") -> None:
         super().__init__()
         self._note = note
+        # What is shown; `show` sets it.
         self._items: Sequence[Item] = ()
+        # The lines of each item, the line after its last one, and the width; `_lay_out` sets them.
         self._strips: dict[Hashable, tuple[Content, list[Strip]]] = {}
         self._ends: list[int] = []
         self._width = 0
+        # Whether the list follows its end; scrolling changes it.
         self._at_end = True
 
     @property
@@ -113,11 +116,11 @@ class MessageList(ScrollView, can_focus=True):
 
     def _lay_out(self) -> None:
         width = max(1, self.scrollable_content_region.width)
-        known = self._strips if width == self._width else {}
+        before = self._strips if width == self._width else {}
         self._width = width
         self._strips = {
-            item.key: known[item.key]
-            if item.key in known and known[item.key][0] == item.content
+            item.key: before[item.key]
+            if item.key in before and before[item.key][0] == item.content
             else (item.content, self._strips_of(item.content, width))
             for item in self._items
         }
@@ -150,7 +153,7 @@ class MessageList(ScrollView, can_focus=True):
         return strips[0].adjust_cell_length(width, self.rich_style)
 
     def notify_style_update(self) -> None:
-        """The theme may be another: what was drawn has old colours."""
+        """Draw the texts again: the theme may have changed."""
         super().notify_style_update()
         self._strips = {}
         if self.is_mounted:
@@ -192,7 +195,7 @@ class MessageList(ScrollView, can_focus=True):
             self.post_message(self.Reading(at_end=at_end))
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Take note of where the reader is."""
+        """Note where the reader is."""
         super().watch_scroll_y(old_value, new_value)
         is_up = new_value < old_value
         self._set_at_end(at_end=new_value >= self.max_scroll_y or (self._at_end and not is_up))
@@ -200,7 +203,7 @@ class MessageList(ScrollView, can_focus=True):
             self.post_message(self.AtTop())
 
     def on_click(self, event: events.Click) -> None:
-        """Tell which item it was."""
+        """Post the item that was clicked."""
         index = bisect_right(self._ends, event.y + self.scroll_offset.y)
         if index < len(self._items):
             self.post_message(self.Chosen(self._items[index].key))

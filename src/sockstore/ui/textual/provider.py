@@ -79,7 +79,7 @@ class ConnectionComponent(Component):
     def on_mount(self) -> None:
         """Find the connection; it begins with the provider."""
         if self._source is None:
-            around = (one for one in self.ancestors if isinstance(one, WebSocketProvider))
+            around = (widget for widget in self.ancestors if isinstance(widget, WebSocketProvider))
             self._source = find_source(self._provider_name, around)
 
     async def connection(self) -> WebSocketStore:

@@ -1,4 +1,4 @@
-"""What is said in a room and who is there, as widgets."""
+"""The messages and the members of a room, as widgets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["ChatMembers", "ChatMessages"]
 
 
 class ChatMessages(ConnectionComponent):
-    """Show the messages of a chat, the newest last, and older ones to who scrolls up.
+    """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -82,28 +82,28 @@ class ChatMessages(ConnectionComponent):
         yield self._news
 
     async def follow(self) -> None:
-        """Follow the messages, and what became of one's own."""
+        """Follow the messages, and the delivery of the user's own."""
         await self._reader.follow(await self.connection(), self._show)
 
     def _show(self, view: ChatView) -> int:
         now = datetime.now(UTC)
-        known = self._contents
-        self._contents = {row: known.get(row) or row_content(row, now) for row in view.rows}
+        before = self._contents
+        self._contents = {row: before.get(row) or row_content(row, now) for row in view.rows}
         self._view = view
         items = [Item(row.line.key, self._contents[row]) for row in view.rows]
         characters = self._list.show(items)
         if view.has_own_news:
             self._list.action_scroll_end_now()
-        self._tell(view)
+        self._show_note(view)
         return characters
 
-    def _tell(self, view: ChatView) -> None:
-        told = "Loading older messages …" if view.is_loading else ""
+    def _show_note(self, view: ChatView) -> None:
+        note = "Loading older messages …" if view.is_loading else ""
         if view.unread:
             plural = "" if view.unread == 1 else "s"
-            told = f"{view.unread} new message{plural} ↓ (Escape)"
-        self._news.update(Content(told))
-        self._news.set_class(bool(told), "-offered")
+            note = f"{view.unread} new message{plural} ↓ (Escape)"
+        self._news.update(Content(note))
+        self._news.set_class(bool(note), "-offered")
         if view.has_older and not view.is_loading and self._list.max_scroll_y == 0 and view.rows:
             self._reader.show_older()
 
@@ -125,13 +125,13 @@ class ChatMessages(ConnectionComponent):
             self._reader.fill(row)
 
     def on_click(self) -> None:
-        """The note that there is something new leads to it."""
+        """Go to the end if the note about new messages was clicked."""
         if self._news.is_mouse_over:
             self._list.action_scroll_end_now()
 
 
 class ChatMembers(ConnectionComponent):
-    """Show who is in the room, as a server with presence tells it.
+    """Show who is in the room, with a server that sends presence messages.
 
     Args:
         connection: Which one; None for that of the provider it stands in.
@@ -154,12 +154,12 @@ class ChatMembers(ConnectionComponent):
         yield self._label
 
     async def follow(self) -> None:
-        """Follow those who come and go."""
+        """Follow who comes and goes."""
         messages = (await self.connection()).messages
         presence = Presence()
         for message in messages.value:
             presence.read(message)
-        # Each one, also when a flood pushes them out of the log before the screen is updated.
+        # Each message, also when a flood pushes it out of the log before the screen is updated.
         self.scope.on_destroy(messages.on_append(presence.read))
         async for _ in messages:
             self._label.update(Content(presence.text))
