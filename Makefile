@@ -63,10 +63,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# It runs on the Node that is installed, and asks no registry whether there is a newer pyright.
+PYRIGHT = PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+
 types: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/mypy typing_tests
 	$(BIN)/mypy benchmarks
+	$(PYRIGHT)
 
 imports: $(VENV)/.dev
 	$(BIN)/lint-imports

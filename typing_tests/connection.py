@@ -64,8 +64,8 @@ async def main() -> None:
         assert_type(message, Message)
         assert_type(message.data, Any)
         assert_type(message.number, int)
+        assert_type(message.publication, Publication | None)
 
-    assert_type(message.publication, Publication | None)
     assert_type(connection.position, Position | None)
     assert_type(connection.stream(gaps=True), MessageStream)
     assert_type(await connection.request({"op": "time"}, timeout=5, idempotent=True), Any)

@@ -76,7 +76,7 @@ MIN_UPTIME = 5.0
 POLICY_VIOLATION = 1008
 """Servers close with it to refuse credentials; later in a connection's life, for other reasons."""
 
-_BY_CLOSE_CODE = (
+_BY_CLOSE_CODE: dict[int, Classification] = (
     dict.fromkeys((1000, 1005), Classification.GOODBYE)
     | dict.fromkeys(
         (1002, 1003, 1007, 1009, 1010, 4400, 4404, 4410),

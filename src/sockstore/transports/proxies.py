@@ -71,7 +71,7 @@ class ProxyFailedError(Exception):
     ) -> None:
         super().__init__(why)
         self.why = why
-        self.kind = kind
+        self.kind: HandshakeFailureKind = kind
         self.status = status
         self.retry_after = retry_after
         self.answer = answer

@@ -63,7 +63,7 @@ class Component(Element):
         super()._handle_delete()
         if self.mounted is not None:
             _mounted.discard(self)
-            if self._mounting not in {None, asyncio.current_task()}:
+            if self._mounting is not None and self._mounting is not asyncio.current_task():
                 # At once: until the scope is closed it would change elements that are gone.
                 self._mounting.cancel()
             background_tasks.create(self.scope.aclose(), name="sockstore: unmount")
