@@ -11,9 +11,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from sockstore import Heartbeat, InvalidOption, InvalidURI, Reconnect, WebSocketStore
-from sockstore.base.close import Close
-from sockstore.base.errors import HandshakeFailed
+from sockstore import (
+    Close,
+    HandshakeFailed,
+    Heartbeat,
+    InvalidOption,
+    InvalidURI,
+    Reconnect,
+    WebSocketStore,
+)
 from sockstore.transports import default_transport
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.transports.browser import BrowserTransport, window

@@ -11,8 +11,7 @@ from browser.pyodide_pages import LOAD, pages
 from emscripten.remote_server import remote_ends
 from loopback.processes import free_port
 from sockstore.cli.running import address_of, listen
-from sockstore.server import create_app
-from sockstore.server.limits import Limits
+from sockstore.server import Limits, create_app
 from sockstore.ui.browser.dom import NO_PAGE
 
 pytestmark = [

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sockstore import ConnectionState, WebSocketStore, derived, readable, readonly, writable
-from sockstore.base.errors import ConnectionLost
+from sockstore import (
+    ConnectionLost,
+    ConnectionState,
+    WebSocketStore,
+    derived,
+    readable,
+    readonly,
+    writable,
+)
 from sockstore.connection.connection_stores import engine_of
 from sockstore.testing import check_store
 from written_log import WrittenLog

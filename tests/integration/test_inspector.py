@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from sockstore import (
+    ConnectionState,
     Outbox,
     Reconnect,
     Session,
@@ -17,7 +18,6 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.base.state import ConnectionState
 from sockstore.connection.inspection.explain import Circumstances, explain
 from sockstore.connection.inspection.timeline import (
     Decided,

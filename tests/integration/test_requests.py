@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -22,7 +23,6 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.base.codecs import decode_json
 from sockstore.testing import FakeServer
 
 pytestmark = pytest.mark.virtual_clock
@@ -42,7 +42,7 @@ async def frames(server, count):
 
 
 async def received(server, count):
-    return [decode_json(each) for each in await frames(server, count)]
+    return [json.loads(each) for each in await frames(server, count)]
 
 
 @pytest.mark.contract("OB5")
@@ -168,10 +168,13 @@ async def test_what_waits_for_the_connection_is_asked_once_it_is_open():
     async with asks(server) as connection:
         asking = asyncio.ensure_future(connection.request({"op": "get"}))
         await asyncio.sleep(3)
+        assert connection.buffered_amount.value > 0
+        assert not server.received
         server.come_up()
         (asked,) = await received(server, 1)
-        server.send({"id": asked["id"]})
-        await asking
+        assert asked["op"] == "get"
+        server.send({"id": asked["id"], "value": 7})
+        assert await asking == {"id": asked["id"], "value": 7}
 
 
 @pytest.mark.contract("OB5")
@@ -186,7 +189,7 @@ async def test_a_timeout_takes_back_what_was_not_sent():
         await connection.ready()
         with pytest.raises(TimeoutError):
             await connection.request({"op": "late"}, timeout=2)
-        assert [decode_json(each)["op"] for each in server.received] == ["late"]
+        assert [json.loads(each)["op"] for each in server.received] == ["late"]
         server.send({"id": 2})  # an answer that nobody waits for any more is a message
         await connection.messages.wait_for(len)
 
@@ -219,20 +222,33 @@ async def test_cancelling_who_asks_takes_the_request_back():
     async with asks(server) as connection:
         asking = asyncio.ensure_future(connection.request({"op": "get"}))
         await asyncio.sleep(0)
+        assert connection.buffered_amount.value > 0
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         assert connection.buffered_amount.value == 0
+        server.come_up()
+        await connection.ready()
+        connection.send("later")
+        await frames(server, 1)
+        assert server.received == ["later"]
 
 
 @pytest.mark.contract("OB5", "PV7")
 async def test_who_shares_a_connection_may_ask_too():
     server = FakeServer()
-    async with WebSocketProvider("ws://fake", transport=server, share=True) as connection:
-        asking = asyncio.ensure_future(connection.request({"op": "get"}))
-        (asked,) = await received(server, 1)
-        server.send({"id": asked["id"]})
-        await asking
+    async with (
+        WebSocketProvider("ws://fake", transport=server, share=True) as connection,
+        WebSocketProvider("ws://fake", transport=server, share=True) as other,
+    ):
+        first = asyncio.ensure_future(connection.request({"op": "one"}))
+        second = asyncio.ensure_future(other.request({"op": "two"}))
+        one, two = await received(server, 2)
+        assert len(server.open_connections) == 1
+        server.send({"id": two["id"], "is": 2}, {"id": one["id"], "is": 1})
+        assert (await first)["is"] == 1
+        assert (await second)["is"] == 2
+        assert not connection.messages.value
 
 
 # Other servers

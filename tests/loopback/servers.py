@@ -19,8 +19,7 @@ from pathlib import Path
 
 import trustme
 
-from sockstore.base.close import Close
-from sockstore.base.state import SocketInfo
+from sockstore import Close, SocketInfo
 from sockstore.transports.base import Deliver, Target, TransportOptions
 from sockstore.transports.native.transport import NativeTransport
 

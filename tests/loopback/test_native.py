@@ -25,7 +25,7 @@ from loopback.servers import (
     text,
     turns,
 )
-from sockstore.base.close import Close
+from sockstore import Close
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.transports.native.slices import UNDELIVERED_HIGH
 from sockstore.transports.native.transport import NativeTransport

@@ -9,7 +9,7 @@ import pytest
 from tests.loopback.redis_servers import redis_server
 
 from sockstore import InvalidOption
-from sockstore.server.history import HistoryUnavailable, NotStored
+from sockstore.server import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
 from sockstore.server.redis import connecting
 from sockstore.server.redis.history import RedisHistory

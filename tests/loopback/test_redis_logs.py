@@ -13,7 +13,7 @@ from tests.loopback.redis_servers import RedisServer, redis_server, until
 
 from loopback.processes import serving
 from sockstore import Reconnect, Session, WebSocketStore
-from sockstore.server.history import HistoryUnavailable, NotStored
+from sockstore.server import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
 from sockstore.server.redis.feed import MOST_AT_ONCE, MOST_BYTES_AT_ONCE
 from sockstore.server.redis.history import RedisHistory

@@ -11,12 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from sockstore.base.close import Close
-from sockstore.base.errors import HandshakeFailed
-from sockstore.base.options import Reconnect
-from sockstore.base.positions import Gap, Position
-from sockstore.base.state import SocketInfo
-from sockstore.connection.recovery import Session
+from sockstore import Close, Gap, HandshakeFailed, Position, Reconnect, Session, SocketInfo
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine import joining, session

@@ -15,11 +15,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from sockstore.base.close import Close
-from sockstore.base.errors import HandshakeFailed, InvalidURI, StopReconnecting
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
-from sockstore.base.positions import Gap
-from sockstore.base.state import SocketInfo
+from sockstore import (
+    Close,
+    Gap,
+    HandshakeFailed,
+    Heartbeat,
+    InvalidURI,
+    Outbox,
+    Reconnect,
+    SocketInfo,
+    StopReconnecting,
+)
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.delivery import Outgoing

@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 )
 from tests.property.session_model import Began, Client, Log, Mutant, Server
 
-from sockstore.base.positions import Gap, Position
+from sockstore import Gap, Position
 from sockstore.server.history.base import Page
 from sockstore.server.rooms.recovery import LastSeen, decide_recovery
 

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.history_server import HistoryServer
-from sockstore import Message, WebSocketStore
-from sockstore.connection.receipts import Receipt
+from sockstore import Message, Receipt, WebSocketStore
 from sockstore.testing import VirtualClock
 from sockstore.ui.chat.backlog import backlog_of, see
 from sockstore.ui.chat.own_messages import Post

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockstore import InvalidOption
 from sockstore.base import json_msgspec as json_texts
 from sockstore.base.codecs import (
     Codec,
@@ -23,7 +24,6 @@ from sockstore.base.codecs import (
     json_decoder,
     make_codec,
 )
-from sockstore.base.errors import InvalidOption
 from sockstore.base.json_msgspec import _encode_with_msgspec
 from sockstore.base.json_stdlib import decode_json as _decode_with_json
 from sockstore.base.json_stdlib import encode_json as _encode_with_json

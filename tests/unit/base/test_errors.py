@@ -5,12 +5,12 @@ import pickle
 
 import pytest
 
-from sockstore.base import errors
-from sockstore.base.close import Close, FailureReason
-from sockstore.base.errors import (
+from sockstore import (
+    Close,
     ConnectionEnded,
     ConnectionLost,
     DeliveryError,
+    FailureReason,
     HandshakeFailed,
     InvalidOption,
     InvalidURI,
@@ -22,6 +22,7 @@ from sockstore.base.errors import (
     SockstoreError,
     StopReconnecting,
 )
+from sockstore.base import errors
 
 EXAMPLES = [
     InvalidURI("http://h/", "it must begin with ws:// or wss://"),

@@ -5,11 +5,9 @@ import random
 
 import pytest
 
-from sockstore import WebSocketStore
+from sockstore import InvalidOption, Outbox, Outcome, Reconnect, WebSocketStore
 from sockstore.base.checks import require_callable, require_count, require_instance
-from sockstore.base.errors import InvalidOption
-from sockstore.base.options import Outbox, Reconnect, reconnect_policy
-from sockstore.base.outcomes import Outcome
+from sockstore.base.options import reconnect_policy
 from sockstore.machine.settings import Settings
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf, 10**400, -(10**400), "3", True, [], {}, 1j, object()]

@@ -2,9 +2,18 @@
 
 import pytest
 
-from sockstore.base.close import Close, FailureReason
-from sockstore.base.errors import ConnectionLost, HandshakeFailed, InvalidOption, InvalidURI
-from sockstore.base.outcomes import Classification, Outcome, classify, reason_of_fatal
+from sockstore import (
+    Classification,
+    Close,
+    ConnectionLost,
+    FailureReason,
+    HandshakeFailed,
+    InvalidOption,
+    InvalidURI,
+    Outcome,
+    classify,
+)
+from sockstore.base.outcomes import reason_of_fatal
 
 RETRY, THROTTLE, UNAUTHORISED, GOODBYE, FATAL = (
     Classification.RETRY,

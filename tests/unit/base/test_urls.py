@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore.base.errors import InvalidURI
+from sockstore import InvalidURI
 from sockstore.base.urls import check_url, is_secure, place_of, redact_url, tls_name
 
 
