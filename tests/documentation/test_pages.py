@@ -57,7 +57,8 @@ def test_every_block_says_what_it_is_or_why_it_is_not_run(page):
         assert known, f"{page}:{block.line}: {block.language}"
         assert block.not_run is None or block.not_run.endswith("."), f"{page}:{block.line}"
     for included in included_by(page):
-        assert included.parent == ROOT / "examples", f"{included} is run by no test"
+        is_run = included.parent == ROOT / "examples" or included.is_relative_to(ROOT / "tests")
+        assert is_run, f"{included} is run by no test"
         assert included.exists()
 
 
@@ -122,3 +123,16 @@ def is_installable(requirement):
 def test_every_example_is_shown():
     shown = {file for page in PAGES for file in included_by(page)}
     assert shown >= set((ROOT / "examples").glob("*.py"))
+
+
+def test_the_index_of_helpers_names_every_helper_of_the_tests():
+    index = (ROOT / "docs" / "project" / "adding-a-test.md").read_text()
+    helpers = {
+        str(file.relative_to(ROOT / "tests"))
+        for file in (ROOT / "tests").rglob("*.py")
+        if not file.name.startswith(("test_", "__init__"))
+    }
+    named = {
+        name for name in re.findall(r"`([\w/]+\.py)`", index) if (ROOT / "tests" / name).exists()
+    }
+    assert named >= helpers, helpers - named
