@@ -346,7 +346,7 @@ async def test_secrets_are_in_no_repr_no_log_and_no_error(ask, caplog, virtual_c
         reconnect=EVERY_SECOND,
     )
     note(connection)
-    connection._driver.machine._opened_before = True  # so that a bad subprotocol is retried
+    connection._driver.machine._memory.opened_before = True  # so that a bad subprotocol is retried
     for name in ("state", "socket", "error", "status"):
         getattr(connection, name).subscribe(note)
     connection.connect()

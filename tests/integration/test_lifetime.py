@@ -437,8 +437,8 @@ async def test_each_block_gets_its_own_ping_and_its_own_warning(virtual_clock, c
             await connection.ready()
             for n in range(1, 6):
                 # Right after a ping, whenever that is: its answer cannot be heard in time.
-                pings = connection._driver.machine._phase.liveness.pings
-                while connection._driver.machine._phase.liveness.pings == pings:
+                pings = connection._driver.machine.phase.liveness.pings
+                while connection._driver.machine.phase.liveness.pings == pings:
                     await asyncio.sleep(0.05)
                 virtual_clock._jump(30 + n)
                 await asyncio.sleep(1)

@@ -11,15 +11,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
-from sockstore import Close, Gap, HandshakeFailed, Position, Reconnect, Session, SocketInfo
+from sockstore import Close, Gap, HandshakeFailed, Position, Reconnect, SocketInfo
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine import joining, session
+from sockstore.machine import session, session_frames
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition
+from sockstore.machine.memory import Settings
+from sockstore.machine.outbox import HandOver
 from sockstore.machine.session_frames import Published, Reply, read
-from sockstore.machine.settings import Settings
 
 ROOM = "room"
 
@@ -252,7 +252,8 @@ class Client:
         self.machine = Machine(
             Settings(
                 reconnect=Reconnect.exponential(jitter=0.0, min_uptime=0.0),
-                session=Session(ROOM, since=since),
+                channel=ROOM,
+                since=since,
                 ping_interval=None,
                 has_on_open=True,
                 has_fetch_state=True,
@@ -335,22 +336,21 @@ class Client:
         memory = self.machine.session
         if Mutant.CLIENT_SENDS_NEW_BEFORE_OLD in self.mutants and len(memory._to_resend) > 1:
             memory._to_resend.rotate(1)
-        while (entry := self.machine.next_to_send(self.now)) is not None:
-            self.hand_over(entry)
-
-    def hand_over(self, entry):
-        if Mutant.CLIENT_MAKES_A_NEW_ID in self.mutants and entry.id:
-            self.machine.session._unproven.pop(entry.id, None)
-            entry.id = ""
-        self.write(self.machine.write(entry, self.now))
+        if Mutant.CLIENT_MAKES_A_NEW_ID in self.mutants:
+            for entry in memory._to_resend:
+                memory._unproven.pop(entry.id, None)
+                entry.id = ""
+        while (offer := self.machine.next_to_send(self.now)) is not None:
+            self.write(offer.data)
 
     def send(self):
         self.sent += 1
         number = self.sent
         data = json.dumps({"sender": self.name, "n": number})
         entry = Outgoing(data, len(data), number)
-        if self.machine.offer(entry, self.now).disposition is Disposition.HAND_OVER:
-            self.hand_over(entry)
+        offer = self.machine.offer(entry, self.now)
+        if isinstance(offer, HandOver):
+            self.write(offer.data)
 
     def connect(self):
         """Let the time come for the next attempt, and let it succeed."""
@@ -404,7 +404,7 @@ class Client:
 
     def receive(self, said):
         """Take a publication, or find out that it cannot follow."""
-        is_news = self.machine.session.accept(said)
+        is_news = self.machine.accept(self.machine.live_transport, said)
         if Mutant.CLIENT_TAKES_WHATEVER_COMES in self.mutants:
             is_news = True
         if is_news is None:
@@ -436,7 +436,9 @@ def trusting(is_so):
     def trusts(seen, told):
         if not told.recovered:
             return careful(seen, told)
-        return joining.Joined(joining._before(told, told.publications), told.publications)
+        return session_frames.Joined(
+            session_frames._before(told, told.publications), told.publications
+        )
 
     if is_so:
         session.joined_at = trusts

@@ -30,8 +30,8 @@ from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Disposition
-from sockstore.machine.settings import Settings
+from sockstore.machine.memory import Settings
+from sockstore.machine.outbox import HandOver, Queued, Refused
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 
@@ -158,17 +158,17 @@ class ModelledMachine(RuleBasedStateMachine):
                 self.paused.add(number)
             case fact.WritingResumed(transport=number):
                 self.paused.discard(number)
-        machine, before, inside = self.machine, self.machine.state, self.machine._phase
+        machine, before, inside = self.machine, self.machine.state, self.machine.phase
         orders = machine.handle(event, self.now)
         if self.stale:
             self.stale = False
             late_open = isinstance(event, fact.TransportOpened)
             assert orders == ([order.AbortTransport(event.transport)] if late_open else [])
             assert machine.state is before
-            assert machine._phase is inside
+            assert machine.phase is inside
         for each in orders:
             self.carry_out(each)
-        if machine.state.phase == "open" and inside is not machine._phase:
+        if machine.state.phase == "open" and inside is not machine.phase:
             self.something_comes(machine.live_transport)
         if before.phase == "closing" and not user:
             assert machine.state.phase in {"closing", "closed"}
@@ -240,9 +240,9 @@ class ModelledMachine(RuleBasedStateMachine):
             self.fate[entry.receipt] = fate
 
     def flush(self):
-        while (entry := self.machine.next_to_send(self.now)) is not None:
+        while (offer := self.machine.next_to_send(self.now)) is not None:
             assert self.machine.live_transport not in self.paused
-            self.leave_outbox([entry], "handed over")
+            self.leave_outbox([offer.entry], "handed over")
             assert self.machine.flight is not None
 
     def pick(self, data, numbers, *, true):
@@ -292,19 +292,19 @@ class ModelledMachine(RuleBasedStateMachine):
         self.sent += 1
         entry = Outgoing("x" * size, size, self.sent)
         offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
-        self.leave_outbox(offer.dropped, "dropped")
-        match offer.disposition:
-            case Disposition.HAND_OVER:
+        match offer:
+            case HandOver(data=data):
+                assert data == entry.data
                 on_open = from_on_open and self.machine.state.phase == "connecting"
                 assert on_open or not self.waiting, "it overtook what waits"
                 assert self.machine.live_transport in self.standing
                 assert on_open or self.machine.live_transport not in self.paused
                 self.fate[self.sent] = "handed over"
-            case Disposition.QUEUED:
+            case Queued(dropped=dropped):
+                self.leave_outbox(dropped, "dropped")
                 self.waiting.append(self.sent)
-            case Disposition.REFUSED:
+            case Refused():
                 assert offer.why
-                assert not offer.dropped
                 self.fate[self.sent] = "refused"
 
     # Rules: what transports tell
@@ -484,7 +484,7 @@ class ModelledMachine(RuleBasedStateMachine):
             assert self.fate[self.sent] == "handed over"
         flight = self.machine.flight
         if self.settings.ping_interval is not None:
-            self.now = self.machine._phase.liveness.next_ping_at
+            self.now = self.machine.phase.liveness.next_ping_at
             self.heard += 1
             self.tell(fact.DeadlineReached(self.heard))
             self.tell(fact.PongReceived(number, self.pings[-1]))
@@ -618,7 +618,7 @@ class ModelledMachine(RuleBasedStateMachine):
             assert not self.standing
             assert not self.ended
         if not self.opening | self.standing | self.ended:
-            assert self.machine._retired.deadline is None
+            assert self.machine._memory.retired.deadline is None
 
 
 @pytest.mark.contract("CN2", "CN5", "CN6", "CN7", "CN9", "RC10", "OB2", "OB3", "LV1")

@@ -141,20 +141,16 @@ class Driver:
 
     def dispatch(self, event: Event, now: float | None = None) -> None:
         """Tell the machine a fact, carry out its orders, and show the outcome."""
-        machine = self.machine
-        live, before = machine.live_transport, machine.state
         now = self.own.now() if now is None else now
-        effects = machine.handle(event, now)
-        self.observer.saw(event, before, effects, now)
+        effects = self.machine.handle(event, now)
+        self.observer.saw(event, effects, now)
         for effect in effects:
             self._perform(effect)
-        if live is not None and live != machine.live_transport and live in self._links:
-            self._links[live].retire()
         self.callables.cancel_obsolete()
         self._arm()
         self._watch()
         if (user_side := self._user_side()) is not None:
-            user_side.show(machine.state)
+            user_side.show(self.machine.state)
             if self.buffered_is_watched:
                 user_side.show_buffered()
         if self._rest_waiters:
@@ -174,6 +170,11 @@ class Driver:
             self.buffered_changed()
         return receipt
 
+    def withdraw(self, receipt: Receipt) -> None:
+        """Take a message back if it still waits."""
+        if receipt.state == "queued":
+            self.dispatch(fact.MessageWithdrawn(receipt))
+
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
         if (user_side := self._user_side()) is not None:
@@ -191,14 +192,11 @@ class Driver:
 
     def report(self, error: Exception, where: str) -> None:
         """Give what a user's callable raised to the event loop's exception handler."""
-        context = {
-            "message": f"{where} raised (connection created at {self._where})",
-            "exception": error,
-        }
+        message = f"{where} raised (connection created at {self._where})"
         if self.own.loop is None:
-            logger.error("%s", context["message"], exc_info=error)
+            logger.error("%s", message, exc_info=error)
         else:
-            self.own.loop.call_exception_handler(context)
+            self.own.loop.call_exception_handler({"message": message, "exception": error})
 
     def _bury(self) -> None:
         """Discard the tasks, timers and transports of a loop that was closed under them."""
@@ -214,8 +212,11 @@ class Driver:
 
     # Orders
 
-    def _perform(self, effect: Effect) -> None:  # noqa: C901 - a table
+    def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - a table
         match effect:
+            case order.RetireTransport(transport=number):
+                if (link := self._links.get(number)) is not None:
+                    link.retire()
             case order.CloseTransport(transport=number, code=code, reason=reason):
                 self._links[number].transport.close(code, reason)
             case order.AbortTransport(transport=number):
@@ -232,6 +233,8 @@ class Driver:
                 self.sender.settle(effect)
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
+            case order.RecordDecision() | order.RecordState():
+                pass  # the observer has seen it
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -321,7 +324,7 @@ class Driver:
         machine = self.machine
         if (user_side := self._user_side()) is not None:
             has_on_open = machine.settings.has_on_open
-            link.attend(user_side.receiver, machine.session, keeps_beginning=has_on_open)
+            link.attend(user_side.receiver, machine, keeps_beginning=has_on_open)
         self.dispatch(event)
         if machine.live_transport != link.number:
             link.retire()

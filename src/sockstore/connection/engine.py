@@ -24,7 +24,7 @@ from sockstore.connection.requests import RequestFormat, Requests
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.machine import Machine
-from sockstore.machine.settings import Settings
+from sockstore.machine.memory import Settings
 from sockstore.stores import Readable, Writable, readonly, writable
 from sockstore.stores.binding import adopt, bind, bind_with
 from sockstore.transports.base import TransportFactory, TransportOptions
@@ -91,7 +91,7 @@ class Engine:
         self._transport_options = transport_options
         self._should_reconnect = should_reconnect
         checked = make_codec(codec)
-        self.encoder = make_encoder(checked, only_json=settings.session is not None)
+        self.encoder = make_encoder(checked, only_json=settings.channel is not None)
         self.machine = Machine(settings, endpoint.url)
         where = _caller()
         self.driver = Driver(self.machine, ref(self), where)
@@ -99,7 +99,7 @@ class Engine:
         self.finalizer.atexit = False
         self.log = LogWriter(history, self.driver.report)
         self.messages = MessageLog(self.log)
-        self.requests = Requests(request_format, self.driver.sender.withdraw)
+        self.requests = Requests(request_format, self.driver.withdraw)
         self.receiver = Receiver(
             self.log,
             checked,

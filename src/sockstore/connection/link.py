@@ -12,7 +12,7 @@ from sockstore.connection.endpoint import Endpoint
 from sockstore.connection.receiver import Receiver
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.session import SessionMachine
+from sockstore.machine.machine import Machine
 from sockstore.machine.session_frames import FrameError, Published, Said, read
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
 
@@ -54,8 +54,8 @@ class Link:
         "_clock",
         "_in_slice",
         "_keeper",
+        "_machine",
         "_receiver",
-        "_session",
         "_slice_began_at",
         "has_opened",
         "last_message_at",
@@ -76,7 +76,8 @@ class Link:
         self.has_opened = False  # set by `opened`
         # What takes the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
-        self._session: SessionMachine | None = None
+        # What knows a room's messages: set by `attend`; None without a session.
+        self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
         self._in_slice: Receiver | None = None
         self._slice_began_at = 0.0
@@ -86,18 +87,16 @@ class Link:
 
     # What the driver calls
 
-    def attend(
-        self, receiver: Receiver, session: SessionMachine | None, *, keeps_beginning: bool
-    ) -> None:
+    def attend(self, receiver: Receiver, machine: Machine, *, keeps_beginning: bool) -> None:
         """Give the messages of this transport to a receiver from now on.
 
         Args:
             receiver: What takes them.
-            session: What a room's frames are for; None without a session.
+            machine: Knows which messages of a session's room are new.
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
         self._receiver = ref(receiver)
-        self._session = session
+        self._machine = None if machine.session is None else machine
         if keeps_beginning:
             receiver.keep_beginning(self.number)
 
@@ -116,10 +115,10 @@ class Link:
 
     def deliver(self, publications: Sequence[Published]) -> None:
         """Deliver what a room said while there was no connection, until this link is retired."""
-        if (receiver := self._attended) is None or self._session is None:
+        if (receiver := self._attended) is None or self._machine is None:
             return
         receiver.expect(len(publications))
-        slice_ = SessionSlice(self, self._session, receiver)
+        slice_ = SessionSlice(self, self._machine, receiver)
         for publication in publications:
             if slice_.take(publication) and self.is_retired:
                 return  # the position is that of the last one that was delivered
@@ -148,9 +147,9 @@ class Link:
         self._slice_began_at = self._clock()
         self._in_slice = receiver
         receiver.begin_slice()
-        if self._session is None:
+        if self._machine is None:
             return receiver
-        return SessionSlice(self, self._session, receiver)
+        return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
         """A slice is over; what it brought, not that there was one, is a sign of life."""
@@ -194,15 +193,17 @@ class SessionSlice:
 
     Args:
         link: Where they come from.
-        session: Knows which publications are new.
+        machine: Knows which publications are new.
         receiver: Takes those.
     """
 
-    __slots__ = ("_link", "_receiver", "_session")
+    __slots__ = ("_link", "_machine", "_receiver", "_session")
 
-    def __init__(self, link: Link, session: SessionMachine, receiver: Receiver) -> None:
+    def __init__(self, link: Link, machine: Machine, receiver: Receiver) -> None:
+        assert machine.session is not None  # noqa: S101 - else the receiver takes the frames itself
         self._link = link
-        self._session = session
+        self._machine = machine
+        self._session = machine.session
         self._receiver = receiver
 
     def texts(self, messages: Iterator[str], /) -> bool:
@@ -218,8 +219,10 @@ class SessionSlice:
         link = self._link
         if link.is_retired:
             return True
-        if isinstance(said, Published) and (is_news := self._session.accept(said)) is not None:
-            return is_news and self._receiver.publish(said, self._session.epoch)
+        if isinstance(said, Published):
+            is_news = self._machine.accept(link.number, said)
+            if is_news is not None:
+                return is_news and self._receiver.publish(said, self._session.epoch)
         link.tell(fact.SessionHeard(link.number, said))
         return link.is_retired
 

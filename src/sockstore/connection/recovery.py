@@ -14,7 +14,7 @@ from sockstore.base.errors import HandshakeFailed, InvalidOption, StopReconnecti
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Position
-from sockstore.machine.failures import attempt_raised
+from sockstore.machine.endings import attempt_raised
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt

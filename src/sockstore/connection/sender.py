@@ -10,7 +10,7 @@ from sockstore.connection.receipts import Receipt
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import HAND_OVER, Disposition, Offer
+from sockstore.machine.outbox import HandOver, Queued, Refused
 
 __all__ = ["Sender"]
 
@@ -58,15 +58,16 @@ class Sender:
         receipt = Receipt(awaits_reply=machine.session is not None)
         entry = Outgoing(data, _size(data), receipt)
         offer = machine.offer(entry, now, from_on_open=from_on_open)
-        if offer is HAND_OVER:
-            self._hand_over(entry, now)
-            self._last = receipt
-        elif offer.disposition is Disposition.QUEUED:
-            self._last = receipt
-            self._drop(offer)
-        else:
-            receipt.settle("refused", offer.why)
-            self._observer.refused(offer)
+        match offer:
+            case HandOver():
+                self._give(offer.data, (entry,))
+                self._last = receipt
+            case Queued(dropped=dropped):
+                self._last = receipt
+                if dropped:
+                    self._drop(dropped)
+            case Refused():
+                self._refuse(offer)
         return receipt
 
     def flush(self, now: float) -> None:
@@ -74,8 +75,9 @@ class Sender:
         if self._machine.session is not None:
             self._flush_session(now)
             return
-        while (entry := self._machine.next_to_send(now)) is not None:
-            self._hand_over(entry, now)
+        while (offer := self._machine.next_to_send(now)) is not None:
+            if isinstance(offer, HandOver):
+                self._give(offer.data, (offer.entry,))
 
     def send_heartbeat(self, number: int) -> None:
         """Send the message that the server wants to hear now and then."""
@@ -87,11 +89,6 @@ class Sender:
             self._report(error, "the heartbeat's message")
         else:
             self._links[number].transport.send(data)
-
-    def withdraw(self, receipt: Receipt) -> None:
-        """Take a message back if it still waits."""
-        if receipt.state == "queued" and self._machine.outbox.withdraw(receipt):
-            receipt.settle("dropped", "it was taken back")
 
     def settle(self, effect: SettleReceipts) -> None:
         """Settle the receipts of messages whose fate is known."""
@@ -105,34 +102,24 @@ class Sender:
         if self._last is not None and self._last.is_pending:
             await self._last
 
-    def _hand_over(self, entry: Outgoing, now: float) -> None:
-        if (data := self._written(entry, now)) is not None:
-            self._give(data, (entry,))
-
     def _flush_session(self, now: float) -> None:
         """Hand over what waits, many messages in one."""
         frames: list[str] = []
         entries: list[Outgoing] = []
         size = 0
-        while (entry := self._machine.next_to_send(now)) is not None:
-            if (data := self._written(entry, now)) is None:
+        while (offer := self._machine.next_to_send(now)) is not None:
+            if isinstance(offer, Refused):
+                self._refuse(offer)
                 continue
+            data = offer.data
             if frames and size + len(data) > BYTES_IN_ONE_MESSAGE:
                 self._give("\n".join(frames), entries)
                 frames, entries, size = [], [], 0
             frames.append(str(data))
-            entries.append(entry)
+            entries.append(offer.entry)
             size += len(data)
         if frames:
             self._give("\n".join(frames), entries)
-
-    def _written(self, entry: Outgoing, now: float) -> str | bytes | None:
-        if self._machine.session is None:
-            return entry.data
-        data = self._machine.write(entry, now)
-        if data is None:
-            receipt_of(entry).settle("refused", "it is larger than the server takes")
-        return data
 
     def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
         number, flight = self._machine.live_transport, self._machine.flight
@@ -142,10 +129,14 @@ class Sender:
             receipt_of(entry).hand_over(flight)
             self._observer.messages_sent += 1
 
-    def _drop(self, offer: Offer) -> None:
-        if offer.dropped:
-            self._observer.refused(offer)
-        for entry in offer.dropped:
+    def _refuse(self, offer: Refused) -> None:
+        receipt_of(offer.entry).settle("refused", offer.why)
+        if offer.is_overflow:
+            self._observer.overflowed(1, "refuse")
+
+    def _drop(self, entries: tuple[Outgoing, ...]) -> None:
+        self._observer.overflowed(len(entries), "drop_oldest")
+        for entry in entries:
             receipt_of(entry).settle("dropped", "newer messages took its place in the outbox")
 
 

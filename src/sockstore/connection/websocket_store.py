@@ -30,7 +30,7 @@ from sockstore.connection.receipts import Receipt
 from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
 from sockstore.connection.requests import IdField, RequestFormat
 from sockstore.machine import events as fact
-from sockstore.machine.settings import Settings
+from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
@@ -157,7 +157,8 @@ class WebSocketStore(ConnectionStores):
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
             heartbeat=heartbeat,
-            session=session,
+            channel=None if session is None else session.channel,
+            since=None if session is None else session.since,
             has_on_open=bool(opening),
             has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,

@@ -24,10 +24,10 @@ class Outgoing:
         receipt: What the user holds; opaque here.
 
     Attributes:
-        expires_at: When it is no longer worth sending, or None.
-        id: What a session tells it by; empty until it was handed over.
-        first_sent_at: When a session handed it over for the first time, or None.
-        offset: Where in the room it was stored, or None.
+        expires_at: When it is no longer worth sending, or None; set when it is queued.
+        id: Its id in a session, set when it is handed over first; empty before.
+        first_sent_at: When a session handed it over first, or None.
+        offset: Where in the room it was stored, set by the server's reply; or None.
     """
 
     __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
@@ -43,11 +43,15 @@ class Outgoing:
 
 
 class Flight:
-    """The messages handed over between two pings; they share one fate, so it is kept once.
+    """The messages handed over between two pings; what becomes of them is kept once.
 
     A pong proves that everything written before its ping arrived (TCP keeps the order), and so
-    does the peer's answer to our close frame. What nothing proved when the connection broke is
-    unknown.
+    does the peer's answer to our close frame. Messages that nothing proved when the connection
+    broke are unknown.
+
+    Attributes:
+        proven: Whether they arrived; set by a pong, or by the answer to our close frame.
+        lost: Whether the connection ended before that; set at its end.
     """
 
     __slots__ = ("lost", "proven")
@@ -58,27 +62,32 @@ class Flight:
 
 
 MOST_UNPROVEN_FLIGHTS = 1000
-"""Pings without a pong to remember, from a peer that talks but never answers them: hours."""
+"""Pings without a pong that are remembered: hours of a peer that talks but never answers."""
 
 
 class Flights:
-    """The flights of one transport: the current one, and those that a ping has sealed."""
+    """The flights of one transport.
+
+    Attributes:
+        current: What is handed over now belongs to it; each ping begins another one.
+    """
 
     __slots__ = ("_sealed", "current")
 
     def __init__(self) -> None:
         self.current = Flight()
-        # No deque, which takes 0.7 KiB: there are seldom more than one.
+        # Each ping without a pong, and the flight before it; oldest first. A deque takes 0.7 KiB,
+        # and there is seldom more than one.
         self._sealed: list[tuple[bytes, Flight]] = []
 
     def seal(self, ping: bytes) -> None:
-        """A ping was written: what went before it is proven by its pong."""
+        """End the current flight at a ping, whose pong will prove it."""
         self._sealed.append((ping, self.current))
         del self._sealed[:-MOST_UNPROVEN_FLIGHTS]
         self.current = Flight()
 
     def prove(self, pong: bytes) -> None:
-        """The peer answered a ping; RFC 6455 section 5.5.3 lets it skip older ones."""
+        """Prove what went before this ping; RFC 6455 section 5.5.3 lets a peer skip older ones."""
         if all(ping != pong for ping, _ in self._sealed):
             return
         while True:
@@ -88,11 +97,11 @@ class Flights:
                 return
 
     def lose(self) -> None:
-        """The connection broke: what is not proven is unknown."""
+        """End all flights of a connection that broke: what is not proven is unknown."""
         self.end(proven=False)
 
     def end(self, *, proven: bool) -> None:
-        """The transport ended; `proven` if the peer answered our close frame."""
+        """End all flights; `proven` if the peer answered our close frame."""
         for flight in (*(flight for _, flight in self._sealed), self.current):
             flight.proven = flight.proven or (proven and not flight.lost)
             flight.lost = not flight.proven
@@ -114,6 +123,7 @@ class RetiredTransports:
     __slots__ = ("_by_number",)
 
     def __init__(self) -> None:
+        # Added when a transport is retired, removed when it is released.
         self._by_number: dict[int, _Retired] = {}
 
     def __bool__(self) -> bool:
@@ -131,23 +141,23 @@ class RetiredTransports:
         self._by_number[transport] = _Retired(deadline, flights, code)
 
     def ended(self, transport: int, close: Close) -> None:
-        """Its WebSocket has ended: an answer to our close frame proves that all before arrived.
+        """End its flights: an answer to our close frame proves that all before it arrived.
 
         A peer that closes in the same moment as we do has perhaps not read everything; an answer
-        repeats our code (RFC 6455 section 5.5.1), so another code is no answer.
+        repeats our code (RFC 6455 section 5.5.1), so another code is not an answer.
         """
         retired = self._by_number.get(transport)
         if retired is not None:
             retired.flights.end(proven=close.clean and close.code == retired.code)
 
     def released(self, transport: int) -> None:
-        """Nothing is left of it."""
+        """Forget a transport that was released."""
         retired = self._by_number.pop(transport, None)
         if retired is not None:
             retired.flights.lose()
 
     def take_overdue(self, now: float) -> list[int]:
-        """Return those that are to be aborted now; each is returned once."""
+        """Return the transports that must be aborted now, each once."""
         overdue = [number for number, it in self._by_number.items() if it.deadline <= now]
         for number in overdue:
             self._by_number[number] = replace(self._by_number[number], deadline=NEVER)

@@ -1,4 +1,4 @@
-"""Effects: orders to the driver, in the imperative. The machine gives them; it carries out none."""
+"""Effects: what the machine orders the driver to do, in the imperative."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal, TypeAlias
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap
-from sockstore.base.state import Attempt
+from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine.delivery import Outgoing
+from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
 
 __all__ = [
@@ -21,6 +22,9 @@ __all__ = [
     "Effect",
     "FlushOutbox",
     "OpenTransport",
+    "RecordDecision",
+    "RecordState",
+    "RetireTransport",
     "RunOnOpen",
     "SendHeartbeat",
     "SendPing",
@@ -40,9 +44,9 @@ class OpenTransport:
 
 @frozen
 class RunOnOpen:
-    """Load the snapshot if it is owed and report `SnapshotLoaded`; call the user's ``on_open``.
+    """Load the snapshot if one is needed and report `SnapshotLoaded`; call the user's ``on_open``.
 
-    `OnOpenFinished` is reported behind both, or as soon as one of them fails.
+    Report `OnOpenFinished` after both, or as soon as one of them fails.
     """
 
     transport: int
@@ -57,8 +61,15 @@ class AwaitMessage:
 
 
 @frozen
+class RetireTransport:
+    """Deliver nothing more of this transport: it was closed, replaced or lost."""
+
+    transport: int
+
+
+@frozen
 class CloseTransport:
-    """Begin the closing handshake; what still arrives on this transport is discarded."""
+    """Begin the closing handshake."""
 
     transport: int
     code: int
@@ -82,19 +93,19 @@ class SendPing:
 
 @frozen
 class SendHeartbeat:
-    """Send the message that the server wants to hear now and then."""
+    """Send the application's heartbeat."""
 
     transport: int
 
 
 @frozen
 class FlushOutbox:
-    """Hand over what waits, in order, for as long as `Machine.next_to_send` gives something."""
+    """Hand over what waits, in order, until `Machine.next_to_send` returns None."""
 
 
 @frozen
 class SendText:
-    """Send what the session itself has to say."""
+    """Send a frame of the session itself."""
 
     transport: int
     text: str
@@ -109,7 +120,7 @@ class DeliverGap:
 
 @frozen
 class DeliverMissed:
-    """Deliver what was said while there was no connection, for as long as this transport counts."""
+    """Deliver what was missed while there was no connection, until this transport is retired."""
 
     transport: int
     publications: tuple[Published, ...]
@@ -117,7 +128,7 @@ class DeliverMissed:
 
 @frozen
 class SettleReceipts:
-    """It is known what became of these messages."""
+    """Set the state of these messages' receipts."""
 
     entries: tuple[Outgoing, ...]
     state: Literal["acknowledged", "expired", "dropped", "refused", "unknown"]
@@ -133,6 +144,21 @@ class AskPredicate:
 
 
 @frozen
+class RecordDecision:
+    """Tell the observer what was decided about an end; the last one about it counts."""
+
+    decision: Decision
+
+
+@frozen
+class RecordState:
+    """Tell the observer that another public phase began."""
+
+    left: ConnectionState
+    state: ConnectionState
+
+
+@frozen
 class Warn:
     """Log a warning."""
 
@@ -143,6 +169,7 @@ Effect: TypeAlias = (
     OpenTransport
     | RunOnOpen
     | AwaitMessage
+    | RetireTransport
     | CloseTransport
     | AbortTransport
     | SendPing
@@ -153,5 +180,7 @@ Effect: TypeAlias = (
     | FlushOutbox
     | SettleReceipts
     | AskPredicate
+    | RecordDecision
+    | RecordState
     | Warn
 )

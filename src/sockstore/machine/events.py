@@ -1,4 +1,4 @@
-"""Events: facts that have happened, in the past tense. The machine is told them, one at a time.
+"""Events: what happened, in the past tense.
 
 Every event of a transport carries the number of that transport, so that an event of an older one
 is recognised and changes nothing.
@@ -23,6 +23,7 @@ __all__ = [
     "Event",
     "Hinted",
     "MessageComing",
+    "MessageWithdrawn",
     "OnOpenFinished",
     "PongReceived",
     "PredicateAnswered",
@@ -39,7 +40,7 @@ __all__ = [
 ]
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
-"""What may end an attempt."""
+"""The errors that may end an attempt."""
 
 
 @frozen
@@ -65,6 +66,13 @@ class ReconnectRequested:
 
 
 @frozen
+class MessageWithdrawn:
+    """The message with this receipt was taken back, if it still waits."""
+
+    receipt: object
+
+
+@frozen
 class TransportOpened:
     """The opening handshake succeeded; `token` is what a session shows."""
 
@@ -75,7 +83,7 @@ class TransportOpened:
 
 @frozen
 class AttemptFailed:
-    """The opening handshake, or a callable that prepares it, failed; nothing is left of it."""
+    """The opening handshake, or a callable that prepares it, failed; the transport is released."""
 
     transport: int
     exception: AttemptError
@@ -122,7 +130,7 @@ class TransportClosed:
 
 @frozen
 class TransportReleased:
-    """Nothing is left of the transport: no socket, no task."""
+    """The transport is released: its socket is closed and its tasks have ended."""
 
     transport: int
 
@@ -137,7 +145,7 @@ class PongReceived:
 
 @frozen
 class SessionHeard:
-    """The server said something that is no message of the room, or shows that one is missing."""
+    """The server said what is not the next message of the room."""
 
     transport: int
     said: Said
@@ -145,7 +153,7 @@ class SessionHeard:
 
 @frozen
 class SessionBroken:
-    """The server said what no session has."""
+    """The server said what is not part of the session's protocol."""
 
     transport: int
     why: str
@@ -176,14 +184,14 @@ class PredicateAnswered:
 
 @frozen
 class DeadlineReached:
-    """The machine's deadline has passed; with it comes what the driver has observed.
+    """The machine's deadline has passed.
 
     Args:
         heard: Reads that brought bytes from the live transport so far.
         reading_paused: Whether this side stopped reading, because too much waits to be delivered.
         last_message_at: When the last data message was delivered, in the clock of `now`.
         last_word_at: When the server's program said anything last, its replies to heartbeats and
-            answers to requests included, in the same clock; known only where there is a heartbeat.
+            answers to requests included, in the same clock; None without a heartbeat.
     """
 
     heard: int = 0
@@ -202,7 +210,7 @@ class Hinted:
 
 @frozen
 class Slept:
-    """The machine slept for `seconds`, or its clock jumped; `heard` is as in `DeadlineReached`."""
+    """The computer slept for `seconds`, or its clock jumped; `heard` is as in `DeadlineReached`."""
 
     seconds: float
     heard: int = 0
@@ -212,6 +220,7 @@ Event: TypeAlias = (
     ConnectRequested
     | CloseRequested
     | ReconnectRequested
+    | MessageWithdrawn
     | TransportOpened
     | AttemptFailed
     | MessageComing

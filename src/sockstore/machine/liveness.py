@@ -13,9 +13,9 @@ from sockstore.machine.events import DeadlineReached
 
 __all__ = [
     "Beat",
+    "Checked",
     "Liveness",
     "Pulse",
-    "Verdict",
     "beat_at_once",
     "check",
     "check_pulse",
@@ -67,7 +67,7 @@ class Liveness:
 
 
 @frozen
-class Verdict:
+class Checked:
     """What a check found.
 
     Args:
@@ -110,20 +110,20 @@ def next_check(liveness: Liveness) -> float | None:
     return min((time for time in times if time is not None), default=None)
 
 
-def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Verdict:
+def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Checked:
     """Judge what was observed, and say what to do."""
     liveness = _credit(liveness, observed, now)
     if _is_idle(liveness, now):
-        return Verdict(liveness, lost=f"no message for {liveness.idle_timeout:g} s")
+        return Checked(liveness, lost=f"no message for {liveness.idle_timeout:g} s")
     if _is_overdue(liveness, now):
         late = now - _answer_due(liveness)
         if not liveness.probed and late >= tolerance(liveness.ping_timeout):
             probing = replace(probe(liveness, observed.heard, now), probed=True)
-            return Verdict(probing, ping=True, blocked_for=late)
-        return Verdict(liveness, lost="no answer to ping")
+            return Checked(probing, ping=True, blocked_for=late)
+        return Checked(liveness, lost="no answer to ping")
     if liveness.next_ping_at is not None and now >= liveness.next_ping_at:
-        return Verdict(_ping(liveness, observed.heard, now), ping=True)
-    return Verdict(liveness)
+        return Checked(_ping(liveness, observed.heard, now), ping=True)
+    return Checked(liveness)
 
 
 def probe(liveness: Liveness, heard: int, now: float) -> Liveness:

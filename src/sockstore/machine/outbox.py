@@ -1,12 +1,9 @@
-"""The outbox: messages that wait for an open connection, bounded and in order.
-
-Nothing here knows what a receipt is; it travels with its message.
-"""
+"""The outbox: messages that wait for an open connection, bounded and in order."""
 
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum
+from typing import TypeAlias
 
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Outbox
@@ -16,45 +13,76 @@ from sockstore.machine.effects import Effect
 from sockstore.machine.session import SessionMachine
 
 __all__ = [
-    "HAND_OVER",
-    "Disposition",
+    "HandOver",
     "Offer",
     "OutboxQueue",
+    "Queued",
+    "Refused",
     "Sending",
 ]
 
+TOO_LARGE = "it is larger than the server takes"
 
-class Disposition(Enum):
-    """What became of a message that was offered: exactly one of these."""
 
-    HAND_OVER = "hand over"
-    QUEUED = "queued"
-    REFUSED = "refused"
+class HandOver:
+    """Give this to the live transport now.
+
+    Args:
+        entry: The message.
+        data: What goes on the wire.
+    """
+
+    # Not frozen: one is made for each message, and a frozen one takes twice as long to make.
+    __slots__ = ("data", "entry")
+
+    def __init__(self, entry: Outgoing, data: str | bytes) -> None:
+        self.entry = entry
+        self.data = data
 
 
 @frozen
-class Offer:
-    """The answer to an offered message, and what was dropped to make room for it."""
+class Queued:
+    """The message waits in the outbox.
 
-    disposition: Disposition
+    Args:
+        dropped: Older messages that made room for it, if any.
+    """
+
     dropped: tuple[Outgoing, ...] = ()
-    why: str = ""
 
 
-HAND_OVER = Offer(Disposition.HAND_OVER)
-"""The usual answer, which there is one of."""
+@frozen
+class Refused:
+    """The message is not sent.
+
+    Args:
+        entry: The message.
+        why: The reason, as the end of a sentence.
+        is_overflow: Whether other messages take its room in the outbox.
+    """
+
+    entry: Outgoing
+    why: str
+    is_overflow: bool = False
+
+
+Offer: TypeAlias = HandOver | Queued | Refused
+"""What becomes of a message that was offered."""
+
+QUEUED = Queued()
+"""The common answer, shared by all calls."""
 
 
 _NOTHING: deque[Outgoing] = deque(maxlen=0)
-"""Shared by all queues in which nothing ever waited: even an empty deque takes 0.7 KiB."""
+"""Shared by all queues that were never used: even an empty deque takes 0.7 KiB."""
 
 
 class OutboxQueue:
     """A queue with the limits of an `Outbox` option; with None for it, nothing may wait.
 
     Attributes:
-        entries: What waits, the oldest first.
-        bytes: The size of that.
+        entries: The messages, the oldest first; each call that adds or removes one changes it.
+        bytes: The size of them, changed with them.
     """
 
     __slots__ = ("_options", "bytes", "entries")
@@ -76,13 +104,13 @@ class OutboxQueue:
         """Queue an entry at the tail, or say why not."""
         options = self._options
         if options is None:
-            return Offer(Disposition.REFUSED, why="it cannot be sent now, and there is no outbox")
+            return Refused(entry, "it cannot be sent now, and there is no outbox")
         if entry.size > options.max_bytes:
-            return Offer(Disposition.REFUSED, why="it is larger than the outbox")
+            return Refused(entry, "it is larger than the outbox", is_overflow=bool(self.entries))
         dropped: list[Outgoing] = []
         while not self._has_room(entry, options):
             if options.overflow == "refuse":
-                return Offer(Disposition.REFUSED, why="the outbox is full")
+                return Refused(entry, "the outbox is full", is_overflow=True)
             dropped.append(self.take())
         if options.ttl is not None:
             entry.expires_at = now + options.ttl
@@ -90,7 +118,7 @@ class OutboxQueue:
             self.entries = deque()
         self.entries.append(entry)
         self.bytes += entry.size
-        return Offer(Disposition.QUEUED, tuple(dropped))
+        return Queued(tuple(dropped)) if dropped else QUEUED
 
     def _has_room(self, entry: Outgoing, options: Outbox) -> bool:
         return len(self.entries) < options.limit and self.bytes + entry.size <= options.max_bytes
@@ -103,14 +131,14 @@ class OutboxQueue:
 
     def withdraw(self, receipt: object) -> tuple[Outgoing, ...]:
         """Remove and return the entry with this receipt, if it waits."""
-        found = tuple(entry for entry in self.entries if entry.receipt is receipt)
-        for entry in found:
+        withdrawn = tuple(entry for entry in self.entries if entry.receipt is receipt)
+        for entry in withdrawn:
             self.entries.remove(entry)
             self.bytes -= entry.size
-        return found
+        return withdrawn
 
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
-        """Remove and return what is no longer worth sending."""
+        """Remove and return the entries that have expired."""
         expired: list[Outgoing] = []
         while (expiry := self.next_expiry) is not None and expiry <= now:
             expired.append(self.take())
@@ -157,37 +185,38 @@ class Sending:
         return bool(self.outbox) or (self.session is not None and self.session.has_resends)
 
     def is_free(self, now: float) -> bool:
-        """Whether a new message need not wait for anything here."""
+        """Whether a new message may be handed over now: nothing waits, and a session has room."""
         if self.session is None:
             return not self.outbox
         return not self.has_something and self.session.may_send(now)
 
-    def offer(self, entry: Outgoing, now: float) -> Offer:
-        """Queue a message, or say why not."""
-        return self.outbox.offer(entry, now)
-
-    def next_to_send(self, now: float, *, only_again: bool = False) -> Outgoing | None:
-        """Remove and return what goes next, if anything may.
+    def next_to_send(self, now: float, *, only_again: bool = False) -> HandOver | Refused | None:
+        """Remove what goes next, if anything may, and say what becomes of it.
 
         Args:
             now: Seconds, in the machine's clock.
             only_again: Whether new messages have to wait.
         """
         session = self.session
-        if session is None:
-            return self.outbox.take() if self.outbox and not only_again else None
-        if not session.may_send(now):
-            return None
-        if session.has_resends:
-            return session.next_resend()
-        return self.outbox.take() if self.outbox and not only_again else None
+        if session is not None:
+            if not session.may_send(now):
+                return None
+            if session.has_resends:
+                return self.hand_over(session.next_resend(), now)
+        return self.hand_over(self.outbox.take(), now) if self.outbox and not only_again else None
 
-    def write(self, entry: Outgoing, now: float) -> str | bytes | None:
-        """Return what goes on the wire for a message; None if the server would not take it."""
-        return entry.data if self.session is None else self.session.write(entry, now)
+    def hand_over(self, entry: Outgoing, now: float) -> HandOver | Refused:
+        """Return what goes on the wire for a message; a session takes note of it."""
+        data = entry.data if self.session is None else self.session.write(entry, now)
+        return Refused(entry, TOO_LARGE) if data is None else HandOver(entry, data)
+
+    def withdraw(self, receipt: object) -> list[Effect]:
+        """Give up the message with this receipt, if it waits."""
+        taken = self.outbox.withdraw(receipt)
+        return [order.SettleReceipts(taken, "dropped", "it was taken back")] if taken else []
 
     def expire(self, now: float) -> list[Effect]:
-        """Give up what is no longer worth sending, and what must not be sent again."""
+        """Give up messages that have expired, and those that must not be sent again."""
         effects: list[Effect] = []
         if expired := self.outbox.take_expired(now):
             effects.append(order.SettleReceipts(expired, "expired", "it waited too long"))

@@ -13,6 +13,7 @@ from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check
 from sockstore.machine.reconnect import RetryAfter, Streak
 
 __all__ = [
+    "LIVE",
     "AnyPhase",
     "Closed",
     "Closing",
@@ -34,7 +35,7 @@ __all__ = [
 
 @frozen
 class Idle:
-    """Nothing has been asked for yet."""
+    """``connect()`` was not called yet."""
 
 
 @frozen
@@ -48,7 +49,7 @@ class Connecting:
 
 @frozen
 class Joining:
-    """The socket is open, and the session's room has not let us in yet."""
+    """The socket is open, and the session's room has not answered yet."""
 
     transport: int
     socket: SocketInfo
@@ -108,7 +109,7 @@ class Waiting:
 
 @frozen
 class Closing:
-    """The user closed; only the end of this transport is waited for."""
+    """The user closed; the transport is not released yet."""
 
     transport: int
     close: Close | None = None
@@ -123,7 +124,7 @@ class Closed:
 
 @frozen
 class Failed:
-    """It will not come back by itself."""
+    """There will be no further attempt."""
 
     failure: Failure
     error: SockstoreError
@@ -135,7 +136,7 @@ AnyPhase: TypeAlias = (
 )
 
 LIVE = (Joining, Preparing, Open)
-"""A tuple, for a union is asked more slowly, and this is asked for each message."""
+"""A tuple: `isinstance` with a union is slower, and this is asked for each message."""
 
 
 def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
@@ -144,7 +145,7 @@ def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
 
 
 def prepared(joining: Joining, deadline: float, *, needs_state: bool) -> Preparing:
-    """Return the phase after the room has let us in, or at once where there is none."""
+    """Return the phase after the room's answer; without a session, after the handshake."""
     return Preparing(
         joining.transport,
         joining.socket,
@@ -160,7 +161,7 @@ def prepared(joining: Joining, deadline: float, *, needs_state: bool) -> Prepari
 def opened(
     preparing: Preparing, liveness: Liveness, pulse: Pulse | None, *, recovered: bool | None
 ) -> Open:
-    """Return the phase in which messages flow for everyone."""
+    """Return the phase after ``on_open``."""
     return Open(
         preparing.transport,
         preparing.socket,
@@ -175,7 +176,7 @@ def opened(
 
 
 def deadline_of(phase: AnyPhase) -> float | None:
-    """Return when a phase must be looked at again, if ever."""
+    """Return when a phase needs `DeadlineReached`, or None."""
     match phase:
         case (
             Connecting(deadline=deadline)

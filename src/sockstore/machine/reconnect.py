@@ -1,4 +1,4 @@
-"""What happens after an attempt or a connection ended: one pure decision."""
+"""The decision that follows from an outcome: retry, refresh, goodbye or give up."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ __all__ = [
     "Decision",
     "GiveUp",
     "Goodbye",
+    "NextStep",
     "RefreshNow",
     "RetryAfter",
-    "Ruling",
     "Streak",
     "classified_by",
     "decide",
+    "was_open",
 ]
 
 THROTTLE_STEP = 5
@@ -36,9 +37,9 @@ class Streak:
 
     Args:
         failures: How many failed; the number of the attempt that is under way or waited for.
-        refreshing: Whether the callables are asked, or were last asked, to fetch anew.
-        previous: How the last one ended.
-        error: What the user sees until a connection opens.
+        refreshing: Whether the callables were last asked to fetch anew.
+        previous: How the last attempt or connection ended.
+        error: The error that the user sees until a connection opens.
     """
 
     failures: int = 0
@@ -75,28 +76,34 @@ class GiveUp:
     error: SockstoreError
 
 
-Decision: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
+NextStep: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
 
 
 @frozen
-class Ruling:
-    """What was decided, and about what.
+class Decision:
+    """What follows from an outcome.
 
     Args:
         outcome: How the last attempt or connection ended.
-        decision: What follows from it; None while that is not known.
-        classified: What it means, and whose word that is; None while that is not known.
+        next_step: What follows from it; None while that is not known.
+        classified: What it means, and whether the user's own classification said so; None while
+            that is not known.
     """
 
     outcome: Outcome
-    decision: Decision | None = None
+    next_step: NextStep | None = None
     classified: Classified | None = None
 
     @property
     def classification(self) -> Classification:
         """What the end means; by our table until the user's own classification was asked."""
-        known = classified(None, self.outcome) if self.classified is None else self.classified
-        return known.classification
+        means = classified(None, self.outcome) if self.classified is None else self.classified
+        return means.classification
+
+
+def was_open(outcome: Outcome) -> bool:
+    """Say whether a connection ended, whose opening handshake had succeeded; not an attempt."""
+    return outcome.uptime is not None
 
 
 def classified_by(policy: Reconnect | None, outcome: Outcome) -> Classified:
@@ -117,7 +124,7 @@ def decide(
     *,
     means: Classified,
     can_refresh: bool,
-) -> Decision:
+) -> NextStep:
     """Say what follows an outcome.
 
     Args:
@@ -152,7 +159,7 @@ def decide(
 def _streak_after(policy: Reconnect | None, outcome: Outcome, streak: Streak) -> Streak:
     uptime = 0.0 if outcome.uptime is None else outcome.uptime
     least = 0.0 if policy is None else policy.min_uptime
-    lived = policy is not None and outcome.uptime is not None and uptime >= least
+    lived = policy is not None and was_open(outcome) and uptime >= least
     return Streak(
         failures=0 if lived else streak.failures,
         refreshing=streak.refreshing and uptime < max(least, PROVES_CREDENTIALS),
@@ -177,9 +184,9 @@ def _error_of(outcome: Outcome) -> SockstoreError:
 
 def _refresh_or_give_up(
     policy: Reconnect | None, outcome: Outcome, streak: Streak, *, can_refresh: bool
-) -> Decision:
+) -> NextStep:
     # A refused handshake is asked again even without a policy: it belongs to the same attempt.
-    may_try = policy is not None or outcome.uptime is None
+    may_try = policy is not None or not was_open(outcome)
     if can_refresh and may_try and not streak.refreshing:
         return RefreshNow(
             Streak(streak.failures, refreshing=True, previous=outcome, error=streak.error)
@@ -189,7 +196,7 @@ def _refresh_or_give_up(
 
 def _retry_or_give_up(
     policy: Reconnect | None, outcome: Outcome, streak: Streak, *, throttled: bool
-) -> Decision:
+) -> NextStep:
     if policy is None or policy.attempts == 0:
         return GiveUp(FailureReason.RECONNECTING_IS_OFF, _error_of(outcome))
     number = streak.failures + 1

@@ -1,7 +1,6 @@
-"""The session: what one room has told us, what we have told it, over all connections to it.
+"""The session with one room, over all connections to it; it does no I/O.
 
-It decides, and does nothing: what the server says comes in as values, what is to be said goes out
-as text. Nothing is lost (the position, P34) and nothing is stored twice (the ids, P29 and P35).
+The position lets nothing be lost (P34), and the ids let nothing be stored twice (P29 and P35).
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from sockstore.machine import effects as order
 from sockstore.machine import session_frames as frames
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import Effect
-from sockstore.machine.joining import RECONNECTED, joined_at
 from sockstore.machine.session_frames import (
+    RECONNECTED,
     Announced,
     ErrorReply,
     Ping,
@@ -29,6 +28,7 @@ from sockstore.machine.session_frames import (
     Said,
     Subscribed,
     Unsubscribed,
+    joined_at,
 )
 
 __all__ = ["Heard", "Owed", "SessionMachine", "orders_of"]
@@ -47,7 +47,7 @@ _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 @frozen
 class Owed:
-    """What openings found out since a connection was open last: it is owed until one is open.
+    """What the openings since the last open connection left to do.
 
     Args:
         snapshot: Whether a snapshot must be loaded before the connection is open.
@@ -107,7 +107,7 @@ def orders_of(transport: int, heard: Heard) -> list[Effect]:
 
 
 class SessionMachine:
-    """Decide what a session says and hears; do none of it.
+    """Decide what a session says, and what follows from what it hears; do none of it.
 
     Args:
         channel: The room.
@@ -115,8 +115,9 @@ class SessionMachine:
         new_id: Makes the id of a message.
 
     Attributes:
-        position: What was seen last; None before the first subscription.
-        owed: What openings found out and no open connection has shown yet.
+        position: What was seen last; None before the first subscription. Set by each publication
+            and by the answer to a subscription.
+        owed: What openings left to do; set by the answer to a subscription and by `opened`.
     """
 
     def __init__(
@@ -129,12 +130,18 @@ class SessionMachine:
         self.position = since
         self.owed = Owed()
         self._new_id = new_id
+        # The number of the last command.
         self._numbers = 0
+        # Commands of this connection without a reply, by their numbers.
         self._asked: dict[int, _Asked] = {}
+        # Messages without a reply, by their ids, over all connections.
         self._unproven: dict[str, Outgoing] = {}
+        # Those of them that this connection has not sent yet; set by `lose`.
         self._to_resend: deque[Outgoing] = deque()
+        # What the server said of itself; set by the reply to ``connect``.
         self._announced = Announced()
         self._pace = TokenBucket.unlimited()
+        # Whether the room has answered on this connection; cleared by `lose`.
         self._is_joined = False
         self._token: str | None = None  # what this connection showed; set by `begin`
         # Set by `begun`: from then on a reader may miss something.
@@ -150,7 +157,7 @@ class SessionMachine:
     # What the connection tells
 
     def begin(self, token: str | None) -> str:
-        """A new connection is there: return what to say first."""
+        """Begin on a new connection, and return what to say first."""
         self.lose()
         self._pace = TokenBucket.unlimited()
         self._token = token
@@ -159,18 +166,18 @@ class SessionMachine:
         return f"{connect}\n{subscribe}"
 
     def lose(self) -> None:
-        """The connection is gone: nothing will be replied to any more."""
+        """Forget the connection: commands without a reply get none."""
         self._asked.clear()
         self._early.clear()
         self._to_resend = deque(self._unproven.values())
         self._is_joined = False
 
     def begun(self) -> None:
-        """A message was delivered, or the connection was open: there is something to miss now."""
+        """Note that a message was delivered or a connection was open: some can be missed now."""
         self._has_begun = True
 
     def opened(self) -> bool | None:
-        """The connection is open: return whether all that was missed came, and owe nothing."""
+        """Note that the connection is open; return whether all that was missed came."""
         self._has_begun = True
         recovered, self.owed = self.owed.recovered, NOTHING_OWED
         return recovered
@@ -279,8 +286,8 @@ class SessionMachine:
         return min((time for time in times if time is not None), default=None)
 
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
-        """Remove and return what must not be sent again (P36): nobody knows what became of it."""
-        self._pace.has_token(now)  # what has been looked at is no deadline any more
+        """Remove and return what must not be sent again (P36): it may be stored, or not."""
+        self._pace.has_token(now)  # clears the deadline that has passed
         expired = [entry for entry in self._to_resend if self._expiry(entry) <= now]
         for entry in expired:
             self._forget(entry)
@@ -293,7 +300,7 @@ class SessionMachine:
         self._to_resend.clear()
         return entries
 
-    # Decisions
+    # Rules
 
     @property
     def _most_under_way(self) -> int:
@@ -352,8 +359,8 @@ class SessionMachine:
         entry.offset = _offset_of(reply.result)
         return Heard(acknowledged=(entry,))
 
-    def _joined(self, told: Subscribed) -> Heard:
-        seen, joined = self.position, joined_at(self.position, told)
+    def _joined(self, answer: Subscribed) -> Heard:
+        seen, joined = self.position, joined_at(self.position, answer)
         self.position = joined.start
         gap = joined.gap
         if seen is None and self._has_begun:

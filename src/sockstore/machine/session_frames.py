@@ -1,6 +1,6 @@
-"""The frames of a session, as PROTOCOL.md has them in section 6: a part of Centrifugo's protocol.
+"""The frames of a session: text in, values out, and the other way round; and what they mean.
 
-Pure: text in, values out, and the other way round.
+They are a part of Centrifugo's protocol, in section 6 of PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from typing import Any, TypeAlias, cast
 
 from sockstore.base.codecs import decode_json, encode_json
 from sockstore.base.frozen import frozen
-from sockstore.base.positions import Position
+from sockstore.base.positions import Gap, GapReason, Position
 
 __all__ = [
     "PONG",
+    "RECONNECTED",
     "Announced",
     "ErrorReply",
     "FrameError",
+    "Joined",
     "Ping",
     "Published",
     "Reply",
@@ -25,6 +27,7 @@ __all__ = [
     "Unsubscribed",
     "announced_by",
     "connect_command",
+    "joined_at",
     "publish_command",
     "read",
     "send_command",
@@ -37,7 +40,7 @@ PONG = "{}"
 
 
 class FrameError(Exception):
-    """The server said what PROTOCOL.md does not have; the text says what."""
+    """The server said what is not part of PROTOCOL.md; the text names it."""
 
 
 @frozen
@@ -98,7 +101,7 @@ Said: TypeAlias = Published | Reply | Unsubscribed | Ping
 
 @frozen
 class Announced:
-    """What the server says of itself on connecting; None where it does not.
+    """What the server says of itself in its reply to ``connect``; None for what it leaves out.
 
     Args:
         stores_once: Whether it knows the method ``send`` (P29).
@@ -139,10 +142,10 @@ class Subscribed:
 
 
 def read(frame: str | bytes) -> Iterator[Said]:
-    """Yield what one WebSocket message says; what is unknown is passed over.
+    """Yield what one WebSocket message says; unknown pushes are ignored.
 
     Raises:
-        FrameError: If it is none of the protocol's.
+        FrameError: If it is not one of the protocol's.
     """
     if isinstance(frame, bytes):
         raise FrameError("a binary message")
@@ -207,8 +210,8 @@ def _reply(body: Mapping[str, Any]) -> Reply | None:
     if not number:
         return None
     if (error := body.get("error")) is not None:
-        told = ErrorReply(int(error["code"]), str(error.get("message", "")), _is_temporary(error))
-        return Reply(number, {}, told)
+        code, message = int(error["code"]), str(error.get("message", ""))
+        return Reply(number, {}, ErrorReply(code, message, _is_temporary(error)))
     results = [value for key, value in body.items() if key != "id"]
     result = results[0] if results else {}
     if not isinstance(result, dict):
@@ -229,11 +232,11 @@ def announced_by(result: Mapping[str, Any]) -> Announced:
     if _text(result.get("client")) is None:
         raise FrameError("a reply to connect that names no client, as an echo does")
     data = result.get("data")
-    told = data.get("sockstore") if isinstance(data, dict) else None
-    if not isinstance(told, dict):
+    limits = data.get("sockstore") if isinstance(data, dict) else None
+    if not isinstance(limits, dict):
         return Announced()
     numbers = {
-        name: _positive(told.get(name))
+        name: _positive(limits.get(name))
         for name in ("rate", "burst", "max_message_bytes", "remembers")
     }
     if None in numbers.values():
@@ -312,3 +315,82 @@ def _text(value: Any) -> str | None:
 def _positive(value: Any) -> float | None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return value if is_number and value > 0 else None
+
+
+RECONNECTED = Gap(None, None, "reconnected")
+"""What is missing after a reconnection where messages have no numbers."""
+
+
+@frozen
+class Joined:
+    """Where a reader of a room is once its subscription was answered.
+
+    Args:
+        start: Its position before `publications`; None in a room that keeps no history.
+        publications: What it missed, in order; what it has seen already is left out.
+        gap: What is missing before `publications`, if something is.
+    """
+
+    start: Position | None
+    publications: tuple[Published, ...]
+    gap: Gap | None = None
+
+
+def joined_at(seen: Position | None, answer: Subscribed) -> Joined:
+    """Compare what a reader has seen with what the server answers.
+
+    The answer's `offset` is not where the reader is: if all is recovered it repeats the offset
+    that was asked from, and the publications carry the rest; otherwise it is the newest.
+
+    Args:
+        seen: What the reader saw last; None if it has no position.
+        answer: The answer.
+    """
+    if seen is None:
+        return Joined(_before(answer, answer.publications), answer.publications)
+    is_same_log = not seen.epoch or seen.epoch == answer.epoch
+    publications = answer.publications
+    if is_same_log:
+        publications = tuple(each for each in publications if not _was_seen(each, seen))
+    if answer.recovered and is_same_log and _follows(seen, answer, publications):
+        last = answer.last if seen.id is None and not publications else seen.id
+        return Joined(Position(seen.offset, answer.epoch, last), publications)
+    start = _before(answer, publications)
+    until = answer.offset if start is None else start.offset
+    gap = Gap(seen.offset, until, _reason(seen, answer, is_same_log=is_same_log))
+    return Joined(start, publications, gap)
+
+
+def _follows(seen: Position, answer: Subscribed, publications: tuple[Published, ...]) -> bool:
+    """Whether nothing is missing; the server's word alone is not enough."""
+    first = _first_offset(publications)
+    if first is None:
+        return answer.is_recoverable and answer.offset <= seen.offset
+    return answer.is_recoverable and first == seen.offset + 1
+
+
+def _before(answer: Subscribed, publications: tuple[Published, ...]) -> Position | None:
+    if not answer.is_recoverable:
+        return None
+    first = _first_offset(publications)
+    if first is None:
+        return Position(answer.offset, answer.epoch, answer.last)
+    return Position(max(0, first - 1), answer.epoch)
+
+
+def _first_offset(publications: tuple[Published, ...]) -> int | None:
+    return next((each.offset for each in publications if each.offset is not None), None)
+
+
+def _was_seen(publication: Published, seen: Position) -> bool:
+    return publication.offset is not None and publication.offset <= seen.offset
+
+
+def _reason(seen: Position, answer: Subscribed, *, is_same_log: bool) -> GapReason:
+    if answer.reason == "trimmed":
+        return "trimmed"
+    if not is_same_log:
+        return "epoch"
+    if answer.reason == "forked" or answer.offset < seen.offset:
+        return "forked"
+    return "unavailable"

@@ -1,8 +1,8 @@
-"""JSON frames that carry payloads of others, of which one cannot be read: it costs no other.
+"""Decode a frame in which a payload cannot be decoded; the rest of the frame counts.
 
-A server passes on what its users say as it is. A payload that is no JSON, or that no value of
-Python holds, must not make the frame around it worthless. `sockstore.machine.session_frames` loads
-this module when a frame cannot be decoded as a whole.
+A server passes on what its users say as it is, also a payload that is not valid JSON, or that
+Python cannot hold. `sockstore.machine.session_frames` loads this module when a frame cannot be
+decoded as a whole.
 """
 
 from __future__ import annotations

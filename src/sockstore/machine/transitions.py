@@ -1,7 +1,6 @@
-"""What the machine does about facts: one method for each decision.
+"""What each event does to what a machine remembers, and the orders that follow: pure of I/O.
 
-With `machine.py`, which says which fact leads to which decision, it is the only place where a
-phase changes.
+Phases change here, in `opening.py` and in `endings.py` only.
 """
 
 from __future__ import annotations
@@ -10,63 +9,51 @@ import math
 from dataclasses import replace
 from typing import assert_never
 
-from sockstore.base.close import Close, FailureReason
-from sockstore.base.errors import HandshakeFailed, SockstoreError
-from sockstore.base.outcomes import Outcome
-from sockstore.base.positions import Gap
-from sockstore.base.state import Attempt, ConnectionState, Failure, Hint
+from sockstore.base.close import Close
+from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
-from sockstore.machine.events import AttemptError
-from sockstore.machine.failures import (
+from sockstore.machine.endings import (
+    attempt_failed,
     connection_lost,
-    outcome_of,
-    policy_error,
-    refused_by_room,
+    handshake_failed,
+    predicate_answered,
 )
-from sockstore.machine.joining import RECONNECTED
+from sockstore.machine.events import AttemptError, Event
 from sockstore.machine.liveness import (
-    Pulse,
     beat_at_once,
     check,
     check_pulse,
     probe,
-    started,
-    started_pulse,
     tolerance,
 )
-from sockstore.machine.outbox import Sending
+from sockstore.machine.memory import Memory
+from sockstore.machine.opening import (
+    message_coming,
+    on_open_finished,
+    session_broken,
+    session_heard,
+    snapshot_loaded,
+    transport_opened,
+)
 from sockstore.machine.phases import (
-    AnyPhase,
     Closed,
+    Closing,
     Connecting,
-    Deciding,
     Failed,
     Idle,
     Joining,
     Open,
     Preparing,
     Waiting,
-    opened,
-    prepared,
-    project,
 )
-from sockstore.machine.reconnect import (
-    GiveUp,
-    Goodbye,
-    RefreshNow,
-    RetryAfter,
-    Ruling,
-    Streak,
-    classified_by,
-    decide,
-)
-from sockstore.machine.session import Heard, SessionMachine, orders_of
-from sockstore.machine.settings import Settings
+from sockstore.machine.reconnect import Streak
 
-__all__ = ["Decisions"]
+__all__ = ["react"]
+
+OFFLINE_SECONDS = 30.0
+"""A platform that says it is offline is believed for so long: some are wrong (LV5)."""
 
 _BLOCKED = (
     "the event loop was blocked for at least {:.1f} s, so that no ping could be answered; "
@@ -74,287 +61,227 @@ _BLOCKED = (
 )
 
 
-OFFLINE_SECONDS = 30.0
-"""A platform that says it is offline is believed for so long: some are wrong (LV5)."""
+def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 - a table
+    """Change what is remembered by an event, and return the orders that follow."""
+    match event:
+        case fact.ConnectRequested(destination=destination):
+            return _connect_requested(memory, destination, now)
+        case fact.CloseRequested(code=code, reason=reason):
+            return _close_requested(memory, code, reason, now)
+        case fact.ReconnectRequested(destination=destination):
+            return _reconnect_requested(memory, destination, now)
+        case fact.MessageWithdrawn(receipt=receipt):
+            return memory.sending.withdraw(receipt)
+        case fact.TransportOpened():
+            return transport_opened(memory, event, now)
+        case fact.SessionHeard(transport=transport, said=said):
+            return session_heard(memory, transport, said, now)
+        case fact.SessionBroken(transport=transport, why=why):
+            return session_broken(memory, transport, why, now)
+        case fact.AttemptFailed(transport=transport, exception=exception):
+            return _attempt_failed(memory, transport, exception, now)
+        case fact.MessageComing(transport=transport):
+            return message_coming(memory, transport)
+        case fact.SnapshotLoaded(transport=transport):
+            return snapshot_loaded(memory, transport)
+        case fact.OnOpenFinished():
+            return on_open_finished(memory, event, now)
+        case fact.TransportClosed():
+            return _transport_closed(memory, event, now)
+        case fact.TransportReleased(transport=transport):
+            return _transport_released(memory, transport)
+        case fact.PongReceived(transport=transport, payload=payload):
+            return _pong_received(memory, transport, payload)
+        case fact.WritingPaused(transport=transport):
+            return _writable_changed(memory, transport, now, writable=False)
+        case fact.WritingResumed(transport=transport):
+            return _writable_changed(memory, transport, now, writable=True)
+        case fact.PredicateAnswered():
+            return predicate_answered(memory, event, now)
+        case fact.DeadlineReached():
+            return _deadline_reached(memory, event, now)
+        case fact.Hinted(hint=hint, heard=heard):
+            return _hinted(memory, hint, heard, now)
+        case fact.Slept(heard=heard):
+            return _look_again(memory, heard, now)
+        case _:
+            assert_never(event)
 
 
-class Decisions:
-    """The knowledge of a machine, and how it changes.
+# What the user does
 
-    Args:
-        settings: The user's options.
-        destination: The url, or the callable that makes one; None if it is not known yet.
 
-    Attributes:
-        state: The public snapshot of the phase.
-        session: What a session remembers; None without one.
-        ruling: What was decided when the last attempt or connection ended; None before.
-        offline_until: Until when retries wait for the platform to be online; it may be over.
-    """
-
-    def __init__(self, settings: Settings, destination: object = None) -> None:
-        self.settings = settings
-        self.destination = destination
-        asked = settings.session
-        self.session = None if asked is None else SessionMachine(asked.channel, asked.since)
-        self.state = ConnectionState()
-        self._sending = Sending(settings.outbox, self.session)
-        self._phase: AnyPhase = Idle()
-        self._retired = RetiredTransports()
-        self._transports = 0
-        self._questions = 0
-        # Set by the first opening handshake.
-        self._opened_before = False
-        # Set by the first message and by the first open connection: there is something to miss.
-        self._has_begun = False
-        # A gap of unknown size that streams must be told before the next message, or once a
-        # connection is open; set when a connection begins, cleared when it is told.
-        self._gap: Gap | None = None
-        self.ruling: Ruling | None = None
-        self.offline_until = -math.inf
-
-    def _follow_session(
-        self, phase: Joining | Preparing | Open, heard: Heard, now: float
-    ) -> list[Effect]:
-        if heard.error is not None:
-            return self._session_failed(phase, refused_by_room(self.destination, heard.error), now)
-        if heard.lost is not None:
-            return [*self._retire(now), *self._lost(phase, Close(1006), heard.lost, None, now)]
-        effects = [*self._gap_before(heard), *orders_of(phase.transport, heard)]
-        if heard.joined and isinstance(phase, Joining):
-            return [*effects, *self._prepare(phase, now)]
-        return [*effects, *self._flush(now)]
-
-    def _gap_before(self, heard: Heard) -> list[Effect]:
-        """Tell a gap at once if something follows it; one of unknown size is owed otherwise."""
-        if heard.gap is not None:
-            self._gap = heard.gap
-        is_due = heard.publications or (self._gap is not None and self._gap != RECONNECTED)
-        return self._begun() if is_due else []
-
-    def _session_failed(
-        self, phase: Joining | Preparing | Open, error: HandshakeFailed, now: float
-    ) -> list[Effect]:
-        retiring = self._retire(now)
-        if isinstance(phase, Open):
-            return [*retiring, *self._ended(phase, error, now)]
-        return [*retiring, *self._failed_attempt(error, now)]
-
-    def _prepare(self, joining: Joining, now: float) -> list[Effect]:
-        """Let the user's ``on_open`` have its turn, if there is one, then be open."""
-        settings, session = self.settings, self.session
-        needs_state = settings.has_fetch_state and (session is None or session.owed.snapshot)
-        deadline = now + settings.connect_timeout
-        preparing = prepared(joining, deadline, needs_state=needs_state)
-        if not settings.has_on_open:
-            return self._open(preparing, now)
-        self._phase = preparing
-        again = [] if session is None else self._flush(now)
-        transport = joining.transport
-        return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
-
-    def _begun(self) -> list[Effect]:
-        """A message comes, or a connection is open: tell the gap before it, if there is one."""
-        self._has_begun = True
-        if self.session is not None:
-            self.session.begun()
-        gap, self._gap = self._gap, None
-        return [] if gap is None else [order.DeliverGap(gap)]
-
-    def _attempt(self, streak: Streak, now: float) -> list[Effect]:
-        self._transports += 1
-        deadline = now + self.settings.connect_timeout
-        self._phase = Connecting(self._transports, deadline, streak)
-        attempt = Attempt(streak.failures, streak.refreshing, streak.previous)
-        return [order.OpenTransport(self._transports, attempt)]
-
-    def _open(self, preparing: Preparing, now: float) -> list[Effect]:
-        settings = self.settings
-        liveness = started(
-            now,
-            ping_interval=settings.ping_interval,
-            ping_timeout=settings.ping_timeout,
-            idle_timeout=settings.idle_timeout,
-        )
-        recovered = None if self.session is None else self.session.opened()
-        self._phase = opened(preparing, liveness, self._pulse(now), recovered=recovered)
-        return [*self._begun(), *self._flush(now)]
-
-    def _pulse(self, now: float) -> Pulse | None:
-        heartbeat = self.settings.heartbeat
-        if heartbeat is None:
-            return None
-        timeout = None if heartbeat.reply is None else heartbeat.timeout
-        return started_pulse(now, interval=heartbeat.interval, timeout=timeout)
-
-    def _check_liveness(
-        self, phase: Open, observed: fact.DeadlineReached, now: float
-    ) -> list[Effect]:
-        verdict = check(phase.liveness, observed, now)
-        beat = None
-        if phase.pulse is not None:
-            late = tolerance(phase.pulse.timeout or phase.pulse.interval)
-            beat = check_pulse(phase.pulse, observed, now, tolerance=late)
-        lost = verdict.lost or (beat and beat.lost)
-        if lost:
-            retiring = self._retire(now, abort=True)
-            return [*retiring, *self._lost(phase, Close(1006), lost, None, now)]
-        pulse = None if beat is None else beat.pulse
-        phase = self._phase = replace(phase, liveness=verdict.liveness, pulse=pulse)
-        effects: list[Effect] = []
-        if verdict.blocked_for is not None:
-            effects.append(order.Warn(_BLOCKED.format(verdict.blocked_for)))
-        if verdict.ping:
-            effects.append(_ping(phase))
-        if beat is not None and beat.send:
-            effects.append(order.SendHeartbeat(phase.transport))
-        return effects
-
-    def _look_again(self, heard: int, now: float) -> list[Effect]:
-        """Time or the network may have gone on without us: probe what is open, wait no longer."""
-        match self._phase:
-            case Open(liveness=liveness, pulse=pulse) as phase:
-                pulse = None if pulse is None else beat_at_once(pulse, now)
-                liveness = probe(liveness, heard, now) if self.settings.can_ping else liveness
-                probed = self._phase = replace(phase, liveness=liveness, pulse=pulse)
-                ping = [_ping(probed)] if self.settings.can_ping else []
-                beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
-                return [*ping, *beat]
-            case Waiting(until=until, streak=streak) if math.isfinite(until):
-                return self._attempt(streak, now)
-            case _:
-                return []
-
-    def _hinted(self, hint: Hint, heard: int, now: float) -> list[Effect]:
-        if hint != "offline":
-            self.offline_until = -math.inf
-            return self._look_again(heard, now)
-        self.offline_until = now + OFFLINE_SECONDS
-        match self._phase:
-            case Waiting(until=until, streak=streak, close=close) if math.isfinite(until):
-                self._wait(until, streak, close)
+def _connect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
+    live = not isinstance(memory.phase, Idle | Closing | Closed | Failed)
+    if live and destination == memory.destination:
         return []
+    retiring, dropped = memory.retire(now), _head_for(memory, destination)
+    return [*retiring, *dropped, *memory.begin_attempt(Streak(), now)]
 
-    def _wait(self, until: float, streak: Streak, close: Close | None) -> None:
-        self._phase = Waiting(max(until, self.offline_until), streak, close)
 
-    def _failed_attempt(self, exception: AttemptError, now: float) -> list[Effect]:
-        match self._phase:
-            case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
-                outcome = Outcome(streak.failures, exception, opened_before=self._opened_before)
-                return self._follow(outcome, streak, now)
-            case _:
-                return []
+def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list[Effect]:
+    if isinstance(memory.phase, Closing | Closed):
+        return []
+    retiring = memory.retire(now, code, reason)
+    dropped = memory.sending.drop("the connection was closed")
+    match memory.phase:
+        case Connecting() | Joining() | Preparing() | Open() as phase:
+            memory.phase = Closing(phase.transport)
+        case _:
+            memory.phase = Closed()
+    return [*retiring, *dropped]
 
-    def _lost(
-        self,
-        phase: Joining | Preparing | Open,
-        close: Close,
-        why: str,
-        cause: Exception | None,
-        now: float,
-    ) -> list[Effect]:
-        error = connection_lost(why, close, cause)
-        return self._ended(phase, error, now)
 
-    def _ended(
-        self, phase: Joining | Preparing | Open, error: SockstoreError, now: float
-    ) -> list[Effect]:
-        outcome = outcome_of(phase, error, now, in_session=self.session is not None)
-        return self._follow(outcome, phase.streak, now)
+def _reconnect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
+    streak = Streak(error=memory.state.exception)
+    retiring, dropped = memory.retire(now), _head_for(memory, destination)
+    return [*retiring, *dropped, *memory.begin_attempt(streak, now)]
 
-    def _follow(self, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
-        settings = self.settings
-        can_refresh = settings.can_refresh or callable(self.destination)
-        # Both are the user's code: what it does to its own connection counts, not its answer.
-        undecided = self._phase = Waiting(math.inf, streak, outcome.close)
-        self.ruling = Ruling(outcome)
-        asked = "Reconnect(classify=)"
-        try:
-            means = classified_by(settings.reconnect, outcome)
-            asked = "the reconnect schedule"
-            decision = decide(
-                settings.reconnect, outcome, streak, means=means, can_refresh=can_refresh
-            )
-        except Exception as exception:  # noqa: BLE001 - the user's code may raise anything
-            if self._phase is not undecided:
-                return []
-            return self._policy_error(asked, exception, outcome.close)
-        if self._phase is not undecided:
+
+def _head_for(memory: Memory, destination: object) -> list[Effect]:
+    """Take note of where to; what was meant for another place never gets there (OB2)."""
+    changed = memory.destination is not None and destination != memory.destination
+    memory.destination = destination
+    return memory.sending.drop("the connection goes to another url now") if changed else []
+
+
+# What transports tell
+
+
+def _attempt_failed(
+    memory: Memory, transport: int, exception: AttemptError, now: float
+) -> list[Effect]:
+    match memory.phase:
+        case Connecting(transport=current) if current == transport:
+            return attempt_failed(memory, exception, now)
+        case _:
+            return _transport_released(memory, transport)
+
+
+def _transport_closed(memory: Memory, event: fact.TransportClosed, now: float) -> list[Effect]:
+    match memory.phase:
+        case Joining() | Preparing() | Open() as phase if phase.transport == event.transport:
+            retiring, close = memory.lose(phase, now), event.close
+            lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
+            return [*retiring, *lost]
+        case Closing(transport=transport) if transport == event.transport:
+            memory.phase = Closing(transport, event.close)
+    memory.retired.ended(event.transport, event.close)
+    return []
+
+
+def _transport_released(memory: Memory, transport: int) -> list[Effect]:
+    memory.retired.released(transport)
+    match memory.phase:
+        case Closing(transport=current, close=close) if current == transport:
+            memory.phase = Closed(close)
+    return []
+
+
+def _pong_received(memory: Memory, transport: int, payload: bytes) -> list[Effect]:
+    match memory.phase:
+        case Open(transport=current, flights=flights) if current == transport:
+            flights.prove(payload)
+    return []
+
+
+def _writable_changed(
+    memory: Memory, transport: int, now: float, *, writable: bool
+) -> list[Effect]:
+    match memory.phase:
+        case Open(transport=current) as phase if current == transport:
+            memory.phase = replace(phase, writable=writable)
+            return memory.flush(now) if writable else []
+        case Joining(transport=current) | Preparing(transport=current) as opening if (
+            current == transport
+        ):
+            memory.phase = replace(opening, writable=writable)
             return []
-        self.ruling = Ruling(outcome, decision, means)
-        match decision:
-            case Goodbye():
-                self._phase = Closed(outcome.close)
-                return self._sending.drop("the server said goodbye")
-            case GiveUp(reason=reason, error=error):
-                return self._fail(reason, error, outcome.close, outcome.exception)
-            case RefreshNow(streak=streak):
-                return self._attempt(streak, now)
-            case RetryAfter() if settings.has_predicate:
-                self._questions += 1
-                self._phase = Deciding(self._questions, decision, outcome.close)
-                return [order.AskPredicate(self._questions, outcome)]
-            case RetryAfter(seconds=seconds, streak=streak):
-                self._wait(now + seconds, streak, outcome.close)
-                return []
-            case _:
-                assert_never(decision)
+        case _:
+            return []
 
-    def _fail(
-        self,
-        reason: FailureReason,
-        error: SockstoreError,
-        close: Close | None,
-        beneath: Exception | None,
-    ) -> list[Effect]:
-        if self.ruling is not None:
-            self.ruling = replace(self.ruling, decision=GiveUp(reason, error))
-        self._phase = Failed(Failure(reason, beneath), error, close)
-        return self._sending.drop(f"the connection failed: {error}")
 
-    def _policy_error(self, who: str, exception: Exception, close: Close | None) -> list[Effect]:
-        error = policy_error(who, exception)
-        return self._fail(FailureReason.POLICY_ERROR, error, close, exception)
+# Time and the platform
 
-    def _retire(
-        self, now: float, code: int = 1000, reason: str = "", *, abort: bool = False
-    ) -> list[Effect]:
-        """Take the current transport's voice away, and order its end."""
-        match self._phase:
-            case Connecting(transport=transport):
-                self._retired.add(transport, self._last_moment(now), Flights())
-                return [order.AbortTransport(transport)]
-            case Joining() | Preparing() | Open() as phase:
-                transport = phase.transport
-                if self.session is not None:
-                    self.session.lose()
-                self._retired.add(transport, self._last_moment(now), phase.flights, code)
-                if not abort:
-                    return [order.CloseTransport(transport, code, reason)]
-                phase.flights.lose()
-                return [order.AbortTransport(transport)]
-            case _:
-                return []
 
-    def _last_moment(self, now: float) -> float:
-        return now + self.settings.close_timeout
+def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -> list[Effect]:
+    effects = memory.sending.expire(now)
+    effects += map(order.AbortTransport, memory.retired.take_overdue(now))
+    return effects + _phase_deadline_reached(memory, event, now)
 
-    def _lose(self, flights: Flights) -> None:
-        flights.lose()
-        if self.session is not None:
-            self.session.lose()
 
-    def _flush(self, now: float) -> list[Effect]:
-        expired = self._sending.expire(now)
-        return [*expired, order.FlushOutbox()] if self._sending.has_something else expired
+def _phase_deadline_reached(
+    memory: Memory, event: fact.DeadlineReached, now: float
+) -> list[Effect]:
+    timeout, to = memory.settings.connect_timeout, memory.destination
+    match memory.phase:
+        case Connecting(deadline=deadline) if deadline <= now:
+            error = handshake_failed(to, f"no answer within {timeout:g} s", "timeout")
+        case Joining(deadline=deadline) if deadline <= now:
+            error = handshake_failed(to, f"no room within {timeout:g} s", "session")
+        case Preparing(deadline=deadline, needs_state=needs_state) if deadline <= now:
+            slow = "fetch_state" if needs_state else "on_open"
+            error = handshake_failed(to, f"{slow} took over {timeout:g} s", "on_open")
+        case Waiting(until=until, streak=streak) if until <= now:
+            return memory.begin_attempt(streak, now)
+        case Open() as phase:
+            effects = _check_liveness(memory, phase, event, now)
+            return effects if memory.session is None else [*effects, *memory.flush(now)]
+        case _:
+            return []
+    return [*memory.retire(now), *attempt_failed(memory, error, now)]
 
-    def _project(self, now: float) -> None:
-        shown = project(self._phase, now)
-        if shown.phase == self.state.phase:
-            shown = replace(shown, since=self.state.since)
-        if shown != self.state:
-            self.state = shown
+
+def _check_liveness(
+    memory: Memory, phase: Open, observed: fact.DeadlineReached, now: float
+) -> list[Effect]:
+    checked = check(phase.liveness, observed, now)
+    beat = None
+    if phase.pulse is not None:
+        late = tolerance(phase.pulse.timeout or phase.pulse.interval)
+        beat = check_pulse(phase.pulse, observed, now, tolerance=late)
+    lost = checked.lost or (beat and beat.lost)
+    if lost:
+        retiring = memory.retire(now, abort=True)
+        return [*retiring, *connection_lost(memory, phase, Close(1006), lost, now)]
+    pulse = None if beat is None else beat.pulse
+    phase = memory.phase = replace(phase, liveness=checked.liveness, pulse=pulse)
+    effects: list[Effect] = []
+    if checked.blocked_for is not None:
+        effects.append(order.Warn(_BLOCKED.format(checked.blocked_for)))
+    if checked.ping:
+        effects.append(_ping(phase))
+    if beat is not None and beat.send:
+        effects.append(order.SendHeartbeat(phase.transport))
+    return effects
+
+
+def _look_again(memory: Memory, heard: int, now: float) -> list[Effect]:
+    """Time or the network may have gone on without us: probe what is open, wait no longer."""
+    can_ping = memory.settings.can_ping
+    match memory.phase:
+        case Open(liveness=liveness, pulse=pulse) as phase:
+            pulse = None if pulse is None else beat_at_once(pulse, now)
+            liveness = probe(liveness, heard, now) if can_ping else liveness
+            probed = memory.phase = replace(phase, liveness=liveness, pulse=pulse)
+            ping = [_ping(probed)] if can_ping else []
+            beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
+            return [*ping, *beat]
+        case Waiting(until=until, streak=streak) if math.isfinite(until):
+            return memory.begin_attempt(streak, now)
+        case _:
+            return []
+
+
+def _hinted(memory: Memory, hint: Hint, heard: int, now: float) -> list[Effect]:
+    if hint != "offline":
+        memory.offline_until = -math.inf
+        return _look_again(memory, heard, now)
+    memory.offline_until = now + OFFLINE_SECONDS
+    match memory.phase:
+        case Waiting(until=until, streak=streak, close=close) if math.isfinite(until):
+            memory.wait(until, streak, close)
+    return []
 
 
 def _ping(phase: Open) -> Effect:

@@ -8,7 +8,7 @@ import pytest
 from sockstore import InvalidOption, Outbox, Outcome, Reconnect, WebSocketStore
 from sockstore.base.checks import require_callable, require_count, require_instance
 from sockstore.base.options import reconnect_policy
-from sockstore.machine.settings import Settings
+from sockstore.machine.memory import Settings
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf, 10**400, -(10**400), "3", True, [], {}, 1j, object()]
 NOT_POSITIVE = [*NO_NUMBERS, 0, -1, 0.0, -0.5]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sockstore.base.options import Outbox
 from sockstore.machine.delivery import Flights, Outgoing
-from sockstore.machine.outbox import Disposition, OutboxQueue
+from sockstore.machine.outbox import OutboxQueue, Queued, Refused
 
 
 def message(size, data="x"):
@@ -40,7 +40,7 @@ def test_messages_leave_in_the_order_they_came():
 def test_without_an_outbox_nothing_may_wait():
     queue = OutboxQueue(None)
     offer = queue.offer(message(1), 0.0)
-    assert offer.disposition is Disposition.REFUSED
+    assert isinstance(offer, Refused)
     assert offer.why
     assert not queue
     assert queue.next_expiry is None
@@ -51,9 +51,9 @@ def test_without_an_outbox_nothing_may_wait():
 def test_a_full_outbox_refuses_the_newest_and_says_so(limits):
     queue = filled(10, 10, **limits)
     offer = queue.offer(message(1), 0.0)
-    assert offer.disposition is Disposition.REFUSED
+    assert isinstance(offer, Refused)
     assert offer.why == "the outbox is full"
-    assert offer.dropped == ()
+    assert offer.is_overflow
     assert texts(queue.take_all()) == ["0", "1"]
 
 
@@ -64,7 +64,7 @@ def test_a_full_outbox_refuses_the_newest_and_says_so(limits):
 def test_drop_oldest_makes_room_for_the_newest(limits, dropped):
     queue = filled(10, 10, 10, overflow="drop_oldest", **limits)
     offer = queue.offer(message(15, "new"), 0.0)
-    assert offer.disposition is Disposition.QUEUED
+    assert isinstance(offer, Queued)
     assert texts(offer.dropped) == dropped
     assert texts(queue.take_all()) == [*"012"[len(dropped) :], "new"]
 
@@ -74,7 +74,7 @@ def test_drop_oldest_makes_room_for_the_newest(limits, dropped):
 def test_what_can_never_fit_is_refused_and_drops_nothing(overflow):
     queue = filled(5, max_bytes=10, overflow=overflow)
     offer = queue.offer(message(11), 0.0)
-    assert offer.disposition is Disposition.REFUSED
+    assert isinstance(offer, Refused)
     assert offer.why == "it is larger than the outbox"
     assert len(queue) == 1
 
@@ -121,9 +121,9 @@ def test_the_outbox_is_a_bounded_queue_that_loses_nothing_silently(
             case int(size):
                 entry = message(size)
                 offer = queue.offer(entry, now)
-                for dropped in offer.dropped:
-                    assert dropped is model.popleft()
-                if offer.disposition is Disposition.QUEUED:
+                if isinstance(offer, Queued):
+                    for dropped in offer.dropped:
+                        assert dropped is model.popleft()
                     model.append(entry)
             case "take" if model:
                 assert queue.take() is model.popleft()

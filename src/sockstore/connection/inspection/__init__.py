@@ -1,1 +1,1 @@
-"""What a connection says of itself: timeline, statistics, explanation, log."""
+"""The inspector of a connection: timeline, statistics, explanation, log."""

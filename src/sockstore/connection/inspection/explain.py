@@ -1,4 +1,4 @@
-"""Sentences about a connection: what was decided and why, and what it is doing now."""
+"""Explain a connection in sentences: what was decided and why, and what it is doing now."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from sockstore.base.times import say_duration
 from sockstore.base.urls import redact_url
 from sockstore.machine.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
-from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
+from sockstore.machine.reconnect import Decision, GiveUp, Goodbye, RefreshNow, RetryAfter, was_open
 
 __all__ = [
     "Circumstances",
     "Step",
     "circumstances",
     "explain",
-    "explain_ruling",
+    "explain_decision",
     "where_to",
 ]
 
 Step: TypeAlias = Literal["handshake", "room", "fetch_state", "on_open"]
-"""What the phase ``connecting`` waits for: the handshake, the session's room, or a callable."""
+"""What a connection in the phase ``connecting`` waits for."""
 
 ABNORMAL = 1006
-"""The close code for: there was no close frame (RFC 6455 section 7.1.5)."""
+"""The close code if there was no close frame (RFC 6455 section 7.1.5)."""
 
 _MEANS = {
     Classification.RETRY: "which is worth another try",
@@ -58,19 +58,19 @@ _GAVE_UP = {
 
 
 _BY_CLASSIFICATION = set(FailureReason) - set(_GAVE_UP) | {FailureReason.UNAUTHORISED}
-"""Reasons that follow from what an end means alone."""
+"""Reasons that follow from the classification of an end alone."""
 
 
 @frozen
 class Circumstances:
-    """What there is to know when a connection is explained.
+    """The facts that an explanation of a connection is made of.
 
     Args:
         state: Its state.
         now: The time, in the clock of ``loop.time()``.
-        where: Where it leads, without secrets.
-        step: What it is at while it is connecting.
-        ruling: What was decided when the last attempt or connection ended.
+        where: The address, without secrets.
+        step: What it waits for while it is connecting.
+        decision: What was decided when the last attempt or connection ended.
         is_deciding: Whether ``should_reconnect`` is asked now.
         offline_until: Until when retries wait for the platform to be online.
         is_writable: Whether the network takes more.
@@ -85,7 +85,7 @@ class Circumstances:
     now: float
     where: str = "the server"
     step: Step = "handshake"
-    ruling: Ruling | None = None
+    decision: Decision | None = None
     is_deciding: bool = False
     offline_until: float = 0.0
     is_writable: bool = True
@@ -97,14 +97,14 @@ class Circumstances:
 
 
 def circumstances(machine: Machine, latency: float | None, now: float) -> Circumstances:
-    """Gather what there is to know."""
+    """Return the facts about a connection now."""
     phase, session = machine.phase, machine.session
     return Circumstances(
         machine.state,
         now,
         where=where_to(machine),
         step=_step(phase),
-        ruling=machine.ruling,
+        decision=machine.decision,
         is_deciding=isinstance(phase, Deciding),
         offline_until=machine.offline_until,
         is_writable=not isinstance(phase, Open) or phase.writable,
@@ -117,7 +117,7 @@ def circumstances(machine: Machine, latency: float | None, now: float) -> Circum
 
 
 def where_to(machine: Machine) -> str:
-    """Say where a connection leads, without secrets."""
+    """Return the address of a connection, without secrets."""
     destination = machine.destination
     return redact_url(destination) if isinstance(destination, str) else "the server"
 
@@ -132,134 +132,134 @@ def _step(phase: AnyPhase) -> Step:
             return "handshake"
 
 
-def explain_ruling(ruling: Ruling) -> str:
+def explain_decision(decision: Decision) -> str:
     """Say what was decided when an attempt or a connection ended, and why.
 
     Example:
         >>> from sockstore.machine.reconnect import Streak
         >>> from sockstore.base.close import Close
-        >>> explain_ruling(Ruling(Outcome(close=Close(1012)), RetryAfter(4.2, Streak(2))))
+        >>> explain_decision(Decision(Outcome(close=Close(1012)), RetryAfter(4.2, Streak(2))))
         'Close code 1012 (service restart), which is worth another try: retry 2 in 4.2 s.'
     """
-    cause = _cause(ruling.outcome)
+    cause = _cause(decision.outcome)
     cause = cause[:1].upper() + cause[1:]
-    return f"{cause}, {_meaning(ruling)}: {_consequence(ruling)}."
+    return f"{cause}, {_meaning(decision)}: {_consequence(decision)}."
 
 
-def explain(known: Circumstances) -> str:
+def explain(facts: Circumstances) -> str:
     """Say in one paragraph what a connection is doing, and why.
 
     Args:
-        known: What there is to know.
+        facts: The facts about it.
 
     Returns:
         A few sentences, for people; without secrets.
     """
-    return " ".join((*_doing(known), *_sending(known)))
+    return " ".join((*_doing(facts), *_sending(facts)))
 
 
-def _doing(known: Circumstances) -> Iterator[str]:
-    state = known.state
+def _doing(facts: Circumstances) -> Iterator[str]:
+    state = facts.state
     match state.phase:
         case "idle":
-            yield f"Nothing has been asked for yet: connect() opens a connection to {known.where}."
+            yield f"Nothing has been asked for yet: connect() opens a connection to {facts.where}."
         case "connecting":
-            yield from _connecting(known)
+            yield from _connecting(facts)
         case "open":
-            yield from _open(known)
+            yield from _open(facts)
         case "waiting":
-            yield from _waiting(known)
+            yield from _waiting(facts)
         case "closing":
-            left = say_duration(state.since + known.close_timeout - known.now)
+            left = say_duration(state.since + facts.close_timeout - facts.now)
             yield f"This program closed the connection; the server has {left} to answer."
         case "closed":
-            yield from _closed(known)
+            yield from _closed(facts)
         case "failed":
-            yield from _failed(known)
+            yield from _failed(facts)
 
 
-def _connecting(known: Circumstances) -> Iterator[str]:
-    state = known.state
+def _connecting(facts: Circumstances) -> Iterator[str]:
+    state = facts.state
     which = f"Retry {state.attempt}" if state.attempt else "The first attempt"
     at = {
-        "handshake": f"is connecting to {known.where}",
-        "room": f"has reached {known.where} and waits to be let into the room",
-        "fetch_state": f"has reached {known.where} and waits for fetch_state to finish",
-        "on_open": f"has reached {known.where} and waits for on_open to finish",
-    }[known.step]
-    yield f"{which} {at}, for {say_duration(known.now - state.since)} now."
+        "handshake": f"is connecting to {facts.where}",
+        "room": f"has reached {facts.where} and waits to be let into the room",
+        "fetch_state": f"has reached {facts.where} and waits for fetch_state to finish",
+        "on_open": f"has reached {facts.where} and waits for on_open to finish",
+    }[facts.step]
+    yield f"{which} {at}, for {say_duration(facts.now - state.since)} now."
     if state.error:
         yield f"Before that: {state.error}."
 
 
-def _open(known: Circumstances) -> Iterator[str]:
-    state = known.state
-    yield f"Connected to {known.where} for {say_duration(known.now - state.since)}."
-    if known.latency is not None:
-        yield f"The last ping was answered after {say_duration(known.latency)}."
+def _open(facts: Circumstances) -> Iterator[str]:
+    state = facts.state
+    yield f"Connected to {facts.where} for {say_duration(facts.now - state.since)}."
+    if facts.latency is not None:
+        yield f"The last ping was answered after {say_duration(facts.latency)}."
     if state.recovered:
         yield "All that was missed before has come."
     elif state.recovered is False:
         yield "The server could not give all that was missed before."
-    if not known.is_writable:
+    if not facts.is_writable:
         yield "The network takes no more for now, so what is sent waits."
 
 
-def _waiting(known: Circumstances) -> Iterator[str]:
-    state, ruling = known.state, known.ruling
-    if known.is_deciding or state.retry_at is None:
+def _waiting(facts: Circumstances) -> Iterator[str]:
+    state, decision = facts.state, facts.decision
+    if facts.is_deciding or state.retry_at is None:
         yield f"should_reconnect is asked whether to begin retry {state.attempt}."
     else:
-        left = say_duration(state.retry_at - known.now)
-        is_offline = known.offline_until > known.now and state.retry_at >= known.offline_until
+        left = say_duration(state.retry_at - facts.now)
+        is_offline = facts.offline_until > facts.now and state.retry_at >= facts.offline_until
         until = ", or as soon as the platform is online again" if is_offline else ""
         yield f"Waiting: retry {state.attempt} begins in {left}{until}."
-    if ruling is not None:
-        yield f"The reason: {_cause(ruling.outcome)}, {_meaning(ruling)}."
-        if ruling.outcome.retry_after is not None:
-            yield f"The server asked to wait {say_duration(ruling.outcome.retry_after)}."
+    if decision is not None:
+        yield f"The reason: {_cause(decision.outcome)}, {_meaning(decision)}."
+        if decision.outcome.retry_after is not None:
+            yield f"The server asked to wait {say_duration(decision.outcome.retry_after)}."
 
 
-def _closed(known: Circumstances) -> Iterator[str]:
-    ruling = known.ruling
-    if ruling is not None and isinstance(ruling.decision, Goodbye) and known.state.close:
-        own = _own_word(ruling)
-        said = f"closed with {known.state.close}, {own}" if own else None
-        said = said or f"said goodbye with close code {known.state.close}"
+def _closed(facts: Circumstances) -> Iterator[str]:
+    decision = facts.decision
+    if decision is not None and isinstance(decision.next_step, Goodbye) and facts.state.close:
+        own = _own_word(decision)
+        said = f"closed with {facts.state.close}, {own}" if own else None
+        said = said or f"said goodbye with close code {facts.state.close}"
         yield f"The server {said}, so it stays closed."
     else:
         yield "This program closed the connection."
     yield "connect() opens it again."
 
 
-def _failed(known: Circumstances) -> Iterator[str]:
-    failure = known.state.failure
+def _failed(facts: Circumstances) -> Iterator[str]:
+    failure = facts.state.failure
     why = None if failure is None else _GAVE_UP.get(failure.reason, str(failure.reason))
-    own = None if known.ruling is None else _own_word(known.ruling)
+    own = None if facts.decision is None else _own_word(facts.decision)
     if own and failure is not None and failure.reason in _BY_CLASSIFICATION:
         why = f"{why}, {own}"
     yield f"Given up: {why}." if why else "Given up."
-    yield f"The error: {known.state.error}."
+    yield f"The error: {facts.state.error}."
     yield "connect() or reconnect() begins anew."
 
 
-def _sending(known: Circumstances) -> Iterator[str]:
-    if known.messages_waiting:
-        wait, leave = ("waits", "leaves") if known.messages_waiting == 1 else ("wait", "leave")
-        then = "" if known.state.phase == "open" else f" and {leave} as soon as it is open"
-        yield f"{_messages(known.messages_waiting)} {wait} to be sent{then}."
-    elif not known.has_outbox and known.state.phase in {"idle", "connecting", "waiting"}:
+def _sending(facts: Circumstances) -> Iterator[str]:
+    if facts.messages_waiting:
+        wait, leave = ("waits", "leaves") if facts.messages_waiting == 1 else ("wait", "leave")
+        then = "" if facts.state.phase == "open" else f" and {leave} as soon as it is open"
+        yield f"{_messages(facts.messages_waiting)} {wait} to be sent{then}."
+    elif not facts.has_outbox and facts.state.phase in {"idle", "connecting", "waiting"}:
         yield "What is sent now is refused, because there is no outbox."
-    if known.messages_unanswered:
-        verb = "has" if known.messages_unanswered == 1 else "have"
-        yield f"{_messages(known.messages_unanswered)} {verb} not been acknowledged yet."
+    if facts.messages_unanswered:
+        verb = "has" if facts.messages_unanswered == 1 else "have"
+        yield f"{_messages(facts.messages_unanswered)} {verb} not been acknowledged yet."
 
 
 def _cause(outcome: Outcome) -> str:
     """Say what ended an attempt or a connection."""
     error = outcome.exception
-    if outcome.uptime is not None:
-        lasted = f" after {say_duration(outcome.uptime)}"
+    if was_open(outcome):
+        lasted = f" after {say_duration(outcome.uptime or 0.0)}"
         if outcome.close is not None and outcome.close.code != ABNORMAL:
             return f"the connection ended{lasted} with close code {outcome.close}"
         return f"the connection was lost{lasted} ({getattr(error, 'why', error)})"
@@ -270,25 +270,27 @@ def _cause(outcome: Outcome) -> str:
     return f"the attempt failed ({error})"
 
 
-def _meaning(ruling: Ruling) -> str:
-    if own := _own_word(ruling):
+def _meaning(decision: Decision) -> str:
+    if own := _own_word(decision):
         return own
-    if ruling.classification is Classification.GOODBYE and isinstance(ruling.decision, RetryAfter):
+    if decision.classification is Classification.GOODBYE and isinstance(
+        decision.next_step, RetryAfter
+    ):
         return "after which this connection returns"
-    return _MEANS[ruling.classification]
+    return _MEANS[decision.classification]
 
 
-def _own_word(ruling: Ruling) -> str | None:
-    """Say what the user's own classification made of an end; None if it was not theirs."""
-    if ruling.classified is None or not ruling.classified.is_own:
+def _own_word(decision: Decision) -> str | None:
+    """Return the clause about the user's own classification; None if the table classified."""
+    if decision.classified is None or not decision.classified.is_own:
         return None
-    return f"which Reconnect(classify=) calls {_OWN_WORD[ruling.classification]}"
+    return f"which Reconnect(classify=) calls {_OWN_WORD[decision.classification]}"
 
 
-def _consequence(ruling: Ruling) -> str:
-    match ruling.decision:
+def _consequence(decision: Decision) -> str:
+    match decision.next_step:
         case RetryAfter(seconds=seconds, streak=streak):
-            asked = ", as the server asked" if ruling.outcome.retry_after is not None else ""
+            asked = ", as the server asked" if decision.outcome.retry_after is not None else ""
             return f"retry {streak.failures} in {say_duration(seconds)}{asked}"
         case RefreshNow():
             return "fresh credentials are tried at once"

@@ -1,20 +1,18 @@
-"""The observer: sees what a driver tells its machine and what comes of it, and remembers.
-
-It decides nothing. From what it sees come the timeline, the counts, the latency and the log.
-"""
+"""The observer: makes the timeline, the counts, the latency and the log; it decides nothing."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
 from sockstore.base.times import say_duration
-from sockstore.connection.inspection.explain import explain_ruling, where_to
+from sockstore.connection.inspection.explain import explain_decision, where_to
 from sockstore.connection.inspection.timeline import (
     AttemptBegan,
     AttemptFailed,
@@ -40,8 +38,15 @@ from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
-from sockstore.machine.outbox import Offer
-from sockstore.machine.reconnect import GiveUp, Goodbye, RefreshNow, RetryAfter, Ruling
+from sockstore.machine.reconnect import (
+    Decision,
+    GiveUp,
+    Goodbye,
+    NextStep,
+    RefreshNow,
+    RetryAfter,
+    was_open,
+)
 from sockstore.stores import Readable, Writable, writable
 
 __all__ = ["Observer", "Outage", "Stats"]
@@ -52,40 +57,47 @@ Report = Callable[[Exception, str], None]
 
 
 class Observer:
-    """Take note of what happens to one connection.
+    """Record what happens to one connection.
 
     Args:
-        machine: What decides.
-        report: Told what a subscriber raised.
+        machine: The machine of the connection, which is only read.
+        report: Called with what a subscriber raised.
 
     Attributes:
         timeline: The last events.
-        latency: Seconds that the last ping took; None before the first.
-        wall_clock: Returns Unix seconds.
+        latency: Seconds that the last ping took, set by its pong; None before the first.
+        wall_clock: Returns Unix seconds; the driver sets the clock of a virtual loop.
         attempts: Attempts that began.
         connections: Attempts that opened a connection.
         losses: Connections that ended without this program's doing.
-        messages_sent: Messages that were handed over.
+        messages_sent: Messages that were handed over; the sender counts them.
     """
 
     def __init__(self, machine: Machine, report: Report) -> None:
         self.timeline = Timeline()
         self.latency: float | None = None
+        # Made when it is first asked for.
         self._latency_store: Writable[float | None] | None = None
         self.wall_clock: Callable[[], float] = time.time
         self.attempts = self.connections = self.losses = self.messages_sent = 0
         self._machine = machine
         self._report = report
         self._outage = Outage()
-        self._ruling: Ruling | None = None
+        # The last end, set by the first decision about it: an end is told once.
+        self._outcome: Outcome | None = None
+        # When the newest attempt began, in the machine's clock; set by `OpenTransport`.
         self._attempt_began_at = 0.0
+        # When the connection that is open opened; None while none is. Both are set by
+        # `RecordState`.
         self._opened_at: float | None = None
+        # Seconds that earlier connections were open.
         self._open_before = 0.0
+        # The ping that is measured and when it was sent; None when it was answered or lost.
         self._pinged: tuple[bytes, float] | None = None
 
     @property
     def latency_store(self) -> Readable[float | None]:
-        """The latency; made for the first who asks."""
+        """The latency as a store, made when it is first asked for."""
         if self._latency_store is None:
             self._latency_store = writable(self.latency)
         return self._latency_store
@@ -93,43 +105,44 @@ class Observer:
     @property
     def stores(self) -> Iterator[Readable[Any]]:
         """The stores that were asked for."""
-        return (one for one in (self.timeline.asked_for, self._latency_store) if one is not None)
+        stores = (self.timeline.asked_for, self._latency_store)
+        return (store for store in stores if store is not None)
 
     def open_seconds(self, now: float) -> float:
         """Return for how long the connection has been open in all."""
         return self._open_before + (0.0 if self._opened_at is None else now - self._opened_at)
 
-    def saw(
-        self, event: Event, before: ConnectionState, effects: Iterable[Effect], now: float
-    ) -> None:
-        """The machine was told an event; see what came of it.
+    def saw(self, event: Event, effects: Sequence[Effect], now: float) -> None:
+        """Record an event that the machine handled, and its effects.
 
         Args:
-            event: What it was told.
-            before: Its state before that.
-            effects: What it ordered.
+            event: The event.
+            effects: What the machine ordered.
             now: The machine's clock.
         """
-        after = self._machine.state
-        if isinstance(event, fact.PongReceived):
-            self._answered(event, now)
-        if after.phase != before.phase:
-            self._count_time(before, after, now)
-        if not isinstance(event, fact.DeadlineReached | fact.PongReceived):
-            self._asked(event, before, after)
-        if self._machine.ruling is not self._ruling:
-            self._ruled()
+        match event:
+            case fact.PongReceived():
+                self._answered(event, now)
+            case fact.DeadlineReached():
+                pass
+            case fact.CloseRequested(code=code, reason=reason) if effects:
+                self._note(CloseAsked(self._now, code, reason))
+            case fact.ReconnectRequested():
+                self._note(ReconnectAsked(self._now))
+            case fact.Hinted(hint=hint):
+                self._note(Hinted(self._now, hint))
+            case fact.Slept(seconds=seconds):
+                self._note(Slept(self._now, seconds))
+            case fact.MessageWithdrawn():
+                return
+            case _:
+                pass
         for effect in effects:
             self._ordered(effect, now)
-        if after is not before and after.phase != before.phase:
-            self._changed(after, now)
 
-    def refused(self, offer: Offer) -> None:
-        """A message found no room in the outbox, or took the room of others."""
-        if offer.dropped:
-            self._note(Overflowed(self._now, len(offer.dropped), "drop_oldest"))
-        elif self._machine.outbox:
-            self._note(Overflowed(self._now, 1, "refuse"))
+    def overflowed(self, messages: int, policy: Literal["refuse", "drop_oldest"]) -> None:
+        """Record messages that found no room in the outbox, or made room for newer ones."""
+        self._note(Overflowed(self._now, messages, policy))
 
     def _answered(self, event: fact.PongReceived, now: float) -> None:
         if self._pinged is not None and self._pinged[0] == event.payload:
@@ -138,38 +151,17 @@ class Observer:
             if self._latency_store is not None:
                 self._set(self._latency_store, self.latency, "a subscriber of the latency")
 
-    def _count_time(self, before: ConnectionState, after: ConnectionState, now: float) -> None:
-        if after.phase == "open":
-            self._opened_at = now
-        elif before.phase == "open" and self._opened_at is not None:
-            self._open_before += now - self._opened_at
-            self._opened_at = self._pinged = None
-
-    def _asked(self, event: Event, before: ConnectionState, after: ConnectionState) -> None:
-        match event:
-            case fact.CloseRequested(code=code, reason=reason) if after.phase != before.phase:
-                self._note(CloseAsked(self._now, code, reason))
-            case fact.ReconnectRequested():
-                self._note(ReconnectAsked(self._now))
-            case fact.Hinted(hint=hint):
-                self._note(Hinted(self._now, hint))
-            case fact.Slept(seconds=seconds):
-                self._note(Slept(self._now, seconds))
-            case _:
-                pass
-
-    def _ruled(self) -> None:
-        """An attempt or a connection ended, and it was decided what follows."""
-        before, ruling = self._ruling, self._machine.ruling
-        self._ruling = ruling
-        if ruling is None:
-            return
-        if before is None or before.outcome is not ruling.outcome:
-            self._note(_end_of(ruling, self._now))
-            if ruling.outcome.uptime is not None:
+    def _decided(self, decision: Decision) -> None:
+        """Record an end once, and what follows from it."""
+        outcome = decision.outcome
+        if outcome is not self._outcome:
+            self._outcome = outcome
+            self._note(_end_of(outcome, self._now))
+            if was_open(outcome):
                 self.losses += 1
-        if (decided := _decided(ruling, self._now)) is not None:
-            self._note(decided)
+        if decision.next_step is not None:
+            step, why = _STEPS[type(decision.next_step)], explain_decision(decision)
+            self._note(Decided(self._now, step, why, decision.classification))
 
     def _ordered(self, effect: Effect, now: float) -> None:
         match effect:
@@ -187,12 +179,20 @@ class Observer:
                     self._note(Settled(self._now, len(entries), state, why))
             case order.Warn(text=text):
                 self._note(Warned(self._now, text))
+            case order.RecordDecision(decision=decision):
+                self._decided(decision)
+            case order.RecordState(left=left, state=state):
+                self._changed(left, state, now)
             case _:
                 pass
 
-    def _changed(self, state: ConnectionState, now: float) -> None:
+    def _changed(self, left: ConnectionState, state: ConnectionState, now: float) -> None:
+        if left.phase == "open" and self._opened_at is not None:
+            self._open_before += now - self._opened_at
+            self._opened_at = self._pinged = None
         match state.phase:
             case "open":
+                self._opened_at = now
                 self.connections += 1
                 subprotocol = None if state.socket is None else state.socket.subprotocol
                 took = now - self._attempt_began_at
@@ -225,10 +225,9 @@ class Observer:
             self._report(error, who)
 
 
-def _end_of(ruling: Ruling, at: float) -> TimelineEvent:
-    outcome = ruling.outcome
+def _end_of(outcome: Outcome, at: float) -> TimelineEvent:
     exception = outcome.exception
-    # What is wrong with an option says little without the option's name.
+    # Why an option is invalid says little without the option's name.
     why = None if isinstance(exception, InvalidOption) else getattr(exception, "why", None)
     error = why or str(exception or outcome.close)
     if outcome.uptime is None:
@@ -236,33 +235,28 @@ def _end_of(ruling: Ruling, at: float) -> TimelineEvent:
     return Lost(at, error, outcome.uptime, outcome.close)
 
 
-def _decided(ruling: Ruling, at: float) -> Decided | None:
-    classification, why = ruling.classification, explain_ruling(ruling)
-    match ruling.decision:
-        case RetryAfter():
-            return Decided(at, "retry", why, classification)
-        case RefreshNow():
-            return Decided(at, "refresh", why, classification)
-        case Goodbye():
-            return Decided(at, "goodbye", why, classification)
-        case GiveUp():
-            return Decided(at, "give up", why, classification)
-        case None:
-            return None
+_STEPS: dict[type[NextStep], Literal["retry", "refresh", "goodbye", "give up"]] = {
+    RetryAfter: "retry",
+    RefreshNow: "refresh",
+    Goodbye: "goodbye",
+    GiveUp: "give up",
+}
 
 
 logger = logging.getLogger("sockstore.connection")
 
 
 class Outage:
-    """Follow a connection's state, and log what an operator wants to know."""
+    """Log what an operator wants to know about a connection's phases."""
 
     def __init__(self) -> None:
+        # When the outage began; None while the connection is open or has ended.
         self._began_at: float | None = None
+        # The retry that was waited for last; set whenever a wait begins.
         self._attempts = 0
 
     def changed(self, state: ConnectionState, where: str, now: float) -> None:
-        """The connection is in another phase.
+        """Log that another phase began.
 
         Args:
             state: Its state.
@@ -287,7 +281,7 @@ class Outage:
         self._attempts = state.attempt
         if self._began_at is None:
             self._began_at = now
-        # A server that accepts and drops is one outage, too: then the retries are counted on.
+        # A server that accepts and drops at once causes one outage: the retries count on.
         if state.attempt <= 1:
             logger.warning("%s: %s; it will be tried again", where, state.error)
         else:

@@ -1,4 +1,4 @@
-"""The timeline: what happened to a connection lately, as typed events that say themselves."""
+"""The timeline: the last events of a connection, each of which has a sentence."""
 
 from __future__ import annotations
 
@@ -97,12 +97,12 @@ class Opened(TimelineEvent):
     def text(self) -> str:
         """What happened."""
         with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
-        told = {
+        recovery = {
             None: "",
             True: " All that was missed came.",
             False: " Not all that was missed can be had.",
         }[self.recovered]
-        return f"Open after {say_duration(self.seconds)}{with_}.{told}"
+        return f"Open after {say_duration(self.seconds)}{with_}.{recovery}"
 
 
 @frozen
@@ -145,7 +145,7 @@ class Lost(TimelineEvent):
 
 @frozen
 class Decided(TimelineEvent):
-    """It was decided what follows an end.
+    """What follows from an end was decided.
 
     Args:
         what: What follows.
@@ -166,10 +166,10 @@ class Decided(TimelineEvent):
 
 @frozen
 class WaitBegan(TimelineEvent):
-    """The next attempt is waited for.
+    """The wait for the next attempt began.
 
     Args:
-        seconds: For how long.
+        seconds: How long it is.
         attempt: The number of that retry.
     """
 
@@ -179,7 +179,7 @@ class WaitBegan(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happens."""
+        """What happened."""
         return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
 
 
@@ -220,7 +220,7 @@ class Ended(TimelineEvent):
 
     Args:
         phase: Closed in good order, or failed.
-        why: The sentence that says why; empty if it was said already.
+        why: The error; empty if the connection is closed.
     """
 
     phase: Literal["closed", "failed"]
@@ -235,7 +235,7 @@ class Ended(TimelineEvent):
 
 @frozen
 class Flushed(TimelineEvent):
-    """What had waited for the connection was handed over.
+    """Messages that had waited for the connection were handed over.
 
     Args:
         messages: How many.
@@ -256,7 +256,7 @@ class Overflowed(TimelineEvent):
 
     Args:
         messages: How many in a row.
-        policy: Whether the new ones were refused, or the oldest dropped.
+        policy: Whether the newest were refused, or the oldest dropped.
     """
 
     messages: int
@@ -273,7 +273,7 @@ class Overflowed(TimelineEvent):
 
 @frozen
 class Settled(TimelineEvent):
-    """It is known that messages were not delivered, or that nobody knows.
+    """Messages were not delivered, or it cannot be known whether they were.
 
     Args:
         messages: How many.
@@ -351,7 +351,7 @@ class Slept(TimelineEvent):
 
 @frozen
 class Warned(TimelineEvent):
-    """Something is wrong in this program.
+    """A warning about this program was logged.
 
     Args:
         warning: The sentence, as it is logged.
@@ -370,24 +370,25 @@ class Timeline:
     """The last events of a connection.
 
     Attributes:
-        asked_for: The store of the events, if somebody asked for it.
+        asked_for: The store of the events; None until `store` is first read.
     """
 
     __slots__ = ("_events", "asked_for")
 
     def __init__(self) -> None:
+        # The events, the oldest first; `add` adds them.
         self._events: list[TimelineEvent] = []
         self.asked_for: Writable[tuple[TimelineEvent, ...]] | None = None
 
     @property
     def store(self) -> Readable[tuple[TimelineEvent, ...]]:
-        """The events, oldest first; made for the first who asks."""
+        """The events, oldest first, as a store that is made when it is first asked for."""
         if self.asked_for is None:
             self.asked_for = writable((), self._watch)
         return self.asked_for
 
     def add(self, event: TimelineEvent) -> None:
-        """Take note of an event; a burst of overflows is one event.
+        """Add an event; a burst of overflows is one event.
 
         Raises:
             Exception: Whatever a subscriber raises.

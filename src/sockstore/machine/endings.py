@@ -1,0 +1,200 @@
+"""What follows when an attempt or a connection ends: the error, the decision, the next phase."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import assert_never
+
+from sockstore.base.close import Close, FailureReason
+from sockstore.base.errors import (
+    ConnectionEnded,
+    ConnectionLost,
+    HandshakeFailed,
+    HandshakeFailureKind,
+    SockstoreError,
+    said,
+)
+from sockstore.base.outcomes import Outcome
+from sockstore.base.state import Failure
+from sockstore.base.urls import redact_url
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.effects import Effect
+from sockstore.machine.events import AttemptError
+from sockstore.machine.memory import Memory
+from sockstore.machine.phases import (
+    Closed,
+    Connecting,
+    Deciding,
+    Failed,
+    Joining,
+    Open,
+    Preparing,
+    Waiting,
+)
+from sockstore.machine.reconnect import (
+    Decision,
+    GiveUp,
+    Goodbye,
+    RefreshNow,
+    RetryAfter,
+    Streak,
+    classified_by,
+    decide,
+)
+from sockstore.machine.session_frames import ErrorReply
+
+__all__ = [
+    "attempt_failed",
+    "attempt_raised",
+    "connection_lost",
+    "handshake_failed",
+    "predicate_answered",
+    "room_refused",
+    "session_failed",
+]
+
+
+def handshake_failed(
+    destination: object, why: str, kind: HandshakeFailureKind, code: int | None = None
+) -> HandshakeFailed:
+    """Return the error of an attempt to get somewhere."""
+    where = redact_url(destination) if isinstance(destination, str) else "the server"
+    return HandshakeFailed(where, why, kind=kind, code=code)
+
+
+def attempt_raised(who: str, error: BaseException, kind: HandshakeFailureKind) -> HandshakeFailed:
+    """Return the error of an attempt in which code raised what is not an error of an attempt."""
+    failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind=kind)
+    failed.__cause__ = error
+    return failed
+
+
+def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
+    """Return the error for a room that does not let us in."""
+    why = f"the server refused the room: {error.message or 'no reason given'} ({error.code})"
+    code = None if error.temporary and error.code not in {100, 111} else error.code
+    return handshake_failed(destination, why, "session", code)
+
+
+def attempt_failed(memory: Memory, exception: AttemptError, now: float) -> list[Effect]:
+    """The attempt that is under way failed."""
+    match memory.phase:
+        case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
+            outcome = Outcome(streak.failures, exception, opened_before=memory.opened_before)
+            return _follow(memory, outcome, streak, now)
+        case _:
+            return []
+
+
+def connection_lost(
+    memory: Memory,
+    phase: Joining | Preparing | Open,
+    close: Close,
+    why: str,
+    now: float,
+    *,
+    cause: Exception | None = None,
+) -> list[Effect]:
+    """A connection whose opening handshake had succeeded was lost."""
+    error = ConnectionLost(why, close)
+    error.__cause__ = cause
+    return _ended(memory, phase, error, now)
+
+
+def session_failed(
+    memory: Memory, phase: Joining | Preparing | Open, error: HandshakeFailed, now: float
+) -> list[Effect]:
+    """The server's session cannot go on: an open connection ends, an attempt fails."""
+    retiring = memory.retire(now)
+    if isinstance(phase, Open):
+        return [*retiring, *_ended(memory, phase, error, now)]
+    return [*retiring, *attempt_failed(memory, error, now)]
+
+
+def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float) -> list[Effect]:
+    """``should_reconnect`` answered, or raised."""
+    match memory.phase:
+        case Deciding(question=question) as deciding if question == event.question:
+            streak = deciding.retry.streak
+            if event.exception is not None:
+                return _policy_error(memory, "should_reconnect", event.exception, deciding.close)
+            if not event.allowed:
+                error = streak.error or ConnectionEnded("should_reconnect refused to go on")
+                refused = GiveUp(FailureReason.REFUSED_BY_PREDICATE, error)
+                return _fail(memory, refused, deciding.close, streak.error)
+            memory.wait(now + deciding.retry.seconds, streak, deciding.close)
+    return []
+
+
+def _ended(
+    memory: Memory, phase: Joining | Preparing | Open, error: SockstoreError, now: float
+) -> list[Effect]:
+    outcome = Outcome(
+        phase.streak.failures,
+        error,
+        error.close if isinstance(error, ConnectionLost) else None,
+        now - phase.opened_at,
+        opened_before=True,
+        in_session=memory.session is not None,
+    )
+    return _follow(memory, outcome, phase.streak, now)
+
+
+def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
+    settings = memory.settings
+    can_refresh = settings.can_refresh or callable(memory.destination)
+    # Both are the user's code: what it does to its own connection counts, not its answer.
+    undecided = memory.phase = Waiting(math.inf, streak, outcome.close)
+    memory.record(Decision(outcome))
+    asked = "Reconnect(classify=)"
+    try:
+        means = classified_by(settings.reconnect, outcome)
+        asked = "the reconnect schedule"
+        next_step = decide(
+            settings.reconnect, outcome, streak, means=means, can_refresh=can_refresh
+        )
+    except Exception as exception:  # noqa: BLE001 - the user's code may raise anything
+        if memory.phase is not undecided:
+            return []
+        return _policy_error(memory, asked, exception, outcome.close)
+    if memory.phase is not undecided:
+        return []
+    memory.record(Decision(outcome, next_step, means))
+    match next_step:
+        case Goodbye():
+            memory.phase = Closed(outcome.close)
+            return memory.sending.drop("the server said goodbye")
+        case GiveUp():
+            return _fail(memory, next_step, outcome.close, outcome.exception)
+        case RefreshNow(streak=streak):
+            return memory.begin_attempt(streak, now)
+        case RetryAfter() if settings.has_predicate:
+            memory.questions += 1
+            memory.phase = Deciding(memory.questions, next_step, outcome.close)
+            return [order.AskPredicate(memory.questions, outcome)]
+        case RetryAfter(seconds=seconds, streak=streak):
+            memory.wait(now + seconds, streak, outcome.close)
+            return []
+        case _:
+            assert_never(next_step)
+
+
+def _fail(
+    memory: Memory, give_up: GiveUp, close: Close | None, beneath: Exception | None
+) -> list[Effect]:
+    if memory.decision is not None and memory.decision.next_step != give_up:
+        memory.record(replace(memory.decision, next_step=give_up))
+    memory.phase = Failed(Failure(give_up.reason, beneath), give_up.error, close)
+    return memory.sending.drop(f"the connection failed: {give_up.error}")
+
+
+def _policy_error(
+    memory: Memory, who: str, exception: Exception, close: Close | None
+) -> list[Effect]:
+    error = ConnectionEnded(
+        f"policy error: {who} raised {exception!r}", reason=FailureReason.POLICY_ERROR
+    )
+    error.__cause__ = exception
+    return _fail(memory, GiveUp(FailureReason.POLICY_ERROR, error), close, exception)

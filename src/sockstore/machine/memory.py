@@ -1,0 +1,181 @@
+"""What a machine is told at the beginning, everything that it remembers, and the shared changes.
+
+`transitions.py`, `opening.py` and `endings.py` change the memory; `Machine` reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+from typing import Final
+
+from sockstore.base.checks import require_seconds
+from sockstore.base.close import Close
+from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.positions import Gap, Position
+from sockstore.base.state import Attempt, ConnectionState
+from sockstore.machine import effects as order
+from sockstore.machine.delivery import Flights, RetiredTransports
+from sockstore.machine.effects import Effect
+from sockstore.machine.outbox import Sending
+from sockstore.machine.phases import (
+    AnyPhase,
+    Connecting,
+    Idle,
+    Joining,
+    Open,
+    Preparing,
+    Waiting,
+)
+from sockstore.machine.reconnect import Decision, Streak
+from sockstore.machine.session import SessionMachine
+
+__all__ = ["Memory", "Settings"]
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What the user's options say about the machine's decisions.
+
+    Args:
+        reconnect: The policy; None if reconnecting is off.
+        outbox: The limits of the outbox; None if nothing may wait.
+        connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
+            again for ``fetch_state`` and ``on_open`` together.
+        close_timeout: Seconds for the closing handshake.
+        can_ping: Whether the transport can send pings.
+        ping_interval: Seconds between pings; None for no pings.
+        ping_timeout: Seconds an inbound byte may take after a ping.
+        idle_timeout: Seconds without a data message that end a connection; None for never.
+        heartbeat: The application's own ping; None without one.
+        channel: The room of a session; None without a session.
+        since: What the session saw last, or None for now.
+        has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
+        has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
+        has_predicate: Whether a ``should_reconnect`` is asked before each retry.
+        can_refresh: Whether a callable makes the headers.
+
+    Raises:
+        InvalidOption: If a value cannot work.
+    """
+
+    reconnect: Reconnect | None = field(default_factory=Reconnect.exponential)
+    outbox: Outbox | None = field(default_factory=Outbox)
+    connect_timeout: float = 10.0
+    close_timeout: float = 5.0
+    can_ping: bool = True
+    ping_interval: float | None = 20.0
+    ping_timeout: float = 20.0
+    idle_timeout: float | None = None
+    heartbeat: Heartbeat | None = None
+    channel: str | None = None
+    since: Position | None = None
+    has_on_open: bool = False
+    has_fetch_state: bool = False
+    has_predicate: bool = False
+    can_refresh: bool = False
+
+    def __post_init__(self) -> None:
+        require_seconds("connect_timeout", self.connect_timeout)
+        require_seconds("close_timeout", self.close_timeout)
+        require_seconds("ping_interval", self.ping_interval, optional=True)
+        require_seconds("ping_timeout", self.ping_timeout)
+        require_seconds("idle_timeout", self.idle_timeout, optional=True)
+
+
+class Memory:
+    """Everything that one machine remembers.
+
+    Args:
+        settings: The user's options.
+        destination: The url, or the callable that makes one; None if it is not known yet.
+    """
+
+    def __init__(self, settings: Settings, destination: object) -> None:
+        channel, since = settings.channel, settings.since
+        self.settings: Final = settings
+        # Both change by their own methods only.
+        self.session: Final = None if channel is None else SessionMachine(channel, since)
+        self.sending: Final = Sending(settings.outbox, self.session)
+        # Where to; set by each event that asks for a connection.
+        self.destination = destination
+        # What is valid now; set by the transitions, and by `begin_attempt` and `wait`.
+        self.phase: AnyPhase = Idle()
+        # The phase as users see it; set by `Machine.handle`.
+        self.state = ConnectionState()
+        # Transports that were closed, replaced or lost; they leave it when they are released.
+        self.retired: Final = RetiredTransports()
+        # The number of the newest transport; set by `begin_attempt`.
+        self.transports = 0
+        # The number of the last question to `should_reconnect`; set when it is asked.
+        self.questions = 0
+        # Whether a handshake ever succeeded; set by the first one.
+        self.opened_before = False
+        # Whether there is something to miss; set by the first message or the first open connection.
+        self.has_begun = False
+        # A gap of unknown size that streams must be told before the next message, or once a
+        # connection is open; set when a connection begins, cleared when it is told.
+        self.gap: Gap | None = None
+        # What was decided about the last end; set by `record`.
+        self.decision: Decision | None = None
+        # Decisions that no list of effects has said yet; `Machine.handle` says and clears them. The
+        # user's code may tell another event while one decision is made.
+        self.unsaid: list[Effect] = []
+        # Until when retries wait for the platform to be online; set by hints. It may be over.
+        self.offline_until = -math.inf
+
+    def record(self, decision: Decision) -> None:
+        """Keep a decision about the last end."""
+        self.decision = decision
+        self.unsaid.append(order.RecordDecision(decision))
+
+    def begin_attempt(self, streak: Streak, now: float) -> list[Effect]:
+        """Begin an opening handshake, on a new transport."""
+        self.transports += 1
+        deadline = now + self.settings.connect_timeout
+        self.phase = Connecting(self.transports, deadline, streak)
+        attempt = Attempt(streak.failures, streak.refreshing, streak.previous)
+        return [order.OpenTransport(self.transports, attempt)]
+
+    def wait(self, until: float, streak: Streak, close: Close | None) -> None:
+        """Wait for the next attempt; longer if the platform is offline."""
+        self.phase = Waiting(max(until, self.offline_until), streak, close)
+
+    def retire(
+        self, now: float, code: int = 1000, reason: str = "", *, abort: bool = False
+    ) -> list[Effect]:
+        """Retire the live transport: its messages count no more, and it is closed or aborted."""
+        match self.phase:
+            case Connecting(transport=transport):
+                self.retired.add(transport, self.last_moment(now), Flights())
+                return [order.AbortTransport(transport)]
+            case Joining() | Preparing() | Open() as phase:
+                transport = phase.transport
+                if self.session is not None:
+                    self.session.lose()
+                self.retired.add(transport, self.last_moment(now), phase.flights, code)
+                retiring = order.RetireTransport(transport)
+                if not abort:
+                    return [retiring, order.CloseTransport(transport, code, reason)]
+                phase.flights.lose()
+                return [retiring, order.AbortTransport(transport)]
+            case _:
+                return []
+
+    def lose(self, phase: Joining | Preparing | Open, now: float) -> list[Effect]:
+        """Retire a transport whose WebSocket ended; its TCP connection may linger a little."""
+        phase.flights.lose()
+        if self.session is not None:
+            self.session.lose()
+        self.retired.add(phase.transport, self.last_moment(now), phase.flights)
+        return [order.RetireTransport(phase.transport)]
+
+    def last_moment(self, now: float) -> float:
+        """Return when a transport that is retired now is aborted."""
+        return now + self.settings.close_timeout
+
+    def flush(self, now: float) -> list[Effect]:
+        """Order that what waits is handed over."""
+        expired = self.sending.expire(now)
+        return [*expired, order.FlushOutbox()] if self.sending.has_something else expired

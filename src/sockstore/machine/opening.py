@@ -1,0 +1,170 @@
+"""From the opening handshake to the open connection: a session's room, the callables, the gap."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sockstore.base.close import Close
+from sockstore.machine import effects as order
+from sockstore.machine import events as fact
+from sockstore.machine.delivery import Flights
+from sockstore.machine.effects import Effect
+from sockstore.machine.endings import (
+    attempt_failed,
+    connection_lost,
+    handshake_failed,
+    room_refused,
+    session_failed,
+)
+from sockstore.machine.liveness import Pulse, started, started_pulse
+from sockstore.machine.memory import Memory
+from sockstore.machine.phases import Connecting, Joining, Open, Preparing, opened, prepared
+from sockstore.machine.session import Heard, orders_of
+from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
+
+__all__ = [
+    "message_coming",
+    "on_open_finished",
+    "session_broken",
+    "session_heard",
+    "snapshot_loaded",
+    "transport_opened",
+]
+
+PROTOCOL_BROKEN = 107
+"""Centrifugo's code for a request that makes no sense, for a server that makes none."""
+
+
+def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) -> list[Effect]:
+    """An opening handshake succeeded: join the session's room, or prepare at once."""
+    match memory.phase:
+        case Connecting(transport=transport, streak=streak) if transport == event.transport:
+            memory.opened_before = True
+            deadline = now + memory.settings.connect_timeout
+            joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
+            if memory.session is not None:
+                memory.phase = joining
+                return [order.SendText(transport, memory.session.begin(event.token))]
+            memory.gap = RECONNECTED if memory.has_begun else None
+            return _prepare(memory, joining, now)
+        case _:
+            return [order.AbortTransport(event.transport)]
+
+
+def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
+    """The server of a session said what is not the room's next message."""
+    match memory.phase:
+        case Joining() | Preparing() | Open() as phase if phase.transport == transport:
+            assert memory.session is not None  # noqa: S101 - it is what the driver asks
+            try:
+                heard = memory.session.hear(said, now)
+            except FrameError as error:
+                return session_broken(memory, transport, str(error), now)
+            return _follow_session(memory, phase, heard, now)
+        case _:
+            return []
+
+
+def session_broken(memory: Memory, transport: int, why: str, now: float) -> list[Effect]:
+    """The server of a session said what is not part of the protocol."""
+    match memory.phase:
+        case Joining() | Preparing() | Open() as phase if phase.transport == transport:
+            why = f"the server does not speak the session's protocol: it said {why}"
+            error = handshake_failed(memory.destination, why, "session", PROTOCOL_BROKEN)
+            return session_failed(memory, phase, error, now)
+        case _:
+            return []
+
+
+def _follow_session(
+    memory: Memory, phase: Joining | Preparing | Open, heard: Heard, now: float
+) -> list[Effect]:
+    if heard.error is not None:
+        return session_failed(memory, phase, room_refused(memory.destination, heard.error), now)
+    if heard.lost is not None:
+        retiring = memory.retire(now)
+        return [*retiring, *connection_lost(memory, phase, Close(1006), heard.lost, now)]
+    effects = [*_gap_before(memory, heard), *orders_of(phase.transport, heard)]
+    if heard.joined and isinstance(phase, Joining):
+        return [*effects, *_prepare(memory, phase, now)]
+    return [*effects, *memory.flush(now)]
+
+
+def _gap_before(memory: Memory, heard: Heard) -> list[Effect]:
+    """Tell a gap at once if something follows it; one of unknown size is owed otherwise."""
+    if heard.gap is not None:
+        memory.gap = heard.gap
+    is_due = heard.publications or (memory.gap is not None and memory.gap != RECONNECTED)
+    return _begun(memory) if is_due else []
+
+
+def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
+    """Let the user's ``on_open`` have its turn, if there is one, then be open."""
+    settings, session = memory.settings, memory.session
+    needs_state = settings.has_fetch_state and (session is None or session.owed.snapshot)
+    deadline = now + settings.connect_timeout
+    preparing = prepared(joining, deadline, needs_state=needs_state)
+    if not settings.has_on_open:
+        return _open(memory, preparing, now)
+    memory.phase = preparing
+    again = [] if session is None else memory.flush(now)
+    transport = joining.transport
+    return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
+
+
+def message_coming(memory: Memory, transport: int) -> list[Effect]:
+    """The first message of a connection is about to be delivered."""
+    match memory.phase:
+        case Preparing(transport=current) if current == transport:
+            return _begun(memory)
+        case _:
+            return []
+
+
+def snapshot_loaded(memory: Memory, transport: int) -> list[Effect]:
+    """``fetch_state`` returned."""
+    match memory.phase:
+        case Preparing(transport=current) as preparing if current == transport:
+            memory.phase = replace(preparing, needs_state=False)
+    return []
+
+
+def on_open_finished(memory: Memory, event: fact.OnOpenFinished, now: float) -> list[Effect]:
+    """``on_open`` returned, or an opening callable raised."""
+    match memory.phase:
+        case Preparing(transport=transport) as preparing if transport == event.transport:
+            if event.exception is None:
+                return _open(memory, preparing, now)
+            return [*memory.retire(now), *attempt_failed(memory, event.exception, now)]
+        case _:
+            return []
+
+
+def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
+    settings = memory.settings
+    liveness = started(
+        now,
+        ping_interval=settings.ping_interval,
+        ping_timeout=settings.ping_timeout,
+        idle_timeout=settings.idle_timeout,
+    )
+    recovered = None if memory.session is None else memory.session.opened()
+    memory.phase = opened(preparing, liveness, _pulse(memory, now), recovered=recovered)
+    return [*_begun(memory), *memory.flush(now)]
+
+
+def _pulse(memory: Memory, now: float) -> Pulse | None:
+    heartbeat = memory.settings.heartbeat
+    if heartbeat is None:
+        return None
+    timeout = None if heartbeat.reply is None else heartbeat.timeout
+    return started_pulse(now, interval=heartbeat.interval, timeout=timeout)
+
+
+def _begun(memory: Memory) -> list[Effect]:
+    """A message comes, or a connection is open: tell the gap before it, if there is one."""
+    memory.has_begun = True
+    if memory.session is not None:
+        memory.session.begun()
+    gap, memory.gap = memory.gap, None
+    return [] if gap is None else [order.DeliverGap(gap)]
