@@ -309,7 +309,7 @@ async def test_a_blocked_loop_is_not_taken_for_a_dead_peer(virtual_clock, caplog
         loop = asyncio.get_running_loop()
         with caplog.at_level(logging.WARNING, "sockstore"):
             # The ping of 20.5 s is under way; its answer cannot be heard in time.
-            loop.call_at(20.7, virtual_clock._jump, 100)
+            loop.call_at(20.7, virtual_clock.block, 100)
             await asyncio.sleep(3600)
         assert connection.connected.value
         assert len(server.handshakes) == 1
@@ -327,7 +327,7 @@ async def test_a_peer_that_is_dead_after_the_extra_ping_is_lost(virtual_clock, c
     connection.connect()
     puppet = await puppeteer.opened()
     loop = asyncio.get_running_loop()
-    loop.call_at(21, virtual_clock._jump, 100)
+    loop.call_at(21, virtual_clock.block, 100)
     await asyncio.sleep(120.5)
     assert connection.connected.value
     assert len(puppet.pings) == 2, "the one of 20 s, and the extra one after the block"
@@ -346,12 +346,12 @@ async def test_a_jump_of_the_clock_in_any_phase_breaks_nothing(virtual_clock):
     server.go_down()
     async with WebSocketStore("ws://fake", transport=server) as connection:
         await connection.phase.wait_for(lambda phase: phase == "waiting")
-        loop.call_soon(virtual_clock._jump, 10_000)
+        loop.call_soon(virtual_clock.block, 10_000)
         await turns(20)
         assert len(server.handshakes) >= 2, "the wait is over"
         server.come_up()
         await connection.ready()
-        loop.call_soon(virtual_clock._jump, 10_000)
+        loop.call_soon(virtual_clock.block, 10_000)
         await turns(20)
         await asyncio.sleep(100)
         assert connection.connected.value

@@ -356,7 +356,7 @@ async def test_secrets_are_in_no_repr_no_log_and_no_error(ask, caplog, virtual_c
         connection.connect()  # 401 was the end
         await connection.ready()
     connection.state.subscribe(lambda state: state.phase == "open" or broken(state))
-    loop.call_later(21, virtual_clock._jump, 100)
+    loop.call_later(21, virtual_clock.block, 100)
     await asyncio.sleep(300)
     note(connection)
     note([handshake.target for handshake in server.handshakes])

@@ -194,7 +194,7 @@ async def test_a_loop_that_was_blocked_gets_one_more_heartbeat(virtual_clock):
     server = FakeServer(accept(), repeat(receive(), pause(0.25), send("pong")))
     async with beating(server, ping_interval=None) as connection:
         await connection.ready()
-        asyncio.get_running_loop().call_at(15.1, virtual_clock._jump, 60)
+        asyncio.get_running_loop().call_at(15.1, virtual_clock.block, 60)
         await asyncio.sleep(200)
         assert connection.connected.value
 

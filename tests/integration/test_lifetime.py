@@ -380,9 +380,9 @@ async def test_blocking_the_loop_for_half_a_minute_costs_one_more_ping(
             if not answers:
                 server.freeze()
             if where == "timer":
-                asyncio.get_running_loop().call_soon(virtual_clock._jump, 30)
+                asyncio.get_running_loop().call_soon(virtual_clock.block, 30)
             else:
-                virtual_clock._jump(30)
+                virtual_clock.block(30)
             # The answer was due at 40.25, the loop turns again at 50.35.
             if answers:
                 await asyncio.sleep(3600)
@@ -407,7 +407,7 @@ async def test_a_callback_that_blocks_between_signs_of_life_loses_nothing(
 
         def block(value: object) -> None:
             if value and virtual_clock.now > 20:
-                virtual_clock._jump(30)
+                virtual_clock.block(30)
 
         connection = WebSocketStore("ws://fake", transport=server, reconnect=MUCH_LATER)
         if where == "on_append":
@@ -440,7 +440,7 @@ async def test_each_block_gets_its_own_ping_and_its_own_warning(virtual_clock, c
                 pings = connection._driver.machine.phase.liveness.pings
                 while connection._driver.machine.phase.liveness.pings == pings:
                     await asyncio.sleep(0.05)
-                virtual_clock._jump(30 + n)
+                virtual_clock.block(30 + n)
                 await asyncio.sleep(1)
                 assert len(caplog.records) == n
             await asyncio.sleep(3600)

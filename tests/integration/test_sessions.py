@@ -478,7 +478,7 @@ async def test_a_codec_reads_and_writes_the_data():
     async with join(RoomServer(), codec=pretty) as connection:
         await connection.send({"a": [1]})
     csv = (str, ",".join)
-    with pytest.raises(TypeError, match="no JSON"):
+    with pytest.raises(TypeError, match="did not write JSON"):
         join(RoomServer(), codec=csv).send(["a", "b"])
 
 

@@ -18,7 +18,6 @@ from sockstore.machine.endings import attempt_raised
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt
-    from sockstore.connection.websocket_store import WebSocketStore
     from sockstore.messages.message import Message
     from sockstore.messages.writer import Report
 
@@ -61,7 +60,7 @@ class Session:
     channel: str
     token: str | Callable[[Attempt], str | Awaitable[str | None] | None] | None = None
     since: Position | None = None
-    fetch_state: Callable[[WebSocketStore], object] | None = None
+    fetch_state: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
         require_text("channel", self.channel, "the name of a room")
@@ -103,7 +102,7 @@ class Resume:
     cursor: Callable[[Message], Any] | None = None
     request: Callable[[Any], Any] | None = None
     dedupe_key: Callable[[Message], Hashable] | None = None
-    fetch_state: Callable[[WebSocketStore], object] | None = None
+    fetch_state: Callable[[Any], object] | None = None
 
     def __post_init__(self) -> None:
         for option in ("cursor", "request", "dedupe_key", "fetch_state"):
@@ -225,7 +224,7 @@ class Opening:
         """Whether a snapshot can be loaded."""
         return self._fetch_state is not None
 
-    async def run(self, connection: WebSocketStore, loaded: Callable[[], None] | None) -> None:
+    async def run(self, connection: Any, loaded: Callable[[], None] | None) -> None:
         """Load the snapshot if one is needed, ask for what was missed, call ``on_open``.
 
         Args:

@@ -104,6 +104,22 @@ class VirtualClock:
             for sleeper in list(loop.sleepers):
                 sleeper(seconds)
 
+    def block(self, seconds: float) -> None:
+        """Let time pass within one step of the loop, as code does that blocks it.
+
+        Args:
+            seconds: How long the loop is blocked.
+
+        Example:
+            >>> clock = VirtualClock()
+            >>> async def main() -> float:
+            ...     clock.block(30)
+            ...     return clock.now
+            >>> clock.run(main())
+            30.0
+        """
+        self._time.now += seconds
+
     async def advance(self, seconds: float) -> None:
         """Let this much time pass, with all timers that are due in it.
 
