@@ -307,9 +307,9 @@ class ConnectionStores:
 
 def engine_of(connection: ConnectionStores) -> Engine:
     """Return the engine of a connection, for the rest of the package."""
-    return connection._engine
+    return connection._engine  # noqa: SLF001 - no name for users
 
 
 def gate_of(connection: ConnectionStores) -> Gate:
     """Return the gate of a connection, for its provider."""
-    return connection._gate
+    return connection._gate  # noqa: SLF001 - no name for users

@@ -253,7 +253,7 @@ def ended_by(state: ConnectionState) -> ConnectionEnded:
 
 def _caller() -> str:
     """Return where the user's code made the connection."""
-    frame = sys._getframe(1)
+    frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads source files
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):
         frame = frame.f_back
     return sys.intern(f"{frame.f_code.co_filename}:{frame.f_lineno}")

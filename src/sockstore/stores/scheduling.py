@@ -205,7 +205,7 @@ class Scheduler:
             # One try for the loop, not one for each call: `remaining` knows where it was.
             try:
                 for subscriber in remaining:
-                    run = subscriber._run  # private: a property costs a tenth of a delivery
+                    run = subscriber._run  # noqa: SLF001 - users call the unsubscriber
                     if run is not None:
                         run(value)
                 if not queue:
@@ -265,7 +265,7 @@ class Scheduler:
         try:
             run(value)
         except BaseException as error:  # noqa: BLE001 - raised when all were told
-            subscriber._run = None  # private: it leaves when this was raised to its caller
+            subscriber._run = None  # noqa: SLF001 - it leaves when this was raised to its caller
             self.fail(error)
         if self.queue or self.unfinished:
             self.deliver((), None)

@@ -73,7 +73,7 @@ class _WeakRun(Generic[T]):
 
     def _retire(self, _: object) -> None:
         if self.unsubscriber is not None:
-            self.unsubscriber._retire()  # private: users call the unsubscriber itself
+            self.unsubscriber._retire()  # noqa: SLF001 - users call the unsubscriber itself
 
 
 def subscribe_weakly(store: Subscribable[T], run: Callable[[T], object], /) -> Unsubscriber:
