@@ -76,15 +76,13 @@ MIN_UPTIME = 5.0
 POLICY_VIOLATION = 1008
 """Servers close with it to refuse credentials; later in a connection's life, for other reasons."""
 
-_BY_CLOSE_CODE: dict[int, Classification] = (
-    dict.fromkeys((1000, 1005), Classification.GOODBYE)
-    | dict.fromkeys(
-        (1002, 1003, 1007, 1009, 1010, 4400, 4404, 4410),
-        Classification.FATAL,
-    )
-    | dict.fromkeys((1008, 3000, 4401, 4403), Classification.UNAUTHORISED)
-    | dict.fromkeys((1013, 4429), Classification.THROTTLE)
-)
+_CODES_OF: dict[Classification, tuple[int, ...]] = {
+    Classification.GOODBYE: (1000, 1005),
+    Classification.FATAL: (1002, 1003, 1007, 1009, 1010, 4400, 4404, 4410),
+    Classification.UNAUTHORISED: (1008, 3000, 4401, 4403),
+    Classification.THROTTLE: (1013, 4429),
+}
+_BY_CLOSE_CODE = {code: meaning for meaning, codes in _CODES_OF.items() for code in codes}
 
 # Centrifugo: after 3500 to 3999 and 4500 to 4999 a client must not reconnect.
 _BY_SESSION_CLOSE_CODE: dict[int, Classification] = (

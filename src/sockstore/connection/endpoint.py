@@ -125,7 +125,8 @@ async def _ask(option: str, answer: Any, attempt: Attempt) -> Any:
 
 def _check_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     try:
-        items = headers.items() if isinstance(headers, Mapping) else headers
+        given: Any = headers
+        items = given.items() if isinstance(given, Mapping) else given
         pairs: list[tuple[str, object]] = [(name, value) for name, value in items]
     except (TypeError, ValueError) as error:
         # A value may be a secret, so it is never shown.

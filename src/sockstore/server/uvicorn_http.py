@@ -192,7 +192,7 @@ class _Bounded(_Base):
             self._stuck.cancel()
             self._stuck = None
 
-    def handle_websocket_upgrade(self, *event: Any) -> None:
+    def handle_websocket_upgrade(self, *event: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - one parser gives an event
         """Hand the connection over to the WebSocket protocol."""
         self._stop_timers()
         self._was_upgraded = True
@@ -312,7 +312,7 @@ class _Bounded(_Base):
             self.timeout_keep_alive_task.cancel()
 
 
-class BoundedH11Protocol(_Bounded, H11Protocol):
+class BoundedH11Protocol(_Bounded, H11Protocol):  # pyright: ignore[reportIncompatibleMethodOverride] - as above
     """uvicorn's protocol with the parser h11, with limits."""
 
     def _look(self) -> None:

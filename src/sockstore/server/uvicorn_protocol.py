@@ -106,7 +106,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.close_sent:
             return
-        self._extensions = cast("dict[str, dict[Any, Any]]", self.scope["extensions"])
+        self._extensions = cast("dict[str, dict[Any, Any]]", self.scope.get("extensions"))
         self._extensions[ABORT] = {"abort": self.transport.abort}
         self._extensions[METER] = {"use": self._use_meter}
         # A compressed frame cannot be shared; the debug log shows only what websockets sends.

@@ -90,7 +90,7 @@ class Node(Vertex[T]):
         if _is_elsewhere(self, scheduler):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         # Functions and bound methods are not asked further, for subscribing is a hot call.
-        fn: Any = run.__func__ if type(run) is MethodType else run
+        fn: Any = run.__func__ if isinstance(run, MethodType) else run
         if (
             type(fn) is not FunctionType or fn.__code__.co_flags & ASYNC or hasattr(fn, MARK)
         ) and returns_awaitable(run):

@@ -58,7 +58,7 @@ class ReadSize:
     __slots__ = ("_size", "_transport")
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport if hasattr(transport, "max_size") else None
+        self._transport: Any = transport if hasattr(transport, "max_size") else None
         self._set(LEAST_READ)
 
     def adapt(self, size: int) -> None:
