@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,14 @@ IDS = re.compile(r"^- ([A-Z]{2}\d+)\b", re.MULTILINE)
 # Timings never decide a test, and a machine that is busy makes them long.
 settings.register_profile("sockstore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("sockstore")
+
+# A suite that runs in the background may ignore them, and the programs under test with it.
+for number, action in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, action)
 
 _proven: defaultdict[str, list[str]] = defaultdict(list)
 _failed: set[str] = set()
