@@ -164,7 +164,7 @@ _ASKS_THE_SYSTEM = sys.platform in {"darwin", "win32"}
 
 def _environment_may_name_one() -> bool:
     """Whether asking for a proxy is worth an import."""
-    return _ASKS_THE_SYSTEM or any(name.lower().endswith("_proxy") for name in os.environ)
+    return _ASKS_THE_SYSTEM or "_proxy" in " ".join(os.environ).lower()
 
 
 def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
