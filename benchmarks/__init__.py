@@ -1,6 +1,6 @@
-"""Sockstore beside its peers: `make bench`.
+"""Measure sockstore beside its peers: `make bench`.
 
-Layout: `harness/` measures, judges and reports, and knows nothing of what is measured; each other
-folder is one suite: the rows of its table, who stands in them, and the small programs that they
-run. Every program uses its library as the library's users do.
+Layout: `harness/` measures, judges and reports, and does not depend on the suites; each other
+folder is one suite: the rows of its table, its contenders, and the small programs that they run.
+Every program uses its library as the library's users do.
 """

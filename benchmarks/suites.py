@@ -1,4 +1,4 @@
-"""The suites, in the order of the report."""
+"""List the suites, in the order of the report."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Read the house from its code: folders, imports between them, circles of files, a drawing.
+"""Read the architecture from the code: folders, their imports, import circles, a drawing.
 
-``house.py`` writes the drawing into docs/explanation/design.md; a test fails when that one is old.
+``house.py`` writes the drawing into docs/explanation/design.md; a test fails if that is outdated.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(*, for_types: bool) -> dict[str, set[str]]:
-    """Return which modules each module imports, in functions, too.
+    """Return which modules each module imports, also inside functions.
 
     Args:
         for_types: Whether imports under ``if TYPE_CHECKING`` count.
@@ -73,7 +73,7 @@ def _folder(module: str) -> str:
 
 
 def floors() -> list[list[str]]:
-    """Return the folders floor by floor, the top first, as import-linter's first contract says."""
+    """Return the folders layer by layer, the top first, as import-linter's first contract says."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     (layers,) = (
         contract["layers"]
@@ -88,7 +88,7 @@ def circles(graph: Graph) -> list[list[str]]:
     index: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []
-    found: list[list[str]] = []
+    groups: list[list[str]] = []
 
     def visit(name: str) -> None:
         index[name] = lowest[name] = len(index)
@@ -103,16 +103,16 @@ def circles(graph: Graph) -> list[list[str]]:
             while group[-1] != name:
                 group.append(stack.pop())
             if len(group) > 1:
-                found.append(sorted(group))
+                groups.append(sorted(group))
 
     for name in sorted(graph):
         if name not in index:
             visit(name)
-    return sorted(found)
+    return sorted(groups)
 
 
 def drawing() -> str:
-    """Return the floors, the top first, and what each folder imports."""
+    """Return the layers, the top first, and the imports of each folder."""
     between = folders(imports(for_types=False))
     order = [name for floor in floors() for name in floor]
     lines = ["```text"]
@@ -126,7 +126,7 @@ def drawing() -> str:
 
 
 def redrawn(text: str) -> str:
-    """Return a page with the present drawing between its marks."""
+    """Return the page with the current drawing between its marks."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{drawing()}\n{END}{after}"

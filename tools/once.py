@@ -1,4 +1,4 @@
-"""Make a folder once per machine, however many processes want it at the same time."""
+"""Make a folder once per machine, even if many processes need it at the same time."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 
 def made_once(place: Path, make: Callable[[Path], object]) -> Path:
-    """Return a folder; where it is missing it is made, and others wait for that.
+    """Return a folder; if it is missing, one process makes it and the others wait.
 
     Args:
-        place: The folder. It is whole if it is there; its name says what is in it.
-        make: Fills an empty folder, which is then renamed; what it raises leaves nothing behind.
+        place: The folder. If it exists, it is complete; its name identifies its contents.
+        make: Fills an empty folder, which is then renamed; an exception leaves nothing behind.
     """
     with Path(f"{place}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Explore the machine, and write which event leads from which phase to which into the design.
+"""Explore the machine, and write a diagram of its phases and events into the design.
 
-Every kind of event is told to a machine in every phase that can be reached. Run it to rewrite the
-diagram; `tests/unit/machine/test_phases.py` fails if the one in the design is old.
+A machine handles every kind of event in every phase that can be reached. Run it to rewrite the
+diagram; `tests/unit/machine/test_phases.py` fails if the one in the design is outdated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Transitions = dict[tuple[str, str], set[str]]
 
 
 def explore() -> tuple[Transitions, dict[str, str]]:
-    """Return the events that lead from one phase to another, and as what each phase is shown."""
+    """Return the events that lead from one phase to another, and how each phase is shown."""
     transitions: Transitions = defaultdict(set)
     shown_as = {"Idle": "idle"}
     for settings in SITUATIONS:
@@ -67,7 +67,7 @@ def explore() -> tuple[Transitions, dict[str, str]]:
 
 
 def _played(settings: dict[str, Any], history: tuple[Event, ...]) -> Machine:
-    """Return a machine to which this has happened; each event comes at the deadline before it."""
+    """Return a machine that has handled these events; a deadline event comes at its deadline."""
     machine, now = Machine(Settings(**settings), URL), 0.0
     for event in history:
         late = isinstance(event, fact.DeadlineReached)
@@ -81,7 +81,7 @@ def _transport(machine: Machine) -> int:
 
 
 def _events(machine: Machine) -> Iterator[Event]:
-    """Every kind of event, of the transport or the question that counts now."""
+    """Yield every kind of event, for the current transport and predicate call."""
     transport, question = _transport(machine), getattr(machine.phase, "question", 0)
     failed = HandshakeFailed("the server", "refused")
     yield from (fact.ConnectRequested(URL), fact.ConnectRequested("ws://other/"))
@@ -122,7 +122,7 @@ def diagram() -> str:
 
 
 def written(text: str) -> str:
-    """Return the page with the diagram of today."""
+    """Return the page with the current diagram."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n```text\n{diagram()}\n```\n{END}{after}"

@@ -1,7 +1,7 @@
 """Find the other Pythons that sockstore supports, and run the tests on them.
 
-``pythons.py find python3.13`` prints where it is; ``pythons.py test`` runs ``make test-core`` on
-each supported Python but this one, as far as they are found: on PATH, or among pyenv's versions.
+``pythons.py find python3.13`` prints its path; ``pythons.py test`` runs ``make test-core`` on each
+other supported Python that is installed: on PATH, or among pyenv's versions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def supported() -> list[str]:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     claimed = re.compile(r"Programming Language :: Python :: (3\.\d+)")
-    return [found[1] for each in project["classifiers"] if (found := claimed.fullmatch(each))]
+    return [claim[1] for each in project["classifiers"] if (claim := claimed.fullmatch(each))]
 
 
 def find(name: str) -> str | None:
@@ -43,7 +43,7 @@ def find(name: str) -> str | None:
 
 
 def _candidates(name: str) -> Iterator[str]:
-    # It may be a shim of pyenv, which answers only for the versions that are chosen.
+    # It may be a shim of pyenv, which works only for the selected versions.
     if on_path := shutil.which(name):
         yield on_path
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -84,12 +84,12 @@ def test_others() -> int:
 
 
 def main() -> int:
-    """Do what the command line says; return the exit code."""
+    """Run the command that the command line names; return the exit code."""
     match sys.argv[1:]:
         case ["find", name]:
-            found = find(name)
-            print(found or "")
-            return 0 if found else 1
+            path = find(name)
+            print(path or "")
+            return 0 if path else 1
         case ["test"]:
             return test_others()
     sys.exit("usage: pythons.py find NAME | pythons.py test")

@@ -1,1 +1,1 @@
-"""How soon a page with its own Python is there, and how much it loads."""
+"""Measure how soon a page with its own Python is connected, and how much it loads."""

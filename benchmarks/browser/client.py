@@ -2,8 +2,7 @@
 
 Prints the seconds from the beginning of the navigation until the page is connected, in a profile of
 its own (cold) and again in the same one (warm), over loopback and over a slow network, and the
-megabytes that come over the wire. The page itself takes the time, so that nothing of the harness
-is in it.
+megabytes that come over the wire. The page itself takes the time, so the harness does not count.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from sockstore.demo.browser.runtime import find_runtime
 
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
 VISITS_TO_WARM_UP = 2
-"""Chromium keeps compiled code only when it sees it again."""
+"""Chromium keeps compiled code only when a page loads it again."""
 VISITS = 3
 MILLISECONDS = 60_000
 
@@ -36,7 +35,7 @@ SLOW = {
     "downloadThroughput": 10e6 / 8,
     "uploadThroughput": 10e6 / 8,
 }
-"""10 Mbps and 40 ms, in the words of Chromium's protocol."""
+"""10 Mbps and 40 ms, as Chromium's protocol writes them."""
 
 WATCH = """
 new MutationObserver((_, watching) => {
@@ -102,7 +101,7 @@ def _seconds(page: Page) -> float:
 
 @contextmanager
 def _chromium() -> Iterator[BrowserContext]:
-    """Run a browser that has seen nothing."""
+    """Run a browser with an empty profile."""
     with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             profile, executable_path=shutil.which("chromium"), args=FLAGS

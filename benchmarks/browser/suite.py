@@ -1,4 +1,4 @@
-"""The table: how soon a page with its own Python is there."""
+"""Build the suite "start": how soon a page with its own Python is connected."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _measure(runtime: Callable[[], Path]) -> Figures:
     if shutil.which("chromium") is None:
         raise Absent("there is no Chromium")
     command = python("benchmarks.browser.client", str(runtime()), needs=("playwright",))
-    # Not pinned: a browser uses what there is.
+    # Not pinned: a browser uses all cores.
     return run(command, core=None)
 
 
@@ -66,7 +66,7 @@ def staged_runtime() -> Path:
     """Return the runtime of pages.
 
     Raises:
-        Absent: If there is none, or one of another version.
+        Absent: If none is staged, or one of another version.
     """
     try:
         folder = find_runtime(None).folder
@@ -79,7 +79,7 @@ def staged_runtime() -> Path:
 
 @functools.cache
 def _as_shipped() -> Path:
-    """Return npm's files, compressed; once a machine."""
+    """Return npm's files, compressed; made once per machine."""
     tool = b"".join(path.read_bytes() for path in sorted(TOOL.iterdir()) if path.is_file())
     name = f"sockstore-bench-shipped-{hashlib.sha256(tool).hexdigest()[:16]}"
     place = Path(tempfile.gettempdir()) / name

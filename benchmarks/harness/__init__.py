@@ -1,1 +1,1 @@
-"""Measure contenders in interleaved rounds, judge by ratios, write down what came out."""
+"""Measure contenders in interleaved rounds, judge by ratios, and write down the results."""

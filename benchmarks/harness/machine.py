@@ -1,4 +1,4 @@
-"""Where it was measured: a table of figures means nothing without it."""
+"""Describe the machine and the versions; a table of figures means nothing without them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def describe_machine() -> dict[str, str]:
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the versions of those Python packages that are installed."""
-    found = {}
+    versions = {}
     for package in packages:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _processor() -> str:

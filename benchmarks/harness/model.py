@@ -1,4 +1,4 @@
-"""What is measured and what it is measured against; pure data and pure judgements."""
+"""Model of a benchmark: its rows, contenders, targets and figures; pure data and judgements."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = [
 OURS = "sockstore"
 
 Figures: TypeAlias = Mapping[str, float]
-"""One round of one contender: a figure for each row that it has (by the row's name)."""
+"""Figures of one round of one contender, by the name of the row."""
 
 Better: TypeAlias = Literal["higher", "lower"]
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a row has to reach.
+    """The goal of a row.
 
     Args:
-        wanted: The ratio ours/theirs, or with `against=None` our figure itself. It is the least
-            that is wanted where higher figures are better, the most where lower ones are.
+        wanted: The ratio ours/theirs, or with `against=None` our figure itself: a minimum where
+            higher figures are better, a maximum where lower ones are.
         against: The contender to compare with.
     """
 
@@ -49,9 +49,9 @@ class Row:
 
     Args:
         name: Short and unique, for example ``"receive 256 B"``.
-        unit: Of its figures, for example ``"messages per CPU second"``.
+        unit: The unit of its figures, for example ``"messages per CPU second"``.
         better: Which figures are better.
-        targets: What is to be reached.
+        targets: The goals of the row.
     """
 
     name: str
@@ -62,13 +62,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Contender:
-    """Somebody who is measured.
+    """A library or a program that is measured.
 
     Args:
-        name: As it stands in the tables.
+        name: Its name in the tables.
         measure: Runs one round; returns a figure for each row that this contender has. It raises
             `Absent` if the contender cannot be measured here.
-        note: What a reader must know to compare fairly; one short clause, or nothing.
+        note: A note that a fair comparison needs; one short clause, or empty.
     """
 
     name: str
@@ -81,12 +81,12 @@ class Suite:
     """Rows that the same contenders are measured for.
 
     Args:
-        name: For the command line, for example ``"receive"``.
-        title: For people.
-        about: What is measured and how, in a few sentences of Markdown.
+        name: The name on the command line, for example ``"receive"``.
+        title: The title of its section.
+        about: The subject and the method, in a few sentences of Markdown.
         rows: The lines of the table.
-        contenders: Who is measured; ours first.
-        rounds: How often each is measured.
+        contenders: The contenders; ours first.
+        rounds: The number of rounds; each measures every contender once.
         picture: ``"dots"``, how far each is from ours in each row; or ``"lines"``, how the figures
             of each go on from row to row.
     """
@@ -102,12 +102,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class Measured:
-    """What came out of a suite.
+    """The results of a suite.
 
     Args:
         suite: The suite's name.
         rounds: For each contender its rounds, in the order in which they were run.
-        absent: For each contender that could not be measured, why.
+        absent: The reason for each contender that could not be measured.
     """
 
     suite: str
@@ -130,9 +130,9 @@ class Verdict:
 
     Args:
         row: The row's name.
-        target: What was wanted.
-        value: What came out; None if one of the two was not measured.
-        reached: Whether that is enough.
+        target: The target.
+        value: The measured value; None if one of the two was not measured.
+        reached: Whether the value reaches the target.
     """
 
     row: str
@@ -151,7 +151,7 @@ def ratio(measured: Measured, row: str, ours: str, theirs: str) -> float | None:
 
 
 def judge(row: Row, measured: Measured) -> list[Verdict]:
-    """Say of each target of a row whether it was reached."""
+    """Return for each target of a row whether it was reached."""
     verdicts = []
     for target in row.targets:
         if target.against is None:

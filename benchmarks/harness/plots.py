@@ -1,4 +1,4 @@
-"""Draw a suite."""
+"""Draw the figures of a suite as SVG."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _draw_lines(axes: Axes, suite: Suite, measured: Measured, rows: list[str]) -
     for index, contender in enumerate(measured.rounds):
         figures = [measured.median(contender, row) for row in rows]
         marker = MARKERS[index % len(MARKERS)]
-        axes.plot(rows, [one or float("nan") for one in figures], label=contender, marker=marker)
+        axes.plot(rows, [each or float("nan") for each in figures], label=contender, marker=marker)
     axes.set_yscale("log")
     axes.set_ylabel(suite.rows[0].unit)
     axes.grid(which="major", color="0.9")

@@ -41,7 +41,7 @@ CLIENT_CORE = _cores[-1] if len(_cores) > 1 else None
 
 
 def pinned(command: Sequence[str], core: int | None) -> list[str]:
-    """Return a command that runs on one core, where that can be asked for."""
+    """Return a command that runs on one core, if the system can pin it."""
     can_pin = core is not None and shutil.which("taskset") is not None
     return ["taskset", "--cpu-list", str(core), *command] if can_pin else list(command)
 
@@ -51,7 +51,7 @@ def python(module: str, *arguments: str, needs: Sequence[str] = ()) -> list[str]
 
     Args:
         module: For example ``"benchmarks.receive.client"``.
-        arguments: What it is given.
+        arguments: The arguments of the module.
         needs: Modules that must be importable.
 
     Raises:
@@ -73,14 +73,14 @@ def node_command(script: str, *arguments: str) -> list[str]:
     """Return the command that runs a script of `benchmarks/node`, with its packages installed.
 
     Raises:
-        Absent: If there is no Node.
+        Absent: If Node is not installed.
     """
     return ["node", str(_node_place() / script), *arguments]
 
 
 @functools.cache
 def _node_place() -> Path:
-    """Return a folder with the scripts and `node_modules`; installed once a machine."""
+    """Return a folder with the scripts and `node_modules`; installed once per machine."""
     for tool in ("node", "npm"):
         if shutil.which(tool) is None:
             raise Absent(f"there is no {tool}")
@@ -99,19 +99,19 @@ def _node_place() -> Path:
 
 @functools.cache
 def _bytecode() -> str:
-    """Return the folder of what Python compiles: this machine may let it write none elsewhere."""
+    """Return the folder of the bytecode: Python may be unable to write it elsewhere."""
     folder = tempfile.mkdtemp(prefix="sockstore-bench-bytecode-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
 def run(command: Sequence[str], core: int | None = CLIENT_CORE) -> Any:
-    """Run a program to its end, and return what its last line of output says in JSON.
+    """Run a program to its end, and return the JSON of its last line of output.
 
-    What it imports is compiled at its first run only, whatever `PYTHONDONTWRITEBYTECODE` says.
+    Its imports are compiled at its first run only, even if `PYTHONDONTWRITEBYTECODE` is set.
 
     Raises:
-        RuntimeError: If it failed; the message has what it said.
+        RuntimeError: If it failed; the message has its output.
     """
     done = subprocess.run(
         pinned(command, core),

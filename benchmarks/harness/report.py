@@ -1,4 +1,4 @@
-"""Turn what was measured into Markdown."""
+"""Turn the results of the suites into Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def sections(
 
     Args:
         suites: All suites, in order.
-        measurements: What came out, by the suite's name.
+        measurements: The results, by the suite's name.
         pictures: The path of a picture, by the suite's name.
     """
     return "\n".join(
@@ -29,7 +29,7 @@ def sections(
 
 
 def verdict_lines(suite: Suite, measured: Measured) -> list[str]:
-    """Return a line for each target: what was wanted, what came out, and whether it is enough."""
+    """Return a line for each target: the target, the value, and whether the target is reached."""
     return [_verdict_line(row, verdict) for row in suite.rows for verdict in judge(row, measured)]
 
 
@@ -53,7 +53,7 @@ def number(value: float | None) -> str:
     if value is None:
         return "·"
     for size, letter in ((1e6, "M"), (1e3, "k")):
-        if abs(value) >= 0.9995 * size:  # what is rounded up to it, too
+        if abs(value) >= 0.9995 * size:  # also if it is rounded up to `size`
             return f"{value / size:.3g}\N{NO-BREAK SPACE}{letter}"
     return f"{value:.3g}"
 
@@ -72,7 +72,7 @@ def _section(suite: Suite, measured: Measured, picture: str | None) -> str:
 
 def _figures(suite: Suite, measured: Measured) -> list[str]:
     names = [row.name for row in suite.rows]
-    notes = {one.name: one.note for one in suite.contenders}
+    notes = {each.name: each.note for each in suite.contenders}
     lines = [f"| | {' | '.join(names)} | |", f"|---|{'---:|' * len(names)}---|"]
     for contender in measured.rounds:
         shown = (number(measured.median(contender, name)) for name in names)

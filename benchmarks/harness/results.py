@@ -1,4 +1,4 @@
-"""Keep what was measured: as JSON, as plots, and as a page of the documentation."""
+"""Keep the results of the suites: as JSON, as plots, and as a page of the documentation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGES = (
     "centrifuge-python", "msgspec", "uvicorn", "starlette", "reaktiv", "observ", "nervio", "fynx",
     "param", "psygnal", "traitlets", "signified", "reactivex",
 )  # fmt: skip
-"""Whose versions stand beside the figures."""
+"""Packages whose versions stand beside the figures."""
 
 FIGURES = REPOSITORY / "benchmarks" / "results.json"
 PAGE = REPOSITORY / "docs" / "reference" / "performance.md"
@@ -31,9 +31,9 @@ class Results:
     """One run.
 
     Args:
-        machine: Where it ran.
-        versions: Of the packages that took part.
-        measurements: What came out, by the suite's name.
+        machine: The machine that it ran on.
+        versions: The versions of the packages that took part.
+        measurements: The results, by the suite's name.
     """
 
     machine: Mapping[str, str]

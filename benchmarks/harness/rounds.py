@@ -20,16 +20,16 @@ def run_suite(suite: Suite, *, rounds: int, say: Callable[[str], object]) -> Mea
     """Measure all contenders of a suite.
 
     Args:
-        suite: What to measure.
-        rounds: How often.
-        say: Told of the progress, a line at a time.
+        suite: The suite.
+        rounds: The number of rounds.
+        say: Called with the progress, a line at a time.
 
     Returns:
-        All figures. Who could not be measured once is left out from then on.
+        All figures. A contender that could not be measured once is left out from then on.
     """
     shuffling = random.Random(suite.name)
     taking_part = list(suite.contenders)
-    figures: dict[str, list[Figures]] = {one.name: [] for one in taking_part}
+    figures: dict[str, list[Figures]] = {each.name: [] for each in taking_part}
     absent: dict[str, str] = {}
     for number in range(1, rounds + 1):
         begun = time.monotonic()
@@ -52,13 +52,13 @@ def run_suites(
     say: Callable[[str], object],
     keep: Callable[[Suite, Measured], object],
 ) -> list[str]:
-    """Measure suites one after another; one that fails stops none of the others.
+    """Measure suites one after another; a suite that fails does not stop the others.
 
     Args:
-        suites: What to measure.
-        rounds: How often; None as each suite says.
-        say: Told of the progress, and of what failed.
-        keep: Given each suite's figures as soon as they are there.
+        suites: The suites.
+        rounds: The number of rounds; None for the number of each suite.
+        say: Called with the progress and with errors.
+        keep: Called with each suite's figures as soon as they are complete.
 
     Returns:
         The names of those that failed.
@@ -67,7 +67,7 @@ def run_suites(
     for suite in suites:
         try:
             keep(suite, run_suite(suite, rounds=rounds or suite.rounds, say=say))
-        except Exception as error:  # whatever it is, the others are measured
+        except Exception as error:  # after any error, the others are measured
             failed.append(suite.name)
             say("".join(traceback.format_exception(error)))
     return failed
@@ -76,4 +76,4 @@ def run_suites(
 def _in_order(
     contenders: tuple[Contender, ...], measured: dict[str, list[Figures]]
 ) -> dict[str, list[Figures]]:
-    return {one.name: measured[one.name] for one in contenders if one.name in measured}
+    return {each.name: measured[each.name] for each in contenders if each.name in measured}

@@ -39,7 +39,7 @@ def serving(command: Sequence[str], core: int | None = SERVER_CORE) -> Iterator[
         core: The core that it runs on.
 
     Raises:
-        RuntimeError: If it ends without saying so.
+        RuntimeError: If it ends without printing its address.
     """
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
@@ -55,7 +55,7 @@ def serving(command: Sequence[str], core: int | None = SERVER_CORE) -> Iterator[
 
 def _address(stdout: IO[str], said: IO[str]) -> str:
     line = stdout.readline()
-    if (found := re.search(r"ws://([^/\s]+)", line)) is None:
+    if (address := re.search(r"ws://([^/\s]+)", line)) is None:
         said.seek(0)
         raise RuntimeError(f"the server did not start: {line}{said.read()}")
-    return found[1]
+    return address[1]

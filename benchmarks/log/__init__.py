@@ -1,1 +1,1 @@
-"""The message log: what appending costs, and that it does not grow with the length."""
+"""Measure the message log: what an append costs, and that the length does not change that."""

@@ -1,8 +1,8 @@
 """Append to one kind of log: ``python -m benchmarks.log.client sockstore``.
 
-Prints nanoseconds of CPU time for each appended message, with one callback told of each, for logs
-that have some length already. Every kind decodes a JSON text first, the smallest there is and with
-the same codec, because a connection's log takes texts.
+Prints nanoseconds of CPU time for each appended message, with one callback that is called for each,
+for logs that have some length already. Every kind first decodes the smallest JSON text, with the
+same codec, because a connection's log takes texts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AT_ONCE = 64
 """Messages that a transport hands over together, at most."""
 
 Append: TypeAlias = Callable[[list[str]], None]
-"""Append these texts, and tell the callback of each."""
+"""Append these texts, and call the callback for each."""
 
 Told: TypeAlias = Callable[[object], object]
 
@@ -81,7 +81,7 @@ def copied_list(told: Told, length: int) -> Append:
 
 
 def evented_list(told: Told, length: int) -> Append:
-    """An `EventedList` of psygnal, which tells of each insertion."""
+    """An `EventedList` of psygnal, which signals each insertion."""
     from psygnal.containers import EventedList
 
     log: EventedList[Any] = EventedList([decode(TEXT)] * length)
@@ -104,7 +104,7 @@ KINDS: dict[str, tuple[Callable[[Told, int], Append], int]] = {
     "copied list": (copied_list, LENGTHS[-1]),
     "psygnal": (evented_list, 10_000),  # a longer one is not slower, and takes long to fill
 }
-"""How each is made, and up to which length it is measured."""
+"""The function that makes each log, and the greatest length at which it is measured."""
 
 
 def main() -> None:
@@ -115,29 +115,29 @@ def main() -> None:
     options = parser.parse_args()
     make, longest = KINDS[options.kind]
     figures = {}
-    for length in (one for one in LENGTHS if one <= min(longest, options.longest)):
+    for length in (each for each in LENGTHS if each <= min(longest, options.longest)):
         figures[f"at {length:,}"] = _nanoseconds(make, length)
     print(json.dumps(figures))
 
 
 def _nanoseconds(make: Callable[[Told, int], Append], length: int) -> float:
-    told = 0
+    calls = 0
 
     def tell(_: object) -> None:
-        nonlocal told
-        told += 1
+        nonlocal calls
+        calls += 1
 
     append = make(tell, length)
-    texts, figures, told = [TEXT], list[float](), 0
+    texts, figures, calls = [TEXT], list[float](), 0
     ends = time.monotonic() + SECONDS_FOR_A_LENGTH
     while len(figures) < STRETCHES and (time.monotonic() < ends or not figures):
         begun = time.process_time_ns()
         append(texts)
         figures.append((time.process_time_ns() - begun) / len(texts))
-        if len(texts) == 1:  # the first shows how much can be timed
+        if len(texts) == 1:  # the first figure says how many to time
             many = max(1, min(STRETCH, int(1e8 / max(1.0, figures.pop()))))
             texts = [TEXT] * many
-    if told < len(texts):
+    if calls < len(texts):
         raise AssertionError("the callback was not told")
     return statistics.median(figures)
 

@@ -1,4 +1,4 @@
-"""The table: what an append costs, in logs of growing length."""
+"""Build the suite "log": what an append costs, in logs of growing length."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What an open connection costs while it is idle, and what an import costs."""
+"""Measure what an idle open connection costs, and what an import costs."""

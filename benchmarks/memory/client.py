@@ -6,8 +6,8 @@ the first open connection. With ``--echo`` each connection sends one message and
 before the memory is read, which proves that all of them live at the same time.
 
 The memory is what `/proc/self/smaps_rollup` says is resident (Rss), which the kernel counts page
-by page for the question; the figure in `statm` is kept in rough. What `tracemalloc` sees is not
-all: buffers of C libraries, half-empty arenas and their fragments are paid for, too. A few
+by page for each read; the figure in `statm` is only approximate. `tracemalloc` does not count
+everything: buffers of C libraries, half-empty arenas and their fragments use memory, too. A few
 connections are opened before the first reading, so that neither a library's import nor its first
 use is counted.
 """
@@ -39,7 +39,7 @@ WARM_UP = 20
 MEMORY = Path("/proc/self/smaps_rollup")
 
 TURNS_TO_SETTLE = 20
-"""Turns of the loop, in which what the last connection began is ended."""
+"""Turns of the loop in which the work of the last connection ends."""
 
 
 async def main(name: str, count: int, url: str, *, echo: bool) -> None:
@@ -67,7 +67,7 @@ async def main(name: str, count: int, url: str, *, echo: bool) -> None:
             "first ms": 1000 * first,
         }
         print(json.dumps(figures), flush=True)
-        # Saying goodbye politely thousands of times is nothing that is measured here.
+        # Thousands of closing handshakes are not measured here.
         os._exit(0)
 
 
@@ -79,19 +79,19 @@ async def open_all(peer: Peer, url: str, count: int) -> list[Any]:
 async def echo_all(peer: Peer, connections: list[Any]) -> None:
     """Let each connection send a message, and wait until each has got its own back."""
     texts = [f"number {number}" for number in range(len(connections))]
-    exchanges = (peer.echo(one, text) for one, text in zip(connections, texts, strict=True))
+    exchanges = (peer.echo(each, text) for each, text in zip(connections, texts, strict=True))
     if await _gather(exchanges, len(connections)) != texts:
         raise RuntimeError("not every connection got its own message back")
 
 
 async def _gather(work: Iterable[Awaitable[T]], count: int) -> list[T]:
-    """Do all of it, some at a time, and return what comes of it, in order."""
+    """Await all of the work, some at a time, and return the results in order."""
     results: dict[int, T] = {}
     numbered = enumerate(work)
 
     async def worker() -> None:
-        for number, one in numbered:
-            results[number] = await one
+        for number, awaitable in numbered:
+            results[number] = await awaitable
 
     async with asyncio.TaskGroup() as group:
         for _ in range(min(AT_ONCE, count)):
@@ -100,11 +100,11 @@ async def _gather(work: Iterable[Awaitable[T]], count: int) -> list[T]:
 
 
 async def resident_kib() -> int:
-    """Return the resident memory of this process, when nothing is left to be done or freed."""
+    """Return the resident memory of this process, after all pending work and garbage collection."""
     for _ in range(TURNS_TO_SETTLE):
         await asyncio.sleep(0)
     gc.collect()
-    lines = MEMORY.read_text().splitlines()  # noqa: ASYNC240 - no disk is asked
+    lines = MEMORY.read_text().splitlines()  # noqa: ASYNC240 - /proc is not a disk
     return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
 
 

@@ -1,4 +1,4 @@
-"""The clients, each used as its own documentation shows it, with its defaults."""
+"""Open connections with each client as its own documentation shows it, with its defaults."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["PEERS", "Peer"]
 
 
 class Peer(NamedTuple):
-    """How to use one library.
+    """The functions that use one library.
 
     Args:
         connect: Opens one connection to a url, and returns when it is open.
-        echo: Sends a text over a connection, and returns what the server answers.
+        echo: Sends a text over a connection, and returns the answer of the server.
     """
 
     connect: Callable[[str], Awaitable[Any]]
@@ -110,4 +110,4 @@ PEERS: dict[str, Callable[[AsyncExitStack], Awaitable[Peer]]] = {
     "picows": picows_peer,
     "aiohttp": aiohttp_peer,
 }
-"""How to begin with each library; the stack is left when the program ends."""
+"""The function that starts each library; the stack is left when the program ends."""

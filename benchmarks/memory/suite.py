@@ -1,4 +1,4 @@
-"""What an open connection costs while it is idle, and what an import costs."""
+"""Build the suite "memory": the cost of an idle open connection, and of an import."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ IMPORTS = {
     "aiohttp": "from aiohttp import ClientSession",
     "asyncio": "import asyncio",
 }
-"""How the main name of each library is imported; none goes without asyncio."""
+"""The import of the main name of each library; all of them import asyncio."""
 
 IMPORTS_PER_ROUND = 5
-"""Fresh interpreters in one round, of which the median counts."""
+"""Fresh interpreters in one round; the figure is their median."""
 
 ABOUT = f"""
 The client opens {IDLE:,} connections (then {MANY:,}) to an echo server in another process and reads
@@ -76,7 +76,7 @@ def memory_suite() -> Suite:
 
 
 def _measure(name: str) -> Figures:
-    _open(name, 1)  # writes the bytecode, if there was none
+    _open(name, 1)  # writes the bytecode, if it is missing
     idle = _open(name, IDLE)
     many = _open(name, MANY, "--echo")
     return {
@@ -89,7 +89,7 @@ def _measure(name: str) -> Figures:
 
 
 def _open(name: str, count: int, *options: str) -> Figures:
-    # A server of its own each time, so that no port is used up.
+    # A new server each time, so that the ports do not run out.
     with traffic_server() as url:
         program = ("benchmarks.memory.client", name, str(count), f"{url}/echo")
         command = python(*program, *options, needs=(name, "picows"))
@@ -100,11 +100,11 @@ def _measure_import(name: str) -> Figures:
     program = str(REPOSITORY / "benchmarks" / "memory" / "importing.py")
     python("", needs=(name,))
     command = [sys.executable, program, IMPORTS[name]]
-    run(command)  # writes the bytecode, if there was none
+    run(command)  # writes the bytecode, if it is missing
     figures = [run(command) for _ in range(IMPORTS_PER_ROUND)]
-    if name == "sockstore" and any(one["engines"] for one in figures):
+    if name == "sockstore" and any(each["engines"] for each in figures):
         raise RuntimeError(f"the import loaded an engine: {figures[0]['engines']}")
-    return {IMPORT_ROW.name: _median([one["ms"] for one in figures])}
+    return {IMPORT_ROW.name: _median([each["ms"] for each in figures])}
 
 
 def _median(figures: list[float]) -> float:

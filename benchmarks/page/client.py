@@ -56,7 +56,7 @@ def main() -> None:
         for size, usual in COUNTS.items():
             count = max(100, round(usual * options.share))
             url = f"{options.url}/flood?size={size}&count="
-            receive(f"{url}{100}", 100)  # the first ones compile what runs
+            receive(f"{url}{100}", 100)  # the first messages compile the code
             cpu, begun = cpu_seconds(), time.perf_counter()
             receive(f"{url}{count}", count)
             figures[f"{size} B, a second"] = count / (time.perf_counter() - begun)
@@ -79,11 +79,11 @@ def _in_python(page: Page, peer: str) -> Receive:
 
 @contextmanager
 def _page(pyodide: Path) -> Iterator[tuple[Page, Callable[[], float]]]:
-    """Open an empty page; and how to ask for its CPU seconds so far."""
-    found = shutil.which("chromium")
+    """Open an empty page; yield it, and a function that returns its CPU seconds so far."""
+    chromium = shutil.which("chromium")
     listening = listen("127.0.0.1", 0)
     with served(_site(pyodide), listening), sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page()
         page.goto(f"http://{address_of(listening)}/")
         yield page, _cpu_seconds(browser)
@@ -95,7 +95,7 @@ def _cpu_seconds(browser: Browser) -> Callable[[], float]:
 
     def ask() -> float:
         processes = session.send("SystemInfo.getProcessInfo")["processInfo"]
-        return float(sum(one["cpuTime"] for one in processes if one["type"] == "renderer"))
+        return float(sum(each["cpuTime"] for each in processes if each["type"] == "renderer"))
 
     return ask
 

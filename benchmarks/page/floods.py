@@ -1,6 +1,6 @@
-"""How many messages come in a flood."""
+"""Number of messages in a flood."""
 
 __all__ = ["COUNTS"]
 
 COUNTS = {128: 40_000, 256: 30_000, 2048: 15_000}
-"""By their size in bytes."""
+"""The number of messages, by their size in bytes."""

@@ -1,4 +1,4 @@
-"""What runs in the page: receiving a flood with sockstore, or by a callback for each message."""
+"""Receive a flood inside the page: with sockstore, or by a callback for each message."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["callback", "sockstore"]
 
 
 async def sockstore(url: str, count: int) -> None:
-    """Receive as its users do: decoded, kept, delivered to `on_append`."""
+    """Receive as users of sockstore do: decoded, kept, delivered to `on_append`."""
     from sockstore import Message, WebSocketStore
 
     done = asyncio.Event()
@@ -29,7 +29,7 @@ async def sockstore(url: str, count: int) -> None:
 
 
 async def callback(url: str, count: int) -> None:
-    """Receive as one does without a library: the browser calls Python for each message."""
+    """Receive without a library: the browser calls Python for each message."""
     from sockstore.transports.browser import Listening, window
 
     done = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The table: messages received in a page."""
+"""Build the suite "page": messages received in a page of Chromium."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CONTENDERS = {
     "callback": "Pyodide, a call of Python for each message",
 }
 WITHIN = 1 / 1.15
-"""Of plain JavaScript; a batch for each tick came to that in the trial, with messages of 120 B."""
+"""Share of plain JavaScript that a batch per tick reached in the trial, with 120 B messages."""
 
 
 def page_suite() -> Suite:
@@ -62,5 +62,5 @@ def _in_chromium(name: str) -> Figures:
     command = python(
         "benchmarks.page.client", name, traffic_url(), str(staged_runtime()), needs=needs
     )
-    # Not pinned: a browser uses what there is.
+    # Not pinned: a browser uses all cores.
     return run(command, core=None)

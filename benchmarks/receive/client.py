@@ -1,8 +1,8 @@
 """Receive floods with one library: ``python -m benchmarks.receive.client sockstore URL SHARE``.
 
 Prints the messages per CPU second of this process for each size, and for how long the loop was
-blocked at most. CPU time begins with the word that starts the flood and ends in the callback of
-its last message.
+blocked at most. CPU time begins with the message that starts the flood and ends in the callback
+of its last message.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from benchmarks.receive import peers
 from benchmarks.traffic.payloads import SIZES
 
 COUNTS = {32: 200_000, 256: 120_000, 2048: 30_000}
-"""Messages of a flood, for the fast ones; a slow peer gets a share of them."""
+"""Messages of a flood for fast peers; a slow peer gets a share of them."""
 
 STREAMS = 10
 BURST = "longest block by a burst"
@@ -27,7 +27,7 @@ Receive: TypeAlias = Callable[[str, peers.Meter], Coroutine[Any, Any, None]]
 
 
 class Meter:
-    """Count messages, and take the time from the first byte asked for to the last message."""
+    """Count messages, and take the time from the request of the flood to the last message."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -35,7 +35,7 @@ class Meter:
         self._left = count
 
     def begin(self) -> None:
-        """The flood is asked for now."""
+        """Note that the flood is requested now."""
         self._begun = time.process_time()
 
     def took(self, data: Any) -> bool:

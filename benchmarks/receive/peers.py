@@ -1,4 +1,4 @@
-"""How each library receives: as its own documentation does it, each with one callback."""
+"""Receive with each library as its own documentation shows it, each with one callback."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ STREAMS = 10
 
 
 class Meter(Protocol):
-    """Takes the time; see `benchmarks.receive.client`."""
+    """Measures the time; see `benchmarks.receive.client`."""
 
     def begin(self) -> None:
-        """The flood is asked for now."""
+        """Note that the flood is requested now."""
 
     def took(self, data: Any) -> bool:
         """Count a decoded message; return whether it was the last."""
@@ -135,7 +135,7 @@ async def websockets_reconnecting(url: str, meter: Meter) -> None:
 
 
 async def websocket_client(url: str, meter: Meter) -> None:
-    """The application object, which blocks; `json.loads`."""
+    """`WebSocketApp`, which blocks; `json.loads`."""
     import websocket
 
     def on_open(app: Any) -> None:
@@ -185,7 +185,7 @@ async def centrifuge(url: str, meter: Meter) -> None:
     await subscription.subscribe()
     await subscription.ready()
     meter.begin()
-    publishing = asyncio.create_task(client.publish("feed", "go"))  # nobody answers it
+    publishing = asyncio.create_task(client.publish("feed", "go"))  # it is never answered
     await done.wait()
     publishing.cancel()
     await client.disconnect()
@@ -206,7 +206,7 @@ RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
 STREAM_RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore_streams
 }
-"""Who offers independent readers of one connection."""
+"""Libraries that offer independent readers of one connection."""
 
 ASYNCHRONOUS = frozenset(RECEIVERS) - {"websocket-client"}
-"""Who lives on an event loop that could be blocked."""
+"""Libraries on an event loop, which could be blocked."""

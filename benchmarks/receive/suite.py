@@ -1,4 +1,4 @@
-"""The table: messages that are decoded, kept and delivered."""
+"""Build the suite "receive": messages that are decoded, kept and delivered."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PYTHON = {
     "python-socketio": (0.05, "socketio", "Socket.IO events"),
     "centrifuge-python": (0.15, "centrifuge", "publications; offsets not checked"),
 }
-"""For each: its share of the messages, the module it needs, and what a reader must know."""
+"""For each library: its share of the messages, the module it needs, and a note."""
 
 NODE = {
     "ws": (1.0, "Node, JSON.parse"),

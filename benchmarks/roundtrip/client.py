@@ -18,11 +18,11 @@ from benchmarks.traffic.payloads import record
 SIZE = 256
 IN_FLIGHT = {"1 in flight": (1, 20_000), "32 in flight": (32, 60_000)}
 SENDS = 100_000
-"""How many messages of each kind the fast ones exchange; a slow peer gets a share of them."""
+"""Messages of each kind that fast peers exchange; a slow peer gets a share of them."""
 
 
 class Exchange:
-    """Say what to send next, and take the time from the first message to the last answer."""
+    """Choose the next message, and take the time from the first message to the last answer."""
 
     def __init__(self, count: int, in_flight: int) -> None:
         self.count = count
@@ -33,11 +33,11 @@ class Exchange:
         self._to_come = count
 
     def begin(self) -> None:
-        """The first messages are sent now."""
+        """Note that the first messages are sent now."""
         self._begun = time.process_time()
 
     def came(self, data: Any) -> bool:
-        """Take note of an answer; return whether another message is to be sent."""
+        """Count an answer; return whether another message is to be sent."""
         self._to_come -= 1
         if not self._to_come:
             self.seconds = time.process_time() - self._begun

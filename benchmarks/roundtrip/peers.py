@@ -1,4 +1,4 @@
-"""How each library sends and gets its answer: as its own documentation does it."""
+"""Send with each library and receive its answers, as its own documentation shows it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AT_ONCE = 100
 
 
 class Exchange(Protocol):
-    """Says what to send; see `benchmarks.roundtrip.client`."""
+    """Chooses the messages; see `benchmarks.roundtrip.client`."""
 
     count: int
     in_flight: int
@@ -23,10 +23,10 @@ class Exchange(Protocol):
     data: Any
 
     def begin(self) -> None:
-        """The first messages are sent now."""
+        """Note that the first messages are sent now."""
 
     def came(self, data: Any) -> bool:
-        """Take note of an answer; return whether another message is to be sent."""
+        """Count an answer; return whether another message is to be sent."""
 
     @property
     def is_over(self) -> bool:
@@ -148,7 +148,7 @@ async def aiohttp(url: str, exchange: Exchange) -> None:
 
 
 async def aiohttp_sends(url: str, exchange: Exchange) -> None:
-    """Send as fast as `send_str` lets."""
+    """Send as fast as `send_str` allows."""
     import aiohttp
     import msgspec
 
@@ -177,7 +177,7 @@ async def websockets(url: str, exchange: Exchange) -> None:
 
 
 async def websockets_sends(url: str, exchange: Exchange) -> None:
-    """Send as fast as `send` lets."""
+    """Send as fast as `send` allows."""
     from websockets.asyncio.client import connect
 
     async with connect(url) as socket:
@@ -189,7 +189,7 @@ async def websockets_sends(url: str, exchange: Exchange) -> None:
 
 
 async def websocket_client(url: str, exchange: Exchange) -> None:
-    """The application object, which blocks; the `json` module."""
+    """`WebSocketApp`, which blocks; the `json` module."""
     import websocket
 
     def on_open(app: Any) -> None:
@@ -220,4 +220,4 @@ SENDERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
     "aiohttp": aiohttp_sends,
     "websockets": websockets_sends,
 }
-"""Who can say when what was sent has left."""
+"""Libraries that can tell when a sent message has left."""

@@ -1,4 +1,4 @@
-"""The table: round trips, and messages that are only sent."""
+"""Build the suite "roundtrip": round trips, and messages that are only sent."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONTENDERS = {
     "websockets": (0.5, "websockets", "json"),
     "websocket-client": (0.3, "websocket", "a thread, json"),
 }
-"""For each: its share of the messages, the module it needs, and what a reader must know."""
+"""For each library: its share of the messages, the module it needs, and a note."""
 
 
 def roundtrip_suite() -> Suite:

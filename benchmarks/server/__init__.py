@@ -1,1 +1,1 @@
-"""The chat server beside plain broadcasts, and what the group commit of its history gains."""
+"""Measure the chat server beside plain broadcasts, and the gain of its group commit."""

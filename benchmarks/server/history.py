@@ -39,7 +39,7 @@ class TunedHistory(SqliteHistory):
 
 
 class TunedDatabase(Database):
-    """Its database."""
+    """The database of the history."""
 
     def __init__(self, path: Path | None, keep: int, remember: float, synchronous: str) -> None:
         super().__init__(path, keep, remember)

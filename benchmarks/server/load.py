@@ -15,7 +15,7 @@ from benchmarks.server.readers import Crowd
 def cpu_seconds(pid: int) -> float:
     """Return the CPU time that a process has used, in all its threads.
 
-    Linux has a clock for every process; its number is made as `clock_getcpuclockid` makes it.
+    Linux has a clock for every process; its number is computed as by `clock_getcpuclockid`.
     """
     return time.clock_gettime((~pid << 3) | 2)
 

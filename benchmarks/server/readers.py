@@ -12,8 +12,8 @@ from typing import Self
 __all__ = ["MARK", "Crowd", "frame_of"]
 
 MARK = b"|~"
-"""Stands once in each message, and nowhere else in what a server sends, not even in the lengths of
-frames: to count the marks is to count the messages, whatever a server puts around them."""
+"""Stands once in each message, and nowhere else in the bytes of a server, not even in the lengths
+of frames; so the number of marks is the number of messages, in any protocol."""
 
 SECONDS_OF_SILENCE = 20
 CONNECTING_TOGETHER = 50
@@ -38,13 +38,13 @@ def _message(number: int) -> bytes:
 
 @dataclass
 class Crowd:
-    """Connections to one room; some of them also say something.
+    """Connections to one room; some of them also send messages.
 
     Args:
         address: The server's host and port.
         path: The room.
-        readers: How many there are.
-        senders: How many of them say something, in turn.
+        readers: The number of connections.
+        senders: The number of connections that send, in turn.
         window: Messages that are under way at once.
     """
 
@@ -73,20 +73,20 @@ class Crowd:
             each.close()
 
     def talk(self, messages: int) -> int:
-        """Say so many messages, and return when everybody was told all of them.
+        """Send so many messages, and return when every reader has received all of them.
 
         Returns:
             How many messages were delivered.
 
         Raises:
-            RuntimeError: If somebody was told less or more, or is told nothing any more.
+            RuntimeError: If a reader received less or more, or no reader receives anything more.
         """
         before, last = self._deliveries, self._said + messages
         self._say(last)
         while self._deliveries < last * self.readers:
             self._hear()
             self._say(last)
-        if wrong := {told for told in self._told.values() if told != last}:
+        if wrong := {count for count in self._told.values() if count != last}:
             raise RuntimeError(f"of {last} messages somebody was told {sorted(wrong)}")
         return self._deliveries - before
 
@@ -99,16 +99,16 @@ class Crowd:
         ready = self._epoll.poll(SECONDS_OF_SILENCE)
         if not ready:
             raise RuntimeError(f"silence: {self._deliveries} of {self._said} x {self.readers}")
-        buffer, told, last = self._buffer, self._told, self._last
+        buffer, received, last = self._buffer, self._told, self._last
         behind_the_first = memoryview(buffer)[1:]
         for number, _ in ready:
             size = self._by_number[number].recv_into(behind_the_first)
             if not size:
                 raise RuntimeError("the server closed the connection of a reader")
-            buffer[0] = last[number]  # a mark may come in two parts
+            buffer[0] = last[number]  # a mark may arrive in two parts
             last[number] = buffer[size]
             marks = buffer.count(MARK, 0, size + 1)
-            told[number] += marks
+            received[number] += marks
             self._deliveries += marks
 
     def _connect(self, count: int) -> None:
@@ -131,7 +131,7 @@ class Crowd:
 
 
 def _first_frames(connection: socket.socket) -> bytes:
-    """Read the answer to the handshake, and return what came behind it."""
+    """Read the answer to the handshake, and return the bytes after it."""
     head = b""
     for part in _parts(connection):
         head += part

@@ -1,4 +1,4 @@
-"""Our server, as its users start it."""
+"""Build the command that starts our server, as its users start it."""
 
 from __future__ import annotations
 

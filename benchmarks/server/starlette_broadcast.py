@@ -1,6 +1,6 @@
-"""Starlette's plain broadcast: a list of WebSockets, and a loop that sends to each.
+"""Broadcast with Starlette: a list of WebSockets, and a loop that sends to each.
 
-It is what its users write: the ``ConnectionManager`` of FastAPI's documentation ("Handling
+Users of Starlette write the same: the ``ConnectionManager`` of FastAPI's documentation ("Handling
 disconnections and multiple clients"), on uvicorn with all its defaults. It keeps no history.
 """
 
@@ -15,22 +15,22 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 
 class ConnectionManager:
-    """Knows who is there."""
+    """Holds the open connections."""
 
     def __init__(self) -> None:
         self.active_connections: list[WebSocket] = []
 
     async def connect(self, websocket: WebSocket) -> None:
-        """Let somebody in."""
+        """Accept a connection."""
         await websocket.accept()
         self.active_connections.append(websocket)
 
     def disconnect(self, websocket: WebSocket) -> None:
-        """Forget somebody."""
+        """Remove a connection."""
         self.active_connections.remove(websocket)
 
     async def broadcast(self, message: str) -> None:
-        """Tell everybody."""
+        """Send a text to all connections."""
         for connection in self.active_connections:
             await connection.send_text(message)
 
@@ -39,7 +39,7 @@ manager = ConnectionManager()
 
 
 async def chat(websocket: WebSocket) -> None:
-    """Tell everybody what one of them says."""
+    """Send each client's messages to all clients."""
     await manager.connect(websocket)
     try:
         while True:

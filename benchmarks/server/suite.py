@@ -1,4 +1,4 @@
-"""The suites "server" and "history"."""
+"""Build the suites "server" and "history"."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["history_suite", "server_suite"]
 READERS = 1000
 STARLETTE = "Starlette broadcast"
 NO_LIMIT = 1e6
-"""Messages a second: what the server allows one sender must not be what is measured."""
+"""Messages a second of one sender; so high that this limit does not decide the figures."""
 
 DELIVERIES = "deliveries, 1,000 readers"
 DELIVERIES_BY_THE_CLOCK = "deliveries by the clock, 1,000 readers"
@@ -126,6 +126,6 @@ def _row(synchronous: str, senders: int) -> str:
 
 @contextmanager
 def _folder() -> Iterator[Path]:
-    """Make a folder on a disk: /tmp may be memory, and an fsync of it costs nothing."""
+    """Make a folder on a disk: /tmp may be in memory, where an fsync costs nothing."""
     with tempfile.TemporaryDirectory(prefix="sockstore-bench-", dir="/var/tmp") as name:
         yield Path(name)

@@ -1,4 +1,4 @@
-"""The broadcast of the library `websockets`: its own server and its own function for it."""
+"""Broadcast with the library `websockets`: its own server and its own function for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ connections: set[ServerConnection] = set()
 
 
 async def chat(connection: ServerConnection) -> None:
-    """Tell everybody what one of them says."""
+    """Send each client's messages to all clients."""
     connections.add(connection)
     try:
         async for message in connection:

@@ -1,4 +1,4 @@
-"""The operations that are measured, and whether they had their effect."""
+"""Operations that are measured, each with a check that it had its effect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Case:
 
 
 class _Subscriber:
-    """A subscriber as users write one: a function that keeps what it is told."""
+    """A subscriber as users write it: a function that keeps the value it is called with."""
 
     def __init__(self, store: Store) -> None:
         self.told: int | None = None
@@ -50,8 +50,8 @@ def _changes(source: Store, subscribers: list[_Subscriber], outcome: Callable[[i
 
     def check() -> None:
         _expect(source.read(), last)
-        for one in subscribers:
-            _expect(one.told, outcome(last))
+        for subscriber in subscribers:
+            _expect(subscriber.told, outcome(last))
 
     return Case(run, check)
 
@@ -79,19 +79,19 @@ def _ladder(levels: int, peer: Peer) -> Case:
 def _subscribing(peer: Peer) -> Case:
     source = peer.source(0)
     change, subscribe = source.change, source.subscribe
-    told: list[int] = []
+    values: list[int] = []
 
     def run(times: int) -> None:
         for _ in range(times):
             subscribe(_ignore)()
 
     def check() -> None:
-        leave = subscribe(told.append)
+        leave = subscribe(values.append)
         change(1)
         leave()
         change(2)
-        # Some tell a subscriber the present value first.
-        _expect(told[-1], 1)
+        # Some libraries deliver the present value first.
+        _expect(values[-1], 1)
 
     return Case(run, check)
 
@@ -123,4 +123,4 @@ CASES: dict[str, Callable[[Peer], Case]] = {
     "diamond of 100": partial(_diamond, 100),
     "ladder of 100": partial(_ladder, 100),
 }
-"""By the name of the row, those last that may be too much for a peer."""
+"""The cases by the name of the row; the last ones may be too much for a peer."""

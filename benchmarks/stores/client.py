@@ -17,7 +17,7 @@ from benchmarks.stores.peers import PEERS
 from benchmarks.stores.timing import TooSlow, at_most, nanoseconds
 
 SECONDS_FOR_A_CASE = 1.0
-"""To build it, and to do it once; more has no figure."""
+"""To build a case, and to do it once; a slower case has no figure."""
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
 
 def _figures(peer: Peer, batches: int, seconds: float) -> dict[str, float]:
     figures: dict[str, float] = {}
-    # Counted first: what was given up in the middle may leave a library in disorder.
+    # Counted first: a case that was stopped in the middle may leave a library in disorder.
     with suppress(Unavailable):
         figures |= count_all(peer)
     for name, build in CASES.items():

@@ -1,4 +1,4 @@
-"""The shapes of graphs; each is a source and what hangs from it."""
+"""Build the graphs that are measured: each has a source and the stores computed from it."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ class Graph:
 
 
 def fan_in(peer: Peer) -> Graph:
-    """Build the sum of two sources, of which one is set."""
+    """Build the sum of two sources; one of them is set."""
     source, other = peer.source(0), peer.source(0)
     return Graph(source, peer.derived([source, other], total))
 
 
 def diamond(peer: Peer, width: int, compute: Compute, join: Compute) -> Graph:
-    """Build one source, many computed from it, and one computed from all of those."""
+    """Build one source, many stores computed from it, and one computed from all of those."""
     source = peer.source(0)
     sides = [peer.derived([source], compute) for _ in range(width)]
     return Graph(source, peer.derived(sides, join))
 
 
 def ladder(peer: Peer, levels: int, compute: Compute) -> Graph:
-    """Build levels of two, each computed from both of the level before."""
+    """Build levels of two stores, each computed from both stores of the level before."""
     source = peer.source(0)
     left, right = peer.derived([source], compute), peer.derived([source], compute)
     for _ in range(levels - 1):

@@ -1,4 +1,4 @@
-"""Count what a peer does in answer to a change that a library without glitches would not do."""
+"""Count the computations and calls of a peer that a library without glitches avoids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.stores.random_graphs import RandomGraph
 __all__ = ["LEAST", "count_all", "keeps_all"]
 
 SIZE = 8
-"""Small, for some compute a node as often as paths lead to it."""
+"""Small, because some libraries compute a node once for each path to it."""
 CHANGES = 5
 RANDOM_GRAPHS = 60
 
@@ -28,7 +28,7 @@ LEAST: Mapping[str, int] = {
     _MIXED: 0,
     _WRONG: 0,
 }
-"""What is counted of a library that computes once and never mixes, by the name of the row."""
+"""The counts of a library that computes once and never mixes, by the name of the row."""
 
 
 def keeps_all(figures: Mapping[str, float]) -> bool:
@@ -60,12 +60,12 @@ class _Counter:
         return values[-1]
 
     def per_change(self, graph: Graph) -> float:
-        told: list[int] = []
-        leave = graph.end.subscribe(told.append)
+        values: list[int] = []
+        leave = graph.end.subscribe(values.append)
         self._computations = 0
         for value in range(1, CHANGES + 1):
             graph.source.change(value)
         leave()
-        if told[-1] != CHANGES:
-            raise RuntimeError(f"a subscriber was told {told}, but the value is {CHANGES}")
+        if values[-1] != CHANGES:
+            raise RuntimeError(f"a subscriber was told {values}, but the value is {CHANGES}")
         return self._computations / CHANGES

@@ -1,4 +1,4 @@
-"""What is asked of every library: sources, computed values, subscriptions."""
+"""Interface of each measured library: sources, computed values, subscriptions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Run: TypeAlias = Callable[[int], object]
 
 
 class Unavailable(Exception):
-    """The library has nothing of this kind."""
+    """The library does not offer this operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class Store:
     Args:
         own: The peer's own object.
         read: Returns the present value; where dependencies are tracked, it is tracked.
-        subscribe: Has a function called with each later value, at once; returns how to leave.
-        change: Sets the value; of a computed one it is None.
+        subscribe: Calls a function at once with each later value; returns the unsubscriber.
+        change: Sets the value; None for a computed one.
     """
 
     own: Any
@@ -47,8 +47,8 @@ class Peer:
 
 
 def tracked(inputs: Sequence[Store], fn: Callable[..., int]) -> Callable[[], int]:
-    """Return what a user writes where dependencies are tracked: a function that reads them."""
-    reads = [one.read for one in inputs]
+    """Return a function that reads its inputs, as users write it where dependencies are tracked."""
+    reads = [store.read for store in inputs]
     if len(reads) == 1:
         (only,) = reads
         return lambda: fn(only())

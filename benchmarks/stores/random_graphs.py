@@ -1,4 +1,4 @@
-"""Graphs of any shape, and a count of what goes wrong in them."""
+"""Build random graphs, and count the errors of a library in them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ WATCHED = 3
 
 
 class RandomGraph:
-    """Two sources, eight nodes computed from up to three of those before, three of all watched.
+    """Two sources, and eight nodes computed from up to three earlier ones; three are watched.
 
     A node in four divides, so that a change often ends there.
 
     Args:
         peer: The library.
-        seed: What the shape depends on.
+        seed: The seed of the random shape.
     """
 
     def __init__(self, peer: Peer, seed: int) -> None:
@@ -32,42 +32,42 @@ class RandomGraph:
         self.computed_again = 0
         """How often a node was computed more than once for one change."""
         self.mixed = 0
-        """How often a computation was given values that are not of one state."""
+        """How often a computation got values that do not belong to one state."""
         self.told_wrongly = 0
-        """How often a subscriber was not told exactly the new value, or told without a change."""
+        """How often a subscriber did not get only the new value, or was called without a change."""
         self._sources = [peer.source(0) for _ in self._state]
         self._nodes: list[Store] = [*self._sources]
         self._truths: list[Callable[[], int]] = [
-            partial(self._state.__getitem__, one) for one in range(SOURCES)
+            partial(self._state.__getitem__, source) for source in range(SOURCES)
         ]
         for number in range(COMPUTED):
             self._add(peer, number)
         self._told: dict[int, list[int]] = {}
         self._leave = [
-            self._nodes[one].subscribe(self._told.setdefault(one, []).append)
-            for one in self._random.sample(range(len(self._nodes)), WATCHED)
+            self._nodes[node].subscribe(self._told.setdefault(node, []).append)
+            for node in self._random.sample(range(len(self._nodes)), WATCHED)
         ]
 
     def change(self, times: int) -> None:
-        """Change a source so many times, and count."""
+        """Change a source so many times, and count the errors."""
         for _ in range(times):
-            before = {one: self._truths[one]() for one in self._told}
+            before = {node: self._truths[node]() for node in self._told}
             self._computations[:] = [0] * COMPUTED
-            for told in self._told.values():
-                told.clear()
+            for values in self._told.values():
+                values.clear()
             self._change_one()
             self.computed_again += sum(max(0, count - 1) for count in self._computations)
-            for one, told in self._told.items():
-                now = self._truths[one]()
-                self.told_wrongly += told != ([now] if now != before[one] else [])
+            for node, values in self._told.items():
+                now = self._truths[node]()
+                self.told_wrongly += values != ([now] if now != before[node] else [])
 
     def _change_one(self) -> None:
-        one = self._random.randrange(SOURCES)
-        self._state[one] += self._random.choice((0, 1, 2))
+        source = self._random.randrange(SOURCES)
+        self._state[source] += self._random.choice((0, 1, 2))
         try:
-            self._sources[one].change(self._state[one])
+            self._sources[source].change(self._state[source])
         except RuntimeError:
-            # One refuses graphs like these. Nobody was told: that counts.
+            # One library refuses such graphs. It called no subscriber, and that is counted.
             return
 
     def _add(self, peer: Peer, number: int) -> None:
@@ -79,12 +79,12 @@ class RandomGraph:
             return (sum(values) + 1) // divisor
 
         def truth() -> int:
-            return value_of([self._truths[one]() for one in chosen])
+            return value_of([self._truths[node]() for node in chosen])
 
         def compute(*values: int) -> int:
             self._computations[number] += 1
-            self.mixed += [*values] != [self._truths[one]() for one in chosen]
+            self.mixed += [*values] != [self._truths[node]() for node in chosen]
             return value_of([*values])
 
-        self._nodes.append(peer.derived([self._nodes[one] for one in chosen], compute))
+        self._nodes.append(peer.derived([self._nodes[node] for node in chosen], compute))
         self._truths.append(truth)

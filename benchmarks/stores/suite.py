@@ -1,4 +1,4 @@
-"""The table: what a change of a store costs, and a subscription."""
+"""Build the suite "stores": what a change of a store costs, and a subscription."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ TWICE_AS_FAST = 0.5
 
 @dataclass(frozen=True)
 class _Library:
-    """A contender and what is true of it.
+    """A contender and its properties.
 
     Args:
-        name: Of the package; for Node, what the script calls it.
+        name: The name of the package; for Node, its name in the script.
         keeps_all: Whether it computes once and never mixes; each measurement proves it.
-        note: What else a reader must know.
+        note: A note for the reader.
     """
 
     name: str
@@ -63,7 +63,7 @@ NODE = (
     _Library("tansu", keeps_all=True, note="in Node"),
 )
 WITHOUT_FIGURE = {("reaktiv", "ladder of 100")}
-"""Where a library with the same guarantees is too slow to be compared with."""
+"""Libraries and rows where a library with the same guarantees is too slow for a comparison."""
 
 
 def stores_suite() -> Suite:
@@ -75,19 +75,19 @@ def stores_suite() -> Suite:
         rows=(*map(_timed, CASES), *(_counted(name, least) for name, least in LEAST.items())),
         contenders=(
             *(
-                _contender(one, partial(python, CLIENT, one.name, needs=[one.name]))
-                for one in PYTHON
+                _contender(peer, partial(python, CLIENT, peer.name, needs=[peer.name]))
+                for peer in PYTHON
             ),
-            *(_contender(one, partial(node_command, "stores.mjs", one.name)) for one in NODE),
+            *(_contender(peer, partial(node_command, "stores.mjs", peer.name)) for peer in NODE),
         ),
     )
 
 
 def _timed(name: str) -> Row:
     targets = tuple(
-        Target(TWICE_AS_FAST, one.name)
-        for one in PYTHON
-        if one.keeps_all and one.name != OURS and (one.name, name) not in WITHOUT_FIGURE
+        Target(TWICE_AS_FAST, peer.name)
+        for peer in PYTHON
+        if peer.keeps_all and peer.name != OURS and (peer.name, name) not in WITHOUT_FIGURE
     )
     return Row(name, "nanoseconds", "lower", targets)
 

@@ -1,4 +1,4 @@
-"""Time an operation in CPU time, and give up on what takes too long."""
+"""Measure the CPU time of an operation, and stop an operation that takes too long."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["TooSlow", "at_most", "nanoseconds"]
 
 
 class TooSlow(BaseException):
-    """It took too long; no `Exception`, for a library may catch those."""
+    """The operation took too long; not an `Exception`, which a library may catch."""
 
 
 @contextmanager
@@ -24,7 +24,7 @@ def at_most(seconds: float) -> Iterator[None]:
         raise TooSlow
 
     before = signal.signal(signal.SIGPROF, give_up)
-    # Again and again, should a library swallow even this.
+    # The signal repeats, in case a library swallows even this exception.
     signal.setitimer(signal.ITIMER_PROF, seconds, 0.1)
     try:
         yield
@@ -38,8 +38,8 @@ def nanoseconds(run: Callable[[int], None], *, batches: int, seconds: float) -> 
 
     Args:
         run: Does the operation so many times.
-        batches: How many figures the median is of.
-        seconds: How long a batch takes, about.
+        batches: The number of figures in the median.
+        seconds: The approximate duration of a batch.
     """
     times = _times_for(run, seconds)
     gc.collect()
@@ -52,7 +52,7 @@ def nanoseconds(run: Callable[[int], None], *, batches: int, seconds: float) -> 
 
 
 def _times_for(run: Callable[[int], None], seconds: float) -> int:
-    """Find how often a batch does the operation; that warms up, too."""
+    """Find how often a batch does the operation; this also warms up."""
     times = 1
     while (spent := _spent(run, times)) < seconds / 4:
         times *= 4

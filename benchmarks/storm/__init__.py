@@ -1,1 +1,1 @@
-"""A storm: a server drops all its clients at once, and how many come back in the same second."""
+"""Measure a storm: a server drops all clients at once; how many return in the same second?"""

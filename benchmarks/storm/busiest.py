@@ -1,4 +1,4 @@
-"""From the times at which clients come back to the share that comes in the busiest second."""
+"""Compute the share of the clients that come back in the busiest second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 __all__ = ["ATTEMPTS", "busiest_second", "shares"]
 
 ATTEMPTS = (1, 5, 10)
-"""Which retries in a row are looked at."""
+"""The numbers of the retries in a row that are measured."""
 
 
 def busiest_second(times: Iterable[float]) -> int:
@@ -30,8 +30,8 @@ def shares(arrivals: Mapping[int, list[float]], clients: int) -> dict[str, float
     """Return for each attempt the percentage of all clients that came in its busiest second.
 
     Args:
-        arrivals: For each attempt when the clients made it; empty if they give up before.
-        clients: How many there are.
+        arrivals: For each attempt its times; empty if the clients give up before.
+        clients: The number of clients.
     """
     return {
         f"attempt {attempt}": 100 * busiest_second(arrivals[attempt]) / clients

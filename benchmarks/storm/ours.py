@@ -21,13 +21,13 @@ SECONDS_OF_STORM = 600
 
 
 async def storm(clock: VirtualClock, clients: int) -> dict[int, list[float]]:
-    """Return for each attempt when the clients made it, in seconds after they were dropped."""
+    """Return the times of each attempt, in seconds after the clients were dropped."""
     server = FakeServer()
     stores = [WebSocketStore(f"ws://storm/{number}", transport=server) for number in range(clients)]
     for store in stores:
         store.connect()
     await clock.advance(SECONDS_OF_CALM)
-    assert len(server.open_connections) == clients  # noqa: S101 - else it is another experiment
+    assert len(server.open_connections) == clients  # noqa: S101 - all take part in the storm
     dropped = clock.now
     server.go_down()
     while clock.now < dropped + SECONDS_OF_STORM:
@@ -45,7 +45,7 @@ def _made(server: FakeServer, dropped: float) -> dict[int, list[float]]:
     made: dict[int, list[float]] = {attempt: [] for attempt in ATTEMPTS}
     for handshake in server.handshakes:
         url = handshake.target.url
-        # The first handshake of each client is the one before the storm: it is attempt 0.
+        # The first handshake of each client is before the storm: it is attempt 0.
         attempt = counts[url] = counts.get(url, -1) + 1
         if attempt in made:
             made[attempt].append(handshake.at - dropped)
@@ -57,11 +57,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=10_000)
     clients = parser.parse_args().clients
-    logging.disable()  # a line for each of them
-    gc.disable()  # millions of objects that all live to the end
+    logging.disable()  # it would write a line for each client
+    gc.disable()  # millions of objects live to the end
     clock = VirtualClock()
     print(json.dumps(shares(clock.run(storm(clock, clients)), clients)))
-    gc.freeze()  # and that nobody need look through when the program ends
+    gc.freeze()  # the collector skips them when the program ends
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""When the peers try again, by their defaults: their own function, or its formula in Python.
+"""Retry delays of the peers by their defaults: their own function, or its formula in Python.
 
 Each iterator yields the seconds before the first retry after a loss, before the second, and so
 on; it ends where the peer gives up.
@@ -20,11 +20,11 @@ Waits: TypeAlias = Callable[[], Iterator[float]]
 
 
 def arrivals(waits: Waits, clients: int) -> dict[int, list[float]]:
-    """Return for each attempt when the clients make it, if every attempt is refused at once.
+    """Return the times of each attempt, if every attempt is refused at once.
 
     Args:
-        waits: How long one client waits.
-        clients: How many there are, all dropped at 0.
+        waits: The delays of one client.
+        clients: The number of clients, all dropped at time 0.
     """
     made: dict[int, list[float]] = {attempt: [] for attempt in ATTEMPTS}
     for _ in range(clients):
@@ -128,4 +128,4 @@ PEERS: dict[str, tuple[Waits, str]] = {
     "VueUse": (_vueuse, "every second, no jitter"),
     "the guide": (_guide, "no jitter; gives up after 5"),
 }
-"""For each peer how one of its clients waits, and what a reader must know of it."""
+"""For each peer the delays of one client, and a note."""

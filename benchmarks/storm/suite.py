@@ -1,4 +1,4 @@
-"""The suite "storm"."""
+"""Build the suite "storm"."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def storm_suite(clients: int = CLIENTS) -> Suite:
     """Return the suite.
 
     Args:
-        clients: How many are dropped.
+        clients: The number of clients that are dropped.
     """
     return Suite(
         name="storm",
@@ -44,7 +44,7 @@ def storm_suite(clients: int = CLIENTS) -> Suite:
                 for name, (waits, note) in PEERS.items()
             ),
         ),
-        # Nothing is timed: of so many clients a second round would say the same.
+        # Nothing is timed; with so many clients a second round would give the same figures.
         rounds=1,
     )
 

@@ -1,1 +1,1 @@
-"""The other side: a server that is never what limits a measurement, and what it says."""
+"""Serve the traffic of the measurements; this server is never what limits one."""

@@ -1,4 +1,4 @@
-"""How the peers with a protocol of their own are greeted and spoken to."""
+"""Speak the protocols of peers that have a protocol of their own."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from benchmarks.traffic.payloads import payload
 __all__ = ["DIALECTS", "Dialect"]
 
 DIFFERENT = 64
-"""Different messages in a flood; a client sees them again and again."""
+"""Number of different messages in a flood, which repeat."""
 
 
 class Dialect(Protocol):
-    """What is said to a client, beside the payloads."""
+    """The texts that a server sends to a client, besides the payloads."""
 
     def greeting(self) -> Iterable[str]:
-        """Return what the server says first."""
+        """Return the first texts of the server."""
 
     def answer(self, text: str) -> Iterable[str]:
-        """Return what the server says to a text of the client."""
+        """Return the answers of the server to a text of the client."""
 
     def frames(self, size: int, count: int) -> Iterator[str]:
         """Return the texts of a flood."""
@@ -31,11 +31,11 @@ class Plain:
     """JSON texts, and nothing else."""
 
     def greeting(self) -> Iterable[str]:
-        """Say nothing."""
+        """Return no texts."""
         return ()
 
     def answer(self, text: str) -> Iterable[str]:
-        """Say nothing."""
+        """Return no texts."""
         del text
         return ()
 

@@ -1,4 +1,4 @@
-"""The limits of the operating system that thousands of connections meet."""
+"""Raise the limits of the operating system that thousands of connections meet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What travels: JSON texts of a given size, as a feed of prices would send them."""
+"""Build the payloads: JSON texts of a given size, as a feed of prices would send them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SIZES = (32, 256, 2048)
 
 
 def record(size: int, number: int) -> dict[str, Any]:
-    """Return what a message of that size says.
+    """Return the data of a message of that size.
 
     Args:
         size: One of `SIZES`.
-        number: From 1 on, below 1,000,000; every message has another.
+        number: From 1, below 1,000,000; different in every message.
     """
     if size <= 32:
         return {"id": number, "p": _price(number)}

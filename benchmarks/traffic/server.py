@@ -1,7 +1,7 @@
-"""A server on one core: it floods, echoes or swallows, as the url asks.
+"""Serve on one core: flood, echo or count messages, as the url asks.
 
 ``/flood?size=256&count=1000`` waits for a data message with ``go`` in it and then sends so many
-messages of that size; ``/echo`` sends back what comes; ``/sink?count=1000`` answers once, when so
+messages of that size; ``/echo`` sends messages back; ``/sink?count=1000`` answers once, when so
 many messages have come. Clients with a protocol of their own are greeted in it
 (``dialect=socketio`` or ``dialect=centrifuge``), and flooded with the same payloads in its frames.
 
@@ -32,7 +32,7 @@ from benchmarks.traffic.limits import allow_many_files
 
 CHUNK_BYTES = 256 * 1024
 BACKLOG = 4096
-"""Thousands of connections may come at once."""
+"""The length of the queue for accept: thousands of connections may come at once."""
 
 
 class Flood(WSListener):
@@ -78,7 +78,7 @@ class Flood(WSListener):
 
 
 class Echo(WSListener):
-    """Send back what comes."""
+    """Send every message back."""
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type in (WSMsgType.TEXT, WSMsgType.BINARY):
@@ -88,7 +88,7 @@ class Echo(WSListener):
 
 
 class Sink(WSListener):
-    """Count what comes, and say so at the end."""
+    """Count the messages, and answer at the end."""
 
     def __init__(self, count: int) -> None:
         self._left = count
@@ -143,7 +143,7 @@ def _listener_for(request: WSUpgradeRequest) -> WSListener:
 
 
 async def main() -> None:
-    """Serve until it is ended; the first line that is printed is the url."""
+    """Serve until the process is ended; the first line of output is the url."""
     allow_many_files()
     server = await ws_create_server(_listener_for, "127.0.0.1", 0, backlog=BACKLOG)
     host, port = server.sockets[0].getsockname()

@@ -1,7 +1,7 @@
 """A WebSocket connection as reactive state.
 
 Importing this package loads no user interface framework and no WebSocket engine, and does no I/O.
-What few programs use is loaded at its first use.
+Names that few programs use are loaded at their first use.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
 """Report a connection to OpenTelemetry: figures as metrics, attempts and connections as spans.
 
-It needs the extra ``otel``, and reads only the public ``stats()`` and ``timeline``.
+The module needs the extra ``otel``, and reads only the public ``stats()`` and ``timeline``.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> Callable[[], None]:
-    """Report a connection to OpenTelemetry, until what is returned is called.
+    """Report a connection to OpenTelemetry, until the returned callable is called.
 
     Metrics: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
     ``sockstore.losses`` (counters), ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``

@@ -1,6 +1,6 @@
-"""Stage what `sockstore demo --browser` serves: Pyodide from npm, compiled and compressed.
+"""Stage the files of `sockstore demo --browser`: Pyodide from npm, compiled and compressed.
 
-It needs node and npm, and the network; nothing else.
+The tool needs only node, npm and the network.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SECONDS_TO_COMPILE = 600
 
 
 class StagingFailed(Exception):
-    """What the tool has to say before it ends with status 1."""
+    """The staging failed; the tool prints the message and ends with status 1."""
 
 
 def stage(target: Path, *, quick: bool = False, as_shipped: bool = False) -> None:
-    """Make the folder, or make it anew.
+    """Make or replace the folder.
 
     Args:
-        target: It is replaced only when everything is there.
+        target: The folder; it is replaced only when all files are complete.
         quick: Whether to compress less, which takes seconds instead of a minute.
         as_shipped: Whether to compile nothing.
 
@@ -75,9 +75,9 @@ def _compile(work: Path, *, quality: int, as_shipped: bool) -> Path:
 
 
 def _write_sources(work: Path) -> tuple[Path, str]:
-    # Of this checkout, whatever is installed in the Python that runs this.
+    # The package of this checkout, even if this Python has another one installed.
     sys.path.insert(0, str(SOURCES))
-    from sockstore.demo.browser.archive import pack_sources  # noqa: PLC0415 - found only now
+    from sockstore.demo.browser.archive import pack_sources  # noqa: PLC0415 - the path is set above
 
     archive = pack_sources()
     path = work / archive.name
@@ -97,7 +97,7 @@ def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) ->
 
 
 def _gist(output: str) -> str:
-    """Return what an error says, without Pyodide's program: one line of it has a megabyte."""
+    """Return the message of an error, without the program of Pyodide, which fills a megabyte."""
     lines = [line[:300] for line in output.strip().splitlines() if len(line) < 1000]
     return " ".join(lines[:6])
 

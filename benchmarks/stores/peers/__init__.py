@@ -1,4 +1,4 @@
-"""The libraries, each used as its documentation says and delivering synchronously."""
+"""Measured libraries, each used as its documentation says and delivering synchronously."""
 
 from __future__ import annotations
 
@@ -26,4 +26,4 @@ PEERS: dict[str, Callable[[], Peer]] = {
         param,
     )
 }
-"""By the name of the package."""
+"""The peers by the name of the package."""

@@ -1,4 +1,4 @@
-"""Libraries that watch the attributes of objects and compute nothing."""
+"""Peers that watch the attributes of objects and do not compute stores."""
 
 from __future__ import annotations
 

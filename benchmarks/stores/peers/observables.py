@@ -1,4 +1,4 @@
-"""Libraries whose computed values name their inputs."""
+"""Peers whose computed values name their inputs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def sockstore() -> Peer:
         return Store(own, lambda: own.value, own.subscribe, getattr(own, "set", None))
 
     def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
-        return store(derive([one.own for one in inputs], fn))
+        return store(derive([each.own for each in inputs], fn))
 
     return Peer(lambda value: store(writable(value)), derived)
 
@@ -38,13 +38,13 @@ def fynx() -> Peer:
         return Store(own, lambda: own.value, subscribe, getattr(own, "set", None))
 
     def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
-        return store(reduce(operator.add, [one.own for one in inputs]) >> fn)
+        return store(reduce(operator.add, [each.own for each in inputs]) >> fn)
 
     return Peer(lambda value: store(library.observable(value)), derived)
 
 
 def signified() -> Peer:
-    """`Signal` and `computed`; whoever has a method `update` may observe them."""
+    """`Signal` and `computed`; any object with a method `update` may observe them."""
     import signified as library
 
     def store(own: Any) -> Store:
@@ -63,13 +63,13 @@ def signified() -> Peer:
         return Store(own, lambda: own.value, subscribe, partial(setattr, own, "value"))
 
     def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
-        return store(library.computed(fn)(*[one.own for one in inputs]))
+        return store(library.computed(fn)(*[each.own for each in inputs]))
 
     return Peer(lambda value: store(library.Signal(value)), derived)
 
 
 def reactivex() -> Peer:
-    """`BehaviorSubject` and `combine_latest`, shared, or each subscriber would compute anew."""
+    """`BehaviorSubject` and `combine_latest`, shared, so that subscribers do not compute again."""
     import reactivex as library
     from reactivex import operators
     from reactivex.subject import BehaviorSubject
@@ -79,15 +79,15 @@ def reactivex() -> Peer:
             return own.subscribe(run).dispose
 
         def read() -> int:
-            seen: list[int] = []
-            own.subscribe(seen.append).dispose()
-            return seen[-1]
+            values: list[int] = []
+            own.subscribe(values.append).dispose()
+            return values[-1]
 
         return Store(own, read, subscribe, getattr(own, "on_next", None))
 
     def derived(inputs: Sequence[Store], fn: Callable[..., int]) -> Store:
         return store(
-            library.combine_latest(*[one.own for one in inputs]).pipe(
+            library.combine_latest(*[each.own for each in inputs]).pipe(
                 operators.starmap(fn), operators.replay(buffer_size=1), operators.ref_count()
             )
         )

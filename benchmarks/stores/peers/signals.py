@@ -1,4 +1,4 @@
-"""Libraries that find out by themselves what a computation reads."""
+"""Peers that track the inputs of a computation by themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def observ() -> Peer:
 
     def store(own: Any, read: Callable[[], int], set_value: Any = None) -> Store:
         def subscribe(run: Run) -> Leave:
-            # Nothing else keeps a watcher alive: the bound method does.
+            # The bound method keeps the watcher alive; nothing else does.
             return library.watch(read, run, sync=True).stop
 
         return Store(own, read, subscribe, set_value)
@@ -34,7 +34,7 @@ def observ() -> Peer:
 
 
 def nervio() -> Peer:
-    """`signal`, `computed` and `effect`; called, they read."""
+    """`signal`, `computed` and `effect`; a call reads the value."""
     import nervio as library
 
     def store(own: Any) -> Store:
@@ -50,12 +50,12 @@ def nervio() -> Peer:
 
 
 def reaktiv() -> Peer:
-    """`signal`, `computed` and `effect`; called, they read."""
+    """`signal`, `computed` and `effect`; a call reads the value."""
     import reaktiv as library
 
     def store(own: Any) -> Store:
         def subscribe(run: Run) -> Leave:
-            # An effect takes what its function returns for a cleanup.
+            # An effect uses the return value of its function as a cleanup.
             def effect() -> None:
                 run(own())
 

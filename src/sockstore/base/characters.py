@@ -30,7 +30,7 @@ def harmless(text: str) -> str:
     Halves of surrogate pairs and control characters become U+FFFD; tabs and new lines stay.
 
     Args:
-        text: What somebody else wrote.
+        text: Text from another source.
 
     Example:
         >>> harmless("caf\ud83d\x1b[31m") == "caf\ufffd\ufffd[31m"
@@ -48,7 +48,7 @@ def one_line(text: str) -> str:
     Line breaks and tabs become a space, characters that change the direction U+FFFD.
 
     Args:
-        text: What somebody else wrote.
+        text: Text from another source.
 
     Example:
         >>> one_line("bye\nsockstore: all is well")

@@ -1,4 +1,4 @@
-"""How a WebSocket is closed, and why a connection failed."""
+"""Describe how a WebSocket is closed, and why a connection failed."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ CodecLike: TypeAlias = (
 
 
 def make_codec(codec: CodecLike | None) -> Codec | None:
-    """Turn what users give for ``codec=`` into a codec; None stays None (JSON or text)."""
+    """Turn the value of ``codec=`` into a codec; None stays None (JSON or text)."""
     match codec:
         case None:
             return None
@@ -71,7 +71,7 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
 
 
 def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str | bytes]:
-    """Return what turns what users send into frames.
+    """Return a function that turns users' data into frames.
 
     Args:
         codec: The user's codec, or None.
@@ -180,7 +180,7 @@ class Unreadable:
     """A part of a JSON text that cannot be decoded.
 
     Args:
-        text: What stands in its place.
+        text: The text in its place.
         error: Why it cannot be decoded.
     """
 

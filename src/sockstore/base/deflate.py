@@ -13,7 +13,7 @@ SMALLEST_WINDOW, LARGEST_WINDOW = 8, 15
 
 @frozen(kw_only=True)
 class Deflate:
-    """What to offer a server for compression (permessage-deflate); give it as ``compression=``.
+    """The compression (permessage-deflate) to offer a server; give it as ``compression=``.
 
     ``compression=True`` is ``Deflate()``: whole windows, kept from message to message. Each kept
     window costs memory for as long as the connection lives, and compresses small messages better.
@@ -25,7 +25,7 @@ class Deflate:
         server_max_window_bits: The server's window, 2 to the power of 8 to 15 bytes; None lets the
             server choose. If the server does not agree, the handshake fails.
         client_max_window_bits: Our own window, 8 to 15; True lets the server choose; None offers
-            nothing, which some servers need. With 8, what is sent is not compressed, since zlib
+            nothing, which some servers need. With 8, sent messages are not compressed, since zlib
             cannot do it.
 
     Raises:

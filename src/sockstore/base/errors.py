@@ -65,7 +65,7 @@ class InvalidURI(SockstoreError, ValueError):
 
     Args:
         uri: The url as it was given, without its secrets.
-        why: What is wrong with it, as the end of a sentence.
+        why: The problem with it, as the end of a sentence.
     """
 
     def __init__(self, uri: str, why: str) -> None:
@@ -101,7 +101,7 @@ class HandshakeFailed(SockstoreError):
 
     Args:
         url: The url, without its secrets.
-        why: What happened, as the end of a sentence.
+        why: The reason, as the end of a sentence.
         kind: The kind of failure, for `classify`.
         status: The HTTP status of the server's answer, if there was one.
         retry_after: Seconds to wait before the next attempt, if the server asked for that.
@@ -142,7 +142,7 @@ class ConnectionLost(SockstoreError):
     It is a value of `WebSocketStore.error`, and is not raised: the connection usually comes back.
 
     Args:
-        why: What happened, for example ``"no answer to ping"``.
+        why: The reason, for example ``"no answer to ping"``.
         close: The close code and reason, if the WebSocket was closed with one.
     """
 
@@ -181,7 +181,7 @@ class DeliveryError(SockstoreError):
 
     Args:
         state: The state its receipt ended in.
-        why: What happened, as the end of a sentence.
+        why: The reason, as the end of a sentence.
     """
 
     def __init__(self, state: str, why: str) -> None:
@@ -197,7 +197,7 @@ class OutcomeUnknown(SockstoreError):
     """A request was handed over, then the connection was lost: the server may have done it or not.
 
     Args:
-        why: What happened, as the end of a sentence.
+        why: The reason, as the end of a sentence.
     """
 
     def __init__(self, why: str) -> None:
@@ -271,7 +271,7 @@ class ScopeClosed(SockstoreError):
     """A scope, or a connection that it owned, was used after the scope had been left.
 
     Args:
-        action: The action that was refused, for example ``"send"``.
+        action: The refused action, for example ``"send"``.
     """
 
     def __init__(self, action: str) -> None:

@@ -87,7 +87,7 @@ class _Plan(NamedTuple):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """All, in the order of the parameters."""
+        """All fields, in the order of the parameters."""
         return self.by_place | self.by_name
 
 
@@ -240,7 +240,7 @@ def _value(name: str, namespace: dict[str, Any]) -> str:
 
 
 class _Absent:
-    """Stands in a signature for a default that a factory makes."""
+    """Stand in a signature for a default that a factory makes."""
 
     def __repr__(self) -> str:
         return "<factory>"

@@ -94,8 +94,8 @@ class Reconnect:
             commands do not.
         classify: Your own classification, which overrides the table of `classify`:
             ``{4406: "fatal", 1008: "retry", 404: "retry"}`` by close code and HTTP status, or
-            ``(outcome) -> word``. The words are those of `Classification`; what is not listed, and
-            None, is left to the table. An end that you classify as a goodbye is final.
+            ``(outcome) -> word``. The words are those of `Classification`; codes not listed, and
+            None, are left to the table. An end that you classify as a goodbye is final.
         rng: The source of randomness, a `random.Random`.
 
     Raises:
@@ -274,7 +274,7 @@ def _default_policy() -> Reconnect:
 
 
 def reconnect_policy(reconnect: object) -> Reconnect | None:
-    """Turn what users give for ``reconnect=`` into a policy, or None for off."""
+    """Turn the value of ``reconnect=`` into a policy, or None for off."""
     match reconnect:
         case Reconnect():
             return reconnect
@@ -361,7 +361,7 @@ class Heartbeat:
 
         Raises:
             TypeError: If the message cannot be encoded.
-            Exception: Whatever the callable raises.
+            Exception: Any error that the callable raises.
         """
         message = self.message() if callable(self.message) else self.message
         return encode(message)
@@ -370,7 +370,7 @@ class Heartbeat:
         """Return whether a frame is the reply.
 
         Raises:
-            Exception: Whatever the callable raises.
+            Exception: Any error that the callable raises.
         """
         reply = self.reply
         if reply is None or isinstance(reply, (str, bytes)):

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class Classification(StrEnum):
-    """What to do after an `Outcome`; compares equal to its word."""
+    """The next step after an `Outcome`; compares equal to its word."""
 
     RETRY = "retry"
     THROTTLE = "throttle"
@@ -191,7 +191,7 @@ class Classified:
     """The classification of an outcome, and where it comes from.
 
     Args:
-        classification: What the outcome means.
+        classification: The meaning of the outcome.
         is_own: Whether it comes from the user's own ``Reconnect(classify=)``.
     """
 
@@ -216,7 +216,7 @@ class _Table:
 
 
 def make_classifier(option: str, given: object) -> Callable[[Outcome], Word | None] | None:
-    """Turn what users give for ``classify=`` into a function of the outcome.
+    """Turn the value of ``classify=`` into a function of the outcome.
 
     Raises:
         InvalidOption: If it is neither a mapping nor a callable, or a key or word is not valid.
@@ -251,7 +251,7 @@ def classified(
 
     Raises:
         ValueError: If the user's function did not return a classification or None.
-        Exception: Whatever the user's function raises.
+        Exception: Any error that the user's function raises.
     """
     word = None if own is None else own(outcome)
     if word is None:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 ASYNC: Final = CO_COROUTINE | CO_ASYNC_GENERATOR | CO_ITERABLE_COROUTINE
-"""Code flags of functions of which a call runs nothing."""
+"""Code flags of functions whose call runs nothing."""
 
 MARK: Final = "_is_coroutine_marker" if sys.version_info >= (3, 12) else "_is_coroutine"
 """The mark that `inspect.markcoroutinefunction` (from 3.12 on) or asyncio sets on a function."""
@@ -88,8 +88,8 @@ def refuse_async(fn: Any, place: str, instead: str) -> None:
 
     Args:
         fn: The function.
-        place: What calls it, as the subject of a sentence.
-        instead: What to do instead, as the end of a sentence.
+        place: The caller, as the subject of a sentence.
+        instead: The alternative, as the end of a sentence.
 
     Raises:
         TypeError: If it is a coroutine function, or another callable of that kind.
@@ -105,8 +105,8 @@ def refuse_generator(fn: Any, place: str) -> None:
     """Refuse a function whose call would only make a generator, where both kinds are awaited.
 
     Args:
-        fn: What was given.
-        place: What calls it, as the subject of a sentence.
+        fn: The function.
+        place: The caller, as the subject of a sentence.
 
     Raises:
         TypeError: If it is a generator function, async or not.

@@ -1,4 +1,4 @@
-"""Start tasks, on the next turn of the loop, and report what user code raises in them."""
+"""Start tasks, on the next turn of the loop, and report errors of user code in them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def start_task(
     task, but the coroutine starts later.
 
     Args:
-        coroutine: What the task runs.
+        coroutine: The coroutine that the task runs.
         name: The task's name.
         context: The context it runs in; None takes a copy of the present one.
 
@@ -61,7 +61,7 @@ def start_task(
 
 
 def report(error: Exception, what: str) -> None:
-    """Tell the event loop's exception handler what a user's callable raised."""
+    """Give an error of a user's callable to the event loop's exception handler."""
     context = {"message": f"{what} raised", "exception": error}
     asyncio.get_running_loop().call_exception_handler(context)
 

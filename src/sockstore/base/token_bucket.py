@@ -1,4 +1,4 @@
-"""A token bucket: the server limits a client with it, and the client keeps below that limit."""
+"""Count tokens in a bucket: a server limits its clients, and a client stays below that limit."""
 
 from __future__ import annotations
 

@@ -245,7 +245,7 @@ def tls_name(host: str) -> str:
 
 
 def redact_url(url: str) -> str:
-    """Return the url without what may be secret: user info, query and fragment.
+    """Return the url without the parts that may be secret: user info, query and fragment.
 
     Of a text that is not a url it hides too much rather than too little.
 

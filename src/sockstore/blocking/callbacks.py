@@ -39,7 +39,7 @@ class Callback(Protocol):
         """How many calls are due."""
 
     def run(self) -> None:
-        """Make one call; what the callback raises is raised."""
+        """Make one call; an exception of the callback is raised."""
 
 
 class StoreCallback:
@@ -65,13 +65,13 @@ class StoreCallback:
         self._announce(self)
 
     def stop(self) -> None:
-        """Call it no more."""
+        """Stop calling it."""
         self._callback = None
         self._newest.clear()
 
     @property
     def waiting(self) -> int:
-        """1 if there is a value that the callback does not know, else 0."""
+        """1 if the callback has not received the newest value, else 0."""
         return len(self._newest)
 
     def run(self) -> None:
@@ -106,7 +106,7 @@ class MessageCallback:
         buffer.on_news = lambda: announce(self)
 
     def stop(self) -> None:
-        """Call it no more."""
+        """Stop calling it."""
         self._callback = None
         self.buffer.on_news = lambda: None
         self.buffer.close()

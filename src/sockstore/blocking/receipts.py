@@ -13,7 +13,7 @@ __all__ = ["Receipt"]
 
 
 class Receipt:
-    """What became of one message; true if it was handed to an open socket or queued.
+    """The fate of one message; true if it was handed to an open socket or queued.
 
     Args:
         receipt: The receipt of the connection.

@@ -305,7 +305,7 @@ class WebSocket:
     def subscribe(self, what: StoreName | Source[Any], callback: Listener[Any]) -> Subscription:
         """Call `callback` with a store's value, now and on every change.
 
-        A slow callback gets the newest value only. What it raises is logged and stops nothing.
+        A slow callback gets the newest value only. Its exceptions are logged and stop nothing.
 
         Args:
             what: The name of one of the connection's stores, or a callable that picks or makes
@@ -316,7 +316,7 @@ class WebSocket:
             The subscription: call it to unsubscribe, or use it in a `with` block.
 
         Raises:
-            InvalidOption: If there is no such store.
+            InvalidOption: If the connection has no such store.
 
         Example:
             >>> from sockstore.blocking import WebSocket
@@ -348,7 +348,7 @@ class WebSocket:
         """Call `callback` with each message from now on, in order, over all reconnects.
 
         If it falls behind by more than `limit`, a warning says how many it missed, or with
-        ``overflow="drop_oldest"`` the oldest are dropped. What it raises is logged.
+        ``overflow="drop_oldest"`` the oldest are dropped. Its exceptions are logged.
 
         Args:
             callback: Called with each `Message`, where the `callbacks` of this WebSocket run.

@@ -31,7 +31,7 @@ from sockstore.ui.textual import (
 __all__ = ["ChatApp"]
 
 LONGEST_WAIT = 10.0
-"""Seconds between two attempts: short, as somebody is watching."""
+"""Seconds between two attempts: short, because a user is watching."""
 PING_INTERVAL = 5.0
 """Seconds: short, so that the inspector's plot of the latency moves."""
 LIGHT, DARK = "textual-light", "textual-dark"

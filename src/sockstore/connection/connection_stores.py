@@ -1,4 +1,4 @@
-"""What a connection shows: its state and messages, as stores and streams."""
+"""Show the state and the messages of a connection, as stores and streams."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Gate:
         self.is_left = True
 
     def check(self, action: str) -> None:
-        """Refuse what is legal only while the scope is there (PV5)."""
+        """Refuse actions that are legal only while the scope is there (PV5)."""
         if self.is_left:
             raise ScopeClosed(action)
 
 
 class ConnectionStores:
-    """A view on an engine: what it shows, derived from one snapshot. It keeps the engine alive.
+    """A view on an engine: stores derived from one snapshot. It keeps the engine alive.
 
     Args:
         engine: The connection's parts.
@@ -243,7 +243,7 @@ class ConnectionStores:
             kwargs: Its keyword arguments.
 
         Returns:
-            A `concurrent.futures.Future` of what it returns or raises.
+            A `concurrent.futures.Future` of its result or error.
 
         Raises:
             RuntimeError: If the connection has not been connected on any loop.
@@ -269,7 +269,7 @@ class ConnectionStores:
     def select(
         self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None
     ) -> Readable[T]:
-        """Return a store of what `fn` makes of the messages; it changes only when that does.
+        """Return a store of the result of `fn` for the messages; it changes only with that result.
 
         Args:
             fn: Called with the last `history` messages after each slice of new ones.

@@ -1,6 +1,6 @@
-"""The driver: performs the effects that the machine returns.
+"""Perform the effects that the machine returns.
 
-It is the only place with timers and tasks of a connection. The event loop refers to the driver and
+Only the driver has timers and tasks of a connection. The event loop refers to the driver and
 its links only, and they refer weakly to what users can hold, so a forgotten connection is noticed.
 """
 
@@ -46,11 +46,11 @@ UserEffect: TypeAlias = (
 
 
 class UserSide(Protocol):
-    """What users can hold of a connection, and what they gave it, as its driver sees them."""
+    """The user's side of a connection as its driver sees it: stores, log and callables."""
 
     @property
     def receiver(self) -> Receiver:
-        """What takes messages."""
+        """The receiver of messages."""
 
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an order that concerns users."""
@@ -66,14 +66,14 @@ class Driver:
     """Carry out what a machine decides, on one event loop.
 
     Args:
-        machine: Decides.
-        user_side: A weak reference to what users can hold.
+        machine: Decides what happens.
+        user_side: A weak reference to the user's side.
         where: Where the connection was created, for warnings.
 
     Attributes:
         own: The event loop and the thread that the connection belongs to.
         callables: Runs the user's callables.
-        buffered_is_watched: Whether somebody watches `buffered_amount`; set by the engine.
+        buffered_is_watched: Whether `buffered_amount` is watched; set by the engine.
     """
 
     def __init__(
@@ -90,13 +90,13 @@ class Driver:
         # The timer, and the deadline it was set for: set by `_arm`.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for: float | None = None
-        self._rest_waiters: list[asyncio.Future[None]] = []  # who waits in `wait_for_rest`
+        self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch`
         self.buffered_is_watched = False
         self.observer = Observer(machine, self.report)
         self.sender = Sender(machine, self._links, self.observer, self.report)
 
-    # What the connection calls
+    # Called by the connection
 
     def bind(self, action: str) -> bool:
         """Belong to the running loop from now on; return whether it belonged to another."""
@@ -140,7 +140,7 @@ class Driver:
                 raise
 
     def dispatch(self, event: Event, now: float | None = None) -> None:
-        """Tell the machine a fact, carry out its orders, and show the outcome."""
+        """Pass an event to the machine, carry out its orders, and show the outcome."""
         now = self.own.now() if now is None else now
         effects = self.machine.handle(event, now)
         self.observer.saw(event, effects, now)
@@ -187,11 +187,11 @@ class Driver:
             self._abort(number)
 
     def abandon(self) -> None:
-        """End everything soon, from whatever thread the garbage collector runs in."""
+        """End everything soon, from any thread in which the garbage collector runs."""
         self.own.call_soon(self.abort)
 
     def report(self, error: Exception, where: str) -> None:
-        """Give what a user's callable raised to the event loop's exception handler."""
+        """Give an error of a user's callable to the event loop's exception handler."""
         message = f"{where} raised (connection created at {self._where})"
         if self.own.loop is None:
             logger.error("%s", message, exc_info=error)

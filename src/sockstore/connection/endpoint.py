@@ -1,6 +1,6 @@
-"""Where a connection goes: the url, headers and subprotocols, each a value or a callable.
+"""Compute where a connection goes: url, headers and subprotocols, as values or callables.
 
-Values are checked at construction, what callables return at each attempt.
+Values are checked at construction, results of callables at each attempt.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 Subprotocols: TypeAlias = Iterable[str]
 
 TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-"""What a header name and a subprotocol may consist of (RFC 9110 section 5.6.2)."""
+"""The characters of a header name and of a subprotocol (RFC 9110 section 5.6.2)."""
 
 _FIELD_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-"""What a header's value may consist of (RFC 9110 section 5.5)."""
+"""The characters of a header's value (RFC 9110 section 5.5)."""
 
 _LIKE_A_NAME = re.compile(r"[A-Za-z][A-Za-z\-]{0,39}(?=:)")
-"""What may be shown of a line that was given as a header's name; the rest may be a secret."""
+"""The part of a line given as a header's name that may be shown; the rest may be a secret."""
 
 _OURS = {
     "connection": "the handshake sends it",
@@ -49,13 +49,13 @@ _OURS = {
 
 
 class Endpoint:
-    """The three answers that make a `Target`.
+    """The options that make a `Target`, asked for each attempt if they are callables.
 
     Args:
         url: A url, a callable that returns one, or None if it comes with ``connect()``.
         headers: Handshake headers to add.
         subprotocols: Subprotocols to offer, the preferred one first.
-        token: What a session shows once the connection is open.
+        token: The token that a session sends once the connection is open.
 
     Raises:
         InvalidURI: If a url that is not a callable cannot be used.
@@ -87,7 +87,7 @@ class Endpoint:
             InvalidURI: If the url cannot be used.
             StopReconnecting: If one of them raised it.
         """
-        # What is not a callable was checked at construction.
+        # Values that are not callables were checked at construction.
         url, headers, subprotocols, token = self.url, self.headers, self.subprotocols, self.token
         if callable(url) or url is None:
             url = check_url(await _ask("url", url, attempt))

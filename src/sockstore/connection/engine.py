@@ -1,4 +1,4 @@
-"""The engine: builds the parts of one connection, and holds them."""
+"""Build the parts of one connection, and hold them."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class Engine:
 
     Args:
         connection: The `WebSocketStore` that is given to ``on_open``.
-        settings: What the machine must know.
-        endpoint: Where to.
-        opening: What runs before the connection is open for everyone.
-        navigation: What listens for navigations until the connection has ended.
+        settings: The options of the machine.
+        endpoint: The url, headers and subprotocols.
+        opening: Runs before the connection is open for everyone.
+        navigation: Listens for navigations until the connection has ended.
         transport: Makes a transport for each attempt.
-        transport_options: What all of them have in common.
+        transport_options: The options that all of them share.
         codec: The user's codec.
         on_error: The user's callable, or None.
         should_reconnect: The user's callable, or None.
@@ -79,7 +79,7 @@ class Engine:
         request_format: RequestFormat,
         history: int | None,
     ) -> None:
-        # Here, because it loads what reads JSON, which takes as long as the rest of the import.
+        # Imported here, as it loads the JSON codec, which takes as long as the rest of the import.
         from sockstore.messages.log import MessageLog  # noqa: PLC0415
         from sockstore.messages.writer import LogWriter  # noqa: PLC0415
 
@@ -114,7 +114,7 @@ class Engine:
             adopt(store, FOREIGN_THREAD, owner=connection)
         self._buffered: Writable[int] | None = None  # made by `buffered_amount`
 
-    # What the views call
+    # Called by the views
 
     def bind(self, action: str) -> None:
         """Belong to the running loop from now on.
@@ -139,7 +139,7 @@ class Engine:
         return self.late(self._buffered)
 
     def late(self, store: Readable[T]) -> Readable[T]:
-        """Show a store that is made late, since few ask for it; it belongs where all others do."""
+        """Adopt a store that is made at its first use; it belongs to the loop of the others."""
         bind_with(store, self.log.store)
         return readonly(store)
 
@@ -160,9 +160,9 @@ class Engine:
             kind: Its class.
             where: Which messages to take; None takes all.
             limit: Messages that may wait for the reader.
-            overflow: What happens above that.
+            overflow: The action above that.
             gaps: Whether it yields gaps; None yields them with a session.
-            view: What must live as long as the stream; the `WebSocketStore` itself by default.
+            view: The object that the stream keeps alive; the `WebSocketStore` itself by default.
             state: The state that the view shows, if it has one of its own.
         """
         if gaps is None:
@@ -176,7 +176,7 @@ class Engine:
             self.log.add_stream(stream, self.driver.callables.opening)
         return stream
 
-    # What the driver calls
+    # Called by the driver
 
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an order that concerns users."""
@@ -238,7 +238,7 @@ class Engine:
 
 
 def ended_by(state: ConnectionState) -> ConnectionEnded:
-    """Return what is raised for those who wait for a connection that has ended."""
+    """Return the error to raise in waiters for a connection that has ended."""
     reason = None if state.failure is None else state.failure.reason
     if isinstance(state.exception, ConnectionEnded):
         why = str(state.exception)
@@ -260,7 +260,7 @@ def _caller() -> str:
 
 
 def _dropped(driver: Driver, where: str) -> None:
-    """The last reference to a connection is gone: end what it left open."""
+    """The last reference to a connection is gone: end its open parts."""
     if driver.at_rest:
         return
     driver.abandon()

@@ -1,4 +1,4 @@
-"""The link of one transport: its messages go to the receiver, everything else to the driver."""
+"""Pass on what one transport reports: messages to the receiver, the rest to the driver."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LinkKeeper(Protocol):
     """The driver, as its links see it."""
 
     buffered_is_watched: bool
-    """Whether somebody watches the amount that waits to be sent."""
+    """Whether the amount that waits to be sent is watched."""
 
     def dispatch(self, event: Event) -> None:
         """Tell the machine a fact."""
@@ -32,14 +32,14 @@ class LinkKeeper(Protocol):
         """The transport's handshake succeeded."""
 
     def link_released(self, link: Link) -> None:
-        """Nothing is left of the transport."""
+        """The transport is released."""
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
 
 
 class Link:
-    """What one transport tells, stamped with the transport's number.
+    """Reports of one transport, stamped with the transport's number.
 
     The event loop refers to links, so a link refers to the receiver weakly: a connection that the
     user forgets can be noticed.
@@ -71,12 +71,12 @@ class Link:
         self.number = number
         self._keeper = keeper
         self._clock = clock
-        # `open_link` sets the transport, and what a session shows its server.
+        # `open_link` sets the transport and the token of a session.
         self.token: str | None = None
         self.has_opened = False  # set by `opened`
-        # What takes the messages: set by `attend`, cleared by `retire`.
+        # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
-        # What knows a room's messages: set by `attend`; None without a session.
+        # The machine, which knows a room's messages: set by `attend`; None without a session.
         self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
         self._in_slice: Receiver | None = None
@@ -85,13 +85,13 @@ class Link:
         self.last_message_at: float | None = None
         self.last_word_at: float | None = None
 
-    # What the driver calls
+    # Called by the driver
 
     def attend(self, receiver: Receiver, machine: Machine, *, keeps_beginning: bool) -> None:
         """Give the messages of this transport to a receiver from now on.
 
         Args:
-            receiver: What takes them.
+            receiver: The receiver.
             machine: Knows which messages of a session's room are new.
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
@@ -101,7 +101,7 @@ class Link:
             receiver.keep_beginning(self.number)
 
     def retire(self) -> None:
-        """Discard what comes from now on, and end the slice under way."""
+        """Discard messages from now on, and end the slice under way."""
         receiver = self._attended
         self._receiver = None
         if receiver is not None:
@@ -114,7 +114,7 @@ class Link:
             receiver.drop_beginning(self.number)
 
     def deliver(self, publications: Sequence[Published]) -> None:
-        """Deliver what a room said while there was no connection, until this link is retired."""
+        """Deliver the messages a room sent without a connection, until this link is retired."""
         if (receiver := self._attended) is None or self._machine is None:
             return
         receiver.expect(len(publications))
@@ -132,7 +132,7 @@ class Link:
     def _attended(self) -> Receiver | None:
         return None if self._receiver is None else self._receiver()
 
-    # What the transport calls
+    # Called by the transport
 
     def opened(self, socket: SocketInfo) -> None:
         """Tell that the handshake succeeded."""
@@ -141,7 +141,7 @@ class Link:
         self._keeper.link_opened(self, event)
 
     def begin_slice(self) -> Deliver | None:
-        """Return what takes the messages of this slice; None if they do not count."""
+        """Return the receiver of this slice; None if its messages do not count."""
         if self._receiver is None or (receiver := self._receiver()) is None:
             return None
         self._slice_began_at = self._clock()
@@ -152,7 +152,7 @@ class Link:
         return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
-        """A slice is over; what it brought, not that there was one, is a sign of life."""
+        """A slice is over; only its messages are signs of life, not the slice itself."""
         receiver, self._in_slice = self._in_slice, None
         if receiver is None:
             return
@@ -184,7 +184,7 @@ class Link:
         self.tell(fact.TransportClosed(self.number, close, why, cause))
 
     def released(self) -> None:
-        """Tell that nothing is left."""
+        """Tell that the transport is released."""
         self._keeper.link_released(self)
 
 

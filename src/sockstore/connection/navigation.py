@@ -1,4 +1,4 @@
-"""Navigations, and closing a connection at the next one."""
+"""Define navigations, and close a connection at the next one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Navigates(Protocol):
 
 
 def check_navigator(navigator: object) -> None:
-    """Refuse what has no store ``navigating``.
+    """Refuse an object that has no store ``navigating``.
 
     Raises:
         InvalidOption: If it is neither None nor such an object.
@@ -49,7 +49,7 @@ def check_navigator(navigator: object) -> None:
 
 
 class CloseOnNavigate:
-    """Call `close` at the first navigation that begins after `listen`, and listen no longer.
+    """Call `close` at the first navigation that begins after `listen`, then stop listening.
 
     Args:
         navigator: Where to listen, or None for nowhere.
@@ -76,7 +76,7 @@ class CloseOnNavigate:
         self._unsubscribe = subscribe_weakly(self._navigator.navigating, self._navigated)
 
     def stop(self) -> None:
-        """Listen no longer."""
+        """Stop listening."""
         unsubscribe, self._unsubscribe = self._unsubscribe, None
         if unsubscribe is not None:
             unsubscribe()

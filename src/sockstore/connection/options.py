@@ -1,4 +1,4 @@
-"""The options of a connection, for those who pass them on."""
+"""List the options of a connection, for callers that pass them on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of threads: a connection belongs to one event loop and its thread."""
+"""Tie a connection to one event loop and its thread."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OwnLoop:
         """Belong to the running loop from now on.
 
         Args:
-            action: What the user called.
+            action: The method that the user called.
             bury: Called first if the old loop was closed while the connection was in use.
 
         Returns:
@@ -89,7 +89,7 @@ class OwnLoop:
             return time.monotonic()
 
     def call_soon(self, fn: Callable[[], object]) -> None:
-        """Call a function on the loop, from whatever thread; on a closed loop, never."""
+        """Call a function on the loop, from any thread; on a closed loop, never."""
         if self.loop is not None and not self.loop.is_closed():
             self.loop.call_soon_threadsafe(fn)
 

@@ -1,4 +1,4 @@
-"""Noticing that the machine slept: its clock jumped while the event loop's stood still (LV5).
+"""Notice that the machine slept: its clock jumped while the event loop's stood still (LV5).
 
 One watch serves all connections of an event loop. It ticks only while one of them is in use.
 """
@@ -29,7 +29,7 @@ def elapsed_clock() -> float:
     """
     boot_time: int | None = getattr(time, "CLOCK_BOOTTIME", None)
     if sys.platform == "emscripten":
-        boot_time = None  # it has the name, and refuses the clock
+        boot_time = None  # the clock has a name here, but cannot be read
     return time.time() if boot_time is None else time.clock_gettime(boot_time)
 
 

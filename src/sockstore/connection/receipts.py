@@ -1,4 +1,4 @@
-"""Receipts: what became of one message."""
+"""Define the receipt, which says what became of one message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ReceiptState: TypeAlias = Literal[
 
 
 class Receipt:
-    """What became of one message; true if it was handed to an open socket or queued.
+    """The fate of one message; true if it was handed to an open socket or queued.
 
     Read its `state`, test it (``if connection.send(...)``), await it, or ignore it: an unused
     receipt logs nothing.

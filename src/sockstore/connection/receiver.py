@@ -1,4 +1,4 @@
-"""The receiver: frames in, messages into the log."""
+"""Decode frames, and add their messages to the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Receiver"]
 
 
 class Receiver:
-    """Decode what a transport delivers, one slice after another.
+    """Decode the frames of a transport, one slice after another.
 
     A frame that cannot be decoded never ends the connection and is never lost: it is a message of
     kind ``"text"`` or ``"binary"``, and `on_error` is called.
@@ -29,7 +29,7 @@ class Receiver:
         log: Where messages go.
         codec: How frames are decoded; None decodes JSON and keeps other text as text.
         on_error: Called with an exception and the raw frame.
-        report: Receives what a user's callable raised.
+        report: Receives the errors of the user's callables.
         requests: The requests under way; their answers are not messages.
         resumption: Finds repeated messages; None if every message is taken.
         heartbeat: Its replies are not messages; None without one.
@@ -71,7 +71,7 @@ class Receiver:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self._log = log
-        # What adds a message: the log, but for one message after `before_next_message`.
+        # Adds a message: the log's method, except once after `before_next_message`.
         self._put = log.append
         self._tell_first: Callable[[], None] | None = None
         self._append = self._put if resumption is None else self._append_unless_repeated
@@ -83,7 +83,7 @@ class Receiver:
         self._heartbeat = heartbeat
         self.has_heard_a_word = False
         self._total_before = 0  # set by `begin_slice`
-        # `begin_slice` sets what costs less for each message.
+        # `begin_slice` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
         self._take = self._decode if heartbeat is None else self._unless_reply
@@ -100,7 +100,7 @@ class Receiver:
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
-        # What was received already answers no request that is made meanwhile.
+        # A message that was received already cannot answer a request made meanwhile.
         if self._is_plain and not self._requests.waiting:
             if self._tell_first is not None:
                 self._tell_now()
@@ -148,7 +148,7 @@ class Receiver:
         self._log.append_gap(gap)
 
     def keep_beginning(self, transport: int) -> None:
-        """Keep what this connection says for streams that its ``on_open`` makes."""
+        """Keep the messages of this connection for streams that its ``on_open`` makes."""
         self._log.keep_beginning(transport)
 
     def drop_beginning(self, transport: int) -> None:

@@ -1,4 +1,4 @@
-"""How a connection gets what it missed: a session with the server, or a way of your own."""
+"""Recover what a connection missed, by a session with the server or in a way of your own."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ __all__ = ["Opening", "Resume", "Resumption", "Session", "check_recovery"]
 class Session:
     """Nothing lost, nothing twice: one room of a server that speaks PROTOCOL.md's session.
 
-    What was said while the connection was down arrives after it, in order; what is sent is stored
+    Messages missed while the connection was down arrive later, in order; a sent one is stored
     once, however often it has to be sent. The server is `sockstore serve`, or a Centrifugo server
-    (which may store twice what had to be sent twice).
+    (which may store a message twice if it was sent twice).
 
     Args:
         channel: The room.
-        token: What the server wants to see; or a sync or async callable that is asked with an
+        token: The token that the server expects; or a sync or async callable that is asked with an
             `Attempt` before each attempt.
         since: The last message that was processed, for example before a restart (the
             `WebSocketStore.position` of then); ``Position(0)`` is the beginning, None is now.
@@ -72,7 +72,7 @@ class Session:
 
 @frozen(kw_only=True)
 class Resume:
-    """How to get what was missed from a server that has a way of its own.
+    """How to get missed messages from a server that has a way of its own.
 
     All of it is called after each opening handshake that follows an earlier one, before the
     connection is open: first `fetch_state`, then what `request` returns is sent, then ``on_open``
@@ -81,7 +81,7 @@ class Resume:
     Args:
         cursor: ``cursor(message)`` is what the server needs to know to go on after this message
             (an id, a time, an offset), or None if this message has none.
-        request: ``request(cursor)`` is the message that asks for what came after; None sends
+        request: ``request(cursor)`` is the message that asks for later messages; None sends
             nothing. It is not called before there is a cursor.
         dedupe_key: ``dedupe_key(message)`` is equal for messages that are the same; the second one
             is dropped. None for a message that cannot come twice. The last 10,000 are compared.
@@ -146,7 +146,7 @@ class Resumption:
 
         Args:
             message: The message.
-            report: Receives what the user's callables raise.
+            report: Receives the errors of the user's callables.
         """
         if self._has_come(message, report):
             return True
@@ -156,7 +156,7 @@ class Resumption:
         return False
 
     def request(self) -> Any:
-        """Return the message that asks for what was missed, or None."""
+        """Return the message that asks for missed messages, or None."""
         if self._resume.request is None or self._cursor is None:
             return None
         return self._resume.request(self._cursor)
@@ -194,11 +194,11 @@ def _hashable(fn: Callable[[Message], Hashable], message: Message) -> Hashable:
 
 
 class Opening:
-    """What runs after an opening handshake, before the connection is open for everyone.
+    """The steps between an opening handshake and a connection that is open for everyone.
 
     Args:
-        session: What may load a snapshot, or None.
-        resume: The same, and what asks for what was missed; or None.
+        session: The session, which may load a snapshot, or None.
+        resume: Loads a snapshot and asks for missed messages; or None.
         on_open: The user's callable, or None.
 
     Attributes:
@@ -225,7 +225,7 @@ class Opening:
         return self._fetch_state is not None
 
     async def run(self, connection: Any, loaded: Callable[[], None] | None) -> None:
-        """Load the snapshot if one is needed, ask for what was missed, call ``on_open``.
+        """Load the snapshot if one is needed, ask for missed messages, call ``on_open``.
 
         Args:
             connection: The connection that is not open for everyone yet.
@@ -233,7 +233,7 @@ class Opening:
 
         Raises:
             HandshakeFailed: If loading or asking failed; it names the callable.
-            Exception: Whatever ``on_open`` raises.
+            Exception: Any error that ``on_open`` raises.
         """
         if loaded is not None and self._fetch_state is not None:
             with _named("fetch_state"):

@@ -1,4 +1,4 @@
-"""Requests: a message with an id goes out, the answer that carries the id comes back."""
+"""Send messages with an id, and return the answers that carry the same id."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Requests:
     async def ask(
         self, send: Callable[[Any], Receipt], data: Any, *, seconds: float, is_idempotent: bool
     ) -> Any:
-        """Send a request, and return what answers it."""
+        """Send a request, and return its answer."""
         number = next(self._numbers)
         repeat = partial(send, self._format.wrap(data, number))
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()

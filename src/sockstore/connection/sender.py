@@ -1,4 +1,4 @@
-"""The sender: hands messages to the transport, and settles their receipts."""
+"""Hand messages to the transport, and settle their receipts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Sender:
     """Hand messages to the live transport, in the order that the machine says.
 
     Args:
-        machine: Decides.
+        machine: Decides what is sent.
         links: The links by the numbers of their transports; the driver's own.
-        observer: Counts, and takes note of what overflows.
-        report: Receives what a user's callable raised.
+        observer: Counts messages, and records overflows.
+        report: Receives the errors of users' callables.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Sender:
         self._last: Receipt | None = None  # of the last message that was not refused; for `drain`
 
     def send_now(self, data: str | bytes) -> Receipt | None:
-        """Hand a message over if nothing is in its way, which is the usual case; else None."""
+        """Hand a message over if it may go at once, as usual; otherwise return None."""
         way = self._machine.open_way
         if way is None:
             return None
@@ -71,7 +71,7 @@ class Sender:
         return receipt
 
     def flush(self, now: float) -> None:
-        """Hand over what waits, for as long as the machine gives something."""
+        """Hand over waiting messages, until the machine returns None."""
         if self._machine.session is not None:
             self._flush_session(now)
             return
@@ -80,7 +80,7 @@ class Sender:
                 self._give(offer.data, (offer.entry,))
 
     def send_heartbeat(self, number: int) -> None:
-        """Send the message that the server wants to hear now and then."""
+        """Send the heartbeat that the server expects."""
         heartbeat = self._machine.settings.heartbeat
         assert heartbeat is not None  # noqa: S101 - it is what the machine sends
         try:
@@ -91,7 +91,7 @@ class Sender:
             self._links[number].transport.send(data)
 
     def settle(self, effect: SettleReceipts) -> None:
-        """Settle the receipts of messages whose fate is known."""
+        """Settle the receipts of these messages."""
         for entry in effect.entries:
             receipt = receipt_of(entry)
             receipt.offset = entry.offset
@@ -103,7 +103,7 @@ class Sender:
             await self._last
 
     def _flush_session(self, now: float) -> None:
-        """Hand over what waits, many messages in one."""
+        """Hand over waiting messages, many in one WebSocket message."""
         frames: list[str] = []
         entries: list[Outgoing] = []
         size = 0

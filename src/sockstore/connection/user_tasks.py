@@ -1,4 +1,4 @@
-"""The user's callables around a connection: each runs in a task while its answer is needed."""
+"""Run the user's callables around a connection, each in a task while its answer is needed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening"
 
 
 class Callables:
-    """Run ``on_open`` and ``should_reconnect``, and report what they said as events.
+    """Run ``on_open`` and ``should_reconnect``, and report their results as events.
 
     Args:
         machine: Knows whether an answer is still waited for.
@@ -59,7 +59,7 @@ class Callables:
 
     @property
     def opening(self) -> int | None:
-        """For which transport ``on_open`` called the code that asks, or a task that it began."""
+        """The transport whose ``on_open`` runs the calling code, itself or in a task it began."""
         opening = _opening.get()
         return opening[1] if opening is not None and opening[0] is self else None
 
@@ -123,14 +123,14 @@ class Callables:
 
 
 def as_attempt_error(error: BaseException) -> AttemptError:
-    """Return an error that may end an attempt: whatever a transport raised is a failed attempt."""
+    """Return an error that may end an attempt: any error of a transport is a failed attempt."""
     if isinstance(error, HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting):
         return error
     return attempt_raised("the attempt", error, "network")
 
 
 def as_opening_error(error: Exception) -> AttemptError:
-    """Return an error that may end an attempt: whatever ``on_open`` raised is a failed attempt."""
+    """Return an error that may end an attempt: any error of ``on_open`` is a failed attempt."""
     if isinstance(error, HandshakeFailed | StopReconnecting):
         return error
     return attempt_raised("on_open", error, "on_open")
@@ -139,8 +139,8 @@ def as_opening_error(error: Exception) -> AttemptError:
 def forget_variables(error: BaseException | None) -> None:
     """Keep the lines of a traceback, and release the variables in its frames.
 
-    They hold the attempt, which holds the previous error, and so on; in ``on_open`` they hold the
-    connection.
+    The variables hold the attempt, which holds the previous error, and so on; those of ``on_open``
+    hold the connection.
     """
     cleared: set[int] = set()
     while error is not None and id(error) not in cleared:

@@ -62,10 +62,10 @@ class WebSocketStore(ConnectionStores):
         heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
-        outbox: What may wait while the connection is not open; None refuses it.
+        outbox: An `Outbox` for messages while the connection is not open; None refuses them.
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
-        resume: A `Resume`, for a server that has a way of its own to give what was missed.
+        resume: A `Resume`, for a server that has its own way to send missed messages.
         request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
@@ -78,9 +78,9 @@ class WebSocketStore(ConnectionStores):
         ssl: The TLS context for ``wss://``, for your own CA or a client certificate.
         compression: Whether to offer permessage-deflate, or a `Deflate` with its parameters.
         proxy: The url of an HTTP or SOCKS proxy (the latter with the extra ``proxy``); True for
-            what the environment names (``HTTPS_PROXY``, ``NO_PROXY``...), None for no proxy.
+            the proxy of the environment (``HTTPS_PROXY``, ``NO_PROXY``...), None for no proxy.
         close_on_navigate: A `Navigator`, whose next navigation closes the connection.
-        transport: What carries the messages; for tests, a `sockstore.testing.FakeServer`.
+        transport: Makes the transports; for tests, a `sockstore.testing.FakeServer`.
 
     Attributes:
         messages: The last `history` messages, a store and a log.
@@ -270,7 +270,7 @@ class WebSocketStore(ConnectionStores):
         self._driver.dispatch(fact.ReconnectRequested(self._engine.endpoint.url))
 
     def hint(self, hint: Hint) -> None:
-        """Say what the platform knows of the network; legal in every phase.
+        """Pass on a hint of the platform about the network; legal in every phase.
 
         Args:
             hint: ``"offline"`` pauses retries until it is online again, or for 30 s at most, and
@@ -335,11 +335,11 @@ class WebSocketStore(ConnectionStores):
     ) -> Any:
         """Send a request, and wait for the answer that carries its id.
 
-        The id is added to what is sent; the answer is not put into `messages`.
+        The id is added to the request; the answer is not put into `messages`.
 
         Args:
-            data: What to ask; a dict for the formats that come with this package.
-            timeout: Seconds to wait at most. What was not sent by then is never sent.
+            data: The request; a dict for the formats that come with this package.
+            timeout: Seconds to wait at most. A request not sent by then is never sent.
             idempotent: Whether it may be done twice: then it is sent again after a loss.
 
         Returns:

@@ -1,1 +1,1 @@
-"""The demo: a server and the guide's two pages on one port."""
+"""Demo package: a server and the guide's two pages on one port."""

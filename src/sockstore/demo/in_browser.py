@@ -1,4 +1,4 @@
-"""The demo's two pages in Python that runs in the browser, without NiceGUI."""
+"""Show the demo's two pages with Python that runs in the browser, without NiceGUI."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class _Place:
     Args:
         server: As for `start`.
         path: One of `PAGES`.
-        query: What follows the question mark.
+        query: The part of the url after the question mark.
     """
 
     server: str
@@ -57,7 +57,7 @@ class _Place:
     query: str
 
     async def __call__(self, scope: Scope) -> None:
-        """Show it, until the scope is left."""
+        """Show the page, until the scope is left."""
         layout = self._chat() if self.path == "/chat" else self._echo()
         scope.on_destroy(mount(layout).unmount)
 
@@ -86,7 +86,7 @@ def _visitor(query: str) -> Visitor:
 
 
 def _page(path: str) -> Element:
-    """Show the header of each page; what is special to one stands in what this returns."""
+    """Show the header of a page; return the element for the contents of the page."""
     Element("a", text="Skip to the content", classes="demo-skip", href="#main")
     with Element("header", classes="demo-header"):
         Element("div", text="sockstore", classes="demo-brand")
@@ -130,7 +130,7 @@ def _chat(server: str, who: Visitor) -> None:
 
 
 def _menu() -> None:
-    """Show what opens the rooms, on a narrow page."""
+    """Show the button that opens the rooms on a narrow page."""
     Element(
         "button",
         text="☰ Rooms",

@@ -1,4 +1,4 @@
-"""The demo on NiceGUI: the guide's two pages and the server that they talk to, on one port."""
+"""Serve the demo on NiceGUI: the guide's two pages and the chat server, on one port."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECONDS_TO_COME_BACK = 3.0
 """How long a visitor's own link may be down before the page, and its connections, end."""
 
 PING_INTERVAL = 2.0
-"""Seconds: often, so that the inspector's plot of the latency lives."""
+"""Seconds: short, so that the inspector's plot of the latency moves."""
 
 
 def create_demo(address: str, server: str | None = None, host_names: Iterable[str] = ()) -> FastAPI:

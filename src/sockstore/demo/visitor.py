@@ -1,4 +1,4 @@
-"""The demo's pages and their visitor: a name and rooms, which the browser remembers."""
+"""Visitor of the demo's pages: a name and rooms, which the browser remembers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Visitor:
     """A visitor in a room.
 
     Args:
-        name: How the visitor is called.
-        room: The room, as it was asked for: whether there can be one the server says.
+        name: The name of the visitor.
+        room: The room, as it was asked for; the server decides whether it is valid.
         rooms: The rooms that are shown.
     """
 
@@ -65,7 +65,7 @@ class Visitor:
 
     @property
     def cookies(self) -> tuple[str, ...]:
-        """What the browser is to remember, as ``document.cookie`` takes it."""
+        """The cookies that the browser keeps, as ``document.cookie`` takes it."""
         remembered = {NAME: self.name, VISITED: ",".join(self.rooms)}
         about = f"path=/chat; max-age={REMEMBERED_FOR}; samesite=strict"
         return tuple(
@@ -79,7 +79,7 @@ def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
     Args:
         room: The room that is asked for; empty for the first one.
         name: The name that is asked for; empty for the one that the browser remembers.
-        cookies: What the browser remembers, which is not trusted.
+        cookies: The cookies of the browser, which are not trusted.
 
     Example:
         >>> ann = visitor("tea", "Ann", {"sockstore-rooms": "cake"})
@@ -98,10 +98,10 @@ def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
 
 
 def cookies_of(text: str) -> dict[str, str]:
-    """Return what a browser remembers, by name.
+    """Return the cookies of a browser, by name.
 
     Args:
-        text: As ``document.cookie`` says it.
+        text: The cookies, as in ``document.cookie``.
 
     Example:
         >>> cookies_of("sockstore-name=Ann; sockstore-rooms=tea,cake")

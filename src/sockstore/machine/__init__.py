@@ -1,1 +1,1 @@
-"""The machine of a managed connection: no I/O, no clock (see `sockstore.machine.machine`)."""
+"""Decide what a managed connection does: no I/O, no clock (see `sockstore.machine.machine`)."""

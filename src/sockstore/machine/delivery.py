@@ -1,4 +1,4 @@
-"""Messages under way, and the transports that were closed or replaced and are not released yet.
+"""Track messages under way, and transports that were closed or replaced and not yet released.
 
 Messages between two pings share one flight: a pong proves all of them, because TCP keeps the order.
 A retired transport cannot change the phase, so a new connection never waits for an old socket.
@@ -21,7 +21,7 @@ class Outgoing:
     Args:
         data: Text or binary, as it goes on the wire.
         size: UTF-8 bytes.
-        receipt: What the user holds; opaque here.
+        receipt: The user's receipt; opaque here.
 
     Attributes:
         expires_at: When it is no longer worth sending, or None; set when it is queued.
@@ -43,7 +43,7 @@ class Outgoing:
 
 
 class Flight:
-    """The messages handed over between two pings; what becomes of them is kept once.
+    """The messages handed over between two pings; their common fate is kept once.
 
     A pong proves that everything written before its ping arrived (TCP keeps the order), and so
     does the peer's answer to our close frame. Messages that nothing proved when the connection
@@ -69,7 +69,7 @@ class Flights:
     """The flights of one transport.
 
     Attributes:
-        current: What is handed over now belongs to it; each ping begins another one.
+        current: The flight of messages handed over now; each ping begins another one.
     """
 
     __slots__ = ("_sealed", "current")
@@ -87,7 +87,7 @@ class Flights:
         self.current = Flight()
 
     def prove(self, pong: bytes) -> None:
-        """Prove what went before this ping; RFC 6455 section 5.5.3 lets a peer skip older ones."""
+        """Prove messages before this ping; RFC 6455 section 5.5.3 lets a peer skip older pings."""
         if all(ping != pong for ping, _ in self._sealed):
             return
         while True:
@@ -97,7 +97,7 @@ class Flights:
                 return
 
     def lose(self) -> None:
-        """End all flights of a connection that broke: what is not proven is unknown."""
+        """End all flights of a connection that broke: unproven messages are unknown."""
         self.end(proven=False)
 
     def end(self, *, proven: bool) -> None:
@@ -137,7 +137,7 @@ class RetiredTransports:
     def add(
         self, transport: int, deadline: float, flights: Flights, code: int | None = None
     ) -> None:
-        """Retire a transport; `code` is what our close frame says, if it sends one."""
+        """Retire a transport; `code` is that of our close frame, if one is sent."""
         self._by_number[transport] = _Retired(deadline, flights, code)
 
     def ended(self, transport: int, close: Close) -> None:

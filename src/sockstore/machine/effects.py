@@ -1,4 +1,4 @@
-"""Effects: what the machine orders the driver to do, in the imperative."""
+"""Define the effects: orders of the machine to the driver, in the imperative."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class SendHeartbeat:
 
 @frozen
 class FlushOutbox:
-    """Hand over what waits, in order, until `Machine.next_to_send` returns None."""
+    """Hand over waiting messages, in order, until `Machine.next_to_send` returns None."""
 
 
 @frozen
@@ -120,7 +120,7 @@ class DeliverGap:
 
 @frozen
 class DeliverMissed:
-    """Deliver what was missed while there was no connection, until this transport is retired."""
+    """Deliver the messages missed without a connection, until this transport is retired."""
 
     transport: int
     publications: tuple[Published, ...]
@@ -145,7 +145,7 @@ class AskPredicate:
 
 @frozen
 class RecordDecision:
-    """Tell the observer what was decided about an end; the last one about it counts."""
+    """Tell the observer the decision about an end; the last decision counts."""
 
     decision: Decision
 

@@ -1,4 +1,4 @@
-"""What follows when an attempt or a connection ends: the error, the decision, the next phase."""
+"""Decide what follows the end of an attempt or connection: the error and the next phase."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ __all__ = [
 def handshake_failed(
     destination: object, why: str, kind: HandshakeFailureKind, code: int | None = None
 ) -> HandshakeFailed:
-    """Return the error of an attempt to get somewhere."""
+    """Return the error of an attempt to connect."""
     where = redact_url(destination) if isinstance(destination, str) else "the server"
     return HandshakeFailed(where, why, kind=kind, code=code)
 
 
 def attempt_raised(who: str, error: BaseException, kind: HandshakeFailureKind) -> HandshakeFailed:
-    """Return the error of an attempt in which code raised what is not an error of an attempt."""
+    """Return the error of an attempt in which code raised an error of another kind."""
     failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind=kind)
     failed.__cause__ = error
     return failed
 
 
 def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
-    """Return the error for a room that does not let us in."""
+    """Return the error for a room that refused the subscription."""
     why = f"the server refused the room: {error.message or 'no reason given'} ({error.code})"
     code = None if error.temporary and error.code not in {100, 111} else error.code
     return handshake_failed(destination, why, "session", code)
@@ -145,7 +145,7 @@ def _ended(
 def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
     settings = memory.settings
     can_refresh = settings.can_refresh or callable(memory.destination)
-    # Both are the user's code: what it does to its own connection counts, not its answer.
+    # Both are user code: if it changed its own connection, its answer does not count.
     undecided = memory.phase = Waiting(math.inf, streak, outcome.close)
     memory.record(Decision(outcome))
     asked = "Reconnect(classify=)"

@@ -1,4 +1,4 @@
-"""Events: what happened, in the past tense.
+"""Define the events: what happened, in the past tense.
 
 Every event of a transport carries the number of that transport, so that an event of an older one
 is recognised and changes nothing.
@@ -74,7 +74,7 @@ class MessageWithdrawn:
 
 @frozen
 class TransportOpened:
-    """The opening handshake succeeded; `token` is what a session shows."""
+    """The opening handshake succeeded; `token` is the token of a session."""
 
     transport: int
     socket: SocketInfo
@@ -118,7 +118,7 @@ class TransportClosed:
     Args:
         transport: Its number.
         close: Code, reason and cleanness, normalised.
-        why: What happened, as the end of a sentence.
+        why: The reason, as the end of a sentence.
         cause: The exception below it, if there was one.
     """
 
@@ -145,7 +145,7 @@ class PongReceived:
 
 @frozen
 class SessionHeard:
-    """The server said what is not the next message of the room."""
+    """The server said something other than the next message of the room."""
 
     transport: int
     said: Said
@@ -153,7 +153,7 @@ class SessionHeard:
 
 @frozen
 class SessionBroken:
-    """The server said what is not part of the session's protocol."""
+    """The server said something that is not part of the session's protocol."""
 
     transport: int
     why: str

@@ -1,4 +1,4 @@
-"""Liveness: is the peer still there? Pings, the proof of life, and a loop that was blocked.
+"""Check that the peer is still there: pings, signs of life, and a loop that was blocked.
 
 Any inbound byte proves life, not only a pong (LV1): a pong may queue behind a long download. The
 driver counts reads, so a peer that answers within one tick of the clock is believed too.
@@ -36,7 +36,7 @@ SHORTEST_BLOCK = 0.25
 
 @frozen
 class Liveness:
-    """What is known of the peer's life.
+    """The signs of life of the peer.
 
     Args:
         ping_interval: Seconds between pings; None for no pings.
@@ -68,10 +68,10 @@ class Liveness:
 
 @frozen
 class Checked:
-    """What a check found.
+    """The result of a check.
 
     Args:
-        liveness: What is known now.
+        liveness: The new state.
         ping: Whether to send a ping with the payload of `liveness`.
         lost: Why the connection is given up, or None.
         blocked_for: Seconds this program blocked its own loop, or None.
@@ -90,7 +90,7 @@ def started(
     ping_timeout: float,
     idle_timeout: float | None,
 ) -> Liveness:
-    """Return what is known when a connection opens."""
+    """Return the state when a connection opens."""
     return Liveness(
         ping_interval=ping_interval,
         ping_timeout=ping_timeout,
@@ -111,7 +111,7 @@ def next_check(liveness: Liveness) -> float | None:
 
 
 def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Checked:
-    """Judge what was observed, and say what to do."""
+    """Judge the observations, and return the result."""
     liveness = _credit(liveness, observed, now)
     if _is_idle(liveness, now):
         return Checked(liveness, lost=f"no message for {liveness.idle_timeout:g} s")
@@ -127,7 +127,7 @@ def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Checked:
 
 
 def probe(liveness: Liveness, heard: int, now: float) -> Liveness:
-    """Return what is known after one more ping, which has all its time: who knows what was."""
+    """Return the state after another ping with a full timeout; earlier silence is not counted."""
     return _ping(replace(liveness, unanswered_since=None), heard, now)
 
 
@@ -141,7 +141,7 @@ def _credit(liveness: Liveness, observed: DeadlineReached, now: float) -> Livene
     if observed.last_message_at is not None and observed.last_message_at > liveness.quiet_since:
         liveness = replace(liveness, quiet_since=observed.last_message_at)
     if observed.reading_paused:
-        # We are the ones who do not listen, so silence says nothing (MS2).
+        # This side has paused reading, so silence says nothing about the peer (MS2).
         liveness = replace(liveness, quiet_since=now)
     if observed.reading_paused or observed.heard != liveness.heard:
         liveness = replace(liveness, unanswered_since=None, probed=False)
@@ -175,7 +175,7 @@ def _ping(liveness: Liveness, heard: int, now: float) -> Liveness:
 
 @frozen
 class Pulse:
-    """What is known of the heartbeat.
+    """The state of the heartbeat.
 
     Args:
         interval: Seconds between heartbeats.
@@ -194,10 +194,10 @@ class Pulse:
 
 @frozen
 class Beat:
-    """What a check found.
+    """The result of a check.
 
     Args:
-        pulse: What is known now.
+        pulse: The new state.
         send: Whether to send a heartbeat.
         lost: Why the connection is given up, or None.
     """
@@ -208,7 +208,7 @@ class Beat:
 
 
 def started_pulse(now: float, *, interval: float, timeout: float | None) -> Pulse:
-    """Return what is known when a connection opens."""
+    """Return the state when a connection opens."""
     return Pulse(interval, timeout, now + interval)
 
 
@@ -220,11 +220,11 @@ def next_beat(pulse: Pulse) -> float:
 
 
 def check_pulse(pulse: Pulse, observed: DeadlineReached, now: float, *, tolerance: float) -> Beat:
-    """Judge what was observed, and say what to do.
+    """Judge the observations, and return the result.
 
     Args:
-        pulse: What was known.
-        observed: What the driver saw.
+        pulse: The former state.
+        observed: The driver's observations.
         now: Seconds, in the machine's clock.
         tolerance: How late a check may be before the loop counts as blocked, in seconds.
     """
@@ -240,7 +240,7 @@ def check_pulse(pulse: Pulse, observed: DeadlineReached, now: float, *, toleranc
 
 
 def beat_at_once(pulse: Pulse, now: float) -> Pulse:
-    """Return what is known after one more heartbeat, which has all its time."""
+    """Return the state after another heartbeat with a full timeout; earlier silence is ignored."""
     return _sent(replace(pulse, unanswered_since=None), now)
 
 

@@ -1,23 +1,23 @@
-"""The machine: decides what a managed connection does next, and does none of it.
+"""Decide what a managed connection does next, and do none of it.
 
-The laws to stand on:
+Its laws:
 
 1. Every decision about the connection is made here; no other package changes a phase.
-2. Its state changes through three doors, and each has a duty for its caller:
+2. Its state changes through three entry points, and each has a duty for its caller:
 
    - `handle`, for all that happens: carry out the effects in order, then look at `state` and at
-     `deadline`. An event costs microseconds, so two hot paths have a door of their own.
+     `deadline`. An event costs microseconds, so two hot paths have methods of their own.
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
-     nothing has changed; then tell it by `SessionHeard`. `state` and `deadline` never change here.
-   - `offer` and `next_to_send`, for messages in and out: give what a `HandOver` says to the live
-     transport, and settle the receipts of what was refused or dropped. `deadline` may have changed.
+     nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
+   - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
+     transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
 
 3. No clock is read and no timer is set: `now` comes in, `deadline` goes out. Asynchronous
    callables are effects, their results come back as events.
 4. A phase holds only what is valid in it; there are no flags.
 5. An event of another transport is stale and changes nothing.
-6. A message that is offered is handed over, refused aloud, or in the outbox: exactly one of these.
-7. What the machine knew when it decided is in its effects (`RetireTransport`, `RecordDecision`,
+6. An offered message is handed over, refused with a reason, or queued: exactly one of these.
+7. The effects say what the machine knew when it decided (`RetireTransport`, `RecordDecision`,
    `RecordState`); no caller compares before and after.
 """
 
@@ -57,7 +57,7 @@ __all__ = ["Machine"]
 
 
 class OutboxView(Protocol):
-    """What other packages may read of the outbox."""
+    """The part of the outbox that other packages may read."""
 
     def __len__(self) -> int:
         """Return how many messages wait."""
@@ -68,15 +68,15 @@ class OutboxView(Protocol):
 
     @property
     def bytes(self) -> int:
-        """The size of them."""
+        """The size of all messages."""
 
 
 class SessionView(Protocol):
-    """What other packages may read of a session."""
+    """The part of a session that other packages may read."""
 
     @property
     def position(self) -> Position | None:
-        """What was seen last; None before the first subscription."""
+        """The position of the last message; None before the first subscription."""
 
     @property
     def epoch(self) -> str:
@@ -96,8 +96,8 @@ class Machine:
 
     Attributes:
         settings: The user's options.
-        outbox: What waits to be sent, to be read only.
-        session: What a session remembers, to be read only; None without one.
+        outbox: The messages that wait to be sent, to be read only.
+        session: The state of a session, to be read only; None without one.
     """
 
     __slots__ = ("_memory", "outbox", "session", "settings")
@@ -108,13 +108,13 @@ class Machine:
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
 
-    # Doors
+    # Entry points
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """Take note of a fact, and return the orders that follow from it.
 
         Args:
-            event: What happened.
+            event: The event.
             now: Seconds, in any clock that only goes forward; always the same one.
 
         Returns:
@@ -134,8 +134,8 @@ class Machine:
         """Say whether a publication is news; None if an event has to tell it instead.
 
         Args:
-            transport: Where it came from.
-            publication: What came.
+            transport: The transport it came from.
+            publication: The publication.
         """
         memory = self._memory
         session, phase = memory.session, memory.phase
@@ -144,7 +144,7 @@ class Machine:
         return session.accept(publication)
 
     def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
-        """Say what becomes of a message that the user sends.
+        """Queue, hand over or refuse a message that the user sends.
 
         Args:
             entry: The encoded message.
@@ -167,7 +167,7 @@ class Machine:
                 return sending.outbox.offer(entry, now)
 
     def next_to_send(self, now: float) -> HandOver | Refused | None:
-        """Remove the next message that may be handed over, and say what becomes of it."""
+        """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
             case Open(writable=True):
                 return self._memory.sending.next_to_send(now)
@@ -176,7 +176,7 @@ class Machine:
             case _:
                 return None
 
-    # What there is to know
+    # Reading
 
     @property
     def state(self) -> ConnectionState:
@@ -195,7 +195,7 @@ class Machine:
 
     @property
     def decision(self) -> Decision | None:
-        """What was decided when the last attempt or connection ended; None before."""
+        """The decision about the last end of an attempt or connection; None before."""
         return self._memory.decision
 
     @property
@@ -224,13 +224,13 @@ class Machine:
 
     @property
     def flight(self) -> Flight | None:
-        """What a message that is handed over now belongs to."""
+        """The flight of a message that is handed over now."""
         live = live_phase(self._memory.phase)
         return None if live is None else live.flights.current
 
     @property
     def open_way(self) -> Open | None:
-        """The phase, if what is sent now may go at once: open, nothing waits, and no session."""
+        """The phase, if messages may be sent at once: open, nothing waits, and no session."""
         phase = self._memory.phase
         if not isinstance(phase, Open) or not phase.writable or self.session is not None:
             return None
@@ -247,7 +247,7 @@ class Machine:
         return isinstance(phase, Deciding) and phase.question == question
 
     def _show(self, now: float) -> list[Effect]:
-        """Show the phase to users; say it if they see another one."""
+        """Show the phase to users; return the effects if they see another one."""
         memory = self._memory
         left, state = memory.state, project(memory.phase, now)
         if state.phase != left.phase:

@@ -1,4 +1,4 @@
-"""What a machine is told at the beginning, everything that it remembers, and the shared changes.
+"""Hold a machine's settings and everything that it remembers, and the shared changes.
 
 `transitions.py`, `opening.py` and `endings.py` change the memory; `Machine` reads it.
 """
@@ -36,7 +36,7 @@ __all__ = ["Memory", "Settings"]
 
 @frozen(kw_only=True)
 class Settings:
-    """What the user's options say about the machine's decisions.
+    """The user's options, as far as the machine's decisions need them.
 
     Args:
         reconnect: The policy; None if reconnecting is off.
@@ -50,7 +50,7 @@ class Settings:
         idle_timeout: Seconds without a data message that end a connection; None for never.
         heartbeat: The application's own ping; None without one.
         channel: The room of a session; None without a session.
-        since: What the session saw last, or None for now.
+        since: The last position of the session, or None for now.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -98,9 +98,9 @@ class Memory:
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
         self.sending: Final = Sending(settings.outbox, self.session)
-        # Where to; set by each event that asks for a connection.
+        # The destination; set by each event that asks for a connection.
         self.destination = destination
-        # What is valid now; set by the transitions, and by `begin_attempt` and `wait`.
+        # The present phase; set by the transitions, and by `begin_attempt` and `wait`.
         self.phase: AnyPhase = Idle()
         # The phase as users see it; set by `Machine.handle`.
         self.state = ConnectionState()
@@ -112,12 +112,12 @@ class Memory:
         self.questions = 0
         # Whether a handshake ever succeeded; set by the first one.
         self.opened_before = False
-        # Whether there is something to miss; set by the first message or the first open connection.
+        # Whether messages can be missed; set by the first message or the first open connection.
         self.has_begun = False
         # A gap of unknown size that streams must be told before the next message, or once a
         # connection is open; set when a connection begins, cleared when it is told.
         self.gap: Gap | None = None
-        # What was decided about the last end; set by `record`.
+        # The decision about the last end; set by `record`.
         self.decision: Decision | None = None
         # Decisions that no list of effects has said yet; `Machine.handle` says and clears them. The
         # user's code may tell another event while one decision is made.
@@ -176,6 +176,6 @@ class Memory:
         return now + self.settings.close_timeout
 
     def flush(self, now: float) -> list[Effect]:
-        """Order that what waits is handed over."""
+        """Order that waiting messages are handed over."""
         expired = self.sending.expire(now)
         return [*expired, order.FlushOutbox()] if self.sending.has_something else expired

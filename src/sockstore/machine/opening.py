@@ -1,4 +1,4 @@
-"""From the opening handshake to the open connection: a session's room, the callables, the gap."""
+"""Lead from the opening handshake to the open connection: room, callables, gap."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 PROTOCOL_BROKEN = 107
-"""Centrifugo's code for a request that makes no sense, for a server that makes none."""
+"""Centrifugo's code for a bad request, used for a server that breaks the protocol."""
 
 
 def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) -> list[Effect]:
@@ -52,7 +52,7 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
 
 
 def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
-    """The server of a session said what is not the room's next message."""
+    """The server of a session said something other than the room's next message."""
     match memory.phase:
         case Joining() | Preparing() | Open() as phase if phase.transport == transport:
             assert memory.session is not None  # noqa: S101 - it is what the driver asks
@@ -66,7 +66,7 @@ def session_heard(memory: Memory, transport: int, said: Said, now: float) -> lis
 
 
 def session_broken(memory: Memory, transport: int, why: str, now: float) -> list[Effect]:
-    """The server of a session said what is not part of the protocol."""
+    """The server of a session said something that is not part of the protocol."""
     match memory.phase:
         case Joining() | Preparing() | Open() as phase if phase.transport == transport:
             why = f"the server does not speak the session's protocol: it said {why}"
@@ -91,7 +91,7 @@ def _follow_session(
 
 
 def _gap_before(memory: Memory, heard: Heard) -> list[Effect]:
-    """Tell a gap at once if something follows it; one of unknown size is owed otherwise."""
+    """Report a gap at once if messages follow it; one of unknown size waits otherwise."""
     if heard.gap is not None:
         memory.gap = heard.gap
     is_due = heard.publications or (memory.gap is not None and memory.gap != RECONNECTED)
@@ -99,7 +99,7 @@ def _gap_before(memory: Memory, heard: Heard) -> list[Effect]:
 
 
 def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
-    """Let the user's ``on_open`` have its turn, if there is one, then be open."""
+    """Run the user's ``on_open``, if there is one, then be open."""
     settings, session = memory.settings, memory.session
     needs_state = settings.has_fetch_state and (session is None or session.owed.snapshot)
     deadline = now + settings.connect_timeout

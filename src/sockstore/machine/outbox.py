@@ -1,4 +1,4 @@
-"""The outbox: messages that wait for an open connection, bounded and in order."""
+"""Queue messages that wait for an open connection, bounded and in order."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class HandOver:
 
     Args:
         entry: The message.
-        data: What goes on the wire.
+        data: The frame on the wire.
     """
 
     # Not frozen: one is made for each message, and a frozen one takes twice as long to make.
@@ -58,7 +58,7 @@ class Refused:
     Args:
         entry: The message.
         why: The reason, as the end of a sentence.
-        is_overflow: Whether other messages take its room in the outbox.
+        is_overflow: Whether other messages fill the outbox.
     """
 
     entry: Outgoing
@@ -67,7 +67,7 @@ class Refused:
 
 
 Offer: TypeAlias = HandOver | Queued | Refused
-"""What becomes of a message that was offered."""
+"""The outcome for a message that was offered."""
 
 QUEUED = Queued()
 """The common answer, shared by all calls."""
@@ -82,7 +82,7 @@ class OutboxQueue:
 
     Attributes:
         entries: The messages, the oldest first; each call that adds or removes one changes it.
-        bytes: The size of them, changed with them.
+        bytes: The size of all entries, changed with them.
     """
 
     __slots__ = ("_options", "bytes", "entries")
@@ -160,7 +160,7 @@ class Sending:
         session: The session, or None.
 
     Attributes:
-        outbox: What waits to be sent for the first time.
+        outbox: The messages that wait to be sent for the first time.
         session: The session, or None.
     """
 
@@ -191,7 +191,7 @@ class Sending:
         return not self.has_something and self.session.may_send(now)
 
     def next_to_send(self, now: float, *, only_again: bool = False) -> HandOver | Refused | None:
-        """Remove what goes next, if anything may, and say what becomes of it.
+        """Remove the next message that may go, if any, and return its outcome.
 
         Args:
             now: Seconds, in the machine's clock.
@@ -206,7 +206,7 @@ class Sending:
         return self.hand_over(self.outbox.take(), now) if self.outbox and not only_again else None
 
     def hand_over(self, entry: Outgoing, now: float) -> HandOver | Refused:
-        """Return what goes on the wire for a message; a session takes note of it."""
+        """Return the frame of a message to hand over; a session records the message."""
         data = entry.data if self.session is None else self.session.write(entry, now)
         return Refused(entry, TOO_LARGE) if data is None else HandOver(entry, data)
 

@@ -1,4 +1,4 @@
-"""The phases: a closed union, in which each phase holds only what is valid in it."""
+"""Define the phases: a closed union, in which each phase holds only what is valid in it."""
 
 from __future__ import annotations
 

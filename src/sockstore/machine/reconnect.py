@@ -1,4 +1,4 @@
-"""The decision that follows from an outcome: retry, refresh, goodbye or give up."""
+"""Decide what follows from an outcome: retry, refresh, goodbye or give up."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ NextStep: TypeAlias = RetryAfter | RefreshNow | Goodbye | GiveUp
 
 @frozen
 class Decision:
-    """What follows from an outcome.
+    """The decision that follows from an outcome.
 
     Args:
         outcome: How the last attempt or connection ended.
-        next_step: What follows from it; None while that is not known.
-        classified: What it means, and whether the user's own classification said so; None while
+        next_step: The step that follows; None while it is not known.
+        classified: Its meaning, and whether the user's own classification said so; None while
             that is not known.
     """
 
@@ -96,7 +96,7 @@ class Decision:
 
     @property
     def classification(self) -> Classification:
-        """What the end means; by our table until the user's own classification was asked."""
+        """The meaning of the end; by our table until the user's own classification was asked."""
         means = classified(None, self.outcome) if self.classified is None else self.classified
         return means.classification
 
@@ -107,10 +107,10 @@ def was_open(outcome: Outcome) -> bool:
 
 
 def classified_by(policy: Reconnect | None, outcome: Outcome) -> Classified:
-    """Say what an outcome means to a connection with this policy.
+    """Classify an outcome for a connection with this policy.
 
     Raises:
-        Exception: Whatever the user's own classification raises.
+        Exception: Any error that the user's own classification raises.
     """
     if policy is None or isinstance(outcome.exception, StopReconnecting):
         return classified(None, outcome)
@@ -125,20 +125,20 @@ def decide(
     means: Classified,
     can_refresh: bool,
 ) -> NextStep:
-    """Say what follows an outcome.
+    """Return the step that follows an outcome.
 
     Args:
         policy: The user's policy; None if reconnecting is off.
-        outcome: What happened.
+        outcome: The outcome.
         streak: The attempts before it.
-        means: What it means, from `classified_by`.
+        means: Its classification, from `classified_by`.
         can_refresh: Whether a callable makes the url or the headers.
 
     Returns:
         Retry, refresh, goodbye or give up.
 
     Raises:
-        Exception: Whatever the user's schedule raises.
+        Exception: Any error that the user's schedule raises.
     """
     if isinstance(outcome.exception, StopReconnecting):
         ended = ConnectionEnded(outcome.exception.why, reason=FailureReason.STOPPED_BY_CALLABLE)

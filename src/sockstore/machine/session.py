@@ -1,6 +1,6 @@
-"""The session with one room, over all connections to it; it does no I/O.
+"""Keep the session with one room, over all connections to it; do no I/O.
 
-The position lets nothing be lost (P34), and the ids let nothing be stored twice (P29 and P35).
+With the position nothing is lost (P34), and with the ids nothing is stored twice (P29 and P35).
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 @frozen
 class Owed:
-    """What the openings since the last open connection left to do.
+    """The work that the openings since the last open connection left to do.
 
     Args:
         snapshot: Whether a snapshot must be loaded before the connection is open.
-        recovered: What the state will say: whether all that was missed came; None if there was
+        recovered: Whether everything that was missed came, for the state; None if there was
             nothing to recover.
     """
 
@@ -65,13 +65,13 @@ NOTHING_OWED = Owed(snapshot=False)
 
 @frozen
 class Heard:
-    """What follows from what the server said.
+    """The consequences of what the server said.
 
     Args:
-        say: What to answer, or None.
+        say: The frame to answer with, or None.
         joined: Whether the room has let us in just now.
-        gap: What is missing before `publications`, if something is.
-        publications: What was missed, in order.
+        gap: The messages missing before `publications`, if any are.
+        publications: The missed messages, in order.
         acknowledged: The messages that are stored now.
         refused: A message that the server will never store, and why.
         error: Why the server does not let us in, or not go on; or None.
@@ -92,7 +92,7 @@ NOTHING = Heard()
 
 
 def orders_of(transport: int, heard: Heard) -> list[Effect]:
-    """Return the orders to the driver that follow from what was heard, but for a gap."""
+    """Return the orders to the driver that follow from a `Heard`, except for a gap."""
     effects: list[Effect] = []
     if heard.say is not None:
         effects.append(order.SendText(transport, heard.say))
@@ -107,17 +107,17 @@ def orders_of(transport: int, heard: Heard) -> list[Effect]:
 
 
 class SessionMachine:
-    """Decide what a session says, and what follows from what it hears; do none of it.
+    """Decide which frames a session sends, and what follows from received ones; do none of it.
 
     Args:
         channel: The room.
-        since: What was seen last, or None for now.
+        since: The last position, or None for now.
         new_id: Makes the id of a message.
 
     Attributes:
-        position: What was seen last; None before the first subscription. Set by each publication
+        position: The last one; None before the first subscription. Set by each publication
             and by the answer to a subscription.
-        owed: What openings left to do; set by the answer to a subscription and by `opened`.
+        owed: The work left by openings; set by the answer to a subscription and by `opened`.
     """
 
     def __init__(
@@ -136,14 +136,14 @@ class SessionMachine:
         self._asked: dict[int, _Asked] = {}
         # Messages without a reply, by their ids, over all connections.
         self._unproven: dict[str, Outgoing] = {}
-        # Those of them that this connection has not sent yet; set by `lose`.
+        # The messages among them that this connection has not sent yet; set by `lose`.
         self._to_resend: deque[Outgoing] = deque()
-        # What the server said of itself; set by the reply to ``connect``.
+        # The server's facts about itself; set by the reply to ``connect``.
         self._announced = Announced()
         self._pace = TokenBucket.unlimited()
         # Whether the room has answered on this connection; cleared by `lose`.
         self._is_joined = False
-        self._token: str | None = None  # what this connection showed; set by `begin`
+        self._token: str | None = None  # the token of this connection; set by `begin`
         # Set by `begun`: from then on a reader may miss something.
         self._has_begun = since is not None
         # Publications that came before the answer to this connection's subscription.
@@ -154,10 +154,10 @@ class SessionMachine:
         """The log that the position belongs to."""
         return "" if self.position is None else self.position.epoch
 
-    # What the connection tells
+    # Called for the connection
 
     def begin(self, token: str | None) -> str:
-        """Begin on a new connection, and return what to say first."""
+        """Begin on a new connection, and return the first frame to send."""
         self.lose()
         self._pace = TokenBucket.unlimited()
         self._token = token
@@ -183,10 +183,10 @@ class SessionMachine:
         return recovered
 
     def hear(self, said: Said, now: float) -> Heard:
-        """Take note of what the server says, except of publications (`accept`).
+        """Handle what the server says, except for publications (`accept`).
 
         Raises:
-            FrameError: If it makes no sense.
+            FrameError: If it is not part of the protocol here.
         """
         match said:
             case Ping():
@@ -205,10 +205,10 @@ class SessionMachine:
                 assert_never(said)
 
     def accept(self, said: Published) -> bool | None:
-        """Say whether a publication is news; None if it cannot follow what was seen.
+        """Return whether a publication is new; None if it cannot follow the last one.
 
-        After None `hear` is to be told the same. What comes before the answer to the subscription
-        is kept, and is news with it.
+        After None, pass it to `hear`. Publications before the answer to the subscription
+        are kept, and are news with it.
         """
         if said.channel != self.channel:
             return False
@@ -286,7 +286,7 @@ class SessionMachine:
         return min((time for time in times if time is not None), default=None)
 
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
-        """Remove and return what must not be sent again (P36): it may be stored, or not."""
+        """Remove and return messages that must not be sent again (P36); they may be stored."""
         self._pace.has_token(now)  # clears the deadline that has passed
         expired = [entry for entry in self._to_resend if self._expiry(entry) <= now]
         for entry in expired:
@@ -294,7 +294,7 @@ class SessionMachine:
         return tuple(expired)
 
     def take_all(self) -> tuple[Outgoing, ...]:
-        """Remove and return all that was sent and not replied to."""
+        """Remove and return all messages that were sent and not replied to."""
         entries = tuple(self._unproven.values())
         self._unproven.clear()
         self._to_resend.clear()
@@ -360,10 +360,10 @@ class SessionMachine:
         return Heard(acknowledged=(entry,))
 
     def _joined(self, answer: Subscribed) -> Heard:
-        seen, joined = self.position, joined_at(self.position, answer)
+        last_seen, joined = self.position, joined_at(self.position, answer)
         self.position = joined.start
         gap = joined.gap
-        if seen is None and self._has_begun:
+        if last_seen is None and self._has_begun:
             gap = RECONNECTED
         if gap is not None:
             self.owed = AFTER_GAP

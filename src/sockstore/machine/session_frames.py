@@ -1,6 +1,6 @@
-"""The frames of a session: text in, values out, and the other way round; and what they mean.
+"""Read and write the frames of a session, and compare an answer with what was seen.
 
-They are a part of Centrifugo's protocol, in section 6 of PROTOCOL.md.
+The frames are a part of Centrifugo's protocol, in section 6 of PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PONG = "{}"
 
 
 class FrameError(Exception):
-    """The server said what is not part of PROTOCOL.md; the text names it."""
+    """The server sent something that is not part of PROTOCOL.md; the text names it."""
 
 
 @frozen
@@ -49,10 +49,10 @@ class Published:
 
     Args:
         channel: The room.
-        data: What was said; `Unreadable` if that cannot be decoded.
+        data: The payload; `Unreadable` if that cannot be decoded.
         offset: Its place; None where no history is kept.
         id: Its id; None if the server does not say.
-        sender: The name of the one who said it, or None.
+        sender: The name of the sender, or None.
         epoch: The room's log, which only its very first message tells; else empty.
     """
 
@@ -101,7 +101,7 @@ Said: TypeAlias = Published | Reply | Unsubscribed | Ping
 
 @frozen
 class Announced:
-    """What the server says of itself in its reply to ``connect``; None for what it leaves out.
+    """The server's facts about itself in its reply to ``connect``; None for those it leaves out.
 
     Args:
         stores_once: Whether it knows the method ``send`` (P29).
@@ -127,7 +127,7 @@ class Subscribed:
         offset: The offset that was asked from if all is recovered, otherwise the newest.
         is_recoverable: Whether the room keeps a history.
         recovered: Whether everything since the asked position comes: `publications`, then pushes.
-        publications: What was missed, by rising offset.
+        publications: The missed messages, by rising offset.
         last: The id of the message at `offset`, if the server says it.
         reason: Why it could not recover, if the server says it.
     """
@@ -318,7 +318,7 @@ def _positive(value: Any) -> float | None:
 
 
 RECONNECTED = Gap(None, None, "reconnected")
-"""What is missing after a reconnection where messages have no numbers."""
+"""The gap after a reconnection where messages have no numbers."""
 
 
 @frozen
@@ -327,8 +327,8 @@ class Joined:
 
     Args:
         start: Its position before `publications`; None in a room that keeps no history.
-        publications: What it missed, in order; what it has seen already is left out.
-        gap: What is missing before `publications`, if something is.
+        publications: The messages it missed, in order, without those it has seen already.
+        gap: The messages missing before `publications`, if any are.
     """
 
     start: Position | None
@@ -343,7 +343,7 @@ def joined_at(seen: Position | None, answer: Subscribed) -> Joined:
     that was asked from, and the publications carry the rest; otherwise it is the newest.
 
     Args:
-        seen: What the reader saw last; None if it has no position.
+        seen: The last position of the reader; None if it has no position.
         answer: The answer.
     """
     if seen is None:
@@ -362,7 +362,7 @@ def joined_at(seen: Position | None, answer: Subscribed) -> Joined:
 
 
 def _follows(seen: Position, answer: Subscribed, publications: tuple[Published, ...]) -> bool:
-    """Whether nothing is missing; the server's word alone is not enough."""
+    """Whether nothing is missing; the server's claim alone is not enough."""
     first = _first_offset(publications)
     if first is None:
         return answer.is_recoverable and answer.offset <= seen.offset

@@ -1,6 +1,6 @@
 """Decode a frame in which a payload cannot be decoded; the rest of the frame counts.
 
-A server passes on what its users say as it is, also a payload that is not valid JSON, or that
+A server passes on payloads of its users unchanged, also one that is not valid JSON, or that
 Python cannot hold. `sockstore.machine.session_frames` loads this module when a frame cannot be
 decoded as a whole.
 """
@@ -15,7 +15,7 @@ from sockstore.base.codecs import Unreadable, decode_json
 __all__ = ["decode_frame"]
 
 _PAYLOADS = frozenset({'"data"', '"conn_info"', '"chan_info"'})
-"""Keys, as they are written, whose values are what users and their programs said."""
+"""Keys, as they are written, whose values come from users and their programs."""
 
 _TOKEN = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{}\],:]', re.DOTALL)
 
@@ -24,7 +24,7 @@ def decode_frame(text: str) -> Any:
     """Return the value of a JSON text, with `Unreadable` for each payload that cannot be decoded.
 
     Raises:
-        ValueError: If what is around the payloads cannot be decoded.
+        ValueError: If the text around the payloads cannot be decoded.
         RecursionError: If that is nested too deeply.
     """
     frame, payloads = _without_payloads(text)

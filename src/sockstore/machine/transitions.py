@@ -1,6 +1,6 @@
-"""What each event does to what a machine remembers, and the orders that follow: pure of I/O.
+"""Apply each event to what a machine remembers, and return the orders that follow.
 
-Phases change here, in `opening.py` and in `endings.py` only.
+It does no I/O. Phases change here, in `opening.py` and in `endings.py` only.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ _BLOCKED = (
 
 
 def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 - a table
-    """Change what is remembered by an event, and return the orders that follow."""
+    """Apply an event to the memory, and return the orders that follow."""
     match event:
         case fact.ConnectRequested(destination=destination):
             return _connect_requested(memory, destination, now)
@@ -108,7 +108,7 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             assert_never(event)
 
 
-# What the user does
+# Events from the user
 
 
 def _connect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
@@ -139,13 +139,13 @@ def _reconnect_requested(memory: Memory, destination: object, now: float) -> lis
 
 
 def _head_for(memory: Memory, destination: object) -> list[Effect]:
-    """Take note of where to; what was meant for another place never gets there (OB2)."""
+    """Note the destination; messages for another one are dropped (OB2)."""
     changed = memory.destination is not None and destination != memory.destination
     memory.destination = destination
     return memory.sending.drop("the connection goes to another url now") if changed else []
 
 
-# What transports tell
+# Events from transports
 
 
 def _attempt_failed(
@@ -257,7 +257,7 @@ def _check_liveness(
 
 
 def _look_again(memory: Memory, heard: int, now: float) -> list[Effect]:
-    """Time or the network may have gone on without us: probe what is open, wait no longer."""
+    """The machine may have slept or lost its network: probe an open connection, end a wait."""
     can_ping = memory.settings.can_ping
     match memory.phase:
         case Open(liveness=liveness, pulse=pulse) as phase:

@@ -1,1 +1,1 @@
-"""The messages that arrived: bounded, numbered, with any number of readers."""
+"""Keep the messages that arrived: bounded, numbered, with any number of readers."""

@@ -1,9 +1,9 @@
-"""Messages in chunks, and views on them that never change.
+"""Keep messages in chunks, and make views on them that never change.
 
 A view is a window on the chunks of its moment: making one copies nothing, and eviction starts a new
 list of chunks instead of changing one that a view may hold.
 
-What came as JSON is kept as the text that came, and decoded when somebody looks at it: a thousand
+A JSON message is kept as the text that arrived, and decoded when it is first read: a thousand
 decoded messages that are only kept would cost more than receiving them, in memory that is not
 in the cache and in rounds of the garbage collector (measured: a third of the messages a second).
 """
@@ -27,7 +27,7 @@ __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 CHUNK = 256
 
 Entry: TypeAlias = "Message | str"
-"""A message; or the JSON text of a message that was not looked at yet."""
+"""A message; or the JSON text of a message that was not read yet."""
 
 _index = itemgetter(0)
 
@@ -55,7 +55,7 @@ class Chunk:
         self.times: list[tuple[int, float]] = []
 
     def message(self, index: int, number: int) -> Message:
-        """Return a message, decoded; who looked once may look again, so it stays so."""
+        """Return a message, decoded; it is kept decoded, as it may be read again."""
         entry = self.entries[index]
         if not isinstance(entry, str):
             return entry
@@ -73,7 +73,7 @@ class MessageView(Sequence["Message"]):
         size: Messages in a full chunk.
         first: Where the view begins in the chunks.
         length: How many messages it has.
-        number: That of its first message.
+        number: The number of its first message.
     """
 
     __slots__ = ("_chunks", "_first", "_length", "_number", "_size")
@@ -148,11 +148,11 @@ class Kept:
         return total if self._history is None else min(total, self._history)
 
     def view(self, total: int, window: tuple[list[Chunk], int]) -> MessageView:
-        """Return what is kept of so many messages; nothing is copied.
+        """Return a view of the kept messages; nothing is copied.
 
         Args:
             total: How many messages there were so far.
-            window: That of the same moment.
+            window: The window of the same moment.
         """
         chunks, left_behind = window
         kept = self.count(total)
@@ -167,7 +167,7 @@ class Kept:
         return chunk.entries
 
     def next_entries(self, received_at: float, total: int) -> list[Entry]:
-        """Begin a chunk, and leave behind those that no view of now can reach.
+        """Begin a chunk, and drop the chunks that no present view can reach.
 
         Args:
             received_at: When its first entries came.

@@ -1,4 +1,4 @@
-"""The message log: what arrived, as users see it."""
+"""Show the messages that arrived to users: the message log."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["MessageLog", "MessageView"]
 
 
 class MessageLog(Readable[MessageView]):
-    """What a connection received: a store of the last `history` messages.
+    """The messages that a connection received: a store of the last `history` of them.
 
     Args:
-        writer: What writes it.
+        writer: The writer of the log.
     """
 
     __slots__ = ("_writer",)
@@ -51,8 +51,8 @@ class MessageLog(Readable[MessageView]):
         """Call `fn` once for each message, in order, with no coalescing.
 
         Args:
-            fn: Called with each `Message` from now on; what it raises goes to the event loop's
-                exception handler and stops nothing.
+            fn: Called with each `Message` from now on; its errors go to the event loop's
+                exception handler and stop nothing.
 
         Returns:
             How to unsubscribe; calling it again does nothing.

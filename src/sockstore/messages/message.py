@@ -1,4 +1,4 @@
-"""Messages: records that are made by the million.
+"""Define `Message`, a record that is quick to make, because there may be millions.
 
 A `msgspec.Struct` is made in a quarter of the time of a named tuple, and a third of that of a
 frozen dataclass; where msgspec is missing (some browsers) a dataclass stands in. Importing it takes
@@ -24,7 +24,7 @@ else:
         from dataclasses import dataclass
 
         class Record:
-            """What a subclass with ``frozen=True`` inherits: it is a frozen dataclass."""
+            """The base of a subclass with ``frozen=True``, which is a frozen dataclass."""
 
             def __init_subclass__(cls, *, frozen: bool) -> None:
                 dataclass(frozen=frozen)(cls)
@@ -55,5 +55,5 @@ class Message(Record, frozen=True):
 
     @property
     def record(self) -> Any:
-        """The guide's store view: what is not JSON is wrapped as ``{"type", "content"}``."""
+        """The guide's store view: data that is not JSON is wrapped as ``{"type", "content"}``."""
         return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}

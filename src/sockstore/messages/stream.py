@@ -1,4 +1,4 @@
-"""Streams: independent asynchronous readers of the messages of one connection."""
+"""Read the messages of one connection in independent asynchronous streams."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class MessageStream:
     Args:
         where: Which messages to take; None takes all.
         limit: Messages that may wait for the reader, at least 1.
-        overflow: What happens above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
+        overflow: The action above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
         gaps: Whether the stream yields gaps where messages are missing.
-        owner: What must live as long as this stream.
+        owner: The object that must live as long as this stream.
 
     Attributes:
         dropped: How many messages ``drop_oldest`` dropped.
@@ -104,7 +104,7 @@ class MessageStream:
         """Return the next message.
 
         Raises:
-            Lagged: If this reader fell behind; what follows is read on from here.
+            Lagged: If this reader fell behind; reading continues with later messages.
             ConnectionEnded: If the connection failed.
             RuntimeError: If another task reads this stream already.
         """
@@ -113,7 +113,7 @@ class MessageStream:
         while not self._waiting:
             ending = self._ending()
             if ending is not None:
-                del self  # as below: the task that dies of it keeps the error, and its frames
+                del self  # as below: a task that ends by it keeps the error, and its frames
                 raise ending
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -132,7 +132,7 @@ class MessageStream:
         return message
 
     def close(self) -> None:
-        """Take no further messages; what waits is dropped, and a reader comes to the end."""
+        """Take no further messages; waiting messages are dropped, and readers end."""
         self._waiting.clear()
         self._missed = 0
         self.end(None)
@@ -146,11 +146,11 @@ class MessageStream:
     def begin_with(
         self, messages: Sequence[Message], missed: int, tell_taken: Callable[[Message], object]
     ) -> None:
-        """Take what came before this stream was made, be it more than `limit`: no reader is slow.
+        """Take the messages from before this stream was made, even above `limit`.
 
         Args:
-            messages: What came, gaps too.
-            missed: How many messages came behind them.
+            messages: The messages, gaps included.
+            missed: How many messages followed them.
             tell_taken: Called with each message that a reader takes.
         """
         for message in messages:
@@ -201,20 +201,20 @@ class MessageStream:
         return len(waiting) * 2 >= self._limit
 
     def push_gap(self, message: Message) -> None:
-        """Take the news that messages are missing, whatever waits already."""
+        """Take a gap, even above the limit."""
         if self._gaps and not self._ended:
             self._waiting.append(message)
             self._wake()
 
     def end(self, error: Exception | None) -> None:
-        """End the stream: readers get what waits, then `error` or the end."""
+        """End the stream: readers get waiting messages, then `error` or the end."""
         if not self._ended:
             self._ended = True
             self._end = error
             self._wake()
 
     def _ending(self) -> Exception | None:
-        """Return what is raised in a reader who has read everything; None if it must wait."""
+        """Return the error for a reader that has read everything; None if it must wait."""
         if self._missed:
             missed, self._missed = self._missed, 0
             return Lagged(missed)
@@ -235,7 +235,7 @@ class MessageStream:
 
 
 class Readers:
-    """The streams of one log, for as long as somebody holds them.
+    """The streams of one log, for as long as they are referenced.
 
     New messages are collected for a moment, because many at once cost a stream little more than
     one.
@@ -243,7 +243,7 @@ class Readers:
     Attributes:
         streams: References to them.
         fresh: Messages that they have not been given yet.
-        most: How many may be kept so, or a reader that keeps up would lag.
+        most: How many may be kept before a reader that keeps up would lag.
     """
 
     __slots__ = ("_lock", "fresh", "most", "streams")
@@ -262,7 +262,7 @@ class Readers:
             self._set((*self.streams, ref(stream, self._forget)))
 
     def tell(self) -> bool:
-        """Tell all of what is fresh; return whether one of them should get a turn soon."""
+        """Give the fresh messages to all; return whether a reader should get a turn soon."""
         if not self.fresh:
             return False
         messages = tuple(self.fresh)
@@ -301,7 +301,7 @@ class Readers:
 
     def _set(self, streams: tuple[ref[MessageStream], ...]) -> None:
         self.streams = streams
-        self.most = min((max(1, one.limit // 2) for one in self._held()), default=NO_BOUND)
+        self.most = min((max(1, stream.limit // 2) for stream in self._held()), default=NO_BOUND)
 
 
 MOST_KEPT: Final = 10_000
@@ -309,7 +309,7 @@ MOST_KEPT: Final = 10_000
 
 
 class Beginning(MessageStream):
-    """A stream of the log that keeps what a connection has said since its handshake.
+    """A stream of the log that keeps the messages of a connection since its handshake.
 
     Args:
         transport: The number of the connection's transport.
@@ -325,7 +325,7 @@ class Beginning(MessageStream):
         self.transport = transport
 
     def give(self, stream: MessageStream) -> None:
-        """Let a stream of ``on_open`` begin with what none of its streams has taken so far."""
+        """Let a stream of ``on_open`` begin with messages that none of its streams has taken."""
         stream.begin_with(tuple(self._waiting), self._missed, self._forget)
 
     def _forget(self, taken: Message) -> None:

@@ -1,4 +1,4 @@
-"""The writer of the message log: bounded, numbered, with any number of readers."""
+"""Write the message log: bounded, numbered, with any number of readers."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ Tell: TypeAlias = "Callable[[Message], object]"
 
 
 class LogWriter:
-    """Write what arrives into a log, and tell those who read it.
+    """Write arriving messages into a log, and notify its readers.
 
     Args:
         history: Messages to keep; None keeps all, 0 none.
-        report: Receives what a user's callable raised.
+        report: Receives the errors of users' callables.
 
     Attributes:
         total: How many messages arrived.
@@ -59,7 +59,7 @@ class LogWriter:
         self._notified = 0  # the total that subscribers were told of last; set by `end_slice`
         self._received_at = 0.0  # set by `begin_slice`
         self._slice_over = False  # set by `stop_slice` and by slow readers
-        # The callbacks, and what calls them all: set by `_call_on_append`.
+        # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
@@ -68,10 +68,10 @@ class LogWriter:
         self._fresh_topics: list[_Topic] = []
         self.store = writable(MessageView(), self._watch)
 
-    # What the log shows
+    # Called by the log
 
     def view(self) -> MessageView:
-        """Return what is kept, oldest first, without copying it."""
+        """Return the kept messages, oldest first, without copying them."""
         while True:
             window = self._kept.window
             view = self._kept.view(self.total, window)
@@ -116,7 +116,7 @@ class LogWriter:
 
         return readable(None, start)
 
-    # What the receiver calls
+    # Called by the receiver
 
     def begin_slice(self) -> None:
         """Begin a slice: the messages that follow were received together."""
@@ -161,7 +161,7 @@ class LogWriter:
         This is the hot path: it does what `append` does for each of them, in one frame.
 
         Args:
-            texts: What came; the next one is taken only when it is its turn.
+            texts: The texts; each is taken only when it is its turn.
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Called with a text that `decode` cannot decode.
         """
@@ -203,7 +203,7 @@ class LogWriter:
         return self._slice_over
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
-        """Return what the message would be that is appended next."""
+        """Return the message that would be appended next."""
         return message_type()(data, kind, self.total + 1, self._received_at)
 
     def expect(self, count: int) -> None:
@@ -230,7 +230,7 @@ class LogWriter:
                 self.store.set(self.view())
 
     def keep_beginning(self, transport: int) -> None:
-        """Keep what this connection says for streams that its ``on_open`` makes."""
+        """Keep the messages of this connection for streams that its ``on_open`` makes."""
         self.drop_beginning()
         self._beginning = Beginning(transport)
         self._readers.add(self._beginning)
@@ -243,11 +243,11 @@ class LogWriter:
             self._beginning = None
 
     def add_stream(self, stream: MessageStream, opening: int | None = None) -> None:
-        """Give a stream every message from now on, for as long as somebody holds it.
+        """Give a stream every message from now on, for as long as it is referenced.
 
         Args:
             stream: The stream.
-            opening: The transport whose ``on_open`` makes it: it is given what came before, too.
+            opening: The transport whose ``on_open`` makes it: it gets earlier messages, too.
         """
         self._readers.add(stream)
         beginning = self._beginning
@@ -266,7 +266,7 @@ class LogWriter:
 
     def _call_on_append(self, callbacks: tuple[_Callback, ...]) -> None:
         self._on_append = callbacks
-        # The usual one is called without a detour.
+        # A single callback is called directly.
         self._tell = callbacks[0].fn if len(callbacks) == 1 else self._tell_all
         if not callbacks:
             self._tell = None

@@ -34,7 +34,7 @@ ExitDetails: TypeAlias = (
 """The arguments of ``__exit__``: how the block ended."""
 
 GRACE = 1.0
-"""Seconds that what was cancelled at the deadline may take to end."""
+"""Seconds that a task may take to end after it was cancelled at the deadline."""
 LEAST_GRACE = 0.1
 """Seconds that each thing gets even after the deadline: enough to react to a cancellation."""
 
@@ -50,7 +50,7 @@ class Deadline:
         self.at = asyncio.get_running_loop().time() + timeout
 
     async def end(self, task: asyncio.Future[Any]) -> bool:
-        """Wait for a task until the deadline; then cancel it, and in the end give it up.
+        """Wait for a task until the deadline; then cancel it, and give it up after a grace.
 
         Returns:
             Whether it ended by itself.
@@ -90,7 +90,7 @@ class Owned(ABC):
             details: How the block of the scope ended.
 
         Raises:
-            Exception: What it raised.
+            Exception: Its own error, if destroying raised.
             TimeoutError: If it was not over at the deadline.
         """
 
@@ -140,7 +140,7 @@ class Mounting(Running[None]):
     """A task that mounts something; if it returns a callable, that is the cleanup.
 
     Args:
-        mounting: What the task awaits.
+        mounting: The awaitable that the task awaits.
         start: Starts the task.
     """
 
@@ -195,10 +195,10 @@ class Entered(Owned, Generic[T]):
 
 
 class Leaving:
-    """Destroy everything, the latest first, each once, whatever is raised meanwhile.
+    """Destroy everything, the latest first, each once, even if some raise.
 
     Args:
-        owned: What is to be destroyed; it is empty afterwards.
+        owned: The things to destroy; it is empty afterwards.
         deadline: When all of it must be over.
 
     Attributes:
@@ -216,8 +216,8 @@ class Leaving:
         """Destroy it all.
 
         Raises:
-            ExceptionGroup: Of what was raised.
-            BaseException: What interrupted it, for example a cancellation.
+            ExceptionGroup: Of all errors that were raised.
+            BaseException: An interruption, for example a cancellation.
         """
         around = _under_way.get()
         _under_way.set((*around, self))

@@ -85,8 +85,8 @@ class Navigator:
         Raises:
             ScopeClosed: If the navigator has been left.
             TypeError: If the page is a generator function.
-            ExceptionGroup: What the cleanups of the previous page raised; the page is mounted.
-            Exception: What the page raised; no page is shown then.
+            ExceptionGroup: Errors of the previous page's cleanups; the page is mounted.
+            Exception: The error of the page; no page is shown then.
         """
         if self._closed:
             raise ScopeClosed("navigate")
@@ -97,7 +97,7 @@ class Navigator:
         """Leave the present page; no other can be shown.
 
         Raises:
-            ExceptionGroup: What the cleanups of the page raised.
+            ExceptionGroup: Errors of the page's cleanups.
         """
         if not self._closed:
             self._closed = True

@@ -25,7 +25,7 @@ class Place:
         self.scope = scope
         # The place around this one: where the scope is made, then where it is entered.
         self.parent = here()
-        # What code inside the scope finds by name; providers add to it.
+        # The values that code inside the scope finds by name; providers add to it.
         self.provided: dict[str, Any] = {}
         # Set by `leave`; until then the cleanups of the scope are inside.
         self.has_been_left = False
@@ -72,7 +72,7 @@ class Place:
             _current.set(before)
 
     def add_entered(self, inner: Place | None) -> None:
-        """Find what a context manager provides that the scope entered."""
+        """Also look up names in a context manager that the scope entered."""
         if inner is not None and inner is not self and inner.is_inside(self):
             self._entered.append(inner)
 
@@ -93,7 +93,7 @@ class Place:
             _current.set(before)
 
     def _step_inside(self) -> None:
-        """Let this be the current place, unless it, or one within it, already is."""
+        """Make this the current place, unless it, or one within it, already is."""
         current = here()
         if current is None or not current.is_inside(self):
             _current.set(self)

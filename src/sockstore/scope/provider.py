@@ -1,4 +1,4 @@
-"""Provides a connection to one part of a program, which finds it by name."""
+"""Provide a connection to one part of a program, which finds it by name."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WebSocketProvider:
 
     Args:
         url: As for `WebSocketStore`.
-        name: What `use_websocket` finds it by. The same name may be nested: the inner one wins.
+        name: The name for `use_websocket`. The same name may be nested: the inner one wins.
         auto_connect: Whether to connect on entry.
         reconnect: True for `Reconnect.linear` with the two values below, False for never, or a
             `Reconnect`. After a goodbye of the server (1000 or 1005) it stays closed, as in the
@@ -114,7 +114,7 @@ class WebSocketProvider:
 
     @property
     def scope(self) -> Scope:
-        """The scope that this provider is; it owns the connection and whatever you mount."""
+        """The scope that this provider is; it owns the connection and everything you mount."""
         return self._scope
 
     @property
@@ -179,7 +179,7 @@ class WebSocketProvider:
         """Leave the provider from anywhere: disconnect, and destroy what is mounted in it.
 
         Raises:
-            ExceptionGroup: Of what cleanups raised; all of them ran.
+            ExceptionGroup: Of the errors of cleanups; all of them ran.
         """
         await self._scope.aclose()
 

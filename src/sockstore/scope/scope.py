@@ -50,7 +50,7 @@ class Scope:
     blocks, constructed on mount and ended with `aclose` on unmount. Each scope is used once.
 
     Args:
-        destroy_timeout: Seconds that leaving may take altogether; what is not destroyed by then is
+        destroy_timeout: Seconds that leaving may take altogether; things not destroyed by then are
             cancelled, and reported as a TimeoutError.
 
     Raises:
@@ -79,7 +79,7 @@ class Scope:
         self._place = Place(self)
         # Set by `__aenter__`; a scope is entered once.
         self._is_entered = False
-        # What is to be destroyed, the latest last; a dict removes one thing quickly.
+        # The things to destroy, the latest last; a dict removes one thing quickly.
         self._owned: dict[Owned, None] = {}
         # Set by the first call that leaves the scope.
         self._leaving: Leaving | None = None
@@ -91,7 +91,7 @@ class Scope:
 
     @property
     def provided(self) -> dict[str, Any]:
-        """What code inside this scope finds by name."""
+        """The values that code inside this scope finds by name."""
         return self._place.provided
 
     # Owning
@@ -104,13 +104,13 @@ class Scope:
                 be sync or async, too.
 
         Returns:
-            Await it to wait until `fn` has returned, and to get what it raised; or end it before
+            Await it to wait until `fn` has returned, and to get its error; or end it before
             the scope ends, with `Mounted.unmount`.
 
         Raises:
             ScopeClosed: If the scope has been left.
             TypeError: If `fn` is a generator function: return the cleanup, do not yield.
-            Exception: What a sync `fn` raised; nothing is mounted then.
+            Exception: The error of a sync `fn`; nothing is mounted then.
 
         Source:
             The guide's ``onMount``.
@@ -164,7 +164,7 @@ class Scope:
         the event loop's exception handler is called.
 
         Args:
-            coroutine: What to run.
+            coroutine: The coroutine to run.
             name: The task's name.
 
         Returns:
@@ -201,11 +201,11 @@ class Scope:
                 on, whichever task enters it; async or sync.
 
         Returns:
-            What ``async with manager as value`` would give.
+            The value of ``async with manager as value``.
 
         Raises:
             ScopeClosed: If the scope has been left.
-            Exception: What the manager raises.
+            Exception: Any error of the manager.
 
         Example:
             >>> from contextlib import nullcontext
@@ -301,8 +301,8 @@ class Scope:
         A second call waits until the scope is left; one by a cleanup returns at once.
 
         Raises:
-            ExceptionGroup: Of what cleanups raised; all of them ran.
-            CancelledError: If it was cancelled; everything was destroyed even so.
+            ExceptionGroup: Of the errors of cleanups; all of them ran.
+            CancelledError: If it was cancelled; everything was still destroyed.
         """
         await self._leave(NO_ERROR)
 
@@ -354,7 +354,7 @@ class Mounted:
     """Something that `Scope.mount` runs; await it to wait until it is mounted.
 
     Args:
-        owned: What the scope has to destroy, if anything.
+        owned: The thing that the scope destroys, if any.
         unmount: Destroys it before the scope is left.
     """
 
@@ -372,7 +372,7 @@ class Mounted:
         """Wait until the function that was mounted has returned.
 
         Raises:
-            Exception: What it raised.
+            Exception: Its error.
         """
         if isinstance(self._owned, Mounting):
             yield from self._owned.task.__await__()
@@ -381,7 +381,7 @@ class Mounted:
         """Destroy it now, before its scope is left; a second call does nothing.
 
         Raises:
-            Exception: What its cleanup raised.
+            Exception: The error of its cleanup.
         """
         if self._owned is not None:
             await self._unmount(self._owned)

@@ -1,7 +1,7 @@
-"""Sharing: several providers hold one connection by leases.
+"""Share one connection among several providers, by leases.
 
-The first lease that is taken connects, the last one that is given back closes, after a while if it
-was asked to. A lease looks like a connection of its own: giving it back shows it closed to its
+The first lease that is taken connects, the last one that is given back closes, after `linger`
+seconds. A lease looks like a connection of its own: giving it back shows it closed to its
 holder, while the others go on.
 """
 
@@ -32,10 +32,10 @@ Key: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
 
 
 class Shared:
-    """One connection, who may use it, and who does.
+    """One connection, the leases that may use it, and those that do.
 
     Args:
-        key: The event loop, and what is shared there.
+        key: The event loop, and the name and url there.
         connection: The connection.
     """
 
@@ -70,7 +70,7 @@ class Shared:
             self._close(code, reason)
 
     def leave(self, lease: Lease) -> None:
-        """Its provider is left, and this lease is not taken again."""
+        """Discard a lease whose provider is left; it is not taken again."""
         self.holders.discard(lease)
         self._forget_if_unused()
 
@@ -85,15 +85,15 @@ class Shared:
 
 
 _all_shared: dict[Key, Shared] = {}
-"""What is shared now, on each event loop."""
+"""The shared connections of each event loop, by name and url."""
 
 
 def share(what: Hashable, connection: WebSocketStore) -> Shared:
-    """Return what is shared under a name on this event loop, or begin to share a connection.
+    """Return the shared connection of a name on this event loop, or begin to share one.
 
     Args:
-        what: What is shared: the name and the url.
-        connection: What is shared from now on if nothing is yet.
+        what: The name and the url.
+        connection: The connection to share if none is shared yet.
     """
     loop = asyncio.get_running_loop()
     for key in [key for key in _all_shared if key[0].is_closed()]:
@@ -105,7 +105,7 @@ class Lease(WebSocketStore):
     """One holder's share of a connection.
 
     Args:
-        shared: What is shared.
+        shared: The shared connection.
         linger: Seconds for which it stays open after this lease was the last one.
         navigator: Whose navigation gives the lease back.
     """
@@ -130,7 +130,7 @@ class Lease(WebSocketStore):
             url: The url that is shared, or None.
 
         Raises:
-            InvalidOption: If it is another url: the others did not ask for it.
+            InvalidOption: If it is another url: the other holders did not ask for it.
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
@@ -164,7 +164,7 @@ class Lease(WebSocketStore):
     disconnect = close
 
     def reconnect(self) -> None:
-        """Take the lease, and open a new connection now, for all who hold one.
+        """Take the lease, and open a new connection now, for all holders.
 
         Raises:
             RuntimeError: If no event loop runs here.
@@ -227,11 +227,11 @@ class Lease(WebSocketStore):
 
 
 def another_url(url: PerAttempt[str]) -> InvalidOption:
-    """Return the refusal of another url: the others who share did not ask for it."""
+    """Return the refusal of another url: the other holders did not ask for it."""
     shown = redact_url(url) if isinstance(url, str) else url
     return InvalidOption("url", shown, "a shared connection keeps its url")
 
 
 def _seen(shared: ConnectionState, own: ConnectionState | None) -> ConnectionState:
-    """Show the shared connection to who holds a lease, and their own end to who does not."""
+    """Return the shared state, or the own state of a lease that is not taken."""
     return shared if own is None else own

@@ -1,4 +1,4 @@
-"""Finds the address of a client, with and without proxies."""
+"""Find the address of a client, with and without proxies."""
 
 from __future__ import annotations
 

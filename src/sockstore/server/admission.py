@@ -1,4 +1,4 @@
-"""Checks an opening handshake: host, origin, token, room and name.
+"""Check an opening handshake: host, origin, token, room and name.
 
 All checks are pure functions, except the operator's own token check, which may be asynchronous.
 """

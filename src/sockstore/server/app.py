@@ -1,4 +1,4 @@
-"""Makes an ASGI application of the chat server, to serve or to mount in another one."""
+"""Make an ASGI application of the chat server, to serve or to mount in another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One WebSocket of an ASGI server: receives, sends, closes and aborts."""
+"""WebSocket of an ASGI server: receives, sends, closes and aborts."""
 
 from __future__ import annotations
 

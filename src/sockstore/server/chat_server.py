@@ -1,4 +1,4 @@
-"""The chat server: admits clients, and serves them the echo, a room or a session."""
+"""Chat server: admits clients, and serves them the echo, a room or a session."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ChatServer:
             `allowed_origins`; on other addresses every name is allowed.
         token: A secret that clients send as ``Authorization: Bearer ...`` or ``?token=...``, or a
             sync or async callable ``(token: str | None) -> bool``; a sync one must be quick.
-        limits: What one client may do and cost.
+        limits: The limits on what one client may do and cost.
         trusted_proxies: Addresses or networks of your own proxies, such as ``"10.0.0.0/8"``: their
             ``Forwarded`` or ``X-Forwarded-For`` gives the address of a client.
 

@@ -1,4 +1,4 @@
-"""One client: limits what it sends, and buffers what is sent to it, up to a bound."""
+"""Client of the server: limits its messages, and buffers messages to it, up to a bound."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Client:
 
     Args:
         peer: The connection.
-        limits: What it may do and cost.
+        limits: The limits on what it may do and cost.
         name: The name that it gave; None without one.
     """
 

@@ -1,4 +1,4 @@
-"""Counts the connections of a server and of each address, and says which one is too many."""
+"""Count the connections of a server and of each address, and refuse those over a limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Visit:
     """One counted connection, until it has ended.
 
     Args:
-        connections: What counts it.
+        connections: The counter of connections that counts it.
         group: The address or network that it counts for; None for none.
         is_in_handshake: True until `arrive` or `leave` is called.
         is_here: True until `leave` is called.

@@ -1,4 +1,4 @@
-"""The limits of a server: what one client may do, and how much one client may cost."""
+"""Limits of a server: what one client may do, and how much one client may cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the history and the presence that an address names."""
+"""Choose the history and the presence that an address names."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ uvicorns_logger.setLevel(logging.ERROR)
 
 
 class Doors:
-    """What the connections of one server share: their count, and the trusted proxies.
+    """State that the connections of one server share: their count, and the trusted proxies.
 
     Args:
         connections: Counts them.
@@ -115,7 +115,7 @@ class _Bounded(_Base):
     """Adds the limits to one of uvicorn's HTTP protocols, which follows it in the class's bases.
 
     Attributes:
-        doors: What the connections of the server share.
+        doors: The state that the connections of the server share.
     """
 
     doors = Doors()
@@ -362,7 +362,7 @@ def bounded_http(doors: Doors | None = None) -> type[asyncio.Protocol]:
     """Return an HTTP protocol class for one server.
 
     Args:
-        doors: What the connections of the server share; None for the defaults of `Limits`.
+        doors: The state that the connections share; None for the defaults of `Limits`.
     """
     return type("BoundedHTTPProtocol", (BoundedHTTPProtocol,), {"doors": doors or Doors()})
 

@@ -27,7 +27,7 @@ class Foreign(Node[T]):
         """Set once: the store of the other library."""
         self.leave_store: Callable[[], object] | None = None
         """How to leave that store: set while this node is live."""
-        # What Svelte gives too, for a store that does not call at once.
+        # As in Svelte: the value of a store that does not call at once.
         self.value: Any = None
 
     def _receive(self, value: T) -> None:
@@ -61,7 +61,7 @@ class Foreign(Node[T]):
         """Read the store once."""
         values: list[Any] = [None]
         leaving(self.store.subscribe(values.append))()
-        return values[-1]  # type: ignore[no-any-return]  # what a foreign store calls with
+        return values[-1]  # type: ignore[no-any-return]  # the values of a foreign store
 
 
 _foreigners: WeakValueDictionary[int, Foreign[Any]] = WeakValueDictionary()

@@ -1,4 +1,4 @@
-"""Nodes that are computed from others."""
+"""Define the nodes that are computed from others."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ class Computed(Node[T]):
         self.fn = fn
         """Set once: the user's function."""
         self.error: BaseException | None = _UNREADY
-        """What the last computation raised, itself or an input's; `_UNREADY` before the first."""
+        """The error of the last computation or of an input; `_UNREADY` before the first."""
         self.trace: TracebackType | None = None
         """The traceback of `error` when it was raised."""
         self.last: Any = None
         """The value that the subscribers know, set when a computation raises."""
 
     def settled(self) -> T:
-        """Return the value, or raise what the last computation raised."""
+        """Return the value, or raise the error of the last computation."""
         if self.error is _UNREADY:
             computed = f"the store computed by {full_name_of(self.fn)}"
             raise RuntimeError(f"{computed} was read while its first value is computed")
         if self.error is not None:
-            # Its own traceback each time, or it would grow with every reading.
+            # Reset the traceback each time, or it would grow with every reading.
             raise self.error.with_traceback(self.trace)
         return self.value
 
@@ -126,7 +126,7 @@ class Derived(Computed[T]):
             old = self.value
             if self.differs(old, value):
                 self.value = value
-                # What `announce` does; one call less for each node.
+                # The same as `announce`, with one call less for each node.
                 if self.subscribers:
                     scheduler.note(self, old)
                 if self.dependents:
@@ -157,7 +157,7 @@ class Derived(Computed[T]):
 
 
 class _Emitter:
-    """What one computation emits with; a later computation has another one."""
+    """The `emit` of one computation; a later computation has another one."""
 
     __slots__ = ("_node",)
 
@@ -185,9 +185,9 @@ class Emitting(Computed[T]):
         self.value = self.last = initial
         self.error = None
         self.cleanup: Callable[[], object] | None = None
-        """What the last computation returned; taken by the next one, or when the node ends."""
+        """The cleanup of the last computation; taken by the next one, or when the node ends."""
         self.emitter: _Emitter | None = None
-        """What the last computation emits with; None when no computation may emit."""
+        """The `emit` of the last computation; None when no computation may emit."""
 
     def recompute(self, scheduler: Scheduler, /) -> None:
         """Clean up, and call the function with the values of the inputs."""
@@ -245,11 +245,11 @@ class Emitting(Computed[T]):
         return not self.live
 
     def last_value(self) -> T:
-        """Return what was emitted last, or the initial value."""
+        """Return the last emitted value, or the initial value."""
         return self.value if self.has_value() else self.last
 
     def sample(self, values: list[Any], /) -> T:
-        """Return what the function emits at once with these values, and clean up."""
+        """Return the value that the function emits at once for these values, and clean up."""
         emitted = [self.last_value()]
         cleanup = self.fn(emitted.append, *values)
         if cleanup is not None:

@@ -1,4 +1,4 @@
-"""The contract of every store: subscribing, leaving, and which change is news."""
+"""Define the contract of every store: subscribing, leaving, and which changes count."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Subscribable(Protocol[T_co]):
 
 
 def leaving(handle: Any) -> Callable[[], object]:
-    """Return the callable that leaves a store, from what its `subscribe` returned.
+    """Return the callable that leaves a store, from the result of its `subscribe`.
 
     Raises:
         TypeError: If it offers no way to unsubscribe.
@@ -37,7 +37,7 @@ def leaving(handle: Any) -> Callable[[], object]:
 
 
 class _Watched(Protocol):
-    """What an unsubscriber needs of the node that it leaves."""
+    """The methods of a node that an unsubscriber needs."""
 
     def leave(self, unsubscriber: Unsubscriber, /) -> None:
         """Remove a subscriber that will not be called again."""
@@ -47,7 +47,7 @@ class _Watched(Protocol):
 
 
 class Unsubscriber:
-    """What `subscribe` returns: call it to unsubscribe, as often as you like.
+    """The result of `subscribe`: call it to unsubscribe, as often as you like.
 
     It is also a context manager, which unsubscribes at the end of the block.
 
@@ -67,7 +67,7 @@ class Unsubscriber:
         self._node: _Watched | None = node
         """The node that is watched; None after unsubscribing."""
         self._run: Callable[[Any], object] | None = run
-        """What is called with each value; None after unsubscribing, or if the first call raised."""
+        """Called with each value; None after unsubscribing, or if the first call raised."""
 
     @property
     def active(self) -> bool:
@@ -78,7 +78,7 @@ class Unsubscriber:
         """Unsubscribe; the function is not called again, not even for a change under way.
 
         Raises:
-            Exception: What the `stop` of a store raised that lost its last subscriber.
+            Exception: The error of the `stop` of a store that lost its last subscriber.
         """
         self._run = None
         node, self._node = self._node, None
@@ -100,7 +100,7 @@ class Unsubscriber:
 
 
 def changed(old: object, new: object) -> bool:
-    """Tell whether replacing `old` by `new` is a change that subscribers hear of.
+    """Return whether replacing `old` by `new` is a change that subscribers are told.
 
     Values of exactly these types compare by value: None, bool, int, float, complex, str, bytes;
     members of an Enum too, and NaN equals NaN. Everything else is news, even the same object

@@ -26,7 +26,7 @@ S = TypeVar("S", bound=Subscribable[Any])
 _PLAIN_OR_EMIT = f"{PLAIN}, or use derived_emit for values that come later"
 
 Emit: TypeAlias = Callable[[R], None]
-"""What a function of `derived_emit` emits with."""
+"""The type of `emit`, which a function of `derived_emit` calls with each value."""
 Cleanup: TypeAlias = Callable[[], object] | None
 Differs: TypeAlias = Callable[[R, R], bool] | None
 In: TypeAlias = Subscribable[A]
@@ -272,7 +272,7 @@ def derived_emit(
     """Make a store whose function emits values, at once or later.
 
     This is the form for asynchronous values. The cleanup runs before the next computation and
-    when the last subscriber leaves; what a computation emits after that is ignored.
+    when the last subscriber leaves; values emitted after that are ignored.
 
     Args:
         stores: One store, or a tuple or list of stores, also foreign ones.

@@ -1,4 +1,4 @@
-"""Keep what subscribers raise until all subscribers were told."""
+"""Keep the errors of subscribers until all subscribers were told."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ class NotWatched(Exception):
 
 
 def full_name_of(function: object) -> str:
-    """Return the name by which a person finds this function, with its module if it has one."""
+    """Return the full name of a function, with its module if it has one."""
     module = getattr(function, "__module__", None)
     name = name_of(function)
     return f"{module}.{name}" if module and hasattr(function, "__qualname__") else name
 
 
 class Failures:
-    """What was raised in the course of one change."""
+    """The exceptions that were raised during one change."""
 
     __slots__ = ("_errors", "_interruption")
 
     def __init__(self) -> None:
         self._errors: list[Exception] = []
-        """What `add` was given, until `raise_all` takes it."""
+        """The exceptions given to `add`, until `raise_all` takes them."""
         self._interruption: BaseException | None = None
         """The first Ctrl-C, exit or cancellation that `add` was given; it is raised before all."""
 
@@ -52,7 +52,7 @@ class Failures:
         return any(isinstance(error, EndlessCycle) for error in self._errors)
 
     def raise_all(self) -> None:
-        """Raise what was kept, and forget it."""
+        """Raise the kept exceptions, and forget them."""
         if not self._errors and self._interruption is None:
             return
         errors, self._errors = self._errors, []

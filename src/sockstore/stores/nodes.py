@@ -1,4 +1,4 @@
-"""Hold a value, who watches it and what is computed from it.
+"""Hold a value, its subscribers, and the nodes that are computed from it.
 
 Nodes become live and end without recursion: a chain may be 20,000 deep.
 """
@@ -67,12 +67,12 @@ class Node(Vertex[T]):
         self.thread_error: str | None = None
         """The sentence that refuses a change from another thread, set by `adopt`; None for ours."""
         self.owner: object | None = None
-        """What must live as long as this store is used, set by `adopt`."""
+        """The object that must live as long as this store is used, set by `adopt`."""
 
     # Reading and subscribing
 
     def read(self) -> T:
-        """Return the present value; start what is needed for it, if nothing watches it."""
+        """Return the present value; start the nodes it needs, if nothing watches it."""
         scheduler = threads.scheduler
         if self.live:
             if scheduler.levels:
@@ -89,7 +89,7 @@ class Node(Vertex[T]):
         scheduler = threads.scheduler
         if _is_elsewhere(self, scheduler):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
-        # Functions and bound methods are not asked further, for subscribing is a hot call.
+        # Functions and bound methods are not examined further, as subscribing is a hot path.
         fn: Any = run.__func__ if isinstance(run, MethodType) else run
         if (
             type(fn) is not FunctionType or fn.__code__.co_flags & ASYNC or hasattr(fn, MARK)
@@ -164,7 +164,7 @@ class Node(Vertex[T]):
             self.spread(value, scheduler)
 
     def spread(self, value: T, scheduler: Scheduler) -> None:
-        """Replace the value, and tell all who depend on it."""
+        """Replace the value, and tell all subscribers and dependents."""
         if scheduler.delivering or scheduler.settling:
             scheduler.count_change()
         old = self.value
@@ -192,7 +192,7 @@ class Node(Vertex[T]):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         self.scheduler = scheduler
 
-    # What each kind of node does in its own way
+    # Overridden by the kinds of nodes
 
     def settled(self) -> T:
         """Return the value, or raise the error in its place."""
@@ -214,7 +214,7 @@ class Node(Vertex[T]):
         return True
 
     def has_effects(self) -> bool:
-        """Whether becoming live runs what may have effects: a `start`, another library."""
+        """Whether becoming live runs code that may have effects: a `start`, another library."""
         return False
 
     def last_value(self) -> T:
@@ -223,7 +223,7 @@ class Node(Vertex[T]):
 
 
 def dormant(node: Node[Any]) -> list[Node[Any]]:
-    """Return the node and what it is computed from, as far as it is not live, inputs first."""
+    """Return the node and its direct and indirect inputs that are not live, inputs first."""
     if not node.inputs:
         return [node]
     # A dict, for it keeps the order: the order of the starts is the order of the inputs.
@@ -238,7 +238,7 @@ def dormant(node: Node[Any]) -> list[Node[Any]]:
 
 
 def _is_elsewhere(node: Node[Any], scheduler: Scheduler) -> bool:
-    """Whether the node, or what it is computed from, belongs to another thread."""
+    """Whether the node, or one of its inputs, belongs to another thread."""
     owner = node.scheduler
     if owner is not None and owner is not scheduler:
         return True
@@ -249,7 +249,7 @@ def _is_elsewhere(node: Node[Any], scheduler: Scheduler) -> bool:
 
 
 def _wake(node: Node[Any], scheduler: Scheduler) -> None:
-    """Make the node live, and before it what it is computed from.
+    """Make the node live, and its inputs before it.
 
     If something raises, some are live and some are only linked; `_rest` undoes both.
     """
@@ -270,7 +270,7 @@ def _wake(node: Node[Any], scheduler: Scheduler) -> None:
 
 
 def _rest(node: Node[Any]) -> None:
-    """End the node if its value is not needed any longer, and then what it was computed from."""
+    """End the node if its value is no longer needed, and then its inputs likewise."""
     failures = Failures()
     stack = [node]
     while stack:

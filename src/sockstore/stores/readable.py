@@ -1,4 +1,4 @@
-"""A store that can be watched, and how to read any store or hand it out without its `set`."""
+"""Define stores that can be watched; read any store, or hand it out without its `set`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Readable(Generic[T_co]):
     __slots__ = ("__weakref__", "_node")
 
     _kind: ClassVar[str] = "Readable"
-    """What its `repr` calls it."""
+    """The name of its kind in its `repr`."""
 
     def __init__(self, node: Node[T_co]) -> None:
         self._node = node
@@ -60,7 +60,7 @@ class Readable(Generic[T_co]):
         `get`; a derived one is then computed anew.
 
         Raises:
-            Exception: What the function of a derived store raised when it last ran.
+            Exception: The error of a derived store's last computation.
         """
         return self._node.read()
 
@@ -74,7 +74,7 @@ class Readable(Generic[T_co]):
             How to unsubscribe: call it, or use it in a `with` block.
 
         Raises:
-            Exception: What `start`, a computation or the first call raised. Nothing is left of
+            Exception: The error of `start`, a computation or the first call. Nothing is left of
                 the subscription then.
             RuntimeError: If the store belongs to another thread.
             TypeError: If `run` is a coroutine function, which would never be awaited.
@@ -130,7 +130,7 @@ class Readable(Generic[T_co]):
         Each value is looked at when it is set, so one that is soon replaced counts too.
 
         Args:
-            predicate: Called with each value; what it raises is raised here.
+            predicate: Called with each value; its errors are raised here.
             timeout: Seconds to wait at most. None sets no limit.
 
         Returns:
@@ -138,7 +138,7 @@ class Readable(Generic[T_co]):
 
         Raises:
             TimeoutError: If no value did in time.
-            TypeError: If `predicate` is a coroutine function: what it returns is always true.
+            TypeError: If `predicate` is a coroutine function: a coroutine is always true.
 
         Example:
             >>> import asyncio
@@ -179,7 +179,7 @@ def get(store: Subscribable[T]) -> T:
         Its present value.
 
     Raises:
-        Exception: What a computation raised.
+        Exception: The error of a computation.
 
     Example:
         >>> from sockstore.stores import derived, writable

@@ -3,7 +3,7 @@
 The rules: (1) a derived store is computed after all of its inputs, because levels are computed in
 order and its level is above theirs; (2) subscribers are told after all computations, with the
 values of that moment, in the order of the changes; (3) a change that a subscriber or a computation
-makes only adds to the work: nothing here recurses; (4) what a subscriber raises is kept until all
+makes only adds to the work: nothing here recurses; (4) an error of a subscriber is kept until all
 others were told.
 """
 
@@ -30,7 +30,7 @@ _UNCHANGED: Final = object()
 
 
 class Scheduler:
-    """The work of one thread: what is to be computed, and whom to tell of what."""
+    """The work of one thread: the nodes to compute, and the subscribers to tell."""
 
     __slots__ = (
         "buckets",
@@ -66,18 +66,18 @@ class Scheduler:
         self.changed_again: set[Vertex[Any]] = set()
         """Pending nodes that changed more than once, perhaps back: added and emptied likewise."""
         self.newcomers: dict[Vertex[Any], dict[Unsubscriber, object]] = {}
-        """Who subscribed to a pending node, with the value they know: `call_first` adds to it, and
+        """New subscribers of a pending node, and the value they know: `call_first` adds to it, and
         `collect` empties it."""
         self.queue: deque[tuple[tuple[Unsubscriber, ...], object]] = deque()
-        """Whom to tell of which value: `collect` adds to it, and `deliver` takes from it."""
+        """Subscribers, and the value to tell them: `collect` adds, and `deliver` takes."""
         self.unfinished = False
         """Whether one of the fields that follow is to be looked at when all were told."""
         self.cascade = 0
         """Changes made by subscribers and computations since the outermost change began."""
         self.failures = Failures()
-        """What subscribers and computations raised, until the outermost change raises it."""
+        """Errors of subscribers and computations, until the outermost change raises them."""
         self.leaving: deque[Callable[[], None]] = deque()
-        """What unsubscribes when all were told: added by other threads and by the garbage
+        """Unsubscribers to call when all were told: added by other threads and by the garbage
         collector."""
         self.interrupted: list[Vertex[Any]] = []
         """Nodes whose computation Ctrl-C or a cancellation interrupted, to be computed again."""
@@ -108,7 +108,7 @@ class Scheduler:
                     last_values[subscriber] = old
 
     def settle(self, limit: int = sys.maxsize) -> None:
-        """Compute what is marked, up to a level."""
+        """Compute the marked nodes, up to a level."""
         self.depth += 1
         self.settling += 1
         levels = self.levels
@@ -134,7 +134,7 @@ class Scheduler:
             del self.buckets[level]
 
     def collect(self) -> None:
-        """Compute what is marked, and queue what the subscribers have to be told."""
+        """Compute the marked nodes, and queue the subscribers to tell."""
         if self.levels:
             self.settle()
         if not self.pending:
@@ -144,7 +144,7 @@ class Scheduler:
             try:
                 value = node.value
             except AttributeError:
-                # It failed, see `Computed`.
+                # The node failed, see `Computed`.
                 node.remember(old)
                 continue
             if self.changed_again or self.newcomers:
@@ -188,7 +188,7 @@ class Scheduler:
         return node.audience
 
     def run(self) -> None:
-        """Finish what a change began, unless a caller further up does that."""
+        """Finish the work of a change, unless a caller further up does that."""
         if self.depth:
             return
         self.collect()
@@ -196,7 +196,7 @@ class Scheduler:
             self.deliver((), None)
 
     def deliver(self, audience: tuple[Unsubscriber, ...], value: object) -> None:
-        """Tell these subscribers and then those in the queue, and raise what they raised."""
+        """Tell these subscribers and then those in the queue, and raise their errors."""
         self.delivering = True
         queue = self.queue
         remaining = iter(audience)
@@ -210,7 +210,7 @@ class Scheduler:
                         run(value)
                 if not queue:
                     break
-                # Looked at first and removed last, so that Ctrl-C in between loses nothing.
+                # Read first and removed last, so that Ctrl-C in between loses nothing.
                 audience, value = queue[0]
                 remaining = iter(audience)
                 del queue[0]
@@ -305,7 +305,7 @@ class _Batch(AbstractContextManager[None]):
         try:
             self._scheduler.run()
         except BaseException as failure:
-            # What ended the block is what the caller expects; only Ctrl-C goes before it.
+            # The caller expects the error that ended the block; only Ctrl-C takes precedence.
             if error is None or not (isinstance(failure, Exception) or failure is error):
                 raise
             if failure is not error:

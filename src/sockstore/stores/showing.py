@@ -1,4 +1,4 @@
-"""The `repr` of a store: its value, short, without secrets, and without starting anything."""
+"""Write the `repr` of a store: its value, short, without secrets; nothing is started for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST: Final = 80
 """Characters of a value that are shown (ST13)."""
 
 _LOOKED_AT: Final = 4096
-"""Characters of a text that are examined; what is shown is among them."""
+"""Characters of a text that are examined; the shown ones are among them."""
 
 _PARTS: Final = 100
 """Parts of a value that are examined: a log may hold a million."""
@@ -36,7 +36,7 @@ def show(node: Node[Any], kind: str) -> str:
 
     Args:
         node: The node of the store.
-        kind: What it is called.
+        kind: The name of its kind.
     """
     order = [] if node.live else dormant(node)
     try:

@@ -1,4 +1,4 @@
-"""What the scheduler sees of a store's node: its value, its subscribers and its level."""
+"""Hold the part of a store's node that the scheduler sees: value, subscribers and level."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Vertex(Generic[T]):
         self.queued = False
         """Whether it waits to be computed: set by `Scheduler.mark`, cleared when its turn comes."""
         self.subscribers: dict[Unsubscriber, None] = {}
-        """Who is told of changes, in the order of subscribing; a dict, to leave at once."""
+        """The subscribers, in the order of subscribing; a dict, so that leaving is quick."""
         self.audience: tuple[Unsubscriber, ...] | None = ()
         """The subscribers as a tuple, which a change is told to; None when it has to be made anew,
-        because someone subscribed or left."""
+        because of a new or lost subscriber."""
 
     def recompute(self, scheduler: Any, /) -> None:
         """Compute the value anew because an input changed; never raise.

@@ -35,7 +35,7 @@ class _Waiter(Generic[T]):
         import asyncio  # noqa: PLC0415 - see above
 
         self.future: Future[T] = asyncio.get_running_loop().create_future()
-        """Set once: what the task awaits."""
+        """Set once: the future that the task awaits."""
         self._thread = get_ident()
         """Set once: the thread of the task's loop."""
 

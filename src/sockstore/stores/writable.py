@@ -1,4 +1,4 @@
-"""Stores that are set: by the program, or by their `start` alone."""
+"""Make stores that are set by the program, or by their `start` alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 Update: TypeAlias = Callable[[Callable[[T], T]], None]
 Start: TypeAlias = Callable[[Callable[[T], None], Update[T]], Callable[[], object] | None]
-"""`start(set, update)`: begin to set the store; return what ends that, or None."""
+"""`start(set, update)`: begin to set the store; return a callable that ends that, or None."""
 
 
 class Writable(Readable[T]):
@@ -48,7 +48,7 @@ class Writable(Readable[T]):
             value: The new value.
 
         Raises:
-            Exception: What subscribers or computations raised, after all others were told;
+            Exception: Errors of subscribers or computations, after all others were told;
                 several come as an `ExceptionGroup`. In a subscriber or a `batch()` nothing is
                 raised: the outermost change raises it.
             RuntimeError: If the store belongs to another thread, or the change is part of an
@@ -82,7 +82,7 @@ class Writable(Readable[T]):
             scheduler.deliver(audience, value)
 
     def update(self, fn: Callable[[T], T]) -> None:
-        """Set the value to what `fn` makes of it.
+        """Set the value to the result of `fn` for it.
 
         Args:
             fn: Called with the present value, returns the new one.
@@ -122,7 +122,7 @@ class _Source(Node[T]):
         self.start: Start[T] = start or _nothing
         """Set once: called when the first subscriber arrives."""
         self.stop: Callable[[], object] | None = None
-        """What `start` returned; called when the last subscriber leaves."""
+        """The result of `start`; called when the last subscriber leaves."""
         self.live = self.permanent = start is None
 
     def read(self) -> T:
@@ -140,19 +140,19 @@ class _Source(Node[T]):
             raise
 
     def end(self) -> None:
-        """Call what `start` returned."""
+        """Call the result of `start`."""
         stop, self.stop = self.stop, None
         if stop is not None:
             stop()
 
     def has_effects(self) -> bool:
         """Whether becoming live calls the `start` of a user."""
-        # What this package starts itself only reads.
+        # The `start` functions of this package only read.
         own = getattr(self.start, "__module__", None) or ""
         return not (self.live or own.startswith("sockstore."))
 
     def sample(self, _: list[object], /) -> T:
-        """Return what `start` sets at once, and stop it."""
+        """Return the value that `start` sets at once, and stop it."""
         cell = _Cell(self.value)
         stop = _checked(self.start(cell.set, cell.update))
         if stop is not None:
@@ -207,8 +207,8 @@ def writable(
 
     Args:
         value: The first value.
-        start: Called as `start(set, update)` when the first subscriber arrives. What it
-            returns, if anything, is called when the last one leaves.
+        start: Called as `start(set, update)` when the first subscriber arrives. The result,
+            if not None, is called when the last one leaves.
         differs: `differs(old, new)` tells whether a new value is a change. None compares
             simple values and takes everything else as a change, see `changed`.
 

@@ -49,7 +49,7 @@ class VirtualClock:
     real seconds is not waited for any more, as it may itself be waiting for virtual time to pass.
 
     Args:
-        start: What ``loop.time()`` begins with, in seconds.
+        start: The first ``loop.time()``, in seconds.
 
     Example:
         >>> clock = VirtualClock()
@@ -77,7 +77,7 @@ class VirtualClock:
             main: The coroutine.
 
         Returns:
-            What it returns.
+            The result of the coroutine.
 
         Raises:
             RuntimeError: If every task waits for something that can never happen.

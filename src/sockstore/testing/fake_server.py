@@ -173,7 +173,7 @@ def slow(latency: float = 1.0) -> Step:
 
 
 def repeat(*steps: Step) -> Step:
-    """Play these steps again and again."""
+    """Play these steps repeatedly, without end."""
     return _Repeat(steps)
 
 

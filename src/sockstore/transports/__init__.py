@@ -1,4 +1,4 @@
-"""Transports move messages over one WebSocket; only they use a network."""
+"""Move messages over one WebSocket; only transports use a network."""
 
 from __future__ import annotations
 

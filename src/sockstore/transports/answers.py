@@ -1,6 +1,6 @@
 """Parse an HTTP answer as it arrives: status, headers and the beginning of the body.
 
-It accepts what real servers and proxies send, not only what they should: interim answers, HTTP/1.0,
+It accepts what real servers and proxies send, not only valid answers: interim answers, HTTP/1.0,
 no reason phrase, folded headers, lines that end with LF alone. `native.handshake` checks strictly
 what a WebSocket needs.
 """
@@ -41,14 +41,14 @@ class NotAnAnswerError(Exception):
 
 @frozen(kw_only=True)
 class Answer:
-    """What a server or a proxy answered.
+    """An HTTP answer of a server or a proxy.
 
     Args:
         status: The HTTP status.
         reason: The reason phrase; empty if there was none.
         headers: The headers, as (name, value) pairs.
         minor: The minor version of HTTP: 0 or 1.
-        body: The first 4 KiB of the body, without what cut it into chunks.
+        body: The first 4 KiB of the body, without the framing of chunks.
         is_whole: Whether `body` is the whole body.
     """
 
@@ -75,7 +75,7 @@ class AnswerReader:
         is_success: Whether a status means that another protocol follows the head, not a body.
 
     Attributes:
-        rest: What followed the head of a success; set by `take`.
+        rest: The bytes after the head of a success; set by `take`.
         head: The answer without its body, once its head is complete; set by `take`.
     """
 
@@ -83,7 +83,7 @@ class AnswerReader:
 
     def __init__(self, is_success: Callable[[int], bool]) -> None:
         self._is_success = is_success
-        self._buffer = bytearray()  # what came, until the head is complete
+        self._buffer = bytearray()  # the received bytes, until the head is complete
         self._start = 0  # where the head begins that is being read; moved by `_next_head`
         self._seen = 0  # where to look on for its end; moved by `_next_head`
         self._body: _Body | None = None  # set when a head promises a body
@@ -96,7 +96,7 @@ class AnswerReader:
         return self._body is not None and not self._body.is_over
 
     def take(self, data: bytes) -> Answer | None:
-        """Take what arrived; return the answer once it is complete.
+        """Take received bytes; return the answer once it is complete.
 
         Raises:
             NotAnAnswerError: If it cannot become a valid answer.
@@ -147,15 +147,15 @@ class AnswerReader:
         """Read the next head, if it is complete: an interim one, or the final one."""
         buffer = self._buffer
         _check_beginning(bytes(buffer[self._start : self._start + 9]))
-        found = _END_OF_HEAD.search(buffer, self._seen)
-        size = len(buffer) if found is None else found.end()
+        end_of_head = _END_OF_HEAD.search(buffer, self._seen)
+        size = len(buffer) if end_of_head is None else end_of_head.end()
         if size > LONGEST_HEAD:
             raise NotAnAnswerError(f"its head is longer than {LONGEST_HEAD >> 10} KiB")
-        if found is None:
+        if end_of_head is None:
             self._seen = max(self._start, len(buffer) - 2)
             return None
-        head = _parse_head(bytes(buffer[self._start : found.start()]))
-        self._start = self._seen = found.end()
+        head = _parse_head(bytes(buffer[self._start : end_of_head.start()]))
+        self._start = self._seen = end_of_head.end()
         return head
 
 
@@ -198,10 +198,10 @@ def _parse_head(head: bytes) -> Answer:
 
 
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:
-    found = _STATUS_LINE.fullmatch(line)
-    if found is None or int(found[2]) >= 600:
+    match = _STATUS_LINE.fullmatch(line)
+    if match is None or int(match[2]) >= 600:
         raise NotAnAnswerError("its first line has no HTTP status")
-    return min(int(found[1]), 1), int(found[2]), _phrase(found[3] or b"")
+    return min(int(match[1]), 1), int(match[2]), _phrase(match[3] or b"")
 
 
 def _phrase(value: bytes) -> str:
@@ -242,7 +242,7 @@ class _Body:
             self._left = _length(head)
 
     def take(self, data: bytes) -> None:
-        """Take what arrived of it."""
+        """Take received bytes of it."""
         (self._take_chunks if self._in_chunks else self._take_plain)(data)
         if len(self.kept) > LONGEST_BODY:
             self.is_over, self.is_whole = True, False

@@ -1,4 +1,4 @@
-"""What a connection and a transport tell each other, and the options of a transport."""
+"""Define what a connection and a transport call on each other, and a transport's options."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Target:
         url: A checked ``ws://`` or ``wss://`` url.
         headers: Handshake headers to add, as (name, value) pairs.
         subprotocols: The subprotocols to offer, the preferred one first.
-        token: What a session shows once the connection is open; transports ignore it.
+        token: The token of a session, sent once the connection is open; transports ignore it.
     """
 
     url: str
@@ -87,13 +87,13 @@ class Target:
 
 @frozen(kw_only=True)
 class TransportOptions:
-    """What stays the same for all transports of a connection.
+    """The options that all transports of a connection share.
 
     Args:
         max_message_bytes: A larger message closes the connection with 1009.
         ssl: The TLS context for ``wss://``; None for the system's defaults.
         compression: Whether to offer permessage-deflate (RFC 7692), or with which parameters.
-        proxy: The url of a proxy; True for what the environment names, None or False for none.
+        proxy: The url of a proxy; True for the proxy of the environment, None or False for none.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -119,17 +119,17 @@ class Listener(Protocol):
     """Hears what happens on a transport.
 
     The event loop makes the calls; only `writing_paused` may come from inside ``send()``. `opened`
-    comes once; then, when what it woke has taken a step, any number of slices, pongs in them, and
+    comes once; then, after tasks it woke took a step, any number of slices, pongs in them, and
     changes of writability; then `closed` once, and `released` once. If ``open()`` raises, none of
     them comes; only a cancellation in the very turn in which the handshake succeeds may raise after
     `opened`, and then `closed` and `released` follow.
     """
 
     def opened(self, socket: SocketInfo) -> None:
-        """The handshake succeeded; what came in the same read follows in another turn."""
+        """The handshake succeeded; bytes of the same read follow in another turn."""
 
     def begin_slice(self) -> Deliver | None:
-        """Bytes were read; return what takes their messages, or None to discard them.
+        """Bytes were read; return the `Deliver` for their messages, or None to discard them.
 
         A read may bring only pings, pongs or a part of a message, so a slice may have no message.
         """

@@ -1,4 +1,4 @@
-"""The browser's own WebSocket, for Python that runs in a page (Pyodide, PyScript).
+"""Use the browser's own WebSocket, for Python that runs in a page (Pyodide, PyScript).
 
 No other module imports `js`: a module that needs the page imports `window` from here.
 
@@ -47,7 +47,7 @@ class BrowserTransport:
 
     Args:
         listener: Is told what happens.
-        options: What stays the same for all transports of a connection.
+        options: The options that all transports of the connection share.
     """
 
     reading_paused = False
@@ -122,7 +122,7 @@ class BrowserTransport:
     def _is_of_use(self) -> bool:
         return self._socket is not None and self._ending is None
 
-    # What the browser tells
+    # Called by the browser
 
     def _listen(self) -> None:
         socket = self._socket
@@ -220,7 +220,7 @@ class BrowserTransport:
             self._listener.end_slice()
 
     def _next(self, kind: type[T], until: float) -> Iterator[T]:
-        """Yield the next messages of a kind; what is not taken stays where it is."""
+        """Yield the next messages of a kind; messages that are not taken stay in the queue."""
         waiting = self._undelivered
         while waiting and isinstance(waiting[0], kind) and monotonic() < until:
             yield cast("T", waiting.popleft())
@@ -242,7 +242,7 @@ def _new_socket(target: Target) -> JsObject:
     try:
         return window.WebSocket.new(target.url, to_js(list(target.subprotocols)))
     except JsException as error:
-        # It quotes the url.
+        # The error quotes the url.
         why = f"the browser says {quoted(target, error)}"
         raise InvalidURI(redact_url(target.url), why) from cause_without_secrets(target, error)
 

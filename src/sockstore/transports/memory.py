@@ -2,8 +2,8 @@
 
 Both halves live in one process. No call reaches the other half directly: every event goes through a
 pipe, in order, after the network's latency. Reads are cut as on a socket: one may bring the
-handshake's answer and messages after it, a pong and no message, or a part of a message. What is
-sent with one call arrives together, so that a test can choose.
+handshake's answer and messages after it, a pong and no message, or a part of a message.
+Messages of one call arrive together, so that a test can choose.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class MemoryTransport:
         self.to_client.clear()
         self.to_client.post_first(lambda: self.end(Close(1006), "the connection was aborted"))
 
-    # What the peer calls, in the client's turn
+    # Called by the peer, in the client's turn
 
     def write(self, *frames: Frame) -> None:
         """Write frames of the server that arrive together."""
@@ -242,7 +242,7 @@ class MemoryPeer:
 
     Args:
         transport: The client's half.
-        target: What the client asked for.
+        target: The url, headers and subprotocols of the client.
 
     Attributes:
         received: The messages that the client sent, oldest first.
@@ -271,13 +271,13 @@ class MemoryPeer:
 
     @property
     def reads(self) -> bool:
-        """Whether it takes what the client writes."""
+        """Whether it reads from the client."""
         return not (self._frozen or self._stalled)
 
     def accept(
         self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """Answer the handshake with 101; the client reads it together with what is sent next."""
+        """Answer the handshake with 101; the client reads it together with the next messages."""
         self.is_open = not self.has_given_up
         offered = self.target.subprotocols
         if offered and subprotocol not in offered:
@@ -341,7 +341,7 @@ class MemoryPeer:
         self._stalled = False
         self.transport.to_server.post(self.transport.flush)
 
-    # What the client's half calls, in the server's turn
+    # Called by the client's half, in the server's turn
 
     def message_received(self, message: str | bytes) -> None:
         """The client sent a message."""

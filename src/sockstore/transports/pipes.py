@@ -1,4 +1,4 @@
-"""The frames of the memory transport, and the pipes that carry them in order."""
+"""Carry the frames of the memory transport in order, through pipes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CloseFrame:
 
 
 Frame: TypeAlias = Accepted | Ping | Pong | CloseFrame | str | bytes
-"""What a server writes: the answer to the handshake, then frames; str and bytes are messages."""
+"""A write of a server: the answer to the handshake, then frames; str and bytes are messages."""
 
 
 def payload_size(frame: Frame) -> int:
@@ -62,7 +62,7 @@ class Arrival:
     """Frames that arrive together.
 
     Args:
-        read: Takes them; what it leaves is posted again.
+        read: Takes them; frames that it leaves are posted again.
         frames: The frames, first to last.
     """
 

@@ -53,11 +53,11 @@ class ProxyFailedError(Exception):
     """The proxy could not be reached or used, or it refused.
 
     Args:
-        why: What happened, as the end of a sentence.
+        why: The reason, as the end of a sentence.
         kind: The family of the failure, as for `HandshakeFailed`.
         status: The HTTP status that the proxy answered with, or that says the same.
         retry_after: Seconds after which the proxy asks to be tried again, if it said so.
-        answer: What the proxy answered, if it did.
+        answer: The proxy's answer, if it gave one.
     """
 
     def __init__(

@@ -173,7 +173,7 @@ def refusal(target: Target, answer: Answer, retry_after: float | None) -> Handsh
 
 
 def words_of(answer: Answer, hide: Hide = hide_nothing) -> str:
-    """Return what was answered as the end of a sentence, with the answer's own words.
+    """Return an answer as the end of a sentence, with the answer's own words.
 
     Example:
         >>> words_of(Answer(status=404, reason="Not Found", body=b"There is no such room."))
@@ -196,7 +196,7 @@ def _said_in_body(answer: Answer) -> str:
     if media not in {"", "text/plain"} or body[:1] == b"<":
         return ""
     line, newline, _ = body.partition(b"\n")
-    is_whole = bool(newline) or answer.is_whole  # what was cut may end within a character
+    is_whole = bool(newline) or answer.is_whole  # a cut body may end within a character
     try:
         return codecs.getincrementaldecoder("utf-8")().decode(line, is_whole)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The contents of the inspector panel: explanation, figures, events and plots."""
+"""Build the contents of the inspector panel: explanation, figures, events and plots."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Row:
     """One event of the timeline.
 
     Args:
-        time: When, as ``14:05:09`` in the reader's time.
-        kind: What, in one word.
-        text: What happened, in one sentence.
+        time: The time, as ``14:05:09`` in the reader's time.
+        kind: The kind of event, in one word.
+        text: The event, in one sentence.
     """
 
     time: str
@@ -57,10 +57,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What the panel shows.
+    """The contents of the panel.
 
     Args:
-        explanation: What the connection is doing, and why.
+        explanation: The present action of the connection, and its reason.
         figures: Names and values.
         events: The timeline's last events, oldest first.
     """
@@ -74,11 +74,11 @@ def inspect(connection: WebSocketStore, zone: tzinfo | None = None) -> Inspectio
     """Look at a connection.
 
     Args:
-        connection: Which one.
+        connection: The connection.
         zone: The reader's time zone; None for this machine's.
 
     Returns:
-        What the panel shows.
+        The contents of the panel.
 
     Example:
         >>> inspect(WebSocketStore("ws://localhost")).figures[:2]
@@ -193,7 +193,7 @@ def plot(values: Sequence[float | None], unit: str, *, least: float) -> Plot:
 
     Args:
         values: One for each second, the latest last; None where it was not measured.
-        unit: What is written behind a value.
+        unit: The unit, written behind a value.
         least: The smallest value that fills the height, so that noise is not drawn as a peak.
 
     Example:

@@ -1,4 +1,4 @@
-"""The rows of a live list, made from the messages of a feed."""
+"""Make the rows of a live list from the messages of a feed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CELL_SHOWN = 1_000
 """Characters of one cell that are shown."""
 
 Cells: TypeAlias = "str | Sequence[object] | None"
-"""What a row shows: a text, or one value for each column; None leaves the message out."""
+"""The contents of a row: a text, or one value for each column; None leaves the message out."""
 
 _log = logging.getLogger("sockstore.ui")
 
@@ -30,7 +30,7 @@ class LiveRow:
 
     Args:
         key: Tells rows apart; the same row keeps its key.
-        cells: What stands in its columns.
+        cells: The contents of its columns.
     """
 
     key: Hashable
@@ -41,8 +41,8 @@ class LiveRows:
     """The rows of a live list, which grow as messages are read.
 
     Args:
-        row: Returns what to show of a message's data; what it raises is logged once, and the
-            message is left out.
+        row: Returns what to show of a message's data; an exception is logged once, and leaves the
+            message out.
         key: Returns what tells rows apart, so that a later message takes the place of an earlier
             one; None for a row for each message.
         limit: Rows that are kept; the oldest go first.

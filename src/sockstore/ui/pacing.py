@@ -1,4 +1,4 @@
-"""How a page follows a log: each message once, in slices, with a pause after each update."""
+"""Follow a log from a page: each message once, in slices, with a pause after each update."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the providers of all kits share, and how a component finds its connection."""
+"""Share code between the providers of all kits, and find the connection of a component."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ProvidesConnection:
     """The part of a kit's provider that is the same in every kit."""
 
     _provider: WebSocketProvider
-    """What provides the connection; the constructor makes it."""
+    """The provider of the connection; the constructor makes it."""
 
     @property
     def connection(self) -> WebSocketStore:
@@ -52,7 +52,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str | None:
-        """What components find it by."""
+        """The name by which components find it."""
 
 
 P = TypeVar("P", bound=Named)

@@ -1,4 +1,4 @@
-"""The texts of a connection's status: the guide's sentence, and what happens next."""
+"""Write the texts of a connection's status: the guide's sentence, and what happens next."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class StatusText:
     Args:
         status: The guide's status, which decides the colour.
         text: The guide's sentence.
-        detail: What happens next, in a few words; empty if nothing happens by itself.
+        detail: The next step, in a few words; empty if nothing happens by itself.
         action: The label of the button that calls `reconnect`; None for no button.
     """
 

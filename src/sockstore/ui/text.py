@@ -1,4 +1,4 @@
-"""Making a server's text fit to be shown: bounded, and without characters that do harm."""
+"""Make a server's text fit to be shown: bounded, and without harmful characters."""
 
 from __future__ import annotations
 

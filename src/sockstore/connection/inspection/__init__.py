@@ -1,1 +1,1 @@
-"""The inspector of a connection: timeline, statistics, explanation, log."""
+"""Inspect a connection: timeline, statistics, explanation, log."""

@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 Step: TypeAlias = Literal["handshake", "room", "fetch_state", "on_open"]
-"""What a connection in the phase ``connecting`` waits for."""
+"""The step that a connection in the phase ``connecting`` waits for."""
 
 ABNORMAL = 1006
 """The close code if there was no close frame (RFC 6455 section 7.1.5)."""
@@ -69,11 +69,11 @@ class Circumstances:
         state: Its state.
         now: The time, in the clock of ``loop.time()``.
         where: The address, without secrets.
-        step: What it waits for while it is connecting.
-        decision: What was decided when the last attempt or connection ended.
+        step: The step it waits for while it is connecting.
+        decision: The decision about the last end of an attempt or connection.
         is_deciding: Whether ``should_reconnect`` is asked now.
         offline_until: Until when retries wait for the platform to be online.
-        is_writable: Whether the network takes more.
+        is_writable: Whether the send buffer has room.
         messages_waiting: Messages in the outbox.
         messages_unanswered: Messages that a session has sent and that are not acknowledged.
         latency: Seconds that the last ping took, or None.

@@ -1,4 +1,4 @@
-"""The observer: makes the timeline, the counts, the latency and the log; it decides nothing."""
+"""Record the timeline, the counts, the latency and the log of a connection; decide nothing."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Observer:
 
     Args:
         machine: The machine of the connection, which is only read.
-        report: Called with what a subscriber raised.
+        report: Called with the error of a subscriber.
 
     Attributes:
         timeline: The last events.
@@ -117,7 +117,7 @@ class Observer:
 
         Args:
             event: The event.
-            effects: What the machine ordered.
+            effects: The orders of the machine.
             now: The machine's clock.
         """
         match event:
@@ -152,7 +152,7 @@ class Observer:
                 self._set(self._latency_store, self.latency, "a subscriber of the latency")
 
     def _decided(self, decision: Decision) -> None:
-        """Record an end once, and what follows from it."""
+        """Record an end once, and the decision about it."""
         outcome = decision.outcome
         if outcome is not self._outcome:
             self._outcome = outcome
@@ -247,7 +247,7 @@ logger = logging.getLogger("sockstore.connection")
 
 
 class Outage:
-    """Log what an operator wants to know about a connection's phases."""
+    """Log the phases of a connection that concern an operator."""
 
     def __init__(self) -> None:
         # When the outage began; None while the connection is open or has ended.
@@ -260,7 +260,7 @@ class Outage:
 
         Args:
             state: Its state.
-            where: Where it leads, without secrets.
+            where: Its address, without secrets.
             now: Seconds, in any clock that only goes forward.
         """
         match state.phase:
@@ -298,10 +298,10 @@ class Outage:
 
 @frozen(kw_only=True)
 class Stats:
-    """What a connection has done so far.
+    """The figures of a connection so far.
 
     Args:
-        phase: What it is at now.
+        phase: The present phase.
         attempts: Attempts to connect that began.
         connections: Attempts that opened a connection.
         losses: Connections that ended without this program's doing.

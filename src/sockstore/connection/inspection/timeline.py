@@ -1,4 +1,4 @@
-"""The timeline: the last events of a connection, each of which has a sentence."""
+"""Keep the last events of a connection, each with a sentence."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ class TimelineEvent:
 
     at: float
     kind: ClassVar[str] = ""
-    """What happened, in one word."""
+    """The event in one word."""
 
     @property
     def text(self) -> str:
-        """What happened, in one sentence without secrets."""
+        """The event in one sentence without secrets."""
         raise NotImplementedError
 
 
@@ -73,7 +73,7 @@ class AttemptBegan(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         what = f"Retry {self.number} began" if self.number else "An attempt to connect began"
         return f"{what}, with fresh credentials." if self.refresh else f"{what}."
 
@@ -84,7 +84,7 @@ class Opened(TimelineEvent):
 
     Args:
         seconds: How long the attempt took.
-        subprotocol: What the server chose, or None.
+        subprotocol: The subprotocol that the server chose, or None.
         recovered: Whether a session got all it missed; None if there was nothing to recover.
     """
 
@@ -95,7 +95,7 @@ class Opened(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
         recovery = {
             None: "",
@@ -118,7 +118,7 @@ class AttemptFailed(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"The attempt failed: {self.error}."
 
 
@@ -139,18 +139,18 @@ class Lost(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
 
 
 @frozen
 class Decided(TimelineEvent):
-    """What follows from an end was decided.
+    """The next step after an end was decided.
 
     Args:
-        what: What follows.
+        what: The next step.
         why: The reason, as a sentence.
-        classification: What the end means, by your own ``Reconnect(classify=)`` or by the table.
+        classification: The end's meaning, by your own ``Reconnect(classify=)`` or by the table.
     """
 
     what: Literal["retry", "refresh", "goodbye", "give up"]
@@ -160,7 +160,7 @@ class Decided(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What was decided, and why."""
+        """The decision and its reason, as a sentence."""
         return self.why
 
 
@@ -179,7 +179,7 @@ class WaitBegan(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
 
 
@@ -198,7 +198,7 @@ class CloseAsked(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"This program closed the connection with {Close(self.code, self.reason)}."
 
 
@@ -210,7 +210,7 @@ class ReconnectAsked(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return "This program asked for a new connection now."
 
 
@@ -229,7 +229,7 @@ class Ended(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
@@ -246,7 +246,7 @@ class Flushed(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"{_messages(self.messages)} that had waited went out."
 
 
@@ -265,7 +265,7 @@ class Overflowed(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
         were = "was" if self.messages == 1 else "were"
         return f"The outbox is full: {_messages(self.messages)} {were} {what}."
@@ -277,7 +277,7 @@ class Settled(TimelineEvent):
 
     Args:
         messages: How many.
-        state: What their receipts say.
+        state: The state of their receipts.
         why: The reason.
     """
 
@@ -288,7 +288,7 @@ class Settled(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         are = "is" if self.messages == 1 else "are"
         return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
 
@@ -306,7 +306,7 @@ class GapFound(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What is missing."""
+        """The missing messages, as a sentence."""
         if self.gap.reason == "reconnected":
             return "What was said while there was no connection may be missing."
         missed = self.gap.missed
@@ -319,7 +319,7 @@ class Hinted(TimelineEvent):
     """The platform said something about the network.
 
     Args:
-        hint: What it said.
+        hint: The hint.
     """
 
     hint: Hint
@@ -327,7 +327,7 @@ class Hinted(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What was said."""
+        """The hint, as a sentence."""
         said = {"online": "online", "offline": "offline", "resume": "awake again"}
         return f"The platform says it is {said[self.hint]}."
 
@@ -345,7 +345,7 @@ class Slept(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What happened."""
+        """The event, as a sentence."""
         return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
 
 
@@ -362,7 +362,7 @@ class Warned(TimelineEvent):
 
     @property
     def text(self) -> str:
-        """What is wrong."""
+        """The warning, as a sentence."""
         return f"{self.warning[:1].upper()}{self.warning[1:]}."
 
 
@@ -391,7 +391,7 @@ class Timeline:
         """Add an event; a burst of overflows is one event.
 
         Raises:
-            Exception: Whatever a subscriber raises.
+            Exception: Any error that a subscriber raises.
         """
         last = self._events[-1] if self._events else None
         if (

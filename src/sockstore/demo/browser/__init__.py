@@ -1,1 +1,1 @@
-"""The demo whose Python runs in the visitor's browser: what serves it, and what starts it there."""
+"""Serve and start the demo whose Python runs in the visitor's browser."""

@@ -1,4 +1,4 @@
-"""The demo that runs in the visitor's browser, as one ASGI application: page, files and server."""
+"""ASGI application of the demo that runs in the visitor's browser: page, files and server."""
 
 from __future__ import annotations
 

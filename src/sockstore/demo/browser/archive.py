@@ -1,4 +1,4 @@
-"""The sources of this package that a page can use, as a zip file."""
+"""Pack the sources of this package that a page can use into a zip file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEFT_OUT = (
     "ui/nicegui/",
     "ui/textual/",
 )
-"""What a page cannot use: it needs sockets, threads or another kit."""
+"""Parts that a page cannot use: they need sockets, threads or another kit."""
 
 WHEN = (1980, 1, 1, 0, 0, 0)
 """The time of each file in the zip, so that the same sources make the same bytes."""
@@ -41,7 +41,7 @@ class Archive:
     Args:
         name: Its file name.
         data: Its bytes.
-        digest: Tells its contents from others, however they are compressed.
+        digest: Identifies its contents, in any compression.
     """
 
     name: str

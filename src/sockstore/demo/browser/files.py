@@ -27,7 +27,7 @@ TYPES = MappingProxyType(
         ".js": "text/javascript; charset=utf-8",
         ".json": "application/json",
         ".mjs": "text/javascript; charset=utf-8",
-        # Only of this type does a browser compile a program while it comes.
+        # A browser compiles a program during its download only with this type.
         ".wasm": "application/wasm",
     }
 )
@@ -124,7 +124,7 @@ def _read(source: Path | bytes) -> bytes:
 
 
 def _fingerprint(files: Mapping[str, Path | bytes]) -> str:
-    """Return what tells these files from all others."""
+    """Return a digest that identifies these files."""
     digest = hashlib.sha256()
     for name, source in sorted(files.items()):
         digest.update(f"{name}\0{hashlib.sha256(_read(source)).hexdigest()}\0".encode())

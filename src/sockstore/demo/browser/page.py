@@ -1,4 +1,4 @@
-"""The HTML document of the demo in the browser, and its Content-Security-Policy."""
+"""HTML document of the demo in the browser, and its Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def document(assets: str, runtime: str, settings: Mapping[str, object]) -> str:
     Args:
         assets: Where its scripts and styles are.
         runtime: Where Pyodide is; a path here or a url elsewhere, with a slash at the end.
-        settings: What its script has to know.
+        settings: The settings of its script.
     """
     # A closing tag in a value must not end the element that holds it.
     text = json.dumps({**settings, "runtime": runtime}).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Finds the copy of Pyodide for a page: a named folder, a staged one, or the public CDN."""
+"""Find the copy of Pyodide for a page: a named folder, a staged one, or the public CDN."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ FILES = (
     "python_stdlib.zip",
     "pyodide-lock.json",
 )
-"""What `loadPyodide` asks for."""
+"""The files that `loadPyodide` requests."""
 
 FETCHED = FILES[2:]
-"""What comes with a request of its own, not as a module of the page."""
+"""The files that are fetched by a request of their own, not as a module of the page."""
 
 MANIFEST = "manifest.json"
-"""What the staging tool tells of its result; a copy that comes from elsewhere has none."""
+"""The description that the staging tool writes; a copy from elsewhere has none."""
 
 
 class RuntimeUnusable(Exception):
@@ -50,7 +50,7 @@ class Runtime:
 
     Args:
         folder: Where it is; None for the CDN.
-        manifest: What the staging tool wrote about it.
+        manifest: The description that the staging tool wrote.
     """
 
     folder: Path | None = None

@@ -1,4 +1,4 @@
-"""The histories of rooms: their interface, and the implementation in SQLite."""
+"""Histories of rooms: their interface, and the implementation in SQLite."""
 
 from sockstore.server.history.base import History, HistoryError, HistoryUnavailable, NotStored
 from sockstore.server.history.sqlite import SqliteHistory

@@ -1,4 +1,4 @@
-"""The interface of a history, which keeps the messages of rooms, and the values it passes."""
+"""Interface of histories, which keep the messages of rooms, and the values that it passes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HistoryError(SockstoreError):
 
     Args:
         where: The path or the address of the history.
-        why: What is wrong, as the end of a sentence.
+        why: The error, as the end of a sentence.
     """
 
     def __init__(self, where: str, why: str) -> None:
@@ -179,7 +179,7 @@ class History(Protocol):
     """
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Set the callables that are told what is stored; does no I/O.
+        """Set the callables that receive stored messages; does no I/O.
 
         Args:
             published: Called with every stored message.

@@ -1,4 +1,4 @@
-"""The SQLite database of a history: synchronous, and used by one thread only."""
+"""SQLite database of a history: synchronous, and used by one thread only."""
 
 from __future__ import annotations
 

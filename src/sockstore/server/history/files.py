@@ -1,4 +1,4 @@
-"""The files of a SQLite history: makes them private, and finds out whether they were replaced."""
+"""Make the files of a SQLite history private, and find out whether they were replaced."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class SqliteHistory:
         return self._remember
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Set the callable that is told what is stored; does no I/O.
+        """Set the callable that receives stored messages; does no I/O.
 
         Args:
             published: Called with every stored message.

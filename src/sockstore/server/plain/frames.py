@@ -1,4 +1,4 @@
-"""Parses and builds the plain JSON frames of section 3 of PROTOCOL.md."""
+"""Parse and build the plain JSON frames of section 3 of PROTOCOL.md."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ class FrameError(Exception):
     """A room does not accept the frame of a client.
 
     Args:
-        code: What is wrong, for programs.
-        message: What is wrong and what is right, for people.
+        code: The error, for programs.
+        message: The error and its remedy, for people.
     """
 
     def __init__(self, code: ErrorCode, message: str) -> None:

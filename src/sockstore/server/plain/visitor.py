@@ -1,4 +1,4 @@
-"""Serves a client of plain JSON in its room, and builds the frames it is told."""
+"""Serve a client of plain JSON in its room, and build the frames that it receives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes the clients of one Redis, checks its configuration, and explains its errors."""
+"""Make the clients of one Redis, check its configuration, and explain its errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follows the feed: a Redis stream of what happens in all rooms, which every server reads."""
+"""Follow the feed: a Redis stream of what happens in all rooms, which every server reads."""
 
 from __future__ import annotations
 

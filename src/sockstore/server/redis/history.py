@@ -141,12 +141,12 @@ class RedisHistory:
         return self._remember
 
     def start(self, published: Published, lost_sight: Callable[[], None]) -> None:
-        """Set the callables that are told what all servers store; does no I/O."""
+        """Set the callables that receive the messages of all servers; does no I/O."""
         self._published = published
         self._lost_sight = lost_sight
 
     def follow(self, hear: Hear, lost_sight: Callable[[], None]) -> None:
-        """Add callables that are told the entries of the feed; does no I/O."""
+        """Add callables that receive the entries of the feed; does no I/O."""
         self._listeners.append((hear, lost_sight))
 
     def check(self) -> None:

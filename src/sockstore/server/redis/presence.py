@@ -89,7 +89,7 @@ class RedisPresence:
         history.follow(self._heard, self._out_of_sight)
 
     def start(self, changed: Changed) -> None:
-        """Set the callable that is told each change, on this server or another; does no I/O."""
+        """Set the callable that receives each change, on this server or another; does no I/O."""
         self._changed = changed
 
     async def open(self) -> None:

@@ -1,4 +1,4 @@
-"""The Lua scripts that run inside Redis; each one is atomic.
+"""Lua scripts that run inside Redis; each one is atomic.
 
 A room is a stream whose ids are ``OFFSET-0``. The state of all rooms is in one hash, ``rooms``, so
 that Redis can lose (evict, delete) all of it or nothing: the epoch, the number of rooms, and for

@@ -35,7 +35,7 @@ class Presence(Protocol):
     """The members of each room, over all servers that share the rooms."""
 
     def start(self, changed: Changed) -> None:
-        """Set the callable that is told each change, on this server or another; does no I/O."""
+        """Set the callable that receives each change, on this server or another; does no I/O."""
 
     async def enter(self, room: str, member: Member) -> None:
         """Add a client of this server to a room; return when `members` is right.
@@ -66,7 +66,7 @@ class LocalPresence:
         self._changed: Changed = no_listener
 
     def start(self, changed: Changed) -> None:
-        """Set the callable that is told each change; does no I/O."""
+        """Set the callable that receives each change; does no I/O."""
         self._changed = changed
 
     async def enter(self, room: str, member: Member) -> None:

@@ -1,4 +1,4 @@
-"""Decides whether a client that comes back can be given everything that it missed."""
+"""Decide whether a client that comes back can be given everything that it missed."""
 
 from __future__ import annotations
 

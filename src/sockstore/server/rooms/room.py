@@ -1,4 +1,4 @@
-"""A room tells each subscriber every message once, in order, without a hole."""
+"""Room of the server: delivers each message to each subscriber once, in order, without a gap."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Room:
             self._looking = start_task(self._look())
 
     def announce(self, change: Change, member: Member | None) -> None:
-        """Tell the others who came or left.
+        """Tell the others that a member came or left.
 
         In a crowded room presence frames do it: a thousand clients that come back at once would
         cause a million frames.

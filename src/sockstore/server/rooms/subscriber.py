@@ -1,4 +1,4 @@
-"""One client in one room: its position, and the protocol that it is told messages in."""
+"""Subscriber of a room: one client, its position, and the protocol of its messages."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Subscriber:
 
     Args:
         client: The client.
-        member: What the others see of the client.
+        member: The member that the others see.
         dialect: The protocol of the client.
         last_seen: The last message that it was told; the room advances it. None if the history
             could not be read, so that its position is unknown.
         lost: Called when the client cannot be told the next message; the room has removed it.
-        hears_members: Whether it is told who comes and leaves.
+        hears_members: Whether it is told when members come and leave.
         catching_up: Tells the client what it missed, from the history; the room starts it, and
             clears it when it ends.
     """

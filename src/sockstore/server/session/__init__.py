@@ -1,1 +1,1 @@
-"""The session, section 6 of PROTOCOL.md: a subset of Centrifugo's client protocol."""
+"""Session protocol, section 6 of PROTOCOL.md: a subset of Centrifugo's client protocol."""

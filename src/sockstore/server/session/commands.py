@@ -1,4 +1,4 @@
-"""Parses the commands of a session, which PROTOCOL.md lists."""
+"""Parse the commands of a session, which PROTOCOL.md lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The subscriptions of one session: subscribing, recovering, leaving; and its pushes."""
+"""Subscriptions of one session: subscribing, recovering, leaving; and its pushes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Builds the replies and pushes of a session, which PROTOCOL.md lists.
+"""Build the replies and pushes of a session, which PROTOCOL.md lists.
 
 The data of a message is JSON text already, and is copied as it is.
 """
@@ -35,8 +35,8 @@ class ErrorReply(Exception):
     """A command cannot be done.
 
     Args:
-        code: What is wrong, for programs: one of PROTOCOL.md's.
-        message: What is wrong and what is right, for people.
+        code: The error, for programs: one of PROTOCOL.md's codes.
+        message: The error and its remedy, for people.
         is_temporary: Whether the client should try again.
     """
 

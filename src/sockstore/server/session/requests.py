@@ -1,4 +1,4 @@
-"""Does the commands of a session that are answered at once: all but `connect` and `send`."""
+"""Do the commands of a session that are answered at once: all but `connect` and `send`."""
 
 from __future__ import annotations
 

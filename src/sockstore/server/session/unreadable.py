@@ -1,4 +1,4 @@
-"""Reads the outline of a command that is valid JSON (RFC 8259), but that msgspec does not read."""
+"""Read the outline of a command that is valid JSON (RFC 8259), but that msgspec does not read."""
 
 from __future__ import annotations
 

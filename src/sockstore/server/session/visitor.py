@@ -1,4 +1,4 @@
-"""Serves a client of the session: does its commands in their order, and pings it."""
+"""Serve a client of the session: do its commands in their order, and ping it."""
 
 from __future__ import annotations
 

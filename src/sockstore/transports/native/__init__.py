@@ -1,1 +1,1 @@
-"""A transport over TCP and TLS sockets."""
+"""Transport messages over TCP and TLS sockets."""

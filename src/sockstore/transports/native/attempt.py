@@ -1,4 +1,4 @@
-"""One attempt to connect: TCP, perhaps through a proxy or with TLS, and the opening handshake."""
+"""Make one attempt to connect: TCP, perhaps by a proxy or with TLS, and the handshake."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ async def attempt(
     """Do one handshake without following redirects; return the error if it failed.
 
     Args:
-        target: Where to.
+        target: The target.
         listener: Is told what happens afterwards.
-        options: What stays the same for all transports of a connection.
+        options: The options that all transports of the connection share.
         began: Called with the attempt's wire before anything is awaited.
     """
     wire: Wire | None = None
@@ -80,7 +80,7 @@ async def _proxy_for(place: Place, option: str | bool | None) -> Proxy | None:  
 
 
 _trust: list[ssl.SSLContext] = []
-"""The system's certificates, once they were needed; set by `_load_trust`."""
+"""The system's certificates, loaded at first need; set by `_load_trust`."""
 
 
 async def _default_trust() -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""The server's answer to a handshake, from its first byte until it is judged."""
+"""Read the server's answer to a handshake, and check it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AwaitedAnswer:
 
     Args:
         loop: The event loop, for that moment.
-        protocol: The protocol of the handshake, which knows what was asked for.
+        protocol: The protocol of the handshake, which knows the request.
         accept: Called once if the answer is a switch to WebSocket, with the protocol, the answer
             and the bytes after it.
         fail: Called once if it is not, with the reason.
@@ -47,7 +47,7 @@ class AwaitedAnswer:
         self._patience: asyncio.TimerHandle | None = None
 
     def take(self, data: bytes) -> None:
-        """Take what arrived."""
+        """Take received bytes."""
         try:
             answer = self._reader.take(data)
         except NotAnAnswerError as error:
@@ -59,10 +59,10 @@ class AwaitedAnswer:
             self._wait_for_body()
 
     def ended(self, lost: Exception | None = None) -> None:
-        """Judge what has arrived: no more comes, or the wait for a body is over.
+        """Judge the received bytes: no more come, or the wait for a body is over.
 
         Args:
-            lost: What broke the connection, if something did.
+            lost: The error that broke the connection, if one did.
         """
         if (answer := self._reader.end()) is not None:
             self._judge(answer, b"")

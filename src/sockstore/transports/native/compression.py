@@ -1,4 +1,4 @@
-"""permessage-deflate of `websockets`, and its window of 256 bytes, which zlib lacks."""
+"""Set up permessage-deflate of `websockets`, with a window of 256 bytes, which zlib lacks."""
 
 from __future__ import annotations
 

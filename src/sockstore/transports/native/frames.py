@@ -1,4 +1,4 @@
-"""Frames that are not short messages: the protocol judges them, and fragments become messages."""
+"""Handle frames that are not short messages: the protocol checks each, fragments are joined."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Ending(NamedTuple):
     """How a WebSocket ended.
 
     Args:
-        close: The close frame, or what stands for it.
-        why: What happened, as a sentence.
+        close: The close frame, or a value in its place.
+        why: The reason, as a sentence.
         cause: The exception behind it, if there is one.
     """
 
@@ -65,8 +65,8 @@ class FrameHandler:
     Args:
         protocol: The protocol, in the state after a handshake.
         max_message_bytes: The largest message to accept.
-        listener: Hears of pongs.
-        writer: Writes what the protocol answers.
+        listener: Is told of pongs.
+        writer: Writes the answers of the protocol.
         end: Called when a close frame or a violation of the protocol ended the WebSocket.
     """
 

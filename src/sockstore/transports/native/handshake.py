@@ -1,4 +1,4 @@
-"""The opening handshake: its request, the check of the answer, redirects, and its failures.
+"""Do the opening handshake: request, check of the answer, redirects, and failures.
 
 Only this module translates foreign exceptions into ours.
 """
@@ -228,7 +228,7 @@ def _translate(target: Target, error: Exception) -> HandshakeFailed:
 
 
 def network_words(error: OSError | EOFError, who: str = "server") -> str:
-    """Return what the network or its other end did, as the end of a sentence."""
+    """Describe an error of the network or its other end, as the end of a sentence."""
     match error:
         case EOFError():
             return f"the {who} ended the connection during the handshake"

@@ -1,4 +1,4 @@
-"""Incoming bytes: the size of reads, the buffer, and where frames begin and end in it."""
+"""Buffer incoming bytes: adapt the size of reads, and find where frames begin and end."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ READ_STEP = 4
 
 
 class ReadSize:
-    """How many bytes a transport asks the operating system for, by what the last reads brought.
+    """How many bytes a transport asks the operating system for, by the size of the last reads.
 
     asyncio makes a new buffer for each read, 256 KiB by default. For a typical message of 300
     bytes that costs as much as the read itself; only a burst needs so large a buffer.
@@ -109,7 +109,7 @@ class Incoming:
         return self.at == len(self.buffer) and not self._later
 
     def add(self, data: bytes) -> bool:
-        """Add what was read; return whether the next frame may be complete now."""
+        """Add bytes that were read; return whether the next frame may be complete now."""
         if self.at == len(self.buffer) and not self._later:
             self.buffer, self.at = data, 0
             return len(data) >= self._need

@@ -1,4 +1,4 @@
-"""Deliver what arrives in slices, and pause reading while too much waits to be delivered."""
+"""Deliver messages in slices, and pause reading while too much waits to be delivered."""
 
 from __future__ import annotations
 
@@ -81,16 +81,16 @@ class Slices:
         return self._incoming.unread
 
     def begin(self, data: bytes) -> None:
-        """Take what was read with the handshake's answer, and deliver from the next turn on.
+        """Take bytes read with the handshake's answer, and deliver from the next turn on.
 
-        What the open WebSocket woke has this turn; uvloop may read on in it.
+        Tasks woken by the open WebSocket run first; uvloop may read on in the same turn.
         """
         self._next_turn = self._loop.call_soon(self._go_on)
         if data:
             self.take(data)
 
     def take(self, data: bytes) -> None:
-        """Take what was read, and deliver it unless that must wait for the loop's next turn."""
+        """Take bytes that were read; deliver them now, or from the loop's next turn on."""
         may_have_frame = self._incoming.add(data)
         if self._next_turn is None:
             if may_have_frame:
@@ -143,7 +143,7 @@ class Slices:
         if self.reading_paused and (
             self._next_turn is None or self._incoming.unread < UNDELIVERED_LOW
         ):
-            # What no slice can deliver is the beginning of a message: its end must be read.
+            # Bytes that no slice can deliver begin a message: its end must be read.
             self.reading_paused = False
             self._transport.resume_reading()
         if self._next_turn is None and self._on_delivered is not None:

@@ -18,7 +18,7 @@ HAPPY_EYEBALLS_SECONDS = 0.25
 """Wait before the next address of a host is tried beside the first (RFC 8305 section 5)."""
 
 Address: TypeAlias = tuple[int, int, int, str, Any]
-"""What ``getaddrinfo`` returns: family, type, protocol, name, and where to connect to."""
+"""A result of ``getaddrinfo``: family, type, protocol, name, and where to connect to."""
 
 
 async def connected_socket(host: str, port: int) -> socket.socket:
@@ -90,7 +90,7 @@ async def addresses(host: str, port: int) -> list[Address]:
 
 
 def _looks_up_in_its_own_way(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the program replaced the `getaddrinfo` of this loop, which is respected.
+    """Whether the program replaced the `getaddrinfo` of this loop; that one is used then.
 
     asyncio's own runs in the default executor, and uvloop's in libuv's four threads; a few lookups
     that hang would block both.

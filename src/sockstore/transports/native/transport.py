@@ -1,4 +1,4 @@
-"""The native transport: our own asyncio Protocol around `websockets`' Sans-I/O layer.
+"""Connect over TCP or TLS, with our own asyncio Protocol around `websockets`' Sans-I/O layer.
 
 This module imports little. The rest, the engine, takes long to import, so a thread imports it.
 """
@@ -29,7 +29,7 @@ class NativeTransport:
 
     Args:
         listener: Is told what happens.
-        options: What stays the same for all transports of a connection.
+        options: The options that all transports of the connection share.
     """
 
     def __init__(self, listener: Listener, options: TransportOptions) -> None:

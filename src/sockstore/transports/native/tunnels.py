@@ -115,7 +115,7 @@ class _Asked:
         return self._reader.end()
 
     def take(self, data: bytes) -> bool:
-        """Take what arrived; return whether the tunnel is open.
+        """Take received bytes; return whether the tunnel is open.
 
         Raises:
             ProxyFailedError: If the proxy refuses, or does not speak HTTP.
@@ -189,7 +189,7 @@ async def _tunnel_by_tls(
 
 
 class _End(asyncio.Protocol):
-    """One of two connections; each writes what the other receives."""
+    """One of two connections; each writes the bytes that the other receives."""
 
     other: _End  # set by `_tunnel_by_tls`
     transport: asyncio.Transport | None = None  # set by `connection_made`
@@ -235,7 +235,7 @@ class _Outside(_End):
 
     Args:
         request: The request for a tunnel.
-        is_open: Takes what the proxy answers; returns whether the tunnel is open, raises if not.
+        is_open: Takes the proxy's answer; returns whether the tunnel is open, raises if not.
     """
 
     def __init__(self, request: bytes, is_open: Callable[[bytes], bool]) -> None:

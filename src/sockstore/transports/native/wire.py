@@ -1,6 +1,6 @@
-"""One TCP connection that carries one WebSocket, from its handshake to its last byte.
+"""Run one TCP connection that carries one WebSocket, from its handshake to its last byte.
 
-`websockets`' Sans-I/O protocol decides what RFC 6455 decides; see `frames` for what it is given,
+`websockets`' Sans-I/O protocol decides what RFC 6455 decides; see `frames` for its input,
 and `slices` for when messages are delivered.
 """
 
@@ -29,7 +29,7 @@ __all__ = ["Wire"]
 
 
 class WirePhase(Enum):
-    """What a wire does with what arrives, and what it still has to report; it never goes back.
+    """How a wire treats received bytes, and which reports are due; it only moves forward.
 
     While a wire is open, `websockets`' protocol knows how far the closing handshake is.
     """
@@ -44,10 +44,10 @@ class WirePhase(Enum):
     """It delivers: CLOSED follows, or ABORTED."""
 
     ABORTED = auto()
-    """The program aborted it: what arrives is ignored, and CLOSED follows when TCP has ended."""
+    """The program aborted it: bytes are ignored, and CLOSED follows when TCP has ended."""
 
     CLOSED = auto()
-    """`closed` was reported: what arrives is ignored; `released` is reported when TCP has ended."""
+    """`closed` was reported: bytes are ignored; `released` is reported when TCP has ended."""
 
 
 OPEN, PROTOCOL_OPEN = WirePhase.OPEN, State.OPEN
@@ -78,7 +78,7 @@ class Wire(asyncio.Protocol):
     _read_size: ReadSize
     _writer: Writer
 
-    # What follows the protocol of the handshake; set by `_open`.
+    # The protocol after the handshake's; set by `_open`.
     _protocol: Protocol
 
     def __init__(
@@ -100,14 +100,14 @@ class Wire(asyncio.Protocol):
         self._slices: Slices | None = None
 
     def _enter(self, phase: WirePhase, slices: Slices | None = None) -> None:
-        """Change the phase, and drop what served the former one."""
+        """Change the phase, and drop the parts of the former one."""
         if self._answer is not None:
             self._answer.stop()
         if self._slices is not None:
             self._slices.drop()
         self._phase, self._answer, self._slices = phase, None, slices
 
-    # What asyncio calls
+    # Called by asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; the handshake begins with `send_request`."""
@@ -151,7 +151,7 @@ class Wire(asyncio.Protocol):
             self._slices.frames.answer_held_ping()
             self._listener.writing_resumed()
 
-    # What the transport calls
+    # Called by the transport
 
     @property
     def reading_paused(self) -> bool:
@@ -199,7 +199,7 @@ class Wire(asyncio.Protocol):
             self._writer.write_output(self._protocol)
 
     def abort(self) -> None:
-        """End the TCP connection at once, and drop what was not delivered."""
+        """End the TCP connection at once, and drop undelivered bytes."""
         if self._phase is WirePhase.OPENING:
             self._enter(WirePhase.FAILED)
         elif self._phase is OPEN:
@@ -211,7 +211,7 @@ class Wire(asyncio.Protocol):
     # The opening handshake
 
     def _open(self, handshake: ClientProtocol, answer: Answer, rest: bytes) -> None:
-        """Deliver from now on; `rest` is what followed the head of the answer."""
+        """Deliver from now on; `rest` is the bytes after the head of the answer."""
         if self.handshake.done() or self._transport is None:
             return  # it was cancelled
         self._protocol = protocol_after(handshake, self._max_message_bytes)

@@ -1,4 +1,4 @@
-"""Build the frames of messages, and write what is sent in one turn of the event loop together.
+"""Build the frames of messages, and write all of one turn of the event loop together.
 
 A call of the operating system costs more than everything else about a small message. So the first
 message of a turn is written at once, and those that follow in the same turn leave together at its
@@ -95,7 +95,7 @@ class Writer:
                 self.write(data)
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the gathered frames."""
         if self._gathered:
             data = b"".join(self._gathered)
             self.drop()
@@ -103,7 +103,7 @@ class Writer:
                 self._transport.write(data)
 
     def drop(self) -> None:
-        """Forget what was gathered."""
+        """Forget the gathered frames."""
         self._gathered.clear()
         self._bytes = 0
 

@@ -1,4 +1,4 @@
-"""The components on the page of the visitor's own browser, in Python that runs there (Pyodide).
+"""Components for the page of the visitor's own browser, in Python that runs there (Pyodide).
 
 They are placed in a layout, which is mounted in the document. All of it can be imported
 everywhere, and be used in a browser.

@@ -1,4 +1,4 @@
-"""The input of a chat, as an element."""
+"""Input element of a chat: sends what the user writes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ChatInput(ConnectionComponent):
     Args:
         connection: Which one; None for that of the provider it stands in.
         name: The name of that provider.
-        placeholder: What an empty field shows.
+        placeholder: The text that an empty field shows.
 
     Raises:
         ProviderNotFound: If it stands in no such provider.

@@ -27,11 +27,11 @@ class ChatRow:
     """One row.
 
     Args:
-        row: What it shows.
+        row: The row of the chat that it shows.
 
     Attributes:
-        node: What stands in the list.
-        row: What it shows.
+        node: The node in the list.
+        row: The row of the chat that it shows.
     """
 
     def __init__(self, row: Row) -> None:

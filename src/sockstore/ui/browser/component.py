@@ -1,4 +1,4 @@
-"""The base of all components, which live as long as their page."""
+"""Base class of all components, which live as long as their page."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Component(Element):
         """Mount it.
 
         Args:
-            scope: That of the page, which destroys it at the latest.
+            scope: The scope of the page, which destroys it at the latest.
         """
         if self.mounted is None and not scope.closed:
             self._held = scope.mount(lambda: self.scope.aclose)
@@ -63,6 +63,6 @@ class Component(Element):
             raise
 
     async def destroy(self) -> None:
-        """Destroy what it owns."""
+        """Destroy everything that it owns."""
         if self._held is not None:
             await self._held.unmount()

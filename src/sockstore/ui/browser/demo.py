@@ -1,4 +1,4 @@
-"""The guide's echo page as an element."""
+"""Echo page of the guide, as an element."""
 
 from __future__ import annotations
 

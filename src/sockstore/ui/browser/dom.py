@@ -1,7 +1,7 @@
-"""The document, and the only ways in which the components touch it.
+"""Document access: the only functions by which the components touch the page.
 
-It can be imported everywhere, and be used in a browser only. What is written into the document is
-text or an attribute, never markup.
+The module can be imported everywhere, and be used in a browser only. It writes text and attributes
+into the document, never markup.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def window() -> Node:
     """Return the browser's window.
 
     Raises:
-        RuntimeError: If there is no page here.
+        RuntimeError: If this Python has no page.
     """
     if not IN_BROWSER:
         raise RuntimeError(NO_PAGE)
@@ -66,12 +66,12 @@ def document() -> Node:
 
 
 def make(tag: str, classes: str = "", text: str = "", **attributes: object) -> Node:
-    """Make an element that stands nowhere yet.
+    """Make an element that is not in the document yet.
 
     Args:
         tag: The HTML tag.
         classes: CSS classes.
-        text: What it says, which is never markup.
+        text: Its text, which is never markup.
         attributes: As for `give`.
     """
     node = document().createElement(tag)
@@ -100,18 +100,18 @@ def give(node: Node, **attributes: object) -> None:
 
 
 def put_text(node: Node, text: str) -> None:
-    """Let an element say this, and leave it alone if it does: a selection in it stays."""
+    """Set the text of an element, unless it is equal, so that a selection in it stays."""
     if node.textContent != text:
         node.textContent = text
 
 
 def stand(node: Node, parent: Node, *, there: bool, first: bool = False) -> None:
-    """Let a node stand in its parent or not; where it does already, nothing moves.
+    """Put a node into its parent, or remove it; nothing moves if it is there already.
 
     Args:
         node: The node.
         parent: Where it stands.
-        there: Whether it is to stand there.
+        there: Whether it is put there or removed.
         first: Whether it comes before all others, instead of after them.
     """
     if not there:
@@ -148,12 +148,12 @@ def telling(scope: Scope, fn: Callable[..., object]) -> Node:
 
     Args:
         scope: For how long.
-        fn: What it calls, in the caller's context.
+        fn: The function that it calls, in the caller's context.
     """
     from pyodide.ffi import create_proxy  # noqa: PLC0415 - see above
 
     context = copy_context()
-    # The browser calls from nowhere; a copy, because one call may bring about another.
+    # The browser calls without a context; a copy, because one call may cause another.
     proxy = create_proxy(lambda *arguments: context.copy().run(fn, *arguments))
     scope.on_destroy(proxy.destroy)
     return proxy
@@ -161,7 +161,7 @@ def telling(scope: Scope, fn: Callable[..., object]) -> Node:
 
 @cache
 def imported(name: str) -> Node:
-    """Return what a script of `sockstore.ui.web` exports; each is read once.
+    """Return the export of a script of `sockstore.ui.web`; each script is read once.
 
     Args:
         name: The script's name.
@@ -172,7 +172,7 @@ def imported(name: str) -> Node:
 
 
 class Storage:
-    """A text that the browser keeps, if it may: some visitors have forbidden it.
+    """A text that the browser keeps, unless the visitor has forbidden it.
 
     Args:
         kind: "sessionStorage", which lasts as long as the tab, or "localStorage".
@@ -192,7 +192,7 @@ class Storage:
         return ""
 
     def write(self, text: str) -> None:
-        """Keep a text instead; an empty one is none."""
+        """Keep a new text; an empty one removes it."""
         from pyodide.ffi import JsException  # noqa: PLC0415 - see above
 
         with suppress(JsException):

@@ -21,7 +21,7 @@ _around: ContextVar[Element | None] = ContextVar("sockstore_element", default=No
 
 
 class _Placed(type):
-    """Places an element when it is whole: one that could not be made stands nowhere."""
+    """Places an element after its constructor; if that raises, the element is not placed."""
 
     def __call__(cls: type[E], *args: Any, **kwargs: Any) -> E:  # type: ignore[misc]
         element: E = super().__call__(*args, **kwargs)  # type: ignore[misc]
@@ -30,7 +30,7 @@ class _Placed(type):
 
     @property
     def __signature__(cls) -> Signature:
-        """The constructor's, which `help` and the documentation show."""
+        """The signature of the constructor, which `help` and the documentation show."""
         return signature(MethodType(cls.__init__, cls))  # type: ignore[misc]  # of this very class
 
 
@@ -40,7 +40,7 @@ class Element(metaclass=_Placed):
     Args:
         tag: The HTML tag.
         classes: CSS classes.
-        text: What it says, which is never markup.
+        text: Its text, which is never markup.
         attributes: ``aria_label="..."`` is the attribute ``aria-label``, ``type_`` is ``type``.
 
     Attributes:
@@ -49,7 +49,7 @@ class Element(metaclass=_Placed):
         is_placed: Whether it stands in another element; false once it was removed.
 
     Raises:
-        RuntimeError: If nothing stands around it: it belongs into the layout of a page.
+        RuntimeError: If no element is around it: it must be made in the layout of a page.
 
     Example:
         ::
@@ -91,7 +91,7 @@ class Element(metaclass=_Placed):
 
     @property
     def text(self) -> str:
-        """What it says; setting it takes the place of what stands inside, and is never markup."""
+        """Its text, which is never markup; setting it replaces everything inside the element."""
         return str(self.node.textContent)
 
     @text.setter
@@ -100,14 +100,14 @@ class Element(metaclass=_Placed):
 
     @property
     def ancestors(self) -> Iterator[Element]:
-        """What stands around it, the nearest first."""
+        """The elements around it, the nearest first."""
         element = self.parent
         while element is not None:
             yield element
             element = element.parent
 
     async def remove(self) -> None:
-        """Take it and what stands in it out of the page, and destroy it; the children first.
+        """Remove it and its children from the page, and destroy them; the children first.
 
         Raises:
             ExceptionGroup: Of what cleanups raised; all of them ran.
@@ -119,20 +119,20 @@ class Element(metaclass=_Placed):
             await destroy_all(self.walk())
 
     def walk(self) -> Iterator[Element]:
-        """Yield it and what stands in it, in the document's order."""
+        """Yield it and all elements in it, in the document's order."""
         yield self
         for child in self.children:
             yield from child.walk()
 
     def begin(self, scope: Scope) -> None:
-        """The page is shown now.
+        """Begin: the page is shown now.
 
         Args:
-            scope: That of the page.
+            scope: The scope of the page.
         """
 
     async def destroy(self) -> None:
-        """It is gone now."""
+        """End: the element was removed."""
 
     def _place(self) -> None:
         self.is_placed = True
@@ -145,7 +145,7 @@ class Element(metaclass=_Placed):
 
 
 class Root(Element):
-    """What all elements of a page stand in.
+    """The element that contains all elements of a page.
 
     Args:
         scope: The page's scope.
@@ -163,7 +163,7 @@ class Root(Element):
         return None
 
     def begin_all(self, element: Element) -> None:
-        """Begin an element and what stands in it; those around others first.
+        """Begin an element and all elements in it; outer elements first.
 
         Args:
             element: It stands in the page.

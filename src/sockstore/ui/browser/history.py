@@ -19,7 +19,7 @@ __all__ = ["PageHistory"]
 
 
 class PageHistory:
-    """Let a navigator show the page that the browser's address names, whatever changes it.
+    """Let a navigator show the page that the browser's address names, after every change.
 
     Plain clicks on links, back and forward become navigations of the navigator. When the visitor
     leaves the document its page is left, too: connections with ``close_on_navigate`` close at once,
@@ -60,7 +60,7 @@ class PageHistory:
 
     @property
     def url(self) -> str:
-        """The address whose page is shown, or on its way."""
+        """The address whose page is shown or loaded."""
         return self._url
 
     async def __aenter__(self) -> Self:
@@ -80,7 +80,7 @@ class PageHistory:
 
         Raises:
             LookupError: If it has no page.
-            Exception: What the page raises.
+            Exception: Any exception of the page.
         """
         url = str(window().location.href)
         page = self._page_of(url)
@@ -101,7 +101,7 @@ class PageHistory:
         listen(self._scope, window(), "pageshow", self._return_to_document)
 
     async def aclose(self) -> None:
-        """Follow the browser no longer; the page stays, it is the navigator's."""
+        """Stop following the browser; the page stays, because the navigator owns it."""
         await self._scope.aclose()
 
     async def go(self, url: str) -> bool:
@@ -115,7 +115,7 @@ class PageHistory:
             took its place.
 
         Raises:
-            Exception: What the page raises.
+            Exception: Any exception of the page.
         """
         place = window().location
         target = window().URL.new(url, place.href)
@@ -127,7 +127,7 @@ class PageHistory:
 
     async def _go(self, url: str, page: Page) -> bool:
         history = window().history
-        # As a browser does it: to go where one is makes no entry.
+        # As in a browser, going to the present address adds no entry.
         (history.replaceState if url == self._url else history.pushState)(None, "", url)
         is_shown = await self._show(url, page)
         if is_shown:
@@ -153,7 +153,7 @@ class PageHistory:
 
     def _clicked(self, event: Node) -> None:
         link = _link_of(event)
-        # A link within the document is the browser's: it scrolls, and tells us of the move.
+        # The browser follows a link within the document: it scrolls, and reports the move.
         if link is None or _differ_in_hash(link, self._url):
             return
         page = self._page_of(link)
@@ -204,7 +204,7 @@ _begun: set[asyncio.Task[None]] = set()
 
 
 def _differ_in_hash(one: str, other: str) -> bool:
-    """Whether they are places in the same document."""
+    """Whether both addresses are places in the same document."""
     return one != other and one.partition("#")[0] == other.partition("#")[0]
 
 

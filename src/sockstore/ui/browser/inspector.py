@@ -135,7 +135,7 @@ class _Timeline:
         self._events: Sequence[Row] = ()
 
     def show(self, events: Sequence[Row]) -> None:
-        """Show them, if they are others than before."""
+        """Show them, if they changed."""
         if events == self._events:
             return
         self._events = events

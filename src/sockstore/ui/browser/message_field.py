@@ -18,7 +18,7 @@ class MessageField(Element):
     """A text field and its button; what is being written outlives a reload of the document.
 
     Args:
-        placeholder: What an empty field shows.
+        placeholder: The text that an empty field shows.
     """
 
     def __init__(self, placeholder: str) -> None:
@@ -34,10 +34,10 @@ class MessageField(Element):
         self._had_focus = False
 
     def follow(self, scope: Scope, send: Callable[[str], bool]) -> None:
-        """Begin to take what the user writes.
+        """Begin to accept the user's text.
 
         Args:
-            scope: For how long.
+            scope: The scope that ends it.
             send: Called with the text; returns whether it was accepted.
         """
         self._remember()
@@ -46,11 +46,11 @@ class MessageField(Element):
         listen(scope, self.node, "submit", lambda event: self._submitted(event, send))
 
     def enable(self, *, enabled: bool) -> None:
-        """Let the user write, or not; the focus that is lost by it comes back."""
+        """Enable or disable the field; the focus that it loses so comes back."""
         if enabled == (not self._text.disabled):
             return
         if not enabled:
-            # Asked before it is disabled: a disabled field loses the focus.
+            # Read before it is disabled: a disabled field loses the focus.
             self._had_focus = bool(self.node.contains(document().activeElement))
         for node in (self._text, self._button):
             give(node, disabled=not enabled)

@@ -28,11 +28,11 @@ def ignore(*_: object) -> None:
 
 
 class ListRow(Protocol):
-    """Something that stands in a list."""
+    """One row of a list."""
 
     @property
     def node(self) -> Node:
-        """What stands in it."""
+        """The node that stands in the list."""
 
 
 class MessageList(Element):
@@ -40,7 +40,7 @@ class MessageList(Element):
 
     Args:
         label: Its name for screen readers.
-        note: What it says while it is empty.
+        note: The text that it shows while it is empty.
         columns: The names of its columns.
     """
 
@@ -71,7 +71,7 @@ class MessageList(Element):
         """Begin to follow the end.
 
         Args:
-            scope: For how long.
+            scope: The scope that ends it.
             tell: Called with "reading" and whether the reader looks at the end, or with "older"
                 when older rows are wanted.
             choose: Called with the node that was clicked in the list.
@@ -121,7 +121,7 @@ class MessageList(Element):
             self._rows.insert(index, row)
 
     def offer(self, *, has_older: bool, is_full: bool, is_loading: bool) -> None:
-        """Offer older rows, or say that there are some, or that they are on their way."""
+        """Offer older rows, or show that they exist, or that they are being loaded."""
         stand(self._load, self._older, there=not is_full)
         stand(self._full, self._older, there=is_full)
         put_text(self._load, "Loading older messages …" if is_loading else "Load older messages")
@@ -132,7 +132,7 @@ class MessageList(Element):
             self._follower.offer(has_older, is_loading)
 
     def tell_unread(self, count: int) -> None:
-        """Say how many rows came that the reader has not seen."""
+        """Show how many rows came that the reader has not seen."""
         plural = "" if count == 1 else "s"
         text = f"{count} new message{plural}" if count else "Latest messages"
         put_text(self._newer_text, text)

@@ -1,4 +1,4 @@
-"""Mounting components in a document, and unmounting them; `run` mounts a layout as the page."""
+"""Mount and unmount components in a document; `run` mounts a layout as the page."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ def mount(layout: Callable[[], object], into: Node | str = "body") -> MountedPag
 
     Args:
         layout: A function that places them; what it yields, if it is a generator, is ignored.
-        into: Where: an element, or the CSS selector of one.
+        into: The parent: an element, or its CSS selector.
 
     Returns:
         The page: `MountedPage.unmount` destroys it.
 
     Raises:
-        LookupError: If there is no such element.
-        RuntimeError: If there is no document: in a worker, or outside a browser.
-        Exception: What the layout raises; nothing is left then.
+        LookupError: If the document has no such element.
+        RuntimeError: If this Python has no document: in a worker, or outside a browser.
+        Exception: Any exception of the layout; nothing is mounted then.
 
     Example:
         ::
@@ -65,7 +65,7 @@ def run(layout: Callable[[], object]) -> MountedPage:
         The page.
 
     Raises:
-        Exception: What the layout raises.
+        Exception: Any exception of the layout.
 
     Example:
         ::
@@ -91,7 +91,7 @@ class MountedPage:
         parent: The node that the page stands in.
 
     Attributes:
-        root: What they stand in; more can be placed in it, or in any element of the page.
+        root: The element around them; more can be placed in it, or in any element of the page.
 
     Example:
         ::
@@ -136,7 +136,7 @@ class MountedPage:
 
 
 def _follow_darkness(root: Node, darkness: Node) -> None:
-    """Look as the visitor wants it; the event of a change has the same attribute."""
+    """Follow the visitor's dark mode; the event of a change has the same attribute."""
     root.classList.toggle("sockstore-dark", darkness.matches)
 
 

@@ -1,4 +1,4 @@
-"""The last minute of one figure as a drawing."""
+"""Draw the last minute of one figure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class PlotFigure:
     """The last minute of one figure: a line, and in words what it shows.
 
     Args:
-        label: What the figure is called.
-        unit: What is written behind a value.
-        least: What fills the height at least.
+        label: The name of the figure.
+        unit: The unit, written behind a value.
+        least: The least value that fills the height.
     """
 
     def __init__(self, label: str, unit: str, *, least: float) -> None:
@@ -41,7 +41,7 @@ class PlotFigure:
         self.draw(())
 
     def draw(self, values: Sequence[float | None]) -> None:
-        """Draw the line; where there is None it has a hole."""
+        """Draw the line; it has a hole at each None."""
         drawn = plot(values, self._unit, least=self._least)
         put_text(self._latest, drawn.latest)
         put_text(self._highest, f"{drawn.highest} at most" if drawn.highest else "")

@@ -1,4 +1,4 @@
-"""The provider as a component, and how components find it."""
+"""Provider component of the page, and the lookup by which components find it."""
 
 from __future__ import annotations
 

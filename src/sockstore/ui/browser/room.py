@@ -1,4 +1,4 @@
-"""The messages and the members of a room, as elements."""
+"""Elements that show the messages and the members of a room."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class ChatMembers(ConnectionComponent):
         self.node.append(self._label)
 
     async def on_mount(self) -> None:
-        """Follow who comes and goes."""
+        """Follow the members of the room."""
         messages = (await self.connection()).messages
         presence = Presence()
         for message in messages.value:

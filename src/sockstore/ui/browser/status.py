@@ -1,4 +1,4 @@
-"""The connection status as an element."""
+"""Element that shows the status of a connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ConnectionStatus", "ReconnectButton", "show_status"]
 
 
 class ReconnectButton:
-    """A button that connects again; it is there only while nothing else does.
+    """A button that connects again; it is shown only while the connection does not retry.
 
     Args:
         parent: Where it stands.
@@ -82,6 +82,6 @@ class ConnectionStatus(ConnectionComponent):
 
 
 def show_status(node: Node, status: str) -> None:
-    """Let an element have the colour of a status, by its class."""
+    """Give an element the colour of a status, by its class."""
     for each in ("connected", "disconnected", "error"):
         node.classList.toggle(each, each == status)

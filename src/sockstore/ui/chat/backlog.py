@@ -1,7 +1,7 @@
 """Older messages of a room, loaded when they are wanted.
 
-What to ask for next is a pure function of what is shown (`Shown`) and of what the server said
-(`Known`); `Backlog` follows a connection and sends.
+The next request is a pure function of the lines that are shown (`Shown`) and of the server's
+messages (`Known`); `Backlog` follows a connection and sends.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the server has said, and what the reader wants.
+    """The answers of the server, and the wish of the reader.
 
     Args:
         is_open: Whether the server has sent the history on entry, and can be asked for more.
         floor: The offset below which the server keeps nothing.
         wanted: The offset before which the reader wants to see more; None for nothing.
-        answered: The offset of the last page that came: what is still missing before it cannot be
-            loaded.
+        answered: The offset of the last page that came; messages that are still missing before it
+            cannot be loaded.
         pages: How many more pages may be loaded to fill gaps without the reader asking.
     """
 
@@ -161,9 +161,9 @@ class Backlog:
         self._connection = ref(connection)
         # How many components follow it; `follow` and `_leave` count.
         self._followers = 0
-        # What the server has said; each message about the history replaces it.
+        # The answers of the server; each message about the history replaces it.
         self._known = Known()
-        # What the followers show; `shown` sets it.
+        # The lines that the followers show; `shown` sets it.
         self._shown = Shown()
         # Whether a history has come that is not shown yet; `_hear` sets it, `shown` clears it.
         self._is_behind = False
@@ -209,7 +209,7 @@ class Backlog:
         """Note what is shown now, and load what is missing in it.
 
         Args:
-            transcript: What a `Conversation` of this connection made of its messages.
+            transcript: The transcript that a `Conversation` of this connection made.
         """
         self._shown = see(transcript.lines, is_full=transcript.is_full)
         self._is_behind = False
@@ -219,13 +219,13 @@ class Backlog:
     def load_older(self) -> None:
         """Load the page before the oldest message that is shown, if there is one.
 
-        One page is loaded at a time. What a lost connection left unanswered is asked again.
+        One page is loaded at a time. A request that a lost connection left open is repeated.
         """
         if self._shown.oldest is not None and self._known.has_older(self._shown):
             self.load_before(self._shown.oldest)
 
     def load_before(self, offset: int) -> None:
-        """Load the page before a message, to fill the gap that is there.
+        """Load the page before a message, to fill the gap there.
 
         Args:
             offset: The `Line.offset` of the gap.

@@ -1,6 +1,6 @@
-"""The times and days of a chat's lines, in its reader's time zone.
+"""Write the times and days of a chat's lines, in its reader's time zone.
 
-The words are English, as all other texts, whatever the locale of the machine is.
+The words are English, like all other texts, in every locale of the machine.
 """
 
 from __future__ import annotations

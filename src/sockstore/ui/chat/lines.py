@@ -1,4 +1,4 @@
-"""Reads one message of a connection as the lines of a chat."""
+"""Read one message of a connection as the lines of a chat."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Heard", "HistoryFrame", "Kind", "Line", "hear", "history_of"]
 Kind: TypeAlias = Literal["message", "notice", "error", "gap"]
 
 MOST_IN_A_FRAME = 1000
-"""Messages of one history frame that are read, the newest: more would push each other out again."""
+"""Newest messages of one history frame that are read; more would push each other out again."""
 
 HIGHEST_OFFSET = 2**53 - 1
 
@@ -29,12 +29,12 @@ class Line:
     Args:
         key: Tells lines apart; the same line keeps its key.
         content: The text, which is never markup.
-        sender: Who sent it; None for text that came without.
+        sender: The name of the sender; None for text that came without.
         time: When, in ISO 8601 with its offset, to be shown in the reader's own time; or None.
         kind: A message, a notice about the room, an error that the server reports, or a gap: a
             place where messages are missing.
-        mark: What became of an own message; None for the messages of others.
-        offset: Its place in the room; None for what has none. Of a gap, that of the line behind it.
+        mark: The delivery mark of an own message; None for the messages of others.
+        offset: Its place in the room, or None. The offset of a gap is that of the line after it.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""The links in a text, which lead to no other place than they show."""
+"""Find the links in a text; a link leads to the place that it shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_LINKS = 100
 
 _CANDIDATE = re.compile(r"https?://[^\s<>\"`{}|\\^]+", re.IGNORECASE)
 _TRAILING = frozenset(".,;:!?'*\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f")
-"""What ends a sentence, in Chinese and Japanese too."""
+"""Characters that end a sentence, in Chinese and Japanese too."""
 
 _PAIRS = {
     ")": "(",
@@ -30,10 +30,10 @@ _PAIRS = {
     "\u300d": "\u300c",
     "\uff09": "\uff08",
 }
-"""Closing brackets and quotation marks, and what opens them."""
+"""Closing brackets and quotation marks, and their opening ones."""
 
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-"""Categories of invisible characters, with which a link does not lead where it seems to."""
+"""Categories of invisible characters; with them a link could hide where it leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Piece:
     """A part of a text.
 
     Args:
-        text: What is shown.
+        text: The text that is shown.
         url: The address, which equals the text; None for plain text.
     """
 
@@ -53,11 +53,11 @@ def split_links(text: str) -> tuple[Piece, ...]:
     """Divide a text into links and what is between them; together they are the text.
 
     Only ``http://`` and ``https://`` make a link, without a user name (``https://bank@evil.example``
-    leads to evil.example), and without characters that cannot be seen. What ends a sentence is not
-    part of it, nor is a bracket that was opened before it.
+    leads to evil.example), and without characters that cannot be seen. The end of a
+    sentence is not part of it, nor is a bracket that was opened before it.
 
     Args:
-        text: What somebody wrote.
+        text: A text that a user wrote.
 
     Returns:
         The pieces; none is empty.
@@ -91,7 +91,7 @@ def _links(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _without_end(url: str) -> str:
-    """Leave out what ends the sentence, and the brackets that were opened before the url."""
+    """Leave out the end of the sentence, and the brackets that were opened before the url."""
     end = len(url)
     closed = {
         bracket: url.count(bracket) - url.count(opening) for bracket, opening in _PAIRS.items()

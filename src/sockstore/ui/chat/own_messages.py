@@ -1,4 +1,4 @@
-"""The messages that the user of a connection has sent, and their delivery marks."""
+"""Track the messages that the user of a connection has sent, and their delivery marks."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Post:
 
     Args:
         content: The text.
-        timestamp: When, in ISO 8601, UTC: the server passes it on, so it comes back.
-        receipt: Tells what became of it.
+        timestamp: The time in ISO 8601, UTC; the server sends it back with the message.
+        receipt: The receipt of the message.
         after: How many messages had arrived when it was sent, which is its place among them.
         returned: Whether the server has sent it to everyone, us included.
     """
@@ -73,7 +73,7 @@ class Posts:
 
         Args:
             connection: Where to send it.
-            text: What the user wrote.
+            text: The text that the user wrote.
 
         Returns:
             Whether it was accepted, so that the text can be cleared.
@@ -93,7 +93,7 @@ class Posts:
         return bool(receipt)
 
     def returned(self, posts: Iterable[Post]) -> None:
-        """The server has sent these to everyone."""
+        """Note that the server has sent these posts to everyone."""
         for post in posts:
             post.returned = True
 

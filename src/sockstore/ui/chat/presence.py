@@ -1,4 +1,4 @@
-"""The people in a room, by the server's presence messages."""
+"""Track the people in a room by the server's presence messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Presence:
     def __init__(self) -> None:
         # The names, once for each of a person's connections; `read` changes it.
         self._present: list[str] = []
-        # How many the server says are there, which may be more than it names; `read` sets it.
+        # The number of people according to the server, which may not name all; `read` sets it.
         self._count = 0
 
     @property
@@ -48,7 +48,7 @@ class Presence:
         return f"{self._count} here: {shown}"
 
     def read(self, message: Message) -> None:
-        """Note who came or left; other messages are ignored."""
+        """Note members that came or left; other messages are ignored."""
         if message.publication is not None:
             return  # a user published it, not the server
         match message.data:

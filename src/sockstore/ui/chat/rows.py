@@ -1,4 +1,4 @@
-"""The rows of a chat: its lines, and the separators between them."""
+"""Build the rows of a chat: its lines, and the separators between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOGETHER = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line, and what it needs to know of the one before it.
+    """A line, and facts about the line before it.
 
     Args:
         line: The line.
@@ -40,7 +40,7 @@ def rows(
     """Yield the rows of a chat.
 
     Args:
-        lines: What is shown, oldest first.
+        lines: The lines that are shown, oldest first.
         first_unread: The key of the line that the "New" marker stands before.
         can_be_filled: Whether the messages of gaps can be asked for.
 

@@ -1,4 +1,4 @@
-"""The lines of a chat in their order, made from messages and posts."""
+"""Make the lines of a chat, in their order, from messages and posts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ that came while this was the newest offset."""
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What a chat shows.
+    """The lines that a chat shows.
 
     Args:
         lines: Oldest first; an own message that has not come back stands where it was sent.
@@ -189,7 +189,7 @@ class _Places:
 
     @property
     def is_new(self) -> bool:
-        """Whether there was no offset yet."""
+        """Whether no message had an offset yet."""
         return not self._numbers
 
     def at(self, number: float, index: int = 0) -> Place:
@@ -262,8 +262,8 @@ def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Trans
     """Make the lines of a chat; a message that came twice, live and as history, is one line.
 
     Args:
-        messages: What was received: frames of ``sockstore serve``, messages of the guide, text.
-        posts: What the user sent.
+        messages: The received messages: frames of ``sockstore serve``, messages of the guide, text.
+        posts: The messages that the user sent.
 
     Returns:
         The lines.

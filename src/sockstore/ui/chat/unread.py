@@ -1,4 +1,4 @@
-"""Counts the messages that a reader has not seen, and places the "New" marker."""
+"""Count the messages that a reader has not seen, and place the "New" marker."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Unread:
         self._left_at: str | None = None
 
     def leave(self, last: str) -> None:
-        """The reader has left the end when this was the last line; later lines are unread.
+        """Note that the reader has left the end after this line; later lines are unread.
 
         Args:
             last: The line's key.

@@ -1,4 +1,4 @@
-"""What one reader sees of a chat, as messages come and as they scroll."""
+"""View model of a chat: what its reader sees, as messages come and the reader scrolls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ChatReader", "ChatView"]
 
 @dataclass(frozen=True, slots=True)
 class ChatView:
-    """What a reader sees.
+    """The part of a chat that its reader sees.
 
     Args:
         rows: The rows, the newest last.
@@ -57,10 +57,10 @@ class ChatReader:
         self._pages_wanted = writable(0)
 
     def read_on(self, *, at_end: bool, last: str | None = None) -> None:
-        """The reader looks at the end, or has scrolled away from it.
+        """Note whether the reader looks at the end, or has scrolled away from it.
 
         Args:
-            at_end: Whether they do.
+            at_end: Whether the reader looks at the end.
             last: The key of the last line they saw there, if that was some time ago.
         """
         if last is not None and not at_end:
@@ -137,5 +137,5 @@ class ChatReader:
 
 
 def _is_news(sent: Sequence[Post], before: Sequence[Post]) -> bool:
-    """Whether the user has sent something since."""
+    """Whether the user has sent a message since."""
     return bool(sent) and (not before or sent[-1] is not before[-1])

@@ -1,4 +1,4 @@
-"""Chooses the part of a conversation that is shown."""
+"""Choose the part of a conversation that is shown."""
 
 from __future__ import annotations
 

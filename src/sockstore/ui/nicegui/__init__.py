@@ -1,4 +1,4 @@
-"""The components as NiceGUI elements, for pages that Python makes.
+"""Components as NiceGUI elements, for pages that Python makes.
 
 They are placed where elements are placed, and mounted when a visitor's browser has connected to the
 page: one that only fetches it (a crawler, a prefetch) makes no connection.

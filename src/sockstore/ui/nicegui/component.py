@@ -1,4 +1,4 @@
-"""The base of all components, which live as long as their page; `run` serves a layout as a page."""
+"""Base class of components, which live as long as their page; `run` serves a layout as a page."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _add_style(client: Client) -> None:
 
 @app.on_shutdown
 async def _unmount_all() -> None:
-    """The program ends: pages that are still shown lose their connections in good order."""
+    """Close the connections of pages that are still shown when the program ends."""
     components = list(_mounted)
     _mounted.clear()
     await asyncio.gather(*(component.scope.aclose() for component in components))

@@ -1,4 +1,4 @@
-"""The guide's echo page as an element."""
+"""Echo page of the guide, as an element."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class WebSocketDemo(ConnectionComponent):
         self._list.forget([self._rows.pop(number) for number in gone])
 
     def _show_messages(self, messages: Sequence[Message]) -> int:
-        """Show those that are new; how many characters that took."""
+        """Show the new messages; return how many characters they have."""
         characters = 0
         with self._list:
             for message in messages:

@@ -20,7 +20,7 @@ from sockstore.ui.nicegui.provider import ConnectionComponent
 __all__ = ["ConnectionInspector"]
 
 DAY = 24 * 60
-"""Minutes; no time zone is as far from UTC."""
+"""Minutes; every time zone is nearer to UTC."""
 
 
 class ConnectionInspector(ConnectionComponent, component="inspector.js"):
@@ -88,9 +88,9 @@ class _Plot(Element, component="plot.js"):
     """The last minute of one figure, as a line.
 
     Args:
-        label: What the figure is called.
-        unit: What is written behind a value.
-        least: What fills the height at least, so that noise does not look like news.
+        label: The name of the figure.
+        unit: The unit, written behind a value.
+        least: The least value that fills the height, so that noise looks small.
     """
 
     def __init__(self, label: str, unit: str, *, least: float) -> None:
@@ -100,7 +100,7 @@ class _Plot(Element, component="plot.js"):
         self.props["unit"] = unit
 
     def draw(self, values: Iterable[float | None]) -> None:
-        """Draw the line; where there is None it has a hole."""
+        """Draw the line; it has a hole at each None."""
         drawn = [None if value is None else round(value, 2) for value in values]
         if self.props.get("values") != drawn:
             self.props["values"] = drawn
@@ -115,7 +115,7 @@ class _Figures(Element):
         self._values: dict[str, TextElement] = {}
 
     def show(self, figures: Iterable[tuple[str, str]]) -> None:
-        """Show them; only what is another than before is sent."""
+        """Show them; only changes are sent."""
         with self:
             for name, value in figures:
                 if name not in self._values:
@@ -129,6 +129,6 @@ class _Timeline(Element, component="timeline.js"):
     """The last events, the newest last."""
 
     def show(self, events: list[list[str]]) -> None:
-        """Show them, if they are others than before."""
+        """Show them, if they changed."""
         if self.props.get("events") != events:
             self.props["events"] = events

@@ -27,13 +27,13 @@ class MessageList(Element, component="message_list.js", esm={"sockstore-web": st
             row.delete()
 
     def place(self, row: Element, index: int) -> None:
-        """See to it that a row stands where it belongs."""
+        """Put a row at its place, unless it is there."""
         children = self.default_slot.children
         if index >= len(children) or children[index] is not row:
             row.move(target_index=index)
 
     def tell(self, **props: object) -> None:
-        """Set props, where they are others than now: each setting sends all of them."""
+        """Set props only if they changed, because each setting sends all of them."""
         for name, value in props.items():
             if self.props.get(name) != value:
                 self.props[name] = value
@@ -46,7 +46,7 @@ class MessageList(Element, component="message_list.js", esm={"sockstore-web": st
 class ChatLine(Element, component="chat_line.js"):
     """One row of a chat; its texts are shown as they are, never as markup.
 
-    A gap emits ``fill`` when its reader wants to see what is missing.
+    A gap emits ``fill`` when its reader wants to see the missing messages.
     """
 
     def __init__(self, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""The connection status as an element."""
+"""Element that shows the status of a connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ConnectionStatus", "ReconnectButton"]
 
 
 class ReconnectButton(Element):
-    """A button that connects again; it is there only while nothing else does.
+    """A button that connects again; it is shown only while the connection does not retry.
 
     Args:
         connection: Returns the connection, or None before it is known.

@@ -1,4 +1,4 @@
-"""The components as Textual widgets, for terminals.
+"""Components as Textual widgets, for terminals.
 
 They are placed in ``compose``. They begin when they are mounted, and leave nothing when their
 screen is popped or switched away, or when the application ends.

@@ -1,4 +1,4 @@
-"""The input of a chat, as a widget."""
+"""Input widget of a chat: sends what the user writes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class MessageField(TextArea):
     """
 
     class Submitted(Message):
-        """The user wants to send what is in the field."""
+        """Posted when the user wants to send the text of the field."""
 
     def __init__(self, placeholder: str) -> None:
         super().__init__(placeholder=placeholder, compact=True, highlight_cursor_line=False)
@@ -47,7 +47,7 @@ class ChatInput(ConnectionComponent):
     Args:
         connection: Which one; None for that of the provider it stands in.
         name: The name of that provider.
-        placeholder: What an empty field shows.
+        placeholder: The text that an empty field shows.
 
     Raises:
         ProviderNotFound: When it is mounted, if it stands in no such provider.
@@ -116,7 +116,7 @@ class ChatInput(ConnectionComponent):
     @on(MessageField.Submitted)
     @on(Button.Pressed)
     def send(self, event: Message) -> None:
-        """Send what is in the field; it stays there unless it is accepted."""
+        """Send the text of the field; it stays there unless it is accepted."""
         event.stop()
         connection, text = self._connection, self._field.text
         if connection is None or not connection.connected.value or not text.strip():

@@ -1,4 +1,4 @@
-"""The rows of a chat as texts for a terminal."""
+"""Convert the rows of a chat to texts for a terminal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MARKS: dict[Mark, tuple[str, str]] = {
 
 
 def row_content(row: Row, now: datetime, zone: tzinfo | None = None) -> Content:
-    """Return a row, and what stands before it: the day, the marker of what is new.
+    """Return a row, and the rows before it: the day, the marker of new messages.
 
     Args:
         row: The row.

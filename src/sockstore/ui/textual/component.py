@@ -1,4 +1,4 @@
-"""The base of all components, which live as long as their screen; `run` shows a layout as one."""
+"""Base class of components, which live as long as their screen; `run` shows a layout as one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sockstore.scope.scope import Mounted, Scope
 __all__ = ["Component", "LayoutApp", "run"]
 
 PATIENCE = 0.25
-"""Seconds for which leaving waits until everything is gone; what takes longer ends behind it."""
+"""Seconds for which leaving waits for the end of everything; slower work ends later."""
 
 _leaving: set[asyncio.Task[None]] = set()
 
@@ -49,10 +49,10 @@ class Component(Widget):
         self._has_begun = asyncio.Event()
 
     async def follow(self) -> None:
-        """Subscribe, and go on for as long as the widget is there."""
+        """Subscribe, and run for as long as the widget is mounted."""
 
     async def wait_until_mounted(self) -> None:
-        """Wait until `follow` has done what others wait for."""
+        """Wait until `follow` is ready for other components."""
         await self._has_begun.wait()
         if self.mounted is not None:
             await self.mounted
@@ -63,7 +63,7 @@ class Component(Widget):
         self._has_begun.set()
 
     async def on_unmount(self) -> None:
-        """End everything, and do not hold the next screen up for a server that does not answer."""
+        """End everything; a server that does not answer must not delay the next screen."""
         leaving = start_task(self.scope.aclose(), name="sockstore: unmount")
         _leaving.add(leaving)
         leaving.add_done_callback(_leaving.discard)
@@ -96,7 +96,7 @@ def run(layout: Callable[[], Iterable[object]]) -> None:
         layout: A generator that places components and yields them.
 
     Raises:
-        Exception: What the layout raises.
+        Exception: Any exception of the layout.
 
     Example:
         ::

@@ -1,4 +1,4 @@
-"""The guide's echo page as a widget."""
+"""Echo page of the guide, as a widget."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class LiveList(ConnectionComponent):
 
     Args:
         row: Returns what to show of a message's data: a text, one value for each column, or None
-            to leave the message out. What it raises is logged once, and the message is left out.
+            to leave the message out. An exception is logged once, and leaves the message out.
         connection: Which one; None for that of the provider it stands in.
         columns: The names of the columns; none are shown without them.
         key: Returns what tells rows apart, so that a later message takes the place of an earlier
@@ -62,7 +62,7 @@ class LiveList(ConnectionComponent):
 
     @property
     def rows(self) -> tuple[LiveRow, ...]:
-        """What is shown."""
+        """The rows that are shown."""
         return self._rows.value
 
     def compose(self) -> ComposeResult:

@@ -26,7 +26,7 @@ class Item:
 
     Args:
         key: Tells items apart.
-        content: What is shown; it is laid out anew only if it is another than before.
+        content: The text that is shown; it is laid out again only if it changed.
     """
 
     key: Hashable
@@ -50,17 +50,17 @@ class MessageList(ScrollView, can_focus=True):
     ]
 
     class Reading(Message):
-        """The reader looks at the end, or has scrolled away from it."""
+        """Posted when the reader looks at the end, or has scrolled away from it."""
 
         def __init__(self, *, at_end: bool) -> None:
             super().__init__()
             self.at_end = at_end
 
     class AtTop(Message):
-        """The reader has come to the beginning."""
+        """Posted when the reader has come to the beginning."""
 
     class Chosen(Message):
-        """The reader has clicked on an item."""
+        """Posted when the reader has clicked on an item."""
 
         def __init__(self, key: Hashable) -> None:
             super().__init__()
@@ -69,7 +69,7 @@ class MessageList(ScrollView, can_focus=True):
     def __init__(self, note: str = "") -> None:
         super().__init__()
         self._note = note
-        # What is shown; `show` sets it.
+        # The items that are shown; `show` sets them.
         self._items: Sequence[Item] = ()
         # The lines of each item, the line after its last one, and the width; `_lay_out` sets them.
         self._strips: dict[Hashable, tuple[Content, list[Strip]]] = {}
@@ -80,7 +80,7 @@ class MessageList(ScrollView, can_focus=True):
 
     @property
     def items(self) -> Sequence[Item]:
-        """What is shown."""
+        """The items that are shown."""
         return self._items
 
     def show(self, items: Sequence[Item]) -> int:
@@ -160,7 +160,7 @@ class MessageList(ScrollView, can_focus=True):
             self._lay_out()
 
     def on_resize(self) -> None:
-        """Break the lines anew."""
+        """Break the lines again."""
         place = None if self._at_end else self._place()
         self._lay_out()
         if place is None:

@@ -1,4 +1,4 @@
-"""The provider as a widget, and how widgets find it."""
+"""Provider widget, and the lookup by which widgets find it."""
 
 from __future__ import annotations
 

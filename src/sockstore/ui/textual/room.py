@@ -1,4 +1,4 @@
-"""The messages and the members of a room, as widgets."""
+"""Widgets that show the messages and the members of a room."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class ChatMessages(ConnectionComponent):
 
     @property
     def view(self) -> ChatView:
-        """What the reader sees."""
+        """The view of the chat that the reader sees."""
         return self._view
 
     @property
@@ -154,7 +154,7 @@ class ChatMembers(ConnectionComponent):
         yield self._label
 
     async def follow(self) -> None:
-        """Follow who comes and goes."""
+        """Follow the members of the room."""
         messages = (await self.connection()).messages
         presence = Presence()
         for message in messages.value:

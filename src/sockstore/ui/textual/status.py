@@ -1,4 +1,4 @@
-"""The connection status as a widget."""
+"""Widget that shows the status of a connection."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["ConnectionStatus", "ReconnectButton"]
 
 
 class ReconnectButton(Button):
-    """A button that connects again; it is there only while nothing else does."""
+    """A button that connects again; it is shown only while the connection does not retry."""
 
     DEFAULT_CSS = """
     ReconnectButton { display: none; min-width: 9; }

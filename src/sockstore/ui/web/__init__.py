@@ -1,4 +1,4 @@
-"""The files that both kits in a browser use: the style sheet, and a script."""
+"""Read the files that both kits in a browser use: the style sheet and the scripts."""
 
 from __future__ import annotations
 
