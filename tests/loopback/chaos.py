@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Literal
 
+from loopback.processes import free_port
+
 Direction = Literal["up", "down"]
 BOTH: tuple[Direction, ...] = ("up", "down")
 CHUNK = 64 * 1024
@@ -99,7 +101,8 @@ class ChaosProxy:
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
-        self.port = 0
+        # Reserved: when it refuses for a while, its clients must not meet another test's server.
+        self.port = free_port()
         self.accepted = 0
         self.pairs: list[Pair] = []
         self._server: asyncio.Server | None = None
@@ -107,11 +110,10 @@ class ChaosProxy:
         self._instead: Callable[..., object] | None = None
 
     async def open(self) -> None:
-        """Listen, on the same port as before if there was one."""
+        """Listen."""
         self._server = await asyncio.start_server(
             self._accept, "127.0.0.1", self.port, reuse_address=True
         )
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def aclose(self) -> None:
         """Refuse everything, and reset what is carried."""

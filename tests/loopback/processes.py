@@ -92,11 +92,15 @@ async def serving(
     environment: Mapping[str, str] = NOTHING,
     open_files: int | None = None,
 ) -> AsyncIterator[EchoServer]:
-    """Run `sockstore serve ARGUMENTS` until the block ends."""
+    """Run `sockstore serve ARGUMENTS` until the block ends.
+
+    Its port is reserved: a server that is killed and comes back finds it free, and its clients do
+    not meet the server of another test there.
+    """
     server = EchoServer(
         await start(
             "serve",
-            *("--port", str(port), *arguments),
+            *("--port", str(port or free_port()), *arguments),
             environment=environment,
             open_files=open_files,
         )
