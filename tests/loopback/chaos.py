@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Literal
 
-from loopback.processes import free_port
+from tests.loopback.processes import free_port
 
 Direction = Literal["up", "down"]
 BOTH: tuple[Direction, ...] = ("up", "down")
