@@ -327,7 +327,7 @@ async def test_what_is_older_than_the_server_remembers_is_never_sent_again():
         assert receipt.state == "sent"
         await asyncio.sleep(2)
         assert receipt.state == "unknown"
-        with pytest.raises(DeliveryError, match="nobody knows"):
+        with pytest.raises(DeliveryError, match="it is unknown whether it is stored"):
             await receipt
         server.is_mute = False
         server.come_up()

@@ -180,7 +180,7 @@ class Runner:
         """Note that the connection is in use."""
 
     def finish(self, timeout: float) -> None:
-        """Note that the connection is no longer in use; wait until what is due has run."""
+        """Note that the connection is no longer in use; wait for the calls that are due."""
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until a call is due; return whether one is."""

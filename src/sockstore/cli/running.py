@@ -162,8 +162,8 @@ def serve_until_stopped(
         app: The ASGI application.
         listening: From `listen`; it is closed at the end.
         on_started: Called once connections are accepted.
-        on_bounded: Called then with the number of connections that the limit of open files allows,
-            and that limit; not called if there is no limit.
+        on_bounded: Called then with two numbers, if open files are limited: the connections that
+            the limit allows, and the limit.
         lifespan: Whether the application's lifespan runs; "on" fails if it raises.
         max_message_bytes: The largest WebSocket message that reaches the application; a larger
             one closes its connection with 1009.

@@ -104,7 +104,7 @@ class OutboxQueue:
         """Queue an entry at the tail, or say why not."""
         options = self._options
         if options is None:
-            return Refused(entry, "it cannot be sent now, and there is no outbox")
+            return Refused(entry, "it cannot be sent now, and outbox=None lets nothing wait")
         if entry.size > options.max_bytes:
             return Refused(entry, "it is larger than the outbox", is_overflow=bool(self.entries))
         dropped: list[Outgoing] = []
@@ -221,7 +221,7 @@ class Sending:
         if expired := self.outbox.take_expired(now):
             effects.append(order.SettleReceipts(expired, "expired", "it waited too long"))
         if self.session is not None and (unknown := self.session.take_expired(now)):
-            why = "no answer came in time, so nobody knows whether it is stored"
+            why = "no answer came in time, so it is unknown whether it is stored"
             effects.append(order.SettleReceipts(unknown, "unknown", why))
         return effects
 

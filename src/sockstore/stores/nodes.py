@@ -270,7 +270,7 @@ def _wake(node: Node[Any], scheduler: Scheduler) -> None:
 
 
 def _rest(node: Node[Any]) -> None:
-    """End the node if its value is no longer needed, and then its inputs likewise."""
+    """End a node whose value is no longer needed, and those of its inputs that are not either."""
     failures = Failures()
     stack = [node]
     while stack:

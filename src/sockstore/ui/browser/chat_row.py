@@ -19,7 +19,7 @@ MARKS: dict[Mark, tuple[str, str]] = {
     "queued": ("…", "Queued: it leaves when the connection is open"),
     "sent": ("✓", "Sent"),
     "acknowledged": ("✓✓", "Delivered to the room"),
-    "failed": ("Not delivered", "Not delivered, or nobody can tell whether it was"),
+    "failed": ("Not delivered", "Not delivered, or it is unknown whether it was"),
 }
 
 

@@ -3,7 +3,7 @@ const MARKS = {
   queued: ["…", "Queued: it leaves when the connection is open"],
   sent: ["✓", "Sent"],
   acknowledged: ["✓✓", "Delivered to the room"],
-  failed: ["Not delivered", "Not delivered, or nobody can tell whether it was"],
+  failed: ["Not delivered", "Not delivered, or it is unknown whether it was"],
 };
 const TONES = 6; // see the style sheet
 
