@@ -168,18 +168,19 @@ def place_of(url: str) -> Place:
 
     parts = urlsplit(url)
     secure = parts.scheme == "wss"
+    path = f"{parts.path or '/'}?{parts.query}" if parts.query else parts.path or "/"
     return Place(
         secure=secure,
         host=read_host(_raw_host(parts)),
         port=parts.port or (443 if secure else 80),
-        path=_encoded(parts.path or "/") + (f"?{_encoded(parts.query)}" if parts.query else ""),
+        path=_UNSAFE.sub(_encode, path),
         user=None if parts.username is None else unquote(parts.username),
         password=unquote(parts.password or ""),
     )
 
 
-def _encoded(text: str) -> str:
-    return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)
+def _encode(unsafe: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in unsafe[0].encode())
 
 
 def read_host(host: str) -> str:

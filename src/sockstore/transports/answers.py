@@ -8,7 +8,8 @@ what a WebSocket needs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Container
+from sys import intern
 
 from sockstore.base.frozen import frozen
 
@@ -25,8 +26,11 @@ LONGEST_CHUNK_LINE = 1024
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?", re.DOTALL)
-_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Characters that become a space in a header (RFC 9110 section 5.5)."""
+
+_BLANKS = " \t"
 
 _SPEAKS_TLS = re.compile(rb"[\x14-\x17]\x03[\x00-\x04]")
 _SPEAKS_HTTP2 = re.compile(rb"\x00.{2}\x04[\x00\x01]\x00{4}", re.DOTALL)
@@ -72,17 +76,17 @@ class AnswerReader:
     """Parses one final answer, however its bytes are cut.
 
     Args:
-        is_success: Whether a status means that another protocol follows the head, not a body.
+        successes: The statuses after whose head another protocol follows, not a body.
 
     Attributes:
         rest: The bytes after the head of a success; set by `take`.
         head: The answer without its body, once its head is complete; set by `take`.
     """
 
-    __slots__ = ("_body", "_buffer", "_is_success", "_seen", "_start", "head", "rest")
+    __slots__ = ("_body", "_buffer", "_seen", "_start", "_successes", "head", "rest")
 
-    def __init__(self, is_success: Callable[[int], bool]) -> None:
-        self._is_success = is_success
+    def __init__(self, successes: Container[int]) -> None:
+        self._successes = successes
         self._buffer = bytearray()  # the received bytes, until the head is complete
         self._start = 0  # where the head begins that is being read; moved by `_next_head`
         self._seen = 0  # where to look on for its end; moved by `_next_head`
@@ -109,11 +113,11 @@ class AnswerReader:
             head = self._next_head()
             if head is None:
                 return None
-            if head.status >= 200 or self._is_success(head.status):
+            if head.status >= 200 or head.status in self._successes:
                 self.head = head
         rest = bytes(self._buffer[self._start :])
         self._buffer.clear()
-        if self._is_success(self.head.status):
+        if self.head.status in self._successes:
             self.rest = rest
             return self.head
         self._body = _Body(self.head)
@@ -181,20 +185,23 @@ def _could_be_named(data: bytes) -> bool:
 def _parse_head(head: bytes) -> Answer:
     status_line, *lines = head.split(b"\n")
     minor, status, reason = _parse_status_line(status_line.removesuffix(b"\r"))
-    headers: list[tuple[str, list[str]]] = []
-    for line in lines:
-        if line[:1] in {b" ", b"\t"} and headers:
-            headers[-1][1].append(_text(line))  # folded over several lines (RFC 9112 section 5.2)
+    headers: list[tuple[str, str]] = []
+    for raw in lines:
+        line = raw.removesuffix(b"\r").decode("latin-1")
+        if line[:1] in {" ", "\t"} and headers:
+            name, value = headers.pop()  # folded over several lines (RFC 9112 section 5.2)
+            rest = _CONTROLS.sub(" ", line).strip(_BLANKS)
+            headers.append((name, f"{value} {rest}".strip()))
             continue
-        name, colon, value = line.removesuffix(b"\r").partition(b":")
-        name = name.rstrip(b" \t")
+        name, colon, value = line.partition(":")
+        name = name.rstrip(_BLANKS)
         if not colon or not _NAME.fullmatch(name):
             if status < 400:
                 raise NotAnAnswerError("a line of its head is not a header")
             continue  # a refusal counts, even if its headers are not valid
-        headers.append((name.decode("ascii"), [_text(value)]))
-    joined = tuple((name_read, " ".join(filter(None, parts))) for name_read, parts in headers)
-    return Answer(status=status, reason=reason, headers=joined, minor=minor)
+        # Interned: servers say much the same in their headers to every connection.
+        headers.append((intern(name), intern(_CONTROLS.sub(" ", value).strip(_BLANKS))))
+    return Answer(status=status, reason=reason, headers=tuple(headers), minor=minor)
 
 
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:
@@ -207,14 +214,10 @@ def _parse_status_line(line: bytes) -> tuple[int, int, str]:
 def _phrase(value: bytes) -> str:
     """Return a reason phrase: UTF-8 if it can be, otherwise as headers are read."""
     try:
-        return _CONTROLS.sub(" ", value.decode()).strip(" \t")
+        text = value.decode()
     except UnicodeDecodeError:
-        return _text(value)
-
-
-def _text(value: bytes) -> str:
-    """Return a header's value; a control character in it becomes a space (RFC 9110 section 5.5)."""
-    return _CONTROLS.sub(" ", value.decode("latin-1")).strip(" \t")
+        text = value.decode("latin-1")
+    return _CONTROLS.sub(" ", text).strip(_BLANKS)
 
 
 class _Body:

@@ -13,7 +13,7 @@ from sockstore.base.frozen import frozen
 from sockstore.base.urls import read_host, redact_url, tls_name
 from sockstore.transports.answers import Answer
 
-__all__ = ["Proxy", "ProxyFailedError", "asks_slowly", "parse_proxy", "proxy_for"]
+__all__ = ["Proxy", "ProxyFailedError", "asks_slowly", "may_have_proxy", "parse_proxy", "proxy_for"]
 
 Scheme: TypeAlias = Literal["http", "https", "socks5", "socks5h", "socks4", "socks4a"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
@@ -152,25 +152,23 @@ def proxy_for(host: str, port: int, option: str | bool | None, *, secure: bool) 
         raise ProxyFailedError(why, "option") from error
 
 
-def asks_slowly(option: str | bool | None) -> bool:  # noqa: FBT001 - an option's value
-    """Whether `proxy_for` may take long: it imports much, or the system looks up names."""
-    if option is not True or not _environment_may_name_one():
-        return False
-    return _ASKS_THE_SYSTEM or "websockets.proxy" not in sys.modules
-
-
 _ASKS_THE_SYSTEM = sys.platform in {"darwin", "win32"}
 
 
-def _environment_may_name_one() -> bool:
-    """Whether asking for a proxy is worth an import."""
+def may_have_proxy(option: str | bool | None) -> bool:  # noqa: FBT001 - an option's value
+    """Whether `proxy_for` may return a proxy: asking the environment is worth an import."""
+    if option is not True:
+        return bool(option)
     return _ASKS_THE_SYSTEM or "_proxy" in " ".join(os.environ).lower()
+
+
+def asks_slowly(option: str | bool | None) -> bool:  # noqa: FBT001 - an option's value
+    """Whether `proxy_for` may take long: it imports much, or the system looks up names."""
+    return option is True and (_ASKS_THE_SYSTEM or "websockets.proxy" not in sys.modules)
 
 
 def _from_environment(host: str, port: int, *, secure: bool) -> str | None:
     """Ask as `websockets` does (RFC 6455 section 4.1), and then for ``ALL_PROXY``, as curl does."""
-    if not _environment_may_name_one():
-        return None
     # All slow, seldom used, and `websockets` is not there in a browser.
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - see above
 

@@ -18,7 +18,7 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n"
 
 
 def reader() -> AnswerReader:
-    return AnswerReader(lambda status: status == 101)
+    return AnswerReader({101})
 
 
 def read(*parts: bytes) -> tuple[Answer | None, bytes]:
@@ -245,7 +245,7 @@ def test_an_answer_is_the_same_however_it_is_cut(data: bytes, steps: list[int]) 
 @pytest.mark.contract("CN18")
 @pytest.mark.parametrize("line", [b"no colon", b" folded: x", b"A B: x", b": x", b"\xe4: x"])
 def test_a_refusal_counts_with_a_line_that_is_not_a_header(line: bytes) -> None:
-    reader = AnswerReader(is_success=lambda status: status == 101)
+    reader = AnswerReader(successes={101})
     data = b"HTTP/1.1 401 No\r\n" + line + b"\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
     answer = reader.take(data)
     assert answer is not None
@@ -255,7 +255,7 @@ def test_a_refusal_counts_with_a_line_that_is_not_a_header(line: bytes) -> None:
 @pytest.mark.contract("CN18")
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_a_reason_phrase_is_read_in_either_encoding(encoding: str) -> None:
-    reader = AnswerReader(is_success=lambda status: status == 101)
+    reader = AnswerReader(successes={101})
     line = "HTTP/1.1 403 Zugriff unmöglich\r\nContent-Length: 0\r\n\r\n"
     answer = reader.take(line.encode(encoding))
     assert answer is not None

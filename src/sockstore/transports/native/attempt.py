@@ -7,14 +7,16 @@ import functools
 import ssl
 from collections.abc import Callable
 
-from sockstore.base.urls import Place, place_of, tls_name
+from websockets.uri import WebSocketURI
+
+from sockstore.base.urls import tls_name
 from sockstore.transports.base import Listener, Target, TransportOptions
 from sockstore.transports.native.handshake import make_request, redirect_of, translate
 from sockstore.transports.native.sockets import connected_socket
 from sockstore.transports.native.tunnels import tunnel
 from sockstore.transports.native.wire import Wire
 from sockstore.transports.native.workers import PREPARATIONS
-from sockstore.transports.proxies import Proxy, asks_slowly, proxy_for
+from sockstore.transports.proxies import Proxy, asks_slowly, may_have_proxy, proxy_for
 
 __all__ = ["attempt", "redirect_of", "translate"]
 
@@ -25,7 +27,9 @@ async def attempt(
     options: TransportOptions,
     began: Callable[[Wire], object],
 ) -> Exception | None:
-    """Do one handshake without following redirects; return the error if it failed.
+    """Connect, perhaps by a proxy or with TLS, and do one handshake; return the error if it failed.
+
+    A redirect counts as a failure.
 
     Args:
         target: The target.
@@ -38,7 +42,22 @@ async def attempt(
         protocol, request = make_request(target, options)
         wire = Wire(listener, protocol, target.url, options.max_message_bytes)
         began(wire)
-        await _connect(wire, place_of(target.url), options)
+        uri = protocol.uri
+        proxy = await _proxy_for(uri, options.proxy) if may_have_proxy(options.proxy) else None
+        trust = options.ssl
+        if trust is None and (uri.secure or (proxy is not None and proxy.scheme == "https")):
+            trust = await _default_trust()
+        if proxy is None:
+            sock = await connected_socket(uri.host, uri.port)
+        else:
+            sock = await tunnel(proxy, uri.host, uri.port, trust)
+        # No `await` may come between here and asyncio's transport, which then closes the socket.
+        await asyncio.get_running_loop().create_connection(
+            lambda: wire,
+            sock=sock,
+            ssl=trust if uri.secure else None,
+            server_hostname=tls_name(uri.host) if uri.secure else None,
+        )
         # Not earlier: a transport whose making is cancelled gets no `connection_lost` from
         # uvloop, so nothing may have opened on it.
         wire.send_request(request)
@@ -52,31 +71,11 @@ async def attempt(
     return None
 
 
-async def _connect(wire: Wire, place: Place, options: TransportOptions) -> None:
-    """Open the TCP connection, through a proxy if there is one, with TLS for ``wss://``."""
-    proxy = await _proxy_for(place, options.proxy)
-    trust = options.ssl
-    if trust is None and (place.secure or (proxy is not None and proxy.scheme == "https")):
-        trust = await _default_trust()
-    if proxy is None:
-        sock = await connected_socket(place.host, place.port)
-    else:
-        sock = await tunnel(proxy, place.host, place.port, trust)
-    # No `await` may come between here and asyncio's transport, which then closes the socket.
-    await asyncio.get_running_loop().create_connection(
-        lambda: wire,
-        sock=sock,
-        ssl=trust if place.secure else None,
-        server_hostname=tls_name(place.host) if place.secure else None,
-    )
-
-
-async def _proxy_for(place: Place, option: str | bool | None) -> Proxy | None:  # noqa: FBT001 - an option's value
-    ask = functools.partial(proxy_for, place.host, place.port, option, secure=place.secure)
+async def _proxy_for(uri: WebSocketURI, option: str | bool | None) -> Proxy | None:  # noqa: FBT001 - an option's value
+    ask = functools.partial(proxy_for, uri.host, uri.port, option, secure=uri.secure)
     if not asks_slowly(option):
         return ask()
-    key = ("proxy", place.host, place.port, place.secure)
-    return await PREPARATIONS.run(key, ask)
+    return await PREPARATIONS.run(("proxy", uri.host, uri.port, uri.secure), ask)
 
 
 _trust: list[ssl.SSLContext] = []

@@ -42,7 +42,7 @@ class AwaitedAnswer:
         self.protocol = protocol
         self._accept = accept
         self._fail = fail
-        self._reader = AnswerReader(lambda status: status == SWITCHING_PROTOCOLS)
+        self._reader = AnswerReader({SWITCHING_PROTOCOLS})
         # Runs while a body is awaited; set by `_wait_for_body`, reset by `stop`.
         self._patience: asyncio.TimerHandle | None = None
 
@@ -81,7 +81,6 @@ class AwaitedAnswer:
             self._patience = None
 
     def _judge(self, answer: Answer, rest: bytes) -> None:
-        self.stop()
         try:
             check_switch(self.protocol, answer)
         except Exception as error:  # noqa: BLE001 - whatever waits for the handshake raises it

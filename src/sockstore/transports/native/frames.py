@@ -68,11 +68,17 @@ class FrameHandler:
         listener: Is told of pongs.
         writer: Writes the answers of the protocol.
         end: Called when a close frame or a violation of the protocol ended the WebSocket.
+
+    Attributes:
+        protocol: As given.
+        max_message_bytes: As given.
+        short_cut_is_safe: Whether a whole message may be delivered without the protocol: no
+            extension is in force, and no fragmented message has begun. Changed by `_assemble`.
     """
 
     __slots__ = (
         "_end", "_fragments", "_listener", "_unanswered_ping", "_writer", "max_message_bytes",
-        "protocol",
+        "protocol", "short_cut_is_safe",
     )  # fmt: skip
 
     def __init__(
@@ -88,16 +94,12 @@ class FrameHandler:
         self._listener = listener
         self._writer = writer
         self._end = end
+        self.short_cut_is_safe = not protocol.extensions
         # The message whose last fragment has not arrived; set and reset by `_assemble`.
         self._fragments: _Fragments | None = None
         # The latest ping that came while writing was paused; set by `handle`, reset by
         # `answer_held_ping`.
         self._unanswered_ping: bytes | None = None
-
-    @property
-    def short_cut_is_safe(self) -> bool:
-        """Whether a whole message may be delivered without the protocol."""
-        return self._fragments is None and not self.protocol.extensions
 
     def next_frame(self, incoming: Incoming) -> bytes | None:
         """Take the next frame; None if it is incomplete, or was refused for its header alone."""
@@ -151,6 +153,7 @@ class FrameHandler:
     def _assemble(self, frame: Frame, deliver: Deliver) -> bool:
         if frame.opcode is not Opcode.CONT:
             self._fragments = _Fragments(is_text=frame.opcode is Opcode.TEXT)
+            self.short_cut_is_safe = False
         message = self._fragments
         if message is None:
             return False
@@ -158,6 +161,7 @@ class FrameHandler:
         if not frame.fin:
             return False
         self._fragments = None
+        self.short_cut_is_safe = not self.protocol.extensions
         return self._deliver(bytes(message.payload), deliver, is_text=message.is_text)
 
     def _deliver(self, payload: bytes, deliver: Deliver, *, is_text: bool) -> bool:

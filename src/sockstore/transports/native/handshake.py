@@ -12,7 +12,6 @@ import socket
 import ssl
 from contextlib import suppress
 from datetime import UTC, datetime
-from sys import intern
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from websockets.client import ClientProtocol
@@ -25,7 +24,6 @@ from websockets.uri import WebSocketURI
 
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import HandshakeFailed, InvalidURI
-from sockstore.base.state import SocketInfo
 from sockstore.base.urls import check_url, is_secure, place_of, redact_url
 from sockstore.base.version import __version__
 from sockstore.transports.answers import Answer, NotAnAnswerError
@@ -45,12 +43,12 @@ __all__ = [
     "protocol_after",
     "redirect_of",
     "retry_after",
-    "socket_info",
     "translate",
 ]
 
 SWITCHING_PROTOCOLS = 101
 REDIRECT_STATUSES = {301, 302, 303, 307, 308}
+REPLACEABLE = {"authorization", "host", "origin", "user-agent"}
 BELONGS_TO_ONE_ORIGIN = {"authorization", "cookie", "host", "proxy-authorization"}
 
 _SILENT = logging.Logger("sockstore: protocol", logging.CRITICAL)  # noqa: LOG001 - for no handler
@@ -74,7 +72,7 @@ class RefusedError(Exception):
 
 
 def make_request(target: Target, options: TransportOptions) -> tuple[ClientProtocol, Request]:
-    """Return a new protocol for one attempt, and its request."""
+    """Return a new protocol for one attempt, with the parts of the url, and its request."""
     deflate = Deflate() if options.compression is True else options.compression
     extensions = [DeflateFactory(deflate)] if deflate else None
     place = place_of(target.url)
@@ -82,7 +80,7 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
     path, _, query = place.path.partition("?")
     protocol = ClientProtocol(
         WebSocketURI(place.secure, place.host, place.port, path, query, *user),
-        subprotocols=[Subprotocol(name) for name in target.subprotocols] or None,
+        subprotocols=[*map(Subprotocol, target.subprotocols)] or None,
         extensions=extensions,
         max_size=options.max_message_bytes,
         logger=_SILENT,
@@ -91,9 +89,9 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
     del request.headers["Host"]
     request.headers["Host"] = place.authority
     request.headers["User-Agent"] = f"sockstore/{__version__}"
-    own = {name.lower() for name, _ in target.headers}
-    for name in own & {"user-agent", "authorization", "host", "origin"}:
-        request.headers.pop(name, None)
+    for name, _ in target.headers:
+        if name.lower() in REPLACEABLE:
+            request.headers.pop(name, None)
     for name, value in target.headers:
         request.headers[name] = value
     return protocol, request
@@ -115,13 +113,6 @@ def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
     protocol.process_response(Response(answer.status, answer.reason, headers))
     if protocol.available_subprotocols and protocol.subprotocol is None:
         raise NoSubprotocolError
-
-
-def socket_info(url: str, protocol: ClientProtocol, answer: Answer) -> SocketInfo:
-    """Return the facts of a successful handshake."""
-    # Interned: servers say much the same in their headers to every connection.
-    headers = ((intern(name), intern(text)) for name, text in answer.headers)
-    return SocketInfo(url, protocol.subprotocol, tuple(headers))
 
 
 def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:

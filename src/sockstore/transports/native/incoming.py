@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any, NamedTuple
 
 __all__ = [
@@ -53,23 +54,29 @@ class ReadSize:
     Args:
         transport: Has a ``max_size`` if it is one of asyncio's selector transports; uvloop's and
             the proactor's reuse their buffer and are not changed.
+
+    Attributes:
+        least: Bytes; a smaller read asks for less. Set by `_set`, as the other one.
+        full: Bytes; a read of so many asks for more.
     """
 
-    __slots__ = ("_size", "_transport")
+    __slots__ = ("_size", "_transport", "full", "least")
 
     def __init__(self, transport: asyncio.BaseTransport) -> None:
         self._transport: Any = transport if hasattr(transport, "max_size") else None
         self._set(LEAST_READ)
 
     def adapt(self, size: int) -> None:
-        """Ask for more after a read that was full, and for less after a small one."""
-        if size >= self._size < MOST_READ:
+        """Ask for more after a read that was full, for less after a small one."""
+        if size >= self.full:
             self._set(self._size * READ_STEP)
-        elif size * READ_STEP < self._size > LEAST_READ:
+        elif size < self.least:
             self._set(self._size // READ_STEP)
 
     def _set(self, size: int) -> None:
         self._size = size
+        self.full = size if size < MOST_READ else math.inf
+        self.least = size // READ_STEP if size > LEAST_READ else 0
         if self._transport is not None:
             self._transport.max_size = size
 
@@ -80,17 +87,16 @@ class Incoming:
     Attributes:
         buffer: The joined bytes; replaced by `add`, `wait_for` and `drop`.
         at: Index of the next frame in it; moved by everything that takes a frame.
+        later: The reads after the buffer; added by `add`, joined to it by `wait_for`.
     """
 
-    __slots__ = ("_later", "_later_bytes", "_need", "at", "buffer")
+    __slots__ = ("_later_bytes", "_need", "at", "buffer", "later")
 
     def __init__(self) -> None:
         self.buffer = b""
         self.at = 0
-        self._later: list[
-            bytes
-        ] = []  # reads after the buffer; added by `add`, joined by `wait_for`
-        self._later_bytes = 0  # their size
+        self.later: list[bytes] = []
+        self._later_bytes = 0  # their size; changed with them
         self._need = SHORTEST_HEADER  # bytes that the next frame needs; set by `wait_for`
 
     @property
@@ -103,28 +109,18 @@ class Incoming:
         """Whether there are as many bytes as the next frame is known to need."""
         return self.unread >= self._need
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether everything is delivered."""
-        return self.at == len(self.buffer) and not self._later
-
     def add(self, data: bytes) -> bool:
         """Add bytes that were read; return whether the next frame may be complete now."""
-        if self.at == len(self.buffer) and not self._later:
+        if self.at == len(self.buffer) and not self.later:
             self.buffer, self.at = data, 0
             return len(data) >= self._need
-        self._later.append(data)
+        self.later.append(data)
         self._later_bytes += len(data)
         return self.may_have_frame
 
     def drop(self) -> None:
         """Forget everything."""
-        self.buffer, self.at, self._later, self._later_bytes = b"", 0, [], 0
-
-    def take_short_messages(self, limit: int, most: int) -> tuple[bool, list[Any]]:
-        """Take the next whole messages, as `short_messages` returns them."""
-        is_text, messages, self.at = short_messages(self.buffer, self.at, limit, most)
-        return is_text, messages
+        self.buffer, self.at, self.later, self._later_bytes = b"", 0, [], 0
 
     def give_back(self, begun: int, taken: int) -> None:
         """Step back to the end of the first `taken` frames that begin at `begun`."""
@@ -144,9 +140,9 @@ class Incoming:
 
     def wait_for(self, need: int) -> bool:
         """Join the later reads to the buffer; return whether it now has as many bytes as needed."""
-        if self._later:
-            self.buffer = b"".join((self.buffer[self.at :], *self._later))
-            self.at, self._later, self._later_bytes = 0, [], 0
+        if self.later:
+            self.buffer = b"".join((self.buffer[self.at :], *self.later))
+            self.at, self.later, self._later_bytes = 0, [], 0
         is_enough = len(self.buffer) - self.at >= need
         self._need = SHORTEST_HEADER if is_enough else need
         return is_enough

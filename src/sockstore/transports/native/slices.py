@@ -10,7 +10,7 @@ from typing import Any
 
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener
 from sockstore.transports.native.frames import DISCARD, FrameHandler
-from sockstore.transports.native.incoming import Incoming
+from sockstore.transports.native.incoming import Incoming, short_messages
 from sockstore.transports.native.writer import Writer
 
 __all__ = ["UNDELIVERED_HIGH", "UNDELIVERED_LOW", "Slices"]
@@ -29,8 +29,7 @@ UNDELIVERED_LOW = 1 * 2**20
 class Slices:
     """Delivers the messages of one open WebSocket, a slice in a turn of the event loop.
 
-    Whole text and binary messages take a short cut past the protocol while that is safe: no
-    extension is in force, and no fragmented message has begun.
+    Whole text and binary messages take a short cut past the protocol while that is safe.
 
     Args:
         loop: The event loop.
@@ -130,7 +129,8 @@ class Slices:
             if deliver is not None:
                 self._listener.end_slice()
             self._writer.holds = False
-            self._writer.flush()
+            if self._writer.gathered:
+                self._writer.flush()
         # uvloop reads up to 32 times in one turn, 250 KiB each: many slices that are short enough
         # alone, and together block the loop for long.
         self._delivered_for += monotonic() - begun
@@ -152,13 +152,14 @@ class Slices:
 
     def _deliver_until(self, deliver: Deliver, until: float) -> bool:
         """Deliver until the slice is over; return whether complete frames may remain."""
+        incoming = self._incoming
         while True:
             if self.frames.short_cut_is_safe and self._deliver_short_messages(deliver, until):
                 return True
-            if self._incoming.is_empty:
-                return False  # nearly always
-            frame = self.frames.next_frame(self._incoming)
-            if frame is None and not self._incoming.may_have_frame:
+            if incoming.at == len(incoming.buffer) and not incoming.later:
+                return False  # nearly always: everything is delivered
+            frame = self.frames.next_frame(incoming)
+            if frame is None and not incoming.may_have_frame:
                 return False
             if (frame and self.frames.handle(frame, deliver)) or monotonic() > until:
                 return True
@@ -168,7 +169,7 @@ class Slices:
         most, incoming, buffer = 1, self._incoming, self._incoming.buffer
         limit = self.frames.max_message_bytes
         while (begun := incoming.at) < len(buffer):
-            is_text, messages = incoming.take_short_messages(limit, most)
+            is_text, messages, incoming.at = short_messages(buffer, begun, limit, most)
             self._messages = messages
             if not messages:
                 return False

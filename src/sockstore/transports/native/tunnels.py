@@ -31,6 +31,7 @@ SOCKS = "python_socks.async_.asyncio"
 NO_DEADLINE = 10.0**6
 """Seconds; `python-socks` needs a timeout, but `connect_timeout` is the deadline."""
 
+SUCCESSES = range(200, 300)
 PROXY_AUTHENTICATION_REQUIRED = 407
 
 
@@ -107,7 +108,7 @@ class _Asked:
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
-        self._reader = AnswerReader(lambda status: 200 <= status < 300)
+        self._reader = AnswerReader(SUCCESSES)
 
     @property
     def answer(self) -> Answer | None:
@@ -131,7 +132,7 @@ class _Asked:
             if self._reader.awaits_body and self.patience.when() is None:
                 self.patience.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
             return False
-        if not 200 <= answer.status < 300:
+        if answer.status not in SUCCESSES:
             raise _refused(self._proxy, answer)
         if self._reader.rest:
             # In a WebSocket and in TLS the client speaks first.

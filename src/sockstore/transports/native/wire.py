@@ -16,11 +16,12 @@ from websockets.http11 import Request
 from websockets.protocol import Protocol, State
 
 from sockstore.base.close import Close
+from sockstore.base.state import SocketInfo
 from sockstore.transports.answers import Answer
 from sockstore.transports.base import Listener
 from sockstore.transports.native.awaited_answer import AwaitedAnswer
 from sockstore.transports.native.frames import Ending, FrameHandler
-from sockstore.transports.native.handshake import protocol_after, socket_info
+from sockstore.transports.native.handshake import protocol_after
 from sockstore.transports.native.incoming import BINARY, TEXT, ReadSize
 from sockstore.transports.native.slices import Slices
 from sockstore.transports.native.writer import Writer
@@ -123,7 +124,9 @@ class Wire(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Count a sign of life, and pass the bytes on."""
         self.heard += 1
-        self._read_size.adapt(len(data))
+        reads = self._read_size
+        if not reads.least <= len(data) < reads.full:
+            reads.adapt(len(data))
         if self._slices is not None:
             self._slices.take(data)
         elif self._answer is not None:
@@ -221,7 +224,7 @@ class Wire(asyncio.Protocol):
         slices = Slices(self._loop, self._transport, self._listener, frames, self._writer)
         self._enter(OPEN, slices)
         self.handshake.set_result(None)
-        self._listener.opened(socket_info(self._url, handshake, answer))
+        self._listener.opened(SocketInfo(self._url, handshake.subprotocol, answer.headers))
         if self._slices is not None:  # or `opened` aborted it
             self._slices.begin(rest)
 

@@ -37,12 +37,13 @@ class Writer:
         transport: Where to write.
 
     Attributes:
+        gathered: The frames that wait for `flush`; added by `send`, taken by `flush` and `drop`.
         holds: Whether everything that is sent is gathered until `flush`; set by `Slices`.
         is_paused: Whether the transport's send buffer is above its high-water mark; set by `Wire`.
     """
 
     __slots__ = (
-        "_bytes", "_gathered", "_loop", "_masks", "_transport", "_turn", "holds", "is_paused",
+        "_bytes", "_loop", "_masks", "_transport", "_turn", "gathered", "holds", "is_paused",
     )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
@@ -50,7 +51,7 @@ class Writer:
         self._transport = transport
         self.holds = False
         self.is_paused = False
-        self._gathered: list[bytes] = []  # frames; added by `send`, taken by `flush` and `drop`
+        self.gathered: list[bytes] = []
         self._bytes = 0  # their size
         # The end of a turn in which something was sent; set by `send`, reset by `_end_turn`.
         self._turn: asyncio.Handle | None = None
@@ -77,14 +78,15 @@ class Writer:
             self._turn = self._loop.call_soon(self._end_turn)
             self._transport.write(frame)
             return
-        self._gathered.append(frame)
+        self.gathered.append(frame)
         self._bytes += len(frame)
         if self._bytes > MOST_GATHERED_BYTES:
             self.flush()
 
     def write(self, data: bytes) -> None:
         """Write bytes at once, behind everything that was sent before."""
-        self.flush()
+        if self.gathered:
+            self.flush()
         if not self._transport.is_closing():  # then uvloop would raise
             self._transport.write(data)
 
@@ -96,20 +98,20 @@ class Writer:
 
     def flush(self) -> None:
         """Write the gathered frames."""
-        if self._gathered:
-            data = b"".join(self._gathered)
-            self.drop()
-            if not self._transport.is_closing():
-                self._transport.write(data)
+        data = b"".join(self.gathered)
+        self.drop()
+        if not self._transport.is_closing():
+            self._transport.write(data)
 
     def drop(self) -> None:
         """Forget the gathered frames."""
-        self._gathered.clear()
+        self.gathered.clear()
         self._bytes = 0
 
     def _end_turn(self) -> None:
         self._turn = None
-        self.flush()
+        if self.gathered:
+            self.flush()
 
 
 def masked_frame(first: int, payload: bytes, mask: bytes) -> bytes:
