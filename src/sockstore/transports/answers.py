@@ -150,7 +150,8 @@ class AnswerReader:
     def _next_head(self) -> Answer | None:
         """Read the next head, if it is complete: an interim one, or the final one."""
         buffer = self._buffer
-        _check_beginning(bytes(buffer[self._start : self._start + 9]))
+        if not _begins_like_http(bytes(buffer[self._start : self._start + 9])):
+            return None
         end_of_head = _END_OF_HEAD.search(buffer, self._seen)
         size = len(buffer) if end_of_head is None else end_of_head.end()
         if size > LONGEST_HEAD:
@@ -163,15 +164,16 @@ class AnswerReader:
         return head
 
 
-def _check_beginning(data: bytes) -> None:
+def _begins_like_http(data: bytes) -> bool:
+    """Whether this is, as far as it goes, HTTP/1.1; False if more bytes will show the protocol."""
     if data[:7] == b"HTTP/1."[: len(data)]:
-        return
+        return True
     if _SPEAKS_TLS.match(data):
         raise NotAnAnswerError("the other end speaks TLS; use wss:// (or https:// for a proxy)")
     if _SPEAKS_HTTP2.match(data) or data.startswith(b"HTTP/2"):
         raise NotAnAnswerError("the other end speaks HTTP/2 where HTTP/1.1 is needed")
     if len(data) < 9 and _could_be_named(data):
-        return  # a few more bytes will show the protocol
+        return False
     raise NotAnAnswerError("it does not begin like HTTP/1.1")
 
 

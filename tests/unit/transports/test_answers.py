@@ -233,6 +233,7 @@ def outcome(parts: list[bytes]) -> object:
 @given(STREAMS, st.lists(st.integers(1, 5), min_size=1, max_size=30))
 @example(b"HTTP/1.1 401 x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nwhy\r\n0\r\n\r\n", [1])
 @example(b"HTTP/1.1 100 x\r\n\r\nHTTP/1.1 101 x\r\n\r\nrest", [1])
+@example(b"\0\0\0\x04\r\n\r\nHTTP/1.1 101 x\r\n", [1])
 def test_an_answer_is_the_same_however_it_is_cut(data: bytes, steps: list[int]) -> None:
     parts, at = [], 0
     while at < len(data):
