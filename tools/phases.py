@@ -6,6 +6,7 @@ diagram; `tests/unit/machine/test_phases.py` fails if the one in the design is o
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,8 +71,8 @@ def _played(settings: dict[str, Any], history: tuple[Event, ...]) -> Machine:
     """Return a machine that has handled these events; a deadline event comes at its deadline."""
     machine, now = Machine(Settings(**settings), URL), 0.0
     for event in history:
-        late = isinstance(event, fact.DeadlineReached)
-        now = max(now, machine.deadline or now) if late else now
+        if isinstance(event, fact.DeadlineReached) and math.isfinite(machine.deadline):
+            now = max(now, machine.deadline)
         machine.handle(event, now)
     return machine
 

@@ -6,6 +6,7 @@ one. Both can be told to be wrong (`Mutant`), to see that the laws notice.
 
 import itertools
 import json
+import math
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -358,7 +359,7 @@ class Client:
             return
         if self.machine.live_transport is not None:
             self.lose()
-        if self.opening is None and self.machine.deadline is not None:
+        if self.opening is None and self.machine.deadline != math.inf:
             self.now = max(self.now, self.machine.deadline)
             self.tell(fact.DeadlineReached())
         if self.opening is not None:

@@ -432,14 +432,14 @@ class ModelledMachine(RuleBasedStateMachine):
         until = self.now + seconds
         for _ in range(50):
             deadline = self.machine.deadline
-            if deadline is None or deadline > until:
+            if deadline > until:
                 break
             self.reach(deadline, hears=hears)
         else:
             pytest.fail("the machine does not come to rest")
         self.now = until
 
-    @precondition(lambda self: self.machine.deadline not in {None, math.inf})
+    @precondition(lambda self: self.machine.deadline != math.inf)
     @rule(late=st.sampled_from([0.0, 0.0, 0.0, 0.3, 60.0]), hears=st.booleans())
     def deadline_is_reached(self, late, hears):
         self.reach(self.machine.deadline + late, hears=hears)
@@ -454,7 +454,7 @@ class ModelledMachine(RuleBasedStateMachine):
         orders = self.tell(told)
         after = self.machine.deadline
         progress = bool(orders) or self.machine.state is not before
-        assert after is None or after > self.now or progress or hears
+        assert after > self.now or progress or hears
         for number, since in self.retired_at.items():
             still_there = number in self.standing | self.opening | self.ended
             if still_there and since + self.settings.close_timeout <= self.now:
@@ -618,7 +618,7 @@ class ModelledMachine(RuleBasedStateMachine):
             assert not self.standing
             assert not self.ended
         if not self.opening | self.standing | self.ended:
-            assert self.machine._memory.retired.deadline is None
+            assert self.machine._memory.retired.deadline == math.inf
 
 
 @pytest.mark.contract("CN2", "CN5", "CN6", "CN7", "CN9", "RC10", "OB2", "OB3", "LV1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -89,7 +90,7 @@ class Driver:
         self.callables = Callables(machine, self.dispatch, self._opening_over, self._callable_done)
         # The timer, and the deadline it was set for: set by `_arm`.
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_for: float | None = None
+        self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch`
         self.buffered_is_watched = False
@@ -208,7 +209,7 @@ class Driver:
         self._attempts.clear()
         self.callables.forget()
         self._watches_platform = False
-        self._timer = self._timer_for = None
+        self._timer, self._timer_for = None, math.inf
 
     # Orders
 
@@ -275,14 +276,14 @@ class Driver:
             self._timer.cancel()
         self._timer = None
         self._timer_for = deadline
-        if deadline is not None and deadline != float("inf"):
+        if deadline != math.inf:
             # Pyodide's loop refuses the past, and `call_at` would read the clock once more.
             self._timer = self.own.loop.call_later(
                 max(0.0, deadline - self.own.now()), self._time_has_come
             )
 
     def _time_has_come(self) -> None:
-        deadline, self._timer, self._timer_for = self._timer_for, None, None
+        deadline, self._timer, self._timer_for = self._timer_for, None, math.inf
         link = self._live_link()
         event = fact.DeadlineReached(
             self._heard_so_far,
@@ -291,7 +292,7 @@ class Driver:
             None if link is None else link.last_word_at,
         )
         # The loop may be early by its clock's resolution.
-        self.dispatch(event, max(self.own.now(), deadline or 0.0))
+        self.dispatch(event, max(self.own.now(), deadline))
 
     # Attempts
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from operator import attrgetter
 
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
@@ -24,7 +25,7 @@ class Outgoing:
         receipt: The user's receipt; opaque here.
 
     Attributes:
-        expires_at: When it is no longer worth sending, or None; set when it is queued.
+        expires_at: When it is no longer worth sending; set when it is queued, infinite for never.
         id: Its id in a session, set when it is handed over first; empty before.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.
@@ -36,7 +37,7 @@ class Outgoing:
         self.data = data
         self.size = size
         self.receipt = receipt
-        self.expires_at: float | None = None
+        self.expires_at = math.inf
         self.id = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None
@@ -107,14 +108,14 @@ class Flights:
             flight.lost = not flight.proven
 
 
-NEVER = math.inf
-
-
 @frozen
 class _Retired:
     deadline: float
     flights: Flights
     code: int | None
+
+
+_DEADLINE = attrgetter("deadline")
 
 
 class RetiredTransports:
@@ -130,9 +131,9 @@ class RetiredTransports:
         return bool(self._by_number)
 
     @property
-    def deadline(self) -> float | None:
-        """When the next one is overdue."""
-        return min((it.deadline for it in self._by_number.values()), default=None)
+    def deadline(self) -> float:
+        """When the next one is overdue; infinite if none will be."""
+        return min(map(_DEADLINE, self._by_number.values()), default=math.inf)
 
     def add(
         self, transport: int, deadline: float, flights: Flights, code: int | None = None
@@ -160,5 +161,5 @@ class RetiredTransports:
         """Return the transports that must be aborted now, each once."""
         overdue = [number for number, it in self._by_number.items() if it.deadline <= now]
         for number in overdue:
-            self._by_number[number] = replace(self._by_number[number], deadline=NEVER)
+            self._by_number[number] = replace(self._by_number[number], deadline=math.inf)
         return overdue

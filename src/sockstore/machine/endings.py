@@ -29,6 +29,7 @@ from sockstore.machine.phases import (
     Deciding,
     Failed,
     Joining,
+    Live,
     Open,
     Preparing,
     Waiting,
@@ -90,7 +91,7 @@ def attempt_failed(memory: Memory, exception: AttemptError, now: float) -> list[
 
 def connection_lost(
     memory: Memory,
-    phase: Joining | Preparing | Open,
+    phase: Live,
     close: Close,
     why: str,
     now: float,
@@ -103,9 +104,7 @@ def connection_lost(
     return _ended(memory, phase, error, now)
 
 
-def session_failed(
-    memory: Memory, phase: Joining | Preparing | Open, error: HandshakeFailed, now: float
-) -> list[Effect]:
+def session_failed(memory: Memory, phase: Live, error: HandshakeFailed, now: float) -> list[Effect]:
     """The server's session cannot go on: an open connection ends, an attempt fails."""
     retiring = memory.retire(now)
     if isinstance(phase, Open):
@@ -128,9 +127,7 @@ def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float
     return []
 
 
-def _ended(
-    memory: Memory, phase: Joining | Preparing | Open, error: SockstoreError, now: float
-) -> list[Effect]:
+def _ended(memory: Memory, phase: Live, error: SockstoreError, now: float) -> list[Effect]:
     outcome = Outcome(
         phase.streak.failures,
         error,

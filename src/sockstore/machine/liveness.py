@@ -6,6 +6,7 @@ driver counts reads, so a peer that answers within one tick of the clock is beli
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from sockstore.base.frozen import frozen
@@ -100,14 +101,14 @@ def started(
     )
 
 
-def next_check(liveness: Liveness) -> float | None:
-    """Return when to check again."""
-    times = [liveness.next_ping_at]
+def next_check(liveness: Liveness) -> float:
+    """Return when to check again; infinite for never."""
+    soonest = math.inf if liveness.next_ping_at is None else liveness.next_ping_at
     if liveness.unanswered_since is not None:
-        times.append(liveness.unanswered_since + liveness.ping_timeout)
+        soonest = min(soonest, _answer_due(liveness))
     if liveness.idle_timeout is not None:
-        times.append(liveness.quiet_since + liveness.idle_timeout)
-    return min((time for time in times if time is not None), default=None)
+        soonest = min(soonest, liveness.quiet_since + liveness.idle_timeout)
+    return soonest
 
 
 def check(liveness: Liveness, observed: DeadlineReached, now: float) -> Checked:

@@ -46,7 +46,6 @@ from sockstore.machine.phases import (
     Open,
     Preparing,
     deadline_of,
-    live_phase,
     project,
 )
 from sockstore.machine.reconnect import Decision
@@ -204,17 +203,16 @@ class Machine:
         return self._memory.offline_until
 
     @property
-    def deadline(self) -> float | None:
-        """When to tell the machine `DeadlineReached`; None if nothing is waited for."""
+    def deadline(self) -> float:
+        """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
-        times = (deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
-        return min((time for time in times if time is not None), default=None)
+        return min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
 
     @property
     def live_transport(self) -> int | None:
         """The transport whose messages count; None while there is none."""
-        live = live_phase(self._memory.phase)
-        return None if live is None else live.transport
+        phase = self._memory.phase
+        return phase.transport if isinstance(phase, LIVE) else None
 
     @property
     def at_rest(self) -> bool:
@@ -225,8 +223,8 @@ class Machine:
     @property
     def flight(self) -> Flight | None:
         """The flight of a message that is handed over now."""
-        live = live_phase(self._memory.phase)
-        return None if live is None else live.flights.current
+        phase = self._memory.phase
+        return phase.flights.current if isinstance(phase, LIVE) else None
 
     @property
     def open_way(self) -> Open | None:

@@ -20,10 +20,12 @@ from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
 from sockstore.machine.outbox import Sending
 from sockstore.machine.phases import (
+    LIVE,
     AnyPhase,
     Connecting,
     Idle,
     Joining,
+    Live,
     Open,
     Preparing,
     Waiting,
@@ -163,7 +165,12 @@ class Memory:
             case _:
                 return []
 
-    def lose(self, phase: Joining | Preparing | Open, now: float) -> list[Effect]:
+    def live(self, transport: int) -> Live | None:
+        """Return the phase if the messages of this transport count."""
+        phase = self.phase
+        return phase if isinstance(phase, LIVE) and phase.transport == transport else None
+
+    def lose(self, phase: Live, now: float) -> list[Effect]:
         """Retire a transport whose WebSocket ended; its TCP connection may linger a little."""
         phase.flights.lose()
         if self.session is not None:
@@ -177,5 +184,6 @@ class Memory:
 
     def flush(self, now: float) -> list[Effect]:
         """Order that waiting messages are handed over."""
-        expired = self.sending.expire(now)
-        return [*expired, order.FlushOutbox()] if self.sending.has_something else expired
+        if not self.sending.has_something:
+            return []
+        return [*self.sending.expire(now), order.FlushOutbox()]

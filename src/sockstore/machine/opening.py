@@ -16,9 +16,9 @@ from sockstore.machine.endings import (
     room_refused,
     session_failed,
 )
-from sockstore.machine.liveness import Pulse, started, started_pulse
+from sockstore.machine.liveness import started, started_pulse
 from sockstore.machine.memory import Memory
-from sockstore.machine.phases import Connecting, Joining, Open, Preparing, opened, prepared
+from sockstore.machine.phases import Connecting, Joining, Live, Open, Preparing
 from sockstore.machine.session import Heard, orders_of
 from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
 
@@ -53,32 +53,28 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
 
 def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
     """The server of a session said something other than the room's next message."""
-    match memory.phase:
-        case Joining() | Preparing() | Open() as phase if phase.transport == transport:
-            assert memory.session is not None  # noqa: S101 - it is what the driver asks
-            try:
-                heard = memory.session.hear(said, now)
-            except FrameError as error:
-                return session_broken(memory, transport, str(error), now)
-            return _follow_session(memory, phase, heard, now)
-        case _:
-            return []
+    phase = memory.live(transport)
+    if phase is None:
+        return []
+    assert memory.session is not None  # noqa: S101 - it is what the driver asks
+    try:
+        heard = memory.session.hear(said, now)
+    except FrameError as error:
+        return session_broken(memory, transport, str(error), now)
+    return _follow_session(memory, phase, heard, now)
 
 
 def session_broken(memory: Memory, transport: int, why: str, now: float) -> list[Effect]:
     """The server of a session said something that is not part of the protocol."""
-    match memory.phase:
-        case Joining() | Preparing() | Open() as phase if phase.transport == transport:
-            why = f"the server does not speak the session's protocol: it said {why}"
-            error = handshake_failed(memory.destination, why, "session", PROTOCOL_BROKEN)
-            return session_failed(memory, phase, error, now)
-        case _:
-            return []
+    phase = memory.live(transport)
+    if phase is None:
+        return []
+    why = f"the server does not speak the session's protocol: it said {why}"
+    error = handshake_failed(memory.destination, why, "session", PROTOCOL_BROKEN)
+    return session_failed(memory, phase, error, now)
 
 
-def _follow_session(
-    memory: Memory, phase: Joining | Preparing | Open, heard: Heard, now: float
-) -> list[Effect]:
+def _follow_session(memory: Memory, phase: Live, heard: Heard, now: float) -> list[Effect]:
     if heard.error is not None:
         return session_failed(memory, phase, room_refused(memory.destination, heard.error), now)
     if heard.lost is not None:
@@ -102,8 +98,16 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     """Run the user's ``on_open``, if there is one, then be open."""
     settings, session = memory.settings, memory.session
     needs_state = settings.has_fetch_state and (session is None or session.owed.snapshot)
-    deadline = now + settings.connect_timeout
-    preparing = prepared(joining, deadline, needs_state=needs_state)
+    preparing = Preparing(
+        joining.transport,
+        joining.socket,
+        now + settings.connect_timeout,
+        joining.opened_at,
+        joining.flights,
+        joining.streak,
+        joining.writable,
+        needs_state,
+    )
     if not settings.has_on_open:
         return _open(memory, preparing, now)
     memory.phase = preparing
@@ -148,17 +152,22 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         ping_timeout=settings.ping_timeout,
         idle_timeout=settings.idle_timeout,
     )
-    recovered = None if memory.session is None else memory.session.opened()
-    memory.phase = opened(preparing, liveness, _pulse(memory, now), recovered=recovered)
+    pulse, heartbeat = None, settings.heartbeat
+    if heartbeat is not None:
+        timeout = None if heartbeat.reply is None else heartbeat.timeout
+        pulse = started_pulse(now, interval=heartbeat.interval, timeout=timeout)
+    memory.phase = Open(
+        preparing.transport,
+        preparing.socket,
+        preparing.opened_at,
+        liveness,
+        preparing.flights,
+        preparing.streak,
+        preparing.writable,
+        None if memory.session is None else memory.session.opened(),
+        pulse,
+    )
     return [*_begun(memory), *memory.flush(now)]
-
-
-def _pulse(memory: Memory, now: float) -> Pulse | None:
-    heartbeat = memory.settings.heartbeat
-    if heartbeat is None:
-        return None
-    timeout = None if heartbeat.reply is None else heartbeat.timeout
-    return started_pulse(now, interval=heartbeat.interval, timeout=timeout)
 
 
 def _begun(memory: Memory) -> list[Effect]:

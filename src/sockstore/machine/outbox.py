@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TypeAlias
 
@@ -96,9 +97,9 @@ class OutboxQueue:
         return len(self.entries)
 
     @property
-    def next_expiry(self) -> float | None:
-        """When the oldest entry expires; all have the same time to live, so it is the first."""
-        return self.entries[0].expires_at if self.entries else None
+    def next_expiry(self) -> float:
+        """When the oldest entry expires, the first one: all have the same time to live."""
+        return self.entries[0].expires_at if self.entries else math.inf
 
     def offer(self, entry: Outgoing, now: float) -> Offer:
         """Queue an entry at the tail, or say why not."""
@@ -140,7 +141,7 @@ class OutboxQueue:
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
         """Remove and return the entries that have expired."""
         expired: list[Outgoing] = []
-        while (expiry := self.next_expiry) is not None and expiry <= now:
+        while self.next_expiry <= now:
             expired.append(self.take())
         return tuple(expired)
 
@@ -171,18 +172,17 @@ class Sending:
         self.session = session
 
     @property
-    def deadline(self) -> float | None:
-        """When to look again."""
-        waiting, session = self.outbox.next_expiry, self.session
+    def deadline(self) -> float:
+        """When to look again; infinite if there is no need."""
+        expiry, session = self.outbox.next_expiry, self.session
         if session is None:
-            return waiting
-        times = (waiting, session.deadline(is_waited_for=bool(self.outbox)))
-        return min((time for time in times if time is not None), default=None)
+            return expiry
+        return min(expiry, session.deadline(is_waited_for=bool(self.outbox)))
 
     @property
     def has_something(self) -> bool:
         """Whether anything waits to be sent, or to be sent again."""
-        return bool(self.outbox) or (self.session is not None and self.session.has_resends)
+        return bool(self.outbox.entries) or (self.session is not None and self.session.has_resends)
 
     def is_free(self, now: float) -> bool:
         """Whether a new message may be handed over now: nothing waits, and a session has room."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias, assert_never
 
 from sockstore.base.close import Close
@@ -22,13 +23,11 @@ __all__ = [
     "Failed",
     "Idle",
     "Joining",
+    "Live",
     "Open",
     "Preparing",
     "Waiting",
     "deadline_of",
-    "live_phase",
-    "opened",
-    "prepared",
     "project",
 ]
 
@@ -135,48 +134,15 @@ AnyPhase: TypeAlias = (
     Idle | Connecting | Joining | Preparing | Open | Deciding | Waiting | Closing | Closed | Failed
 )
 
+Live: TypeAlias = Joining | Preparing | Open
+"""A phase with a transport whose messages count."""
+
 LIVE = (Joining, Preparing, Open)
-"""A tuple: `isinstance` with a union is slower, and this is asked for each message."""
+"""The same as a tuple: `isinstance` with a union is slower, and this is asked for each message."""
 
 
-def live_phase(phase: AnyPhase) -> Joining | Preparing | Open | None:
-    """Return the phase if it has a transport whose messages count."""
-    return phase if isinstance(phase, LIVE) else None
-
-
-def prepared(joining: Joining, deadline: float, *, needs_state: bool) -> Preparing:
-    """Return the phase after the room's answer; without a session, after the handshake."""
-    return Preparing(
-        joining.transport,
-        joining.socket,
-        deadline,
-        joining.opened_at,
-        joining.flights,
-        joining.streak,
-        joining.writable,
-        needs_state,
-    )
-
-
-def opened(
-    preparing: Preparing, liveness: Liveness, pulse: Pulse | None, *, recovered: bool | None
-) -> Open:
-    """Return the phase after ``on_open``."""
-    return Open(
-        preparing.transport,
-        preparing.socket,
-        preparing.opened_at,
-        liveness,
-        preparing.flights,
-        preparing.streak,
-        preparing.writable,
-        recovered,
-        pulse,
-    )
-
-
-def deadline_of(phase: AnyPhase) -> float | None:
-    """Return when a phase needs `DeadlineReached`, or None."""
+def deadline_of(phase: AnyPhase) -> float:
+    """Return when a phase needs `DeadlineReached`; infinite for never."""
     match phase:
         case (
             Connecting(deadline=deadline)
@@ -187,10 +153,10 @@ def deadline_of(phase: AnyPhase) -> float | None:
         case Waiting(until=until):
             return until
         case Open(liveness=liveness, pulse=pulse):
-            times = (next_check(liveness), None if pulse is None else next_beat(pulse))
-            return min((time for time in times if time is not None), default=None)
+            due = next_check(liveness)
+            return due if pulse is None else min(due, next_beat(pulse))
         case _:
-            return None
+            return math.inf
 
 
 def project(phase: AnyPhase, since: float) -> ConnectionState:

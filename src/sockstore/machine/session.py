@@ -5,6 +5,7 @@ With the position nothing is lost (P34), and with the ids nothing is stored twic
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -274,16 +275,17 @@ class SessionMachine:
         self._pace.take(now)
         return frame
 
-    def deadline(self, *, is_waited_for: bool) -> float | None:
-        """When to look again: to send more, or to give a message up.
+    def deadline(self, *, is_waited_for: bool) -> float:
+        """When to look again: to send more, or to give a message up; infinite if there is no need.
 
         Args:
             is_waited_for: Whether new messages wait to be sent.
         """
-        times: list[float | None] = [*map(self._expiry, self._to_resend)]
-        if self._is_joined and (is_waited_for or self._to_resend):
-            times.append(self._pace.next_token)
-        return min((time for time in times if time is not None), default=None)
+        expiry = min(map(self._expiry, self._to_resend), default=math.inf)
+        token = self._pace.next_token
+        if token is None or not self._is_joined or not (is_waited_for or self._to_resend):
+            return expiry
+        return min(expiry, token)
 
     def take_expired(self, now: float) -> tuple[Outgoing, ...]:
         """Remove and return messages that must not be sent again (P36); they may be stored."""
@@ -311,10 +313,8 @@ class SessionMachine:
         remembers = self._announced.remembers
         sent_at = entry.first_sent_at
         if remembers is None or sent_at is None:
-            horizon = float("inf")
-        else:
-            horizon = sent_at + remembers - min(600.0, remembers / 6)
-        return horizon if entry.expires_at is None else min(horizon, entry.expires_at)
+            return entry.expires_at
+        return min(sent_at + remembers - min(600.0, remembers / 6), entry.expires_at)
 
     def _forget(self, entry: Outgoing) -> None:
         self._unproven.pop(entry.id, None)

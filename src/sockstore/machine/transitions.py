@@ -159,11 +159,11 @@ def _attempt_failed(
 
 
 def _transport_closed(memory: Memory, event: fact.TransportClosed, now: float) -> list[Effect]:
+    if (phase := memory.live(event.transport)) is not None:
+        retiring, close = memory.lose(phase, now), event.close
+        lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
+        return [*retiring, *lost]
     match memory.phase:
-        case Joining() | Preparing() | Open() as phase if phase.transport == event.transport:
-            retiring, close = memory.lose(phase, now), event.close
-            lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
-            return [*retiring, *lost]
         case Closing(transport=transport) if transport == event.transport:
             memory.phase = Closing(transport, event.close)
     memory.retired.ended(event.transport, event.close)
@@ -188,17 +188,11 @@ def _pong_received(memory: Memory, transport: int, payload: bytes) -> list[Effec
 def _writable_changed(
     memory: Memory, transport: int, now: float, *, writable: bool
 ) -> list[Effect]:
-    match memory.phase:
-        case Open(transport=current) as phase if current == transport:
-            memory.phase = replace(phase, writable=writable)
-            return memory.flush(now) if writable else []
-        case Joining(transport=current) | Preparing(transport=current) as opening if (
-            current == transport
-        ):
-            memory.phase = replace(opening, writable=writable)
-            return []
-        case _:
-            return []
+    phase = memory.live(transport)
+    if phase is None:
+        return []
+    memory.phase = replace(phase, writable=writable)
+    return memory.flush(now) if writable and isinstance(phase, Open) else []
 
 
 # Time and the platform

@@ -1,20 +1,23 @@
 """The machine, phase by phase: connecting, closing, stale events, errors and ends."""
 
 import copy
+import math
 
 import pytest
 
-from sockstore.base.close import Close, FailureReason
-from sockstore.base.errors import (
+from sockstore import (
+    Close,
     ConnectionEnded,
+    FailureReason,
+    Gap,
     HandshakeFailed,
+    Heartbeat,
     InvalidOption,
     InvalidURI,
+    Reconnect,
+    SocketInfo,
     StopReconnecting,
 )
-from sockstore.base.options import Heartbeat, Reconnect
-from sockstore.base.positions import Gap
-from sockstore.base.state import SocketInfo
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.delivery import Outgoing
@@ -36,10 +39,14 @@ class Bench:
         self.machine = Machine(Settings(**settings), url)
         self.now = 100.0
         self.orders = []
+        self.transport = 0  # the number of the newest one
 
     def tell(self, event, after=0.0):
         self.now += after
         self.effects = self.machine.handle(event, self.now)
+        for each in self.effects:
+            if isinstance(each, order.OpenTransport):
+                self.transport = each.transport
         said = (order.RetireTransport, order.RecordDecision, order.RecordState)
         self.orders = [each for each in self.effects if not isinstance(each, said)]
         return self.orders
@@ -47,11 +54,6 @@ class Bench:
     @property
     def state(self):
         return self.machine.state
-
-    @property
-    def transport(self):
-        """The number of the newest transport."""
-        return self.machine._memory.transports
 
     def connect(self, url=URL):
         return self.tell(fact.ConnectRequested(url))
@@ -348,7 +350,7 @@ def test_only_closed_follows_closing_and_it_comes_with_the_release(ends_cleanly)
     assert bench.state.error is None
     assert bench.state.close == Close(1000 if ends_cleanly else 1006, clean=ends_cleanly)
     assert bench.machine.at_rest
-    assert bench.machine.deadline is None
+    assert bench.machine.deadline == math.inf
 
 
 @pytest.mark.contract("CN5")
@@ -643,7 +645,7 @@ def test_every_terminal_failure_has_its_reason_and_happens_once(settings, end, r
         bench.tell(event, after=1)
     bench.tell(fact.DeadlineReached(), after=1000)
     assert bench.state is state
-    assert bench.machine.deadline is None
+    assert bench.machine.deadline == math.inf
 
 
 @pytest.mark.contract("CN9")
@@ -679,7 +681,7 @@ def test_a_goodbye_that_is_believed_closes_without_error(code):
     assert bench.state.close.code == code
     assert bench.state.failure is None
     bench.release()
-    assert bench.machine.deadline is None
+    assert bench.machine.deadline == math.inf
     assert bench.machine.at_rest
 
 
@@ -734,18 +736,19 @@ def test_attempts_0_means_no_retry_and_leaves_the_error_as_it_is():
 @pytest.mark.contract("RC3", "RC11")
 def test_attempts_none_retries_100_000_times_without_growing():
     bench = connecting(reconnect=Reconnect.linear(interval=0.001, attempts=None))
-    handle, failure = bench.machine.handle, bench.fail
-    for _ in range(100_000):
-        handle(fact.AttemptFailed(bench.machine._memory.transports, REFUSED), bench.now)
+    handle = bench.machine.handle
+    for number in range(1, 100_001):
+        handle(fact.AttemptFailed(number, REFUSED), bench.now)
         bench.now = bench.machine.deadline
         handle(fact.DeadlineReached(), bench.now)
-    assert failure
-    assert bench.transport == 100_001
-    assert bench.machine._memory.retired.deadline is None
+    assert bench.machine.phase.transport == 100_001
     streak = bench.machine.phase.streak
     assert streak.failures == 100_000
     assert streak.previous.exception is REFUSED  # one outcome, and no chain of them
     assert REFUSED.__context__ is None
+    handle(fact.CloseRequested(), bench.now)
+    handle(fact.TransportReleased(100_001), bench.now)
+    assert bench.machine.at_rest, "no earlier transport is retired"
 
 
 @pytest.mark.contract("RC11")
@@ -756,9 +759,11 @@ def test_connections_that_open_and_break_20_000_times_leave_nothing():
         bench.lose()
         bench.release()
         bench.wait()
-    assert bench.machine._memory.retired.deadline is None
     assert bench.state.attempt == 1
     assert bench.state.exception.__context__ is None
+    bench.tell(fact.CloseRequested())
+    bench.release()
+    assert bench.machine.at_rest, "no earlier transport is retired"
 
 
 @pytest.mark.contract("RC4")
@@ -1401,7 +1406,7 @@ def test_where_nothing_can_be_pinged_waking_up_costs_no_connection(hint):
     bench.open()
     assert bench.tell(fact.Hinted(hint, 0), after=5) == []
     assert bench.tell(fact.Slept(3600, 0)) == []
-    assert bench.machine.deadline is None
+    assert bench.machine.deadline == math.inf
     assert bench.state.connected
 
 

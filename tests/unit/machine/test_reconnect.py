@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore.base.close import Close, FailureReason
-from sockstore.base.errors import ConnectionLost, HandshakeFailed, InvalidURI, StopReconnecting
-from sockstore.base.options import Reconnect, reconnect_policy
-from sockstore.base.outcomes import Classification, Outcome
+from sockstore import (
+    Classification,
+    Close,
+    ConnectionLost,
+    FailureReason,
+    HandshakeFailed,
+    InvalidURI,
+    Outcome,
+    Reconnect,
+    StopReconnecting,
+)
+from sockstore.base.options import reconnect_policy
 from sockstore.machine.reconnect import (
     GiveUp,
     Goodbye,
