@@ -151,9 +151,6 @@ class ConnectionLost(SockstoreError):
         self.why = why
         self.close = close
 
-    def __str__(self) -> str:
-        return self.why
-
 
 class ConnectionEnded(SockstoreError):
     """The connection was closed, or it failed and will not be retried.
@@ -171,9 +168,6 @@ class ConnectionEnded(SockstoreError):
         self.why = why
         self.reason = reason
         self.close = close
-
-    def __str__(self) -> str:
-        return self.why
 
 
 class DeliveryError(SockstoreError):

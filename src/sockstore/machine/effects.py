@@ -1,4 +1,7 @@
-"""Define the effects: orders of the machine to the driver, in the imperative."""
+"""Define the effects: orders of the machine to the driver, in the imperative.
+
+They are used by the name of this module, as `order.OpenTransport`.
+"""
 
 from __future__ import annotations
 
@@ -11,27 +14,6 @@ from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
-
-__all__ = [
-    "AbortTransport",
-    "AskPredicate",
-    "AwaitMessage",
-    "CloseTransport",
-    "DeliverGap",
-    "DeliverMissed",
-    "Effect",
-    "FlushOutbox",
-    "OpenTransport",
-    "RecordDecision",
-    "RecordState",
-    "RetireTransport",
-    "RunOnOpen",
-    "SendHeartbeat",
-    "SendPing",
-    "SendText",
-    "SettleReceipts",
-    "Warn",
-]
 
 
 @frozen

@@ -1,7 +1,7 @@
 """Define the events: what happened, in the past tense.
 
 Every event of a transport carries the number of that transport, so that an event of an older one
-is recognised and changes nothing.
+is recognised and changes nothing. They are used by the name of this module, as `fact.Slept`.
 """
 
 from __future__ import annotations
@@ -13,31 +13,6 @@ from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, St
 from sockstore.base.frozen import frozen
 from sockstore.base.state import Hint, SocketInfo
 from sockstore.machine.session_frames import Said
-
-__all__ = [
-    "AttemptError",
-    "AttemptFailed",
-    "CloseRequested",
-    "ConnectRequested",
-    "DeadlineReached",
-    "Event",
-    "Hinted",
-    "MessageComing",
-    "MessageWithdrawn",
-    "OnOpenFinished",
-    "PongReceived",
-    "PredicateAnswered",
-    "ReconnectRequested",
-    "SessionBroken",
-    "SessionHeard",
-    "Slept",
-    "SnapshotLoaded",
-    "TransportClosed",
-    "TransportOpened",
-    "TransportReleased",
-    "WritingPaused",
-    "WritingResumed",
-]
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """The errors that may end an attempt."""

@@ -153,15 +153,11 @@ class Memory:
                 self.retired.add(transport, self.last_moment(now), Flights())
                 return [order.AbortTransport(transport)]
             case Joining() | Preparing() | Open() as phase:
-                transport = phase.transport
-                if self.session is not None:
-                    self.session.lose()
-                self.retired.add(transport, self.last_moment(now), phase.flights, code)
-                retiring = order.RetireTransport(transport)
+                retiring, transport = self.lose(phase, now, code), phase.transport
                 if not abort:
-                    return [retiring, order.CloseTransport(transport, code, reason)]
+                    return [*retiring, order.CloseTransport(transport, code, reason)]
                 phase.flights.lose()
-                return [retiring, order.AbortTransport(transport)]
+                return [*retiring, order.AbortTransport(transport)]
             case _:
                 return []
 
@@ -170,12 +166,11 @@ class Memory:
         phase = self.phase
         return phase if isinstance(phase, LIVE) and phase.transport == transport else None
 
-    def lose(self, phase: Live, now: float) -> list[Effect]:
-        """Retire a transport whose WebSocket ended; its TCP connection may linger a little."""
-        phase.flights.lose()
+    def lose(self, phase: Live, now: float, code: int | None = None) -> list[Effect]:
+        """Retire the transport of a phase; `code` is that of our close frame, if one is sent."""
         if self.session is not None:
             self.session.lose()
-        self.retired.add(phase.transport, self.last_moment(now), phase.flights)
+        self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
         return [order.RetireTransport(phase.transport)]
 
     def last_moment(self, now: float) -> float:

@@ -33,7 +33,6 @@ __all__ = [
     "send_command",
     "subscribe_command",
     "subscribed_by",
-    "unsubscribe_command",
 ]
 
 PONG = "{}"
@@ -280,11 +279,6 @@ def subscribe_command(number: int, channel: str, position: Position | None) -> s
         if position.id is not None:
             fields["data"] = {"last": position.id}
     return encode_json({"id": number, "subscribe": fields})
-
-
-def unsubscribe_command(number: int, channel: str) -> str:
-    """Write the command that ends a subscription."""
-    return encode_json({"id": number, "unsubscribe": {"channel": channel}})
 
 
 def send_command(number: int, channel: str, message_id: str, data: str) -> str:

@@ -160,6 +160,7 @@ def _attempt_failed(
 
 def _transport_closed(memory: Memory, event: fact.TransportClosed, now: float) -> list[Effect]:
     if (phase := memory.live(event.transport)) is not None:
+        phase.flights.lose()
         retiring, close = memory.lose(phase, now), event.close
         lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
         return [*retiring, *lost]

@@ -54,26 +54,19 @@ class ProxyFailedError(Exception):
 
     Args:
         why: The reason, as the end of a sentence.
-        kind: The family of the failure, as for `HandshakeFailed`.
-        status: The HTTP status that the proxy answered with, or that says the same.
-        retry_after: Seconds after which the proxy asks to be tried again, if it said so.
-        answer: The proxy's answer, if it gave one.
+        kind: The kind of failure, as for `HandshakeFailed`.
+        answer: The proxy's answer in HTTP, or one that says the same, if it gave one.
     """
 
     def __init__(
         self,
         why: str,
         kind: HandshakeFailureKind = "network",
-        *,
-        status: int | None = None,
-        retry_after: float | None = None,
         answer: Answer | None = None,
     ) -> None:
         super().__init__(why)
         self.why = why
         self.kind: HandshakeFailureKind = kind
-        self.status = status
-        self.retry_after = retry_after
         self.answer = answer
 
 

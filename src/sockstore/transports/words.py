@@ -159,11 +159,13 @@ def cause_without_secrets(target: Target, error: Exception) -> Exception | None:
     return error if hiding(secrets_of(target))(text) == text else None
 
 
-def refusal(target: Target, answer: Answer, retry_after: float | None) -> HandshakeFailed:
-    """Return the error for an answer that refuses a handshake."""
+def refusal(
+    target: Target, answer: Answer, retry_after: float | None, why: str = ""
+) -> HandshakeFailed:
+    """Return the error for an answer that refuses a handshake; `why` if a proxy gave it."""
     return HandshakeFailed(
         redact_url(target.url),
-        f"the server {words_of(answer, hiding(secrets_of(target)))}",
+        why or f"the server {words_of(answer, hiding(secrets_of(target)))}",
         kind="http",
         status=answer.status,
         retry_after=retry_after,

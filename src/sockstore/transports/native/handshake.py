@@ -5,11 +5,13 @@ Only this module translates foreign exceptions into ours.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urldefrag, urljoin, urlsplit
@@ -23,21 +25,19 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from sockstore.base.deflate import Deflate
-from sockstore.base.errors import HandshakeFailed, InvalidURI
+from sockstore.base.errors import HandshakeFailed, HandshakeFailureKind, InvalidURI
 from sockstore.base.urls import check_url, is_secure, place_of, redact_url
 from sockstore.base.version import __version__
-from sockstore.transports.answers import Answer, NotAnAnswerError
-from sockstore.transports.base import Target, TransportOptions
+from sockstore.transports.answers import Answer, AnswerReader, NotAnAnswerError
+from sockstore.transports.base import BODY_SECONDS, Target, TransportOptions
 from sockstore.transports.native.compression import DeflateFactory
 from sockstore.transports.proxies import ProxyFailedError
 from sockstore.transports.words import cause_without_secrets, quoted, refusal
 
 __all__ = [
-    "SWITCHING_PROTOCOLS",
+    "AwaitedAnswer",
     "NoSubprotocolError",
     "RefusedError",
-    "check_switch",
-    "leads_elsewhere",
     "make_request",
     "network_words",
     "protocol_after",
@@ -97,7 +97,7 @@ def make_request(target: Target, options: TransportOptions) -> tuple[ClientProto
     return protocol, request
 
 
-def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
+def _check_switch(protocol: ClientProtocol, answer: Answer) -> None:
     """Check an answer (RFC 6455 section 4.1) and its subprotocol and extensions.
 
     Raises:
@@ -113,6 +113,84 @@ def check_switch(protocol: ClientProtocol, answer: Answer) -> None:
     protocol.process_response(Response(answer.status, answer.reason, headers))
     if protocol.available_subprotocols and protocol.subprotocol is None:
         raise NoSubprotocolError
+
+
+class AwaitedAnswer:
+    """Reads the answer and checks it; a refusal waits a moment for its body, which says why.
+
+    Args:
+        loop: The event loop, for that moment.
+        protocol: The protocol of the handshake, which knows the request.
+        accept: Called once if the answer is a switch to WebSocket, with the protocol, the answer
+            and the bytes after it.
+        fail: Called once if it is not, with the reason.
+    """
+
+    __slots__ = ("_accept", "_fail", "_loop", "_patience", "_reader", "protocol")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        protocol: ClientProtocol,
+        accept: Callable[[ClientProtocol, Answer, bytes], None],
+        fail: Callable[[Exception], None],
+    ) -> None:
+        self._loop = loop
+        self.protocol = protocol
+        self._accept = accept
+        self._fail = fail
+        self._reader = AnswerReader({SWITCHING_PROTOCOLS})
+        # Runs while a body is awaited; set by `_wait_for_body`, reset by `stop`.
+        self._patience: asyncio.TimerHandle | None = None
+
+    def take(self, data: bytes) -> None:
+        """Take received bytes."""
+        try:
+            answer = self._reader.take(data)
+        except NotAnAnswerError as error:
+            self._fail(error)
+            return
+        if answer is not None:
+            self._judge(answer, self._reader.rest)
+        elif self._reader.awaits_body:
+            self._wait_for_body()
+
+    def ended(self, lost: Exception | None = None) -> None:
+        """Judge the received bytes: no more come, or the wait for a body is over.
+
+        Args:
+            lost: The error that broke the connection, if one did.
+        """
+        if (answer := self._reader.end()) is not None:
+            self._judge(answer, b"")
+            return
+        try:
+            self._reader.judge_end()
+        except NotAnAnswerError as error:
+            self._fail(lost or error)
+        else:
+            self._fail(lost or EOFError())
+
+    def stop(self) -> None:
+        """Stop waiting for a body."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _judge(self, answer: Answer, rest: bytes) -> None:
+        try:
+            _check_switch(self.protocol, answer)
+        except Exception as error:  # noqa: BLE001 - whatever waits for the handshake raises it
+            self._fail(error)
+        else:
+            self._accept(self.protocol, answer, rest)
+
+    def _wait_for_body(self) -> None:
+        head = self._reader.head
+        if head is not None and _leads_elsewhere(head):
+            self.ended()  # the head of a redirect says where it leads
+        elif self._patience is None:
+            self._patience = self._loop.call_later(BODY_SECONDS, self.ended)
 
 
 def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:
@@ -132,7 +210,7 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
     Source:
         RFC 9110 section 15.4 (redirection), RFC 6454 section 4 (origin).
     """
-    if not isinstance(failure, RefusedError) or not leads_elsewhere(failure.answer):
+    if not isinstance(failure, RefusedError) or not _leads_elsewhere(failure.answer):
         return None
     (location,) = failure.answer.values("location")
     url = check_url(urldefrag(_joined(target.url, location)).url)
@@ -149,7 +227,7 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
     return Target(url=url, headers=headers, subprotocols=target.subprotocols, token=target.token)
 
 
-def leads_elsewhere(answer: Answer) -> bool:
+def _leads_elsewhere(answer: Answer) -> bool:
     """Whether an answer is a redirect with exactly one Location."""
     return answer.status in REDIRECT_STATUSES and len(answer.values("location")) == 1
 
@@ -183,39 +261,35 @@ def translate(target: Target, error: Exception) -> HandshakeFailed | InvalidURI:
     """Return our error for the one that ended an opening handshake."""
     if isinstance(error, HandshakeFailed | InvalidURI):
         return error
-    failed = (
-        _failed_at_proxy(redact_url(target.url), error)
-        if isinstance(error, ProxyFailedError)
-        else _translate(target, error)
-    )
+    failed = _translate(target, error)
     failed.__cause__ = cause_without_secrets(target, error)
     return failed
 
 
 def _translate(target: Target, error: Exception) -> HandshakeFailed:
-    url = redact_url(target.url)
+    kind: HandshakeFailureKind = "protocol"
     match error:
         case RefusedError(answer=answer):
             return refusal(target, answer, retry_after(answer))
+        case ProxyFailedError(why=why, kind=kind, answer=answer):
+            if answer is not None:
+                return refusal(target, answer, retry_after(answer), why)
         case NoSubprotocolError():
-            return HandshakeFailed(
-                url, "the server speaks none of the offered subprotocols", kind="subprotocol"
-            )
+            why, kind = "the server speaks none of the offered subprotocols", "subprotocol"
         case NegotiationError() if "subprotocol" in str(error):
             why = f"the server chose a subprotocol that was not offered: {quoted(target, error)}"
-            return HandshakeFailed(url, why, kind="subprotocol")
+            kind = "subprotocol"
         case ssl.SSLCertVerificationError():
             why = f"its TLS certificate was not accepted: {error.verify_message}"
-            return HandshakeFailed(url, why, kind="certificate")
+            kind = "certificate"
         case OSError() | EOFError():
-            return HandshakeFailed(url, network_words(error), kind="network")
+            why, kind = network_words(error), "network"
         case NotAnAnswerError() | InvalidHandshake():
             why = f"the answer is not a WebSocket handshake: {quoted(target, error)}"
-            return HandshakeFailed(url, why, kind="protocol")
         case _:
             # Its text is not for users, and may have a secret in it.
             why = f"the handshake failed with {type(error).__name__}"
-            return HandshakeFailed(url, why, kind="protocol")
+    return HandshakeFailed(redact_url(target.url), why, kind=kind)
 
 
 def network_words(error: OSError | EOFError, who: str = "server") -> str:
@@ -240,26 +314,9 @@ def network_words(error: OSError | EOFError, who: str = "server") -> str:
             return os.strerror(error.errno) if error.errno else str(error) or type(error).__name__
 
 
-def _failed_at_proxy(url: str, error: ProxyFailedError) -> HandshakeFailed:
-    answer = error.answer or Answer(status=error.status or 0)
-    return HandshakeFailed(
-        url,
-        error.why,
-        kind=error.kind,
-        status=error.status,
-        retry_after=error.retry_after,
-        headers=answer.headers,
-        body=answer.body,
-    )
-
-
 def retry_after(answer: Answer) -> float | None:
-    """Return the seconds after which to try again, if the answer says so."""
-    return _seconds_to_wait(answer.values("retry-after"))
-
-
-def _seconds_to_wait(values: list[str]) -> float | None:
-    """Parse Retry-After, seconds or a date (RFC 9110 section 10.2.3); None if it is not valid."""
+    """Return the seconds of Retry-After, a number or a date (RFC 9110 section 10.2.3), if valid."""
+    values = answer.values("retry-after")
     if len(values) != 1:
         return None
     value = values[0].strip()

@@ -18,7 +18,7 @@ from sockstore.base.urls import tls_name
 from sockstore.base.version import __version__
 from sockstore.transports.answers import Answer, AnswerReader, NotAnAnswerError
 from sockstore.transports.base import BODY_SECONDS
-from sockstore.transports.native.handshake import network_words, retry_after
+from sockstore.transports.native.handshake import network_words
 from sockstore.transports.native.sockets import addresses, connected_socket
 from sockstore.transports.native.workers import PREPARATIONS
 from sockstore.transports.proxies import Proxy, ProxyFailedError
@@ -147,13 +147,7 @@ class _Asked:
 
 def _refused(proxy: Proxy, answer: Answer) -> ProxyFailedError:
     words = words_of(answer, hiding((proxy.user or "", proxy.password, _credentials(proxy))))
-    return ProxyFailedError(
-        f"its proxy {proxy} {words}",
-        "http",
-        status=answer.status,
-        retry_after=retry_after(answer),
-        answer=answer,
-    )
+    return ProxyFailedError(f"its proxy {proxy} {words}", "http", answer)
 
 
 def _credentials(proxy: Proxy) -> str:
@@ -327,7 +321,7 @@ def _refused_by_socks(proxy: Proxy, error: Exception) -> ProxyFailedError:
     words = clean(hiding((proxy.user or "", proxy.password))(str(error)))
     why = f"its proxy {proxy} refused: {words}"
     if "authentication" in str(error):
-        return ProxyFailedError(why, "http", status=PROXY_AUTHENTICATION_REQUIRED)
+        return ProxyFailedError(why, "http", Answer(status=PROXY_AUTHENTICATION_REQUIRED))
     return ProxyFailedError(why)
 
 

@@ -19,9 +19,8 @@ from sockstore.base.close import Close
 from sockstore.base.state import SocketInfo
 from sockstore.transports.answers import Answer
 from sockstore.transports.base import Listener
-from sockstore.transports.native.awaited_answer import AwaitedAnswer
 from sockstore.transports.native.frames import Ending, FrameHandler
-from sockstore.transports.native.handshake import protocol_after
+from sockstore.transports.native.handshake import AwaitedAnswer, protocol_after
 from sockstore.transports.native.incoming import BINARY, TEXT, ReadSize
 from sockstore.transports.native.slices import Slices
 from sockstore.transports.native.writer import Writer
