@@ -29,9 +29,6 @@ def harmless(text: str) -> str:
 
     Halves of surrogate pairs and control characters become U+FFFD; tabs and new lines stay.
 
-    Args:
-        text: Text from another source.
-
     Example:
         >>> harmless("caf\ud83d\x1b[31m") == "caf\ufffd\ufffd[31m"
         True
@@ -46,9 +43,6 @@ def one_line(text: str) -> str:
     r"""Make a text harmless for one line of a terminal.
 
     Line breaks and tabs become a space, characters that change the direction U+FFFD.
-
-    Args:
-        text: Text from another source.
 
     Example:
         >>> one_line("bye\nsockstore: all is well")

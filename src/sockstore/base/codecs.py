@@ -71,14 +71,9 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
 
 
 def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str | bytes]:
-    """Return a function that turns users' data into frames.
+    """Return a function that turns users' data into frames; it raises `TypeError` if it cannot.
 
-    Args:
-        codec: The user's codec, or None.
-        only_json: Whether each frame must be JSON on one line, in which text becomes a JSON string.
-
-    Returns:
-        A callable that raises `TypeError` if the data cannot be encoded.
+    With `only_json` each frame is JSON on one line, in which text becomes a JSON string.
     """
     if not only_json:
         return partial(encode_with, encode_json if codec is None else codec.encode)

@@ -19,9 +19,6 @@ def check_room(name: str) -> str:
     A name has 1 to 64 characters: letters and digits of any language that can be seen, "-", "_"
     and ".", and begins with a letter or digit.
 
-    Args:
-        name: The name, as a user typed it.
-
     Raises:
         InvalidOption: If the name is not valid.
 
@@ -51,9 +48,6 @@ def check_room(name: str) -> str:
 
 def check_sender(name: str | None) -> str | None:
     """Return the sender's name without the blanks around it; None if there is none.
-
-    Args:
-        name: The name, as a user typed it.
 
     Raises:
         InvalidOption: If it has more than 64 characters, control characters, or no visible ones.

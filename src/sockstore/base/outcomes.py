@@ -244,11 +244,6 @@ def classified(
 ) -> Classified:
     """Classify an outcome by the user's own classification, then by `classify`.
 
-    Args:
-        own: The user's own classification, or None.
-        outcome: How the attempt or the connection ended.
-        min_uptime: As for `classify`.
-
     Raises:
         ValueError: If the user's function did not return a classification or None.
         Exception: Any error that the user's function raises.

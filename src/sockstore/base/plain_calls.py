@@ -104,10 +104,6 @@ def refuse_async(fn: Any, place: str, instead: str) -> None:
 def refuse_generator(fn: Any, place: str) -> None:
     """Refuse a function whose call would only make a generator, where both kinds are awaited.
 
-    Args:
-        fn: The function.
-        place: The caller, as the subject of a sentence.
-
     Raises:
         TypeError: If it is a generator function, async or not.
     """

@@ -24,14 +24,6 @@ def start_task(
     ``create_task``, before its caller can store the task. Here the program's factory makes the
     task, but the coroutine starts later.
 
-    Args:
-        coroutine: The coroutine that the task runs.
-        name: The task's name.
-        context: The context it runs in; None takes a copy of the present one.
-
-    Returns:
-        The task, which has not begun.
-
     Example:
         >>> async def main() -> None:
         ...     async def work() -> None:

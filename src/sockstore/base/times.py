@@ -13,10 +13,7 @@ _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def say_duration(seconds: float) -> str:
-    """Write a duration in words, with its two largest units.
-
-    Args:
-        seconds: The duration; a negative one counts as 0.
+    """Write a duration in words, with its two largest units; a negative one counts as 0.
 
     Example:
         >>> [say_duration(seconds) for seconds in (0.0, 0.0123, 3.21, 75, 7_260, 180_000)]
@@ -36,13 +33,9 @@ def say_duration(seconds: float) -> str:
 
 
 def utc_time(seconds: float) -> str:
-    """Return a time as JavaScript's ``toISOString`` writes it.
+    """Return a time, in seconds since 1970, as JavaScript's ``toISOString`` writes it.
 
-    Args:
-        seconds: Since 1970, as `time.time` counts them.
-
-    Returns:
-        ISO 8601 in UTC with milliseconds, for example ``2026-05-01T10:00:00.000Z``.
+    That is ISO 8601 in UTC with milliseconds, for example ``2026-05-01T10:00:00.000Z``.
 
     Source:
         The guide's chat messages: ``new Date().toISOString()``.

@@ -67,9 +67,6 @@ class Place:
 def check_url(url: object) -> str:
     """Return the url if a WebSocket can be opened to it.
 
-    Args:
-        url: The value that the user gave.
-
     Raises:
         InvalidURI: If it is not a ``ws://`` or ``wss://`` url with a host and a port that exist.
 
@@ -184,10 +181,7 @@ def _encode(unsafe: re.Match[str]) -> str:
 
 
 def read_host(host: str) -> str:
-    """Return a host for the resolver: in ASCII, with the zone of an address behind one %.
-
-    Args:
-        host: A name or an address, without brackets.
+    """Return a host without brackets for the resolver: in ASCII, with the zone behind one %.
 
     Raises:
         UnicodeError: If it is not a valid domain name.

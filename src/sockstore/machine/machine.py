@@ -87,11 +87,7 @@ class SessionView(Protocol):
 
 
 class Machine:
-    """Decide what a managed connection does next; do none of it.
-
-    Args:
-        settings: The user's options.
-        destination: The url, or the callable that makes one; None if it is not known yet.
+    """Decides what a managed connection does next; the driver does it.
 
     Attributes:
         settings: The user's options.
@@ -110,14 +106,9 @@ class Machine:
     # Entry points
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """Take note of a fact, and return the orders that follow from it.
+        """Take note of an event, and return the effects that follow from it, in order.
 
-        Args:
-            event: The event.
-            now: Seconds, in any clock that only goes forward; always the same one.
-
-        Returns:
-            The effects to carry out, in order.
+        `now` is seconds, in any clock that only goes forward; always the same one.
         """
         memory = self._memory
         phase = memory.phase
@@ -130,12 +121,7 @@ class Machine:
         return effects
 
     def accept(self, transport: int, publication: Published) -> bool | None:
-        """Say whether a publication is news; None if an event has to tell it instead.
-
-        Args:
-            transport: The transport it came from.
-            publication: The publication.
-        """
+        """Say whether a publication of this transport is news; None if an event has to tell it."""
         memory = self._memory
         session, phase = memory.session, memory.phase
         if session is None or not isinstance(phase, LIVE) or phase.transport != transport:
@@ -145,13 +131,7 @@ class Machine:
     def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
         """Queue, hand over or refuse a message that the user sends.
 
-        Args:
-            entry: The encoded message.
-            now: Seconds, in the machine's clock.
-            from_on_open: Whether the user's ``on_open`` sends it, which goes before all others.
-
-        Returns:
-            Hand it over, queued, or refused and why.
+        A message that the user's ``on_open`` sends goes before all others.
         """
         memory = self._memory
         sending = memory.sending

@@ -87,12 +87,7 @@ class Settings:
 
 
 class Memory:
-    """Everything that one machine remembers.
-
-    Args:
-        settings: The user's options.
-        destination: The url, or the callable that makes one; None if it is not known yet.
-    """
+    """Everything that one machine remembers."""
 
     def __init__(self, settings: Settings, destination: object) -> None:
         channel, since = settings.channel, settings.since

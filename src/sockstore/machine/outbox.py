@@ -26,12 +26,7 @@ TOO_LARGE = "it is larger than the server takes"
 
 
 class HandOver:
-    """Give this to the live transport now.
-
-    Args:
-        entry: The message.
-        data: The frame on the wire.
-    """
+    """Give `data`, the frame of the entry, to the live transport now."""
 
     # Not frozen: one is made for each message, and a frozen one takes twice as long to make.
     __slots__ = ("data", "entry")
@@ -43,11 +38,7 @@ class HandOver:
 
 @frozen
 class Queued:
-    """The message waits in the outbox.
-
-    Args:
-        dropped: Older messages that made room for it, if any.
-    """
+    """The message waits in the outbox; `dropped` are older messages that made room for it."""
 
     dropped: tuple[Outgoing, ...] = ()
 
@@ -156,10 +147,6 @@ class OutboxQueue:
 class Sending:
     """The outbox, and behind it the session, if there is one.
 
-    Args:
-        options: The limits of the outbox; None if nothing may wait.
-        session: The session, or None.
-
     Attributes:
         outbox: The messages that wait to be sent for the first time.
         session: The session, or None.
@@ -191,11 +178,9 @@ class Sending:
         return not self.has_something and self.session.may_send(now)
 
     def next_to_send(self, now: float, *, only_again: bool = False) -> HandOver | Refused | None:
-        """Remove the next message that may go, if any, and return its outcome.
+        """Remove the next message that may go, and return its outcome; None if none may go.
 
-        Args:
-            now: Seconds, in the machine's clock.
-            only_again: Whether new messages have to wait.
+        With `only_again` new messages have to wait.
         """
         session = self.session
         if session is not None:

@@ -125,17 +125,9 @@ def decide(
     means: Classified,
     can_refresh: bool,
 ) -> NextStep:
-    """Return the step that follows an outcome.
+    """Return the step that follows an outcome, after the attempts of a streak.
 
-    Args:
-        policy: The user's policy; None if reconnecting is off.
-        outcome: The outcome.
-        streak: The attempts before it.
-        means: Its classification, from `classified_by`.
-        can_refresh: Whether a callable makes the url or the headers.
-
-    Returns:
-        Retry, refresh, goodbye or give up.
+    `means` is the classification of the outcome, from `classified_by`.
 
     Raises:
         Exception: Any error that the user's schedule raises.

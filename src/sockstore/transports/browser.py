@@ -43,12 +43,7 @@ UNKNOWN_FAILURE = (
 
 
 class BrowserTransport:
-    """A WebSocket of the browser, used once.
-
-    Args:
-        listener: Is told what happens.
-        options: The options that all transports of the connection share.
-    """
+    """A WebSocket of the browser, used once."""
 
     reading_paused = False
 

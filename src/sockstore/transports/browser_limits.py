@@ -21,11 +21,6 @@ def refuse_in_browser(
 ) -> None:
     """Refuse the options that a browser would silently ignore.
 
-    Args:
-        options: The options of the transport.
-        headers: The option of that name.
-        ping_interval: The option of that name, in seconds.
-
     Raises:
         InvalidOption: If a browser cannot do what one of them asks for.
     """

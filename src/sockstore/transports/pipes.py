@@ -59,12 +59,7 @@ def payload_size(frame: Frame) -> int:
 
 
 class Arrival:
-    """Frames that arrive together.
-
-    Args:
-        read: Takes them; frames that it leaves are posted again.
-        frames: The frames, first to last.
-    """
+    """Frames that arrive together; those that `read` leaves are posted again."""
 
     def __init__(self, read: Callable[[deque[Frame]], None], frames: deque[Frame]) -> None:
         self._read = read
@@ -86,12 +81,7 @@ class Arrival:
 
 
 class Pipe:
-    """Carries events one way, in order, each after the latency of its moment.
-
-    Args:
-        loop: The event loop, for the time and the timer.
-        latency: Returns the latency of the present moment in seconds.
-    """
+    """Carries events one way, in order, each after the latency of its moment, in seconds."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, latency: Callable[[], float]) -> None:
         self._loop = loop

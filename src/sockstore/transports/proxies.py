@@ -76,9 +76,6 @@ def parse_proxy(url: object) -> Proxy:
     `websockets.proxy.parse_proxy` is not used: it refuses a user without a password, takes port 80
     for SOCKS, shows the password in its error, and is not there in a browser.
 
-    Args:
-        url: The url, of the user or of the environment.
-
     Raises:
         InvalidOption: If it is not the url of a proxy that can be used.
 
@@ -121,16 +118,9 @@ def _refuse(url: str, why: str) -> NoReturn:
 
 
 def proxy_for(host: str, port: int, option: str | bool | None, *, secure: bool) -> Proxy | None:  # noqa: FBT001 - an option's value
-    """Return the proxy on the way to a server, if there is one.
+    """Return the proxy on the way to a server; None to connect directly.
 
-    Args:
-        host: The server's name or address.
-        port: The server's port.
-        option: A proxy's url; True for the environment's; None or False for no proxy.
-        secure: Whether the server is spoken to over TLS.
-
-    Returns:
-        The proxy, or None to connect directly.
+    `option` is a proxy's url, True for the environment's, None or False for no proxy.
 
     Raises:
         ProxyFailedError: If the environment names a proxy that cannot be used.

@@ -61,9 +61,6 @@ def hide_nothing(text: str) -> str:
 def hiding(secrets: Iterable[str]) -> Hide:
     """Return a function that hides these secrets.
 
-    Args:
-        secrets: Secrets that were sent: values of headers, for example.
-
     Example:
         >>> hiding(["s3cret"])("the token s3cret has expired")
         'the token *** has expired'

@@ -29,13 +29,7 @@ async def attempt(
 ) -> Exception | None:
     """Connect, perhaps by a proxy or with TLS, and do one handshake; return the error if it failed.
 
-    A redirect counts as a failure.
-
-    Args:
-        target: The target.
-        listener: Is told what happens afterwards.
-        options: The options that all transports of the connection share.
-        began: Called with the attempt's wire before anything is awaited.
+    A redirect counts as a failure. `began` gets the wire before anything is awaited.
     """
     wire: Wire | None = None
     try:

@@ -21,11 +21,7 @@ BITS = "client_max_window_bits"
 
 
 class DeflateFactory(ClientPerMessageDeflateFactory):
-    """Offers compression with these parameters, and checks the parameters of the answer.
-
-    Args:
-        deflate: The parameters.
-    """
+    """Offers compression with these parameters, and checks the parameters of the answer."""
 
     def __init__(self, deflate: Deflate) -> None:
         bits = deflate.client_max_window_bits

@@ -62,16 +62,9 @@ class _NotTextError(UnicodeDecodeError):
 class FrameHandler:
     """Gives frames to `websockets`' protocol, one at a time, so that it never holds bytes back.
 
-    Args:
-        protocol: The protocol, in the state after a handshake.
-        max_message_bytes: The largest message to accept.
-        listener: Is told of pongs.
-        writer: Writes the answers of the protocol.
-        end: Called when a close frame or a violation of the protocol ended the WebSocket.
+    `end` is called when a close frame or a violation of the protocol ended the WebSocket.
 
     Attributes:
-        protocol: As given.
-        max_message_bytes: As given.
         short_cut_is_safe: Whether a whole message may be delivered without the protocol: no
             extension is in force, and no fragmented message has begun. Changed by `_assemble`.
     """

@@ -60,11 +60,7 @@ class NoSubprotocolError(Exception):
 
 
 class RefusedError(Exception):
-    """The server answered with a status other than 101.
-
-    Args:
-        answer: The answer.
-    """
+    """The server gave this answer, with a status other than 101."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(f"HTTP {answer.status}")
@@ -118,12 +114,8 @@ def _check_switch(protocol: ClientProtocol, answer: Answer) -> None:
 class AwaitedAnswer:
     """Reads the answer and checks it; a refusal waits a moment for its body, which says why.
 
-    Args:
-        loop: The event loop, for that moment.
-        protocol: The protocol of the handshake, which knows the request.
-        accept: Called once if the answer is a switch to WebSocket, with the protocol, the answer
-            and the bytes after it.
-        fail: Called once if it is not, with the reason.
+    One of `accept` and `fail` is called once: with the protocol, the answer and the bytes after
+    it, or with the reason.
     """
 
     __slots__ = ("_accept", "_fail", "_loop", "_patience", "_reader", "protocol")
@@ -156,11 +148,7 @@ class AwaitedAnswer:
             self._wait_for_body()
 
     def ended(self, lost: Exception | None = None) -> None:
-        """Judge the received bytes: no more come, or the wait for a body is over.
-
-        Args:
-            lost: The error that broke the connection, if one did.
-        """
+        """Judge the received bytes: the connection ended, or the wait for a body is over."""
         if (answer := self._reader.end()) is not None:
             self._judge(answer, b"")
             return

@@ -200,11 +200,6 @@ def header_problem(first: int, size: int, *, compressed: bool) -> str | None:
 
     So a frame that breaks the protocol is refused before its payload has arrived.
 
-    Args:
-        first: The frame's first byte.
-        size: Bytes of its payload.
-        compressed: Whether permessage-deflate is in force, which uses the first reserved bit.
-
     Source:
         RFC 6455 sections 5.2 and 5.5.
 

@@ -31,15 +31,8 @@ class Slices:
 
     Whole text and binary messages take a short cut past the protocol while that is safe.
 
-    Args:
-        loop: The event loop.
-        transport: Its reading is paused and resumed.
-        listener: Takes the slices.
-        frames: Handles every frame that does not take the short cut.
-        writer: Holds answers back until the slice is over.
-
     Attributes:
-        frames: As given.
+        frames: Handles every frame that does not take the short cut.
         reading_paused: Whether too much waits; set by `take`, reset by `_after_slice`.
     """
 

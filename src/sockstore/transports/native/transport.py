@@ -25,12 +25,7 @@ _engine: Any = None
 
 
 class NativeTransport:
-    """A WebSocket over TCP or TLS, used once.
-
-    Args:
-        listener: Is told what happens.
-        options: The options that all transports of the connection share.
-    """
+    """A WebSocket over TCP or TLS, used once."""
 
     def __init__(self, listener: Listener, options: TransportOptions) -> None:
         self._listener = listener

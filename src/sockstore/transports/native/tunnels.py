@@ -36,13 +36,7 @@ PROXY_AUTHENTICATION_REQUIRED = 407
 
 
 async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | None) -> socket.socket:
-    """Return a socket to a server through a proxy.
-
-    Args:
-        proxy: The proxy.
-        host: The server's name or address.
-        port: The server's port.
-        trust: The TLS context for an ``https`` proxy.
+    """Return a socket to a server through a proxy; an ``https`` proxy needs a TLS context.
 
     Raises:
         ProxyFailedError: If the proxy cannot be reached, or refuses.
@@ -96,9 +90,6 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
 
 class _Asked:
     """Reads a proxy's answer to CONNECT.
-
-    Args:
-        proxy: The proxy.
 
     Attributes:
         patience: The deadline for the body of a refusal; set by `tunnel`, started by `take`.

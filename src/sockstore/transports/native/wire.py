@@ -57,12 +57,6 @@ OPEN, PROTOCOL_OPEN = WirePhase.OPEN, State.OPEN
 class Wire(asyncio.Protocol):
     """One TCP connection that carries one WebSocket.
 
-    Args:
-        listener: Is told what happens after the handshake.
-        protocol: A new `ClientProtocol`.
-        url: The url of the server, for the report that it is open.
-        max_message_bytes: The largest message to accept.
-
     Attributes:
         heard: Reads that brought bytes so far; counted by `data_received`.
         handshake: Done when the handshake has succeeded or failed; set by `_open` and `_fail`.

@@ -73,12 +73,7 @@ class Workers:
         self._waiting: deque[_Call] = deque()  # oldest first
 
     async def run(self, key: Hashable, function: Callable[[], T]) -> T:
-        """Call a function on another thread, and return its result.
-
-        Args:
-            key: Calls with equal keys share one result.
-            function: The function.
-        """
+        """Call a function on another thread; calls with equal keys share the result."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
         with self._lock:

@@ -32,10 +32,6 @@ _SHORT, _MEDIUM, _LONG = Struct("!BB"), Struct("!BBH"), Struct("!BBQ")
 class Writer:
     """Writes the frames of one WebSocket to its TCP connection.
 
-    Args:
-        loop: The loop of the transport.
-        transport: Where to write.
-
     Attributes:
         gathered: The frames that wait for `flush`; added by `send`, taken by `flush` and `drop`.
         holds: Whether everything that is sent is gathered until `flush`; set by `Slices`.
@@ -63,12 +59,7 @@ class Writer:
         return self._transport.get_write_buffer_size() + self._bytes
 
     def send(self, first: int, payload: bytes) -> None:
-        """Write a whole message, in this turn of the loop.
-
-        Args:
-            first: The first byte of its frame.
-            payload: Its payload, not masked.
-        """
+        """Write a whole message in this turn of the loop; `first` begins its frame."""
         if self._transport.is_closing():
             return
         masks = self._masks or os.urandom(4 * MASKS_AT_ONCE)
@@ -117,10 +108,7 @@ class Writer:
 def masked_frame(first: int, payload: bytes, mask: bytes) -> bytes:
     r"""Return the frame that a client sends (RFC 6455 sections 5.2 and 5.3).
 
-    Args:
-        first: The first byte: FIN and the opcode.
-        payload: The payload.
-        mask: Four bytes that cannot be predicted.
+    The mask is four bytes that cannot be predicted.
 
     Example:
         >>> masked_frame(0x81, b"Hello", b"7\xfa!=").hex()
