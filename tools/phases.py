@@ -16,11 +16,9 @@ from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, StopReconnecting
 from sockstore.base.options import Reconnect
 from sockstore.base.state import SocketInfo
+from sockstore.machine import Machine, Settings, phases
 from sockstore.machine import events as fact
-from sockstore.machine import phases
 from sockstore.machine.events import Event
-from sockstore.machine.machine import Machine
-from sockstore.machine.memory import Settings
 from sockstore.machine.session_frames import read
 
 DESIGN = Path(__file__).parents[1] / "docs/explanation/design.md"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-from time import time
+from datetime import UTC, datetime
 
 import pytest
 import pytest_asyncio
 from tests.loopback.redis_servers import redis_server
 
-from sockstore.base.times import utc_time
 from sockstore.server import SqliteHistory
 from sockstore.server.history.base import Entry, StoredMessage
 from sockstore.server.redis.history import RedisHistory
@@ -18,6 +17,10 @@ from sockstore.server.redis.history import RedisHistory
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV2", "SE2")]
 
 HUGE = 2**30
+
+
+def utc_now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Kit:
@@ -88,11 +91,11 @@ async def test_offsets_are_contiguous_for_each_room(kit):
 async def test_what_was_said_comes_back_as_it_was(kit):
     history = kit()
     data = '{"content":"\\u0000 \'quotes\' \\" <b> \U0001f600 \u202e %s ? ; DROP TABLE messages"}'
-    before = utc_time(time())
+    before = utc_now()
     await history.append("\u65e5\u672c\u8a9e", [Entry(None, data, "f" * 32), *entries("b")])
     page = await history.read("\u65e5\u672c\u8a9e", 0, 10, HUGE)
     first, second = page.messages
-    assert before <= first.stored_at <= utc_time(time())
+    assert before <= first.stored_at <= utc_now()
     assert first == StoredMessage(None, data, "f" * 32, 1, first.stored_at)
     assert (second.sender, second.offset) == ("Ann", 2)
     await kit.told_all(2)

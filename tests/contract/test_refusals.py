@@ -10,8 +10,7 @@ from test_transports import MemoryHarness
 
 from sockstore import Close, writable
 from sockstore.testing import check_store, check_transport
-from sockstore.transports.memory import MemoryTransport
-from sockstore.transports.pipes import Accepted, Ping, Pong
+from sockstore.transports.memory import Accepted, MemoryTransport, Ping, Pong
 
 # Stores
 
@@ -102,13 +101,13 @@ class TellsFromInsideACall(MemoryTransport):
 
 
 class ForgetsTheRestOfASlice(MemoryTransport):
-    def _take_slice(self, frames) -> None:
-        super()._take_slice(frames)
+    def take_slice(self, frames) -> None:
+        super().take_slice(frames)
         frames.clear()
 
 
 class DeliversWhatNobodyWants(MemoryTransport):
-    def _take_slice(self, frames) -> None:
+    def take_slice(self, frames) -> None:
         listener = self._listener
         if listener.begin_slice() is None:
             for message in frames:
@@ -116,35 +115,35 @@ class DeliversWhatNobodyWants(MemoryTransport):
             frames.clear()
             return
         listener.end_slice()
-        super()._take_slice(frames)
+        super().take_slice(frames)
 
 
 class TellsAPongOutsideOfASlice(MemoryTransport):
-    def _take(self, frame, deliver) -> bool:
+    def take(self, frame, deliver) -> bool:
         if isinstance(frame, Pong):
             self._loop.call_soon(self._listener.pong_received, frame.payload)
             return False
-        return super()._take(frame, deliver)
+        return super().take(frame, deliver)
 
 
 class LeavesPingsUnanswered(MemoryTransport):
-    def _take(self, frame, deliver) -> bool:
-        return not isinstance(frame, Ping) and super()._take(frame, deliver)
+    def take(self, frame, deliver) -> bool:
+        return not isinstance(frame, Ping) and super().take(frame, deliver)
 
 
 class DeliversInTheTurnOfTheHandshake(MemoryTransport):
-    def _read(self, frames) -> None:
+    def read(self, frames) -> None:
         if not isinstance(frames[0], Accepted):
-            super()._read(frames)
+            super().read(frames)
             return
-        super()._read(deque([frames.popleft()]))
+        super().read(deque([frames.popleft()]))
         if frames:
-            self._take_slice(frames)
+            self.take_slice(frames)
 
 
 class ForgetsWhatCameWithTheHandshake(MemoryTransport):
-    def _read(self, frames) -> None:
-        super()._read(deque([frames.popleft()]) if isinstance(frames[0], Accepted) else frames)
+    def read(self, frames) -> None:
+        super().read(deque([frames.popleft()]) if isinstance(frames[0], Accepted) else frames)
 
 
 class SendsEverythingAsText(MemoryTransport):

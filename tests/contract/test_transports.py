@@ -11,9 +11,11 @@ from websockets.asyncio.server import ServerConnection, serve
 from loopback.servers import BINARY, Peer, frame, text
 from loopback.servers import serve as serve_raw
 from sockstore.testing import assert_no_leaks, check_transport
-from sockstore.testing.transport_contract import GREETING
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
 from sockstore.transports.native.transport import NativeTransport
+
+GREETING = ("hello", b"\x00\x01")
+"""What `TransportHarness.greeting_url` promises."""
 
 pytestmark = [
     pytest.mark.asyncio,

@@ -13,13 +13,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sockstore import Close, Gap, HandshakeFailed, Position, Reconnect, SocketInfo
+from sockstore.machine import HandOver, Machine, Outgoing, Settings, session, session_frames
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine import session, session_frames
-from sockstore.machine.delivery import Outgoing
-from sockstore.machine.machine import Machine
-from sockstore.machine.memory import Settings
-from sockstore.machine.outbox import HandOver
 from sockstore.machine.session_frames import Published, Reply, read
 
 ROOM = "room"

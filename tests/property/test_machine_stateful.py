@@ -26,12 +26,9 @@ from sockstore import (
     SocketInfo,
     StopReconnecting,
 )
+from sockstore.machine import HandOver, Machine, Outgoing, Queued, Refused, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.delivery import Outgoing
-from sockstore.machine.machine import Machine
-from sockstore.machine.memory import Settings
-from sockstore.machine.outbox import HandOver, Queued, Refused
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 

@@ -25,11 +25,11 @@ from sockstore.connection.receipts import Receipt
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
+from sockstore.machine import Machine
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
-from sockstore.machine.machine import Machine
 from sockstore.transports import unwatch_platform, watch_platform
 
 __all__ = ["Driver", "UserEffect"]

@@ -21,10 +21,9 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Opening
 from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.machine import Machine
-from sockstore.machine.memory import Settings
 from sockstore.stores import Readable, Writable, readonly, writable
 from sockstore.stores.binding import adopt, bind, bind_with
 from sockstore.transports.base import TransportFactory, TransportOptions

@@ -10,9 +10,9 @@ from sockstore.base.close import Close
 from sockstore.base.state import Attempt, SocketInfo
 from sockstore.connection.endpoint import Endpoint
 from sockstore.connection.receiver import Receiver
+from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.machine import Machine
 from sockstore.machine.session_frames import FrameError, Published, Said, read
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
 

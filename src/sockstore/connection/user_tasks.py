@@ -17,10 +17,10 @@ from sockstore.base.errors import (
 )
 from sockstore.base.outcomes import Outcome
 from sockstore.base.tasks import start_task
+from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.endings import attempt_raised
 from sockstore.machine.events import AttemptError, Event
-from sockstore.machine.machine import Machine
 
 __all__ = ["Callables", "as_attempt_error", "forget_variables"]
 

@@ -38,7 +38,7 @@ from sockstore.transports.pipes import (
 )
 from sockstore.transports.words import refusal
 
-__all__ = ["MemoryNetwork", "MemoryPeer", "MemoryTransport"]
+__all__ = ["Accepted", "MemoryNetwork", "MemoryPeer", "MemoryTransport", "Ping", "Pong"]
 
 READ_BYTES = 16 * 2**10
 """Most bytes of one read; the native transport begins with as many."""
@@ -139,7 +139,7 @@ class MemoryTransport:
 
     def write(self, *frames: Frame) -> None:
         """Write frames of the server that arrive together."""
-        self.to_client.post(Arrival(self._read, deque(frames)))
+        self.to_client.post(Arrival(self.read, deque(frames)))
 
     def refused(self, error: HandshakeFailed) -> None:
         """Let `open` raise: the server refused."""
@@ -164,7 +164,9 @@ class MemoryTransport:
         self.to_server.close()
         self.to_client.post_first(self._release)
 
-    def _read(self, frames: deque[Frame]) -> None:
+    # The steps of a read; a test breaks a promise by replacing one
+
+    def read(self, frames: deque[Frame]) -> None:
         """Read one slice; the rest takes another turn."""
         if self._ended:
             return
@@ -173,16 +175,12 @@ class MemoryTransport:
             frames.popleft()
             self._opened(first.socket)
         else:
-            self._take_slice(frames)
+            self.take_slice(frames)
         if frames and not self._ended:
-            self.to_client.post_first(Arrival(self._read, frames))
+            self.to_client.post_first(Arrival(self.read, frames))
 
-    def _opened(self, socket: SocketInfo) -> None:
-        if not self.decision.done():
-            self.decision.set_result(socket)
-            self._listener.opened(socket)
-
-    def _take_slice(self, frames: deque[Frame]) -> None:
+    def take_slice(self, frames: deque[Frame]) -> None:
+        """Take frames until one read is full, or the receiver ends the slice."""
         deliver = self._listener.begin_slice()
         room, is_over = READ_BYTES, False
         try:
@@ -192,12 +190,12 @@ class MemoryTransport:
                     self._read_of_first = HEADER_BYTES + payload_size(frames[0]) + room
                     break
                 self._read_of_first = 0
-                is_over = self._take(frames.popleft(), deliver)
+                is_over = self.take(frames.popleft(), deliver)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
 
-    def _take(self, frame: Frame, deliver: Deliver | None) -> bool:
+    def take(self, frame: Frame, deliver: Deliver | None) -> bool:
         """Take one frame; return whether the slice should end now."""
         match frame:
             case str() | bytes():
@@ -214,6 +212,11 @@ class MemoryTransport:
             case Accepted():
                 raise AssertionError("a handshake is answered once")
         return False
+
+    def _opened(self, socket: SocketInfo) -> None:
+        if not self.decision.done():
+            self.decision.set_result(socket)
+            self._listener.opened(socket)
 
     def _is_acceptable(self, frame: Frame) -> bool:
         return payload_size(frame) <= self._options.max_message_bytes

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import InvalidOption
-from sockstore.base import json_msgspec as json_texts
+from sockstore.base import json_msgspec, json_stdlib
 from sockstore.base.codecs import (
     Codec,
     decode_json,
@@ -24,20 +24,19 @@ from sockstore.base.codecs import (
     json_decoder,
     make_codec,
 )
-from sockstore.base.json_msgspec import _encode_with_msgspec
-from sockstore.base.json_stdlib import decode_json as _decode_with_json
-from sockstore.base.json_stdlib import encode_json as _encode_with_json
 
 DEEP = 100_000
 TOO_LONG = pytest.param("1" * 5000, id="5,000 digits")
 
-both_decoders = pytest.mark.parametrize("decode", [decode_json, _decode_with_json])
-both_encoders = pytest.mark.parametrize("write", [_encode_with_msgspec, _encode_with_json])
+both_decoders = pytest.mark.parametrize("decode", [decode_json, json_stdlib.decode_json])
+both_encoders = pytest.mark.parametrize(
+    "write", [json_msgspec.encode_json, json_stdlib.encode_json]
+)
 
 
 def test_msgspec_is_used_where_it_is_installed():
-    assert json_texts.encode_json is _encode_with_msgspec
-    assert json_decoder() is json_texts.decode_json is not _decode_with_json
+    assert json_msgspec.encode_json is not json_stdlib.encode_json
+    assert json_decoder() is json_msgspec.decode_json is not json_stdlib.decode_json
 
 
 # Reading
@@ -116,9 +115,9 @@ def same(one, other):
 @pytest.mark.contract("MS1", "OB1")
 @given(values)
 def test_both_write_what_both_read_back_unchanged(value):
-    for write in (_encode_with_msgspec, _encode_with_json):
+    for write in (json_msgspec.encode_json, json_stdlib.encode_json):
         text = write(value)
-        for read in (decode_json, _decode_with_json):
+        for read in (decode_json, json_stdlib.decode_json):
             assert same(read(text), value)
 
 
@@ -138,7 +137,7 @@ def test_both_read_the_same_or_both_refuse(text):
         except ValueError:
             return "refused"
 
-    assert outcome(decode_json) == outcome(_decode_with_json)
+    assert outcome(decode_json) == outcome(json_stdlib.decode_json)
 
 
 # Writing
@@ -372,7 +371,7 @@ def test_a_type_that_msgspec_cannot_decode_into_is_refused_at_once():
 
 @pytest.mark.contract("MS5")
 def test_typed_codecs_say_that_they_need_msgspec(monkeypatch):
-    monkeypatch.setattr(json_texts, "msgspec", None)
+    monkeypatch.setattr(json_msgspec, "msgspec", None)
     with pytest.raises(InvalidOption, match="typed codecs need the msgspec package"):
         make_codec(Chat)
 

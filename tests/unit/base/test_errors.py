@@ -1,6 +1,7 @@
 """Errors keep their facts as attributes and say them in one sentence."""
 
 import copy
+import inspect
 import pickle
 
 import pytest
@@ -22,7 +23,8 @@ from sockstore import (
     SockstoreError,
     StopReconnecting,
 )
-from sockstore.base import errors
+
+MODULE = inspect.getmodule(SockstoreError)
 
 EXAMPLES = [
     InvalidURI("http://h/", "it must begin with ws:// or wss://"),
@@ -43,7 +45,7 @@ each_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(e
 
 
 def test_every_public_error_has_an_example_here():
-    assert {type(error).__name__ for error in EXAMPLES} | {"SockstoreError"} == set(errors.__all__)
+    assert {type(error).__name__ for error in EXAMPLES} | {"SockstoreError"} == set(MODULE.__all__)
 
 
 @each_error
@@ -81,7 +83,7 @@ def test_the_tree_at_the_top_of_the_module_names_every_error_and_its_facts():
     for error in EXAMPLES:
         (line,) = [
             line
-            for line in errors.__doc__.splitlines()
+            for line in MODULE.__doc__.splitlines()
             if line.lstrip("│├└─ ").startswith(type(error).__name__)
         ]
         for fact in vars(error):

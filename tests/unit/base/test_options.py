@@ -2,13 +2,12 @@
 
 import math
 import random
+import ssl
 
 import pytest
 
 from sockstore import InvalidOption, Outbox, Outcome, Reconnect, WebSocketStore
-from sockstore.base.checks import require_callable, require_count, require_instance
-from sockstore.base.options import reconnect_policy
-from sockstore.machine.memory import Settings
+from sockstore.machine import Settings
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf, 10**400, -(10**400), "3", True, [], {}, 1j, object()]
 NOT_POSITIVE = [*NO_NUMBERS, 0, -1, 0.0, -0.5]
@@ -70,12 +69,7 @@ def test_a_bad_spread_is_refused(spread_first):
 @pytest.mark.parametrize("value", [1, 0, "yes", [], Outcome(), 3.0])
 def test_reconnect_is_true_false_none_or_a_policy(value):
     with pytest.raises(InvalidOption, match="give True, False or a Reconnect"):
-        reconnect_policy(value)
-
-
-@pytest.mark.contract("RC1")
-def test_reconnect_none_means_off():
-    assert reconnect_policy(None) is None
+        WebSocketStore("ws://h", reconnect=value)
 
 
 @pytest.mark.contract("RC2", "RC3", "OB2")
@@ -115,15 +109,13 @@ def test_the_defaults_are_the_contracts():
 
 
 def test_small_checks_take_none_and_what_they_ask_for():
-    require_count("n", None, optional=True)
-    require_callable("f", None)
-    require_callable("f", print)
-    require_instance("x", None, int, "an int")
-    require_instance("x", 3, int, "an int")
-    with pytest.raises(InvalidOption, match="f=3 cannot be used: give a callable"):
-        require_callable("f", 3)
-    with pytest.raises(InvalidOption, match="x='3' cannot be used: give an int"):
-        require_instance("x", "3", int, "an int")
+    Reconnect.linear(attempts=None)
+    WebSocketStore("ws://h", on_open=None, ssl=None)
+    WebSocketStore("ws://h", on_open=print, ssl=ssl.create_default_context())
+    with pytest.raises(InvalidOption, match="on_open=3 cannot be used: give a callable"):
+        WebSocketStore("ws://h", on_open=3)
+    with pytest.raises(InvalidOption, match=r"ssl='3' cannot be used: give an ssl\.SSLContext"):
+        WebSocketStore("ws://h", ssl="3")
 
 
 @pytest.mark.contract("CN1")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import Outbox
-from sockstore.machine.delivery import Flights, Outgoing
-from sockstore.machine.outbox import OutboxQueue, Queued, Refused
+from sockstore.machine import Outgoing, Queued, Refused
+from sockstore.machine.delivery import Flights
+from sockstore.machine.outbox import OutboxQueue
 
 
 def message(size, data="x"):

@@ -70,6 +70,7 @@ def test_what_reconnect_may_be():
     policy = Reconnect.linear()
     assert reconnect_policy(policy) is policy
     assert reconnect_policy(False) is None
+    assert reconnect_policy(None) is None
     default = reconnect_policy(True)
     assert default.attempts is None
     assert default.schedule == Reconnect.exponential().schedule

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore.base.characters import one_line
 from sockstore.transports.answers import Answer
 from sockstore.transports.base import Target
 from sockstore.transports.words import (
@@ -20,6 +20,9 @@ from sockstore.transports.words import (
     refusal,
     words_of,
 )
+
+NOT_HARMLESS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What breaks a line, controls a terminal or turns the text."""
 
 
 def said(body: str | bytes, kind: str = "", *, encoding: str = "") -> str:
@@ -148,7 +151,7 @@ def test_what_is_not_secret_stays_in_the_servers_words() -> None:
 def test_cleaned_words_are_one_harmless_line(text: str, secrets: list[str]) -> None:
     line = clean(hiding(secrets)(text))
     assert len(line) <= 200
-    assert line == one_line(line)
+    assert not NOT_HARMLESS.search(line)
 
 
 @pytest.mark.contract("CN17")

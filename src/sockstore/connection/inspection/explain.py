@@ -12,7 +12,7 @@ from sockstore.base.outcomes import Classification, Outcome
 from sockstore.base.state import ConnectionState
 from sockstore.base.times import say_duration
 from sockstore.base.urls import redact_url
-from sockstore.machine.machine import Machine
+from sockstore.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import Decision, GiveUp, Goodbye, RefreshNow, RetryAfter, was_open
 

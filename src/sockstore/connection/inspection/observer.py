@@ -33,11 +33,11 @@ from sockstore.connection.inspection.timeline import (
     WaitBegan,
     Warned,
 )
+from sockstore.machine import Machine
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
-from sockstore.machine.machine import Machine
 from sockstore.machine.reconnect import (
     Decision,
     GiveUp,

@@ -14,13 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sockstore.base.close import Close
-from sockstore.base.state import SocketInfo
+from sockstore import Close, SocketInfo
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Target, TransportOptions
-from sockstore.transports.native import slices
-from sockstore.transports.native.handshake import make_request
-from sockstore.transports.native.incoming import Extent, extent
-from sockstore.transports.native.wire import Wire
+from sockstore.transports.native import handshake, incoming, slices, wire
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -52,10 +48,12 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True) -> bytes:
 def test_an_extent_is_known_as_soon_as_the_length_is(
     header: bytes, payload: int, size: int
 ) -> None:
-    assert extent(header, 0) == Extent(payload, payload + size, masked=False)
-    assert extent(b"before" + header, 6) == Extent(6 + payload, 6 + payload + size, masked=False)
+    assert incoming.extent(header, 0) == incoming.Extent(payload, payload + size, masked=False)
+    assert incoming.extent(b"before" + header, 6) == incoming.Extent(
+        6 + payload, 6 + payload + size, masked=False
+    )
     masked = bytes((header[0], header[1] | 0x80)) + header[2:]
-    assert extent(masked, 0) == Extent(payload, payload + size, masked=True)
+    assert incoming.extent(masked, 0) == incoming.Extent(payload, payload + size, masked=True)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +61,8 @@ def test_an_extent_is_known_as_soon_as_the_length_is(
     [(b"", 2), (b"\x81", 2), (b"\x81\x7e", 4), (b"\x81\x7e\0", 4), (b"\x81\x7f" + b"\0" * 7, 10)],
 )
 def test_an_unfinished_header_says_how_many_bytes_it_needs(beginning: bytes, need: int) -> None:
-    assert extent(beginning, 0) == need
-    assert extent(b"before" + beginning, 6) == need
+    assert incoming.extent(beginning, 0) == need
+    assert incoming.extent(b"before" + beginning, 6) == need
 
 
 @given(st.binary(max_size=300), st.integers(0, 2), st.binary(max_size=20))
@@ -72,8 +70,8 @@ def test_an_extent_finds_the_payload_wherever_the_frame_lies(
     payload: bytes, opcode: int, around: bytes
 ) -> None:
     buffer = around + frame(opcode, payload) + around
-    found = extent(buffer, len(around))
-    assert isinstance(found, Extent)
+    found = incoming.extent(buffer, len(around))
+    assert isinstance(found, incoming.Extent)
     assert buffer[found.payload : found.end] == payload
     assert buffer[found.end :] == around
 
@@ -154,20 +152,20 @@ async def told_of(
     """Return what a listener is told of these reads, and what the server is sent, unmasked."""
     notes = notes or Notes(slice_after=slice_after)
     options = TransportOptions(max_message_bytes=1000)
-    protocol, request = make_request(Target(url="ws://a.test/"), options)
-    wire = Wire(notes, protocol, "ws://a.test/", 1000)
+    protocol, request = handshake.make_request(Target(url="ws://a.test/"), options)
+    connection = wire.Wire(notes, protocol, "ws://a.test/", 1000)
     transport = FakeTransport()
-    wire.connection_made(transport)
+    connection.connection_made(transport)
     key = request.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     token = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
-    wire.data_received(
+    connection.data_received(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         + f"Sec-WebSocket-Accept: {token}\r\n\r\n".encode(),
     )
     transport.written = b""
     for chunk in chunks:
-        wire.data_received(chunk)
-    wire.connection_lost(None)
+        connection.data_received(chunk)
+    connection.connection_lost(None)
     for _ in range(10_000):  # more turns than it has messages
         if notes.told[-1] == "released":
             break
@@ -298,3 +296,51 @@ async def test_who_takes_one_message_at_a_time_is_not_offered_all_others_each_ti
         str(n) for n in range(count)
     ]
     assert notes.offered <= 2 * count
+
+
+# The size of reads
+
+
+class Sized:
+    max_size = 0
+
+
+def test_reads_grow_while_they_come_full_and_shrink_again():
+    transport, least, most = Sized(), incoming.LEAST_READ, incoming.MOST_READ
+    read_size = incoming.ReadSize(transport)
+    assert transport.max_size == least
+    sizes = []
+    for brought in (
+        100,
+        least,
+        4 * least,
+        most,
+        most,
+        300,
+        300,
+        300,
+    ):
+        read_size.adapt(brought)
+        sizes.append(transport.max_size)
+    assert sizes[:5] == [
+        least,
+        4 * least,
+        most,
+        most,
+        most,
+    ]
+    assert sizes[5:] == [4 * least, least, least]
+
+
+def test_a_transport_that_has_a_buffer_of_its_own_is_left_alone():
+    incoming.ReadSize(object()).adapt(incoming.MOST_READ)
+
+
+@pytest.mark.asyncio
+async def test_asyncios_transports_can_be_told_how_much_to_read():
+    server = await asyncio.start_server(lambda _r, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        assert isinstance(writer.transport.max_size, int), "or reading costs more than it must"
+        writer.close()
+        await writer.wait_closed()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import socket
@@ -17,9 +16,14 @@ from hypothesis import strategies as st
 from websockets.datastructures import Headers
 from websockets.exceptions import InvalidHeaderValue, NegotiationError
 
-from sockstore.base.deflate import Deflate
-from sockstore.base.errors import HandshakeFailed, InvalidURI
-from sockstore.base.outcomes import Classification, Outcome, classify
+from sockstore import (
+    Classification,
+    Deflate,
+    HandshakeFailed,
+    InvalidURI,
+    Outcome,
+    classify,
+)
 from sockstore.transports.answers import Answer, NotAnAnswerError
 from sockstore.transports.base import Target, TransportOptions
 from sockstore.transports.native.handshake import (
@@ -29,7 +33,6 @@ from sockstore.transports.native.handshake import (
     redirect_of,
     translate,
 )
-from sockstore.transports.native.sockets import addresses
 
 header_values = st.text(
     st.characters(min_codepoint=0x20, max_codepoint=0xFF, exclude_categories=["Cc"])
@@ -102,7 +105,7 @@ def test_a_header_of_the_users_takes_the_place_of_ours(name: str) -> None:
 def test_a_zone_leads_to_its_interface_and_is_not_sent(url: str) -> None:
     protocol, request = make_request(Target(url=url), TransportOptions())
     assert request.headers.get_all("Host") == ["[fe80::1]:81"]
-    (address,) = asyncio.run(addresses(protocol.uri.host, 81))
+    (address,) = socket.getaddrinfo(protocol.uri.host, 81, type=socket.SOCK_STREAM)
     assert address[4] == ("fe80::1", 81, 0, 1)
 
 

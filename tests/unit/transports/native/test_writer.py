@@ -7,8 +7,9 @@ import asyncio
 import pytest
 from websockets.frames import Frame, Opcode, apply_mask
 
-from sockstore.transports.native.incoming import BINARY, LEAST_READ, MOST_READ, TEXT, ReadSize
 from sockstore.transports.native.writer import MOST_GATHERED_BYTES, Writer, masked_frame
+
+TEXT, BINARY = 0x81, 0x82
 
 
 class FakeTransport:
@@ -124,33 +125,3 @@ async def test_every_frame_has_another_mask_and_is_what_the_engine_would_write()
         assert ours[1] == theirs[1] | 0x80
         assert ours[2:header] == theirs[2:header]
         assert ours[header:] == b"\0\0\0\0" + payload
-
-
-class Sized:
-    max_size = 0
-
-
-def test_reads_grow_while_they_come_full_and_shrink_again():
-    transport = Sized()
-    read_size = ReadSize(transport)
-    assert transport.max_size == LEAST_READ
-    sizes = []
-    for brought in (100, LEAST_READ, 4 * LEAST_READ, MOST_READ, MOST_READ, 300, 300, 300):
-        read_size.adapt(brought)
-        sizes.append(transport.max_size)
-    assert sizes[:5] == [LEAST_READ, 4 * LEAST_READ, MOST_READ, MOST_READ, MOST_READ]
-    assert sizes[5:] == [4 * LEAST_READ, LEAST_READ, LEAST_READ]
-
-
-def test_a_transport_that_has_a_buffer_of_its_own_is_left_alone():
-    ReadSize(object()).adapt(MOST_READ)
-
-
-@pytest.mark.asyncio
-async def test_asyncios_transports_can_be_told_how_much_to_read():
-    server = await asyncio.start_server(lambda _r, writer: writer.close(), "127.0.0.1", 0)
-    async with server:
-        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-        assert isinstance(writer.transport.max_size, int), "or reading costs more than it must"
-        writer.close()
-        await writer.wait_closed()
