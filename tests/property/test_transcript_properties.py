@@ -11,13 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from integration.history_server import HistoryServer
-from sockstore import Message, Receipt, WebSocketStore
+from sockstore import Message, WebSocketStore
 from sockstore.testing import VirtualClock
 from sockstore.ui.chat.backlog import backlog_of, see
 from sockstore.ui.chat.own_messages import Post
 from sockstore.ui.chat.transcript import Conversation, Transcript
 
 pytestmark = pytest.mark.contract("UI3", "SV1", "SV6")
+
+QUEUED = WebSocketStore("ws://x").send("waits")
 
 
 @dataclass
@@ -77,7 +79,7 @@ class Room:
     def post(self, _: int) -> None:
         if self.known:
             text = f"post {len(self.others)}"
-            self.posts.append(Post(text, "now", Receipt(), len(self.received)))
+            self.posts.append(Post(text, "now", QUEUED, len(self.received)))
             self.others.append((text, max(self.known)))
 
 

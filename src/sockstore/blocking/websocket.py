@@ -464,7 +464,7 @@ class WebSocket:
             raise _not_connected(action)
 
     def _wait_for_receipt(self, receipt: receipts.Receipt, timeout: float | None) -> None:
-        if receipt.is_pending:
+        if receipts.delivery_of(receipt).is_pending:
             self._check_may_wait("wait")
         self._hold.wait_for(receipt, timeout)
 

@@ -211,7 +211,7 @@ class ConnectionStores:
             TimeoutError: If it did not open in time; it goes on trying.
         """
         try:
-            state = await self.state.wait_for(
+            state = await self._state.wait_for(
                 lambda state: state.phase == "open" or state.phase in ENDED, timeout
             )
         except TimeoutError:

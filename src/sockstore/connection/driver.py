@@ -10,7 +10,6 @@ import asyncio
 import logging
 import math
 import threading
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeAlias
 
@@ -21,7 +20,7 @@ from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import unwatch_sleep, watch_sleep
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
@@ -44,6 +43,10 @@ UserEffect: TypeAlias = (
     | order.AskPredicate
 )
 """The orders that concern users: their callables, and what they read."""
+
+
+RECORDS = (order.RecordDecision, order.RecordState)
+"""The orders that are for the observer alone."""
 
 
 class UserSide(Protocol):
@@ -99,20 +102,10 @@ class Driver:
 
     # Called by the connection
 
-    def bind(self, action: str) -> bool:
-        """Belong to the running loop from now on; return whether it belonged to another."""
-        has_moved = self.own.bind(action, self._bury)
-        if has_moved:
-            # A loop on which time is virtual has a clock on its wall, too.
-            self.observer.wall_clock = getattr(self.own.loop, "wall_clock", time.time)
-        return has_moved
-
     @property
     def at_rest(self) -> bool:
         """Whether no task, timer or socket is left."""
-        return self.machine.at_rest and not (
-            self._attempts or self.callables.running or self._links
-        )
+        return self.machine.at_rest and not (self._attempts or self.callables.tasks or self._links)
 
     @property
     def _has_ended(self) -> bool:
@@ -146,10 +139,13 @@ class Driver:
         effects = self.machine.handle(event, now)
         self.observer.saw(event, effects, now)
         for effect in effects:
-            self._perform(effect)
-        self.callables.cancel_obsolete()
+            if not isinstance(effect, RECORDS):
+                self._perform(effect)
+        if self.callables.tasks:
+            self.callables.cancel_obsolete()
         self._arm()
-        self._watch()
+        if self.machine.at_rest is self._watches_platform:
+            self._watch()
         if (user_side := self._user_side()) is not None:
             user_side.show(self.machine.state)
             if self.buffered_is_watched:
@@ -164,8 +160,9 @@ class Driver:
         receipt = self.sender.send_now(data)
         if receipt is None:
             from_on_open = self.callables.opening is not None
-            receipt = self.sender.send(data, self.own.now(), from_on_open=from_on_open)
-            if receipt.is_pending and self.own.loop is not None:
+            delivery = self.sender.send(data, self.own.now(), from_on_open=from_on_open)
+            receipt = Receipt(delivery)
+            if delivery.is_pending and self.own.loop is not None:
                 self._arm()
         if self.buffered_is_watched:
             self.buffered_changed()
@@ -174,7 +171,7 @@ class Driver:
     def withdraw(self, receipt: Receipt) -> None:
         """Take a message back if it still waits."""
         if receipt.state == "queued":
-            self.dispatch(fact.MessageWithdrawn(receipt))
+            self.dispatch(fact.MessageWithdrawn(delivery_of(receipt)))
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
@@ -199,15 +196,18 @@ class Driver:
         else:
             self.own.loop.call_exception_handler({"message": message, "exception": error})
 
-    def _bury(self) -> None:
+    def bury(self) -> None:
         """Discard the tasks, timers and transports of a loop that was closed under them."""
-        self.machine.handle(fact.CloseRequested(), self.own.now())
-        for number, link in self._links.items():
+        for link in self._links.values():
             link.retire()
-            self.machine.handle(fact.TransportReleased(number), self.own.now())
+        released: list[Event] = [fact.TransportReleased(number) for number in self._links]
+        for event in (fact.CloseRequested(), *released):
+            for effect in self.machine.handle(event, self.own.now()):
+                if isinstance(effect, order.SettleReceipts):
+                    self.sender.settle(effect)
         self._links.clear()
         self._attempts.clear()
-        self.callables.forget()
+        self.callables.tasks.clear()
         self._watches_platform = False
         self._timer, self._timer_for = None, math.inf
 
@@ -235,7 +235,7 @@ class Driver:
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
             case order.RecordDecision() | order.RecordState():
-                pass  # the observer has seen it
+                pass  # `dispatch` leaves them to the observer
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -259,10 +259,10 @@ class Driver:
         self.dispatch(fact.Slept(seconds, self._heard_so_far))
 
     def _watch(self) -> None:
-        is_in_use = not self.machine.at_rest
-        if is_in_use == self._watches_platform or self.own.loop is None:
+        """Watch the platform while the connection is in use."""
+        if self.own.loop is None:
             return
-        self._watches_platform = is_in_use
+        self._watches_platform = is_in_use = not self._watches_platform
         (watch_sleep if is_in_use else unwatch_sleep)(self.own.loop, self._slept)
         (watch_platform if is_in_use else unwatch_platform)(self.hint)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -108,8 +109,12 @@ class Engine:
             resumption=opening.resumption,
             heartbeat=settings.heartbeat,
         )
-        self.snapshot = writable(self.machine.state)
-        for store in (self.snapshot, self.log.store):
+        # The state that subscribers see: set by `show`.
+        self._shown = self.machine.state
+        self.snapshot = writable(self._shown)
+        # The stores that belong to the thread of the loop: `late` adds those of the first use.
+        self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
+        for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
         self._buffered: Writable[int] | None = None  # made by `buffered_amount`
 
@@ -121,14 +126,15 @@ class Engine:
         Raises:
             RuntimeError: If no loop runs here, or the connection lives on another one.
         """
-        if self.driver.bind(action):
+        own = self.driver.own
+        if own.bind(action, self.driver.bury):
+            # A loop on which time is virtual has a clock on its wall, too.
+            self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
             self.adopt()
 
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
-        late = () if self._buffered is None else (self._buffered,)
-        for store in (self.snapshot, self.log.store, *late, *self.driver.observer.stores):
-            bind(store)
+        bind(*self._stores)
 
     @cached_property
     def buffered_amount(self) -> Readable[int]:
@@ -139,6 +145,7 @@ class Engine:
 
     def late(self, store: Readable[T]) -> Readable[T]:
         """Adopt a store that is made at its first use; it belongs to the loop of the others."""
+        self._stores.add(store)
         bind_with(store, self.log.store)
         return readonly(store)
 
@@ -168,7 +175,7 @@ class Engine:
             gaps = self.machine.session is not None
         view = self.connection if view is None else view
         stream = kind(where, limit, overflow, gaps=gaps, owner=view)
-        state = self.snapshot.value if state is None else state
+        state = self._shown if state is None else state
         if state.phase in ENDED:
             stream.end(ended_by(state) if state.phase == "failed" else None)
         else:
@@ -179,17 +186,17 @@ class Engine:
 
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an order that concerns users."""
-        driver, receiver = self.driver, self.receiver
+        driver = self.driver
         match effect:
             case order.OpenTransport(transport=number, attempt=attempt):
                 # Without the engine: an attempt under way does not keep the connection alive.
                 ways = self.endpoint, self._transport, self._transport_options
-                driver.start_attempt(number, attempt, lambda link: open_link(link, attempt, *ways))
+                driver.start_attempt(number, attempt, partial(open_link, attempt, *ways))
             case order.DeliverGap(gap=gap):
-                receiver.gap(gap)
+                self.log.append_gap(gap)
             case order.AwaitMessage(transport=number):
                 coming = partial(driver.dispatch, fact.MessageComing(number))
-                receiver.before_next_message(coming)
+                self.receiver.before_next_message(coming)
             case order.RunOnOpen(transport=number, needs_state=needs_state):
                 loaded = partial(driver.dispatch, fact.SnapshotLoaded(number))
                 run = partial(self._opening.run, self.connection, loaded if needs_state else None)
@@ -201,31 +208,31 @@ class Engine:
 
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
-        before = self.snapshot.value
+        before, self._shown = self._shown, state
         if state is before:
             return
         if state.phase in ENDED:
             self._navigation.stop()
             if before.phase not in ENDED:
                 self.log.end_streams(ended_by(state) if state.phase == "failed" else None)
-        self._tell(self.snapshot, state, "a subscriber of the connection's state")
+        try:
+            self.snapshot.set(state)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self.driver.report(error, "a subscriber of the connection's state")
         if self.requests.waiting:
             self.requests.connection_changed(state.phase)
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""
-        if self._buffered is not None:
-            amount = self.driver.buffered_amount
-            self._tell(self._buffered, amount, "a subscriber of buffered_amount")
+        if self._buffered is None:
+            return
+        try:
+            self._buffered.set(self.driver.buffered_amount)
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self.driver.report(error, "a subscriber of buffered_amount")
 
     def _ask_predicate(self, outcome: Outcome) -> object:
         return True if self._should_reconnect is None else self._should_reconnect(outcome)
-
-    def _tell(self, store: Writable[T], value: T, who: str) -> None:
-        try:
-            store.set(value)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self.driver.report(error, who)
 
     def _watch_buffered(self, set_: Callable[[int], None], _: object) -> Callable[[], None]:
         self.driver.buffered_is_watched = True

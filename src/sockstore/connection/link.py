@@ -57,6 +57,7 @@ class Link:
         "_machine",
         "_receiver",
         "_slice_began_at",
+        "_total_before",
         "has_opened",
         "last_message_at",
         "last_word_at",
@@ -80,7 +81,9 @@ class Link:
         self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
         self._in_slice: Receiver | None = None
+        # When it began, and how many messages had arrived before: set by `begin_slice`.
         self._slice_began_at = 0.0
+        self._total_before = 0
         # When a message, and when a data message of any kind, came last: set by `end_slice`.
         self.last_message_at: float | None = None
         self.last_word_at: float | None = None
@@ -98,26 +101,26 @@ class Link:
         self._receiver = ref(receiver)
         self._machine = None if machine.session is None else machine
         if keeps_beginning:
-            receiver.keep_beginning(self.number)
+            receiver.log.keep_beginning(self.number)
 
     def retire(self) -> None:
         """Discard messages from now on, and end the slice under way."""
         receiver = self._attended
         self._receiver = None
         if receiver is not None:
-            receiver.stop_slice()
-            receiver.drop_beginning(self.number)
+            receiver.log.stop_slice()
+            receiver.log.drop_beginning(self.number)
 
     def opening_over(self) -> None:
         """The ``on_open`` of this connection has ended."""
         if (receiver := self._attended) is not None:
-            receiver.drop_beginning(self.number)
+            receiver.log.drop_beginning(self.number)
 
     def deliver(self, publications: Sequence[Published]) -> None:
         """Deliver the messages a room sent without a connection, until this link is retired."""
         if (receiver := self._attended) is None or self._machine is None:
             return
-        receiver.expect(len(publications))
+        receiver.log.expect(len(publications))
         slice_ = SessionSlice(self, self._machine, receiver)
         for publication in publications:
             if slice_.take(publication) and self.is_retired:
@@ -146,20 +149,26 @@ class Link:
             return None
         self._slice_began_at = self._clock()
         self._in_slice = receiver
-        receiver.begin_slice()
+        self._total_before = receiver.log.begin_slice()
         if self._machine is None:
             return receiver
         return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
-        """A slice is over; only its messages are signs of life, not the slice itself."""
+        """A slice is over; only its messages are signs of life, not the slice itself.
+
+        Nor are pings, pongs and fragments, nor replies to heartbeats, answers to requests, what a
+        session says beside its messages, and repeated messages: they do not stand in `messages`.
+        """
         receiver, self._in_slice = self._in_slice, None
         if receiver is None:
             return
         if receiver.has_heard_a_word:
+            receiver.has_heard_a_word = False
             self.last_word_at = self._slice_began_at
-        if receiver.end_slice():
+        if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
+        receiver.log.end_slice()
         if self._keeper.buffered_is_watched:
             self._keeper.buffered_changed()
 
@@ -238,11 +247,11 @@ class SessionSlice:
 
 
 async def open_link(
-    link: Link,
     attempt: Attempt,
     endpoint: Endpoint,
     transport: TransportFactory,
     options: TransportOptions,
+    link: Link,
 ) -> None:
     """Make the transport, ask for the target, then do the opening handshake."""
     link.transport = transport(link, options)

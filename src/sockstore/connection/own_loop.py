@@ -31,15 +31,17 @@ class OwnLoop:
     Attributes:
         loop: The loop, and None before the first `bind`.
         thread: The loop's thread.
+        now: Returns the loop's time, which is the machine's clock.
     """
 
-    __slots__ = ("_is_at_rest", "loop", "thread")
+    __slots__ = ("_is_at_rest", "loop", "now", "thread")
 
     def __init__(self, is_at_rest: Callable[[], bool]) -> None:
         self._is_at_rest = is_at_rest
-        # Both are set by `bind`.
+        # All three are set by `bind`.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int | None = None
+        self.now: Callable[[], float] = _time_without_loop
 
     def bind(self, action: str, bury: Callable[[], None]) -> bool:
         """Belong to the running loop from now on.
@@ -70,7 +72,7 @@ class OwnLoop:
             self.check_thread()
             if not self._is_at_rest():
                 raise RuntimeError(f"{action}(): this connection is in use on another event loop")
-        self.loop, self.thread = loop, threading.get_ident()
+        self.loop, self.thread, self.now = loop, threading.get_ident(), loop.time
         return True
 
     def check_thread(self) -> None:
@@ -78,15 +80,6 @@ class OwnLoop:
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
         if is_foreign and not self._is_at_rest():
             raise RuntimeError(FOREIGN_THREAD)
-
-    def now(self) -> float:
-        """Return the loop's time, which is the machine's clock."""
-        if self.loop is not None:
-            return self.loop.time()
-        try:
-            return asyncio.get_running_loop().time()
-        except RuntimeError:
-            return time.monotonic()
 
     def call_soon(self, fn: Callable[[], object]) -> None:
         """Call a function on the loop, from any thread; on a closed loop, never."""
@@ -112,3 +105,11 @@ class OwnLoop:
 
         self.loop.call_soon_threadsafe(call)
         return future
+
+
+def _time_without_loop() -> float:
+    """Return the time of the loop that runs here, if there is one."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()

@@ -1,4 +1,4 @@
-"""Define the receipt, which says what became of one message."""
+"""Show users what became of one message, and let the sender note it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,100 @@ from collections.abc import Callable, Generator
 from typing import Literal, Self, TypeAlias
 
 from sockstore.base.errors import DeliveryError
-from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.machine.delivery import Flight
 
-__all__ = ["Receipt", "ReceiptState"]
+__all__ = ["Delivery", "Receipt", "ReceiptState", "delivery_of"]
 
 ReceiptState: TypeAlias = Literal[
     "queued", "sent", "acknowledged", "expired", "dropped", "refused", "unknown"
 ]
+
+
+class Delivery:
+    """The fate of one message, as the sender notes it; messages of one flight may share it.
+
+    Args:
+        state: The state to begin with.
+        why: Why it was not delivered.
+        flight: The flight that it was handed over with, if it was.
+        awaits_reply: Whether it is on its way until a session acknowledges it.
+
+    Attributes:
+        why: The same; set by `settle`.
+        flight: The same; set by `hand_over`.
+        offset: Where in the room of a session it is stored; set by the sender.
+        waiters: The futures of the callers of `wait`.
+    """
+
+    __slots__ = ("_awaits_reply", "_state", "_watcher", "flight", "offset", "waiters", "why")
+
+    def __init__(
+        self,
+        state: ReceiptState = "queued",
+        why: str = "",
+        *,
+        flight: Flight | None = None,
+        awaits_reply: bool = False,
+    ) -> None:
+        self._awaits_reply = awaits_reply
+        self._state = state  # set by `hand_over` and `settle`
+        self.waiters: tuple[asyncio.Future[None], ...] = ()
+        self._watcher: Callable[[], object] | None = None  # set by `watch`
+        self.flight = flight
+        self.offset: int | None = None
+        self.why = why
+
+    @property
+    def state(self) -> ReceiptState:
+        """The state now, as `Receipt.state`."""
+        if self._state == "sent" and self.flight is not None and self.flight.lost:
+            return "unknown"
+        return self._state
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is on its way to what `await` waits for."""
+        return self._state == "queued" or (self._state == "sent" and self._awaits_reply)
+
+    def hand_over(self, flight: Flight | None) -> None:
+        """Note that it was written to an open socket, as part of `flight`."""
+        if self._awaits_reply:
+            # After a lost connection it is sent again.
+            self._state = "sent"
+            if self._watcher is not None:
+                self._watcher()
+            return
+        self.flight = flight
+        self.settle("sent")
+
+    def settle(self, state: ReceiptState, why: str = "") -> None:
+        """Set the final state, and wake the tasks that await the receipt."""
+        self._state = state
+        self.why = why
+        waiters, self.waiters = self.waiters, ()
+        for waiter in waiters:
+            if not (waiter.done() or waiter.get_loop().is_closed()):
+                waiter.set_result(None)
+        if self._watcher is not None:
+            self._watcher()
+
+    def watch(self, run: Callable[[], object]) -> None:
+        """Call a function after each change; one at a time, which must not raise.
+
+        The loss of a flight does not call it: subscribe to the state of the connection for that.
+        """
+        if self.is_pending:
+            self._watcher = run
+
+    def wait(self) -> Generator[object, None, None]:
+        """Wait until it is not on its way any more."""
+        if self.is_pending:
+            waiter = asyncio.get_running_loop().create_future()
+            self.waiters = (*self.waiters, waiter)
+            try:
+                yield from waiter
+            finally:
+                self.waiters = tuple(other for other in self.waiters if other is not waiter)
 
 
 class Receipt:
@@ -22,6 +108,9 @@ class Receipt:
 
     Read its `state`, test it (``if connection.send(...)``), await it, or ignore it: an unused
     receipt logs nothing.
+
+    Args:
+        delivery: The fate, as the sender notes it.
 
     Example:
         >>> from sockstore import WebSocketStore
@@ -34,18 +123,10 @@ class Receipt:
         (False, 'dropped')
     """
 
-    __slots__ = ("_awaits_reply", "_flight", "_state", "_waiters", "_watcher", "offset", "why")
+    __slots__ = ("_delivery",)
 
-    def __init__(self, *, awaits_reply: bool = False) -> None:
-        self._awaits_reply = awaits_reply
-        self._state: ReceiptState = "queued"
-        self._flight: Flight | None = None
-        self._waiters: tuple[asyncio.Future[None], ...] = ()
-        self._watcher: Callable[[], object] | None = None
-        self.why = ""
-        """Why it was not delivered, in words; empty while all is well."""
-        self.offset: int | None = None
-        """Where in the room of a session it is stored, once it is acknowledged."""
+    def __init__(self, delivery: Delivery) -> None:
+        self._delivery = delivery
 
     @property
     def state(self) -> ReceiptState:
@@ -56,9 +137,17 @@ class Receipt:
         over, ``refused`` neither, or the server of a session did not want it; ``unknown`` was
         handed over, and nothing proves that it arrived.
         """
-        if self._state == "sent" and self._flight is not None and self._flight.lost:
-            return "unknown"
-        return self._state
+        return self._delivery.state
+
+    @property
+    def why(self) -> str:
+        """Why it was not delivered, in words; empty if nothing went wrong."""
+        return self._delivery.why
+
+    @property
+    def offset(self) -> int | None:
+        """Where in the room of a session it is stored, once it is acknowledged."""
+        return self._delivery.offset
 
     def __bool__(self) -> bool:
         return self.state not in {"expired", "dropped", "refused"}
@@ -75,52 +164,13 @@ class Receipt:
         Raises:
             DeliveryError: If it was not, or it is unknown whether it arrived.
         """
-        if self.is_pending:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiters = (*self._waiters, waiter)
-            try:
-                yield from waiter
-            finally:
-                self._waiters = tuple(other for other in self._waiters if other is not waiter)
+        yield from self._delivery.wait()
         state = self.state
         if state in {"sent", "acknowledged"}:
             return self
         raise DeliveryError(state, self.why or "the connection broke after it was handed over")
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether it is on its way to what `await` waits for."""
-        return self._state == "queued" or (self._state == "sent" and self._awaits_reply)
 
-    def hand_over(self, flight: Flight | None) -> None:
-        """Note that it was written to an open socket, as part of `flight`."""
-        if self._awaits_reply:
-            # After a lost connection it is sent again.
-            self._state = "sent"
-            if self._watcher is not None:
-                self._watcher()
-            return
-        self._flight = flight
-        if self._waiters or self._watcher is not None:
-            self.settle("sent")
-        else:
-            self._state = "sent"
-
-    def settle(self, state: ReceiptState, why: str = "") -> None:
-        """Set the final state, and wake the tasks that await the receipt."""
-        self._state = state
-        self.why = why
-        waiters, self._waiters = self._waiters, ()
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        if self._watcher is not None:
-            self._watcher()
-
-    def watch(self, run: Callable[[], object]) -> None:
-        """Call a function after each change; one at a time, which must not raise.
-
-        The loss of a flight does not call it: subscribe to the state of the connection for that.
-        """
-        refuse_async(run, "watch()", PLAIN)
-        self._watcher = run
+def delivery_of(receipt: Receipt) -> Delivery:
+    """Return the fate behind a receipt, for the rest of the package."""
+    return receipt._delivery  # noqa: SLF001 - no name for users

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sockstore.base.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
 from sockstore.base.options import Heartbeat
-from sockstore.base.positions import Gap, Publication
+from sockstore.base.positions import Publication
 from sockstore.connection.recovery import Resumption
 from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
@@ -35,8 +35,9 @@ class Receiver:
         heartbeat: Its replies are not messages; None without one.
 
     Attributes:
+        log: The log, whose slices the link begins and ends.
         has_heard_a_word: Whether the slice had a data message of any kind, a reply to a heartbeat
-            too; set by `begin_slice` and by each message, and only where there is a heartbeat.
+            too; set by each message where there is a heartbeat, reset by the link.
     """
 
     __slots__ = (
@@ -47,7 +48,6 @@ class Receiver:
         "_decode_json",
         "_heartbeat",
         "_is_plain",
-        "_log",
         "_on_error",
         "_put",
         "_report",
@@ -55,8 +55,8 @@ class Receiver:
         "_resumption",
         "_take",
         "_tell_first",
-        "_total_before",
         "has_heard_a_word",
+        "log",
     )
 
     def __init__(
@@ -70,7 +70,7 @@ class Receiver:
         resumption: Resumption | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        self._log = log
+        self.log = log
         # Adds a message: the log's method, except once after `before_next_message`.
         self._put = log.append
         self._tell_first: Callable[[], None] | None = None
@@ -82,53 +82,26 @@ class Receiver:
         self._report = report
         self._heartbeat = heartbeat
         self.has_heard_a_word = False
-        self._total_before = 0  # set by `begin_slice`
-        # `begin_slice` replaces it with a faster one.
+        # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
         self._take = self._decode if heartbeat is None else self._unless_reply
         self._is_plain = codec is None and heartbeat is None and resumption is None
 
-    def begin_slice(self) -> Receiver:
-        """Take the messages of one slice."""
-        if self._decode_json is decode_json:
-            self._decode_json = json_decoder()
-        self.has_heard_a_word = False
-        self._total_before = self._log.total
-        self._log.begin_slice()
-        return self
-
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
+        if self._decode_json is decode_json:
+            self._decode_json = json_decoder()
         # A message that was received already cannot answer a request made meanwhile.
         if self._is_plain and not self._requests.waiting:
             if self._tell_first is not None:
                 self._tell_now()
-            return self._log.extend(messages, self._decode_json, self._no_json)
+            return self.log.extend(messages, self._decode_json, self._no_json)
         return any(map(self._take, messages))
 
     def binaries(self, messages: Iterator[bytes], /) -> bool:
         """Take binary messages; return whether the slice should end now."""
         return any(map(self._take, messages))
-
-    def end_slice(self) -> bool:
-        """Notify subscribers about the messages of the slice.
-
-        Returns:
-            Whether it brought a message that stands in `messages`. Pings, pongs and fragments do
-            not, nor do replies to heartbeats, answers to requests, what a session says beside its
-            messages, and repeated messages.
-        """
-        has_delivered = self._log.total != self._total_before
-        try:
-            self._log.end_slice()
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self._report(error, "a subscriber of the messages")
-        return has_delivered
-
-    def expect(self, count: int) -> None:
-        """Make room in the streams for so many messages of a room at once."""
-        self._log.expect(count)
 
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
@@ -142,22 +115,6 @@ class Receiver:
         """Call `tell` once, before the next message is added."""
         self._tell_first = tell
         self._put_with(self._put_first)
-
-    def gap(self, gap: Gap) -> None:
-        """Tell streams that messages are missing here."""
-        self._log.append_gap(gap)
-
-    def keep_beginning(self, transport: int) -> None:
-        """Keep the messages of this connection for streams that its ``on_open`` makes."""
-        self._log.keep_beginning(transport)
-
-    def drop_beginning(self, transport: int) -> None:
-        """Forget it: the ``on_open`` of this connection has ended."""
-        self._log.drop_beginning(transport)
-
-    def stop_slice(self) -> None:
-        """End the slice after the message that is being delivered."""
-        self._log.stop_slice()
 
     def _read_payload(self, data: object) -> tuple[object, MessageKind]:
         """Return the decoded payload and its kind; its text if it cannot be decoded."""
@@ -215,7 +172,7 @@ class Receiver:
         return self._append(data, "json" if isinstance(frame, str) else "binary")
 
     def _append_unless_repeated(self, data: object, kind: MessageKind) -> bool:
-        message = self._log.next_message(data, kind)
+        message = self.log.next_message(data, kind)
         if self._resumption is not None and self._resumption.is_repeated(message, self._report):
             return False
         return self._put(data, kind)
@@ -224,11 +181,11 @@ class Receiver:
         self, data: object, kind: MessageKind, publication: Publication | None = None
     ) -> bool:
         self._tell_now()
-        return self._log.append(data, kind, publication)
+        return self.log.append(data, kind, publication)
 
     def _tell_now(self) -> None:
         tell, self._tell_first = self._tell_first, None
-        self._put_with(self._log.append)
+        self._put_with(self.log.append)
         if tell is not None:
             tell()
 

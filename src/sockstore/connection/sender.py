@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
@@ -39,7 +39,10 @@ class Sender:
         self._observer = observer
         self._report = report
         self._links = links
-        self._last: Receipt | None = None  # of the last message that was not refused; for `drain`
+        # The fate of the last message that was not refused; for `drain`.
+        self._last: Delivery | None = None
+        # The fate that the messages of the present flight share: set by `send_now`.
+        self._at_once: Delivery | None = None
 
     def send_now(self, data: str | bytes) -> Receipt | None:
         """Hand a message over if it may go at once, as usual; otherwise return None."""
@@ -47,28 +50,30 @@ class Sender:
         if way is None:
             return None
         self._links[way.transport].transport.send(data)
-        self._last = receipt = Receipt()
-        receipt.hand_over(way.flights.current)
+        flight, delivery = way.flights.current, self._at_once
+        if delivery is None or delivery.flight is not flight:
+            delivery = self._at_once = Delivery("sent", flight=flight)
+        self._last = delivery
         self._observer.messages_sent += 1
-        return receipt
+        return Receipt(delivery)
 
-    def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Receipt:
+    def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Delivery:
         """Hand a message over, queue it, or refuse it."""
         machine = self._machine
-        receipt = Receipt(awaits_reply=machine.session is not None)
-        entry = Outgoing(data, _size(data), receipt)
+        delivery = Delivery(awaits_reply=machine.session is not None)
+        entry = Outgoing(data, _size(data), delivery)
         offer = machine.offer(entry, now, from_on_open=from_on_open)
         match offer:
             case HandOver():
                 self._give(offer.data, (entry,))
-                self._last = receipt
+                self._last = delivery
             case Queued(dropped=dropped):
-                self._last = receipt
+                self._last = delivery
                 if dropped:
                     self._drop(dropped)
             case Refused():
                 self._refuse(offer)
-        return receipt
+        return delivery
 
     def flush(self, now: float) -> None:
         """Hand over waiting messages, until the machine returns None."""
@@ -93,14 +98,14 @@ class Sender:
     def settle(self, effect: SettleReceipts) -> None:
         """Settle the receipts of these messages."""
         for entry in effect.entries:
-            receipt = receipt_of(entry)
-            receipt.offset = entry.offset
-            receipt.settle(effect.state, effect.why)
+            delivery = _delivery(entry)
+            delivery.offset = entry.offset
+            delivery.settle(effect.state, effect.why)
 
     async def drain(self) -> None:
         """Wait until the last message that was sent is handed over, or acknowledged."""
         if self._last is not None and self._last.is_pending:
-            await self._last
+            await Receipt(self._last)
 
     def _flush_session(self, now: float) -> None:
         """Hand over waiting messages, many in one WebSocket message."""
@@ -126,25 +131,25 @@ class Sender:
         assert number is not None  # noqa: S101 - the machine gives nothing away otherwise
         self._links[number].transport.send(data)
         for entry in entries:
-            receipt_of(entry).hand_over(flight)
+            _delivery(entry).hand_over(flight)
             self._observer.messages_sent += 1
 
     def _refuse(self, offer: Refused) -> None:
-        receipt_of(offer.entry).settle("refused", offer.why)
+        _delivery(offer.entry).settle("refused", offer.why)
         if offer.is_overflow:
             self._observer.overflowed(1, "refuse")
 
     def _drop(self, entries: tuple[Outgoing, ...]) -> None:
         self._observer.overflowed(len(entries), "drop_oldest")
         for entry in entries:
-            receipt_of(entry).settle("dropped", "newer messages took its place in the outbox")
+            _delivery(entry).settle("dropped", "newer messages took its place in the outbox")
 
 
-def receipt_of(entry: Outgoing) -> Receipt:
-    """Return the receipt that travels with a message."""
-    receipt = entry.receipt
-    assert isinstance(receipt, Receipt)  # noqa: S101 - the sender made it
-    return receipt
+def _delivery(entry: Outgoing) -> Delivery:
+    """Return the fate that travels with a message."""
+    delivery = entry.receipt
+    assert isinstance(delivery, Delivery)  # noqa: S101 - the sender made it
+    return delivery
 
 
 def _size(data: str | bytes) -> int:

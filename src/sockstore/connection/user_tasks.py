@@ -37,6 +37,10 @@ class Callables:
         opening_over: Called with a transport's number when its ``on_open`` has ended, and tasks
             that it started have taken a step.
         finished: Called when a task has ended.
+
+    Attributes:
+        tasks: The tasks of callables that run, each with a function that returns whether its answer
+            is needed; a task is removed when it ends.
     """
 
     def __init__(
@@ -50,12 +54,7 @@ class Callables:
         self._dispatch = dispatch
         self._opening_over = opening_over
         self._finished = finished
-        self._tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
-
-    @property
-    def running(self) -> bool:
-        """Whether a callable runs."""
-        return bool(self._tasks)
+        self.tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
 
     @property
     def opening(self) -> int | None:
@@ -83,13 +82,9 @@ class Callables:
 
     def cancel_obsolete(self) -> None:
         """Cancel the callables whose answer is not needed any more."""
-        for task, is_awaited in list(self._tasks.items()):
+        for task, is_awaited in list(self.tasks.items()):
             if not is_awaited():
                 task.cancel()
-
-    def forget(self) -> None:
-        """Forget the tasks of a loop that was closed."""
-        self._tasks.clear()
 
     async def _on_open(self, transport: int, run: Callable[[], object]) -> None:
         _opening.set((self, transport))
@@ -114,11 +109,11 @@ class Callables:
 
     def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
         task = start_task(running, name="sockstore: a callable of the user")
-        self._tasks[task] = is_awaited
+        self.tasks[task] = is_awaited
         task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(task, None)
+        self.tasks.pop(task, None)
         self._finished()
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain, repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
@@ -64,6 +65,20 @@ class Chunk:
         self.entries[index] = message
         return message
 
+    def messages(self, first: int, end: int, number: int) -> list[Message]:
+        """Return the messages from one index to another, decoded.
+
+        Args:
+            first: The index of the first one.
+            end: The index behind the last one.
+            number: The number of the message with the index 0.
+        """
+        messages: list[Any] = self.entries[first:end]
+        for index, entry in enumerate(messages, first):
+            if isinstance(entry, str):
+                messages[index - first] = self.message(index, number + index)
+        return messages
+
 
 class MessageView(Sequence["Message"]):
     """The messages of one moment; it never changes.
@@ -109,7 +124,18 @@ class MessageView(Sequence["Message"]):
         return self._at(index)
 
     def __iter__(self) -> Iterator[Message]:
-        return map(self._at, range(self._length))
+        size, length = self._size, self._length
+        chunk, first = divmod(self._first, size)
+        # Each chunk is decoded when its turn comes.
+        return chain.from_iterable(
+            map(
+                Chunk.messages,
+                self._chunks[chunk:],
+                chain((first,), repeat(0)),
+                range(first + length, 0, -size),
+                range(self._number - first, self._number + length, size),
+            )
+        )
 
     def __repr__(self) -> str:
         return f"<MessageView of {self._length} messages>"
@@ -127,56 +153,52 @@ class Kept:
 
     Attributes:
         size: Entries in a full chunk.
+        total: How many messages arrived; set by the writer of the log.
         window: The chunks that are kept, and how many were left behind; replaced, both at once,
             whenever some are left behind.
     """
 
-    __slots__ = ("_history", "size", "window")
+    __slots__ = ("_history", "size", "total", "window")
 
     def __init__(self, history: int | None) -> None:
         require_count("history", history, optional=True)
         self.size = CHUNK if history is None else max(1, min(CHUNK, history))
+        self.total = 0
         self._history = history
         self.window: tuple[list[Chunk], int] = ([Chunk()], 0)
 
-    def __bool__(self) -> bool:
-        """Whether anything is kept at all."""
-        return self._history != 0
+    def __len__(self) -> int:
+        return self.total if self._history is None else min(self.total, self._history)
 
-    def count(self, total: int) -> int:
-        """Return how many of so many messages are kept."""
-        return total if self._history is None else min(total, self._history)
-
-    def view(self, total: int, window: tuple[list[Chunk], int]) -> MessageView:
-        """Return a view of the kept messages; nothing is copied.
-
-        Args:
-            total: How many messages there were so far.
-            window: The window of the same moment.
-        """
-        chunks, left_behind = window
-        kept = self.count(total)
-        first = total - kept - left_behind * self.size
-        return MessageView(chunks, self.size, first, kept, total - kept + 1)
+    def view(self) -> MessageView:
+        """Return the kept messages, the oldest first, without copying them."""
+        history = self._history
+        while True:
+            window = chunks, left_behind = self.window
+            total = self.total
+            length = total if history is None or total < history else history
+            # Another thread may look while messages come, and the total be of a later window.
+            if self.window is window:
+                first = total - length
+                begins_at = first - left_behind * self.size
+                return MessageView(chunks, self.size, begins_at, length, first + 1)
 
     def entries(self, received_at: float) -> list[Entry]:
         """Return where to append entries that came at that time, until it has `size` of them."""
+        if self._history == 0:
+            return []
         chunk = self.window[0][-1]
         if not chunk.times or chunk.times[-1][1] != received_at:
             chunk.times.append((len(chunk.entries), received_at))
         return chunk.entries
 
-    def next_entries(self, received_at: float, total: int) -> list[Entry]:
-        """Begin a chunk, and drop the chunks that no present view can reach.
-
-        Args:
-            received_at: When its first entries came.
-            total: How many messages there were so far.
-        """
+    def next_entries(self, received_at: float) -> list[Entry]:
+        """Begin a chunk, and drop the chunks that no present view can reach."""
         chunks, left_behind = self.window
-        chunks.append(Chunk())
-        if self._history is not None:
-            oldest_kept = max(0, total - self._history)
+        if self._history != 0:
+            chunks.append(Chunk())
+        if self._history:
+            oldest_kept = max(0, self.total - self._history)
             surplus = oldest_kept // self.size - left_behind
             if surplus > 0:
                 self.window = (chunks[surplus:], left_behind + surplus)

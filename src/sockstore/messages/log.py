@@ -29,12 +29,12 @@ class MessageLog(Readable[MessageView]):
     @property
     def value(self) -> MessageView:
         """The last `history` messages, oldest first; made without copying them."""
-        return self._writer.view()
+        return self._writer.kept.view()
 
     @property
     def total(self) -> int:
         """How many messages arrived."""
-        return self._writer.total
+        return self._writer.kept.total
 
     @property
     def dropped(self) -> int:
@@ -42,7 +42,7 @@ class MessageLog(Readable[MessageView]):
         return self.total - len(self)
 
     def __len__(self) -> int:
-        return self._writer.length
+        return len(self._writer.kept)
 
     def __repr__(self) -> str:
         return f"<MessageLog of {len(self)} messages, total={self.total} dropped={self.dropped}>"

@@ -8,10 +8,10 @@ from time import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sockstore.base.positions import Gap, Publication
-from sockstore.messages.kept import Entry, Kept, MessageView, message_type
+from sockstore.messages.kept import Kept, MessageView, message_type
 from sockstore.messages.stream import Beginning, MessageStream, Readers
 from sockstore.stores import Readable, batch, readable, writable
-from sockstore.stores.binding import is_watched
+from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
     from sockstore.messages.message import Message, MessageKind
@@ -32,14 +32,14 @@ class LogWriter:
         report: Receives the errors of users' callables.
 
     Attributes:
-        total: How many messages arrived.
+        kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
     """
 
     __slots__ = (
         "_beginning",
         "_fresh_topics",
-        "_kept",
+        "_node",
         "_notified",
         "_on_append",
         "_readers",
@@ -48,13 +48,12 @@ class LogWriter:
         "_slice_over",
         "_tell",
         "_topics",
+        "kept",
         "store",
-        "total",
     )
 
     def __init__(self, history: int | None, report: Report) -> None:
-        self.total = 0
-        self._kept = Kept(history)
+        self.kept = Kept(history)
         self._report = report
         self._notified = 0  # the total that subscribers were told of last; set by `end_slice`
         self._received_at = 0.0  # set by `begin_slice`
@@ -67,22 +66,9 @@ class LogWriter:
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self.store = writable(MessageView(), self._watch)
+        self._node = node_of(self.store)
 
     # Called by the log
-
-    def view(self) -> MessageView:
-        """Return the kept messages, oldest first, without copying them."""
-        while True:
-            window = self._kept.window
-            view = self._kept.view(self.total, window)
-            # Another thread may look while messages come, and the total be of a later window.
-            if self._kept.window is window:
-                return view
-
-    @property
-    def length(self) -> int:
-        """How many messages are kept."""
-        return self._kept.count(self.total)
 
     def on_append(self, fn: Tell) -> Callable[[], None]:
         """Call `fn` once for each message; return how to unsubscribe."""
@@ -116,12 +102,17 @@ class LogWriter:
 
         return readable(None, start)
 
-    # Called by the receiver
+    # Called by the link and the receiver
 
-    def begin_slice(self) -> None:
-        """Begin a slice: the messages that follow were received together."""
+    def begin_slice(self) -> int:
+        """Begin a slice: the messages that follow were received together.
+
+        Returns:
+            How many messages arrived before.
+        """
         self._received_at = time()
         self._slice_over = False
+        return self.kept.total
 
     def stop_slice(self) -> None:
         """End the slice after the message that is being delivered."""
@@ -131,13 +122,13 @@ class LogWriter:
         self, data: object, kind: MessageKind, publication: Publication | None = None
     ) -> bool:
         """Add one message; return whether the slice should end now."""
-        message = message_type()(data, kind, self.total + 1, self._received_at, publication)
-        if self._kept:
-            entries = self._kept.entries(self._received_at)
-            if len(entries) == self._kept.size:
-                entries = self._kept.next_entries(self._received_at, self.total)
-            entries.append(message)
-        self.total += 1
+        kept = self.kept
+        message = message_type()(data, kind, kept.total + 1, self._received_at, publication)
+        entries = kept.entries(self._received_at)
+        if len(entries) == kept.size:
+            entries = kept.next_entries(self._received_at)
+        entries.append(message)
+        kept.total += 1
         if self._topics:
             self._mark_topics(data)
         if self._readers.streams:
@@ -165,10 +156,10 @@ class LogWriter:
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Called with a text that `decode` cannot decode.
         """
-        received_at, number, readers = self._received_at, self.total, self._readers
+        received_at, kept, readers = self._received_at, self.kept, self._readers
+        number, size = kept.total, kept.size
         make = message_type()
-        kept, size = self._kept or None, self._kept.size
-        entries: list[Entry] = [] if kept is None else kept.entries(received_at)
+        entries = kept.entries(received_at)
         if readers.streams:
             texts = islice(texts, readers.most)
         try:
@@ -177,14 +168,13 @@ class LogWriter:
                     data = decode(text)
                 except (ValueError, RecursionError) as error:
                     otherwise(text, error)
-                    entries = [] if kept is None else kept.entries(received_at)
-                    number = self.total
+                    entries = kept.entries(received_at)
+                    number = kept.total
                 else:
                     if len(entries) == size:
-                        entries = [] if kept is None else kept.next_entries(received_at, number)
+                        entries = kept.next_entries(received_at)
                     entries.append(text)
-                    number += 1
-                    self.total = number
+                    kept.total = number = number + 1
                     message = make(data, "json", number, received_at)
                     if self._topics:
                         self._mark_topics(data)
@@ -204,7 +194,7 @@ class LogWriter:
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
         """Return the message that would be appended next."""
-        return message_type()(data, kind, self.total + 1, self._received_at)
+        return message_type()(data, kind, self.kept.total + 1, self._received_at)
 
     def expect(self, count: int) -> None:
         """Make room in the streams for so many messages at once."""
@@ -212,22 +202,24 @@ class LogWriter:
 
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
-        message = message_type()(gap, "gap", self.total, time())
+        message = message_type()(gap, "gap", self.kept.total, time())
         self._readers.tell_gap(message)
 
     def end_slice(self) -> None:
         """Notify subscribers once, if anything arrived."""
-        if self._notified == self.total:
+        if self._notified == self.kept.total:
             return
-        self._notified = self.total
-        if not self._fresh_topics:
-            if is_watched(self.store):
-                self.store.set(self.view())
-            return
-        with batch():
-            self._publish_topics()
-            if is_watched(self.store):
-                self.store.set(self.view())
+        self._notified = self.kept.total
+        try:
+            if self._fresh_topics:
+                with batch():
+                    self._publish_topics()
+                    if self._node.live:
+                        self.store.set(self.kept.view())
+            elif self._node.live:
+                self.store.set(self.kept.view())
+        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+            self._report(error, "a subscriber of the messages")
 
     def keep_beginning(self, transport: int) -> None:
         """Keep the messages of this connection for streams that its ``on_open`` makes."""
@@ -280,12 +272,12 @@ class LogWriter:
                     self._report(error, "on_append")
 
     def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
-        set_(self.view())
+        set_(self.kept.view())
 
     # Topics
 
     def _latest(self, key: Hashable, field: str) -> Any:
-        for message in reversed(self.view()):
+        for message in reversed(self.kept.view()):
             data = message.data
             if isinstance(data, dict) and field in data and data[field] == key:
                 return data

@@ -20,7 +20,7 @@ from sockstore.base.urls import redact_url
 from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
 from sockstore.messages.stream import MessageStream, Overflow
@@ -192,9 +192,8 @@ class Lease(WebSocketStore):
         if self._own.value is None:
             return super().send(data)
         self._engine.encoder(data)
-        receipt = Receipt()
-        receipt.settle("refused", "this share of the connection is not in use: connect() first")
-        return receipt
+        why = "this share of the connection is not in use: connect() first"
+        return Receipt(Delivery("refused", why))
 
     def stream(
         self,

@@ -101,9 +101,10 @@ def adopt(store: Subscribable[Any], thread_error: str, owner: object = None) -> 
         node.owner = owner
 
 
-def bind(store: Subscribable[Any]) -> None:
-    """Give a store to the calling thread, whichever thread it belonged to."""
-    node_of(store).scheduler = threads.scheduler
+def bind(*stores: Subscribable[Any]) -> None:
+    """Give stores to the calling thread, whichever thread they belonged to."""
+    for store in stores:
+        node_of(store).scheduler = threads.scheduler
 
 
 def bind_with(store: Subscribable[Any], other: Subscribable[Any]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
 from sockstore.base.close import FailureReason
-from sockstore.base.errors import HandshakeFailed
+from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Classification, Outcome
 from sockstore.base.state import ConnectionState
@@ -20,6 +20,7 @@ __all__ = [
     "Circumstances",
     "Step",
     "circumstances",
+    "error_of",
     "explain",
     "explain_decision",
     "where_to",
@@ -255,19 +256,24 @@ def _sending(facts: Circumstances) -> Iterator[str]:
         yield f"{_messages(facts.messages_unanswered)} {verb} not been acknowledged yet."
 
 
+def error_of(outcome: Outcome) -> str:
+    """Return why an attempt or a connection ended, as the end of a sentence."""
+    error = outcome.exception
+    # The reason why a url or an option is invalid says little without its name.
+    why = None if isinstance(error, InvalidURI | InvalidOption) else getattr(error, "why", None)
+    return why or str(error or outcome.close)
+
+
 def _cause(outcome: Outcome) -> str:
     """Say what ended an attempt or a connection."""
-    error = outcome.exception
     if was_open(outcome):
         lasted = f" after {say_duration(outcome.uptime or 0.0)}"
         if outcome.close is not None and outcome.close.code != ABNORMAL:
             return f"the connection ended{lasted} with close code {outcome.close}"
-        return f"the connection was lost{lasted} ({getattr(error, 'why', error)})"
-    if isinstance(error, HandshakeFailed):
-        return f"the attempt failed ({error.why})"
-    if outcome.close is not None:
+        return f"the connection was lost{lasted} ({error_of(outcome)})"
+    if outcome.close is not None and not isinstance(outcome.exception, HandshakeFailed):
         return f"close code {outcome.close}"
-    return f"the attempt failed ({error})"
+    return f"the attempt failed ({error_of(outcome)})"
 
 
 def _meaning(decision: Decision) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
 from sockstore.base.times import say_duration
-from sockstore.connection.inspection.explain import explain_decision, where_to
+from sockstore.connection.inspection.explain import error_of, explain_decision, where_to
 from sockstore.connection.inspection.timeline import (
     AttemptBegan,
     AttemptFailed,
@@ -29,7 +28,6 @@ from sockstore.connection.inspection.timeline import (
     Settled,
     Slept,
     Timeline,
-    TimelineEvent,
     WaitBegan,
     Warned,
 )
@@ -55,6 +53,9 @@ logger = logging.getLogger("sockstore.connection")
 
 Report = Callable[[Exception, str], None]
 
+TOLD = (fact.PongReceived, fact.CloseRequested, fact.ReconnectRequested, fact.Hinted, fact.Slept)
+"""The events that are recorded; all others show in their effects."""
+
 
 class Observer:
     """Record what happens to one connection.
@@ -74,7 +75,7 @@ class Observer:
     """
 
     def __init__(self, machine: Machine, report: Report) -> None:
-        self.timeline = Timeline()
+        self.timeline = Timeline(report)
         self.latency: float | None = None
         # Made when it is first asked for.
         self._latency_store: Writable[float | None] | None = None
@@ -82,7 +83,7 @@ class Observer:
         self.attempts = self.connections = self.losses = self.messages_sent = 0
         self._machine = machine
         self._report = report
-        self._outage = Outage()
+        self._outage = Outage(machine)
         # The last end, set by the first decision about it: an end is told once.
         self._outcome: Outcome | None = None
         # When the newest attempt began, in the machine's clock; set by `OpenTransport`.
@@ -102,17 +103,13 @@ class Observer:
             self._latency_store = writable(self.latency)
         return self._latency_store
 
-    @property
-    def stores(self) -> Iterator[Readable[Any]]:
-        """The stores that were asked for."""
-        stores = (self.timeline.asked_for, self._latency_store)
-        return (store for store in stores if store is not None)
-
     def open_seconds(self, now: float) -> float:
         """Return for how long the connection has been open in all."""
         return self._open_before + (0.0 if self._opened_at is None else now - self._opened_at)
 
-    def saw(self, event: Event, effects: Sequence[Effect], now: float) -> None:
+    def saw(  # noqa: C901 - a table
+        self, event: Event, effects: Sequence[Effect], now: float
+    ) -> None:
         """Record an event that the machine handled, and its effects.
 
         Args:
@@ -120,73 +117,83 @@ class Observer:
             effects: The orders of the machine.
             now: The machine's clock.
         """
-        match event:
-            case fact.PongReceived():
-                self._answered(event, now)
-            case fact.DeadlineReached():
-                pass
-            case fact.CloseRequested(code=code, reason=reason) if effects:
-                self._note(CloseAsked(self._now, code, reason))
-            case fact.ReconnectRequested():
-                self._note(ReconnectAsked(self._now))
-            case fact.Hinted(hint=hint):
-                self._note(Hinted(self._now, hint))
-            case fact.Slept(seconds=seconds):
-                self._note(Slept(self._now, seconds))
-            case fact.MessageWithdrawn():
-                return
-            case _:
-                pass
+        if isinstance(event, TOLD):
+            self._told(event, effects, now)
+        elif isinstance(event, fact.MessageWithdrawn):
+            return
+        add, at = self.timeline.add, self.wall_clock()
         for effect in effects:
-            self._ordered(effect, now)
+            match effect:
+                case order.OpenTransport(attempt=attempt):
+                    self.attempts += 1
+                    self._attempt_began_at = now
+                    add(AttemptBegan(at, attempt.number, attempt.refresh))
+                case order.SendPing(payload=payload):
+                    self._pinged = self._pinged or (payload, now)
+                case order.DeliverGap(gap=gap):
+                    add(GapFound(at, gap))
+                case order.SettleReceipts(entries=entries, state=state, why=why):
+                    if state != "acknowledged":
+                        add(Settled(at, len(entries), state, why))
+                case order.Warn(text=text):
+                    add(Warned(at, text))
+                case order.RecordDecision(decision=decision):
+                    self._decided(decision, at)
+                case order.RecordState(left=left, state=state):
+                    self._changed(left, state, now, at)
+                case _:
+                    pass
 
     def overflowed(self, messages: int, policy: Literal["refuse", "drop_oldest"]) -> None:
         """Record messages that found no room in the outbox, or made room for newer ones."""
-        self._note(Overflowed(self._now, messages, policy))
+        self.timeline.add(Overflowed(self.wall_clock(), messages, policy))
+
+    def _told(self, event: Event, effects: Sequence[Effect], now: float) -> None:
+        add, at = self.timeline.add, self.wall_clock()
+        match event:
+            case fact.PongReceived():
+                self._answered(event, now)
+            case fact.CloseRequested(code=code, reason=reason) if effects:
+                add(CloseAsked(at, code, reason))
+            case fact.ReconnectRequested():
+                add(ReconnectAsked(at))
+            case fact.Hinted(hint=hint):
+                add(Hinted(at, hint))
+            case fact.Slept(seconds=seconds):
+                add(Slept(at, seconds))
+            case _:
+                pass
 
     def _answered(self, event: fact.PongReceived, now: float) -> None:
         if self._pinged is not None and self._pinged[0] == event.payload:
             pinged_at, self._pinged = self._pinged[1], None
             self.latency = now - pinged_at
             if self._latency_store is not None:
-                self._set(self._latency_store, self.latency, "a subscriber of the latency")
+                try:
+                    self._latency_store.set(self.latency)
+                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+                    self._report(error, "a subscriber of the latency")
 
-    def _decided(self, decision: Decision) -> None:
+    def _decided(self, decision: Decision, at: float) -> None:
         """Record an end once, and the decision about it."""
         outcome = decision.outcome
         if outcome is not self._outcome:
             self._outcome = outcome
-            self._note(_end_of(outcome, self._now))
+            error = error_of(outcome)
+            if outcome.uptime is None:
+                self.timeline.add(AttemptFailed(at, error))
+            else:
+                self.timeline.add(Lost(at, error, outcome.uptime, outcome.close))
             if was_open(outcome):
                 self.losses += 1
         if decision.next_step is not None:
             step, why = _STEPS[type(decision.next_step)], explain_decision(decision)
-            self._note(Decided(self._now, step, why, decision.classification))
+            self.timeline.add(Decided(at, step, why, decision.classification))
 
-    def _ordered(self, effect: Effect, now: float) -> None:
-        match effect:
-            case order.OpenTransport(attempt=attempt):
-                self.attempts += 1
-                self._attempt_began_at = now
-                self._note(AttemptBegan(self._now, attempt.number, attempt.refresh))
-            case order.SendPing(payload=payload):
-                if self._pinged is None:
-                    self._pinged = (payload, now)
-            case order.DeliverGap(gap=gap):
-                self._note(GapFound(self._now, gap))
-            case order.SettleReceipts(entries=entries, state=state, why=why):
-                if state != "acknowledged":
-                    self._note(Settled(self._now, len(entries), state, why))
-            case order.Warn(text=text):
-                self._note(Warned(self._now, text))
-            case order.RecordDecision(decision=decision):
-                self._decided(decision)
-            case order.RecordState(left=left, state=state):
-                self._changed(left, state, now)
-            case _:
-                pass
-
-    def _changed(self, left: ConnectionState, state: ConnectionState, now: float) -> None:
+    def _changed(
+        self, left: ConnectionState, state: ConnectionState, now: float, at: float
+    ) -> None:
+        add = self.timeline.add
         if left.phase == "open" and self._opened_at is not None:
             self._open_before += now - self._opened_at
             self._opened_at = self._pinged = None
@@ -196,43 +203,17 @@ class Observer:
                 self.connections += 1
                 subprotocol = None if state.socket is None else state.socket.subprotocol
                 took = now - self._attempt_began_at
-                self._note(Opened(self._now, took, subprotocol, state.recovered))
+                add(Opened(at, took, subprotocol, state.recovered))
                 if waiting := len(self._machine.outbox):
-                    self._note(Flushed(self._now, waiting))
+                    add(Flushed(at, waiting))
             case "waiting" if state.retry_at is not None:
-                self._note(WaitBegan(self._now, state.retry_at - now, state.attempt))
+                add(WaitBegan(at, state.retry_at - now, state.attempt))
             case "closed" | "failed":
                 why = state.error or "" if state.phase == "failed" else ""
-                self._note(Ended(self._now, "failed" if why else "closed", why))
+                add(Ended(at, "failed" if why else "closed", why))
             case _:
                 pass
-        self._outage.changed(state, where_to(self._machine), now)
-
-    @property
-    def _now(self) -> float:
-        return self.wall_clock()
-
-    def _note(self, event: TimelineEvent) -> None:
-        try:
-            self.timeline.add(event)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self._report(error, "a subscriber of the timeline")
-
-    def _set(self, store: Writable[Any], value: object, who: str) -> None:
-        try:
-            store.set(value)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self._report(error, who)
-
-
-def _end_of(outcome: Outcome, at: float) -> TimelineEvent:
-    exception = outcome.exception
-    # Why an option is invalid says little without the option's name.
-    why = None if isinstance(exception, InvalidOption) else getattr(exception, "why", None)
-    error = why or str(exception or outcome.close)
-    if outcome.uptime is None:
-        return AttemptFailed(at, error)
-    return Lost(at, error, outcome.uptime, outcome.close)
+        self._outage.changed(state, now)
 
 
 _STEPS: dict[type[NextStep], Literal["retry", "refresh", "goodbye", "give up"]] = {
@@ -243,57 +224,55 @@ _STEPS: dict[type[NextStep], Literal["retry", "refresh", "goodbye", "give up"]] 
 }
 
 
-logger = logging.getLogger("sockstore.connection")
-
-
 class Outage:
-    """Log the phases of a connection that concern an operator."""
+    """Log the phases of a connection that concern an operator.
 
-    def __init__(self) -> None:
+    Args:
+        machine: The machine of the connection, which is only read.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
         # When the outage began; None while the connection is open or has ended.
         self._began_at: float | None = None
         # The retry that was waited for last; set whenever a wait begins.
         self._attempts = 0
 
-    def changed(self, state: ConnectionState, where: str, now: float) -> None:
+    def changed(self, state: ConnectionState, now: float) -> None:
         """Log that another phase began.
 
         Args:
             state: Its state.
-            where: Its address, without secrets.
             now: Seconds, in any clock that only goes forward.
         """
+        began_at, self._began_at = self._began_at, None
         match state.phase:
             case "waiting":
-                self._waits(state, where, now)
+                self._began_at = now if began_at is None else began_at
+                self._attempts = state.attempt
+                # A server that accepts and drops at once causes one outage: the retries count on.
+                if state.attempt <= 1:
+                    self._log(logging.WARNING, "%s; it will be tried again", state.error)
+                else:
+                    self._log(logging.INFO, "%s; retry %d follows", state.error, state.attempt)
             case "open":
-                self._is_open(where, now)
+                if began_at is None:
+                    self._log(logging.INFO, "connected")
+                else:
+                    lasted = say_duration(now - began_at)
+                    again = "connected again after %s, retry %d"
+                    self._log(logging.INFO, again, lasted, self._attempts)
             case "failed":
-                logger.error("%s: gave up: %s", where, state.error)
-                self._began_at = None
+                self._log(logging.ERROR, "gave up: %s", state.error)
             case "closed":
-                logger.info("%s: closed", where)
-                self._began_at = None
+                self._log(logging.INFO, "closed")
             case phase:
-                logger.debug("%s: %s, retry %d", where, phase, state.attempt)
+                self._began_at = began_at
+                self._log(logging.DEBUG, "%s, retry %d", phase, state.attempt)
 
-    def _waits(self, state: ConnectionState, where: str, now: float) -> None:
-        self._attempts = state.attempt
-        if self._began_at is None:
-            self._began_at = now
-        # A server that accepts and drops at once causes one outage: the retries count on.
-        if state.attempt <= 1:
-            logger.warning("%s: %s; it will be tried again", where, state.error)
-        else:
-            logger.info("%s: %s; retry %d follows", where, state.error, state.attempt)
-
-    def _is_open(self, where: str, now: float) -> None:
-        if self._began_at is None:
-            logger.info("%s: connected", where)
-            return
-        lasted = say_duration(now - self._began_at)
-        logger.info("%s: connected again after %s, retry %d", where, lasted, self._attempts)
-        self._began_at = None
+    def _log(self, level: int, text: str, *arguments: object) -> None:
+        if logger.isEnabledFor(level):
+            logger.log(level, "%s: %s", where_to(self._machine), text % arguments)
 
 
 @frozen(kw_only=True)

@@ -55,6 +55,9 @@ class TimelineEvent:
     @property
     def text(self) -> str:
         """The event in one sentence without secrets."""
+        return self._sentence()
+
+    def _sentence(self) -> str:
         raise NotImplementedError
 
 
@@ -71,9 +74,7 @@ class AttemptBegan(TimelineEvent):
     refresh: bool = False
     kind: ClassVar[str] = "attempt"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         what = f"Retry {self.number} began" if self.number else "An attempt to connect began"
         return f"{what}, with fresh credentials." if self.refresh else f"{what}."
 
@@ -93,9 +94,7 @@ class Opened(TimelineEvent):
     recovered: bool | None = None
     kind: ClassVar[str] = "open"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
         recovery = {
             None: "",
@@ -116,9 +115,7 @@ class AttemptFailed(TimelineEvent):
     error: str
     kind: ClassVar[str] = "failure"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"The attempt failed: {self.error}."
 
 
@@ -137,9 +134,7 @@ class Lost(TimelineEvent):
     close: Close | None = None
     kind: ClassVar[str] = "loss"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"The connection ended after {say_duration(self.uptime)}: {self.error}."
 
 
@@ -158,9 +153,7 @@ class Decided(TimelineEvent):
     classification: Classification
     kind: ClassVar[str] = "decision"
 
-    @property
-    def text(self) -> str:
-        """The decision and its reason, as a sentence."""
+    def _sentence(self) -> str:
         return self.why
 
 
@@ -177,9 +170,7 @@ class WaitBegan(TimelineEvent):
     attempt: int
     kind: ClassVar[str] = "wait"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"Waiting {say_duration(self.seconds)} for retry {self.attempt}."
 
 
@@ -196,9 +187,7 @@ class CloseAsked(TimelineEvent):
     reason: str = ""
     kind: ClassVar[str] = "close"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"This program closed the connection with {Close(self.code, self.reason)}."
 
 
@@ -208,9 +197,7 @@ class ReconnectAsked(TimelineEvent):
 
     kind: ClassVar[str] = "reconnect"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return "This program asked for a new connection now."
 
 
@@ -227,9 +214,7 @@ class Ended(TimelineEvent):
     why: str = ""
     kind: ClassVar[str] = "end"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
@@ -244,9 +229,7 @@ class Flushed(TimelineEvent):
     messages: int
     kind: ClassVar[str] = "flush"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"{_messages(self.messages)} that had waited went out."
 
 
@@ -263,9 +246,7 @@ class Overflowed(TimelineEvent):
     policy: Literal["refuse", "drop_oldest"]
     kind: ClassVar[str] = "overflow"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
         were = "was" if self.messages == 1 else "were"
         return f"The outbox is full: {_messages(self.messages)} {were} {what}."
@@ -286,9 +267,7 @@ class Settled(TimelineEvent):
     why: str
     kind: ClassVar[str] = "delivery"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         are = "is" if self.messages == 1 else "are"
         return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
 
@@ -304,9 +283,7 @@ class GapFound(TimelineEvent):
     gap: Gap
     kind: ClassVar[str] = "gap"
 
-    @property
-    def text(self) -> str:
-        """The missing messages, as a sentence."""
+    def _sentence(self) -> str:
         if self.gap.reason == "reconnected":
             return "What was said while there was no connection may be missing."
         missed = self.gap.missed
@@ -325,9 +302,7 @@ class Hinted(TimelineEvent):
     hint: Hint
     kind: ClassVar[str] = "hint"
 
-    @property
-    def text(self) -> str:
-        """The hint, as a sentence."""
+    def _sentence(self) -> str:
         said = {"online": "online", "offline": "offline", "resume": "awake again"}
         return f"The platform says it is {said[self.hint]}."
 
@@ -343,9 +318,7 @@ class Slept(TimelineEvent):
     seconds: float
     kind: ClassVar[str] = "sleep"
 
-    @property
-    def text(self) -> str:
-        """The event, as a sentence."""
+    def _sentence(self) -> str:
         return f"The machine slept for {say_duration(self.seconds)}, or its clock was set."
 
 
@@ -360,24 +333,26 @@ class Warned(TimelineEvent):
     warning: str
     kind: ClassVar[str] = "warning"
 
-    @property
-    def text(self) -> str:
-        """The warning, as a sentence."""
+    def _sentence(self) -> str:
         return f"{self.warning[:1].upper()}{self.warning[1:]}."
 
 
 class Timeline:
     """The last events of a connection.
 
+    Args:
+        report: Called with the error of a subscriber.
+
     Attributes:
         asked_for: The store of the events; None until `store` is first read.
     """
 
-    __slots__ = ("_events", "asked_for")
+    __slots__ = ("_events", "_report", "asked_for")
 
-    def __init__(self) -> None:
+    def __init__(self, report: Callable[[Exception, str], None]) -> None:
         # The events, the oldest first; `add` adds them.
         self._events: list[TimelineEvent] = []
+        self._report = report
         self.asked_for: Writable[tuple[TimelineEvent, ...]] | None = None
 
     @property
@@ -388,11 +363,7 @@ class Timeline:
         return self.asked_for
 
     def add(self, event: TimelineEvent) -> None:
-        """Add an event; a burst of overflows is one event.
-
-        Raises:
-            Exception: Any error that a subscriber raises.
-        """
+        """Add an event; a burst of overflows is one event."""
         last = self._events[-1] if self._events else None
         if (
             isinstance(event, Overflowed)
@@ -404,7 +375,10 @@ class Timeline:
             self._events.append(event)
             del self._events[:-KEPT]
         if self.asked_for is not None and is_watched(self.asked_for):
-            self.asked_for.set(tuple(self._events))
+            try:
+                self.asked_for.set(tuple(self._events))
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+                self._report(error, "a subscriber of the timeline")
 
     def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
         set_(tuple(self._events))

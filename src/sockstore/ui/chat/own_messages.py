@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from sockstore.base.characters import harmless
 from sockstore.base.times import utc_time
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, writable
 
@@ -89,7 +89,7 @@ class Posts:
         if receipt:
             post = Post(text, timestamp, receipt, connection.messages.total)
             self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
-            receipt.watch(self._tell_soon)
+            delivery_of(receipt).watch(self._tell_soon)
         return bool(receipt)
 
     def returned(self, posts: Iterable[Post]) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import Message, Publication
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.ui.chat.own_messages import Post
 from sockstore.ui.chat.presence import Presence
 from sockstore.ui.chat.transcript import Conversation, as_text, transcript
@@ -43,9 +43,7 @@ def live(number: int, content: str = "hello", sender: str | None = "Ann") -> dic
 
 
 def post(content: str, timestamp: str = MOMENT, state: str = "sent") -> Post:
-    receipt = Receipt()
-    receipt.settle(state)
-    return Post(content, timestamp, receipt)
+    return Post(content, timestamp, Receipt(Delivery(state)))
 
 
 @pytest.mark.contract("UI3")
