@@ -9,15 +9,15 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 from sockstore.base.version import __version__
-from sockstore.connection import connection_stores
-from sockstore.messages import kept, log, message, stream
+from sockstore.connection import view
+from sockstore.messages import buffer, kept, log, message, stream
 
 # It imports them for type checkers only; the reference resolves their names, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
-    setattr(connection_stores, kind.__name__, kind)
+    setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
     module.Message = message.Message  # type: ignore[attr-defined]
-connection_stores.Overflow = stream.Overflow  # type: ignore[attr-defined]
+view.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"
 author = "The sockstore authors"
@@ -77,7 +77,7 @@ STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
     "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
-    "|sockstore.connection.connection_stores.StreamT|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
+    "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [
     (r"py:.*", r"(.*\.)?([A-Z]|P\.args|P\.kwargs|T_co|Arguments)"),

@@ -1,9 +1,12 @@
-"""A log with its pen: what a connection writes into it, and what users see of it."""
+"""A log, and a stream, that a test writes itself, as a connection does, and reads as users do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from sockstore import MessageStream
+from sockstore.messages.buffer import Buffer
 from sockstore.messages.log import MessageLog
 from sockstore.messages.writer import LogWriter
 
@@ -15,4 +18,18 @@ class WrittenLog(MessageLog):
 
     def __init__(self, history: int | None, report: Callable[[Exception, str], None]) -> None:
         self.writer = LogWriter(history, report)
+        super().__init__(self.writer)
+
+    def add(self, stream: WrittenStream) -> None:
+        """Give a stream every message from now on."""
+        self.writer.add_stream(stream.writer)
+
+
+class WrittenStream(MessageStream):
+    """A stream that a test writes itself, by its `writer`."""
+
+    __slots__ = ("writer",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.writer = Buffer(*args, **options)
         super().__init__(self.writer)

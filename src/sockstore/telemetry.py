@@ -14,7 +14,6 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from opentelemetry.util.types import AttributeValue
 
 from sockstore.base.version import __version__
-from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import (
     AttemptBegan,
@@ -25,6 +24,7 @@ from sockstore.connection.inspection.timeline import (
     Opened,
     TimelineEvent,
 )
+from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
 __all__ = ["instrument"]

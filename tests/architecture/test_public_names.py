@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sockstore import WebSocketStore
+from sockstore import Scope, WebSocketStore, blocking
 from sockstore.scope.sharing import Lease, Shared
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
@@ -31,8 +31,19 @@ def test_a_connection_and_a_lease_on_it_have_the_same_public_names() -> None:
 
 
 @pytest.mark.contract("CN16")
-def test_users_read_a_log_and_do_not_write_it() -> None:
-    assert public(WebSocketStore("ws://x").messages) == documented("MessageLog")
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("MessageLog", lambda: WebSocketStore("ws://x").messages),
+        ("MessageStream", lambda: WebSocketStore("ws://x").stream()),
+        ("Receipt", lambda: WebSocketStore("ws://x").send("hello")),
+        ("Scope", Scope),
+        ("blocking.MessageStream", lambda: blocking.WebSocket("ws://x").stream()),
+        ("blocking.Receipt", lambda: blocking.WebSocket("ws://x").send("hello")),
+    ],
+)
+def test_users_see_what_they_may_call_and_nothing_else(name, make) -> None:
+    assert public(make()) == documented(name)
 
 
 @pytest.mark.contract("PV7")

@@ -13,7 +13,7 @@ from sockstore import (
     readonly,
     writable,
 )
-from sockstore.connection.connection_stores import engine_of
+from sockstore.connection.view import engine_of
 from sockstore.testing import check_store
 from written_log import WrittenLog
 

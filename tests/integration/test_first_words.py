@@ -9,7 +9,7 @@ from puppets import Puppeteer, turns
 from rooms import RoomServer
 
 from sockstore import Lagged, Reconnect, Resume, Session, WebSocketStore
-from sockstore.messages.stream import MOST_KEPT
+from sockstore.messages.buffer import MOST_KEPT
 from sockstore.testing import FakeServer, accept, drop, pause, receive, send
 
 pytestmark = pytest.mark.virtual_clock
@@ -28,7 +28,7 @@ async def read(stream, count: int) -> list[object]:
 
 
 def waiting_in(stream) -> list[object]:
-    return [message.data for message in stream._waiting]
+    return [message.data for message in stream._buffer._waiting]
 
 
 @pytest.mark.contract("CN11", "MS4")
@@ -213,7 +213,7 @@ async def test_a_gap_before_the_first_message_is_told_to_who_asks_for_gaps():
     async def on_open(connection):
         stream = connection.stream(gaps=True)
         await asyncio.sleep(1)
-        kinds.append([message.kind for message in stream._waiting])
+        kinds.append([message.kind for message in stream._buffer._waiting])
 
     server = FakeServer(accept(), send("a"), pause(2), drop(), accept(), send("b"))
     async with opening(server, on_open) as connection:

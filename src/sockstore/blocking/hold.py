@@ -14,7 +14,7 @@ from sockstore.base.errors import ConnectionEnded, DeliveryError
 from sockstore.blocking.loop_thread import GRACE, LoopThread, shared
 from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import receipts
-from sockstore.connection.connection_stores import engine_of
+from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
 __all__ = ["Hold"]

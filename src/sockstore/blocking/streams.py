@@ -10,7 +10,7 @@ from typing import Any, Final, Self, TypeVar
 from sockstore.base.errors import ConnectionEnded, InvalidOption
 from sockstore.base.state import ConnectionState
 from sockstore.blocking.waiting import Bell, wait_until
-from sockstore.messages import stream as streams
+from sockstore.messages import buffer as buffers
 from sockstore.messages.message import Message
 
 __all__ = ["Buffer", "CallbackBuffer", "MessageStream", "require_timeout"]
@@ -22,7 +22,7 @@ PATIENCE: Final = 0.05
 turn yet, since threads take turns."""
 
 
-class Buffer(streams.MessageStream):
+class Buffer(buffers.Buffer):
     """A stream that is filled on the loop's thread and read in others.
 
     Several threads may read it: each message goes to one of them.
@@ -44,7 +44,7 @@ class Buffer(streams.MessageStream):
 
     def push(self, message: Message) -> bool:
         """Take one message; return False, as readers in threads need no turn of the loop."""
-        if self._patience > 0 and len(self._waiting) >= self._limit + self._beyond:
+        if self._patience > 0 and len(self._waiting) >= self.limit + self._beyond:
             self._wait_for_room()
         with self._lock:
             super().push(message)
@@ -102,7 +102,7 @@ class Buffer(streams.MessageStream):
                 message = self._waiting.popleft()
                 if self._beyond:
                     self._beyond -= 1
-                if len(self._waiting) * 2 <= self._limit:
+                if len(self._waiting) * 2 <= self.limit:
                     self._room.ring()
                 return message
             # A reader that finds the buffer empty keeps up.
@@ -129,7 +129,7 @@ class Buffer(streams.MessageStream):
             self._patience -= time.monotonic() - began
 
     def _has_room(self) -> bool | None:
-        return len(self._waiting) * 2 <= self._limit or None
+        return len(self._waiting) * 2 <= self.limit or None
 
 
 class CallbackBuffer(Buffer):

@@ -10,10 +10,10 @@ from sockstore.base.errors import InvalidOption
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer
-from sockstore.connection.connection_stores import engine_of
+from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.buffer import Overflow
 from sockstore.messages.message import Message
-from sockstore.messages.stream import Overflow
 from sockstore.stores import Readable
 
 __all__ = ["Listener", "Source", "StoreName", "Subscriptions"]
@@ -88,7 +88,7 @@ class Subscriptions:
         require_callable("callback", listener)
 
         def begin() -> MessageCallback:
-            buffer = engine_of(self._store).open_stream(
+            buffer = engine_of(self._store).open_buffer(
                 CallbackBuffer, where, limit, overflow, gaps=gaps
             )
             callback = MessageCallback(listener, buffer, self._runner.announce)

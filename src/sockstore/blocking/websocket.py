@@ -18,15 +18,15 @@ from sockstore.blocking.streams import Buffer, MessageStream, require_timeout
 from sockstore.blocking.subscriptions import Listener, Source, StoreName, Subscriptions
 from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import receipts
-from sockstore.connection.connection_stores import engine_of
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.options import ConnectionOptions
+from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.buffer import Overflow
 from sockstore.messages.log import MessageView
 from sockstore.messages.message import Message
-from sockstore.messages.stream import Overflow
 
 __all__ = ["WebSocket"]
 
@@ -226,8 +226,8 @@ class WebSocket:
         Raises:
             InvalidOption: If `limit` or `overflow` cannot be used.
         """
-        open_stream = engine_of(self._store).open_stream
-        buffer = self._hold.call(open_stream, Buffer, where, limit, overflow, gaps=gaps)
+        open_buffer = engine_of(self._store).open_buffer
+        buffer = self._hold.call(open_buffer, Buffer, where, limit, overflow, gaps=gaps)
         return MessageStream(buffer, self._check_may_wait, lambda: self.state)
 
     def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
@@ -455,7 +455,7 @@ class WebSocket:
     def _start(self, connect: Callable[[], None]) -> None:
         connect()
         if self._buffer is None or self._buffer.has_ended:
-            self._buffer = engine_of(self._store).open_stream(Buffer, None, 256, "error", gaps=None)
+            self._buffer = engine_of(self._store).open_buffer(Buffer, None, 256, "error", gaps=None)
         self._subscriptions.follow_new_life()
 
     def _check_may_wait(self, action: str) -> None:

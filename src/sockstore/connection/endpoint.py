@@ -12,10 +12,18 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.base.state import Attempt
-from sockstore.base.urls import check_url
+from sockstore.base.urls import check_url, redact_url
 from sockstore.transports.base import Target
 
-__all__ = ["TOKEN", "Endpoint", "Headers", "PerAttempt", "Subprotocols"]
+__all__ = [
+    "TOKEN",
+    "Endpoint",
+    "Headers",
+    "PerAttempt",
+    "Subprotocols",
+    "check_endpoint_url",
+    "shown_url",
+]
 
 T = TypeVar("T")
 
@@ -108,6 +116,11 @@ class Endpoint:
 def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:
     """Check a url now if it is one, and later if it is a callable."""
     return url if callable(url) else check_url(url)
+
+
+def shown_url(url: PerAttempt[str] | None) -> object:
+    """Return a url without its secrets; a callable, or None, as it is."""
+    return redact_url(url) if isinstance(url, str) else url
 
 
 async def _ask(option: str, answer: Any, attempt: Attempt) -> Any:

@@ -30,13 +30,13 @@ from sockstore.stores.binding import adopt, bind, bind_with
 from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
+    from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
-    from sockstore.messages.stream import MessageStream, Overflow
 
 __all__ = ["ENDED", "Engine", "ended_by"]
 
 T = TypeVar("T")
-StreamT = TypeVar("StreamT", bound="MessageStream")
+BufferT = TypeVar("BufferT", bound="Buffer")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
 """The phases in which no further message will come by itself."""
@@ -149,9 +149,9 @@ class Engine:
         bind_with(store, self.log.store)
         return readonly(store)
 
-    def open_stream(
+    def open_buffer(
         self,
-        kind: type[StreamT],
+        kind: type[BufferT],
         where: Callable[[Message], object] | None,
         limit: int,
         overflow: Overflow,
@@ -159,28 +159,28 @@ class Engine:
         gaps: bool | None,
         view: Any = None,
         state: ConnectionState | None = None,
-    ) -> StreamT:
-        """Return a stream of that kind, as `WebSocketStore.stream` says.
+    ) -> BufferT:
+        """Return the buffer of a new stream, as `WebSocketStore.stream` says.
 
         Args:
-            kind: Its class.
+            kind: The class of the buffer.
             where: Which messages to take; None takes all.
             limit: Messages that may wait for the reader.
             overflow: The action above that.
             gaps: Whether it yields gaps; None yields them with a session.
-            view: The object that the stream keeps alive; the `WebSocketStore` itself by default.
+            view: The object that the buffer keeps alive; the `WebSocketStore` itself by default.
             state: The state that the view shows, if it has one of its own.
         """
         if gaps is None:
             gaps = self.machine.session is not None
         view = self.connection if view is None else view
-        stream = kind(where, limit, overflow, gaps=gaps, owner=view)
+        buffer = kind(where, limit, overflow, gaps=gaps, owner=view)
         state = self._shown if state is None else state
         if state.phase in ENDED:
-            stream.end(ended_by(state) if state.phase == "failed" else None)
+            buffer.end(ended_by(state) if state.phase == "failed" else None)
         else:
-            self.log.add_stream(stream, self.driver.callables.opening)
-        return stream
+            self.log.add_stream(buffer, self.driver.callables.opening)
+        return buffer
 
     # Called by the driver
 

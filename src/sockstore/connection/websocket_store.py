@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Self
+from concurrent.futures import Future
+from typing import Any, ParamSpec, Self, TypeVar
 
 from sockstore.base.checks import require_callable, require_instance, require_seconds
 from sockstore.base.close import check_close
@@ -15,20 +15,20 @@ from sockstore.base.errors import InvalidOption
 from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import Hint
-from sockstore.base.urls import redact_url
-from sockstore.connection.connection_stores import ConnectionStores
 from sockstore.connection.endpoint import (
     Endpoint,
     Headers,
     PerAttempt,
     Subprotocols,
     check_endpoint_url,
+    shown_url,
 )
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
 from sockstore.connection.requests import IdField, RequestFormat
+from sockstore.connection.view import ConnectionView
 from sockstore.machine import events as fact
 from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
@@ -37,11 +37,14 @@ from sockstore.transports.browser_limits import refuse_in_browser
 
 __all__ = ["WebSocketStore"]
 
+T = TypeVar("T")
+P = ParamSpec("P")
+
 DEFAULT_OUTBOX = Outbox()
 DEFAULT_FORMAT = IdField()
 
 
-class WebSocketStore(ConnectionStores):
+class WebSocketStore(ConnectionView):
     """A WebSocket connection as reactive state: it is kept open, and everyone sees it the same.
 
     Constructing it does no input or output and needs no event loop.
@@ -293,12 +296,7 @@ class WebSocketStore(ConnectionStores):
         self.connect()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     # Messages
@@ -371,7 +369,28 @@ class WebSocketStore(ConnectionStores):
             self.send, data, seconds=timeout, is_idempotent=idempotent
         )
 
+    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call a function on the connection's event loop, from any thread.
+
+        Args:
+            fn: For example ``connection.send``.
+            args: Its positional arguments.
+            kwargs: Its keyword arguments.
+
+        Returns:
+            A `concurrent.futures.Future` of its result or error.
+
+        Raises:
+            RuntimeError: If the connection has not been connected on any loop.
+            TypeError: If it is a coroutine function.
+
+        Example:
+            ::
+
+                receipt = connection.call_threadsafe(connection.send, "hello").result()
+        """
+        return self._driver.own.call_threadsafe(fn, *args, **kwargs)
+
     def __repr__(self) -> str:
-        url = self._engine.endpoint.url
-        shown = redact_url(url) if isinstance(url, str) else url
+        shown = shown_url(self._engine.endpoint.url)
         return f"<WebSocketStore {shown} {self._state.value.phase}>"

@@ -8,8 +8,8 @@ from time import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sockstore.base.positions import Gap, Publication
+from sockstore.messages.buffer import Beginning, Buffer, Readers
 from sockstore.messages.kept import Kept, MessageView, message_type
-from sockstore.messages.stream import Beginning, MessageStream, Readers
 from sockstore.stores import Readable, batch, readable, writable
 from sockstore.stores.binding import node_of
 
@@ -234,17 +234,17 @@ class LogWriter:
             beginning.close()
             self._beginning = None
 
-    def add_stream(self, stream: MessageStream, opening: int | None = None) -> None:
-        """Give a stream every message from now on, for as long as it is referenced.
+    def add_stream(self, buffer: Buffer, opening: int | None = None) -> None:
+        """Give a reader every message from now on, for as long as its buffer is referenced.
 
         Args:
-            stream: The stream.
+            buffer: The messages that wait for it.
             opening: The transport whose ``on_open`` makes it: it gets earlier messages, too.
         """
-        self._readers.add(stream)
+        self._readers.add(buffer)
         beginning = self._beginning
         if beginning is not None and beginning.transport == opening:
-            beginning.give(stream)
+            beginning.give(buffer)
 
     def end_streams(self, error: Exception | None) -> None:
         """End all streams: the connection has ended."""

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 from collections.abc import Callable
 from contextvars import copy_context
-from types import TracebackType
 from typing import Self, TypeAlias
 
 from sockstore.base.errors import ScopeClosed
@@ -106,12 +105,7 @@ class Navigator:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     async def _begin(self, page: Page | None) -> bool:

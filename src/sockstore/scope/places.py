@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
-__all__ = ["Place", "here", "step_out"]
+__all__ = ["Place", "here", "places_here", "provide", "step_out"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class Place:
     """
 
     def __init__(self, scope: object) -> None:
-        self.scope = scope
+        self.scope = scope  # until `leave`
         # The place around this one: where the scope is made, then where it is entered.
         self.parent = here()
         # The values that code inside the scope finds by name; providers add to it.
@@ -102,6 +102,13 @@ class Place:
 def here() -> Place | None:
     """Return the nearest place around the calling code."""
     return _nearest(_current.get())
+
+
+def provide(name: str, value: object) -> None:
+    """Let the code in the nearest scope find a value by its name."""
+    place = here()
+    assert place is not None  # noqa: S101 - a provider enters its scope first
+    place.provided[name] = value
 
 
 def step_out() -> None:

@@ -11,12 +11,13 @@ from typing import Unpack
 from sockstore.base.checks import require_at_least, require_flag
 from sockstore.base.errors import InvalidOption, ProviderNotFound
 from sockstore.base.options import Reconnect
-from sockstore.connection.connection_stores import engine_of, gate_of
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url
 from sockstore.connection.navigation import check_navigator
 from sockstore.connection.options import ConnectionOptions
+from sockstore.connection.view import engine_of, gate_of
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.scope.scope import Scope, scopes_here
+from sockstore.scope.places import places_here, provide
+from sockstore.scope.scope import Scope
 from sockstore.scope.sharing import Lease, Shared, another_url, share
 
 __all__ = ["ConnectionOptions", "ProviderOptions", "WebSocketProvider", "use_websocket"]
@@ -162,7 +163,7 @@ class WebSocketProvider:
             self._connection = Lease(self._shared, self._linger, self._navigator)
         connection = self._connection
         self._scope.on_destroy(self._disconnect)
-        self._scope.provided[self._name] = connection
+        provide(self._name, connection)
         if self._auto_connect:
             connection.connect()
         return connection
@@ -216,11 +217,11 @@ def use_websocket(name: str = "default") -> WebSocketStore:
         True
     """
     in_scope: dict[str, None] = {}
-    for scope in scopes_here():
-        if name in scope.provided:
-            connection: WebSocketStore = scope.provided[name]
+    for place in places_here():
+        if name in place.provided:
+            connection: WebSocketStore = place.provided[name]
             return connection
-        in_scope.update(dict.fromkeys(scope.provided))
+        in_scope.update(dict.fromkeys(place.provided))
     raise ProviderNotFound(name, tuple(in_scope), _usual_cause(in_scope))
 
 

@@ -89,11 +89,6 @@ class Scope:
         """Whether nothing can be mounted any more."""
         return self._leaving is not None
 
-    @property
-    def provided(self) -> dict[str, Any]:
-        """The values that code inside this scope finds by name."""
-        return self._place.provided
-
     # Owning
 
     def mount(self, fn: Callable[[], object]) -> Mounted:

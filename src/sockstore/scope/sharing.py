@@ -16,14 +16,13 @@ from weakref import WeakSet
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
-from sockstore.base.urls import redact_url
-from sockstore.connection.connection_stores import engine_of
-from sockstore.connection.endpoint import PerAttempt
+from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Delivery, Receipt
+from sockstore.connection.view import ConnectionView, engine_of
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.messages.buffer import Buffer, Overflow
 from sockstore.messages.message import Message
-from sockstore.messages.stream import MessageStream, Overflow
 from sockstore.stores import Writable, derived, writable
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
@@ -114,13 +113,13 @@ class Lease(WebSocketStore):
         self._navigation = CloseOnNavigate(navigator, self.close)
         self._shared = shared
         self._linger = linger
-        self._streams: WeakSet[MessageStream] = WeakSet()
+        self._buffers: WeakSet[Buffer] = WeakSet()  # of the lease's streams: `_buffer` adds them
         # None while the lease is taken; otherwise what its holder sees: set by `_show`.
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
         engine = engine_of(shared.connection)
         state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
-        # The engine exists already. All that `WebSocketStore` does besides is to build one.
-        super(WebSocketStore, self).__init__(engine, state)
+        # The engine exists already, so nothing is built: a lease is one more view on it.
+        ConnectionView.__init__(self, engine, state)
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
@@ -157,8 +156,8 @@ class Lease(WebSocketStore):
         self._navigation.stop()
         if self._own.value is None or self._own.value.phase == "idle":
             self._show(ConnectionState("closed", since=self._driver.own.now()))
-        for stream in list(self._streams):
-            stream.end(None)
+        for buffer in list(self._buffers):
+            buffer.end(None)
         self._shared.give_back(self, self._linger, code, reason)
 
     disconnect = close
@@ -195,28 +194,18 @@ class Lease(WebSocketStore):
         why = "this share of the connection is not in use: connect() first"
         return Receipt(Delivery("refused", why))
 
-    def stream(
+    def _buffer(
         self,
-        where: Callable[[Message], object] | None = None,
+        where: Callable[[Message], object] | None,
+        limit: int,
+        overflow: Overflow,
         *,
-        limit: int = 256,
-        overflow: Overflow = "error",
-        gaps: bool | None = None,
-    ) -> MessageStream:
-        """Return an asynchronous iterator over the messages; it ends with the lease.
-
-        Args:
-            where: As for `WebSocketStore.stream`.
-            limit: The same.
-            overflow: The same.
-            gaps: The same.
-
-        Returns:
-            The iterator.
-        """
-        stream = super().stream(where, limit=limit, overflow=overflow, gaps=gaps)
-        self._streams.add(stream)
-        return stream
+        gaps: bool | None,
+    ) -> Buffer:
+        """Return the messages that wait for a new stream; it ends with the lease."""
+        buffer = super()._buffer(where, limit, overflow, gaps=gaps)
+        self._buffers.add(buffer)
+        return buffer
 
     def _show(self, own: ConnectionState | None) -> None:
         try:
@@ -227,8 +216,7 @@ class Lease(WebSocketStore):
 
 def another_url(url: PerAttempt[str]) -> InvalidOption:
     """Return the refusal of another url: the other holders did not ask for it."""
-    shown = redact_url(url) if isinstance(url, str) else url
-    return InvalidOption("url", shown, "a shared connection keeps its url")
+    return InvalidOption("url", shown_url(url), "a shared connection keeps its url")
 
 
 def _seen(shared: ConnectionState, own: ConnectionState | None) -> ConnectionState:

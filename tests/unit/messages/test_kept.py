@@ -18,9 +18,8 @@ from sockstore import Message
 from sockstore.base.codecs import json_decoder
 from sockstore.messages.kept import CHUNK
 from sockstore.messages.log import MessageView
-from sockstore.messages.stream import MessageStream
 from sockstore.transports.native.incoming import BINARY, TEXT, after_frames, short_messages
-from written_log import WrittenLog
+from written_log import WrittenLog, WrittenStream
 
 
 def fail(*what: object) -> None:
@@ -125,8 +124,8 @@ def test_readers_of_different_limits_never_lag_while_they_wait():
     """A batch is no larger than the half of what the most impatient reader can hold."""
     log = WrittenLog(10, report=fail)
     texts = iter(["1"] * 100)
-    stream = MessageStream(limit=4)
-    log.writer.add_stream(stream)
+    stream = WrittenStream(limit=4)
+    log.add(stream)
     log.writer.begin_slice()
     log.writer.extend(texts, json_decoder(), fail)
     assert stream.lag == 2
@@ -178,10 +177,10 @@ def test_without_msgspec_a_record_is_a_frozen_dataclass(monkeypatch):
 @pytest.mark.contract("MS4")
 def test_a_patient_log_is_patient_again_when_the_impatient_reader_has_gone():
     log = WrittenLog(10, report=fail)
-    patient = MessageStream(limit=100)
-    log.writer.add_stream(patient)
-    impatient = MessageStream(limit=2)
-    log.writer.add_stream(impatient)
+    patient = WrittenStream(limit=100)
+    log.add(patient)
+    impatient = WrittenStream(limit=2)
+    log.add(impatient)
     assert log.writer._readers.most == 1
     del impatient
     assert log.writer._readers.most == 50

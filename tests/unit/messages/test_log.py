@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from sockstore import InvalidOption, MessageView
 from sockstore.messages.kept import CHUNK
-from sockstore.messages.stream import MessageStream
-from written_log import WrittenLog
+from written_log import WrittenLog, WrittenStream
 
 
 def quiet(error: Exception, where: str) -> None:
@@ -176,8 +175,8 @@ def test_on_append_that_raises_stops_neither_the_others_nor_the_log():
         raise ValueError(f"cannot bear {message.data}")
 
     seen: list[int] = []
-    stream = MessageStream()
-    log.writer.add_stream(stream)
+    stream = WrittenStream()
+    log.add(stream)
     log.on_append(broken)
     log.on_append(lambda message: seen.append(message.data))
     take(log, 1, 2)

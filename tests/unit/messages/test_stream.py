@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockstore import ConnectionEnded, InvalidOption, Lagged, Message
-from sockstore.messages.stream import MessageStream
 from sockstore.testing import VirtualClock
-from written_log import WrittenLog
+from written_log import WrittenLog, WrittenStream
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("MS4")]
 
@@ -23,11 +22,11 @@ def message(number: int) -> Message:
     return Message(number, "json", number, 0.0)
 
 
-def push(stream: MessageStream, *numbers: int) -> list[bool]:
-    return [stream.push(message(number)) for number in numbers]
+def push(stream: WrittenStream, *numbers: int) -> list[bool]:
+    return [stream.writer.push(message(number)) for number in numbers]
 
 
-async def read(stream: MessageStream, count: int) -> list[object]:
+async def read(stream: WrittenStream, count: int) -> list[object]:
     return [(await anext(stream)).data for _ in range(count)]
 
 
@@ -41,11 +40,11 @@ def test_a_message_knows_the_guides_two_views():
 @pytest.mark.parametrize(("option", "value"), [("limit", 0), ("limit", 1.5), ("overflow", "block")])
 def test_options_that_cannot_work_are_refused(option, value):
     with pytest.raises(InvalidOption, match=option):
-        MessageStream(**{option: value})
+        WrittenStream(**{option: value})
 
 
 async def test_what_was_buffered_comes_first_then_lagged_then_it_is_live_again():
-    stream = MessageStream(limit=3)
+    stream = WrittenStream(limit=3)
     push(stream, 1, 2, 3, 4, 5)
     assert stream.lag == 3
     assert await read(stream, 3) == [1, 2, 3]
@@ -59,14 +58,14 @@ async def test_what_was_buffered_comes_first_then_lagged_then_it_is_live_again()
 
 
 async def test_drop_oldest_keeps_the_newest_and_counts():
-    stream = MessageStream(limit=2, overflow="drop_oldest")
+    stream = WrittenStream(limit=2, overflow="drop_oldest")
     push(stream, 1, 2, 3, 4, 5)
     assert (stream.lag, stream.dropped) == (2, 3)
     assert await read(stream, 2) == [4, 5]
 
 
 async def test_a_reader_that_waits_gets_what_comes():
-    stream = MessageStream()
+    stream = WrittenStream()
     reading = asyncio.create_task(read(stream, 3))
     await asyncio.sleep(0)
     push(stream, 1, 2)
@@ -76,7 +75,7 @@ async def test_a_reader_that_waits_gets_what_comes():
 
 
 async def test_a_waiting_reader_asks_for_its_turn_at_half_its_limit():
-    stream = MessageStream(limit=4)
+    stream = WrittenStream(limit=4)
     assert push(stream, 1, 2, 3) == [False, False, False], "nobody waits: no reason to hurry"
     await read(stream, 3)
     reading = asyncio.create_task(read(stream, 1))
@@ -87,7 +86,7 @@ async def test_a_waiting_reader_asks_for_its_turn_at_half_its_limit():
 
 
 async def test_cancelling_anext_loses_nothing():
-    stream = MessageStream()
+    stream = WrittenStream()
     for number in range(20):
         reading = asyncio.create_task(anext(stream))
         await asyncio.sleep(0)
@@ -103,7 +102,7 @@ async def test_cancelling_anext_loses_nothing():
 
 
 async def test_a_timeout_in_the_turn_of_a_message_loses_nothing():
-    stream = MessageStream()
+    stream = WrittenStream()
     loop = asyncio.get_running_loop()
     loop.call_at(1.0, push, stream, 1)
     seen: list[object] = []
@@ -112,13 +111,13 @@ async def test_a_timeout_in_the_turn_of_a_message_loses_nothing():
             while True:
                 seen.append((await anext(stream)).data)
     push(stream, 2)
-    stream.end(None)
+    stream.writer.end(None)
     seen += [message.data async for message in stream]
     assert seen == [1, 2]
 
 
 async def test_a_second_reader_of_the_same_stream_is_refused_and_the_first_reads_on():
-    stream = MessageStream()
+    stream = WrittenStream()
     first = asyncio.create_task(read(stream, 1))
     await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="give each task its own stream"):
@@ -128,16 +127,16 @@ async def test_a_second_reader_of_the_same_stream_is_refused_and_the_first_reads
 
 
 async def test_the_end_comes_after_what_waits_and_stays():
-    stream = MessageStream()
+    stream = WrittenStream()
     push(stream, 1)
-    stream.end(None)
+    stream.writer.end(None)
     assert push(stream, 2) == [False]
     assert [message.data async for message in stream] == [1]
     assert [message async for message in stream] == []
-    failed = MessageStream()
+    failed = WrittenStream()
     push(failed, 1)
-    failed.end(ConnectionEnded("over"))
-    failed.end(None)
+    failed.writer.end(ConnectionEnded("over"))
+    failed.writer.end(None)
     assert await read(failed, 1) == [1]
     for _ in range(2):
         with pytest.raises(ConnectionEnded, match="over"):
@@ -145,9 +144,9 @@ async def test_the_end_comes_after_what_waits_and_stays():
 
 
 async def test_lagged_is_told_before_the_end():
-    stream = MessageStream(limit=1)
+    stream = WrittenStream(limit=1)
     push(stream, 1, 2, 3)
-    stream.end(None)
+    stream.writer.end(None)
     assert await read(stream, 1) == [1]
     with pytest.raises(Lagged, match="missed 2"):
         await anext(stream)
@@ -156,8 +155,8 @@ async def test_lagged_is_told_before_the_end():
 
 
 async def test_a_waiting_reader_is_woken_by_the_end_and_by_close():
-    for end in (lambda stream: stream.end(None), MessageStream.close):
-        stream = MessageStream()
+    for end in (lambda stream: stream.writer.end(None), WrittenStream.close):
+        stream = WrittenStream()
         reading = asyncio.create_task(anext(stream, "the end"))
         await asyncio.sleep(0)
         end(stream)
@@ -165,22 +164,22 @@ async def test_a_waiting_reader_is_woken_by_the_end_and_by_close():
 
 
 async def test_close_drops_what_waits_and_what_was_missed():
-    with MessageStream(limit=1) as stream:
+    with WrittenStream(limit=1) as stream:
         push(stream, 1, 2)
     assert stream.lag == 0
     assert [message async for message in stream] == []
 
 
 async def test_where_chooses_and_costs_no_room():
-    stream = MessageStream(where=lambda message: message.data % 2, limit=3)
+    stream = WrittenStream(where=lambda message: message.data % 2, limit=3)
     push(stream, *range(7))
     assert await read(stream, 3) == [1, 3, 5]
     assert stream.lag == 0
 
 
 async def test_a_where_that_raises_ends_its_own_stream_with_its_own_error():
-    stream = MessageStream(where=lambda message: 1 / (3 - message.data))
-    other = MessageStream()
+    stream = WrittenStream(where=lambda message: 1 / (3 - message.data))
+    other = WrittenStream()
     for number in range(1, 6):
         push(stream, number)
         push(other, number)
@@ -193,9 +192,9 @@ async def test_a_where_that_raises_ends_its_own_stream_with_its_own_error():
 async def test_break_unsubscribes_at_once():
     log = WrittenLog(10, report=lambda error, where: None)
 
-    def make() -> MessageStream:
-        stream = MessageStream()
-        log.writer.add_stream(stream)
+    def make() -> WrittenStream:
+        stream = WrittenStream()
+        log.add(stream)
         return stream
 
     async def read_one() -> None:
@@ -222,8 +221,8 @@ async def test_break_unsubscribes_at_once():
 
 async def test_a_stream_that_nobody_holds_is_forgotten():
     log = WrittenLog(10, report=lambda error, where: None)
-    stream = MessageStream()
-    log.writer.add_stream(stream)
+    stream = WrittenStream()
+    log.add(stream)
     gone = weakref.ref(stream)
     del stream
     assert gone() is None
@@ -238,7 +237,7 @@ async def test_a_stream_that_nobody_holds_is_forgotten():
 )
 def test_each_message_comes_once_in_order_or_is_counted(limit, overflow, script):
     async def story() -> None:
-        stream = MessageStream(limit=limit, overflow=overflow)
+        stream = WrittenStream(limit=limit, overflow=overflow)
         pushed, seen, lagged = 0, [], 0
         reader: asyncio.Task[Message] | None = None
 
@@ -269,7 +268,7 @@ def test_each_message_comes_once_in_order_or_is_counted(limit, overflow, script)
             reader.cancel()
             await asyncio.wait([reader])
             collect()
-        stream.end(None)
+        stream.writer.end(None)
         while True:
             try:
                 seen.append((await anext(stream)).number)
@@ -297,13 +296,13 @@ def test_each_message_comes_once_in_order_or_is_counted(limit, overflow, script)
 )
 def test_an_option_of_the_wrong_kind_is_refused_in_one_sentence(option, value):
     with pytest.raises(InvalidOption, match=option) as caught:
-        MessageStream(**{option: value})
+        WrittenStream(**{option: value})
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("way", ["cancel", "wait_for", "timeout"])
 async def test_three_hundred_messages_survive_three_hundred_cancelled_reads(way):
-    stream = MessageStream(limit=1000)
+    stream = WrittenStream(limit=1000)
     loop = asyncio.get_running_loop()
     started = loop.time()
     for number in range(300):
@@ -333,7 +332,7 @@ async def test_three_hundred_messages_survive_three_hundred_cancelled_reads(way)
 
 
 async def test_a_where_that_raises_is_told_after_what_waits_and_again_and_again():
-    stream = MessageStream(where=lambda message: {1: True, 2: True}[message.number])
+    stream = WrittenStream(where=lambda message: {1: True, 2: True}[message.number])
     push(stream, 1, 2, 3, 4)
     assert await read(stream, 2) == [1, 2]
     for _ in range(2):
@@ -342,7 +341,7 @@ async def test_a_where_that_raises_is_told_after_what_waits_and_again_and_again(
 
 
 async def test_a_where_that_raises_wakes_the_reader_that_waits():
-    stream = MessageStream(where=lambda message: 1 / 0)
+    stream = WrittenStream(where=lambda message: 1 / 0)
     reading = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
     push(stream, 1)
@@ -351,7 +350,7 @@ async def test_a_where_that_raises_wakes_the_reader_that_waits():
 
 
 async def test_lagged_comes_once_for_each_time_the_reader_fell_behind():
-    stream = MessageStream(limit=2)
+    stream = WrittenStream(limit=2)
     for first in (1, 11):
         push(stream, *range(first, first + 7))
         assert await read(stream, 2) == [first, first + 1]
@@ -365,9 +364,9 @@ async def test_lagged_comes_once_for_each_time_the_reader_fell_behind():
 async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
     log = WrittenLog(10, report=lambda error, where: None)
 
-    def make() -> MessageStream:
-        stream = MessageStream(limit=1)
-        log.writer.add_stream(stream)
+    def make() -> WrittenStream:
+        stream = WrittenStream(limit=1)
+        log.add(stream)
         return stream
 
     async def read_on() -> None:
@@ -391,14 +390,14 @@ async def test_a_task_that_died_of_lagged_keeps_no_stream_in_the_log():
 
 @pytest.mark.contract("MS4", "CN10")
 async def test_a_reader_that_dies_of_the_failure_does_not_keep_the_stream():
-    held = [MessageStream()]
+    held = [WrittenStream()]
     gone = weakref.ref(held[0])
 
     async def read_on() -> None:
         async for _ in held.pop():
             pass
 
-    held[0].end(ConnectionEnded("it failed"))
+    held[0].writer.end(ConnectionEnded("it failed"))
     gc.disable()  # it is at once, not at some time
     try:
         reading = asyncio.create_task(read_on())

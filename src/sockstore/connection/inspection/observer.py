@@ -11,7 +11,13 @@ from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
 from sockstore.base.times import say_duration
-from sockstore.connection.inspection.explain import error_of, explain_decision, where_to
+from sockstore.connection.inspection.explain import (
+    circumstances,
+    error_of,
+    explain,
+    explain_decision,
+    where_to,
+)
 from sockstore.connection.inspection.timeline import (
     AttemptBegan,
     AttemptFailed,
@@ -103,9 +109,33 @@ class Observer:
             self._latency_store = writable(self.latency)
         return self._latency_store
 
-    def open_seconds(self, now: float) -> float:
-        """Return for how long the connection has been open in all."""
-        return self._open_before + (0.0 if self._opened_at is None else now - self._opened_at)
+    def explain(self, now: float) -> str:
+        """Say what the connection is doing, and why, as `WebSocketStore.explain`."""
+        return explain(circumstances(self._machine, self.latency, now))
+
+    def stats(self, phase: Phase, now: float, *, received: int, bytes_waiting: int) -> Stats:
+        """Return the figures so far, as `WebSocketStore.stats`.
+
+        Args:
+            phase: The phase to show.
+            now: The machine's clock.
+            received: Messages that came.
+            bytes_waiting: Bytes that were sent and not yet given to the network.
+        """
+        session, opened_at = self._machine.session, self._opened_at
+        return Stats(
+            phase=phase,
+            attempts=self.attempts,
+            connections=self.connections,
+            losses=self.losses,
+            open_seconds=self._open_before + (0.0 if opened_at is None else now - opened_at),
+            messages_received=received,
+            messages_sent=self.messages_sent,
+            messages_waiting=len(self._machine.outbox),
+            messages_unanswered=0 if session is None else session.unanswered,
+            bytes_waiting=bytes_waiting,
+            latency=self.latency,
+        )
 
     def saw(  # noqa: C901 - a table
         self, event: Event, effects: Sequence[Effect], now: float

@@ -1,19 +1,17 @@
-"""Show the state and the messages of a connection, as stores and streams."""
+"""Show a connection to one holder: its state and its messages, as stores and streams."""
 
 from __future__ import annotations
 
 import asyncio
 import operator
 from collections.abc import Callable, Hashable
-from concurrent.futures import Future
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from sockstore.base.errors import ScopeClosed, SockstoreError
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.connection.engine import ENDED, Engine, ended_by
-from sockstore.connection.inspection.explain import circumstances, explain
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.own_loop import FOREIGN_THREAD
@@ -21,14 +19,14 @@ from sockstore.stores import Readable, derived, readonly
 from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
+    from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
-    from sockstore.messages.stream import MessageStream, Overflow
+    from sockstore.messages.stream import MessageStream
 
-__all__ = ["ConnectionStores", "Gate", "engine_of", "gate_of"]
+__all__ = ["ConnectionView", "Gate", "engine_of", "gate_of"]
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
 class Gate:
@@ -47,11 +45,13 @@ class Gate:
             raise ScopeClosed(action)
 
 
-class ConnectionStores:
-    """A view on an engine: stores derived from one snapshot. It keeps the engine alive.
+class ConnectionView:
+    """What one holder of a connection sees of it; nothing here changes the connection.
+
+    The view keeps the engine alive.
 
     Args:
-        engine: The connection's parts.
+        engine: The connection's parts, which views may share.
         state: The snapshot that this view shows.
 
     Attributes:
@@ -64,6 +64,7 @@ class ConnectionStores:
         self._driver = engine.driver
         self._state = state
         self._gate = Gate()
+        self._inside = engine, self._gate
 
     @cached_property
     def state(self) -> Readable[ConnectionState]:
@@ -130,8 +131,7 @@ class ConnectionStores:
             >>> WebSocketStore("ws://localhost").explain()
             'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
         """
-        machine, observer = self._driver.machine, self._driver.observer
-        return explain(circumstances(machine, observer.latency, self._driver.own.now()))
+        return self._driver.observer.explain(self._driver.own.now())
 
     def stats(self) -> Stats:
         """Return the figures: attempts, losses, messages, latency and more.
@@ -141,20 +141,11 @@ class ConnectionStores:
             >>> WebSocketStore("ws://localhost").stats().attempts
             0
         """
-        machine, observer = self._driver.machine, self._driver.observer
-        session = machine.session
-        return Stats(
-            phase=self._state.value.phase,
-            attempts=observer.attempts,
-            connections=observer.connections,
-            losses=observer.losses,
-            open_seconds=observer.open_seconds(self._driver.own.now()),
-            messages_received=self.messages.total,
-            messages_sent=observer.messages_sent,
-            messages_waiting=len(machine.outbox),
-            messages_unanswered=0 if session is None else session.unanswered,
+        return self._driver.observer.stats(
+            self._state.value.phase,
+            self._driver.own.now(),
+            received=self.messages.total,
             bytes_waiting=self._driver.buffered_amount,
-            latency=observer.latency,
         )
 
     # Messages
@@ -192,12 +183,26 @@ class ConnectionStores:
             InvalidOption: If `limit` or `overflow` cannot be used.
             ScopeClosed: If its provider has been left.
         """
-        from sockstore.messages.stream import MessageStream  # noqa: PLC0415 - see `WebSocketStore`
+        # Imported here, as `Engine` does it.
+        from sockstore.messages.stream import MessageStream  # noqa: PLC0415
 
         self._gate.check("stream")
+        return MessageStream(self._buffer(where, limit, overflow, gaps=gaps))
+
+    def _buffer(
+        self,
+        where: Callable[[Message], object] | None,
+        limit: int,
+        overflow: Overflow,
+        *,
+        gaps: bool | None,
+    ) -> Buffer:
+        """Return the messages that wait for a new stream."""
+        from sockstore.messages.buffer import Buffer  # noqa: PLC0415 - see `stream`
+
         state = self._state.value
-        return self._engine.open_stream(
-            MessageStream, where, limit, overflow, gaps=gaps, view=self, state=state
+        return self._engine.open_buffer(
+            Buffer, where, limit, overflow, gaps=gaps, view=self, state=state
         )
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
@@ -233,28 +238,6 @@ class ConnectionStores:
         """
         async with asyncio.timeout(timeout):
             await self._driver.sender.drain()
-
-    def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Call a function on the connection's event loop, from any thread.
-
-        Args:
-            fn: For example ``connection.send``.
-            args: Its positional arguments.
-            kwargs: Its keyword arguments.
-
-        Returns:
-            A `concurrent.futures.Future` of its result or error.
-
-        Raises:
-            RuntimeError: If the connection has not been connected on any loop.
-            TypeError: If it is a coroutine function.
-
-        Example:
-            ::
-
-                receipt = connection.call_threadsafe(connection.send, "hello").result()
-        """
-        return self._driver.own.call_threadsafe(fn, *args, **kwargs)
 
     @property
     def position(self) -> Position | None:
@@ -305,11 +288,15 @@ class ConnectionStores:
         return self._engine.log.topic(key, field)
 
 
-def engine_of(connection: ConnectionStores) -> Engine:
+def engine_of(connection: ConnectionView) -> Engine:
     """Return the engine of a connection, for the rest of the package."""
-    return connection._engine  # noqa: SLF001 - no name for users
+    return _inside(connection)[0]
 
 
-def gate_of(connection: ConnectionStores) -> Gate:
+def gate_of(connection: ConnectionView) -> Gate:
     """Return the gate of a connection, for its provider."""
-    return connection._gate  # noqa: SLF001 - no name for users
+    return _inside(connection)[1]
+
+
+def _inside(connection: ConnectionView) -> tuple[Engine, Gate]:
+    return connection._inside  # noqa: SLF001 - no name for users

@@ -1,0 +1,322 @@
+"""Keep the messages that wait for a reader, and tell all readers of new ones."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from threading import RLock
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from weakref import ref
+
+from sockstore.base.checks import require_count, require_flag
+from sockstore.base.errors import InvalidOption, Lagged
+from sockstore.base.plain_calls import PLAIN, refuse_async
+
+if TYPE_CHECKING:
+    from sockstore.messages.message import Message
+
+__all__ = ["Beginning", "Buffer", "Overflow", "Readers"]
+
+NO_BOUND = sys.maxsize
+
+Overflow: TypeAlias = Literal["error", "drop_oldest"]
+
+
+class Buffer:
+    """The messages that wait for one reader; the log writes them, a stream reads them.
+
+    Args:
+        where: Which messages to take; None takes all.
+        limit: Messages that may wait for the reader, at least 1.
+        overflow: The action above that: ``"error"`` raises `Lagged`, ``"drop_oldest"`` counts.
+        gaps: Whether to take gaps, where messages are missing.
+        owner: The object that must live as long as the reader.
+
+    Attributes:
+        limit: Messages that may wait for the reader.
+        dropped: How many messages ``drop_oldest`` dropped; counted by `push`.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_beyond",
+        "_end",
+        "_ended",
+        "_gaps",
+        "_missed",
+        "_overflow",
+        "_owner",
+        "_tell_taken",
+        "_waiter",
+        "_waiting",
+        "_where",
+        "dropped",
+        "limit",
+    )
+
+    def __init__(
+        self,
+        where: Callable[[Message], object] | None = None,
+        limit: int = 256,
+        overflow: Overflow = "error",
+        *,
+        gaps: bool = False,
+        owner: object = None,
+    ) -> None:
+        require_count("limit", limit, least=1)
+        if overflow not in ("error", "drop_oldest"):
+            raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
+        if where is not None:
+            refuse_async(where, "where=", PLAIN)
+        require_flag("gaps", gaps)
+        self._where = where
+        self._overflow = overflow
+        self._gaps = gaps
+        self._owner = owner
+        self._waiting: deque[Message] = deque()
+        # The reader that waits in `next`.
+        self._waiter: asyncio.Future[None] | None = None
+        # Messages that came when the buffer was full: reset when the reader is told.
+        self._missed = 0
+        self._beyond = 0  # how many may wait beyond the limit; set by `expect`, less by each read
+        # Whether it has ended, and the error of the end: set by `end`.
+        self._ended = False
+        self._end: Exception | None = None
+        self._tell_taken: Callable[[Message], object] | None = None  # set by `begin_with`
+        self.limit = limit
+        self.dropped = 0
+
+    @property
+    def lag(self) -> int:
+        """How many messages wait for the reader."""
+        return len(self._waiting)
+
+    # Called by the reader
+
+    async def next(self) -> Message:
+        """Return the next message, as `MessageStream.__anext__` says."""
+        if self._waiter is not None:
+            raise RuntimeError("another task reads this stream; give each task its own stream()")
+        while not self._waiting:
+            ending = self._ending()
+            if ending is not None:
+                del self  # as below: a task that ends by it keeps the error, and its frames
+                raise ending
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            except BaseException:
+                self._waiter = None
+                # The traceback keeps this frame: it must not keep the buffer alive.
+                del self
+                raise
+            self._waiter = None
+        message = self._waiting.popleft()
+        if self._beyond:
+            self._beyond -= 1
+        if self._tell_taken is not None:
+            self._tell_taken(message)
+        return message
+
+    def close(self) -> None:
+        """Take no further messages, and drop those that wait; the reader ends."""
+        self._waiting.clear()
+        self._missed = 0
+        self.end(None)
+
+    # Called by the log
+
+    def begin_with(
+        self, messages: Sequence[Message], missed: int, tell_taken: Callable[[Message], object]
+    ) -> None:
+        """Take the messages from before this buffer was made, even above `limit`.
+
+        Args:
+            messages: The messages, gaps included.
+            missed: How many messages followed them.
+            tell_taken: Called with each message that a reader takes.
+        """
+        for message in messages:
+            if message.kind == "gap":
+                self.push_gap(message)
+            elif self._where is None or self._wants(message, self._where):
+                self._waiting.append(message)
+        self._missed = missed
+        self._tell_taken = tell_taken
+
+    def expect(self, count: int) -> None:
+        """Make room for messages that come at once, unless the reader lags already."""
+        if len(self._waiting) <= self.limit:
+            self._beyond = count
+
+    def push(self, message: Message) -> bool:
+        """Take one message; return whether the reader should get a turn soon."""
+        if self._ended or (self._where is not None and not self._wants(message, self._where)):
+            return False
+        if self._missed:
+            self._missed += 1
+            return False
+        waiting = self._waiting
+        if len(waiting) >= self.limit + self._beyond:
+            if self._overflow == "error":
+                self._missed = 1
+                return False
+            waiting.popleft()
+            self.dropped += 1
+        waiting.append(message)
+        if self._waiter is None:
+            return False
+        if len(waiting) == 1:  # or the reader has been woken already
+            self._wake()
+        return len(waiting) * 2 >= self.limit
+
+    def push_all(self, messages: Sequence[Message]) -> bool:
+        """Take messages; return whether the reader should get a turn soon."""
+        waiting = self._waiting
+        is_simple = self._where is None and not (self._ended or self._missed)
+        if not is_simple or len(waiting) + len(messages) > self.limit:
+            wanted = [self.push(message) for message in messages]
+            return any(wanted)
+        waiting.extend(messages)
+        if self._waiter is None:
+            return False
+        self._wake()
+        return len(waiting) * 2 >= self.limit
+
+    def push_gap(self, message: Message) -> None:
+        """Take a gap, even above the limit."""
+        if self._gaps and not self._ended:
+            self._waiting.append(message)
+            self._wake()
+
+    def end(self, error: Exception | None) -> None:
+        """Take no further messages: the reader gets waiting messages, then `error` or the end."""
+        if not self._ended:
+            self._ended = True
+            self._end = error
+            self._wake()
+
+    def _ending(self) -> Exception | None:
+        """Return the error for a reader that has read everything; None if it must wait."""
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            return Lagged(missed)
+        if self._ended:
+            return self._end or StopAsyncIteration()
+        return None
+
+    def _wants(self, message: Message, where: Callable[[Message], object]) -> bool:
+        try:
+            return bool(where(message))
+        except Exception as error:  # noqa: BLE001 - the reader's own filter: the reader is told
+            self.end(error)
+            return False
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class Readers:
+    """The buffers of one log's readers, for as long as they are referenced.
+
+    New messages are collected for a moment, because many at once cost a buffer little more than
+    one.
+
+    Attributes:
+        streams: References to the buffers.
+        fresh: Messages that they have not been given yet.
+        most: How many may be kept before a reader that keeps up would lag.
+    """
+
+    __slots__ = ("_lock", "fresh", "most", "streams")
+
+    def __init__(self) -> None:
+        self.streams: tuple[ref[Buffer], ...] = ()
+        self.fresh: list[Message] = []
+        self.most = NO_BOUND
+        # A buffer is forgotten in whichever thread drops it.
+        self._lock = RLock()
+
+    def add(self, buffer: Buffer) -> None:
+        """Tell a reader of every message from now on."""
+        self.tell()
+        with self._lock:
+            self._set((*self.streams, ref(buffer, self._forget)))
+
+    def tell(self) -> bool:
+        """Give the fresh messages to all; return whether a reader should get a turn soon."""
+        if not self.fresh:
+            return False
+        messages = tuple(self.fresh)
+        self.fresh.clear()
+        wanted = [buffer.push_all(messages) for buffer in self._held()]
+        return any(wanted)
+
+    def expect(self, count: int) -> None:
+        """Make room in all buffers for so many messages at once."""
+        self.tell()
+        for buffer in self._held():
+            buffer.expect(count)
+
+    def tell_gap(self, message: Message) -> None:
+        """Tell those that ask for it that messages are missing here."""
+        self.tell()
+        for buffer in self._held():
+            buffer.push_gap(message)
+
+    def end(self, error: Exception | None) -> None:
+        """End all streams."""
+        self.tell()
+        buffers = self._held()
+        with self._lock:
+            self._set(())
+        for buffer in buffers:
+            buffer.end(error)
+
+    def _held(self) -> list[Buffer]:
+        buffers = (reference() for reference in self.streams)
+        return [buffer for buffer in buffers if buffer is not None]
+
+    def _forget(self, reference: ref[Buffer]) -> None:
+        with self._lock:
+            self._set(tuple(other for other in self.streams if other is not reference))
+
+    def _set(self, streams: tuple[ref[Buffer], ...]) -> None:
+        self.streams = streams
+        self.most = min((max(1, buffer.limit // 2) for buffer in self._held()), default=NO_BOUND)
+
+
+MOST_KEPT: Final = 10_000
+"""Messages; a stream that is made later raises `Lagged` with the number of the others."""
+
+
+class Beginning(Buffer):
+    """A reader that keeps the messages of a connection since its handshake.
+
+    Args:
+        transport: The number of the connection's transport.
+
+    Attributes:
+        transport: The same.
+    """
+
+    __slots__ = ("transport",)
+
+    def __init__(self, transport: int) -> None:
+        super().__init__(limit=MOST_KEPT, gaps=True)
+        self.transport = transport
+
+    def give(self, buffer: Buffer) -> None:
+        """Let a stream of ``on_open`` begin with messages that none of its streams has taken."""
+        buffer.begin_with(tuple(self._waiting), self._missed, self._forget)
+
+    def _forget(self, taken: Message) -> None:
+        if self._waiting and self._waiting[0] is taken:
+            self._waiting.popleft()
+        else:
+            kept = [message for message in self._waiting if message is not taken]
+            self._waiting.clear()
+            self._waiting.extend(kept)
