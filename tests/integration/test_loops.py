@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sockstore import Heartbeat, Navigator, Reconnect, Scope, WebSocketStore
+from sockstore import Heartbeat, Navigator, Receipt, Reconnect, Scope, WebSocketStore, blocking
 from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, refuse, repeat, send
 
 
@@ -32,6 +36,106 @@ def test_a_connection_can_be_used_again_after_its_loop_was_closed_under_it():
     VirtualClock().run(open_and_close())
     assert connection.phase.value == "closed"
     assert len(server.handshakes) == 2
+
+
+def left_in_its_closed_loop(server: FakeServer) -> tuple[WebSocketStore, Receipt]:
+    """A connection that was in use when its loop was closed, and the receipt of its message."""
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=Reconnect.linear())
+
+    async def use() -> Receipt:
+        connection.connect()
+        await connection.phase.wait_for(lambda phase: phase in {"open", "waiting"}, 10)
+        return connection.send("hello")
+
+    return connection, asyncio.run(use())
+
+
+def connect_again(connections: list[WebSocketStore]) -> None:
+    async def use() -> None:
+        async with connections[0]:
+            pass
+
+    asyncio.run(use())
+
+
+def forget(connections: list[WebSocketStore]) -> None:
+    connections.clear()
+    with pytest.warns(ResourceWarning, match="was dropped while it was in use"):
+        gc.collect()
+
+
+def close_in_thread(connections: list[WebSocketStore]) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(connections[0].close).result()
+
+
+ACTIONS = {
+    "connect": connect_again,
+    "close": lambda connections: connections[0].close(),
+    "close in another thread": close_in_thread,
+    "forget it": forget,
+}
+
+
+@pytest.mark.contract("CN4", "OB2", "OB3")
+@pytest.mark.parametrize("act", ACTIONS.values(), ids=ACTIONS)
+def test_what_a_closed_loop_left_queued_is_dropped_and_what_it_left_unproven_is_unknown(act):
+    waiting, queued = left_in_its_closed_loop(FakeServer(refuse()))
+    live, sent = left_in_its_closed_loop(FakeServer(accept()))
+    assert (queued.state, sent.state) == ("queued", "sent")
+    connections = [waiting, live]
+    del waiting, live
+    while connections:
+        act([connections.pop()])
+    assert repr(queued) == "<Receipt dropped: the connection was closed>"
+    assert sent.state == "unknown"
+
+
+@pytest.mark.contract("OB3")
+def test_a_receipt_is_settled_although_a_task_of_the_closed_loop_awaits_it():
+    server = FakeServer(refuse())
+    connection = WebSocketStore("ws://fake", transport=server, reconnect=Reconnect.linear())
+    loop = asyncio.new_event_loop()
+
+    async def use() -> tuple[Receipt, asyncio.Task[Receipt]]:
+        connection.connect()
+        await connection.phase.wait_for(lambda phase: phase == "waiting", 10)
+        receipt = connection.send("hello")
+
+        async def wait() -> Receipt:
+            return await receipt
+
+        waiting = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        return receipt, waiting
+
+    receipt, waiting = loop.run_until_complete(use())
+    loop.close()
+    connection.close()
+    assert receipt.state == "dropped"
+    assert connection.phase.value == "closed"
+    assert not waiting.done()
+    waiting._log_destroy_pending = False  # what a closed loop leaves pending is never run
+
+
+@pytest.mark.contract("OB3")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_blocking_connection_outlives_the_loop_that_a_callable_ended():
+    def leave(store: WebSocketStore) -> None:
+        threads.append(threading.current_thread())
+        raise SystemExit
+
+    threads: list[threading.Thread] = []
+    connection = blocking.WebSocket("ws://fake", transport=FakeServer(), on_open=leave)
+    receipt = connection.send("hello")
+    connection.connect()
+    while not threads:
+        time.sleep(0.01)
+    threads[0].join()
+    assert receipt.state == "queued"
+    connection.close()
+    assert repr(receipt) == "<Receipt dropped: the connection was closed>"
+    assert connection.phase == "closed"
 
 
 @pytest.mark.contract("CN4")

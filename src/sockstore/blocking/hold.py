@@ -82,7 +82,7 @@ class Hold:
         """Call a function where the connection lives, and return what it returns."""
         self.check_process()
         with self._lock:
-            thread = self._thread
+            thread = self._living_thread()
             if thread is None:
                 if (store := self._store()) is not None:
                     engine_of(store).adopt()
@@ -96,7 +96,7 @@ class Hold:
         """Hold the thread, and call a function that connects on it."""
         self.check_process()
         with self._lock:
-            thread = self._thread
+            thread = self._living_thread()
             if thread is None:
                 thread = self._thread = shared.hold(self)
             if thread.is_current:
@@ -131,7 +131,7 @@ class Hold:
         """
         self.check_may_block(action)
         with self._lock:
-            thread = self._thread
+            thread = self._living_thread()
             if thread is None:
                 thread = self._thread = shared.hold(self)
             pending = thread.run(lambda: self._visit(fn, *args, **kwargs))
@@ -166,7 +166,7 @@ class Hold:
     def close(self, store: WebSocketStore, code: int, reason: str, seconds: float) -> None:
         """Close, and wait until nothing is left; on the loop's thread without waiting."""
         with self._lock:
-            thread = self._thread
+            thread = self._living_thread()
             if thread is None:
                 self.call(store.close, code, reason)
                 return
@@ -222,9 +222,15 @@ class Hold:
         self._release_at_rest()
         await asyncio.sleep(0)
 
+    def _living_thread(self) -> LoopThread | None:
+        """Return the thread that is held; one whose loop has ended under it is held no more."""
+        if self._thread is not None and not self._thread.is_alive:
+            self._thread = None
+        return self._thread
+
     def _release_at_rest(self) -> None:
         with self._lock:
-            thread = self._thread
+            thread = self._living_thread()
             if thread is None or not self._driver.at_rest:
                 return
             self._thread = None

@@ -84,7 +84,7 @@ class Driver:
         self, machine: Machine, user_side: Callable[[], UserSide | None], where: str
     ) -> None:
         self.machine = machine
-        self.own = OwnLoop(lambda: self.at_rest)
+        self.own = OwnLoop(lambda: self.at_rest, self._bury)
         self._user_side = user_side
         self._where = where
         # Transports that are not released, and attempts that are under way, by their numbers.
@@ -196,7 +196,7 @@ class Driver:
         else:
             self.own.loop.call_exception_handler({"message": message, "exception": error})
 
-    def bury(self) -> None:
+    def _bury(self) -> None:
         """Discard the tasks, timers and transports of a loop that was closed under them."""
         for link in self._links.values():
             link.retire()

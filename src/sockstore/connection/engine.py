@@ -127,7 +127,7 @@ class Engine:
             RuntimeError: If no loop runs here, or the connection lives on another one.
         """
         own = self.driver.own
-        if own.bind(action, self.driver.bury):
+        if own.bind(action):
             # A loop on which time is virtual has a clock on its wall, too.
             self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
             self.adopt()

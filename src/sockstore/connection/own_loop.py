@@ -27,6 +27,7 @@ class OwnLoop:
 
     Args:
         is_at_rest: Whether the connection may move to another loop.
+        bury: Discards what is left of a connection whose loop was closed while it was in use.
 
     Attributes:
         loop: The loop, and None before the first `bind`.
@@ -34,21 +35,21 @@ class OwnLoop:
         now: Returns the loop's time, which is the machine's clock.
     """
 
-    __slots__ = ("_is_at_rest", "loop", "now", "thread")
+    __slots__ = ("_bury", "_is_at_rest", "loop", "now", "thread")
 
-    def __init__(self, is_at_rest: Callable[[], bool]) -> None:
+    def __init__(self, is_at_rest: Callable[[], bool], bury: Callable[[], None]) -> None:
         self._is_at_rest = is_at_rest
+        self._bury = bury
         # All three are set by `bind`.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int | None = None
         self.now: Callable[[], float] = _time_without_loop
 
-    def bind(self, action: str, bury: Callable[[], None]) -> bool:
+    def bind(self, action: str) -> bool:
         """Belong to the running loop from now on.
 
         Args:
             action: The method that the user called.
-            bury: Called first if the old loop was closed while the connection was in use.
 
         Returns:
             Whether it belonged to another loop, or to none.
@@ -67,8 +68,6 @@ class OwnLoop:
         if self.loop is loop:
             return False
         if self.loop is not None:
-            if self.loop.is_closed():
-                bury()
             self.check_thread()
             if not self._is_at_rest():
                 raise RuntimeError(f"{action}(): this connection is in use on another event loop")
@@ -76,14 +75,20 @@ class OwnLoop:
         return True
 
     def check_thread(self) -> None:
-        """Refuse a change from another thread than the loop's (ST12)."""
+        """Refuse a change from another thread than the loop's (ST12), unless the loop is closed."""
+        if self.loop is not None and self.loop.is_closed():
+            self._bury()
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
         if is_foreign and not self._is_at_rest():
             raise RuntimeError(FOREIGN_THREAD)
 
     def call_soon(self, fn: Callable[[], object]) -> None:
-        """Call a function on the loop, from any thread; on a closed loop, never."""
-        if self.loop is not None and not self.loop.is_closed():
+        """Call a function on the loop, from any thread; a closed loop's connection is discarded."""
+        if self.loop is None:
+            return
+        if self.loop.is_closed():
+            self._bury()
+        else:
             self.loop.call_soon_threadsafe(fn)
 
     def call_threadsafe(
