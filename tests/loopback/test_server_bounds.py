@@ -351,7 +351,7 @@ async def test_what_comes_before_the_answer_waits_and_is_bounded():
         mute = Mute(sock)
         async with flooding(mute, masked(0x89, b"early")):
             (connection,) = server.state.connections
-            await until(lambda: connection._bounded._inner_is_paused)
+            await until(lambda: not connection.transport.inner.is_reading())
             assert len(connection._bounded._held) < 2**20
             assert not connection.conn.events
             answer.set_result(True)
@@ -765,7 +765,7 @@ async def test_requests_wait_for_the_answers_before_them(http):
             send(mute, b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
         )
         await until(lambda: begun)
-        await until(lambda: connection._bounded._inner_is_paused)
+        await until(lambda: not connection.transport.inner.is_reading())
         assert len(begun) == 1
         waiting.set_result(None)
         reading = asyncio.create_task(mute.until_gone())
@@ -784,7 +784,7 @@ async def test_requests_behind_a_handshake_are_not_parsed():
         await until(lambda: server.chat._admitting)
         async with flooding(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             (connection,) = server.state.connections
-            await until(lambda: connection._bounded._inner_is_paused)
+            await until(lambda: not connection.transport.inner.is_reading())
         answer.set_result(True)
         await until(lambda: not server.state.connections)
 

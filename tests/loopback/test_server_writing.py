@@ -6,6 +6,7 @@ import gc
 import weakref
 
 import pytest
+from websockets.frames import Frame, Opcode
 
 from loopback.test_server_kit import QUICK, guest, running, until
 from sockstore.server import Limits, uvicorn_protocol
@@ -18,13 +19,12 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("S
 def framed(monkeypatch):
     """Every message that was framed to be written at once."""
     messages: list[str | bytes] = []
-    frame = uvicorn_protocol._frame
 
-    def note(message: str | bytes) -> bytes:
-        messages.append(message)
-        return frame(message)
+    def note(opcode: Opcode, data: bytes) -> Frame:
+        messages.append(data.decode() if opcode is Opcode.TEXT else data)
+        return Frame(opcode, data)
 
-    monkeypatch.setattr(uvicorn_protocol, "_frame", note)
+    monkeypatch.setattr(uvicorn_protocol, "Frame", note)
     return messages
 
 

@@ -55,7 +55,7 @@ def test_a_frame_is_a_draft_a_request_or_an_error_with_a_code_and_a_sentence(fra
         assert json.loads(frame)["content"] == said.content
         assert said.content.strip()
         message = ChatMessage(None, said.content, said.timestamp or "", "id", 1)
-        assert json.loads(frames.encode_message(message))["content"] == said.content
+        assert json.loads(frames.encode(message))["content"] == said.content
 
 
 @pytest.mark.contract("SV3")
@@ -67,8 +67,8 @@ def test_what_comes_in_within_the_limit_goes_out_within_reach(content, escaped):
     frame = json.dumps({"content": content}, ensure_ascii=escaped)
     draft = frames.parse(frame)
     message = ChatMessage("x" * 64, draft.content, "9" * 64, "0" * 32, 2**53)
-    overhead = len(frames.encode_message(ChatMessage("x" * 64, "", "9" * 64, "0" * 32, 2**53)))
-    out = frames.encode_message(message).encode()
+    overhead = len(frames.encode(ChatMessage("x" * 64, "", "9" * 64, "0" * 32, 2**53)))
+    out = frames.encode(message).encode()
     assert len(out) <= len(frame.encode()) + overhead
     assert overhead < Limits().buffer_bytes - 2 * Limits().max_message_bytes
 

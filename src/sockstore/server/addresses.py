@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeAlias
 
@@ -78,7 +78,7 @@ def read_address(text: str | None) -> Address | None:
 
 
 def client_address(
-    peer: str | None, headers: Iterable[tuple[str, str]], trusted: tuple[Network, ...]
+    peer: str | None, headers: Mapping[str, Sequence[str]], trusted: tuple[Network, ...]
 ) -> Address | None:
     """Return the client of a request: the last address that is not a trusted proxy.
 
@@ -87,7 +87,7 @@ def client_address(
 
     Args:
         peer: The address of the TCP connection.
-        headers: The headers of the request, with names in lower case.
+        headers: The values of each header of the request, by its name in lower case.
         trusted: The trusted proxies.
 
     Returns:
@@ -100,15 +100,14 @@ def client_address(
     address = read_address(peer)
     if not is_trusted(address, trusted):
         return address
-    headers = list(headers)
-    claims = []
-    for name, split in (("forwarded", _forwarded), ("x-forwarded-for", _listed)):
-        values = [value for key, value in headers if key == name]
-        if values:
-            claims.append(_last_untrusted(address, split(",".join(values)), trusted))
-    if len(set(claims)) > 1:
+    claims = {
+        _last_untrusted(address, split(",".join(headers[name])), trusted)
+        for name, split in (("forwarded", _forwarded), ("x-forwarded-for", _listed))
+        if name in headers
+    }
+    if len(claims) > 1:
         raise ValueError("Forwarded and X-Forwarded-For name different clients")
-    return claims[0] if claims else address
+    return claims.pop() if claims else address
 
 
 def group_of(address: Address) -> Network | None:

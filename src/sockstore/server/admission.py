@@ -8,11 +8,11 @@ from __future__ import annotations
 import hmac
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TypeAlias
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from sockstore.base import names
 from sockstore.base.errors import InvalidOption
@@ -22,6 +22,7 @@ __all__ = [
     "Handshake",
     "Refused",
     "Token",
+    "allowed_hosts",
     "check_host",
     "check_host_names",
     "check_name",
@@ -68,19 +69,24 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Handshake:
-    """The headers and the query of an opening handshake."""
+    """The headers and the query of an opening handshake.
 
-    headers: tuple[tuple[str, str], ...]
+    Args:
+        headers: The values of each header, by its name in lower case.
+        query_string: The part of the URL after the question mark.
+    """
+
+    headers: Mapping[str, Sequence[str]]
     query_string: bytes = b""
 
     @classmethod
     def read(cls, headers: Iterable[tuple[bytes, bytes]], query_string: bytes) -> Handshake:
         """Read the values of an ASGI scope."""
-        decoded = tuple(
-            (name.decode("latin-1").lower(), value.decode("latin-1").strip())
-            for name, value in headers
-        )
-        return cls(decoded, query_string)
+        values: dict[str, list[str]] = {}
+        for name, value in headers:
+            key = name.decode("latin-1").lower()
+            values.setdefault(key, []).append(value.decode("latin-1").strip())
+        return cls(values, query_string)
 
     @cached_property
     def query(self) -> Mapping[str, str]:
@@ -89,16 +95,17 @@ class Handshake:
         Raises:
             Refused: 400, if there are too many.
         """
-        return _query(self.query_string)
-
-    def values(self, name: str) -> list[str]:
-        """Return the values of a header; its name is given in lower case."""
-        return [value for key, value in self.headers if key == name]
+        text = self.query_string.decode("latin-1")
+        try:
+            pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
+        except ValueError:
+            raise Refused(400, f"The query has more than {MOST_QUERY_FIELDS} fields.") from None
+        return dict(reversed(pairs))
 
     @property
     def token(self) -> str | None:
         """The token that the client sent, or None."""
-        for value in self.values("authorization"):
+        for value in self.headers.get("authorization", ()):
             scheme, _, credentials = value.partition(" ")
             if scheme.lower() == "bearer":
                 return credentials.strip()
@@ -140,11 +147,12 @@ def check_host_names(allowed: Iterable[str]) -> frozenset[str]:
         raise InvalidOption("host_names", allowed, "give a list of host names")
     checked = set()
     for name in allowed:
-        if not _is_host_name(name):
+        match = HOST.fullmatch(name.lower())
+        if match is None or match["name"] != name.lower():
             raise InvalidOption(
                 "host_names", name, "give a name such as 'chat.example.com', without a port"
             )
-        checked.add(_without_dot(name.lower()))
+        checked.add(match["name"].removesuffix("."))
     return frozenset(checked)
 
 
@@ -161,22 +169,29 @@ def check_token(token: Token | None) -> Token | None:
     raise InvalidOption("token", "...", "give a text that is not empty, or a callable")
 
 
-def check_host(
-    handshake: Handshake,
-    address: str | None,
-    host_names: frozenset[str] = frozenset(),
-    origins: frozenset[str] = frozenset(),
-) -> None:
+def allowed_hosts(host_names: frozenset[str], origins: frozenset[str]) -> frozenset[str]:
+    """Return the names for `check_host`; ``"*"`` among them allows all.
+
+    Args:
+        host_names: From `check_host_names`.
+        origins: From `check_origins`; their hosts are allowed, too.
+    """
+    if "*" in origins:
+        return frozenset({"*"})
+    matches = map(ORIGIN.fullmatch, origins)  # "null" has no host
+    return host_names | {match["host"].strip("[]").removesuffix(".") for match in matches if match}
+
+
+def check_host(hosts: Sequence[str], address: str | None, allowed: frozenset[str]) -> None:
     """On a loopback address, refuse a `Host` that is neither a loopback name nor allowed.
 
     The page of another site may have pointed its own name at this machine (DNS rebinding). Then its
     `Origin` and its `Host` agree, and only the name is wrong.
 
     Args:
-        handshake: The request of the client.
+        hosts: The `Host` headers of the request.
         address: The address that the server listens on; None if it is unknown.
-        host_names: Other allowed names, from `check_host_names`.
-        origins: Allowed origins, from `check_origins`; their hosts are allowed, too.
+        allowed: From `allowed_hosts`.
 
     Raises:
         Refused: 400, if there is not exactly one `Host`; 403, for the name of another machine.
@@ -184,16 +199,15 @@ def check_host(
     Source:
         RFC 9112 section 3.2 (one `Host`); RFC 6761 section 6.3 (``localhost``).
     """
-    if address is None or not _is_loopback(address) or "*" in origins:
+    if address is None or not _is_loopback(address) or "*" in allowed:
         return
-    hosts = handshake.values("host")
     if len(hosts) != 1:
         raise Refused(400, "A request has exactly one Host header.")
-    name = _host_name(hosts[0])
-    allowed = host_names | {_without_dot(_host_of(origin)) for origin in origins}
-    if name is not None and (_is_loopback(name) or name in allowed):
+    match = HOST.fullmatch(hosts[0].lower())
+    name = None if match is None else match["literal"] or match["name"].removesuffix(".")
+    if name is not None and (name in allowed or _is_loopback(name)):
         return
-    shown = ascii(hosts[0][:200] if name is None else name[:200])
+    shown = ascii((hosts[0] if name is None else name)[:200])
     raise Refused(
         403,
         f"This server listens on a loopback address, and {shown} is not a loopback name. "
@@ -207,7 +221,7 @@ def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
     Raises:
         Refused: 403, for a page of another site.
     """
-    origins, hosts = handshake.values("origin"), handshake.values("host")
+    origins, hosts = handshake.headers.get("origin"), handshake.headers.get("host", ())
     if not origins or "*" in allowed:
         return
     origin = origins[0]
@@ -257,46 +271,13 @@ async def is_admitted(token: Token | None, shown: str | None) -> bool:
     return bool(await answer if inspect.isawaitable(answer) else answer)
 
 
+@lru_cache(maxsize=64)  # most clients send the same few names
 def _is_loopback(host: str) -> bool:
     """Whether a name or an address means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     address = read_address(host)
     return address is not None and address.is_loopback
-
-
-def _host_name(host: str) -> str | None:
-    """Return the name or address of a `Host` header; None if it is neither."""
-    match = HOST.fullmatch(host.lower())
-    if match is None:
-        return None
-    return match["literal"] or _without_dot(match["name"])
-
-
-def _is_host_name(name: str) -> bool:
-    match = HOST.fullmatch(name.lower())
-    return match is not None and match["name"] == name.lower()
-
-
-def _without_dot(name: str) -> str:
-    return name.removesuffix(".")
-
-
-def _host_of(origin: str) -> str:
-    match = ORIGIN.fullmatch(origin)
-    return match["host"].strip("[]") if match else ""
-
-
-def _query(query_string: bytes) -> dict[str, str]:
-    try:
-        fields = parse_qs(
-            query_string.decode("latin-1"),
-            keep_blank_values=True,
-            max_num_fields=MOST_QUERY_FIELDS,
-        )
-    except ValueError:
-        raise Refused(400, f"The query has more than {MOST_QUERY_FIELDS} fields.") from None
-    return {name: values[0] for name, values in fields.items()}
 
 
 def _normal(origin: str) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
@@ -16,8 +17,7 @@ ABORT = "sockstore.abort"
 """An ASGI extension of our uvicorn protocol; its "abort" is a callable without arguments."""
 
 METER = "sockstore.meter"
-"""An ASGI extension of our uvicorn protocol; its "use" takes a callable that counts one frame which
-is not a message (a control frame, a small fragment), and returns False if that was one too many."""
+"""An ASGI extension of our uvicorn protocol; its "use" is a `UseMeter`."""
 
 WRITE = "sockstore.write"
 """An ASGI extension of our uvicorn protocol; its "write" is a `Write`."""
@@ -27,22 +27,22 @@ class PeerLeft(Exception):
     """The peer has left, so nothing can be sent."""
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Outgoing:
-    """A message for one client or for many, which is measured once and framed once.
+    """A message for one client or for many, which is framed once and measured once.
 
     Args:
         message: Text, or bytes for a binary message.
-        size: Its bytes.
         frame: Its frame of RFC 6455; the first protocol that writes it sets this.
     """
 
     message: str | bytes
-    size: int = field(init=False)
-    frame: bytes | None = field(default=None, init=False)
+    frame: bytes | None = None
 
-    def __post_init__(self) -> None:
-        self.size = size_of(self.message)
+    @cached_property
+    def size(self) -> int:
+        """Its bytes; only a message that has to wait in a buffer is measured."""
+        return size_of(self.message)
 
 
 Write: TypeAlias = Callable[[Outgoing], bool]
@@ -57,6 +57,11 @@ def size_of(message: str | bytes) -> int:
     return len(message.encode("utf-8", "surrogatepass"))
 
 
+UseMeter: TypeAlias = Callable[[Callable[[], bool]], None]
+"""Sets a callable that counts one frame which is not a message (a control frame, a small fragment).
+If it returns False, that was one too many, and nothing more is read until the close."""
+
+
 class Peer:
     """One WebSocket of an ASGI server.
 
@@ -69,6 +74,7 @@ class Peer:
 
     Attributes:
         host: The address of the peer, from the scope; None with a Unix socket.
+        use_meter: Counts other frames than messages; None if the server does not offer it.
         write: Writes a message without waiting; None if the server does not offer it.
     """
 
@@ -80,19 +86,8 @@ class Peer:
         self._send = send
         self._can_answer = "websocket.http.response" in extensions
         self._abort: Callable[[], None] | None = extensions.get(ABORT, {}).get("abort")
-        self._use_meter: Callable[[Callable[[], bool]], None] | None = extensions.get(
-            METER, {}
-        ).get("use")
+        self.use_meter: UseMeter | None = extensions.get(METER, {}).get("use")
         self.write: Write | None = extensions.get(WRITE, {}).get("write")
-
-    def count_frames(self, take: Callable[[], bool]) -> None:
-        """Count control frames and small fragments, if the server offers it.
-
-        Args:
-            take: Counts one; if it returns False, nothing more is read until `close`.
-        """
-        if self._use_meter is not None:
-            self._use_meter(take)
 
     async def receive(self) -> str | bytes | None:
         """Return the next message; None when the connection has ended."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 from sockstore.server.connections import Visit
 
@@ -36,7 +35,7 @@ Parse = Callable[[bytes], int]
 """Parses a slice of the input, and returns the cost of it."""
 
 
-class BoundedTransport(asyncio.Transport):
+class BoundedTransport:
     """Stands between one of uvicorn's protocols and the real transport.
 
     The protocol passes all input to `feed`, and gets it back in slices through `parse`.
@@ -50,8 +49,12 @@ class BoundedTransport(asyncio.Transport):
     def __init__(
         self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop, parse: Parse
     ) -> None:
-        super().__init__()
         self.inner = inner
+        # uvicorn also uses these, which are the real transport's own.
+        self.get_extra_info = inner.get_extra_info
+        self.get_protocol, self.set_protocol = inner.get_protocol, inner.set_protocol
+        self.can_write_eof, self.write_eof = inner.can_write_eof, inner.write_eof
+        self.write, self.is_closing, self.abort = inner.write, inner.is_closing, inner.abort
         self._loop = loop
         self._parse = parse
         # Input that is not parsed yet begins at `_at`; `feed` and `_parse_some` set both.
@@ -66,8 +69,6 @@ class BoundedTransport(asyncio.Transport):
         self._discarded = 0
         self._discarded_lately = 0
         self._may_discard = MOST_DISCARDED_BYTES
-        # Whether the real transport is paused.
-        self._inner_is_paused = False
         # Parses the held input in the next turn, or reads again after a pause.
         self._turn: asyncio.Handle | None = None
         # Aborts the connection; set by `abort_soon`.
@@ -89,7 +90,7 @@ class BoundedTransport(asyncio.Transport):
         elif self._held or self._is_paused or self._is_on_hold:
             self._held, self._at = self._held[self._at :] + data, 0
             if len(self._held) >= MOST_HELD_BYTES:
-                self._pause_inner()
+                self.inner.pause_reading()
         elif len(data) <= SLICE_BYTES:
             self._parse(data)
         else:
@@ -109,7 +110,7 @@ class BoundedTransport(asyncio.Transport):
     def pause_reading(self) -> None:
         """Stop parsing and reading until `resume_reading`."""
         self._is_paused = True
-        self._pause_inner()
+        self.inner.pause_reading()
 
     def resume_reading(self) -> None:
         """Parse the held input, then read again."""
@@ -130,13 +131,13 @@ class BoundedTransport(asyncio.Transport):
         """Discard the held input, and all input from now on."""
         self._is_discarding = True
         self._held, self._at = b"", 0
-        self._resume_inner()
+        self.inner.resume_reading()
 
     def _go_on(self) -> None:
         if self._is_paused or self._is_on_hold:
             return
         if not self._held:
-            self._resume_inner()
+            self.inner.resume_reading()
         elif self._turn is None:
             self._turn = self._loop.call_soon(self._take_turn)
 
@@ -150,7 +151,7 @@ class BoundedTransport(asyncio.Transport):
         cost = 0
         while not (self._is_paused or self._is_on_hold) and self._at < len(self._held):
             if cost >= COST_OF_A_TURN:
-                self._pause_inner()
+                self.inner.pause_reading()
                 self._go_on()
                 return
             part = self._held[self._at : self._at + SLICE_BYTES]
@@ -162,9 +163,9 @@ class BoundedTransport(asyncio.Transport):
         if self._at >= len(self._held):
             self._held, self._at = b"", 0
             if not (self._is_paused or self._is_on_hold):
-                self._resume_inner()
+                self.inner.resume_reading()
         elif len(self._held) - self._at >= MOST_HELD_BYTES:
-            self._pause_inner()
+            self.inner.pause_reading()
 
     def _discard(self, size: int) -> None:
         self._discarded += size
@@ -173,22 +174,12 @@ class BoundedTransport(asyncio.Transport):
             self.inner.abort()
         elif self._discarded_lately >= DISCARDED_AT_ONCE and self._turn is None:
             self._discarded_lately = 0
-            self._pause_inner()
+            self.inner.pause_reading()
             self._turn = self._loop.call_later(SECONDS_BETWEEN_DISCARDS, self._discard_more)
 
     def _discard_more(self) -> None:
         self._turn = None
-        self._resume_inner()
-
-    def _pause_inner(self) -> None:
-        if not (self._inner_is_paused or self.inner.is_closing()):
-            self._inner_is_paused = True
-            self.inner.pause_reading()
-
-    def _resume_inner(self) -> None:
-        if self._inner_is_paused and not self.inner.is_closing():
-            self._inner_is_paused = False
-            self.inner.resume_reading()
+        self.inner.resume_reading()
 
     # The end
 
@@ -223,10 +214,6 @@ class BoundedTransport(asyncio.Transport):
             self.abort_soon()
         self.inner.close()
 
-    def abort(self) -> None:
-        """Close at once."""
-        self.inner.abort()
-
     def lost(self) -> None:
         """Stop the timers, because the connection has ended."""
         for handle in (self._turn, self._deadline):
@@ -234,36 +221,6 @@ class BoundedTransport(asyncio.Transport):
                 handle.cancel()
         self._held, self._at = b"", 0
         self._parse = _parse_nothing  # break the reference cycle with the protocol
-
-    # The rest is passed to the real transport.
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return information of the real transport."""
-        return self.inner.get_extra_info(name, default)
-
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return the protocol."""
-        return self.inner.get_protocol()
-
-    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Set the protocol."""
-        self.inner.set_protocol(protocol)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write, without waiting."""
-        self.inner.write(data)
-
-    def is_closing(self) -> bool:
-        """Whether the end has begun."""
-        return self.inner.is_closing()
-
-    def can_write_eof(self) -> bool:
-        """Whether our direction can be closed alone; not with TLS."""
-        return self.inner.can_write_eof()
-
-    def write_eof(self) -> None:
-        """Close our direction."""
-        self.inner.write_eof()
 
 
 def _parse_nothing(data: bytes) -> int:

@@ -7,7 +7,9 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
+from typing import TypeAlias
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -19,7 +21,7 @@ from sockstore.server.client import Client
 from sockstore.server.connections import Connections, Crowded, Visit
 from sockstore.server.history.base import History
 from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
-from sockstore.server.middleware import listening_address
+from sockstore.server.middleware import check_host
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import visitor
@@ -89,12 +91,14 @@ class ChatServer:
             self._limits.connections_per_address, self._limits.handshakes_per_address
         )
         self._origins = admission.check_origins(allowed_origins)
-        self._host_names = admission.check_host_names(host_names)
+        self._allowed_hosts = admission.allowed_hosts(
+            admission.check_host_names(host_names), self._origins
+        )
         self._token = admission.check_token(token)
         self._history = open_history(history)
         self._presence = presence_for(self._history)
         self._rooms = Rooms(self._history, self._presence, self._limits)
-        # The connected clients; `_be_client` adds and removes each of them.
+        # The connected clients; `_serve` adds and removes each of them.
         self._clients: set[Client] = set()
         # Clients whose handshake is not answered yet; `_serve` counts them.
         self._admitting = 0
@@ -103,9 +107,11 @@ class ChatServer:
         # Set when the last client leaves; `aclose` waits for it.
         self._all_left = asyncio.Event()
         self.routes = [
-            ExactRoute("/echo", _Endpoint(self._admit_to_echo), name="echo"),
-            ExactRoute("/chat/{room:path}", _Endpoint(self._admit_to_room), name="chat"),
-            ExactRoute("/connection/websocket", _Endpoint(self._admit_to_session), name="session"),
+            ExactRoute("/echo", _Endpoint(self._serve, lambda *_: _Plan(None, _echo)), name="echo"),
+            ExactRoute("/chat/{room:path}", _Endpoint(self._serve, self._plan_room), name="chat"),
+            ExactRoute(
+                "/connection/websocket", _Endpoint(self._serve, self._plan_any_room), name="session"
+            ),
         ]
 
     @property
@@ -139,99 +145,74 @@ class ChatServer:
         await self._presence.aclose()
         await self._history.aclose()
 
-    async def _admit_to_echo(self, scope: Scope, peer: Peer) -> None:
-        handshake = self._check(scope)
-        await self._serve(handshake, peer, None, _echo)
-
-    async def _admit_to_room(self, scope: Scope, peer: Peer) -> None:
-        handshake = self._check(scope)
+    def _plan_room(self, handshake: Handshake, scope: Scope) -> _Plan:
         room = admission.check_room(scope["path_params"]["room"])
         name = admission.check_name(handshake.query.get("name"))
         if SUBPROTOCOL in scope.get("subprotocols", ()):
-            await self._serve_session(handshake, peer, name, room)
-        else:
-            await self._serve(handshake, peer, name, partial(plain.visit, self._rooms, room))
+            return self._plan_session(handshake, name, room, SUBPROTOCOL)
+        return _Plan(name, partial(plain.visit, self._rooms, room))
 
-    async def _admit_to_session(self, scope: Scope, peer: Peer) -> None:
-        handshake = self._check(scope)
+    def _plan_any_room(self, handshake: Handshake, scope: Scope) -> _Plan:
         name = admission.check_name(handshake.query.get("name"))
         offered = scope.get("subprotocols", ())
-        await self._serve_session(
-            handshake, peer, name, None, SUBPROTOCOL if SUBPROTOCOL in offered else None
+        return self._plan_session(
+            handshake, name, None, SUBPROTOCOL if SUBPROTOCOL in offered else None
         )
 
-    def _check(self, scope: Scope) -> Handshake:
-        handshake = Handshake.read(scope["headers"], scope["query_string"])
-        admission.check_host(handshake, listening_address(scope), self._host_names, self._origins)
-        admission.check_origin(handshake, self._origins)
-        return handshake
-
-    async def _serve_session(
-        self,
-        handshake: Handshake,
-        peer: Peer,
-        name: str | None,
-        room: str | None,
-        subprotocol: str | None = SUBPROTOCOL,
-    ) -> None:
-        """Admit a client of the session, which may send its token in its first command."""
+    def _plan_session(
+        self, handshake: Handshake, name: str | None, room: str | None, subprotocol: str | None
+    ) -> _Plan:
+        """Return the plan for a session, whose client may send its token in its first command."""
         is_checked = self._token is None or handshake.token is not None
 
         async def admit(token: str | None) -> tuple[int, str] | None:
             return None if is_checked else await self._check_late_token(token)
 
         visit = partial(visitor.visit, self._rooms, room, admit)
-        await self._serve(
-            handshake, peer, name, visit, is_checked=is_checked, subprotocol=subprotocol
-        )
+        return _Plan(name, visit, subprotocol, checks_token=is_checked)
 
-    async def _serve(
-        self,
-        handshake: Handshake,
-        peer: Peer,
-        name: str | None,
-        visit: Callable[[Client], Awaitable[None]],
-        *,
-        is_checked: bool = True,
-        subprotocol: str | None = None,
-    ) -> None:
-        """Admit a client and serve it, if its token is right and the server is not full.
+    async def _serve(self, scope: Scope, peer: Peer, make_plan: MakePlan) -> None:
+        """Admit a client and serve it until its connection has ended.
 
         Args:
-            handshake: The client's request.
+            scope: The client's request.
             peer: The client's connection.
-            name: The client's name.
-            visit: Awaited with the client.
-            is_checked: Whether to check the token of the handshake.
-            subprotocol: The subprotocol to agree on.
+            make_plan: That of the route.
+
+        Raises:
+            Refused: If the request is not valid, its token is wrong, or the server is full.
         """
-        self._check_capacity()
+        check_host(scope, self._allowed_hosts)
+        handshake = Handshake.read(scope["headers"], scope["query_string"])
+        admission.check_origin(handshake, self._origins)
+        plan = make_plan(handshake, scope)
+        if self._is_closing or len(self._clients) + self._admitting >= self._limits.clients:
+            raise _unavailable()
         counted = self._count(peer.host, handshake)
         try:
             self._admitting += 1
             try:
-                if is_checked:
+                if plan.checks_token:
                     await self._check_token(handshake.token)
-                self._check_open()
-                await peer.accept(subprotocol)
+                if self._is_closing:
+                    raise _unavailable()
+                await peer.accept(plan.subprotocol)
             finally:
                 self._admitting -= 1
             counted.arrive()
             if self._is_closing:  # `aclose` was called during the handshake
                 await peer.close(*RESTARTING)
                 return
-            await self._be_client(Client(peer, self._limits, name), visit)
+            client = Client(peer, self._limits, plan.name)
+            self._clients.add(client)
+            try:
+                await plan.visit(client)
+            finally:
+                self._clients.remove(client)
+                if not self._clients:
+                    self._all_left.set()
         finally:
             counted.leave()
-
-    async def _be_client(self, client: Client, visit: Callable[[Client], Awaitable[None]]) -> None:
-        self._clients.add(client)
-        try:
-            await visit(client)
-        finally:
-            self._clients.remove(client)
-            if not self._clients:
-                self._all_left.set()
 
     def _count(self, host: str | None, handshake: Handshake) -> Visit:
         """Count a client for its address.
@@ -249,15 +230,6 @@ class ChatServer:
         if isinstance(counted, Crowded):
             raise Refused(429, f"Try again later: {counted.value}.", COME_BACK)
         return counted
-
-    def _check_open(self) -> None:
-        if self._is_closing:
-            raise _unavailable()
-
-    def _check_capacity(self) -> None:
-        self._check_open()
-        if len(self._clients) + self._admitting >= self._limits.clients:
-            raise _unavailable()
 
     async def _check_late_token(self, token: str | None) -> tuple[int, str] | None:
         """Check the token of a first command; return a close code and reason if it is wrong."""
@@ -300,29 +272,50 @@ class ExactRoute(WebSocketRoute):
         self.path_regex = re.compile(rf"{pattern}\Z", re.DOTALL)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How a route serves a client.
+
+    Args:
+        name: The client's name.
+        visit: Awaited with the client.
+        subprotocol: The subprotocol to agree on.
+        checks_token: Whether to check the token of the handshake.
+    """
+
+    name: str | None
+    visit: Callable[[Client], Awaitable[None]]
+    subprotocol: str | None = None
+    checks_token: bool = True
+
+
+MakePlan: TypeAlias = Callable[[Handshake, Scope], _Plan]
+"""Returns the plan for a request of a route, or raises `Refused`."""
+
+
 class _Endpoint:
     """The ASGI application of one route, which answers the handshake and catches all errors."""
 
-    def __init__(self, admit: Callable[[Scope, Peer], Awaitable[None]]) -> None:
-        self._admit = admit
+    def __init__(
+        self, serve: Callable[[Scope, Peer, MakePlan], Awaitable[None]], make_plan: MakePlan
+    ) -> None:
+        self._serve = serve
+        self._make_plan = make_plan
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         peer = Peer(scope, receive, send)
         await receive()  # "websocket.connect"
         try:
-            await self._answer(scope, peer)
+            try:
+                await self._serve(scope, peer, self._make_plan)
+            except Refused as refused:
+                await peer.refuse(refused)
         except PeerLeft:
             return  # the client left before it was answered
         except Exception:
             logger.exception("a client was dropped because of an error in the server")
             with suppress(PeerLeft):
                 await peer.close(1011, "internal error")
-
-    async def _answer(self, scope: Scope, peer: Peer) -> None:
-        try:
-            await self._admit(scope, peer)
-        except Refused as refused:
-            await peer.refuse(refused)
 
 
 def _unavailable() -> Refused:
@@ -333,8 +326,8 @@ def _unavailable() -> Refused:
     )
 
 
-async def _echo(client: Client) -> None:
+def _echo(client: Client) -> Awaitable[None]:
     async def send_back(message: str | bytes) -> None:
         client.offer(message)
 
-    await client.run(send_back)
+    return client.run(send_back)

@@ -54,7 +54,8 @@ class Client:
         self._has_left = False
         # Aborts a client that does not take the close frame; set while `run` reads.
         self._deadline: asyncio.Timeout | None = None
-        peer.count_frames(self._count_frame)
+        if peer.use_meter is not None:
+            peer.use_meter(self._count_frame)
 
     @property
     def is_ending(self) -> bool:
@@ -131,9 +132,22 @@ class Client:
             counts_messages: Whether to count each message; otherwise `handle` calls `take_token`.
         """
         writer = start_task(self._write())
+        seconds_left = None if self._close is None else self._limits.close_seconds
+        limit = self._limits.max_message_bytes
         try:
-            async with asyncio.timeout(self._seconds_left()) as self._deadline:
-                await self._read(handle, writer, counts_messages=counts_messages)
+            async with asyncio.timeout(seconds_left) as self._deadline:
+                while (message := await self._peer.receive()) is not None:
+                    if self._close is not None:
+                        # Read no more until the close frame is sent.
+                        await asyncio.wait([writer])
+                    elif counts_messages and not self._bucket.take(self._loop.time()):
+                        self.end_throttled()
+                    elif len(message) > limit or size_of(message) > limit:
+                        self.end(1009, f"larger than {limit} bytes")
+                    else:
+                        await handle(message)
+                        if self._buffer:
+                            await asyncio.sleep(0)  # let the writer run between many messages
         except TimeoutError:
             if self._deadline is None or not self._deadline.expired():
                 raise
@@ -143,23 +157,6 @@ class Client:
             self._close = self._close or (1000, "")
             writer.cancel()
             await asyncio.wait([writer])
-
-    async def _read(
-        self, handle: Handle, writer: asyncio.Task[None], *, counts_messages: bool
-    ) -> None:
-        while (message := await self._peer.receive()) is not None:
-            if self._close is not None:
-                # Read no more until the close frame is sent.
-                await asyncio.wait([writer])
-                continue
-            if counts_messages and not self.take_token():
-                self.end_throttled()
-            elif _is_larger(message, self._limits.max_message_bytes):
-                self.end(1009, f"larger than {self._limits.max_message_bytes} bytes")
-            else:
-                await handle(message)
-                if self._buffer:
-                    await asyncio.sleep(0)  # let the writer run between many messages
 
     async def _write(self) -> None:
         """Send the buffered messages, and at the end the close frame."""
@@ -192,10 +189,3 @@ class Client:
             2 * self._buffered_bytes >= limits.buffer_bytes
             or 2 * len(self._buffer) >= limits.buffer_messages
         )
-
-    def _seconds_left(self) -> float | None:
-        return None if self._close is None else self._limits.close_seconds
-
-
-def _is_larger(message: str | bytes, limit: int) -> bool:
-    return len(message) > limit or size_of(message) > limit

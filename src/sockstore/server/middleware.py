@@ -10,16 +10,14 @@ from contextlib import suppress
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sockstore.server.admission import (
-    Handshake,
-    Refused,
-    check_host,
-    check_host_names,
-    check_origins,
-)
+from sockstore.server import admission
+from sockstore.server.admission import Refused
 from sockstore.server.asgi import Peer, PeerLeft
 
-__all__ = ["HostGuard", "Turns", "listening_address"]
+__all__ = ["HostGuard", "Turns", "check_host"]
+
+CHECKED = "sockstore.host"
+"""A key of the scope: the names for which `check_host` has accepted its `Host`."""
 
 
 class HostGuard:
@@ -43,27 +41,43 @@ class HostGuard:
         self, app: ASGIApp, *, host_names: Iterable[str] = (), allowed_origins: Iterable[str] = ()
     ) -> None:
         self._app = app
-        self._host_names = check_host_names(host_names)
-        self._origins = check_origins(allowed_origins)
+        self._allowed = admission.allowed_hosts(
+            admission.check_host_names(host_names), admission.check_origins(allowed_origins)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse a request, or hand it to the application."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
-        handshake = Handshake.read(scope["headers"], b"")
         try:
-            check_host(handshake, listening_address(scope), self._host_names, self._origins)
+            check_host(scope, self._allowed)
         except Refused as refused:
             await _refuse(refused, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-def listening_address(scope: Scope) -> str | None:
-    """Return the address that the server listens on; None if the scope does not have it."""
-    server = scope.get("server")
-    return None if server is None or server[1] is None else str(server[0])
+def check_host(scope: Scope, allowed: frozenset[str]) -> None:
+    """Check the `Host` of a request, unless it was checked for the same names before.
+
+    Args:
+        scope: The request.
+        allowed: As in `admission.check_host`.
+
+    Raises:
+        Refused: As `admission.check_host`.
+    """
+    if scope.get(CHECKED) == allowed:
+        return
+    server, port = scope.get("server") or (None, None)
+    hosts = [
+        value.decode("latin-1").strip()
+        for name, value in scope["headers"]
+        if name.lower() == b"host"
+    ]
+    admission.check_host(hosts, None if port is None else str(server), allowed)
+    scope[CHECKED] = allowed
 
 
 class Turns:

@@ -59,7 +59,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             uvicorn.run(app, ws=BoundedWebSocketProtocol)
     """
 
-    def connection_made(self, transport: BaseTransport) -> None:
+    def connection_made(self, transport: BaseTransport | BoundedTransport) -> None:
         """Take the connection over from the HTTP protocol."""
         if isinstance(transport, BoundedTransport):  # from uvicorn_http
             self._bounded = transport
@@ -71,7 +71,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             inner = cast("asyncio.Transport", transport)
             self._bounded = BoundedTransport(inner, self.loop, self._parse)
         self._inner = self._bounded.inner
-        super().connection_made(self._bounded)
+        super().connection_made(cast("asyncio.Transport", self._bounded))
         _send_at_once(self._inner)
         self.close_timeout = bounded_transport.SECONDS_TO_CLOSE
         # The last pong that a peer which does not read is owed; set by `handle_ping`, sent by
@@ -159,24 +159,24 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         self.handle_parser_exception()
         return False
 
-    def _may_begin(self, event: Frame) -> bool:
-        is_free = event.fin or len(event.data) >= LEAST_FREE_FRAGMENT
-        return is_free or self._is_within_limits()
-
     def handle_text(self, event: Frame) -> None:
         """Begin a text message."""
-        if self._may_begin(event):
+        if event.fin or self._may_come(event):
             super().handle_text(event)
 
     def handle_bytes(self, event: Frame) -> None:
         """Begin a binary message."""
-        if self._may_begin(event):
+        if event.fin or self._may_come(event):
             super().handle_bytes(event)
 
     def handle_cont(self, event: Frame) -> None:
         """Continue a message."""
-        if self._may_begin(event):
+        if event.fin or self._may_come(event):
             super().handle_cont(event)
+
+    def _may_come(self, fragment: Frame) -> bool:
+        """Count a fragment that is not the last one of its message, if it is small."""
+        return len(fragment.data) >= LEAST_FREE_FRAGMENT or self._is_within_limits()
 
     def handle_pong(self, event: Frame) -> None:
         """Note the answer to our ping; any other pong counts as a message."""
@@ -189,20 +189,27 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if not self.writable.is_set() or self.conn.state is not State.OPEN or inner.is_closing():
             return False
         if outgoing.frame is None:
-            outgoing.frame = _frame(outgoing.message)
+            if isinstance(outgoing.message, str):
+                frame = Frame(Opcode.TEXT, outgoing.message.encode())
+            else:
+                frame = Frame(Opcode.BINARY, outgoing.message)
+            outgoing.frame = frame.serialize(mask=False)
         inner.write(outgoing.frame)
         return True
 
     def send_receive_event_to_app(self) -> None:
         """Hand a message to the application; close with 1007 if its text is not UTF-8."""
-        if self.curr_msg_data_type == "text" and not _is_utf8(self.frames):
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
             self.frames = []
             if not self.close_sent:
                 # uvicorn would log a traceback.
                 self.conn.fail(1007, "invalid UTF-8")
                 self.handle_parser_exception()
-            return
-        super().send_receive_event_to_app()
+        else:
+            super().send_receive_event_to_app()
 
     def handle_parser_exception(self) -> None:
         """Close after a violation of the protocol, such as a message that is too large.
@@ -304,18 +311,3 @@ def _send_at_once(transport: BaseTransport) -> None:
     if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
         with suppress(OSError):  # the peer has left already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-
-def _frame(message: str | bytes) -> bytes:
-    if isinstance(message, str):
-        return Frame(Opcode.TEXT, message.encode()).serialize(mask=False)
-    return Frame(Opcode.BINARY, message).serialize(mask=False)
-
-
-def _is_utf8(parts: list[bytes]) -> bool:
-    data = parts[0] if len(parts) == 1 else b"".join(parts)
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import pytest
+from starlette.routing import Router
 
 from sockstore import InvalidOption
 from sockstore.server import ChatServer, admission, create_app
-from sockstore.server.admission import Handshake, Refused
+from sockstore.server.middleware import HostGuard
 
 pytestmark = pytest.mark.contract("SV4")
 
+Headers = list[tuple[str, str]]
 
-def handshake(*headers: tuple[str, str], query: bytes = b"") -> Handshake:
-    return Handshake.read([(n.encode(), v.encode("latin-1")) for n, v in headers], query)
+
+def answer(
+    app: Any, headers: Headers, *, address: str | None = None, query: bytes = b""
+) -> tuple[int, str]:
+    """Return the status and the text with which an application answers a client of the echo.
+
+    Args:
+        app: The application.
+        headers: Those of the opening handshake.
+        address: The one that the server listens on.
+        query: That of the URL.
+    """
+    status, text = 0, ""
+    events = iter(["websocket.connect", "websocket.disconnect"])
+
+    async def receive() -> dict[str, object]:
+        return {"type": next(events), "code": 1000}
+
+    async def send(event: dict[str, Any]) -> None:
+        nonlocal status, text
+        status = 101 if event["type"] == "websocket.accept" else event.get("status", status)
+        text += event.get("body", b"").decode()
+
+    scope = {
+        "type": "websocket",
+        "path": "/echo",
+        "query_string": query,
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers],
+        "server": address and (address, 80),
+        "extensions": {"websocket.http.response": {}},
+    }
+    asyncio.run(app(scope, receive, send))
+    return status, text
 
 
 @pytest.mark.parametrize(
@@ -27,7 +63,7 @@ def handshake(*headers: tuple[str, str], query: bytes = b"") -> Handshake:
     ],
 )
 def test_a_page_of_the_same_host_and_port_is_welcome(origin, host):
-    admission.check_origin(handshake(("Origin", origin), ("Host", host)), frozenset())
+    assert answer(create_app(), [("Origin", origin), ("Host", host)]) == (101, "")
 
 
 @pytest.mark.parametrize(
@@ -46,9 +82,9 @@ def test_a_page_of_the_same_host_and_port_is_welcome(origin, host):
     ],
 )
 def test_every_other_page_is_403(headers):
-    with pytest.raises(Refused) as refused:
-        admission.check_origin(handshake(*headers), frozenset({"https://allowed.example"}))
-    assert refused.value.status == 403
+    status, text = answer(create_app(allowed_origins=["https://allowed.example"]), headers)
+    assert status == 403
+    assert "allow that origin" in text
 
 
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "localhost"]
@@ -65,7 +101,7 @@ LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "localhost"]
     ],
 )
 def test_a_loopback_name_is_welcome_on_a_loopback_address(address, host):
-    admission.check_host(handshake(("Host", host)), address)
+    assert answer(create_app(), [("Host", host)], address=address) == (101, "")
 
 
 @pytest.mark.contract("SV12")
@@ -87,40 +123,51 @@ def test_a_loopback_name_is_welcome_on_a_loopback_address(address, host):
     ],
 )
 def test_another_name_is_403_and_the_refusal_names_the_option(address, host):
-    with pytest.raises(Refused) as refused:
-        admission.check_host(handshake(("Host", host)), address)
-    assert refused.value.status == 403
-    assert "--host-name" in refused.value.message
-    assert refused.value.message.isascii()
+    status, text = answer(create_app(), [("Host", host)], address=address)
+    assert status == 403
+    assert "--host-name" in text
+    assert text.isascii()
 
 
 @pytest.mark.contract("SV12")
 @pytest.mark.parametrize("hosts", [[], ["localhost", "localhost"], ["localhost", "evil.example"]])
 def test_a_request_has_one_host(hosts):
-    with pytest.raises(Refused) as refused:
-        admission.check_host(handshake(*(("Host", host) for host in hosts)), "127.0.0.1")
-    assert refused.value.status == 400
+    headers = [("Host", host) for host in hosts]
+    assert answer(create_app(), headers, address="127.0.0.1")[0] == 400
 
 
 @pytest.mark.contract("SV12")
 @pytest.mark.parametrize("address", [None, "0.0.0.0", "::", "192.168.1.2", "fe80::1", "testserver"])
 def test_elsewhere_every_name_is_welcome(address):
     for hosts in (["evil.example"], [], ["a", "b"]):
-        admission.check_host(handshake(*(("Host", host) for host in hosts)), address)
+        headers = [("Host", host) for host in hosts]
+        assert answer(create_app(), headers, address=address) == (101, "")
 
 
 @pytest.mark.contract("SV12")
 def test_names_that_are_allowed_are_welcome_on_a_loopback_address():
-    names = admission.check_host_names(["Chat.Example.", "other.example"])
-    origins = admission.check_origins(["https://page.example:8443", "http://[fd00::1]", "null"])
+    names = ["Chat.Example.", "other.example"]
+    origins = ["https://page.example:8443", "http://[fd00::1]", "null"]
+
+    def status(host: str, **options: list[str]) -> int:
+        return answer(create_app(**options), [("Host", host)], address="127.0.0.1")[0]
+
     for host in ("chat.example", "CHAT.example:80", "chat.example.", "other.example:1"):
-        admission.check_host(handshake(("Host", host)), "127.0.0.1", names)
+        assert status(host, host_names=names) == 101
     for host in ("page.example", "page.example:9", "[fd00::1]:80"):
-        admission.check_host(handshake(("Host", host)), "127.0.0.1", names, origins)
-    admission.check_host(handshake(("Host", "any")), "127.0.0.1", origins=frozenset({"*"}))
+        assert status(host, host_names=names, allowed_origins=origins) == 101
+    assert status("any", allowed_origins=["*"]) == 101
     for host in ("", "example", "sub.chat.example", "null"):
-        with pytest.raises(Refused):
-            admission.check_host(handshake(("Host", host)), "127.0.0.1", names, origins)
+        assert status(host, host_names=names, allowed_origins=origins) == 403
+
+
+@pytest.mark.contract("SV12")
+def test_a_guard_that_allows_more_names_does_not_let_them_in_to_the_chat():
+    server = ChatServer(host_names=["chat.example"])
+    app = HostGuard(Router(server.routes), host_names=["chat.example", "pages.example"])
+    assert answer(app, [("Host", "chat.example")], address="127.0.0.1")[0] == 101
+    assert answer(app, [("Host", "pages.example")], address="127.0.0.1")[0] == 403
+    assert answer(Router(server.routes), [("Host", "evil.example")], address="::1")[0] == 403
 
 
 @pytest.mark.contract("SV12")
@@ -133,13 +180,9 @@ def test_a_host_name_has_neither_scheme_nor_port(name):
 
 
 def test_a_page_of_another_site_is_told_nothing_about_its_query():
-    shown = handshake(("Origin", "http://evil.example"), ("Host", "a"), query=b"a=1&" * 40)
-    with pytest.raises(Refused) as refused:
-        admission.check_origin(shown, frozenset())
-    assert refused.value.status == 403
-    with pytest.raises(Refused) as refused:
-        shown.token  # noqa: B018 - a property
-    assert refused.value.status == 400
+    headers, query = [("Origin", "http://evil.example"), ("Host", "a")], b"a=1&" * 40
+    assert answer(create_app(), headers, query=query)[0] == 403
+    assert answer(create_app(), headers[1:], query=query)[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -167,11 +210,25 @@ def test_an_address_that_is_no_history_is_refused(history):
         ChatServer(history=history)
 
 
-def test_the_header_wins_over_the_query():
-    assert handshake(query=b"token=q").token == "q"
-    assert handshake(("Authorization", "Bearer  h "), query=b"token=q").token == "h"
-    assert handshake(("Authorization", "Basic eA=="), query=b"token=q").token == "q"
-    assert handshake().token is None
+@pytest.mark.parametrize(
+    ("headers", "query", "token"),
+    [
+        ([], b"token=q", "q"),
+        ([], b"token=q&token=r", "q"),
+        ([("Authorization", "Bearer  h ")], b"token=q", "h"),
+        ([("Authorization", "Basic eA==")], b"token=q", "q"),
+        ([], b"", None),
+    ],
+)
+def test_the_header_wins_over_the_query(headers, query, token):
+    given = []
+
+    def check(token: str | None) -> bool:
+        given.append(token)
+        return True
+
+    assert answer(create_app(token=check), headers, query=query) == (101, "")
+    assert given == [token]
 
 
 @pytest.mark.parametrize("name", ["a", "Z9", "a.b-c_d", "日本語", "हिन्दी", "straße", "x" * 64])
@@ -203,14 +260,14 @@ def test_rooms_have_names_of_any_language(name):
     ids=ascii,
 )
 def test_every_other_room_is_404(name):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(admission.Refused) as refused:
         admission.check_room(name)
     assert refused.value.status == 404
 
 
 @pytest.mark.parametrize("name", ["x" * 65, "é" * 10_000, "e\u0301" * 200], ids=len)
 def test_a_name_that_is_too_long_is_404(name):
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(admission.Refused) as refused:
         admission.check_room(name)
     assert refused.value.status == 404
 
@@ -226,6 +283,6 @@ def test_a_name_may_be_anything_visible():
     assert admission.check_name("👩\u200d👧") == "👩\u200d👧"
     bad_names = ("x" * 65, "a\x00", "a\x1b[31m", "a\u202eb", "a\u2028b", "\ud800")
     for bad in (*bad_names, "\u200b", "\u3164 \u2800", "\ufeff", "\u0301"):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(admission.Refused) as refused:
             admission.check_name(bad)
         assert refused.value.status == 400

@@ -198,7 +198,10 @@ class SqliteHistory:
         await future
         worker.thread.join()  # it has nothing left to do
 
-    async def _ask(self, work: Callable[[Database], Any], unit: Unit | None = None) -> Any:
+    def _ask(
+        self, work: Callable[[Database], Any], unit: Unit | None = None
+    ) -> asyncio.Future[Any]:
+        """Let the thread do some work, or store a unit; the first call starts the thread."""
         if self._worker is None:
             jobs: SimpleQueue[_Job] = SimpleQueue()
             # A daemon, so that a program that does not close the history can end.
@@ -209,7 +212,7 @@ class SqliteHistory:
             thread.start()
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._worker.jobs.put(_Job(future, work, unit))
-        return await future
+        return future
 
     def _serve(self, jobs: SimpleQueue[_Job]) -> None:
         """Do the jobs, in the thread, until the last one."""
@@ -228,8 +231,12 @@ class SqliteHistory:
     def _settle(self, done: list[_Done]) -> None:
         """Publish what was stored, in order, then settle the jobs; runs in the event loop."""
         for each in done:
-            if each.job.unit is not None and each.error is None:
-                self._publish(each.job.unit[0], each.result)
+            if each.job.unit is None or each.error is not None:
+                continue
+            room, _ = each.job.unit
+            for stored, message in each.result:
+                if message is not None:
+                    self._published(room, message, stored.epoch)
         for each in done:
             if each.job.future.done():
                 continue  # its task was cancelled
@@ -237,11 +244,6 @@ class SqliteHistory:
                 each.job.future.set_result(each.result)
             else:
                 each.job.future.set_exception(each.error)
-
-    def _publish(self, room: str, kept: Sequence[Kept]) -> None:
-        for stored, message in kept:
-            if message is not None:
-                self._published(room, message, stored.epoch)
 
     def _database(self) -> Database:
         return Database(self._path, self._keep, self._remember)

@@ -13,15 +13,15 @@ from sockstore.server.history.base import StoredMessage
 __all__ = [
     "ChatMessage",
     "Draft",
+    "Error",
     "ErrorCode",
     "FrameError",
+    "History",
     "HistoryRequest",
-    "encode_error",
-    "encode_history",
-    "encode_join",
-    "encode_leave",
-    "encode_message",
-    "encode_presence",
+    "Join",
+    "Leave",
+    "Presence",
+    "encode",
     "parse",
     "to_chat_message",
     "to_data",
@@ -87,35 +87,45 @@ class ChatMessage(msgspec.Struct, frozen=True, tag_field="type", tag="message"):
     offset: int
 
 
-class _Join(msgspec.Struct, frozen=True, tag_field="type", tag="join"):
+class Join(msgspec.Struct, frozen=True, tag_field="type", tag="join"):
+    """Says who came, and how many are there now."""
+
     sender: str | None
     timestamp: str
     count: int
 
 
-class _Leave(msgspec.Struct, frozen=True, tag_field="type", tag="leave"):
+class Leave(msgspec.Struct, frozen=True, tag_field="type", tag="leave"):
+    """Says who left, and how many are there now."""
+
     sender: str | None
     timestamp: str
     count: int
 
 
-class _Presence(msgspec.Struct, frozen=True, tag_field="type", tag="presence"):
+class Presence(msgspec.Struct, frozen=True, tag_field="type", tag="presence"):
+    """Lists the members, or the first of them, and says how many there are."""
+
     members: Sequence[str | None]
     count: int
 
 
-class _History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
+class History(msgspec.Struct, frozen=True, tag_field="type", tag="history"):
+    """Earlier messages, oldest first; on entry without the offset that a client asked for."""
+
     before: int | UnsetType
     messages: Sequence[ChatMessage]
     more: bool
 
 
-class _Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error"):
+    """Tells one client what did not work."""
+
     code: ErrorCode
     message: str
 
 
-_decoder = msgspec.json.Decoder(Draft)
+_drafts = msgspec.json.Decoder(Draft)
 _outlines = msgspec.json.Decoder(_Outline)
 _requests = msgspec.json.Decoder(HistoryRequest)
 _encoder = msgspec.json.Encoder()
@@ -134,49 +144,16 @@ def parse(frame: str | bytes) -> Draft | HistoryRequest:
     if isinstance(frame, bytes):
         raise FrameError("binary_message", "A room takes text messages only, not binary ones.")
     try:
-        decoded = _decode(frame)
+        try:
+            draft = _drafts.decode(frame)
+        except msgspec.ValidationError as error:
+            return _parse_request(frame, error)
     except RecursionError:
         raise FrameError("invalid_json", "The JSON is nested too deeply.") from None
     except (msgspec.DecodeError, UnicodeError):
         raise FrameError(
             "invalid_json", 'The message is not valid JSON; send {"content": "hello"}.'
         ) from None
-    return _check(decoded) if isinstance(decoded, Draft) else decoded
-
-
-def _decode(frame: str) -> Draft | HistoryRequest:
-    """Decode a message or a request; try the more frequent message first.
-
-    Raises:
-        FrameError: If it is JSON, and neither of them.
-        msgspec.DecodeError: If it is not valid JSON.
-    """
-    try:
-        return _decoder.decode(frame)
-    except msgspec.ValidationError as error:
-        if not _is_request(frame):
-            raise FrameError(
-                "invalid_message", f'Send {{"content": text, "timestamp": text}}; here: {error}.'
-            ) from None
-    try:
-        return _requests.decode(frame)
-    except msgspec.ValidationError as error:
-        raise FrameError(
-            "invalid_message",
-            f'Send {{"type": "history", "before": offset, "limit": 1 to {MOST_IN_A_PAGE}}}; '
-            f"here: {error}.",
-        ) from None
-
-
-def _is_request(frame: str) -> bool:
-    try:
-        outline = _outlines.decode(frame)
-    except msgspec.ValidationError:
-        return False
-    return outline.type == "history" and outline.content is UNSET
-
-
-def _check(draft: Draft) -> Draft:
     if not draft.content.strip():
         raise FrameError("empty_content", "The content is empty; send some text.")
     if draft.timestamp is not None and not 0 < len(draft.timestamp) <= LONGEST_TIMESTAMP:
@@ -188,6 +165,35 @@ def _check(draft: Draft) -> Draft:
     return draft
 
 
+def _parse_request(frame: str, not_a_draft: msgspec.ValidationError) -> HistoryRequest:
+    """Parse JSON that is not a message.
+
+    Args:
+        frame: The text.
+        not_a_draft: Why it is not a message.
+
+    Raises:
+        FrameError: If it is not a request, either.
+        msgspec.DecodeError: If it is not valid JSON.
+    """
+    try:
+        outline = _outlines.decode(frame)
+    except msgspec.ValidationError:
+        outline = _Outline()
+    if outline.type != "history" or outline.content is not UNSET:
+        raise FrameError(
+            "invalid_message", f'Send {{"content": text, "timestamp": text}}; here: {not_a_draft}.'
+        )
+    try:
+        return _requests.decode(frame)
+    except msgspec.ValidationError as error:
+        raise FrameError(
+            "invalid_message",
+            f'Send {{"type": "history", "before": offset, "limit": 1 to {MOST_IN_A_PAGE}}}; '
+            f"here: {error}.",
+        ) from None
+
+
 def to_data(draft: Draft, now: str) -> str:
     """Return the data to store for a message of a client, as JSON text.
 
@@ -195,68 +201,25 @@ def to_data(draft: Draft, now: str) -> str:
         draft: The message.
         now: The time for a message without a timestamp.
     """
-    return _encode(Draft(draft.content, draft.timestamp or now))
+    return encode(Draft(draft.content, draft.timestamp or now))
 
 
 def to_chat_message(stored: StoredMessage) -> ChatMessage:
     """Return a stored message as clients of plain JSON see it, also one of a session (P23)."""
-    content, timestamp = _read(stored.data)
-    return ChatMessage(
-        stored.sender, content, timestamp or stored.stored_at, stored.id, stored.offset
-    )
-
-
-def encode_message(message: ChatMessage) -> str:
-    """Build the frame of a message."""
-    return _encode(message)
-
-
-def encode_join(sender: str | None, timestamp: str, count: int) -> str:
-    """Build the frame that says who came, and how many are there now."""
-    return _encode(_Join(sender, timestamp, count))
-
-
-def encode_leave(sender: str | None, timestamp: str, count: int) -> str:
-    """Build the frame that says who left, and how many are there now."""
-    return _encode(_Leave(sender, timestamp, count))
-
-
-def encode_presence(members: Sequence[str | None], count: int) -> str:
-    """Build the frame that lists the members."""
-    return _encode(_Presence(members, count))
-
-
-def encode_history(
-    messages: Sequence[ChatMessage], *, more: bool, before: int | None = None
-) -> str:
-    """Build the frame with earlier messages, oldest first.
-
-    Args:
-        messages: The messages.
-        more: Whether the history has older ones.
-        before: The offset that the client asked for; None on entry.
-    """
-    return _encode(_History(UNSET if before is None else before, messages, more))
-
-
-def encode_error(code: ErrorCode, message: str) -> str:
-    """Build the frame that tells one client what did not work."""
-    return _encode(_Error(code, message))
-
-
-def _read(data: str) -> tuple[str, str | None]:
+    content, timestamp = stored.data, stored.stored_at
     try:
-        value = msgspec.json.decode(data)
+        value = msgspec.json.decode(stored.data)
     except (msgspec.DecodeError, RecursionError, ValueError):
-        return data, None  # stored by another server, and not valid JSON for ours
+        value = None  # stored by another server, and not valid JSON for ours
     if isinstance(value, str):
-        return value, None
-    if isinstance(value, dict) and isinstance(content := value.get("content"), str):
-        timestamp = value.get("timestamp")
-        is_valid = isinstance(timestamp, str) and 0 < len(timestamp) <= LONGEST_TIMESTAMP
-        return content, timestamp if is_valid else None
-    return data, None
+        content = value
+    elif isinstance(value, dict) and isinstance(value.get("content"), str):
+        content, given = value["content"], value.get("timestamp")
+        if isinstance(given, str) and 0 < len(given) <= LONGEST_TIMESTAMP:
+            timestamp = given
+    return ChatMessage(stored.sender, content, timestamp, stored.id, stored.offset)
 
 
-def _encode(frame: msgspec.Struct) -> str:
+def encode(frame: msgspec.Struct) -> str:
+    """Return a frame as JSON text."""
     return _encoder.encode(frame).decode()

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from time import time
 from uuid import uuid4
 
+from msgspec import UNSET
+
 from sockstore.base.times import utc_time
 from sockstore.server.client import Client
 from sockstore.server.history.base import Entry, HistoryError, NotStored, Page, StoredMessage
 from sockstore.server.plain import frames
-from sockstore.server.plain.frames import Draft, FrameError, HistoryRequest
+from sockstore.server.plain.frames import Draft, ErrorCode, FrameError, HistoryRequest
 from sockstore.server.rooms.presence import Member
 from sockstore.server.rooms.recovery import LastSeen
 from sockstore.server.rooms.room import Room, Rooms
@@ -25,19 +27,19 @@ class _Plain:
     """Builds the frames of section 3 of PROTOCOL.md."""
 
     def message(self, message: StoredMessage) -> str:
-        return frames.encode_message(frames.to_chat_message(message))
+        return frames.encode(frames.to_chat_message(message))
 
     def page(self, messages: Sequence[StoredMessage]) -> list[str]:
         return [self.message(message) for message in messages]
 
     def join(self, member: Member, now: str, count: int) -> str:
-        return frames.encode_join(member.name, now, count)
+        return frames.encode(frames.Join(member.name, now, count))
 
     def leave(self, member: Member, now: str, count: int) -> str:
-        return frames.encode_leave(member.name, now, count)
+        return frames.encode(frames.Leave(member.name, now, count))
 
     def presence(self, members: Sequence[Member], count: int) -> str | None:
-        return frames.encode_presence([member.name for member in members], count)
+        return frames.encode(frames.Presence([member.name for member in members], count))
 
 
 PLAIN: Dialect = _Plain()
@@ -88,11 +90,9 @@ class Visitor:
         client.offer(_history(page, shown))
         client.offer(room.presence_frame(PLAIN) or "")
         if page is None:
-            client.offer(
-                frames.encode_error(
-                    "history_unavailable",
-                    "Older messages cannot be shown, because the server cannot read them.",
-                )
+            self._fail(
+                "history_unavailable",
+                "Older messages cannot be shown, because the server cannot read them.",
             )
         else:
             self._subscriber.last_seen = LastSeen.newest(page)
@@ -112,7 +112,7 @@ class Visitor:
                 case HistoryRequest() as request:
                     await self._give_history(request)
         except FrameError as error:
-            self._client.offer(frames.encode_error(error.code, error.message))
+            self._fail(error.code, error.message)
 
     async def _store(self, draft: Draft) -> None:
         """Store a message; the room tells its subscribers once it is stored."""
@@ -120,11 +120,9 @@ class Visitor:
         try:
             await self._rooms.history.append(self._room.name, [entry])
         except NotStored:
-            self._client.offer(
-                frames.encode_error(
-                    "not_stored",
-                    "The message was not delivered, because the server cannot store it; try later.",
-                )
+            self._fail(
+                "not_stored",
+                "The message was not delivered, because the server cannot store it; try later.",
             )
 
     async def _give_history(self, request: HistoryRequest) -> None:
@@ -135,16 +133,17 @@ class Visitor:
         try:
             page = await self._room.read_newest(request.limit, limits.page_bytes, request.before)
         except HistoryError:
-            client.offer(
-                frames.encode_error(
-                    "history_unavailable",
-                    "Older messages cannot be shown now, because the server cannot read them.",
-                )
+            self._fail(
+                "history_unavailable",
+                "Older messages cannot be shown now, because the server cannot read them.",
             )
             return
         # Messages of others may have filled the buffer meanwhile; only this client waits.
         if await client.drained():
             client.offer(_history(page, page.messages, request.before))
+
+    def _fail(self, code: ErrorCode, message: str) -> None:
+        self._client.offer(frames.encode(frames.Error(code, message)))
 
     async def _read_on_entry(self) -> Page | None:
         limits = self._rooms.limits
@@ -169,4 +168,5 @@ def _history(page: Page | None, shown: Sequence[StoredMessage], before: int | No
     else:
         end = page.top + 1 if before is None else min(before, page.top + 1)
         more = page.first < (shown[0].offset if shown else end)
-    return frames.encode_history(list(map(frames.to_chat_message, shown)), more=more, before=before)
+    messages = list(map(frames.to_chat_message, shown))
+    return frames.encode(frames.History(UNSET if before is None else before, messages, more))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from sockstore.server.history.base import Page, StoredMessage
+from sockstore.server.history.base import Page
 
 __all__ = ["LastSeen", "Recovery", "decide_recovery"]
 
@@ -28,16 +28,6 @@ class LastSeen:
     epoch: str
     offset: int
     id: str | None = None
-
-    @classmethod
-    def message(cls, epoch: str, message: StoredMessage) -> LastSeen:
-        """Return the position at a message.
-
-        Args:
-            epoch: The log of the message.
-            message: The message.
-        """
-        return cls(epoch, message.offset, message.id)
 
     @classmethod
     def newest(cls, page: Page) -> LastSeen:

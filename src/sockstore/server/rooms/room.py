@@ -171,13 +171,13 @@ class Room:
 
     def _deliver(self, message: StoredMessage) -> None:
         """Tell the newest message to all who wait for it; each dialect builds its frame once."""
-        epoch = self._epoch or ""
-        self._newest = LastSeen.message(epoch, message)
+        self._newest = newest = LastSeen(self._epoch or "", message.offset, message.id)
         frames: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
                 continue
-            if not subscriber.is_next(message.offset):
+            last_seen = subscriber.last_seen
+            if last_seen is not None and last_seen.offset + 1 != message.offset:
                 self._catch_up_if_behind(subscriber)
                 continue
             dialect = subscriber.dialect
@@ -185,7 +185,7 @@ class Room:
             if outgoing is None:
                 outgoing = frames[dialect] = Outgoing(dialect.message(message))
             subscriber.client.offer(outgoing)
-            subscriber.last_seen = self._newest
+            subscriber.last_seen = newest
 
     def _note(self, page: Page, newest: LastSeen | None) -> None:
         """Note the state of the log.
@@ -297,7 +297,7 @@ class Room:
             return False
         for frame in subscriber.dialect.page(messages):
             subscriber.client.offer(frame)
-        subscriber.last_seen = LastSeen.message(page.epoch, messages[-1])
+        subscriber.last_seen = LastSeen(page.epoch, messages[-1].offset, messages[-1].id)
         return True
 
     def _announce_later(self) -> None:

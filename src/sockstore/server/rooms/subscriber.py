@@ -57,7 +57,3 @@ class Subscriber:
     lost: Callable[[], None]
     hears_members: bool = True
     catching_up: asyncio.Task[None] | None = field(default=None)
-
-    def is_next(self, offset: int) -> bool:
-        """Whether the message at this offset is the next one for the client."""
-        return self.last_seen is None or self.last_seen.offset + 1 == offset

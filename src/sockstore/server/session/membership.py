@@ -78,7 +78,7 @@ class _Reply:
         """The position of the subscriber after the reply (P24)."""
         if not self.messages:
             return self.place
-        return LastSeen.message(self.place.epoch, self.messages[-1])
+        return LastSeen(self.place.epoch, self.messages[-1].offset, self.messages[-1].id)
 
 
 class Membership:

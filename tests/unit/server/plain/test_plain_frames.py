@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from msgspec import UNSET
 
 from sockstore.cli import main
 from sockstore.server import Limits
@@ -24,23 +25,23 @@ AS_JSON = (
 
 
 def test_the_frames_of_the_server_are_exact():
-    assert frames.encode_message(MESSAGE) == AS_JSON
-    assert frames.encode_history([MESSAGE], more=True) == (
+    assert frames.encode(MESSAGE) == AS_JSON
+    assert frames.encode(frames.History(UNSET, [MESSAGE], more=True)) == (
         f'{{"type":"history","messages":[{AS_JSON}],"more":true}}'
     )
-    assert frames.encode_history([], more=False, before=7) == (
+    assert frames.encode(frames.History(7, [], more=False)) == (
         '{"type":"history","before":7,"messages":[],"more":false}'
     )
-    assert frames.encode_join(None, "t", 2) == (
+    assert frames.encode(frames.Join(None, "t", 2)) == (
         '{"type":"join","sender":null,"timestamp":"t","count":2}'
     )
-    assert frames.encode_leave("Ann", "t", 1) == (
+    assert frames.encode(frames.Leave("Ann", "t", 1)) == (
         '{"type":"leave","sender":"Ann","timestamp":"t","count":1}'
     )
-    assert frames.encode_presence(["Ann", None], 2) == (
+    assert frames.encode(frames.Presence(["Ann", None], 2)) == (
         '{"type":"presence","members":["Ann",null],"count":2}'
     )
-    assert frames.encode_error("not_stored", "Try later.") == (
+    assert frames.encode(frames.Error("not_stored", "Try later.")) == (
         '{"type":"error","code":"not_stored","message":"Try later."}'
     )
 
