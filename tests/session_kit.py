@@ -37,6 +37,10 @@ class Listener(Client):
     def buffered(self) -> int:
         return len(self._buffer)
 
+    @property
+    def buffered_bytes(self) -> int:
+        return self._buffered_bytes
+
     def take_token(self) -> bool:
         return self.bucket.take(0.0)
 
@@ -126,8 +130,7 @@ class Guest:
     def __init__(self, rooms: Rooms, name: str | None = None) -> None:
         self.client = Listener(rooms.limits, name)
         self.rooms = rooms
-        self.room = rooms.take("lobby")
-        self.visitor = plain.Visitor(rooms, self.room, self.client)
+        self.visitor = plain.Visitor(rooms, "lobby", self.client)
 
     async def enter(self) -> Guest:
         await self.visitor.enter()
@@ -135,7 +138,6 @@ class Guest:
 
     def leave(self) -> None:
         self.visitor.leave()
-        self.rooms.give_back(self.room)
 
     @property
     def frames(self) -> list[dict[str, object]]:
@@ -155,8 +157,14 @@ class Guest:
         ]
 
 
-def rooms_of(history: FakeHistory | None = None, **limits: Any) -> Rooms:
-    return Rooms(history or FakeHistory(), LocalPresence(), Limits(**{**UNCOUNTED, **limits}))
+def rooms_of(
+    history: FakeHistory | None = None, presence: LocalPresence | None = None, **limits: Any
+) -> Rooms:
+    return Rooms(
+        history or FakeHistory(),
+        presence or LocalPresence(),
+        Limits(**{**UNCOUNTED, **limits}),
+    )
 
 
 async def idle(steps: int = 200) -> None:

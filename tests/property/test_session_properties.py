@@ -31,8 +31,7 @@ class PlainReader:
 
     def __init__(self, rooms: Rooms) -> None:
         self.client = Listener(rooms.limits)
-        self.room = rooms.take("lobby")
-        self.visitor = plain.Visitor(rooms, self.room, self.client)
+        self.visitor = plain.Visitor(rooms, "lobby", self.client)
         self.entering = asyncio.create_task(self.visitor.enter())
         self.rooms = rooms
 
@@ -47,7 +46,6 @@ class PlainReader:
         self.entering.cancel()
         await asyncio.wait([self.entering])
         self.visitor.leave()
-        self.rooms.give_back(self.room)
 
 
 class Reader:
@@ -143,7 +141,7 @@ async def settle(history, rooms, reader: Reader, plain_readers: list[PlainReader
         await each.leave()
     await reader.leave()
     assert reader.seen == list(range(1, top + 1))
-    assert rooms._rooms == {}
+    assert rooms.members == {}
     await idle(5)
     assert len(asyncio.all_tasks()) == 1
 

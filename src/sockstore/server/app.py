@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from sockstore.server.admission import Refused, Token, check_host_names, check_origins
-from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.chat_server import ChatServer, ExactRoute
 from sockstore.server.history.base import History
 from sockstore.server.limits import Limits
-from sockstore.server.middleware import HostGuard
+from sockstore.server.middleware import HostGuard, refuse
 from sockstore.server.storage import IN_MEMORY
 
 __all__ = ["create_app"]
@@ -90,7 +89,4 @@ class _Nowhere:
     """Answers any other path with 404; without it Starlette's answer would be 403."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await receive()
-        refused = Refused(404, NOTHING_HERE)
-        with suppress(PeerLeft):
-            await Peer(scope, receive, send).refuse(refused)
+        await refuse(Refused(404, NOTHING_HERE), scope, receive, send)

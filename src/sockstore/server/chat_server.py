@@ -8,7 +8,6 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeAlias
 
 from starlette.routing import WebSocketRoute
@@ -24,7 +23,7 @@ from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
 from sockstore.server.middleware import check_host
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.room import Rooms
-from sockstore.server.session import visitor
+from sockstore.server.session import visitor as session
 from sockstore.server.storage import IN_MEMORY, open_history, presence_for
 
 __all__ = ["ChatServer", "ExactRoute"]
@@ -150,7 +149,7 @@ class ChatServer:
         name = admission.check_name(handshake.query.get("name"))
         if SUBPROTOCOL in scope.get("subprotocols", ()):
             return self._plan_session(handshake, name, room, SUBPROTOCOL)
-        return _Plan(name, partial(plain.visit, self._rooms, room))
+        return _Plan(name, lambda client: plain.Visitor(self._rooms, room, client).run())
 
     def _plan_any_room(self, handshake: Handshake, scope: Scope) -> _Plan:
         name = admission.check_name(handshake.query.get("name"))
@@ -168,8 +167,12 @@ class ChatServer:
         async def admit(token: str | None) -> tuple[int, str] | None:
             return None if is_checked else await self._check_late_token(token)
 
-        visit = partial(visitor.visit, self._rooms, room, admit)
-        return _Plan(name, visit, subprotocol, checks_token=is_checked)
+        return _Plan(
+            name,
+            lambda client: session.Visitor(self._rooms, room, admit, client).run(),
+            subprotocol,
+            checks_token=is_checked,
+        )
 
     async def _serve(self, scope: Scope, peer: Peer, make_plan: MakePlan) -> None:
         """Admit a client and serve it until its connection has ended.
@@ -206,7 +209,7 @@ class ChatServer:
             client = Client(peer, self._limits, plan.name)
             self._clients.add(client)
             try:
-                await plan.visit(client)
+                await plan.serve(client)
             finally:
                 self._clients.remove(client)
                 if not self._clients:
@@ -278,13 +281,13 @@ class _Plan:
 
     Args:
         name: The client's name.
-        visit: Awaited with the client.
+        serve: Awaited with the client.
         subprotocol: The subprotocol to agree on.
         checks_token: Whether to check the token of the handshake.
     """
 
     name: str | None
-    visit: Callable[[Client], Awaitable[None]]
+    serve: Callable[[Client], Awaitable[None]]
     subprotocol: str | None = None
     checks_token: bool = True
 
@@ -319,11 +322,7 @@ class _Endpoint:
 
 
 def _unavailable() -> Refused:
-    return Refused(
-        503,
-        "The server takes no more clients now; try again later.",
-        COME_BACK,
-    )
+    return Refused(503, "The server takes no more clients now; try again later.", COME_BACK)
 
 
 def _echo(client: Client) -> Awaitable[None]:

@@ -14,7 +14,7 @@ from sockstore.server import admission
 from sockstore.server.admission import Refused
 from sockstore.server.asgi import Peer, PeerLeft
 
-__all__ = ["HostGuard", "Turns", "check_host"]
+__all__ = ["HostGuard", "Turns", "check_host", "refuse"]
 
 CHECKED = "sockstore.host"
 """A key of the scope: the names for which `check_host` has accepted its `Host`."""
@@ -53,7 +53,7 @@ class HostGuard:
         try:
             check_host(scope, self._allowed)
         except Refused as refused:
-            await _refuse(refused, scope, receive, send)
+            await refuse(refused, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
@@ -123,7 +123,8 @@ class Turns:
             self._next = loop.call_soon(self._give_turn, loop)
 
 
-async def _refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or an opening handshake with an HTTP status."""
     if scope["type"] == "http":
         text = f"{refused.message}\n"
         await PlainTextResponse(text, refused.status)(scope, receive, send)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, cast
 
 from sockstore.base.checks import require_count, require_seconds
 from sockstore.server.history.base import (
@@ -130,7 +130,7 @@ class SqliteHistory:
         Raises:
             HistoryUnavailable: If it cannot be used.
         """
-        database = self._database()
+        database = Database(self._path, self._keep, self._remember)
         try:
             database.open()
             database.close()
@@ -163,30 +163,21 @@ class SqliteHistory:
         return [stored for stored, _ in kept]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Return the oldest kept messages with a higher offset than `after`.
-
-        Raises:
-            HistoryUnavailable: If they cannot be read.
-        """
+        """Read as `History.read`."""
         return await self._look(lambda database: database.read(room, after, count, max_bytes))
 
     async def newest(
         self, room: str, count: int, max_bytes: int, before: int | None = None
     ) -> Page:
-        """Return the last messages of a room, or the last ones before an offset, by rising offset.
-
-        Raises:
-            HistoryUnavailable: If they cannot be read.
-        """
+        """Read as `History.newest`."""
         return await self._look(lambda database: database.newest(room, count, max_bytes, before))
 
     async def _look(self, work: Callable[[Database], Page]) -> Page:
         try:
-            page: Page = await self._ask(work)
+            return cast("Page", await self._ask(work))
         except Exception as error:
             self._note_failure(error)
             raise HistoryUnavailable(str(self), explain(error)) from error
-        return page
 
     async def aclose(self) -> None:
         """Write what is waiting, and close; a later call opens it again."""
@@ -216,7 +207,7 @@ class SqliteHistory:
 
     def _serve(self, jobs: SimpleQueue[_Job]) -> None:
         """Do the jobs, in the thread, until the last one."""
-        database = self._database()
+        database = Database(self._path, self._keep, self._remember)
         while True:
             batch = _waiting(jobs)
             done = [*_store(database, batch), *_work(database, batch)]
@@ -244,9 +235,6 @@ class SqliteHistory:
                 each.job.future.set_result(each.result)
             else:
                 each.job.future.set_exception(each.error)
-
-    def _database(self) -> Database:
-        return Database(self._path, self._keep, self._remember)
 
     def _note_failure(self, error: Exception) -> None:
         """Log the first of several failures: a full disk must not fill the log too."""

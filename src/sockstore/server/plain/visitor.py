@@ -15,10 +15,10 @@ from sockstore.server.plain import frames
 from sockstore.server.plain.frames import Draft, ErrorCode, FrameError, HistoryRequest
 from sockstore.server.rooms.presence import Member
 from sockstore.server.rooms.recovery import LastSeen
-from sockstore.server.rooms.room import Room, Rooms
+from sockstore.server.rooms.room import Rooms
 from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
-__all__ = ["Visitor", "visit"]
+__all__ = ["Visitor"]
 
 RESUMING = (1012, "the server cannot continue the room; connect again for its history")
 
@@ -45,41 +45,32 @@ class _Plain:
 PLAIN: Dialect = _Plain()
 
 
-async def visit(rooms: Rooms, name: str, client: Client) -> None:
-    """Serve a client of plain JSON in a room until its connection has ended.
+class Visitor:
+    """One client of plain JSON in one room.
 
     Args:
         rooms: The rooms of the server.
         name: The room's name, checked.
         client: The client; it was accepted.
     """
-    room = rooms.take(name)
-    visitor = Visitor(rooms, room, client)
-    try:
-        await visitor.enter()
-        await client.run(visitor.hear)
-    finally:
-        visitor.leave()
-        rooms.give_back(room)
 
-
-class Visitor:
-    """One client of plain JSON in one room.
-
-    Args:
-        rooms: The rooms of the server.
-        room: The one that it is in.
-        client: The client; it was accepted.
-    """
-
-    def __init__(self, rooms: Rooms, room: Room, client: Client) -> None:
+    def __init__(self, rooms: Rooms, name: str, client: Client) -> None:
         self._rooms = rooms
-        self._room = room
+        # Used until `leave`.
+        self._room = rooms.take(name)
         self._client = client
         self._member = Member(client.id, client.name)
         self._subscriber = Subscriber(
             client, self._member, PLAIN, None, lambda: client.end(*RESUMING)
         )
+
+    async def run(self) -> None:
+        """Serve the client until its connection has ended."""
+        try:
+            await self.enter()
+            await self._client.run(self.hear)
+        finally:
+            self.leave()
 
     async def enter(self) -> None:
         """Tell the client the history and the members, and the others that it came."""
@@ -102,6 +93,7 @@ class Visitor:
         """Take the client out of the room, and tell the others."""
         self._room.remove(self._subscriber)
         self._rooms.presence.leave(self._room.name, self._member)
+        self._rooms.give_back(self._room)
 
     async def hear(self, message: str | bytes) -> None:
         """Store the message of the client, or answer its request."""

@@ -155,11 +155,12 @@ class RedisHistory:
         Raises:
             HistoryUnavailable: If it cannot.
         """
-        asyncio.run(self._check())
 
-    async def _check(self) -> None:
-        await self.open()
-        await self.aclose()
+        async def check() -> None:
+            await self.open()
+            await self.aclose()
+
+        asyncio.run(check())
 
     async def open(self) -> None:
         """Connect, check that Redis keeps its data, and follow the feed.
@@ -187,21 +188,13 @@ class RedisHistory:
         return [Stored(abs(offset), epoch, is_duplicate=offset < 0) for offset in offsets]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Return the oldest kept messages with a higher offset than `after`.
-
-        Raises:
-            HistoryUnavailable: If they cannot be read.
-        """
+        """Read as `History.read`."""
         return await self._page(room, str(after), "", count, max_bytes)
 
     async def newest(
         self, room: str, count: int, max_bytes: int, before: int | None = None
     ) -> Page:
-        """Return the last messages of a room, or the last ones before an offset, by rising offset.
-
-        Raises:
-            HistoryUnavailable: If they cannot be read.
-        """
+        """Read as `History.newest`."""
         end = "" if before is None else str(before)
         page = await self._page(room, "", end, count, max_bytes)
         return replace(page, messages=page.messages[::-1])

@@ -31,7 +31,7 @@ _News: TypeAlias = tuple[int, Change, Member]
 logger = logging.getLogger("sockstore.server")
 
 
-class _Here:
+class _LocalRoom:
     """A room with clients of this server, or with changes that Redis was not told yet."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class RedisPresence:
         # Set by `start`.
         self._changed: Changed = no_listener
         # By name; `enter` adds to it, `_settle` removes from it.
-        self._rooms: dict[str, _Here] = {}
+        self._rooms: dict[str, _LocalRoom] = {}
         # Renews the lease, from `open` to `aclose`.
         self._leases: asyncio.Task[None] | None = None
         # Those that `_start` began and that have not ended.
@@ -102,69 +102,69 @@ class RedisPresence:
         """Add a client of this server to a room; return when `members` is right."""
         if self._leases is None:
             await self.open()
-        here = self._rooms.setdefault(room, _Here())
-        here.own[member.client] = here.shown[member.client] = member
-        here.unsettled[member.client] = member
-        await self._try(self._settle(room, here))
-        if not here.is_loaded:
-            await self._try(self._load(room, here))
-        if here.own.get(member.client) is member:  # it may have left meanwhile
+        local = self._rooms.setdefault(room, _LocalRoom())
+        local.own[member.client] = local.shown[member.client] = member
+        local.unsettled[member.client] = member
+        await self._try(self._settle(room, local))
+        if not local.is_loaded:
+            await self._try(self._load(room, local))
+        if local.own.get(member.client) is member:  # it may have left meanwhile
             self._changed(room, "join", member)
 
     def leave(self, room: str, member: Member) -> None:
         """Remove a client of this server from a room; never waits."""
-        here = self._rooms.get(room)
-        if here is None or here.own.pop(member.client, None) is None:
+        local = self._rooms.get(room)
+        if local is None or local.own.pop(member.client, None) is None:
             return
-        here.shown.pop(member.client, None)
-        here.unsettled[member.client] = member
-        if not here.own:  # the next client that comes reads it again
-            here.shown.clear()
-            here.is_loaded = False
+        local.shown.pop(member.client, None)
+        local.unsettled[member.client] = member
+        if not local.own:  # the next client that comes reads it again
+            local.shown.clear()
+            local.is_loaded = False
         self._changed(room, "leave", member)
-        self._start(self._settle(room, here))
+        self._start(self._settle(room, local))
 
     def members(self, room: str) -> Sequence[Member]:
         """Return the members of a room with a client of this server, in order of arrival."""
-        here = self._rooms.get(room)
-        return () if here is None else tuple(here.shown.values())
+        local = self._rooms.get(room)
+        return () if local is None else tuple(local.shown.values())
 
     async def aclose(self) -> None:
         """Remove the clients of this server, and stop renewing the lease."""
         leases, self._leases = self._leases, None
         if leases is not None:
             await end(leases)
-        for room, here in list(self._rooms.items()):
-            for member in list(here.own.values()):
+        for room, local in list(self._rooms.items()):
+            for member in list(local.own.values()):
                 self.leave(room, member)
         while self._tasks:
             await asyncio.wait(self._tasks)
         if leases is not None:
             await self._try(self._history.delete(f"alive:{self._server}"))
 
-    async def _settle(self, room: str, here: _Here) -> None:
+    async def _settle(self, room: str, local: _LocalRoom) -> None:
         """Tell Redis which clients of this server are there now, until it has acknowledged it."""
-        failures = here.failures
-        async with here.telling:
+        failures = local.failures
+        async with local.telling:
             # After a failure of another caller it is tried again later: a Redis that does not
             # answer must cost its timeout once, not once for each client.
-            while here.unsettled and here.failures == failures:
-                batch = dict(islice(here.unsettled.items(), MOST_SETTLED_AT_ONCE))
+            while local.unsettled and local.failures == failures:
+                batch = dict(islice(local.unsettled.items(), MOST_SETTLED_AT_ONCE))
                 words = [
                     word
                     for client, member in batch.items()
-                    for word in (client, member.name or "", "1" if client in here.own else "0")
+                    for word in (client, member.name or "", "1" if client in local.own else "0")
                 ]
                 for client in batch:
-                    del here.unsettled[client]
+                    del local.unsettled[client]
                 try:
                     await self._history.call(SETTLE, room, FEED_LENGTH, self._server, *words)
                 except BaseException:
                     # Redis may have done it or not, so it is told the state again later.
-                    here.unsettled = {**batch, **here.unsettled}
-                    here.failures += 1
+                    local.unsettled = {**batch, **local.unsettled}
+                    local.failures += 1
                     raise
-        if not here.own and not here.unsettled and self._rooms.get(room) is here:
+        if not local.own and not local.unsettled and self._rooms.get(room) is local:
             del self._rooms[room]
 
     async def _tell_alive(self) -> None:
@@ -179,41 +179,41 @@ class RedisPresence:
             await self._compare_all()
 
     async def _compare_all(self) -> None:
-        for room, here in list(self._rooms.items()):
-            await self._try(self._settle(room, here))
-            if here.own:
-                await self._try(self._load(room, here))
+        for room, local in list(self._rooms.items()):
+            await self._try(self._settle(room, local))
+            if local.own:
+                await self._try(self._load(room, local))
 
-    async def _load(self, room: str, here: _Here) -> None:
+    async def _load(self, room: str, local: _LocalRoom) -> None:
         """Read the members of a room, report a difference, and correct what Redis has of ours."""
         waiting = object()
-        here.news[waiting] = []
+        local.news[waiting] = []
         try:
             number, *flat = await self._history.call(MEMBERS, room)
         finally:
-            news = here.news.pop(waiting)
-        if not here.own:
+            news = local.news.pop(waiting)
+        if not local.own:
             return
-        members, own_in_redis = self._read_members(here, flat)
+        members, own_in_redis = self._read_members(local, flat)
         # Later entries of the feed have been heard already.
         for when, change, member in news:
             if when > number and change == "join":
                 members[member.client] = member
             elif when > number:
                 members.pop(member.client, None)
-        members.update(here.own)
-        for client in own_in_redis.keys() ^ here.own.keys():  # Redis lost it, or it left
-            member = here.own.get(client) or own_in_redis[client]
-            here.unsettled.setdefault(client, member)
-        here.is_loaded = True
-        has_changed = members.keys() != here.shown.keys()
-        here.shown = members
+        members.update(local.own)
+        for client in own_in_redis.keys() ^ local.own.keys():  # Redis lost it, or it left
+            member = local.own.get(client) or own_in_redis[client]
+            local.unsettled.setdefault(client, member)
+        local.is_loaded = True
+        has_changed = members.keys() != local.shown.keys()
+        local.shown = members
         if has_changed:
             self._changed(room, "unknown", None)
-        await self._settle(room, here)
+        await self._settle(room, local)
 
     def _read_members(
-        self, here: _Here, flat: Sequence[str]
+        self, local: _LocalRoom, flat: Sequence[str]
     ) -> tuple[dict[str, Member], dict[str, Member]]:
         """Return the members in the order of arrival, and those of this server that Redis has."""
         arrivals, own = [], {}
@@ -222,27 +222,27 @@ class RedisPresence:
             member = Member(client, name or None)
             if server == self._server:
                 own[client] = member
-            if client in here.own or server not in {self._server, *self._retired}:
+            if client in local.own or server not in {self._server, *self._retired}:
                 arrivals.append((int(order), member))
         arrivals.sort(key=lambda arrival: arrival[0])
         return {member.client: member for _, member in arrivals}, own
 
     def _heard(self, fields: Mapping[str, str]) -> None:
         """Apply an entry of the feed that another server made."""
-        here = self._rooms.get(fields["room"])
+        local = self._rooms.get(fields["room"])
         server = fields.get("server")
-        if here is None or server in {None, self._server} or server in self._retired:
+        if local is None or server in {None, self._server} or server in self._retired:
             return
         member = Member(fields["client"], fields["name"] or None)
         change: Change = "leave" if fields["kind"] == "leave" else "join"
-        for news in here.news.values():
+        for news in local.news.values():
             news.append((int(fields["number"]), change, member))
-        if not here.own or (change == "join") == (member.client in here.shown):
+        if not local.own or (change == "join") == (member.client in local.shown):
             return
         if change == "join":
-            here.shown[member.client] = member
+            local.shown[member.client] = member
         else:
-            del here.shown[member.client]
+            del local.shown[member.client]
         self._changed(fields["room"], change, member)
 
     def _out_of_sight(self) -> None:
@@ -253,11 +253,11 @@ class RedisPresence:
         """Register all members under a new name, and let the old name expire."""
         retired, self._server = self._server, token_hex(8)
         self._retired.append(retired)
-        for here in self._rooms.values():
-            here.unsettled = {**here.own, **here.unsettled}
+        for local in self._rooms.values():
+            local.unsettled = {**local.own, **local.unsettled}
         await self._tell_alive()
-        for room, here in list(self._rooms.items()):
-            await self._try(self._settle(room, here))
+        for room, local in list(self._rooms.items()):
+            await self._try(self._settle(room, local))
         # If a call fails, the key expires by itself.
         for kind in ("alive", "known"):
             await self._try(self._history.delete(f"{kind}:{retired}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import time
@@ -89,10 +89,7 @@ class Room:
         Raises:
             HistoryUnavailable: If it cannot be read.
         """
-        newest = self._newest
-        page = await self._history.read(self.name, after, count, max_bytes)
-        self._note(page, newest)
-        return page
+        return await self._noted(self._history.read(self.name, after, count, max_bytes))
 
     async def read_newest(self, count: int, max_bytes: int, before: int | None = None) -> Page:
         """Read as `History.newest`, and note the state of the log.
@@ -100,10 +97,7 @@ class Room:
         Raises:
             HistoryUnavailable: If it cannot be read.
         """
-        newest = self._newest
-        page = await self._history.newest(self.name, count, max_bytes, before)
-        self._note(page, newest)
-        return page
+        return await self._noted(self._history.newest(self.name, count, max_bytes, before))
 
     def add(self, subscriber: Subscriber) -> None:
         """Tell a client everything after its position from now on."""
@@ -154,14 +148,10 @@ class Room:
             self._announce_later()
             return
         now = utc_time(time())
-        frames: dict[Dialect, Outgoing] = {}
-        for subscriber in self._subscribers:
-            if subscriber.hears_members and subscriber.member.client != member.client:
-                dialect = subscriber.dialect
-                if dialect not in frames:
-                    build = dialect.join if change == "join" else dialect.leave
-                    frames[dialect] = Outgoing(build(member, now, count))
-                subscriber.client.offer(frames[dialect])
+        if change == "join":
+            self._tell_members(lambda dialect: dialect.join(member, now, count), member.client)
+        else:
+            self._tell_members(lambda dialect: dialect.leave(member, now, count), member.client)
 
     def presence_frame(self, dialect: Dialect) -> str | None:
         """Build the frame that lists the members, if the dialect has one."""
@@ -187,14 +177,14 @@ class Room:
             subscriber.client.offer(outgoing)
             subscriber.last_seen = newest
 
-    def _note(self, page: Page, newest: LastSeen | None) -> None:
-        """Note the state of the log.
+    async def _noted(self, reading: Awaitable[Page]) -> Page:
+        """Read a page, and note the state of the log.
 
-        Args:
-            page: A page of it.
-            newest: The newest message that the room knew before the page was read. The log of the
-                page must have it; otherwise it is another log.
+        The page's log must have the newest message that the room knew before; otherwise it is
+        another log.
         """
+        newest = self._newest
+        page = await reading
         is_same = newest is None or newest.offset <= page.top
         if self._epoch is not None and (page.epoch != self._epoch or not is_same):
             self._start_over(page)
@@ -203,6 +193,7 @@ class Room:
             self._newest = LastSeen(page.epoch, page.top)
             if self._must_look:
                 self.look()
+        return page
 
     def _start_over(self, page: Page) -> None:
         """Unsubscribe every client: the room's log was replaced."""
@@ -309,11 +300,24 @@ class Room:
     def _announce_presence(self) -> None:
         self._announcing = None
         self._is_crowded = len(self.members) > self._limits.announced_members
+        self._tell_members(self.presence_frame)
+
+    def _tell_members(
+        self, build: Callable[[Dialect], str | None], without: str | None = None
+    ) -> None:
+        """Send a frame about the members; each dialect builds its frame once.
+
+        Args:
+            build: Returns the frame of a dialect, if the dialect has one.
+            without: The id of a client that is not sent it.
+        """
         frames: dict[Dialect, Outgoing | None] = {}
         for subscriber in self._subscribers:
+            if not subscriber.hears_members or subscriber.member.client == without:
+                continue
             dialect = subscriber.dialect
             if dialect not in frames:
-                frame = self.presence_frame(dialect)
+                frame = build(dialect)
                 frames[dialect] = None if frame is None else Outgoing(frame)
             if (outgoing := frames[dialect]) is not None:
                 subscriber.client.offer(outgoing)

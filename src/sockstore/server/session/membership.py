@@ -19,7 +19,10 @@ from sockstore.server.session.replies import ErrorReply
 
 __all__ = ["Membership", "SessionDialect"]
 
-INSUFFICIENT_STATE = (2500, "the server cannot continue the room; subscribe again")
+INSUFFICIENT_STATE = {
+    "code": 2500,
+    "reason": "the server cannot continue the room; subscribe again",
+}
 
 Answer: TypeAlias = Callable[[int, str, Mapping[str, Any]], None]
 
@@ -36,7 +39,7 @@ class SessionDialect:
 
     def message(self, message: StoredMessage) -> str:
         """Build the push of a message."""
-        return replies.encode_publication(self.channel, message)
+        return replies.encode_push(self.channel, "pub", replies.to_publication(message))
 
     def page(self, messages: Sequence[StoredMessage]) -> list[str]:
         """Build the pushes of many messages, as one frame."""
@@ -45,12 +48,12 @@ class SessionDialect:
     def join(self, member: Member, now: str, count: int) -> str:
         """Build the push that says who came."""
         del now, count
-        return replies.encode_join(self.channel, member)
+        return replies.encode_push(self.channel, "join", {"info": replies.to_client(member)})
 
     def leave(self, member: Member, now: str, count: int) -> str:
         """Build the push that says who left."""
         del now, count
-        return replies.encode_leave(self.channel, member)
+        return replies.encode_push(self.channel, "leave", {"info": replies.to_client(member)})
 
     def presence(self, members: Sequence[Member], count: int) -> str | None:
         """Return None: session clients request presence with a command."""
@@ -185,7 +188,7 @@ class Membership:
 
     def _lose(self, channel: str, name: str) -> None:
         self._leave(name)
-        self._client.offer(replies.encode_unsubscribe(channel, *INSUFFICIENT_STATE))
+        self._client.offer(replies.encode_push(channel, "unsubscribe", INSUFFICIENT_STATE))
 
     async def _read(self, room: Room, command: Subscribe) -> _Reply:
         if not command.recover:
@@ -220,7 +223,7 @@ def _to_result(reply: _Reply) -> dict[str, Any]:
         "offset": place.offset,
         "recoverable": True,
         "positioned": True,
-        "publications": replies.to_publications(reply.messages),
+        "publications": list(map(replies.to_publication, reply.messages)),
         "data": data,
     }
     if recovery is not None:

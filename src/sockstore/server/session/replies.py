@@ -5,7 +5,7 @@ The data of a message is JSON text already, and is copied as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -17,13 +17,10 @@ __all__ = [
     "PING",
     "ErrorReply",
     "encode_error",
-    "encode_join",
-    "encode_leave",
-    "encode_publication",
+    "encode_push",
     "encode_reply",
-    "encode_unsubscribe",
     "to_client",
-    "to_publications",
+    "to_publication",
 ]
 
 PING = "{}"
@@ -69,7 +66,7 @@ class _Error(msgspec.Struct, frozen=True, omit_defaults=True):
     temporary: bool = False
 
 
-def encode_reply(number: int, name: str, result: Mapping[str, Any]) -> str:
+def encode_reply(number: int, name: str, result: Mapping[str, Any] | msgspec.Struct) -> str:
     """Build the reply to a command.
 
     Args:
@@ -77,57 +74,32 @@ def encode_reply(number: int, name: str, result: Mapping[str, Any]) -> str:
         name: The command's name.
         result: The value of the field with that name.
     """
-    return _encode({"id": number, name: result})
+    return _encoder.encode({"id": number, name: result}).decode()
 
 
 def encode_error(number: int, error: ErrorReply) -> str:
     """Build the reply to a command that was not done."""
-    fields = _Error(error.code, error.message, error.is_temporary)
-    return _encode({"id": number, "error": fields})
+    return encode_reply(number, "error", _Error(error.code, error.message, error.is_temporary))
 
 
-def encode_publication(channel: str, message: StoredMessage) -> str:
-    """Build the push of a message."""
-    return _push(channel, "pub", _to_publication(message))
+def encode_push(channel: str, name: str, content: object) -> str:
+    """Build a push.
+
+    Args:
+        channel: The channel of the room.
+        name: What has happened: ``pub``, ``join``, ``leave`` or ``unsubscribe``.
+        content: The value of the field with that name.
+    """
+    return _encoder.encode({"push": {"channel": channel, name: content}}).decode()
 
 
-def encode_join(channel: str, member: Member) -> str:
-    """Build the push that says who came."""
-    return _push(channel, "join", {"info": to_client(member)})
-
-
-def encode_leave(channel: str, member: Member) -> str:
-    """Build the push that says who left."""
-    return _push(channel, "leave", {"info": to_client(member)})
-
-
-def encode_unsubscribe(channel: str, code: int, reason: str) -> str:
-    """Build the push that ends a subscription."""
-    return _push(channel, "unsubscribe", {"code": code, "reason": reason})
-
-
-def to_publications(messages: Iterable[StoredMessage]) -> Sequence[object]:
-    """Return messages in the form of replies."""
-    return [_to_publication(message) for message in messages]
-
-
-def to_client(member: Member) -> object:
+def to_client(member: Member) -> msgspec.Struct:
     """Return a member in the form of replies and pushes."""
     return _Info(user=member.name or "", client=member.client)
 
 
-def _to_publication(message: StoredMessage) -> _Publication:
-    return _Publication(
-        message.offset,
-        msgspec.Raw(message.data.encode()),
-        _Info(user=message.sender or "", client=""),
-        _Tags(message.id),
-    )
-
-
-def _push(channel: str, name: str, content: object) -> str:
-    return _encode({"push": {"channel": channel, name: content}})
-
-
-def _encode(frame: Mapping[str, Any]) -> str:
-    return _encoder.encode(frame).decode()
+def to_publication(message: StoredMessage) -> msgspec.Struct:
+    """Return a message in the form of replies and pushes."""
+    data = msgspec.Raw(message.data.encode())
+    info = _Info(user=message.sender or "", client="")
+    return _Publication(message.offset, data, info, _Tags(message.id))

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 from uuid import uuid4
 
 from sockstore.server.client import Client
-from sockstore.server.history.base import Entry, Page, StoredMessage
+from sockstore.server.history.base import Entry, Page
 from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import replies
 from sockstore.server.session.commands import (
@@ -20,7 +20,6 @@ from sockstore.server.session.commands import (
     PresenceStats,
     Publish,
     Send,
-    Since,
     Subscribe,
     Unsubscribe,
 )
@@ -80,9 +79,9 @@ class Requests:
                 members = {member.client: replies.to_client(member) for member in shown}
                 return "presence", {"presence": members}
             case PresenceStats(channel=channel):
-                everybody = self._membership.members(channel)
-                users = {member.name for member in everybody}
-                return "presence_stats", {"num_clients": len(everybody), "num_users": len(users)}
+                present = self._membership.members(channel)
+                users = {member.name for member in present}
+                return "presence_stats", {"num_clients": len(present), "num_users": len(users)}
             case Ping():
                 return "ping", {}
             case Connect() | Send() | Disregarded():  # pragma: no cover - the visitor does these
@@ -98,33 +97,21 @@ class Requests:
     async def _history(self, command: History) -> Mapping[str, Any]:
         room = self._membership.check(command.channel)
         limit = MOST_MESSAGES if command.limit < 0 else min(command.limit, MOST_MESSAGES)
-        page, messages = await self._read(room, command, limit)
-        if command.since is not None:
-            _check_since(command.since, page)
+        since = command.since
+        page = await self._read(room, command, limit)
+        if since is not None and (since.epoch not in {"", page.epoch} or since.offset > page.top):
+            raise ErrorReply(112, "The position belongs to another log; ask without `since`.")
+        messages = page.messages[::-1] if command.reverse else page.messages
         return {
-            "publications": replies.to_publications(messages),
+            "publications": list(map(replies.to_publication, messages)),
             "epoch": page.epoch,
             "offset": page.top,
         }
 
-    async def _read(
-        self, room: str, command: History, limit: int
-    ) -> tuple[Page, list[StoredMessage]]:
+    async def _read(self, room: str, command: History, limit: int) -> Page:
         history, size, since = self._rooms.history, self._rooms.limits.page_bytes, command.since
         if not limit:
-            return await history.read(room, 0, 0, 0), []
-        if not command.reverse:
-            page = await history.read(room, since.offset if since else 0, limit, size)
-            return page, list(page.messages)
-        page = await history.newest(room, limit, size, since.offset if since else None)
-        return page, list(page.messages)[::-1]
-
-
-def _check_since(since: Since, page: Page) -> None:
-    """Check that a position belongs to the log.
-
-    Raises:
-        ErrorReply: 112, if it does not.
-    """
-    if since.epoch not in {"", page.epoch} or since.offset > page.top:
-        raise ErrorReply(112, "The position belongs to another log; ask without `since`.")
+            return await history.read(room, 0, 0, 0)
+        if command.reverse:
+            return await history.newest(room, limit, size, since.offset if since else None)
+        return await history.read(room, since.offset if since else 0, limit, size)

@@ -28,7 +28,7 @@ from sockstore.server.session.membership import Membership
 from sockstore.server.session.replies import PING, ErrorReply
 from sockstore.server.session.requests import Requests
 
-__all__ = ["Admit", "Heartbeat", "Visitor", "visit"]
+__all__ = ["Admit", "Heartbeat", "Visitor"]
 
 Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
 """Checks the token of the first command; returns a close code and reason if it is wrong."""
@@ -48,30 +48,14 @@ NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporar
 NOT_STORED = (3004, "a message could not be stored; send it again")
 
 
-async def visit(rooms: Rooms, only: str | None, admit: Admit, client: Client) -> None:
-    """Serve a client of the session until its connection has ended.
+class Visitor:
+    """One session, which does the commands of its client strictly in their order.
 
     Args:
         rooms: The rooms of the server.
         only: The one room that it may subscribe to; None allows all.
         admit: Awaited with the token of the first command.
         client: The client; it was accepted.
-    """
-    visitor = Visitor(rooms, only, admit, client)
-    try:
-        await client.run(visitor.hear, counts_messages=False)
-    finally:
-        visitor.leave()
-
-
-class Visitor:
-    """One session, which does the commands of its client strictly in their order.
-
-    Args:
-        rooms: As in `visit`.
-        only: As in `visit`.
-        admit: As in `visit`.
-        client: As in `visit`.
     """
 
     def __init__(self, rooms: Rooms, only: str | None, admit: Admit, client: Client) -> None:
@@ -90,6 +74,13 @@ class Visitor:
         self._replies_size = 0
         # Messages of one room that `_store` will store, with the numbers of their commands.
         self._unstored: list[tuple[int, Send]] = []
+
+    async def run(self) -> None:
+        """Serve the client until its connection has ended."""
+        try:
+            await self._client.run(self.hear, counts_messages=False)
+        finally:
+            self.leave()
 
     async def hear(self, message: str | bytes) -> None:
         """Do the commands of one message of the WebSocket."""

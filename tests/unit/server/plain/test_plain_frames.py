@@ -12,12 +12,11 @@ from msgspec import UNSET
 from sockstore.cli import main
 from sockstore.server import Limits
 from sockstore.server.plain import frames
-from sockstore.server.plain.frames import ChatMessage, Draft, ErrorCode, FrameError, HistoryRequest
 
 pytestmark = pytest.mark.contract("SV6")
 
 PROTOCOL = (Path(__file__).parents[4] / "PROTOCOL.md").read_text()
-MESSAGE = ChatMessage("Ann", "<i>grüße</i>", "2026-05-01T10:00:00Z", "0" * 32, 7)
+MESSAGE = frames.ChatMessage("Ann", "<i>grüße</i>", "2026-05-01T10:00:00Z", "0" * 32, 7)
 AS_JSON = (
     '{"type":"message","sender":"Ann","content":"<i>grüße</i>",'
     '"timestamp":"2026-05-01T10:00:00Z","id":"00000000000000000000000000000000","offset":7}'
@@ -47,15 +46,19 @@ def test_the_frames_of_the_server_are_exact():
 
 
 def test_what_a_client_says_is_content_and_perhaps_a_timestamp():
-    assert frames.parse('{"content":" a\\n"}') == Draft(" a\n", None)
-    assert frames.parse('{"type":"chat","content":"a","timestamp":"now"}') == Draft("a", "now")
-    assert frames.parse('{"content":"a","timestamp":null,"x":[1,{}]}') == Draft("a", None)
+    assert frames.parse('{"content":" a\\n"}') == frames.Draft(" a\n", None)
+    assert frames.parse('{"type":"chat","content":"a","timestamp":"now"}') == frames.Draft(
+        "a", "now"
+    )
+    assert frames.parse('{"content":"a","timestamp":null,"x":[1,{}]}') == frames.Draft("a", None)
 
 
 def test_what_a_client_asks_for_is_a_page_before_an_offset():
-    assert frames.parse('{"type":"history","before":7}') == HistoryRequest(7, 100)
-    assert frames.parse('{"before":1,"limit":1,"type":"history","x":[]}') == HistoryRequest(1, 1)
-    assert frames.parse('{"type":"history","before":0,"content":"a"}') == Draft("a", None)
+    assert frames.parse('{"type":"history","before":7}') == frames.HistoryRequest(7, 100)
+    assert frames.parse('{"before":1,"limit":1,"type":"history","x":[]}') == frames.HistoryRequest(
+        1, 1
+    )
+    assert frames.parse('{"type":"history","before":0,"content":"a"}') == frames.Draft("a", None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +79,7 @@ def test_what_a_client_asks_for_is_a_page_before_an_offset():
     ],
 )
 def test_a_request_with_a_wrong_value_is_told_what_would_be_right(fields):
-    with pytest.raises(FrameError) as refused:
+    with pytest.raises(frames.FrameError) as refused:
         frames.parse(f'{{"type":"history"{fields}}}')
     assert refused.value.code == "invalid_message"
     assert '"before": offset' in refused.value.message
@@ -84,7 +87,7 @@ def test_a_request_with_a_wrong_value_is_told_what_would_be_right(fields):
 
 @pytest.mark.parametrize("frame", ["[]", '{"type":"chat"}', '{"type":"history","content":null}'])
 def test_what_is_neither_is_told_how_to_say_something(frame):
-    with pytest.raises(FrameError) as refused:
+    with pytest.raises(frames.FrameError) as refused:
         frames.parse(frame)
     assert refused.value.code == "invalid_message"
     assert '"content": text' in refused.value.message
@@ -92,13 +95,13 @@ def test_what_is_neither_is_told_how_to_say_something(frame):
 
 @pytest.mark.parametrize("frame", ["", "a", "{", '{"content":"\\ud83d"}', '{"content":NaN}'])
 def test_what_is_no_json_is_refused(frame):
-    with pytest.raises(FrameError) as refused:
+    with pytest.raises(frames.FrameError) as refused:
         frames.parse(frame)
     assert refused.value.code == "invalid_json"
 
 
 def test_the_protocol_lists_every_error_code():
-    for code in get_args(ErrorCode):
+    for code in get_args(frames.ErrorCode):
         assert f"| `{code}` |" in PROTOCOL
 
 

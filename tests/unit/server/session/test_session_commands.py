@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from fake_history import STORED_AT, FakeHistory
+from session_kit import Guest, Person, idle, rooms_of
 from sockstore.server import Limits
-from sockstore.server.history.base import Page, StoredMessage
-from sockstore.server.plain.frames import to_chat_message
-from sockstore.server.rooms.presence import Member
+from sockstore.server.history.base import Entry, Page, StoredMessage
 from sockstore.server.rooms.recovery import LastSeen, decide_recovery
-from sockstore.server.session import commands, replies
 from sockstore.server.session.commands import (
+    COMMANDS,
     Connect,
     Disregarded,
     History,
@@ -32,29 +32,48 @@ from sockstore.server.session.commands import (
 pytestmark = pytest.mark.contract("SE1", "SE2", "SV4")
 
 PROTOCOL = (Path(__file__).parents[4] / "PROTOCOL.md").read_text()
-MESSAGE = StoredMessage("Ann", '{"content":"hello"}', "0b6c1f9e", 42, "2026-05-01T10:00:00.000Z")
+PUSH = (
+    '{"push":{"channel":"lobby","pub":{"offset":42,"data":{"content":"hello"},'
+    '"info":{"user":"Ann","client":""},"tags":{"id":"0b6c1f9e"}}}}'
+)
 
 
-def test_the_frames_of_the_server_are_exact():
-    assert replies.encode_publication("lobby", MESSAGE) == (
-        '{"push":{"channel":"lobby","pub":{"offset":42,"data":{"content":"hello"},'
-        '"info":{"user":"Ann","client":""},"tags":{"id":"0b6c1f9e"}}}}'
+@pytest.mark.asyncio
+async def test_the_frames_of_the_server_are_exact():
+    history = FakeHistory()
+    rooms = rooms_of(history)
+    reader = await Person(rooms, "Ann").connect()
+    await reader.subscribe(join_leave=True)
+    for name in (None, "Bob"):
+        other = await Person(rooms, name).connect()
+        await other.subscribe()
+        other.leave()
+        user = name or ""
+        assert reader.client.texts[-2:] == [
+            f'{{"push":{{"channel":"lobby","{change}":{{"info":{{"user":"{user}",'
+            f'"client":"{other.client.id}"}}}}}}}}'
+            for change in ("join", "leave")
+        ]
+    history.store("lobby", Entry("Ann", '{"content":"hello"}', "0b6c1f9e"))
+    assert reader.client.texts[-1] == PUSH.replace("42", "1")
+    history.lose_everything()
+    history.lost_sight()
+    await idle()
+    assert reader.client.texts[-1] == (
+        '{"push":{"channel":"lobby","unsubscribe":{"code":2500,'
+        '"reason":"the server cannot continue the room; subscribe again"}}}'
     )
-    assert replies.encode_join("lobby", Member("c", None)) == (
-        '{"push":{"channel":"lobby","join":{"info":{"user":"","client":"c"}}}}'
+    history.is_broken = True
+    await reader.say('{"id":3,"subscribe":{"channel":"lobby"}}')
+    assert reader.client.texts[-1] == (
+        '{"id":3,"error":{"code":100,"message":"The server cannot do it now; try later.",'
+        '"temporary":true}}'
     )
-    assert replies.encode_leave("lobby", Member("c", "Ann")) == (
-        '{"push":{"channel":"lobby","leave":{"info":{"user":"Ann","client":"c"}}}}'
+    await reader.say('{"id":3,"nonsense":{}}')
+    assert reader.client.texts[-1] == (
+        '{"id":3,"error":{"code":104,"message":"There is no such command."}}'
     )
-    assert replies.encode_unsubscribe("lobby", 2500, "why") == (
-        '{"push":{"channel":"lobby","unsubscribe":{"code":2500,"reason":"why"}}}'
-    )
-    assert replies.encode_error(3, replies.ErrorReply(100, "Later.", is_temporary=True)) == (
-        '{"id":3,"error":{"code":100,"message":"Later.","temporary":true}}'
-    )
-    assert replies.encode_error(3, replies.ErrorReply(107, "Wrong.")) == (
-        '{"id":3,"error":{"code":107,"message":"Wrong."}}'
-    )
+    reader.leave()
 
 
 def test_the_examples_of_the_protocol_are_what_the_server_reads_and_writes():
@@ -65,7 +84,7 @@ def test_the_examples_of_the_protocol_are_what_the_server_reads_and_writes():
     assert read[1].command.last == "c0ffee"
     assert bytes(read[2].command.data) == b'{"content": "hello"}'
     (push,) = [line for line in PROTOCOL.splitlines() if line.startswith('{"push": ')]
-    assert json.loads(push) == json.loads(replies.encode_publication("lobby", MESSAGE))
+    assert json.loads(push) == json.loads(PUSH)
 
 
 def test_one_message_holds_one_command_or_several():
@@ -221,25 +240,35 @@ def test_the_beginning_of_an_untrimmed_log_is_recovered_without_an_epoch():
 
 
 @pytest.mark.contract("SV6")
+@pytest.mark.asyncio
 @pytest.mark.parametrize(
     ("data", "content", "timestamp"),
     [
         ('{"content":"a","timestamp":"then"}', "a", "then"),
-        ('{"content":"a","timestamp":""}', "a", "now"),
-        ('{"content":"a","timestamp":5,"x":1}', "a", "now"),
-        (json.dumps({"content": "a", "timestamp": "9" * 65}), "a", "now"),
-        ('{"content":""}', "", "now"),
-        ('{"content": 5}', '{"content": 5}', "now"),
-        ('"text"', "text", "now"),
-        ("[1, 2]", "[1, 2]", "now"),
-        ("null", "null", "now"),
+        ('{"content":"a","timestamp":""}', "a", STORED_AT),
+        ('{"content":"a","timestamp":5,"x":1}', "a", STORED_AT),
+        (json.dumps({"content": "a", "timestamp": "9" * 65}), "a", STORED_AT),
+        ('{"content":""}', "", STORED_AT),
+        ('{"content": 5}', '{"content": 5}', STORED_AT),
+        ('"text"', "text", STORED_AT),
+        ("[1, 2]", "[1, 2]", STORED_AT),
+        ("null", "null", STORED_AT),
     ],
 )
-def test_a_plain_client_is_shown_any_data(data, content, timestamp):
+async def test_a_plain_client_is_shown_any_data(data, content, timestamp):
     """P23."""
-    message = to_chat_message(StoredMessage("Ann", data, "id", 3, "now"))
-    assert (message.content, message.timestamp) == (content, timestamp)
-    assert (message.sender, message.id, message.offset) == ("Ann", "id", 3)
+    history = FakeHistory()
+    guest = await Guest(rooms_of(history)).enter()
+    history.store("lobby", Entry("Ann", data, "id"))
+    assert guest.frames[-1] == {
+        "type": "message",
+        "sender": "Ann",
+        "content": content,
+        "timestamp": timestamp,
+        "id": "id",
+        "offset": 1,
+    }
+    guest.leave()
 
 
 def test_the_protocol_tells_the_numbers_as_they_are():
@@ -253,5 +282,5 @@ def test_the_protocol_tells_the_numbers_as_they_are():
         assert told in PROTOCOL, told
     for code in (100, 102, 103, 104, 105, 106, 107, 112, 3004, 3012, 3500, 3501, 3502):
         assert f"| {code} |" in PROTOCOL, code
-    for name in (*commands.COMMANDS, "send"):
+    for name in (*COMMANDS, "send"):
         assert f"| `{name}` |" in PROTOCOL, name
