@@ -102,7 +102,7 @@ class FakeHistory:
             raise NotStored("a fake", "the test wants it so")
         self.units.append(len(entries))
         stored = [self.store(room, entry) for entry in entries]
-        await self._answer()
+        await self.answer()
         return stored
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
@@ -130,12 +130,13 @@ class FakeHistory:
         before = (messages[0].offset - 1 if messages else log.top) if after is None else after
         page = Page(self.epoch, log.top, first, messages, ids.get(before))
         is_broken = self.is_broken
-        await self._answer()
+        await self.answer()
         if is_broken:
             raise HistoryUnavailable("a fake", "the test wants it so")
         return page
 
-    async def _answer(self) -> None:
+    async def answer(self) -> None:
+        """Wait until an answer may arrive."""
         if self.held is None:
             await asyncio.sleep(0)
             return

@@ -7,11 +7,8 @@ import asyncio
 import pytest
 
 from fake_history import FakeHistory
-from session_kit import UNCOUNTED, Guest, Person, idle, rooms_of
-from sockstore.server import Limits
+from session_kit import Guest, LocalPresence, Person, idle, rooms_of
 from sockstore.server.redis.history import BEYOND, FeedPosition
-from sockstore.server.rooms.presence import LocalPresence, Member
-from sockstore.server.rooms.room import Rooms
 
 
 class SlowPresence(LocalPresence):
@@ -21,7 +18,7 @@ class SlowPresence(LocalPresence):
         super().__init__()
         self.may_go_on = asyncio.Event()
 
-    async def enter(self, room: str, member: Member) -> None:
+    async def enter(self, room, member) -> None:
         await self.may_go_on.wait()
         await super().enter(room, member)
 
@@ -35,7 +32,7 @@ def unsubscribed(person: Person) -> list[int]:
 @pytest.mark.asyncio
 async def test_a_log_that_is_replaced_while_somebody_enters_is_noticed(is_session):
     history, presence = FakeHistory(), SlowPresence()
-    rooms = Rooms(history, presence, Limits(**UNCOUNTED))
+    rooms = rooms_of(history, presence)
     history.say("lobby", 10)
     if is_session:
         person = await Person(rooms).connect()
@@ -120,9 +117,9 @@ def test_a_server_knows_when_redis_is_behind_what_it_was_told():
 class Swallowing(FakeHistory):
     """Swallows a cancellation, as the client of Redis may in the moment of an answer."""
 
-    async def _answer(self) -> None:
+    async def answer(self) -> None:
         try:
-            await super()._answer()
+            await super().answer()
         except asyncio.CancelledError:
             return
 

@@ -18,8 +18,6 @@ from sockstore.cli.serve import data_directory
 from sockstore.server import ChatServer, HistoryUnavailable, NotStored, SqliteHistory
 from sockstore.server.history import database
 from sockstore.server.history.base import Entry, History
-from sockstore.server.history.database import Database
-from sockstore.server.history.sqlite import MOST_IN_ONE_TRANSACTION
 from sockstore.testing import assert_no_leaks
 
 pytestmark = [pytest.mark.contract("SV2")]
@@ -39,6 +37,44 @@ async def offset_of(storing) -> int:
     return stored.offset
 
 
+class Spy:
+    """The connections that a history opens, usable in this thread, and what they execute."""
+
+    def __init__(self, monkeypatch):
+        self.connections: list[sqlite3.Connection] = []
+        self.statements: list[str] = []
+        connect = sqlite3.connect
+
+        def traced(*arguments, **options):
+            connection = connect(*arguments, **options, check_same_thread=False)
+            connection.set_trace_callback(self.statements.append)
+            self.connections.append(connection)
+            return connection
+
+        monkeypatch.setattr(sqlite3, "connect", traced)
+
+    @property
+    def transactions(self) -> list[int]:
+        """How many messages each transaction stored."""
+        counts = []
+        for statement in self.statements:
+            if statement.startswith("BEGIN"):
+                counts.append(0)
+            elif statement.startswith("INSERT INTO messages VALUES"):
+                counts[-1] += 1
+        return [count for count in counts if count]
+
+    def ask(self, statement: str) -> object:
+        """Execute a statement on the newest connection, and return the first value."""
+        row = self.connections[-1].execute(statement).fetchone()
+        return None if row is None else row[0]
+
+
+@pytest.fixture
+def spy(monkeypatch):
+    return Spy(monkeypatch)
+
+
 @pytest.fixture
 def told() -> list[tuple[str, int, str]]:
     return []
@@ -55,15 +91,7 @@ def history(tmp_path, told):
 
 
 @pytest.mark.asyncio
-async def test_what_is_waiting_is_stored_in_one_transaction(history, told, monkeypatch):
-    sizes = []
-    append = Database.append
-
-    def counted(self, entries):
-        sizes.append(len(entries))
-        return append(self, entries)
-
-    monkeypatch.setattr(Database, "append", counted)
+async def test_what_is_waiting_is_stored_in_one_transaction(spy, history, told):
     await history.open()
     rooms = ["one", "two"]
     offsets = await asyncio.gather(
@@ -71,9 +99,9 @@ async def test_what_is_waiting_is_stored_in_one_transaction(history, told, monke
     )
     assert offsets == [n // 2 + 1 for n in range(200)]
     assert told == [(rooms[n % 2], n // 2 + 1, str(n)) for n in range(200)]
-    assert sum(sizes) == 200
-    assert len(sizes) < 50
-    assert max(sizes) <= MOST_IN_ONE_TRANSACTION
+    assert sum(spy.transactions) == 200
+    assert len(spy.transactions) < 50
+    assert max(spy.transactions) <= 64
     await history.aclose()
 
 
@@ -167,13 +195,9 @@ async def test_a_damaged_file_is_an_error_and_no_crash(tmp_path):
 
 
 @pytest.mark.asyncio
-async def test_commits_are_durable_and_the_file_is_ours_alone(history, tmp_path):
-    found = await history._ask(
-        lambda database: [
-            database.open().execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("synchronous", "journal_mode", "locking_mode")
-        ]
-    )
+async def test_commits_are_durable_and_the_file_is_ours_alone(spy, history, tmp_path):
+    await history.open()
+    found = [spy.ask(f"PRAGMA {name}") for name in ("synchronous", "journal_mode", "locking_mode")]
     assert found == [2, "wal", "exclusive"]
     other = sqlite3.connect(tmp_path / "history.db", timeout=0)
     with pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -206,7 +230,7 @@ class Clocks:
 
 
 @pytest.mark.asyncio
-async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monkeypatch):
+async def test_ids_are_forgotten_after_their_time_and_not_before(spy, tmp_path, monkeypatch):
     clocks = Clocks(monkeypatch)
     history = SqliteHistory(tmp_path / "history.db", keep=1, remember_seconds=60)
     once = entry()
@@ -219,10 +243,7 @@ async def test_ids_are_forgotten_after_their_time_and_not_before(tmp_path, monke
     await history.append("lobby", entry())
     (again,) = await history.append("lobby", once)
     assert (again.offset, again.is_duplicate) == (3, False)
-    kept = await history._ask(
-        lambda database: database.open().execute("SELECT count(*) FROM ids").fetchone()[0]
-    )
-    assert kept == 2
+    assert spy.ask("SELECT count(*) FROM ids") == 2
     await history.aclose()
 
 
@@ -248,19 +269,14 @@ async def test_a_clock_that_is_set_makes_no_id_forgotten(tmp_path, monkeypatch, 
 @pytest.mark.contract("SV14")
 @pytest.mark.asyncio
 async def test_one_that_cannot_be_stored_takes_no_other_of_its_transaction_with_it(
-    history, told, monkeypatch
+    spy, history, told
 ):
-    sizes = []
-    append = Database.append
-    monkeypatch.setattr(
-        Database, "append", lambda self, units: sizes.append(len(units)) or append(self, units)
-    )
     await history.open()
     wanted = [entry("\ud800" if n == 7 else str(n)) for n in range(20)]
     results = await asyncio.gather(
         *(history.append("lobby", each) for each in wanted), return_exceptions=True
     )
-    assert max(sizes) > 1
+    assert spy.transactions[0] > 1
     assert [type(each) for n, each in enumerate(results) if n == 7] == [NotStored]
     stored = [each[0] for n, each in enumerate(results) if n != 7]
     assert [each.offset for each in stored] == [*range(1, 20)]
@@ -271,19 +287,19 @@ async def test_one_that_cannot_be_stored_takes_no_other_of_its_transaction_with_
 
 @pytest.mark.contract("SV14")
 @pytest.mark.asyncio
-async def test_what_fails_half_way_is_refused_and_stored_once_when_it_is_sent_again(history, told):
+async def test_what_fails_half_way_is_refused_and_stored_once_when_it_is_sent_again(
+    spy, history, told
+):
     await history.append("lobby", entry("before"))
-    await history._ask(
-        lambda database: database.open().execute(
-            "CREATE TRIGGER full BEFORE INSERT ON messages WHEN NEW.data LIKE '%third%'"
-            " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
-        )
+    spy.ask(
+        "CREATE TRIGGER full BEFORE INSERT ON messages WHEN NEW.data LIKE '%third%'"
+        " BEGIN SELECT RAISE(ROLLBACK, 'database or disk is full'); END"
     )
     unit = [entry(text)[0] for text in ("first", "second", "third")]
     with pytest.raises(NotStored, match="the disk is full"):
         await history.append("lobby", unit)
     assert len(told) == 1
-    await history._ask(lambda database: database.open().execute("DROP TRIGGER full"))
+    spy.ask("DROP TRIGGER full")
     stored = await history.append("lobby", unit)
     assert [(each.offset, each.is_duplicate) for each in stored] == [
         (2, False),

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 
-from fake_history import FakeHistory
-from session_kit import UNCOUNTED, Guest, rooms_of
-from sockstore.server import Limits
-from sockstore.server.rooms.presence import Changed, LocalPresence
-from sockstore.server.rooms.room import Rooms
+from session_kit import Guest, LocalPresence, rooms_of
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("SV1")]
 
@@ -18,9 +15,9 @@ pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("SV1")]
 class SharedPresence(LocalPresence):
     """Lets a test say that members came or left on another server."""
 
-    changed: Changed
+    changed: Callable[[str, str, None], None]
 
-    def start(self, changed: Changed) -> None:
+    def start(self, changed) -> None:
         super().start(changed)
         self.changed = changed
 
@@ -43,7 +40,7 @@ async def test_when_a_crowd_gets_small_again_everybody_gets_the_whole_list():
 
 async def test_members_that_came_or_left_elsewhere_unseen_are_told_together():
     presence = SharedPresence()
-    rooms = Rooms(FakeHistory(), presence, Limits(**UNCOUNTED))
+    rooms = rooms_of(presence=presence)
     guest = await Guest(rooms, "Ann").enter()
     for _ in range(3):
         presence.changed("lobby", "unknown", None)

@@ -206,7 +206,7 @@ async def test_a_long_answer_waits_for_a_client_that_reads_slowly():
     while person.offsets()[-1] < 5000:
         await idle(50)
         assert person.client.ended is None
-        most = max(most, person.client._buffered_bytes)
+        most = max(most, person.client.buffered_bytes)
         person.client.take(1)
     assert most <= 1024 * 1024
     assert person.offsets() == list(range(1, 5001))
