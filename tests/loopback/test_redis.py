@@ -10,12 +10,12 @@ from tests.loopback.redis_servers import redis_server
 
 from sockstore import InvalidOption
 from sockstore.server import HistoryUnavailable, NotStored
+from sockstore.server.chat_server import open_history, presence_for
 from sockstore.server.history.base import Entry
 from sockstore.server.redis import connecting
 from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
 from sockstore.server.rooms.presence import LocalPresence, Member
-from sockstore.server.storage import open_history, presence_for
 from sockstore.testing import assert_no_leaks
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]

@@ -181,7 +181,7 @@ def data_directory(environment: Mapping[str, str], platform: str, home: Path) ->
 
 def _open_history(address: str | None) -> History:
     """Return the history, after a check that it can be used."""
-    from sockstore.server.storage import open_history  # noqa: PLC0415 - an extra
+    from sockstore.server.chat_server import open_history  # noqa: PLC0415 - an extra
 
     if address is None:
         address = f"sqlite:///{_default_path()}"

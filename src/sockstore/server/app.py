@@ -10,11 +10,10 @@ from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
 from sockstore.server.admission import Refused, Token, check_host_names, check_origins
-from sockstore.server.chat_server import ChatServer, ExactRoute
+from sockstore.server.chat_server import IN_MEMORY, ChatServer, ExactRoute
 from sockstore.server.history.base import History
 from sockstore.server.limits import Limits
 from sockstore.server.middleware import HostGuard, refuse
-from sockstore.server.storage import IN_MEMORY
 
 __all__ = ["create_app"]
 

@@ -143,7 +143,9 @@ class BoundedTransport:
 
     def _take_turn(self) -> None:
         self._turn = None
-        if not self._is_discarding:
+        if self._is_discarding:
+            self.inner.resume_reading()
+        else:
             self._parse_some()
 
     def _parse_some(self) -> None:
@@ -175,11 +177,7 @@ class BoundedTransport:
         elif self._discarded_lately >= DISCARDED_AT_ONCE and self._turn is None:
             self._discarded_lately = 0
             self.inner.pause_reading()
-            self._turn = self._loop.call_later(SECONDS_BETWEEN_DISCARDS, self._discard_more)
-
-    def _discard_more(self) -> None:
-        self._turn = None
-        self.inner.resume_reading()
+            self._turn = self._loop.call_later(SECONDS_BETWEEN_DISCARDS, self._take_turn)
 
     # The end
 

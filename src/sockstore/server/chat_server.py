@@ -8,25 +8,31 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeAlias
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sockstore.base.errors import InvalidOption
+from sockstore.base.urls import redact_url
 from sockstore.server import addresses, admission
 from sockstore.server.admission import Handshake, Refused, Token
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.connections import Connections, Crowded, Visit
 from sockstore.server.history.base import History
+from sockstore.server.history.sqlite import SqliteHistory
 from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
 from sockstore.server.middleware import check_host
 from sockstore.server.plain import visitor as plain
+from sockstore.server.redis.history import RedisHistory
+from sockstore.server.redis.presence import RedisPresence
+from sockstore.server.rooms.presence import LocalPresence, Presence
 from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import visitor as session
-from sockstore.server.storage import IN_MEMORY, open_history, presence_for
 
-__all__ = ["ChatServer", "ExactRoute"]
+__all__ = ["IN_MEMORY", "ChatServer", "ExactRoute", "open_history", "presence_for"]
 
 SECONDS_FOR_TOKEN_CHECK = 10.0
 COME_BACK = (("retry-after", str(SECONDS_TO_COME_BACK)),)
@@ -34,6 +40,10 @@ RESTARTING = (1012, "the server is restarting")
 WRONG_TOKEN = (3500, "the token is wrong or missing")
 NOT_CHECKED = (3004, "the server could not check the token")
 SUBPROTOCOL = "centrifuge-json"
+
+IN_MEMORY = "sqlite:///:memory:"
+SCHEME = "sqlite:///"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 logger = logging.getLogger("sockstore.server")
 
@@ -165,7 +175,12 @@ class ChatServer:
         is_checked = self._token is None or handshake.token is not None
 
         async def admit(token: str | None) -> tuple[int, str] | None:
-            return None if is_checked else await self._check_late_token(token)
+            try:
+                if not is_checked:
+                    await self._check_token(token)
+            except Refused as refused:
+                return WRONG_TOKEN if refused.status == 401 else NOT_CHECKED
+            return None
 
         return _Plan(
             name,
@@ -234,14 +249,6 @@ class ChatServer:
             raise Refused(429, f"Try again later: {counted.value}.", COME_BACK)
         return counted
 
-    async def _check_late_token(self, token: str | None) -> tuple[int, str] | None:
-        """Check the token of a first command; return a close code and reason if it is wrong."""
-        try:
-            await self._check_token(token)
-        except Refused as refused:
-            return WRONG_TOKEN if refused.status == 401 else NOT_CHECKED
-        return None
-
     async def _check_token(self, token: str | None) -> None:
         try:
             async with asyncio.timeout(SECONDS_FOR_TOKEN_CHECK):
@@ -255,6 +262,43 @@ class ChatServer:
                 "Send the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
                 (("www-authenticate", "Bearer"),),
             )
+
+
+def open_history(history: History | str) -> History:
+    """Return the history that an address names; does no I/O.
+
+    Args:
+        history: ``"sqlite:///PATH"``, ``"sqlite:///:memory:"`` (kept only while the server
+            runs), ``"redis://HOST:PORT/DB"`` (shared by all servers that use it), or a history,
+            which is returned as it is.
+
+    Raises:
+        InvalidOption: If it is none of these.
+    """
+    if not isinstance(history, str):
+        return history
+    if history.startswith(REDIS_SCHEMES):
+        return RedisHistory(history)
+    path = history.removeprefix(SCHEME)
+    if not history.startswith(SCHEME) or not path or "\0" in path:
+        raise InvalidOption(
+            "history",
+            redact_url(history),
+            "give 'sqlite:///PATH', 'sqlite:///:memory:' or 'redis://HOST/DB'",
+        )
+    try:
+        return SqliteHistory(None if path == ":memory:" else Path(path).expanduser())
+    except RuntimeError as error:  # "~user" has no home
+        raise InvalidOption("history", history, str(error).rstrip(".").lower()) from None
+
+
+def presence_for(history: History) -> Presence:
+    """Return the presence for the rooms of a history; does no I/O.
+
+    Args:
+        history: The history, which several servers may share.
+    """
+    return RedisPresence(history) if isinstance(history, RedisHistory) else LocalPresence()
 
 
 class ExactRoute(WebSocketRoute):

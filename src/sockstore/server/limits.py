@@ -112,9 +112,5 @@ class Limits:
 
 
 def log_limit(now: float) -> TokenBucket:
-    """Return a bucket that allows one line of the log now, and another one each minute.
-
-    Args:
-        now: The present time in seconds.
-    """
+    """Return a bucket that allows one line of the log at the time `now`, and one a minute later."""
     return TokenBucket(1 / SECONDS_BETWEEN_LINES, 1, now)

@@ -93,7 +93,7 @@ class Turns:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        # Set by `_give_turn`, the oldest first.
+        # One for each waiting request, the oldest first; `_give_turn` sets and removes them.
         self._waiting: deque[asyncio.Future[None]] = deque()
         # The next call of `_give_turn`, while requests wait.
         self._next: asyncio.Handle | None = None
@@ -101,16 +101,13 @@ class Turns:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Begin when it is this request's turn."""
         if scope["type"] != "lifespan":
-            await self._turn()
+            loop = asyncio.get_running_loop()
+            turn: asyncio.Future[None] = loop.create_future()
+            self._waiting.append(turn)
+            if self._next is None:
+                self._next = loop.call_soon(self._give_turn, loop)
+            await turn
         await self._app(scope, receive, send)
-
-    async def _turn(self) -> None:
-        loop = asyncio.get_running_loop()
-        turn: asyncio.Future[None] = loop.create_future()
-        self._waiting.append(turn)
-        if self._next is None:
-            self._next = loop.call_soon(self._give_turn, loop)
-        await turn
 
     def _give_turn(self, loop: asyncio.AbstractEventLoop) -> None:
         self._next = None

@@ -40,7 +40,6 @@ MOST_BODY_BYTES = 1024 * 1024
 MOST_LINGERING = 4
 """Refused connections that stay open until the peer ends them, so that it can read the answer."""
 
-COST_OF_A_SLICE = COST_OF_A_TURN
 HEAD, BODY, OVER = "head", "body", "over"
 
 ANSWERS = {
@@ -125,32 +124,33 @@ class _Bounded(_Base):
         """Take the connection, or refuse it if there are too many."""
         self.logger = uvicorns_logger
         self._bounded = BoundedTransport(transport, self.loop, self._parse)
-        # The part of a request that is being received, its bytes and its lines so far; `_enter` and
-        # `_parse` set them.
+        # The part of a request that is being received, its bytes and its lines so far;
+        # `_begin_stage` and `_parse` set them.
         self._stage = HEAD
         self._received = 0
         self._lines = 0
-        # Requests that were received completely; `_enter` counts them.
+        # Requests that were received completely; `_begin_stage` counts them.
         self._requests = 0
-        # The deadline of the head or body, and the stage and request it is for; `_watch` sets both.
-        self._late: asyncio.TimerHandle | None = None
+        # The deadline of the head or body, and the stage and request it is for; `_set_deadline`
+        # sets both.
+        self._deadline: asyncio.TimerHandle | None = None
         self._watched: tuple[str, int] | None = None
         # The deadline of a peer that does not read; set from `pause_writing` to `resume_writing`.
-        self._stuck: asyncio.TimerHandle | None = None
+        self._write_deadline: asyncio.TimerHandle | None = None
         # Set when the WebSocket protocol takes the connection over.
         self._was_upgraded = False
         # How the connection is counted; None if it was refused.
         self._visit: Visit | None = None
-        # Whether it was refused and waits for the peer's end; `_turn_away` sets it.
+        # Whether it was refused and waits for the peer's end; `_refuse_connection` sets it.
         self._is_lingering = False
         peer = transport.get_extra_info("peername")
         entered = self.doors.enter(peer[0] if isinstance(peer, tuple) else None)
         if isinstance(entered, int):
-            self._turn_away(entered)
+            self._refuse_connection(entered)
             return
         self._visit = self._bounded.visit = entered
         super().connection_made(cast("asyncio.Transport", self._bounded))
-        self._watch()
+        self._set_deadline()
 
     def data_received(self, data: bytes) -> None:
         """Take input from the transport."""
@@ -182,15 +182,15 @@ class _Bounded(_Base):
     def pause_writing(self) -> None:
         """Give a peer that does not read its answer some time."""
         super().pause_writing()
-        if self._stuck is None:
-            self._stuck = self.loop.call_later(SECONDS_TO_TAKE, self._bounded.abort)
+        if self._write_deadline is None:
+            self._write_deadline = self.loop.call_later(SECONDS_TO_TAKE, self._bounded.abort)
 
     def resume_writing(self) -> None:
         """Stop the deadline: the peer reads again."""
         super().resume_writing()
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        if self._write_deadline is not None:
+            self._write_deadline.cancel()
+            self._write_deadline = None
 
     def handle_websocket_upgrade(self, *event: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - one parser gives an event
         """Hand the connection over to the WebSocket protocol."""
@@ -207,13 +207,13 @@ class _Bounded(_Base):
         super().on_response_complete()
         if not self._queue():
             self._bounded.release()
-        self._look()
+        self._find_stage()
         if self._stage == BODY:
             self._bounded.end(most_discarded=MOST_BODY_BYTES)
         else:
-            self._watch()
+            self._set_deadline()
 
-    def _turn_away(self, status: int) -> None:
+    def _refuse_connection(self, status: int) -> None:
         """Answer without reading; a few refused connections wait for the peer's end."""
         if self.doors.lingering < MOST_LINGERING:
             self.doors.lingering += 1
@@ -240,9 +240,9 @@ class _Bounded(_Base):
                 if self._queue():
                     # uvicorn resumes reading after each answer, also while requests are queued.
                     self._bounded.hold()
-                self._look()
-                self._watch()
-        return COST_OF_A_SLICE
+                self._find_stage()
+                self._set_deadline()
+        return COST_OF_A_TURN
 
     def _has_too_many_lines(self, part: bytes) -> bool:
         """Count the lines of the head that is being received."""
@@ -260,32 +260,32 @@ class _Bounded(_Base):
         """Whether this protocol has stopped parsing."""
         return self._was_upgraded or self._bounded.is_ending
 
-    def _look(self) -> None:
+    def _find_stage(self) -> None:
         """Find out the stage, with a parser that has no callbacks for it."""
 
-    def _enter(self, stage: str) -> None:
+    def _begin_stage(self, stage: str) -> None:
         if stage != self._stage:
             self._stage, self._received, self._lines = stage, 0, 0
             self._requests += stage == OVER
 
-    def _watch(self) -> None:
+    def _set_deadline(self) -> None:
         """Set the deadline of the present stage."""
         watched = None if self._stage == OVER else (self._stage, self._requests)
         if watched == self._watched:
             return
         self._watched = watched
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
         if watched is not None:
             seconds = SECONDS_FOR_HEAD if self._stage == HEAD else SECONDS_FOR_BODY
-            self._late = self.loop.call_later(seconds, self._be_late, seconds)
+            self._deadline = self.loop.call_later(seconds, self._time_out, seconds)
 
-    def _be_late(self, seconds: float) -> None:
+    def _time_out(self, seconds: float) -> None:
         is_answering = self.cycle is not None and not self.cycle.response_complete
         if self._bounded.holds_back or (self._stage == HEAD and is_answering):
             # Reading was paused by us, so the peer is not late.
-            self._late = self.loop.call_later(seconds, self._be_late, seconds)
+            self._deadline = self.loop.call_later(seconds, self._time_out, seconds)
         elif self._stage == HEAD and not (self._received or self._requests):
             self._bounded.end()  # the peer has sent nothing at all
         else:
@@ -304,10 +304,10 @@ class _Bounded(_Base):
         self._bounded.end(answer, MOST_BODY_BYTES)
 
     def _stop_timers(self) -> None:
-        for timer in (self._late, self._stuck):
+        for timer in (self._deadline, self._write_deadline):
             if timer is not None:
                 timer.cancel()
-        self._late = self._stuck = None
+        self._deadline = self._write_deadline = None
         if self.timeout_keep_alive_task is not None:
             self.timeout_keep_alive_task.cancel()
 
@@ -315,14 +315,14 @@ class _Bounded(_Base):
 class BoundedH11Protocol(_Bounded, H11Protocol):  # pyright: ignore[reportIncompatibleMethodOverride] - as above
     """uvicorn's protocol with the parser h11, with limits."""
 
-    def _look(self) -> None:
+    def _find_stage(self) -> None:
         state = self.conn.their_state
         if state is h11.SEND_BODY:
-            self._enter(BODY)
+            self._begin_stage(BODY)
         elif state is not h11.IDLE:
-            self._enter(OVER)
+            self._begin_stage(OVER)
         elif self.conn.trailing_data[0]:
-            self._enter(HEAD)
+            self._begin_stage(HEAD)
 
 
 BoundedHTTPProtocol: type[H11Protocol] = BoundedH11Protocol
@@ -343,17 +343,17 @@ else:
         def on_message_begin(self) -> None:
             """Note that a head begins."""
             super().on_message_begin()
-            self._enter(HEAD)
+            self._begin_stage(HEAD)
 
         def on_headers_complete(self) -> None:
             """Note that the head is complete."""
             super().on_headers_complete()
-            self._enter(BODY)
+            self._begin_stage(BODY)
 
         def on_message_complete(self) -> None:
             """Note that the request is complete."""
             super().on_message_complete()
-            self._enter(OVER)
+            self._begin_stage(OVER)
 
     BoundedHTTPProtocol = cast("type[H11Protocol]", BoundedHttpToolsProtocol)
 

@@ -183,7 +183,7 @@ class Database:
             (number, after, _limit(count)),
         )
         messages = _messages(rows, max_bytes)
-        return self._page(connection, number, top, messages, after)
+        return self._page(number, top, messages, after)
 
     def newest(self, room: str, count: int, max_bytes: int, before: int | None = None) -> Page:
         """Return the last messages of a room before an offset, oldest first."""
@@ -197,16 +197,10 @@ class Database:
         )
         messages = _messages(rows, max_bytes)[::-1]
         first = messages[0].offset if messages else end
-        return self._page(connection, number, top, messages, first - 1)
+        return self._page(number, top, messages, first - 1)
 
-    def _page(
-        self,
-        connection: sqlite3.Connection,
-        room: int,
-        top: int,
-        messages: list[StoredMessage],
-        before: int,
-    ) -> Page:
+    def _page(self, room: int, top: int, messages: list[StoredMessage], before: int) -> Page:
+        connection = self.open()
         (first,) = connection.execute(
             "SELECT min(offset) FROM messages WHERE room = ?", (room,)
         ).fetchone()
@@ -229,14 +223,14 @@ class Database:
             connection.close()
 
     def _insert(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> list[list[Kept]]:
-        moment = self._now(), utc_time(time())
+        now, stored_at = self._now(), utc_time(time())
         tops: dict[str, tuple[int, int]] = {}
         kept: list[list[Kept]] = []
         for name, entries in units:
             kept.append([])
             for entry in entries:
                 room, top = tops.get(name) or _make_room(connection, name)
-                stored = self._insert_one(connection, room, top + 1, entry, moment)
+                stored = self._insert_one(room, top + 1, entry, now, stored_at)
                 tops[name] = (room, top if stored[0].is_duplicate else top + 1)
                 kept[-1].append(stored)
         for room, top in tops.values():
@@ -244,18 +238,15 @@ class Database:
             connection.execute(
                 "DELETE FROM messages WHERE room = ? AND offset <= ?", (room, top - self._keep)
             )
-        _forget(connection, moment[0] - self._remember)
+        connection.execute(
+            "DELETE FROM ids WHERE (room, sender, id) IN"
+            " (SELECT room, sender, id FROM ids WHERE stored_at < ? ORDER BY stored_at LIMIT ?)",
+            (now - self._remember, MOST_FORGOTTEN_AT_ONCE),
+        )
         return kept
 
-    def _insert_one(
-        self,
-        connection: sqlite3.Connection,
-        room: int,
-        offset: int,
-        entry: Entry,
-        moment: tuple[float, str],
-    ) -> Kept:
-        now, stored_at = moment
+    def _insert_one(self, room: int, offset: int, entry: Entry, now: float, stored_at: str) -> Kept:
+        connection = self.open()
         sender = entry.sender or ""  # a name is never empty
         row = connection.execute(
             "SELECT offset FROM ids WHERE room = ? AND sender = ? AND id = ?",
@@ -336,15 +327,6 @@ def _make_room(connection: sqlite3.Connection, name: str) -> tuple[int, int]:
         return room
     cursor = connection.execute("INSERT INTO rooms (name, top) VALUES (?, 0)", (name,))
     return int(cursor.lastrowid or 0), 0
-
-
-def _forget(connection: sqlite3.Connection, before: float) -> None:
-    """Forget the ids that were stored before a moment, the oldest first."""
-    connection.execute(
-        "DELETE FROM ids WHERE (room, sender, id) IN"
-        " (SELECT room, sender, id FROM ids WHERE stored_at < ? ORDER BY stored_at LIMIT ?)",
-        (before, MOST_FORGOTTEN_AT_ONCE),
-    )
 
 
 def _limit(count: int) -> int:

@@ -85,15 +85,12 @@ def _check_place(url: str) -> None:
     Raises:
         InvalidOption: If one of them is not valid.
     """
+    why = "its host is not a valid name or address"
     try:
         place = urlsplit(url)
-    except ValueError:
-        why = "its host is not a valid name or address"
-        raise InvalidOption("history", redact_url(url), why) from None
-    try:
+        why = "its port must be a number from 0 to 65535"
         place.port  # noqa: B018 - reading it is what checks it
     except ValueError:
-        why = "its port must be a number from 0 to 65535"
         raise InvalidOption("history", redact_url(url), why) from None
 
 

@@ -93,6 +93,12 @@ class Feed:
                 await asyncio.sleep(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
 
+    def _note(self, error: Exception) -> None:
+        if not self._is_out_of_sight:
+            self._is_out_of_sight = True
+            shown = self._connecting.shown
+            logger.error("the history %s cannot be followed: %s", shown, explain(error))
+
     async def _read(self, client: Any) -> None:
         if self._is_out_of_sight:
             await client.ping()
@@ -107,8 +113,10 @@ class Feed:
             size = sum(len(text) for _, fields in entries for text in fields.values())
             self._count = max(1, min(MOST_AT_ONCE, MOST_BYTES_AT_ONCE * len(entries) // size))
         for entry_id, fields in entries:
+            expected, self._number = self._number + 1, int(fields["number"])
             self._last_id = entry_id
-            self._check(fields)
+            if self._number != expected:
+                self._lost_sight()
             self._hear(fields)
         if not answer:
             await self._check_end(client)
@@ -135,21 +143,6 @@ class Feed:
         if _order(last_id) < _order(self._last_id):
             self._last_id, self._number = last_id, number
             self._lost_sight()
-
-    def _check(self, fields: Mapping[str, str]) -> None:
-        """Call `lost_sight` if an entry does not have the next number."""
-        number = int(fields["number"])
-        is_next = number == self._number + 1
-        self._number = number
-        if not is_next:
-            self._lost_sight()
-
-    def _note(self, error: Exception) -> None:
-        if not self._is_out_of_sight:
-            self._is_out_of_sight = True
-            logger.error(
-                "the history %s cannot be followed: %s", self._connecting.shown, explain(error)
-            )
 
 
 def _order(entry_id: str) -> tuple[int, ...]:
