@@ -171,7 +171,10 @@ class Node(Vertex[T]):
         self.value = value
         # Held back, so that a collected subscriber does not leave while dependents are walked.
         scheduler.depth += 1
-        self.announce(old, scheduler)
+        if self.subscribers:
+            scheduler.note(self, old)
+        if self.dependents:
+            scheduler.mark(self.dependents)
         scheduler.depth -= 1
         scheduler.run()
 

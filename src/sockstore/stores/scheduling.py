@@ -114,24 +114,23 @@ class Scheduler:
         levels = self.levels
         try:
             while levels and levels[0] <= limit:
-                self._compute_level(levels[0])
+                level = levels[0]
+                bucket = self.buckets[level]
+                for node in bucket:
+                    if node.queued:
+                        node.queued = False
+                        node.recompute(self)
+                        # A computation may set a store, and so mark a level below this one.
+                        if not levels or levels[0] != level:
+                            break
+                else:
+                    # A computation may read a store, and so have finished this level already.
+                    if self.buckets.get(level) is bucket:
+                        heappop(levels)
+                        del self.buckets[level]
         finally:
             self.depth -= 1
             self.settling -= 1
-
-    def _compute_level(self, level: int) -> None:
-        levels, bucket = self.levels, self.buckets[level]
-        for node in bucket:
-            if node.queued:
-                node.queued = False
-                node.recompute(self)
-                # A computation may set a store, and so mark a level below this one.
-                if not levels or levels[0] != level:
-                    return
-        # A computation may read a store, and so have finished this level already.
-        if self.buckets.get(level) is bucket:
-            heappop(levels)
-            del self.buckets[level]
 
     def collect(self) -> None:
         """Compute the marked nodes, and queue the subscribers to tell."""

@@ -40,10 +40,11 @@ class _Waiter(Generic[T]):
         """Set once: the thread of the task's loop."""
 
     def resolve(self, act: Callable[[Any], None], outcome: object) -> None:
-        if self._thread == get_ident():
-            self._finish(act, outcome)
-        else:
+        """Call `act`, a method of the future, in the task's thread, unless the future is done."""
+        if self._thread != get_ident():
             self.future.get_loop().call_soon_threadsafe(self._finish, act, outcome)
+        elif not self.future.done():  # as `_finish`, with one call less
+            act(outcome)
 
     def _finish(self, act: Callable[[Any], None], outcome: object) -> None:
         if not self.future.done():
@@ -158,7 +159,8 @@ class Stream(Generic[T]):
         self._unsubscribe()
         self._closed = True
         self._values.clear()
-        self._wake()
+        if self._waiter is not None:
+            self._waiter.resolve(self._waiter.future.set_result, None)
 
     def __enter__(self) -> Self:
         return self
@@ -170,12 +172,8 @@ class Stream(Generic[T]):
         if len(self._values) == self._values.maxlen:
             self.dropped += 1
         self._values.append(value)
-        self._wake()
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None:
-            waiter.resolve(waiter.future.set_result, None)
+        if self._waiter is not None:
+            self._waiter.resolve(self._waiter.future.set_result, None)
 
 
 async def wait_for(
