@@ -23,6 +23,9 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d159\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 
+_UNSEEN = frozenset({"Cc", "Cf", "Cs"})
+"""Categories of characters that are not seen, besides marks and blanks."""
+
 
 def harmless(text: str) -> str:
     r"""Replace characters that cannot be shown, or that would control a terminal.
@@ -33,6 +36,8 @@ def harmless(text: str) -> str:
         >>> harmless("caf\ud83d\x1b[31m") == "caf\ufffd\ufffd[31m"
         True
     """
+    if text.isprintable():
+        return text
     text = _CONTROL.sub("\ufffd", text.replace("\r\n", "\n"))
     if text.isascii():
         return text
@@ -48,6 +53,8 @@ def one_line(text: str) -> str:
         >>> one_line("bye\nsockstore: all is well")
         'bye sockstore: all is well'
     """
+    if text.isprintable():
+        return text
     return _BREAK.sub(" ", harmless(text)).translate(_TURNS)
 
 
@@ -63,9 +70,8 @@ def has_visible(text: str) -> bool:
         >>> has_visible("Ann"), has_visible("\u200b\u3164"), has_visible("\u0301")
         (True, False, False)
     """
-    return any(
-        category(character)[0] not in "MZ"
-        and category(character) not in {"Cc", "Cf", "Cs"}
-        and not is_invisible(character)
-        for character in text
-    )
+    for character in text:
+        kind = category(character)
+        if kind[0] not in "MZ" and kind not in _UNSEEN and not _INVISIBLE.match(character):
+            return True
+    return False

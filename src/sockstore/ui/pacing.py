@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from time import perf_counter
+from typing import Any
 
 from sockstore.messages.message import Message
 
@@ -39,9 +40,10 @@ class Bookmark:
         # The number of the last message that was read; `advance` sets it.
         self._last_read = 0
 
-    def unread(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages that were not read yet."""
-        return [message for message in messages if message.number > self._last_read]
+    def unread(self, log: Sequence[Message]) -> Sequence[Message]:
+        """Return the messages of a log, whose numbers have no gaps, that were not read yet."""
+        count = log[-1].number - self._last_read if log else 0
+        return log[-count:] if count > 0 else ()
 
     def advance(self, message: Message) -> bool:
         """Note that a message is read now; return whether it had not been read before."""
@@ -66,17 +68,18 @@ class Update:
         self._clock: Callable[[], float] = getattr(loop, "work_clock", perf_counter)
         self._began = self._clock()
 
-    async def pause(self, characters: int) -> None:
-        """Wait until the next update.
+    def pause(self, characters: int) -> Coroutine[Any, Any, None]:
+        """Return what to await until the next update.
 
         Args:
             characters: How much text this one sent.
         """
-        await asyncio.sleep(pause(self._clock() - self._began, characters))
+        return asyncio.sleep(pause(self._clock() - self._began, characters))
 
 
 async def in_slices(messages: Sequence[Message]) -> AsyncIterator[Sequence[Message]]:
-    """Yield the messages a few at a time; other tasks get a turn after each slice."""
+    """Yield the messages a few at a time; other tasks get a turn between the slices."""
     for start in range(0, len(messages), AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
         yield messages[start : start + AT_ONCE]
-        await asyncio.sleep(0)

@@ -6,12 +6,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
-from sockstore.ui.chat.clock import day_of, local_time, time_of_day
-from sockstore.ui.chat.lines import Line
-from sockstore.ui.chat.links import split_links
-from sockstore.ui.chat.own_messages import Mark
-from sockstore.ui.chat.rows import Row
-from sockstore.ui.text import tone_of
+from sockstore.ui.chat.lines import Line, Mark
+from sockstore.ui.chat.rows import Row, local_time, new_day
+from sockstore.ui.text import split_links, tone_of
 
 __all__ = ["ChatRow"]
 
@@ -96,9 +93,7 @@ class ChatRow:
 
 
 def _before(row: Row) -> Iterator[tuple[str, str]]:
-    now = datetime.now(UTC)
-    day = day_of(row.line.time, now)
-    if day and day != day_of(row.previous_time, now):
+    if day := new_day(row, datetime.now(UTC)):
         yield "sockstore-day", day
     if row.is_first_unread:
         yield "sockstore-unread", "New"
@@ -123,7 +118,7 @@ def _time(line: Line) -> Iterator[Node]:
     moment = local_time(line.time)
     if moment is not None:
         whole = f"{moment:%Y-%m-%d %H:%M:%S}"
-        yield make("time", text=time_of_day(line.time), datetime=line.time, title=whole)
+        yield make("time", text=f"{moment:%H:%M}", datetime=line.time, title=whole)
 
 
 def _mark(line: Line) -> Iterator[Node]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import inf
+from operator import is_not
 from weakref import WeakKeyDictionary, ref
 
 from sockstore.base.state import ConnectionState
@@ -104,7 +105,10 @@ class Known:
             return self.wanted
         if not self.pages:
             return None
-        return next((gap for gap in shown.gaps if gap > self.floor and gap != self.answered), None)
+        for gap in shown.gaps:
+            if gap > self.floor and gap != self.answered:
+                return gap
+        return None
 
 
 def see(lines: Sequence[Line], *, is_full: bool = False) -> Shown:
@@ -174,8 +178,8 @@ class Backlog:
         self._receipt: Receipt | None = None
         # Whether the connection was open at the last change of its state; `_see` sets it.
         self._was_open = False
-        self._has_older = writable(value=False)
-        self._is_loading = writable(value=False)
+        self._has_older = writable(value=False, differs=is_not)
+        self._is_loading = writable(value=False, differs=is_not)
         self.has_older: Readable[bool] = readonly(self._has_older)
         self.is_loading: Readable[bool] = readonly(self._is_loading)
 
@@ -213,7 +217,7 @@ class Backlog:
         """
         self._shown = see(transcript.lines, is_full=transcript.is_full)
         self._is_behind = False
-        self._tell_what_there_is()
+        self._has_older.set(self._known.has_older(self._shown))
         self._go_on()
 
     def load_older(self) -> None:
@@ -243,13 +247,14 @@ class Backlog:
 
     def _hear(self, message: Message) -> None:
         """Read a message about the history, unless a follower has read it before."""
-        if not self._bookmark.advance(message):
-            return
         data = message.data
         if not isinstance(data, dict) or message.publication is not None:
             return
-        if data.get("type") == "error" and data.get("code") == "history_unavailable":
-            if self._asked is not None:
+        kind = data.get("type")
+        if kind not in ("history", "error") or not self._bookmark.advance(message):
+            return
+        if kind == "error":
+            if self._asked is not None and data.get("code") == "history_unavailable":
                 self._asked = self._receipt = None
                 self._known = self._known.refused()
                 self._go_on()
@@ -257,7 +262,7 @@ class Backlog:
             self._is_behind = True
             if history.before is None:
                 self._known = self._known.entered(history)
-                self._tell_what_there_is()
+                self._has_older.set(self._known.has_older(self._shown))
             else:
                 self._known = self._known.paged(history)
                 if history.before == self._asked:
@@ -293,9 +298,6 @@ class Backlog:
             self._asked, self._receipt = before, receipt
             if before != self._known.wanted:
                 self._known = replace(self._known, pages=self._known.pages - 1)
-
-    def _tell_what_there_is(self) -> None:
-        self._has_older.set(self._known.has_older(self._shown))
 
 
 _backlogs: WeakKeyDictionary[WebSocketStore, Backlog] = WeakKeyDictionary()

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from sockstore.base.positions import Publication
 from sockstore.messages.message import Message
-from sockstore.ui.chat.own_messages import Mark
 from sockstore.ui.text import as_name, as_text
 
-__all__ = ["Heard", "HistoryFrame", "Kind", "Line", "hear", "history_of"]
+__all__ = ["Heard", "HistoryFrame", "Kind", "Line", "Mark", "hear", "history_of"]
 
 Kind: TypeAlias = Literal["message", "notice", "error", "gap"]
+Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
+"""The delivery mark of an own message."""
 
 MOST_IN_A_FRAME = 1000
 """Newest messages of one history frame that are read; more would push each other out again."""
@@ -71,7 +71,9 @@ class HistoryFrame:
     @property
     def offsets(self) -> list[int]:
         """The offsets of the messages that have one."""
-        return [offset for each in self.messages if (offset := _offset(each)) is not None]
+        chat = (each for each in self.messages if each.get("type") == "message")
+        offsets = (_integer(each.get("offset")) for each in chat)
+        return [offset for offset in offsets if offset is not None]
 
 
 def history_of(message: Message) -> HistoryFrame | None:
@@ -88,28 +90,30 @@ def history_of(message: Message) -> HistoryFrame | None:
     )
 
 
-def hear(message: Message) -> Iterator[Heard]:
-    """Yield the lines of a chat that a message holds.
+def hear(message: Message, history: HistoryFrame | None) -> list[Heard]:
+    """Return the lines of a chat that a message holds.
+
+    Args:
+        message: The message.
+        history: The result of `history_of` for it.
 
     Example:
         >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
-        >>> [(heard.line.sender, heard.line.content) for heard in hear(message)]
+        >>> [(heard.line.sender, heard.line.content) for heard in hear(message, None)]
         [('Ann', 'hello')]
     """
     data = message.data
     number = str(message.number)
     if message.publication is not None:
-        yield _heard(_told(data, message.publication), number)
-    elif not isinstance(data, dict):
-        yield Heard(Line(f"number {number}", as_text(data)))
-    elif (history := history_of(message)) is not None:
-        for index, past in enumerate(history.messages):
-            yield _heard(past, f"{number}.{index}")
-    elif data.get("type") != "presence":
-        yield _heard(data, number)
+        return [_heard(_published(data, message.publication), number)]
+    if not isinstance(data, dict):
+        return [Heard(Line(f"number {number}", as_text(data)))]
+    if history is not None:
+        return [_heard(past, f"{number}.{n}") for n, past in enumerate(history.messages)]
+    return [] if data.get("type") == "presence" else [_heard(data, number)]
 
 
-def _told(data: Any, publication: Publication) -> dict[str, Any]:
+def _published(data: Any, publication: Publication) -> dict[str, Any]:
     """Return a message of a room as the chat server's frames have it.
 
     Only content and timestamp are taken from `data`: a sender must not speak for others.
@@ -122,32 +126,24 @@ def _told(data: Any, publication: Publication) -> dict[str, Any]:
 
 
 def _heard(data: dict[str, Any], place: str) -> Heard:
-    line = _line(data, place)
-    content, timestamp = data.get("content"), data.get("timestamp")
-    if line.sender and isinstance(content, str) and isinstance(timestamp, str):
-        return Heard(line, (content, timestamp))
-    return Heard(line)
-
-
-def _line(data: dict[str, Any], place: str) -> Line:
     key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {place}"
-    time = _time(data.get("timestamp"))
+    timestamp = data.get("timestamp")
+    time = _time(timestamp)
     match data:
         case {"type": "join", "sender": sender}:
-            return Line(key, f"{as_name(sender)} joined", time=time, kind="notice")
+            return Heard(Line(key, f"{as_name(sender)} joined", time=time, kind="notice"))
         case {"type": "leave", "sender": sender}:
-            return Line(key, f"{as_name(sender)} left", time=time, kind="notice")
+            return Heard(Line(key, f"{as_name(sender)} left", time=time, kind="notice"))
         case {"type": "error", "message": str(text)}:
-            return Line(key, as_text(text), time=time, kind="error")
+            return Heard(Line(key, as_text(text), time=time, kind="error"))
         case {"content": content}:
-            sender = as_name(data.get("sender"))
-            return Line(key, as_text(content), sender, time, offset=_offset(data))
+            offset = _integer(data.get("offset")) if data.get("type") == "message" else None
+            line = Line(key, as_text(content), as_name(data.get("sender")), time, offset=offset)
+            if isinstance(content, str) and isinstance(timestamp, str):
+                return Heard(line, (content, timestamp))
+            return Heard(line)
         case _:
-            return Line(key, as_text(data), time=time)
-
-
-def _offset(data: dict[str, Any]) -> int | None:
-    return _integer(data.get("offset")) if data.get("type") == "message" else None
+            return Heard(Line(key, as_text(data), time=time))
 
 
 def _integer(value: object) -> int | None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf
 from time import time
-from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
 from sockstore.base.characters import harmless
@@ -15,11 +13,9 @@ from sockstore.base.times import utc_time
 from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, writable
+from sockstore.ui.chat.lines import Mark
 
-__all__ = ["Mark", "Post", "Posts", "posts_of"]
-
-Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
-"""The delivery mark of an own message."""
+__all__ = ["Post", "Posts", "posts_of"]
 
 KEPT = 1000
 """Posts that are kept for each connection, as many as messages by default."""
@@ -60,13 +56,10 @@ class Posts:
 
     def __init__(self) -> None:
         self._posts: Writable[tuple[Post, ...]] = writable(())
+        self.store: Readable[tuple[Post, ...]] = self._posts
+        """The posts, oldest first; it also changes when the state of one changes."""
         # The loop on which `_tell` is scheduled; None once it has run.
         self._telling_on: asyncio.AbstractEventLoop | None = None
-
-    @property
-    def store(self) -> Readable[tuple[Post, ...]]:
-        """The posts, oldest first; it also changes when the state of one changes."""
-        return self._posts
 
     def send(self, connection: WebSocketStore, text: str) -> bool:
         """Send the guide's chat message, unless it is blank.
@@ -91,11 +84,6 @@ class Posts:
             self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
             delivery_of(receipt).watch(self._tell_soon)
         return bool(receipt)
-
-    def returned(self, posts: Iterable[Post]) -> None:
-        """Note that the server has sent these posts to everyone."""
-        for post in posts:
-            post.returned = True
 
     def _tell_soon(self) -> None:
         """Notify once for all receipts that change in this turn of the loop.

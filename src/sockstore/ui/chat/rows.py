@@ -1,18 +1,26 @@
-"""Build the rows of a chat: its lines, and the separators between them."""
+"""Build the rows of a chat: its lines, the separators between them, and their times.
+
+Times are written in the reader's time zone, and in English, as all other texts are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
 
-from sockstore.ui.chat.clock import local_time
 from sockstore.ui.chat.lines import Line
 
-__all__ = ["Row", "rows"]
+__all__ = ["Row", "local_time", "new_day", "rows"]
 
 TOGETHER = timedelta(minutes=5)
 """Messages of one sender that came within this time stand together, under one name and time."""
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +44,8 @@ class Row:
 
 def rows(
     lines: Sequence[Line], first_unread: str | None = None, *, can_be_filled: bool = False
-) -> Iterator[Row]:
-    """Yield the rows of a chat.
+) -> tuple[Row, ...]:
+    """Return the rows of a chat.
 
     Args:
         lines: The lines that are shown, oldest first.
@@ -49,29 +57,82 @@ def rows(
         >>> [row.continues for row in rows(lines)]
         [False, True]
     """
-    before: Line | None = None
-    time: str | None = None
+    made: list[Row] = []
+    previous_speaker: tuple[str, bool] | None = None
+    previous_time: str | None = None
     for line in lines:
+        # The user may have the same name as another person, so the mark tells them apart.
+        is_said = line.kind == "message" and line.sender is not None
+        speaker = (line.sender or "", line.mark is not None) if is_said else None
         continues = (
-            before is not None
-            and _speaker(line) == _speaker(before) is not None
-            and _is_soon_after(line.time, time)
+            speaker is not None
+            and speaker == previous_speaker
+            and _is_soon_after(line.time, previous_time)
         )
-        is_gap = line.kind == "gap"
-        yield Row(line, time, continues, line.key == first_unread, is_gap and can_be_filled)
-        before = line
-        time = line.time or time
-
-
-def _speaker(line: Line) -> tuple[str, bool] | None:
-    """Return the speaker; the user may have the same name as another person."""
-    if line.kind != "message" or line.sender is None:
-        return None
-    return line.sender, line.mark is not None
+        is_gap = line.kind == "gap" and can_be_filled
+        made.append(Row(line, previous_time, continues, line.key == first_unread, is_gap))
+        previous_speaker, previous_time = speaker, line.time or previous_time
+    return tuple(made)
 
 
 def _is_soon_after(time: str | None, previous_time: str | None) -> bool:
-    then, before = local_time(time), local_time(previous_time)
-    if then is None:
+    if time is None:
         return True
-    return before is not None and abs(then - before) < TOGETHER
+    then, before = local_time(time), local_time(previous_time)
+    return then is None or (before is not None and abs(then - before) < TOGETHER)
+
+
+def local_time(time: str | None, zone: tzinfo | None = None) -> datetime | None:
+    """Return the moment of a line in the reader's time zone; None if it has none.
+
+    Args:
+        time: ISO 8601 with its offset, as `Line.time` is.
+        zone: The reader's time zone; None for this machine's.
+
+    Example:
+        >>> from datetime import timezone
+        >>> local_time("2026-03-03T12:05:00+00:00", timezone(timedelta(hours=2))).hour
+        14
+    """
+    if time is None:
+        return None
+    try:
+        return datetime.fromisoformat(time).astimezone(zone)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def new_day(row: Row, now: datetime, zone: tzinfo | None = None) -> str:
+    """Return the day of a row, to be shown before it; empty if the row before has the same day.
+
+    Args:
+        row: The row.
+        now: The present moment, with a time zone.
+        zone: The reader's time zone; None for this machine's.
+
+    Returns:
+        ``"Today"``, ``"Yesterday"``, ``"Tue 3 March"`` or, in another year, ``"Tue 3 March 2026"``;
+        empty also if the line has no time.
+
+    Example:
+        >>> from datetime import UTC
+        >>> now = datetime(2026, 3, 5, 12, tzinfo=UTC)
+        >>> new_day(Row(Line("1", "hello", time="2026-03-04T23:59:00+00:00")), now, UTC)
+        'Yesterday'
+        >>> new_day(Row(Line("1", "hello", time="2026-03-03T12:05:00+00:00")), now, UTC)
+        'Tue 3 March'
+    """
+    moment, previous = local_time(row.line.time, zone), local_time(row.previous_time, zone)
+    if moment is None:
+        return ""
+    day, today = moment.date(), now.astimezone(zone).date()
+    if previous is not None and previous.date() == day:
+        return ""
+    match (today - day).days:
+        case 0:
+            return "Today"
+        case 1:
+            return "Yesterday"
+        case _:
+            year = "" if day.year == today.year else f" {day.year}"
+            return f"{_DAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]}{year}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import TypeAlias
@@ -61,22 +61,22 @@ class Conversation:
     A message of a room stands at its offset, whether it came live, with the history on entry or
     with a page of older ones. A line without an offset stands after the message that was the newest
     when it came. Each message is read once, so a flood costs only its new messages.
+
+    Attributes:
+        bookmark: How far the log was read.
     """
 
     def __init__(self) -> None:
-        # The same entries by the key of their line, and in order; `_add` and `_forget` change both.
+        # The same entries by the key of their line, and in order: `_take_in` adds to both, and
+        # `_forget` removes from both.
         self._entries: dict[str, _Entry] = {}
         self._order: list[_Entry] = []
-        # Whether `_order` is sorted; `_add` clears it, `_sort` sets it.
+        # Whether `_order` is sorted; `_take_in` clears it, `read` sets it.
         self._is_sorted = True
         # Lines that are kept; each page of older messages raises it.
         self._kept = KEPT
-        self._bookmark = Bookmark()
+        self.bookmark = Bookmark()
         self._places = _Places()
-
-    def unread(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Return the messages that were not read yet."""
-        return self._bookmark.unread(messages)
 
     def read(self, messages: Iterable[Message]) -> None:
         """Read the messages that were not read before.
@@ -85,24 +85,26 @@ class Conversation:
             messages: The log, or its newest part.
         """
         for message in messages:
-            if self._bookmark.advance(message):
+            if self.bookmark.advance(message):
                 self._take_in(message)
-        self._forget(len(self._order) - self._kept)
+        if not self._is_sorted:
+            self._order.sort(key=_BY_PLACE)
+            self._is_sorted = True
+        if len(self._order) > self._kept:
+            self._forget(len(self._order) - self._kept)
 
-    def merge(self, posts: Iterable[Post] = ()) -> Transcript:
+    def merge(self, posts: Sequence[Post] = ()) -> Transcript:
         """Return all lines, with the user's posts and their delivery marks."""
-        self._sort()
-        posts = list(posts)
-        own = _recognise(self._order, posts)
-        pending = self._pending(posts, own)
-        order = sorted((*self._order, *pending), key=_BY_PLACE) if pending else self._order
-        return Transcript(
-            tuple(_lines(order, own)), tuple(own.values()), len(self._order) >= MOST_KEPT
-        )
+        order, own = self._order, dict[int, Post]()
+        if posts:
+            own = _recognise(order, posts)
+            if pending := self._pending(posts, own):
+                order = sorted((*order, *pending), key=_BY_PLACE)
+        return Transcript(_lines(order, own), tuple(own.values()), len(self._order) >= MOST_KEPT)
 
     def _take_in(self, message: Message) -> None:
-        heard = list(hear(message))
         history = history_of(message)
+        heard = hear(message, history)
         is_page = history is not None and history.before is not None
         if history is not None and not is_page:
             self._places.enter([each.line for each in heard], is_whole=history.more is False)
@@ -111,36 +113,25 @@ class Conversation:
         for index, each in enumerate(heard):
             if each.line.key not in self._entries:
                 place = self._place(each.line, message.number, index, is_page=is_page)
-                self._add(_Entry(each.line, place, each.post))
+                entry = self._entries[each.line.key] = _Entry(each.line, place, each.post)
+                if self._order and place < self._order[-1].place:
+                    self._is_sorted = False
+                self._order.append(entry)
         if is_page:
             self._kept = min(MOST_KEPT, max(self._kept, len(self._order) + KEPT))
 
     def _place(self, line: Line, number: int, index: int, *, is_page: bool) -> Place:
         if line.offset is None:
             return self._places.at(number, index)
-        if self._places.is_new:
+        if not self._places.numbers:
             # Lines that came before any offset stand right above the first message with one.
             self._places.base = line.offset - 1
             for entry in self._order:
                 entry.place = (0, line.offset - 1, *entry.place[2:])
         return self._places.of(line.key, line.offset, number, is_page=is_page)
 
-    def _add(self, entry: _Entry) -> None:
-        self._entries[entry.line.key] = entry
-        if self._order and entry.place < self._order[-1].place:
-            self._is_sorted = False
-        self._order.append(entry)
-
-    def _sort(self) -> None:
-        if not self._is_sorted:
-            self._order.sort(key=_BY_PLACE)
-            self._is_sorted = True
-
     def _forget(self, count: int) -> None:
         """Forget the oldest lines."""
-        if count <= 0:
-            return
-        self._sort()
         for entry in self._order[:count]:
             del self._entries[entry.line.key]
             self._places.forget(entry.line)
@@ -173,28 +164,24 @@ class _Places:
     Attributes:
         top: The highest offset so far; 0 without any.
         base: The offset after which lines stand that came before any message with an offset.
+        numbers: The numbers of the messages that raised `top`; empty until one had an offset.
     """
 
     def __init__(self) -> None:
         self.top = 0
         self.base = 0
+        self.numbers: list[int] = []
         # The number of earlier logs, and the epoch; `_begin` and `see_epoch` set them.
         self._log = 0
         self._epoch = ""
         # The keys of the present log's lines, by offset.
         self._keys: dict[int, str] = {}
-        # The log and the highest offset after the message of each number; `_note` adds to both.
-        self._numbers: list[int] = []
+        # The log and the highest offset after the message of each of `numbers`; `of` adds to both.
         self._tops: list[tuple[int, int]] = []
-
-    @property
-    def is_new(self) -> bool:
-        """Whether no message had an offset yet."""
-        return not self._numbers
 
     def at(self, number: float, index: int = 0) -> Place:
         """Return the place of a line without an offset, by the number of its message."""
-        before = bisect_right(self._numbers, number)
+        before = bisect_right(self.numbers, number)
         log, top = self._tops[before - 1] if before else (0, self.base)
         return log, top, 1, number, index
 
@@ -212,7 +199,13 @@ class _Places:
         self._keys[offset] = key
         if offset > self.top:
             self.top = offset
-            self._note(number)
+            if self.numbers and self.numbers[-1] == number:
+                self._tops[-1] = (self._log, offset)
+            else:
+                self.numbers.append(number)
+                self._tops.append((self._log, offset))
+                if len(self.numbers) > 2 * MOST_KEPT:
+                    del self.numbers[:MOST_KEPT], self._tops[:MOST_KEPT]
         return self._log, offset, 0, 0, 0
 
     def forget(self, line: Line) -> None:
@@ -248,15 +241,6 @@ class _Places:
         self.top = 0
         self._keys.clear()
 
-    def _note(self, number: int) -> None:
-        if self._numbers and self._numbers[-1] == number:
-            self._tops[-1] = (self._log, self.top)
-            return
-        self._numbers.append(number)
-        self._tops.append((self._log, self.top))
-        if len(self._numbers) > 2 * MOST_KEPT:
-            del self._numbers[:MOST_KEPT], self._tops[:MOST_KEPT]
-
 
 def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
     """Make the lines of a chat; a message that came twice, live and as history, is one line.
@@ -279,7 +263,7 @@ def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Trans
     """
     conversation = Conversation()
     conversation.read(messages)
-    return conversation.merge(posts)
+    return conversation.merge(tuple(posts))
 
 
 def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Post]:
@@ -287,8 +271,6 @@ def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Po
     waiting: defaultdict[tuple[str, str], deque[Post]] = defaultdict(deque)
     for post in posts:
         waiting[post.content, post.timestamp].append(post)
-    if not waiting:
-        return {}
     return {
         id(entry): sent.popleft()
         for entry in entries
@@ -296,18 +278,21 @@ def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Po
     }
 
 
-def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> Iterator[Line]:
-    """Yield the lines, and the gaps between them."""
+def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> tuple[Line, ...]:
+    """Return the lines, and the gaps between them."""
+    lines: list[Line] = []
     log, last = -1, 0
     for entry in order:
         line = entry.line
         if line.offset is not None:
             if entry.place[0] == log and line.offset > last + 1:
-                yield _gap(log, last, line.offset)
+                lines.append(_gap(log, last, line.offset))
             log, last = entry.place[0], line.offset
-        post = own.get(id(entry))
-        # It keeps the key of the post's line, so that the row on screen stays the same.
-        yield line if post is None else replace(line, key=_key(post), mark="acknowledged")
+        if (post := own.get(id(entry))) is not None:
+            # It keeps the key of the post's line, so that the row on screen stays the same.
+            line = replace(line, key=_key(post), mark="acknowledged")
+        lines.append(line)
+    return tuple(lines)
 
 
 def _gap(log: int, last: int, offset: int) -> Line:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
+from operator import is_not
 
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.stores import Readable, derived, writable
+from sockstore.stores import derived, writable
 from sockstore.ui.chat.backlog import Backlog, backlog_of
-from sockstore.ui.chat.own_messages import Post, posts_of
+from sockstore.ui.chat.lines import Line
+from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.chat.rows import Row, rows
-from sockstore.ui.chat.transcript import Conversation, Transcript
-from sockstore.ui.chat.unread import Unread
-from sockstore.ui.chat.window import Window
+from sockstore.ui.chat.transcript import Conversation
 from sockstore.ui.pacing import Update, in_slices
 
-__all__ = ["ChatReader", "ChatView"]
+__all__ = ["ChatReader", "ChatView", "Unread", "Window"]
+
+PAGE = 100
+"""Lines that are added each time the reader wants older ones."""
+
+MOST = 2000
+"""Lines that are shown at most, however far the reader goes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,52 +97,180 @@ class ChatReader:
         """
         backlog = self._backlog = backlog_of(connection)
         leave = backlog.follow()
+        posts, conversation = posts_of(connection).store, Conversation()
+        stores = (
+            *(connection.messages, posts, backlog.has_older, backlog.is_loading),
+            # The state tells when something that was queued has left, or was lost.
+            *(connection.state, self._at_end, self._pages_wanted),
+        )
+        before = posts.value
         try:
-            await self._follow(connection, backlog, show)
+            async for log, sent, has_older, is_loading, *_ in derived(
+                stores, lambda *values: values, differs=is_not
+            ):
+                update = Update()
+                async for some in in_slices(conversation.bookmark.unread(log)):
+                    conversation.read(some)
+                transcript = conversation.merge(sent)
+                for post in transcript.returned:
+                    post.returned = True
+                at_end = self._at_end.value
+                self._unread.read(transcript.lines, at_end)
+                shown = self._window.of(transcript.lines, at_end=at_end)
+                is_full = self._window.is_full
+                view = ChatView(
+                    rows(shown, self._unread.first, can_be_filled=True),
+                    unread=self._unread.count,
+                    has_older=(bool(self._window.start) or has_older) and not is_full,
+                    is_full=is_full,
+                    is_loading=is_loading,
+                    has_own_news=sent[-1:] != before[-1:],
+                )
+                before = sent
+                characters = show(view)
+                backlog.shown(transcript)
+                await update.pause(characters)
         finally:
             leave()
 
-    async def _follow(
-        self, connection: WebSocketStore, backlog: Backlog, show: Callable[[ChatView], int]
-    ) -> None:
-        posts = posts_of(connection)
-        conversation = Conversation()
-        sent = posts.store.value
-        async for _ in self._changes(connection, backlog):
-            update = Update()
-            async for some in in_slices(conversation.unread(connection.messages.value)):
-                conversation.read(some)
-            before, sent = sent, posts.store.value
-            transcript = conversation.merge(sent)
-            posts.returned(transcript.returned)
-            characters = show(self._see(transcript, backlog, is_news=_is_news(sent, before)))
-            backlog.shown(transcript)
-            await update.pause(characters)
 
-    def _changes(self, connection: WebSocketStore, backlog: Backlog) -> Readable[object]:
-        """Return a store that changes when the view may have changed."""
-        # The state tells when something that was queued has left, or was lost.
-        about_messages = (connection.messages, posts_of(connection).store, connection.state)
-        about_older_ones = (backlog.has_older, backlog.is_loading)
-        about_the_reader = (self._at_end, self._pages_wanted)
-        stores = (*about_messages, *about_older_ones, *about_the_reader)
-        return derived(stores, lambda *values: values)
+class Unread:
+    """How many messages of others came while the reader was not looking at the end.
 
-    def _see(self, transcript: Transcript, backlog: Backlog, *, is_news: bool) -> ChatView:
-        at_end = self._at_end.value
-        self._unread.read(transcript.lines, at_end)
-        shown = self._window.of(transcript.lines, at_end=at_end)
-        has_older = bool(self._window.start) or backlog.has_older.value
-        return ChatView(
-            tuple(rows(shown, self._unread.first, can_be_filled=True)),
-            unread=self._unread.count,
-            has_older=has_older and not self._window.is_full,
-            is_full=self._window.is_full,
-            is_loading=backlog.is_loading.value,
-            has_own_news=is_news,
-        )
+    Own messages, notices and older pages never count.
+
+    Attributes:
+        count: How many are unread.
+        first: The key of the first of them, before which the "New" marker stands. The marker stays
+            while the reader reads on, and goes with the next message that comes after that.
+
+    Example:
+        >>> unread = Unread()
+        >>> seen = Line("1", "hello", "Ann")
+        >>> unread.read([seen], at_end=True)
+        >>> unread.read([seen, Line("2", "are you there?", "Ann")], at_end=False)
+        >>> unread.count, unread.first
+        (1, '2')
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: str | None = None
+        # The key of the last line the reader saw that keeps its place; `read` sets it.
+        self._last_seen: str | None = None
+        # Whether the reader was at the end at the last `read`.
+        self._was_at_end = True
+        # The line at which the reader left the end, from `leave` to the next `read`.
+        self._left_at: str | None = None
+
+    def leave(self, last: str) -> None:
+        """Note that the reader has left the end after this line; later lines are unread.
+
+        Args:
+            last: The line's key.
+        """
+        self._left_at = last
+
+    def read(self, lines: Sequence[Line], at_end: bool) -> None:  # noqa: FBT001 - the kits' event
+        """Note what is shown now.
+
+        Args:
+            lines: All lines, oldest first.
+            at_end: Whether the reader is looking at the end of them.
+        """
+        if self._left_at is not None and not at_end:
+            seen_up_to = dropwhile(lambda line: line.key != self._left_at, reversed(lines))
+            self._last_seen = _last_fixed(seen_up_to) or self._last_seen
+        self._left_at = None
+        news, first = 0, None
+        for line in reversed(lines):
+            if line.key == self._last_seen:
+                break
+            if line.kind == "message" and line.mark is None:
+                news, first = news + 1, line.key
+        if not at_end:
+            self.count, self.first = news, first
+        else:
+            self.count = 0
+            if not self._was_at_end:
+                self.first = first
+            elif news:
+                self.first = None
+            self._last_seen = _last_fixed(reversed(lines)) or self._last_seen
+        self._was_at_end = at_end
 
 
-def _is_news(sent: Sequence[Post], before: Sequence[Post]) -> bool:
-    """Whether the user has sent a message since."""
-    return bool(sent) and (not before or sent[-1] is not before[-1])
+def _last_fixed(newest_first: Iterable[Line]) -> str | None:
+    """Return the key of the last line that keeps its place.
+
+    An own message moves when it returns, and a gap is filled.
+    """
+    for line in newest_first:
+        if line.mark is None and line.kind != "gap":
+            return line.key
+    return None
+
+
+class Window:
+    """The part of the lines that is shown: the newest, and the older ones that the reader wanted.
+
+    While the reader is away from the end the oldest line that is shown stays, so that nothing
+    moves; back at the end there are as many as before.
+
+    Args:
+        limit: Lines that are shown to a reader who is at the end.
+        most: Lines that are shown at most.
+
+    Attributes:
+        start: How many older lines there are that are not shown.
+        is_full: Whether no more of them can be shown.
+
+    Example:
+        >>> window = Window(2)
+        >>> lines = [Line(text, text) for text in "abcd"]
+        >>> [line.content for line in window.of(lines, at_end=True)]
+        ['c', 'd']
+        >>> window.extend()
+        >>> [line.content for line in window.of(lines, at_end=False)]
+        ['a', 'b', 'c', 'd']
+    """
+
+    def __init__(self, limit: int, most: int = MOST) -> None:
+        self.start = 0
+        self.is_full = False
+        self._limit = limit
+        self._most = max(limit, most)
+        # Lines that are shown; it grows while the reader is away from the end.
+        self._size = limit
+        # Older lines that the reader still waits for; `extend` sets it.
+        self._wanted = 0
+        # The key of the oldest line shown, and whether the reader was at the end; `of` sets them.
+        self._first: str | None = None
+        self._was_at_end = True
+
+    def extend(self) -> None:
+        """Show a page of older lines, now or when they come."""
+        self._wanted = PAGE
+
+    def of(self, lines: Sequence[Line], *, at_end: bool) -> Sequence[Line]:
+        """Return what is shown.
+
+        Args:
+            lines: All lines, oldest first.
+            at_end: Whether the reader is at the end of them.
+        """
+        if at_end and not self._was_at_end:
+            self._size, self._wanted = self._limit, 0
+        self._was_at_end = at_end
+        # Where the lines begin that are shown without any that are wanted.
+        before = max(0, len(lines) - self._size)
+        if not at_end:
+            places = (place for place, line in enumerate(lines) if line.key == self._first)
+            before = next(places, before)
+        self.start = max(0, before - self._wanted, len(lines) - self._most)
+        self._wanted = max(0, self._wanted - max(0, before - self.start))
+        self._size = max(self._size, min(len(lines) - self.start, self._most))
+        self.is_full = 0 < self.start == len(lines) - self._most
+        shown = lines[self.start :]
+        self._first = shown[0].key if shown else None
+        return shown

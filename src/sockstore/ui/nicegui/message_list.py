@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from nicegui.element import Element
 
-from sockstore.ui.chat.links import split_links
 from sockstore.ui.chat.rows import Row
+from sockstore.ui.text import split_links
 from sockstore.ui.web import FOLDER
 
 __all__ = ["ChatLine", "MessageList"]

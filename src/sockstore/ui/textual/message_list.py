@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import ClassVar
 
 from textual import events
@@ -13,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
+from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.visual import Visual
@@ -48,6 +48,9 @@ class MessageList(ScrollView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "scroll_end_now", "To the end", show=False),
     ]
+
+    virtual_size = Reactive(Size(0, 0), layout=True, repaint=False)
+    """As in Textual, but a list that has grown is not drawn anew: `show` draws what changed."""
 
     class Reading(Message):
         """Posted when the reader looks at the end, or has scrolled away from it."""
@@ -92,19 +95,16 @@ class MessageList(ScrollView, can_focus=True):
         if not self.is_attached:
             return 0  # the screen is being left
         place = None if self._at_end else self._place()
-        before = self._strips
-        self._items = items
-        characters = sum(
-            len(item.content)
-            for item in items
-            if item.key not in before or before[item.key][0] != item.content
-        )
-        self._lay_out()
+        height, had_items, self._items = self.virtual_size.height, bool(self._items), items
+        unchanged, characters = self._lay_out()
         if place is None:
             self._to_end()
         else:
             self._go_back_to(*place)
-        self.refresh()
+        if had_items and items:
+            self.refresh_lines(unchanged, max(height, self.virtual_size.height) - unchanged)
+        else:
+            self.refresh()  # the note goes, or comes back
         return characters
 
     def action_scroll_end_now(self) -> None:
@@ -114,18 +114,29 @@ class MessageList(ScrollView, can_focus=True):
 
     # Layout
 
-    def _lay_out(self) -> None:
+    def _lay_out(self) -> tuple[int, int]:
+        """Lay out the items that are new or changed, and all of them for another width.
+
+        Returns:
+            How many lines at the top stay as they were, and how many characters are new.
+        """
         width = max(1, self.scrollable_content_region.width)
         before = self._strips if width == self._width else {}
-        self._width = width
-        self._strips = {
-            item.key: before[item.key]
-            if item.key in before and before[item.key][0] == item.content
-            else (item.content, self._strips_of(item.content, width))
-            for item in self._items
-        }
-        self._ends = list(accumulate(len(strips) for _, strips in self._strips.values()))
-        self.virtual_size = Size(width, self._ends[-1] if self._ends else 0)
+        drawn = iter(before.values())
+        self._width, self._strips, self._ends = width, {}, []
+        end = unchanged = characters = 0
+        for item in self._items:
+            entry = before.get(item.key)
+            if entry is None or entry[0] != item.content:
+                entry = (item.content, self._strips_of(item.content, width))
+                characters += len(item.content)
+            if unchanged == end and next(drawn, None) is entry:
+                unchanged += len(entry[1])
+            end += len(entry[1])
+            self._strips[item.key] = entry
+            self._ends.append(end)
+        self.virtual_size = Size(width, end)
+        return unchanged, characters
 
     def _strips_of(self, content: Content, width: int) -> list[Strip]:
         return Visual.to_strips(

@@ -87,10 +87,11 @@ class ChatMessages(ConnectionComponent):
 
     def _show(self, view: ChatView) -> int:
         now = datetime.now(UTC)
-        before = self._contents
-        self._contents = {row: before.get(row) or row_content(row, now) for row in view.rows}
-        self._view = view
-        items = [Item(row.line.key, self._contents[row]) for row in view.rows]
+        before, self._contents, self._view = self._contents, {}, view
+        items: list[Item] = []
+        for row in view.rows:
+            content = self._contents[row] = before.get(row) or row_content(row, now)
+            items.append(Item(row.line.key, content))
         characters = self._list.show(items)
         if view.has_own_news:
             self._list.action_scroll_end_now()

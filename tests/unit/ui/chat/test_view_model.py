@@ -1,13 +1,78 @@
-"""What a reader has not seen: counted, and marked where it begins."""
+"""What a reader sees of a chat: which lines are shown, and which of them are unread."""
 
 from __future__ import annotations
 
 import pytest
 
-from sockstore.ui.chat.transcript import Line
-from sockstore.ui.chat.unread import Unread
+from sockstore.ui.chat.view_model import PAGE, Line, Unread, Window
 
 pytestmark = pytest.mark.contract("UI3")
+
+
+def lines(start: int, end: int) -> list[Line]:
+    return [Line(f"{number}", f"message {number}", "Ann") for number in range(start, end)]
+
+
+def numbers(shown) -> range:
+    found = [int(line.key) for line in shown]
+    assert found == list(range(found[0], found[-1] + 1))
+    return range(found[0], found[-1] + 1)
+
+
+def test_a_reader_at_the_end_sees_the_newest_lines():
+    window = Window(10)
+    assert numbers(window.of(lines(0, 5), at_end=True)) == range(5)
+    assert numbers(window.of(lines(0, 50), at_end=True)) == range(40, 50)
+    assert (window.start, window.is_full) == (40, False)
+
+
+def test_nothing_that_a_reader_above_sees_goes_when_messages_come():
+    window = Window(10)
+    window.of(lines(0, 50), at_end=True)
+    assert numbers(window.of(lines(0, 80), at_end=False)) == range(40, 80)
+    assert numbers(window.of(lines(30, 90), at_end=False)) == range(40, 90)
+
+
+def test_older_lines_that_are_known_come_at_once_a_page_at_a_time():
+    window = Window(10)
+    window.of(lines(0, 500), at_end=True)
+    window.extend()
+    assert numbers(window.of(lines(0, 500), at_end=False)) == range(490 - PAGE, 500)
+    assert numbers(window.of(lines(0, 500), at_end=False)) == range(490 - PAGE, 500)
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_older_lines_that_come_later_are_shown_when_they_come(at_end):
+    window = Window(10)
+    window.of(lines(100, 110), at_end=True)
+    window.extend()
+    window.of(lines(100, 110), at_end=at_end)
+    assert numbers(window.of(lines(60, 110), at_end=at_end)) == range(60, 110)
+    assert numbers(window.of(lines(60, 111), at_end=at_end))[0] in {60, 61}
+
+
+def test_back_at_the_end_there_are_as_many_as_before():
+    window = Window(10)
+    window.of(lines(0, 500), at_end=True)
+    window.extend()
+    window.of(lines(0, 500), at_end=False)
+    assert numbers(window.of(lines(0, 501), at_end=True)) == range(491, 501)
+
+
+def test_more_than_the_most_are_never_shown():
+    window = Window(10, most=30)
+    window.of(lines(0, 100), at_end=True)
+    for _ in range(3):
+        window.extend()
+        assert numbers(window.of(lines(0, 100), at_end=False)) == range(70, 100)
+    assert window.is_full
+    assert numbers(window.of(lines(0, 120), at_end=False)) == range(90, 120)
+
+
+def test_a_first_line_that_is_forgotten_leaves_the_newest():
+    window = Window(10)
+    window.of(lines(0, 20), at_end=False)
+    assert numbers(window.of(lines(100, 150), at_end=False)) == range(140, 150)
 
 
 def line(number: int, **fields: object) -> Line:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from sockstore.ui.chat.links import LONGEST_LINK, MOST_LINKS, Piece, split_links
+from sockstore.ui.text import LONGEST_LINK, MOST_LINKS, Piece, split_links
 
 pytestmark = pytest.mark.contract("UI3")
 
