@@ -1,12 +1,12 @@
-"""Define the contract of every store: subscribing, leaving, and which changes count."""
+"""Define the contract of every store, and which changes count."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
-__all__ = ["Subscribable", "Unsubscriber", "changed", "leaving"]
+__all__ = ["Subscribable", "changed", "leaving"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -34,69 +34,6 @@ def leaving(handle: Any) -> Callable[[], object]:
         if callable(leave):
             return leave  # type: ignore[no-any-return]  # it came from an Any
     raise TypeError(f"subscribe returned {handle!r}, which offers no way to unsubscribe")
-
-
-class _Watched(Protocol):
-    """The methods of a node that an unsubscriber needs."""
-
-    def leave(self, unsubscriber: Unsubscriber, /) -> None:
-        """Remove a subscriber that will not be called again."""
-
-    def leave_when_idle(self, unsubscriber: Unsubscriber, /) -> None:
-        """Call the unsubscriber as soon as its thread does nothing else with stores."""
-
-
-class Unsubscriber:
-    """The result of `subscribe`: call it to unsubscribe, as often as you like.
-
-    It is also a context manager, which unsubscribes at the end of the block.
-
-    Example:
-        >>> from sockstore.stores import writable
-        >>> with writable(1).subscribe(print) as unsubscribe:
-        ...     unsubscribe.active
-        1
-        True
-        >>> unsubscribe.active
-        False
-    """
-
-    __slots__ = ("__weakref__", "_node", "_run")
-
-    def __init__(self, node: _Watched, run: Callable[[Any], object]) -> None:
-        self._node: _Watched | None = node
-        """The node that is watched; None after unsubscribing."""
-        self._run: Callable[[Any], object] | None = run
-        """Called with each value; None after unsubscribing, or if the first call raised."""
-
-    @property
-    def active(self) -> bool:
-        """Whether changes are still delivered."""
-        return self._run is not None
-
-    def __call__(self) -> None:
-        """Unsubscribe; the function is not called again, not even for a change under way.
-
-        Raises:
-            Exception: The error of the `stop` of a store that lost its last subscriber.
-        """
-        self._run = None
-        node, self._node = self._node, None
-        if node is not None:
-            node.leave(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self()
-
-    def _retire(self) -> None:
-        """Unsubscribe from within the garbage collector, which may run at any moment."""
-        self._run = None
-        node = self._node
-        if node is not None:
-            node.leave_when_idle(self)
 
 
 def changed(old: object, new: object) -> bool:

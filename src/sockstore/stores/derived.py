@@ -30,41 +30,29 @@ Emit: TypeAlias = Callable[[R], None]
 Cleanup: TypeAlias = Callable[[], object] | None
 Differs: TypeAlias = Callable[[R, R], bool] | None
 In: TypeAlias = Subscribable[A]
+_Seven: TypeAlias = tuple[In[Any], In[Any], In[Any], In[Any], In[Any], In[Any], In[Any]]
+_Many: TypeAlias = tuple[*_Seven, *tuple[In[Any], ...]] | list[In[Any]]
+
+
+@overload
+def derived(stores: In[A], fn: Callable[[A], R], *, differs: Differs[R] = None) -> Readable[R]: ...
 
 
 @overload
 def derived(
-    stores: In[A],
-    fn: Callable[[A], R],
-    *,
-    differs: Differs[R] = None,
+    stores: tuple[In[A]], fn: Callable[[A], R], *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 
 
 @overload
 def derived(
-    stores: tuple[In[A]],
-    fn: Callable[[A], R],
-    *,
-    differs: Differs[R] = None,
+    stores: tuple[In[A], In[B]], fn: Callable[[A, B], R], *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 
 
 @overload
 def derived(
-    stores: tuple[In[A], In[B]],
-    fn: Callable[[A, B], R],
-    *,
-    differs: Differs[R] = None,
-) -> Readable[R]: ...
-
-
-@overload
-def derived(
-    stores: tuple[In[A], In[B], In[C]],
-    fn: Callable[[A, B, C], R],
-    *,
-    differs: Differs[R] = None,
+    stores: tuple[In[A], In[B], In[C]], fn: Callable[[A, B, C], R], *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 
 
@@ -96,31 +84,12 @@ def derived(
 
 
 @overload
-def derived(
-    stores: tuple[
-        In[Any], In[Any], In[Any], In[Any], In[Any], In[Any], In[Any], *tuple[In[Any], ...]
-    ],
-    fn: Callable[..., R],
-    *,
-    differs: Differs[R] = None,
-) -> Readable[R]: ...
+def derived(stores: _Many, fn: Callable[..., R], *, differs: Differs[R] = None) -> Readable[R]: ...
 
 
 @overload
 def derived(
-    stores: list[In[Any]],
-    fn: Callable[..., R],
-    *,
-    differs: Differs[R] = None,
-) -> Readable[R]: ...
-
-
-@overload
-def derived(
-    stores: list[S],
-    fn: Callable[..., R],
-    *,
-    differs: Differs[R] = None,
+    stores: list[S], fn: Callable[..., R], *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 def derived(
     stores: Any,
@@ -164,11 +133,7 @@ def derived(
 
 @overload
 def derived_emit(
-    stores: In[A],
-    fn: Callable[[Emit[R], A], Cleanup],
-    initial: R,
-    *,
-    differs: Differs[R] = None,
+    stores: In[A], fn: Callable[[Emit[R], A], Cleanup], initial: R, *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 
 
@@ -234,33 +199,13 @@ def derived_emit(
 
 @overload
 def derived_emit(
-    stores: tuple[
-        In[Any], In[Any], In[Any], In[Any], In[Any], In[Any], In[Any], *tuple[In[Any], ...]
-    ],
-    fn: Callable[..., Cleanup],
-    initial: R,
-    *,
-    differs: Differs[R] = None,
+    stores: _Many, fn: Callable[..., Cleanup], initial: R, *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 
 
 @overload
 def derived_emit(
-    stores: list[In[Any]],
-    fn: Callable[..., Cleanup],
-    initial: R,
-    *,
-    differs: Differs[R] = None,
-) -> Readable[R]: ...
-
-
-@overload
-def derived_emit(
-    stores: list[S],
-    fn: Callable[..., Cleanup],
-    initial: R,
-    *,
-    differs: Differs[R] = None,
+    stores: list[S], fn: Callable[..., Cleanup], initial: R, *, differs: Differs[R] = None
 ) -> Readable[R]: ...
 def derived_emit(
     stores: Any,

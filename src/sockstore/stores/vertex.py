@@ -1,13 +1,13 @@
-"""Hold the part of a store's node that the scheduler sees: value, subscribers and level."""
+"""Hold a value, its subscribers and its level: the part of a store's node that is scheduled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from sockstore.stores.contract import Unsubscriber, changed
+from sockstore.stores.contract import changed
 
-__all__ = ["Vertex"]
+__all__ = ["Unsubscriber", "Vertex"]
 
 T = TypeVar("T")
 
@@ -48,3 +48,62 @@ class Vertex(Generic[T]):
 
     def remember(self, last_value: Any) -> None:
         """Keep the value that the subscribers know while there is an error."""
+
+    def leave(self, unsubscriber: Unsubscriber, /) -> None:
+        """Remove a subscriber that will not be called again."""
+
+    def leave_when_idle(self, unsubscriber: Unsubscriber, /) -> None:
+        """Call the unsubscriber as soon as its thread does nothing else with stores."""
+
+
+class Unsubscriber:
+    """The result of `subscribe`: call it to unsubscribe, as often as you like.
+
+    It is also a context manager, which unsubscribes at the end of the block.
+
+    Example:
+        >>> from sockstore.stores import writable
+        >>> with writable(1).subscribe(print) as unsubscribe:
+        ...     unsubscribe.active
+        1
+        True
+        >>> unsubscribe.active
+        False
+    """
+
+    __slots__ = ("__weakref__", "_node", "_run")
+
+    def __init__(self, node: Vertex[Any], run: Callable[[Any], object]) -> None:
+        self._node: Vertex[Any] | None = node
+        """The node that is watched; None after unsubscribing."""
+        self._run: Callable[[Any], object] | None = run
+        """Called with each value; None after unsubscribing, or if the first call raised."""
+
+    @property
+    def active(self) -> bool:
+        """Whether changes are still delivered."""
+        return self._run is not None
+
+    def __call__(self) -> None:
+        """Unsubscribe; the function is not called again, not even for a change under way.
+
+        Raises:
+            Exception: The error of the `stop` of a store that lost its last subscriber.
+        """
+        self._run = None
+        node, self._node = self._node, None
+        if node is not None:
+            node.leave(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self()
+
+    def _retire(self) -> None:
+        """Unsubscribe from within the garbage collector, which may run at any moment."""
+        self._run = None
+        node = self._node
+        if node is not None:
+            node.leave_when_idle(self)
