@@ -8,7 +8,7 @@ import pytest
 
 from sockstore.ui.chat.lines import Line
 from sockstore.ui.chat.rows import Row, rows
-from sockstore.ui.textual.chat_rows import row_content
+from sockstore.ui.textual.room import row_content
 
 pytestmark = pytest.mark.contract("UI3")
 

@@ -143,18 +143,18 @@ class Sampler:
 
     Attributes:
         rates: Messages received in each second, oldest first.
-        latencies: Milliseconds that the last ping took, at each second; 0 before the first.
+        latencies: Milliseconds that the last ping took, at each second; None before the first.
 
     Example:
         >>> sampler = Sampler()
         >>> sampler.sample(WebSocketStore("ws://localhost"))
         >>> list(sampler.rates), list(sampler.latencies)
-        ([0.0], [0.0])
+        ([0.0], [None])
     """
 
     def __init__(self) -> None:
         self.rates: deque[float] = deque(maxlen=SECONDS_PLOTTED)
-        self.latencies: deque[float] = deque(maxlen=SECONDS_PLOTTED)
+        self.latencies: deque[float | None] = deque(maxlen=SECONDS_PLOTTED)
         # `messages.total` at the last sample; None before the first.
         self._received: int | None = None
 
@@ -168,7 +168,8 @@ class Sampler:
         before = received if self._received is None else self._received
         self._received = received
         self.rates.append(float(received - before))
-        self.latencies.append((connection.latency.value or 0.0) * 1000)
+        latency = connection.latency.value
+        self.latencies.append(None if latency is None else latency * 1000)
 
 
 @dataclass(frozen=True, slots=True)

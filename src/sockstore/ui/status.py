@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from typing import Literal, TypeAlias
 
 from sockstore.base.state import ConnectionState
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.text import abridge
 
-__all__ = ["StatusText", "action", "describe"]
+__all__ = ["StatusText", "action", "describe", "follow"]
 
 Action: TypeAlias = Literal["Retry", "Connect"]
 
 ERROR_SHOWN = 300
 """Characters of an error that are shown: a server may send a whole page with a refusal."""
-
 
 ROUNDING = 1e-6
 """Seconds by which rounding may make a sum of times too great: 120 s must not be shown as 121."""
@@ -36,6 +39,22 @@ class StatusText:
     text: str
     detail: str = ""
     action: Action | None = None
+
+
+async def follow(connection: WebSocketStore, show: Callable[[StatusText], object]) -> None:
+    """Show the status, and again when it changes and while it counts down, until cancelled.
+
+    Args:
+        connection: The connection.
+        show: Called with the texts.
+    """
+    with connection.state.stream(buffer=1) as states:
+        while True:
+            state = connection.state.value
+            show(describe(state, asyncio.get_running_loop().time()))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
+                    await anext(states)
 
 
 def describe(state: ConnectionState, now: float) -> StatusText:

@@ -2,14 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.ui.browser.message_field import MessageField
+from sockstore.scope.scope import Scope
+from sockstore.ui.browser.dom import Node, Storage, document, give, listen, make, window
+from sockstore.ui.browser.element import Element
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.chat.own_messages import posts_of
 
 __all__ = ["ChatInput"]
+
+COMPOSING = 229
+"""The key code by which Safari says that an input method is choosing a word."""
+
+
+class MessageField(Element):
+    """A text field and its button; what is being written outlives a reload of the document.
+
+    Args:
+        placeholder: The text that an empty field shows.
+    """
+
+    def __init__(self, placeholder: str) -> None:
+        super().__init__("form", classes="sockstore-field")
+        self._growing = make("div", "sockstore-growing", data_text="")
+        self._text = make("textarea", rows="1", placeholder=placeholder, aria_label="Message")
+        self._button = make("button", "sockstore-button sockstore-send", "Send", type="submit")
+        for node in (self._text, self._button):
+            give(node, disabled=True)
+        self._growing.append(self._text)
+        self.node.append(self._growing, self._button)
+        self._draft: Storage | None = None
+        self._had_focus = False
+
+    def follow(self, scope: Scope, send: Callable[[str], bool]) -> None:
+        """Begin to accept the user's text.
+
+        Args:
+            scope: The scope that ends it.
+            send: Called with the text; returns whether it was accepted.
+        """
+        self._remember()
+        listen(scope, self.node, "input", lambda _: self._keep())
+        listen(scope, self.node, "keydown", lambda event: self._pressed(event, send))
+        listen(scope, self.node, "submit", lambda event: self._submitted(event, send))
+
+    def enable(self, *, enabled: bool) -> None:
+        """Enable or disable the field; the focus that it loses so comes back."""
+        if enabled == (not self._text.disabled):
+            return
+        if not enabled:
+            # Read before it is disabled: a disabled field loses the focus.
+            self._had_focus = bool(self.node.contains(document().activeElement))
+        for node in (self._text, self._button):
+            give(node, disabled=not enabled)
+        if enabled:
+            self._focus_again()
+
+    def _focus_again(self) -> None:
+        focused = document().activeElement
+        if self._had_focus and (not focused or focused == document().body):
+            self._text.focus()
+        self._had_focus = False
+
+    def _remember(self) -> None:
+        """Restore the draft; the fields of a document are distinguished by their order."""
+        fields = list(document().querySelectorAll(".sockstore-field"))
+        place = window().location
+        number = next((index for index, each in enumerate(fields) if each == self.node), 0)
+        key = f"sockstore draft {place.pathname}{place.search} {number}"
+        self._draft = Storage("sessionStorage", key)
+        self._text.value = self._draft.read()
+        self._keep()
+
+    def _keep(self) -> None:
+        text = str(self._text.value)
+        # The field is as high as this text, see the style sheet.
+        give(self._growing, data_text=text)
+        if self._draft is not None:
+            self._draft.write(text)
+
+    def _pressed(self, event: Node, send: Callable[[str], bool]) -> None:
+        if event.key != "Enter" or event.target != self._text:
+            return
+        # While an input method composes, Enter chooses a word.
+        if not (event.shiftKey or event.isComposing or event.keyCode == COMPOSING):
+            self._submitted(event, send)
+
+    def _submitted(self, event: Node, send: Callable[[str], bool]) -> None:
+        event.preventDefault()
+        self._text.focus()
+        text = str(self._text.value)
+        if not self._text.disabled and text.strip() and send(text):
+            self._text.value = ""
+            self._keep()
 
 
 class ChatInput(ConnectionComponent):

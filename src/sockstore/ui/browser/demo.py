@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import time
 
-from sockstore.base.characters import harmless
 from sockstore.base.state import ConnectionState
-from sockstore.base.times import utc_time
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
 from sockstore.ui.browser.chat_input import ChatInput
@@ -15,6 +12,7 @@ from sockstore.ui.browser.dom import make, put_text
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.browser.status import ReconnectButton, show_status
+from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.pacing import Update, in_slices
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
@@ -102,11 +100,5 @@ class _Record:
 
 
 class _DemoInput(ChatInput):
-    """The guide's demo also says that it is a chat message."""
-
     def accept(self, connection: WebSocketStore, text: str) -> bool:
-        return bool(
-            connection.send(
-                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
-            )
-        )
+        return send_to_demo(connection, text)

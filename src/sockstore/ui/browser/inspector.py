@@ -2,18 +2,75 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import count
 
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import writable
-from sockstore.ui.browser.dom import Node, Storage, give, make, put_text, stand
-from sockstore.ui.browser.plot import PlotFigure
+from sockstore.ui.browser.dom import Node, Storage, document, give, make, put_text, stand
 from sockstore.ui.browser.provider import ConnectionComponent
-from sockstore.ui.inspector import SECONDS_PLOTTED, Row, Sampler, inspect, watch
+from sockstore.ui.inspector import HEIGHT, SECONDS_PLOTTED, Row, Sampler, inspect, plot, watch
 
 __all__ = ["ConnectionInspector"]
+
+SVG = "http://www.w3.org/2000/svg"
+BOX = f"0 -4 {SECONDS_PLOTTED - 1} {HEIGHT + 8}"
+
+_numbers = count(1)
+
+
+class PlotFigure:
+    """The last minute of one figure: a line, and in words what it shows.
+
+    Args:
+        label: The name of the figure.
+        unit: The unit, written behind a value.
+        least: The least value that fills the height.
+    """
+
+    def __init__(self, label: str, unit: str, *, least: float) -> None:
+        self._label = label
+        self._unit = unit
+        self._least = least
+        self.node = make("figure", "sockstore-plot")
+        self._latest = make("strong")
+        self._highest = make("span")
+        self._title = _draw("title", id=f"sockstore-plot-{next(_numbers)}")
+        self._area = _draw("path", class_="area")
+        self._line = _draw("path", class_="line")
+        caption = make("figcaption")
+        caption.append(make("span", text=label), self._latest)
+        self.node.append(caption, self._drawing(), self._scale())
+        self.draw(())
+
+    def draw(self, values: Sequence[float | None]) -> None:
+        """Draw the line; it has a hole at each None."""
+        drawn = plot(values, self._unit, least=self._least)
+        put_text(self._latest, drawn.latest)
+        put_text(self._highest, f"{drawn.highest} at most" if drawn.highest else "")
+        give(self._line, d=drawn.line)
+        give(self._area, d=drawn.area)
+        said = f"{drawn.latest} now, {drawn.highest} at most in the last minute"
+        put_text(self._title, f"{self._label}: {said if drawn.highest else 'not known yet'}")
+
+    def _drawing(self) -> Node:
+        drawing = _draw("svg", viewBox=BOX, preserveAspectRatio="none", role="img")
+        give(drawing, aria_labelledby=self._title.id)
+        drawing.append(self._title, self._area, self._line)
+        return drawing
+
+    def _scale(self) -> Node:
+        scale = make("div", "sockstore-plot-scale", aria_hidden="true")
+        scale.append(make("span", text="1 min ago"), self._highest, make("span", text="now"))
+        return scale
+
+
+def _draw(tag: str, **attributes: object) -> Node:
+    node = document().createElementNS(SVG, tag)
+    give(node, **attributes)
+    return node
+
 
 OPEN, CLOSED = "\N{MULTIPLICATION SIGN}", "\N{SINE WAVE}"
 
@@ -72,14 +129,10 @@ class ConnectionInspector(ConnectionComponent):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(bool)
-            measured: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
-            plot, show = partial(self._plot, connection, measured), partial(self._show, connection)
-            await watch(connection, self._opened, plot, show)
+            await watch(connection, self._opened, self._plot, partial(self._show, connection))
 
-    def _plot(self, connection: WebSocketStore, measured: deque[bool], sampler: Sampler) -> None:
-        measured.append(connection.latency.value is not None)
-        pairs = zip(sampler.latencies, measured, strict=True)
-        self._latency.draw([value if is_measured else None for value, is_measured in pairs])
+    def _plot(self, sampler: Sampler) -> None:
+        self._latency.draw(list(sampler.latencies))
         self._rate.draw(list(sampler.rates))
 
     def _show(self, connection: WebSocketStore) -> None:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-
 from sockstore.base.state import ConnectionState
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.provider import ConnectionComponent
-from sockstore.ui.status import describe
+from sockstore.ui.status import StatusText, describe, follow
 
 __all__ = ["ConnectionStatus", "ReconnectButton", "show_status"]
 
@@ -58,22 +55,15 @@ class ConnectionStatus(ConnectionComponent):
         self._detail = make("div", "sockstore-status-detail")
         self._button = ReconnectButton(self.node)
         self.node.append(self._sentence, self._detail)
-        self._show(ConnectionState())
+        self._show(describe(ConnectionState(), now=0))
 
     async def on_mount(self) -> None:
         """Follow the connection's state, and count down while it waits."""
         connection = await self.connection()
         self.listen(self._button.node, "click", lambda _: connection.reconnect())
-        with connection.state.stream(buffer=1) as states:
-            while True:
-                state = connection.state.value
-                self._show(state)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
-                        await anext(states)
+        await follow(connection, self._show)
 
-    def _show(self, state: ConnectionState) -> None:
-        said = describe(state, asyncio.get_running_loop().time())
+    def _show(self, said: StatusText) -> None:
         put_text(self._sentence, said.text)
         put_text(self._detail, said.detail)
         give(self._detail, hidden=not said.detail)

@@ -15,7 +15,7 @@ from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, writable
 from sockstore.ui.chat.lines import Mark
 
-__all__ = ["Post", "Posts", "posts_of"]
+__all__ = ["Post", "Posts", "posts_of", "send_to_demo"]
 
 KEPT = 1000
 """Posts that are kept for each connection, as many as messages by default."""
@@ -109,3 +109,13 @@ _posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
 def posts_of(connection: WebSocketStore) -> Posts:
     """Return the posts of a connection: its input adds them, its messages show them."""
     return _posts.setdefault(connection, Posts())
+
+
+def send_to_demo(connection: WebSocketStore, text: str) -> bool:
+    """Send the message of the guide's demo, which also says that it is a chat message.
+
+    Returns:
+        Whether it was accepted.
+    """
+    frame = {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
+    return bool(connection.send(frame))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Callable
 
+from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
+from sockstore.scope.scope import Scope
+from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import as_name
 
 __all__ = ["Presence"]
@@ -46,6 +51,25 @@ class Presence:
         more = self._count - sum(list(counts.values())[:NAMES_SHOWN])
         shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{self._count} here: {shown}"
+
+    async def follow(
+        self, connection: WebSocketStore, scope: Scope, show: Callable[[str], object]
+    ) -> None:
+        """Show the text, and again as messages come, with pauses between, until cancelled.
+
+        Args:
+            connection: The room's connection.
+            scope: The scope of the component that shows it.
+            show: Called with `text`.
+        """
+        messages = connection.messages
+        for message in messages.value:
+            self.read(message)
+        # Each message, also when a flood pushes it out of the log before the text is shown.
+        scope.on_destroy(messages.on_append(self.read))
+        async for _ in messages:
+            show(self.text)
+            await asyncio.sleep(PAUSE)
 
     def read(self, message: Message) -> None:
         """Note members that came or left; other messages are ignored."""

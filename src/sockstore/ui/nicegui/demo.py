@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import time
 
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
-from sockstore.base.characters import harmless
 from sockstore.base.state import ConnectionState
-from sockstore.base.times import utc_time
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
+from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
@@ -102,11 +100,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    """The guide's demo also says that it is a chat message."""
-
     def accept(self, connection: WebSocketStore, text: str) -> bool:
-        return bool(
-            connection.send(
-                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
-            )
-        )
+        return send_to_demo(connection, text)

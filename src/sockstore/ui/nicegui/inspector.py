@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from datetime import timedelta, timezone
 from functools import partial
@@ -14,7 +13,7 @@ from nicegui.events import GenericEventArguments
 
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Writable, writable
-from sockstore.ui.inspector import SECONDS_PLOTTED, Sampler, inspect, watch
+from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.nicegui.provider import ConnectionComponent
 
 __all__ = ["ConnectionInspector"]
@@ -61,14 +60,10 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         connection = await self.connection()
         while True:
             await self._opened.wait_for(lambda zone: zone is not None)
-            measured: deque[bool] = deque(maxlen=SECONDS_PLOTTED)
-            plot, show = partial(self._plot, connection, measured), partial(self._show, connection)
-            await watch(connection, self._opened, plot, show)
+            await watch(connection, self._opened, self._plot, partial(self._show, connection))
 
-    def _plot(self, connection: WebSocketStore, measured: deque[bool], sampler: Sampler) -> None:
-        measured.append(connection.latency.value is not None)
-        pairs = zip(sampler.latencies, measured, strict=True)
-        self._latency.draw(value if is_measured else None for value, is_measured in pairs)
+    def _plot(self, sampler: Sampler) -> None:
+        self._latency.draw(sampler.latencies)
         self._rate.draw(sampler.rates)
 
     def _show(self, connection: WebSocketStore) -> None:

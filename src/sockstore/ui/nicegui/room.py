@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from functools import partial
 
@@ -15,7 +14,6 @@ from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.pacing import PAUSE
 
 __all__ = ["ChatMembers", "ChatMessages"]
 
@@ -127,12 +125,5 @@ class ChatMembers(ConnectionComponent):
 
     async def on_mount(self) -> None:
         """Follow the members of the room."""
-        messages = (await self.connection()).messages
-        presence = Presence()
-        for message in messages.value:
-            presence.read(message)
-        # Each message, also when a flood pushes it out of the log before the page is updated.
-        self.scope.on_destroy(messages.on_append(presence.read))
-        async for _ in messages:
-            self._label.text = presence.text
-            await asyncio.sleep(PAUSE)
+        connection = await self.connection()
+        await Presence().follow(connection, self.scope, self._label.set_text)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 
 from nicegui import ui
 from nicegui.element import Element
@@ -12,7 +10,7 @@ from nicegui.element import Element
 from sockstore.base.state import ConnectionState
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.nicegui.provider import ConnectionComponent
-from sockstore.ui.status import describe
+from sockstore.ui.status import StatusText, describe, follow
 
 __all__ = ["ConnectionStatus", "ReconnectButton"]
 
@@ -74,21 +72,14 @@ class ConnectionStatus(ConnectionComponent):
             self._sentence = ui.label().classes("sockstore-status-text").props("role=status")
             self._detail = ui.label().classes("sockstore-status-detail")
             self._button = ReconnectButton(lambda: self._connection)
-        self._show(ConnectionState())
+        self._show(describe(ConnectionState(), now=0))
 
     async def on_mount(self) -> None:
         """Follow the connection's state, and count down while it waits."""
         self._connection = await self.connection()
-        with self._connection.state.stream(buffer=1) as states:
-            while True:
-                state = self._connection.state.value
-                self._show(state)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
-                        await anext(states)
+        await follow(self._connection, self._show)
 
-    def _show(self, state: ConnectionState) -> None:
-        said = describe(state, asyncio.get_running_loop().time())
+    def _show(self, said: StatusText) -> None:
         self._sentence.text = said.text
         self._detail.text = said.detail
         self._detail.visible = bool(said.detail)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from time import time
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.base.characters import harmless
 from sockstore.base.state import ConnectionState
-from sockstore.base.times import utc_time
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.pacing import Update
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
@@ -104,11 +101,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    """The guide's demo also says that it is a chat message."""
-
     def accept(self, connection: WebSocketStore, text: str) -> bool:
-        return bool(
-            connection.send(
-                {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
-            )
-        )
+        return send_to_demo(connection, text)

@@ -101,9 +101,10 @@ class ConnectionInspector(ConnectionComponent):
             await watch(connection, self._opened, self._plot, partial(self._show, connection))
 
     def _plot(self, sampler: Sampler) -> None:
-        self._latency.data = list(sampler.latencies)
+        latencies = [latency or 0.0 for latency in sampler.latencies]
+        self._latency.data = latencies
         self._rate.data = list(sampler.rates)
-        self._latency_label.update(Content(f"Latency: {sampler.latencies[-1]:.1f} ms"))
+        self._latency_label.update(Content(f"Latency: {latencies[-1]:.1f} ms"))
         self._rate_label.update(Content(f"Messages: {sampler.rates[-1]:.0f} a second"))
 
     def _show(self, connection: WebSocketStore) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-
 from textual import on
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.base.state import ConnectionState
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.ui.status import describe
+from sockstore.ui.status import StatusText, follow
 from sockstore.ui.textual.provider import ConnectionComponent
 
 __all__ = ["ConnectionStatus", "ReconnectButton"]
@@ -82,16 +78,9 @@ class ConnectionStatus(ConnectionComponent):
     async def follow(self) -> None:
         """Follow the connection's state, and count down while it waits."""
         connection = await self.connection()
-        with connection.state.stream(buffer=1) as states:
-            while True:
-                state = connection.state.value
-                self._show(state)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(1.0 if state.phase == "waiting" else None):
-                        await anext(states)
+        await follow(connection, self._show)
 
-    def _show(self, state: ConnectionState) -> None:
-        said = describe(state, asyncio.get_running_loop().time())
+    def _show(self, said: StatusText) -> None:
         self._sentence.update(Content(said.text))
         self._detail.update(Content(said.detail))
         self._button.offer(said.action)
