@@ -1,4 +1,4 @@
-"""Run callbacks on a thread of the user's choice; the loop's thread only notes what is due.
+"""Run callbacks on a thread of the user's choice; the loop's thread only queues the calls.
 
 The queue of each callback is bounded: one value for a store, the stream's `limit` for messages.
 """
@@ -23,14 +23,14 @@ __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscript
 logger = logging.getLogger("sockstore")
 
 Schedule: TypeAlias = Callable[[Callable[[], None]], object]
-"""``schedule(run)``: have `run` called soon, on the thread of the callbacks."""
+"""``schedule(run)`` has `run` called soon, on the thread where callbacks should run."""
 
 Callbacks: TypeAlias = Literal["thread", "pump"] | Executor | Schedule
 """Where callbacks run: a thread of their own, wherever `pump` is called, or as scheduled."""
 
 
 class Callback(Protocol):
-    """One callback, with the calls that are due."""
+    """One subscribed callback, with the calls that are due."""
 
     is_due: bool
 
@@ -57,10 +57,11 @@ class StoreCallback:
         # None once it is unsubscribed.
         self._callback: Callable[[Any], object] | None = callback
         self._announce = announce
+        # The value of the next call; a deque, whose methods are atomic.
         self._newest: deque[Any] = deque(maxlen=1)
 
     def receive(self, value: object) -> None:
-        """Note the store's present value."""
+        """Keep the store's new value for the next call."""
         self._newest.append(value)
         self._announce(self)
 
@@ -154,7 +155,7 @@ class Runner:
     """Run the callbacks that are due, in order, one call at a time, when `pump` is called."""
 
     def __init__(self) -> None:
-        # Rings when something is due, and for a thread of its own when that should end.
+        # Rings when a call is due, and when a thread of its own should end.
         self._bell = Bell()
         # Guards `_due`.
         self._lock = threading.RLock()
@@ -173,14 +174,14 @@ class Runner:
         self.wake()
 
     def wake(self) -> None:
-        """Make `run_due` be called soon."""
+        """Have `run_due` called soon."""
         self._bell.ring()
 
     def open(self) -> None:
-        """Note that the connection is in use."""
+        """Be ready for calls, because the connection is in use."""
 
     def finish(self, timeout: float) -> None:
-        """Note that the connection is no longer in use; wait for the calls that are due."""
+        """Wait for the calls that are due, because the connection is no longer in use."""
 
     def wait(self, timeout: float | None) -> bool:
         """Wait until a call is due; return whether one is."""
@@ -261,6 +262,7 @@ class Scheduled(Runner):
     def __init__(self, schedule: Schedule) -> None:
         super().__init__()
         self._schedule = schedule
+        # Whether a call of `_run` is scheduled; set by `wake`, reset by `_run`.
         self._is_scheduled = False
         # Whether the last attempt to schedule failed: only the first failure is logged.
         self._has_failed = False
@@ -275,9 +277,9 @@ class Scheduled(Runner):
             self._schedule(self._run)
         except Exception as error:  # noqa: BLE001 - the user's, or an executor that has ended
             self._is_scheduled = False
-            # When the interpreter exits, executors end before the connections.
+            # Not while the interpreter exits, where executors end before connections.
             if not self._has_failed and threading.main_thread().is_alive():
-                logger.warning("callbacks cannot be run any more: %r", error)
+                logger.warning("callbacks= could not schedule the callbacks: %r", error)
             self._has_failed = True
         else:
             self._has_failed = False
@@ -318,10 +320,10 @@ def _run(callback: Callback) -> None:
     except Lagged as error:
         logger.warning("on_message: %s", error)
     except Exception:
-        logger.exception("a callback of a WebSocket raised")
+        logger.exception("a callback raised an exception")
 
 
 def _log_error(future: Future[None]) -> None:
     """Log why an executor could not run callbacks; a process pool, for example, never can."""
     if not future.cancelled() and (error := future.exception()) is not None:
-        logger.error("callbacks could not be run", exc_info=error)
+        logger.error("the executor of callbacks= could not run the callbacks", exc_info=error)

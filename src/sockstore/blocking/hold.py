@@ -1,4 +1,4 @@
-"""Keep the loop's thread running for one WebSocket, from `connect` until nothing is left of it."""
+"""Keep the threads of one WebSocket running, from `connect` until nothing is left of it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ import os
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, ParamSpec, TypeVar
 
 from sockstore.base.errors import ConnectionEnded, DeliveryError
+from sockstore.blocking.callbacks import Runner
 from sockstore.blocking.loop_thread import GRACE, LoopThread, shared
 from sockstore.blocking.waiting import refuse_inside_a_loop
 from sockstore.connection import receipts
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
-__all__ = ["Hold"]
+__all__ = ["Hold", "not_connected"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+LIVE: Final = {"connecting", "open", "waiting"}
+"""The phases in which messages may still be handed over."""
 
 logger = logging.getLogger("sockstore")
 
@@ -38,19 +43,27 @@ class Hold:
 
     Args:
         store: The connection; it is not kept alive.
+        runner: Runs the callbacks as long as the connection is in use.
     """
 
-    def __init__(self, store: WebSocketStore) -> None:
+    def __init__(self, store: WebSocketStore, runner: Runner) -> None:
+        engine = engine_of(store)
         self._store = weakref.ref(store)
-        self._driver = engine_of(store).driver
+        self._driver = engine.driver
+        self._runner = runner
+        # Seconds that closing may take.
+        self._close_timeout = engine.machine.settings.close_timeout
+        # Warns if the connection is in use when it is dropped.
+        self._finalizer = engine.finalizer
         self._process = os.getpid()
+        # Guards `_thread`, and calls in the calling thread.
         self._lock = threading.RLock()
         # The thread that is held; set by what connects or waits, reset once the connection rests.
         self._thread: LoopThread | None = None
 
     @property
     def is_in_another_process(self) -> bool:
-        """Whether the process was forked since."""
+        """Whether this process is a fork of the one that made the WebSocket."""
         return os.getpid() != self._process
 
     def check_process(self) -> None:
@@ -78,6 +91,17 @@ class Hold:
             )
         refuse_inside_a_loop(action)
 
+    def check_may_wait(self, action: str) -> None:
+        """Refuse to wait for the connection where it would never end, or block other tasks.
+
+        Raises:
+            RuntimeError: As `check_may_block`, and before `connect`.
+        """
+        self.check_may_block(action)
+        store = self._store()
+        if store is not None and store.phase.value == "idle":
+            raise not_connected(action)
+
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call a function where the connection lives, and return what it returns."""
         self.check_process()
@@ -92,9 +116,16 @@ class Hold:
             pending = thread.post(fn, *args, **kwargs)
         return thread.wait(pending)
 
-    def begin(self, fn: Callable[[], None]) -> None:
-        """Hold the thread, and call a function that connects on it."""
+    def begin(self, action: str, fn: Callable[[], None]) -> None:
+        """Hold the thread, and call a function that connects on it.
+
+        Raises:
+            RuntimeError: In another event loop, or after a fork.
+        """
         self.check_process()
+        if not self.is_here:
+            refuse_inside_a_loop(action)
+        self._runner.open()
         with self._lock:
             thread = self._living_thread()
             if thread is None:
@@ -107,7 +138,7 @@ class Hold:
 
     def _begin(self, thread: LoopThread, fn: Callable[[], None]) -> None:
         with self._lock:
-            # A call that ran before this one may have released the thread.
+            # An earlier call in the thread's queue may have released it.
             self._thread = thread
             with shared.lock:
                 thread.users.add(self)
@@ -126,10 +157,13 @@ class Hold:
         """Run a coroutine function of the connection, and wait for it.
 
         Raises:
-            RuntimeError: If the caller may not wait here.
+            RuntimeError: If the caller may not wait here and now.
             ConnectionEnded: If the connection was closed meanwhile.
         """
-        self.check_may_block(action)
+        self.check_may_wait(action)
+        return self._run(fn, *args, **kwargs)
+
+    def _run(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         with self._lock:
             thread = self._living_thread()
             if thread is None:
@@ -148,23 +182,36 @@ class Hold:
 
     def wait_for(self, receipt: receipts.Receipt, timeout: float | None) -> None:
         """Wait until a message is delivered."""
+        # The fate of a message may be known before `connect`.
+        is_pending = receipts.delivery_of(receipt).is_pending
+        check = self.check_may_wait if is_pending else self.check_may_block
+        check("wait")
 
         async def wait() -> None:
             async with asyncio.timeout(timeout):
                 await receipt
 
-        self.run("wait", wait)
+        self._run(wait)
 
-    def hand_over(self, store: WebSocketStore, seconds: float) -> None:
+    def hand_over(self, store: WebSocketStore) -> None:
         """Before closing, wait until everything that was sent is handed over; warn if it is not."""
+        if self.is_in_another_process or store.phase.value not in LIVE:
+            return
         try:
-            self.run("close", store.drain, seconds)
+            self.run("close", store.drain, self._close_timeout)
         except (TimeoutError, DeliveryError) as error:
             waiting = self.call(store.stats).messages_waiting
             logger.warning("%d messages were not sent before closing: %s", waiting, error)
 
-    def close(self, store: WebSocketStore, code: int, reason: str, seconds: float) -> None:
+    def close(self, store: WebSocketStore, code: int, reason: str) -> None:
         """Close, and wait until nothing is left; on the loop's thread without waiting."""
+        if self.is_in_another_process:
+            return
+        is_waiting = not self.is_here
+        self._close(store, code, reason)
+        self._runner.finish(self._close_timeout if is_waiting else 0.0)
+
+    def _close(self, store: WebSocketStore, code: int, reason: str) -> None:
         with self._lock:
             thread = self._living_thread()
             if thread is None:
@@ -174,19 +221,22 @@ class Hold:
                 store.close(code, reason)
                 thread.run(self.end)
                 return
-            pending = thread.run(self._close, thread, store, code, reason)
+            pending = thread.run(self._close_there, thread, store, code, reason)
         try:
-            is_last = pending.wait(seconds + GRACE)
+            is_last = pending.wait(self._close_timeout + GRACE)
         except TimeoutError:
             shared.give_up(thread)
-            logger.warning("the event loop does not answer: is one of your callables blocking it?")
+            logger.warning(
+                "close() gave up after %g s: a callable of yours blocks the event loop",
+                self._close_timeout + GRACE,
+            )
             return
         except asyncio.CancelledError:
             is_last = thread.is_ending
         if is_last:
             thread.join()
 
-    async def _close(
+    async def _close_there(
         self, thread: LoopThread, store: WebSocketStore, code: int, reason: str
     ) -> bool:
         await store.aclose(code, reason)
@@ -195,26 +245,24 @@ class Hold:
 
     async def end(self, seconds: float | None = None) -> None:
         """Close within these seconds, and release the thread; the WebSocket may be gone."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if (store := self._store()) is not None:
                     await store.aclose()
-        except TimeoutError:
-            pass
-        if not self._driver.at_rest:
-            self._driver.abort()
-            await self._driver.wait_for_rest()
-        await self._release()
+        await self._abort()
 
-    def forsake(self) -> None:
+    def drop(self) -> None:
         """Abort the connection of a WebSocket that was dropped; called by the garbage collector."""
+        self._finalizer()
         thread = self._thread
         if thread is not None and thread.is_alive and not self.is_in_another_process:
             thread.run(self._abort)
+        self._runner.finish(0.0)
 
     async def _abort(self) -> None:
-        self._driver.abort()
-        await self._driver.wait_for_rest()
+        if not self._driver.at_rest:
+            self._driver.abort()
+            await self._driver.wait_for_rest()
         await self._release()
 
     async def _release(self) -> None:
@@ -235,3 +283,10 @@ class Hold:
                 return
             self._thread = None
         thread.release(self)
+
+
+def not_connected(action: str) -> RuntimeError:
+    """Return the error of a wait that would never end."""
+    return RuntimeError(
+        f"{action}() would never return: connect() first, or use `with WebSocket(url) as ws`"
+    )

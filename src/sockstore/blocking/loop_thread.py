@@ -1,9 +1,9 @@
 """Run the event loop that all blocking WebSockets of a process share, on one thread.
 
-One thread is enough, because it only moves messages. User code runs on it only as an option of a
-connection (``url``, ``headers``, ``on_open``, codecs, ``where``), never as a callback. The thread
-starts with the first connection and ends with the last one. It is a daemon, which `end_at_exit`
-ends in order, after the user's own threads.
+One thread is enough, because it only moves messages. Of the user's code it runs the callables among
+the options (``url``, ``headers``, ``on_open``, codecs, ``where``), but no callbacks. It starts with
+the first connection and ends with the last one, or at the interpreter's exit after the user's own
+threads (`end_at_exit`): so it is a daemon thread.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SECONDS_AT_EXIT: Final = 1.0
-"""For the closing handshakes of connections that are open when the interpreter exits."""
+"""Seconds for closing handshakes when the interpreter exits."""
 GRACE: Final = 1.0
 """Seconds that a thread with nothing left to do may take to end."""
 
 
 class User(Protocol):
-    """Something that holds the thread."""
+    """A user of the thread; the thread runs until its last user has released it."""
 
     async def end(self, seconds: float) -> object:
         """Close within these seconds, and release the thread."""
@@ -118,7 +118,7 @@ class LoopThread:
         """Remove a user; called on the thread, which ends if it was the last one."""
         with shared.lock:
             self.users.discard(user)
-        # Later: a call that was posted before this one may hold the thread again.
+        # Not now: a call that was posted before this one may hold the thread again.
         self.loop.call_soon(self._end_if_unused)
 
     def join(self, timeout: float = GRACE) -> None:
@@ -145,8 +145,8 @@ class LoopThread:
                 self._unused.set_result(None)
 
     def _work(self) -> None:
-        # Not `asyncio.Runner`: it ends the executor in one more thread, which Python 3.12 refuses
-        # to start when the interpreter exits. Nothing waits for these threads anyway.
+        # Not `asyncio.Runner`: it waits for the executor in a new thread, which Python 3.12 refuses
+        # to start when the interpreter exits. Nothing has to wait for daemon threads.
         self.loop.set_default_executor(_DaemonThreads())
         try:
             self.loop.run_until_complete(self._until_unused())
@@ -208,7 +208,7 @@ class _Shared:
 
 
 class _DaemonThreads(ThreadPoolExecutor):
-    """Run each call in a daemon thread: a name lookup may take half a minute."""
+    """Runs each call in a daemon thread, so that a slow name lookup does not delay the exit."""
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         future: Future[T] = Future()
@@ -236,9 +236,10 @@ async def _cancel_what_is_left() -> None:
 
 
 def _close_copies(loop: asyncio.AbstractEventLoop) -> None:
-    """Close what a fork copied of a loop; the parent's own is not touched.
+    """Close a fork's copies of a loop's descriptors; those of the parent process stay open.
 
-    The selector is closed first, so that closing the sockets cannot remove them from the parent's.
+    The selector is closed first: a registered socket that is closed is removed from it, and the
+    kernel's half of the selector is the parent's, too.
     """
     for name in ("_selector", "_ssock", "_csock"):
         copy = getattr(loop, name, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
-from sockstore.blocking.streams import require_timeout
+from sockstore.blocking.waiting import require_timeout
 from sockstore.connection import receipts
 from sockstore.connection.receipts import ReceiptState
 
@@ -18,17 +18,20 @@ class Receipt:
     Args:
         receipt: The receipt of the connection.
         wait: Waits for a receipt, at most so many seconds; None sets no limit.
+        websocket: The WebSocket; the receipt keeps it alive.
     """
 
-    __slots__ = ("_receipt", "_wait")
+    __slots__ = ("_receipt", "_wait", "_websocket")
 
     def __init__(
         self,
         receipt: receipts.Receipt,
         wait: Callable[[receipts.Receipt, float | None], object],
+        websocket: object,
     ) -> None:
         self._receipt = receipt
         self._wait = wait
+        self._websocket = websocket
 
     @property
     def state(self) -> ReceiptState:

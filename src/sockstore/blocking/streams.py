@@ -5,21 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
-from sockstore.base.errors import ConnectionEnded, InvalidOption
+from sockstore.base.errors import ConnectionEnded
 from sockstore.base.state import ConnectionState
-from sockstore.blocking.waiting import Bell, wait_until
+from sockstore.blocking.waiting import Bell, require_timeout, wait_until
 from sockstore.messages import buffer as buffers
 from sockstore.messages.message import Message
 
-__all__ = ["Buffer", "CallbackBuffer", "MessageStream", "require_timeout"]
-
-BufferT = TypeVar("BufferT", bound="Buffer")
+__all__ = ["Buffer", "CallbackBuffer", "MessageStream"]
 
 PATIENCE: Final = 0.05
-"""Seconds that a burst waits while the buffer is full: a reader that keeps up may not have had its
-turn yet, since threads take turns."""
+"""Seconds that messages wait in total for room in a full buffer: one thread runs at a time, so even
+a fast reader may not have run yet."""
 
 
 class Buffer(buffers.Buffer):
@@ -35,15 +33,15 @@ class Buffer(buffers.Buffer):
         self._lock = threading.RLock()
         # Rings after each message and at the end; readers wait for it.
         self._news = Bell()
-        # Rings when a reader has emptied half of the buffer; a burst waits for it.
+        # Rings when a reader has emptied half of the buffer; `push` waits for it.
         self._room = Bell()
-        # Seconds that bursts may still wait; reset by a reader that has read everything.
+        # Seconds that `push` may still wait; reset by a reader that has read everything.
         self._patience = PATIENCE
         # Called after each message and at the end; a `MessageCallback` sets it.
         self.on_news: Callable[[], None] = self._news.ring
 
     def push(self, message: Message) -> bool:
-        """Take one message; return False, as readers in threads need no turn of the loop."""
+        """Take one message; return False, because readers in threads need no turn of the loop."""
         if self._patience > 0 and len(self._waiting) >= self.limit + self._beyond:
             self._wait_for_room()
         with self._lock:
@@ -105,8 +103,7 @@ class Buffer(buffers.Buffer):
                 if len(self._waiting) * 2 <= self.limit:
                     self._room.ring()
                 return message
-            # A reader that finds the buffer empty keeps up.
-            self._patience = PATIENCE
+            self._patience = PATIENCE  # this reader has read everything
             if (ending := self._ending()) is not None:
                 raise ending
             return None
@@ -229,9 +226,3 @@ class MessageStream:
             return message
         self._check_may_wait("recv")
         return self._buffer.wait(timeout)
-
-
-def require_timeout(timeout: float | None) -> None:
-    """Refuse a timeout that is neither None nor a number from 0 upwards."""
-    if timeout is not None and not timeout >= 0:
-        raise InvalidOption("timeout", timeout, "give a number of seconds, or None")

@@ -16,7 +16,7 @@ from sockstore.messages.buffer import Overflow
 from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
-__all__ = ["Listener", "Source", "StoreName", "Subscriptions"]
+__all__ = ["Listener", "Source", "Status", "StoreName", "Subscriptions"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,8 @@ StoreName: TypeAlias = Literal[
 ]
 
 NAMES: Final = get_args(StoreName)
+
+Status: TypeAlias = Literal["connected", "disconnected", "error"]
 
 Source: TypeAlias = Callable[[WebSocketStore], Readable[T]]
 """A callable that picks or makes a store of the connection."""

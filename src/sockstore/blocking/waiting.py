@@ -1,7 +1,7 @@
 """Wait in a thread: interruptible by Ctrl-C, and refused inside an event loop.
 
-The waits use `SimpleQueue`, whose methods are atomic. Those of `threading.Condition` are not:
-Ctrl-C between two bytecodes leaves its lock taken, and the loop's thread would wait for the lock.
+The waits use `SimpleQueue`, whose methods are atomic. Those of `threading.Condition` are not: after
+Ctrl-C in one of them its lock may stay taken, and the loop's thread would wait for it without end.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Bell", "Pending", "refuse_inside_a_loop", "wait_until"]
+from sockstore.base.errors import InvalidOption
+
+__all__ = ["Bell", "Pending", "refuse_inside_a_loop", "require_timeout", "wait_until"]
 
 T = TypeVar("T")
 
-# On Windows Ctrl-C does not interrupt a wait. Elsewhere it does not if the signal comes between
-# Python's check for signals and the system call. So each wait is cut into short ones.
 LONGEST_WAIT = 0.1 if sys.platform == "win32" else 0.5
+"""Seconds; longer waits are cut into such parts, because a wait may miss Ctrl-C: on Windows always,
+elsewhere if it comes between Python's check for signals and the system call."""
 
 
 class Bell:
-    """Wake the threads that sleep now; a ring is not kept for later ones."""
+    """Wakes the threads that sleep now; a ring does not wake threads that sleep later."""
 
     __slots__ = ("_sleepers",)
 
@@ -55,15 +57,15 @@ class Bell:
 
 
 def wait_until(bell: Bell, look: Callable[[], T | None], timeout: float | None) -> T:
-    """Return the result of `look`, as soon as it is not None.
+    """Return the result of `look` as soon as it is not None.
 
     Args:
-        bell: Rings after each change that `look` may depend on.
-        look: Returns None as long as there is nothing.
+        bell: Rings after each change that may change the result of `look`.
+        look: Returns the result, or None if it must be called again.
         timeout: Seconds to wait at most; None sets no limit.
 
     Raises:
-        TimeoutError: If `look` returned None until then.
+        TimeoutError: If `look` still returned None then.
     """
     deadline = _deadline(timeout)
     while (result := look()) is None:
@@ -113,14 +115,20 @@ class Pending(Generic[T]):
             if error is not None:
                 raise error
         finally:
-            # The error keeps its traceback, and that this frame: avoid the reference cycle.
+            # The error's traceback refers to this frame: break the reference cycle.
             del error
         result: T = value
         return result
 
 
+def require_timeout(timeout: float | None) -> None:
+    """Refuse a timeout that is neither None nor a number from 0 upwards."""
+    if timeout is not None and not timeout >= 0:
+        raise InvalidOption("timeout", timeout, "give a number of seconds, or None")
+
+
 def refuse_inside_a_loop(action: str) -> None:
-    """Refuse to block an event loop, unless it is a notebook's, whose cells block it anyway.
+    """Refuse to block an event loop, except a notebook's, which every running cell blocks.
 
     Raises:
         RuntimeError: If an event loop runs in this thread, and it is not IPython's.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeAlias, TypeVar, Unpack, overload
+from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from sockstore.base.close import check_close
 from sockstore.base.errors import SockstoreError
 from sockstore.base.options import Reconnect
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import Callbacks, Runner, Subscription, make_runner
-from sockstore.blocking.hold import Hold
+from sockstore.blocking.hold import Hold, not_connected
 from sockstore.blocking.receipts import Receipt
-from sockstore.blocking.streams import Buffer, MessageStream, require_timeout
-from sockstore.blocking.subscriptions import Listener, Source, StoreName, Subscriptions
-from sockstore.blocking.waiting import refuse_inside_a_loop
-from sockstore.connection import receipts
+from sockstore.blocking.streams import Buffer, MessageStream
+from sockstore.blocking.subscriptions import Listener, Source, Status, StoreName, Subscriptions
+from sockstore.blocking.waiting import require_timeout
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
@@ -31,11 +29,6 @@ from sockstore.messages.message import Message
 __all__ = ["WebSocket"]
 
 T = TypeVar("T")
-
-Status: TypeAlias = Literal["connected", "disconnected", "error"]
-
-CLOSE_TIMEOUT: Final = 5.0
-"""Seconds; the default of `WebSocketStore`."""
 
 
 class WebSocket:
@@ -82,15 +75,14 @@ class WebSocket:
     ) -> None:
         store = WebSocketStore(url, reconnect=reconnect, **options)
         self._store = store
-        self._hold = Hold(store)
+        # Runs the callbacks, where `callbacks` says.
         self._runner = make_runner(callbacks)
+        # Calls the store where it lives: on the loop's thread, or in the calling one.
+        self._hold = Hold(store, self._runner)
         self._subscriptions = Subscriptions(store, self._hold, self._runner)
-        self._close_timeout = options.get("close_timeout", CLOSE_TIMEOUT)
         # The messages that `recv` returns; set by `connect`, and again after an end.
         self._buffer: Buffer | None = None
-        dropped = engine_of(store).finalizer
-        finalizer = weakref.finalize(self, _forsaken, dropped, self._hold, self._runner)
-        finalizer.atexit = False
+        weakref.finalize(self, self._hold.drop).atexit = False
 
     # Connecting and closing
 
@@ -105,7 +97,7 @@ class WebSocket:
             InvalidOption: If there is no url at all.
             RuntimeError: If an event loop runs here that is not a notebook's: use `WebSocketStore`.
         """
-        self._begin("connect", lambda: self._store.connect(url))
+        self._hold.begin("connect", lambda: self._start(lambda: self._store.connect(url)))
 
     def reconnect(self) -> None:
         """Open a new connection now, as `WebSocketStore.reconnect`.
@@ -114,27 +106,17 @@ class WebSocket:
             InvalidOption: If there is no url.
             RuntimeError: If an asyncio event loop runs here.
         """
-        self._begin("reconnect", self._store.reconnect)
+        self._hold.begin("reconnect", lambda: self._start(self._store.reconnect))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close and stay closed; wait until nothing is left, at most `close_timeout`.
 
-        It may be called from every thread and callback, and more than once. In a callable that
-        runs on the event loop's thread (``on_open``) it returns at once.
-
-        Args:
-            code: The close code: 1000, or 3000 to 4999.
-            reason: The close reason, at most 123 UTF-8 bytes.
-
-        Raises:
-            ValueError: If code or reason cannot be sent; the connection is unchanged then.
+        The arguments and errors are those of `WebSocketStore.close`. It may be called from every
+        thread and callback, and more than once. In a callable that runs on the event loop's thread
+        (``on_open``) it returns at once.
         """
         check_close(code, reason)
-        if self._hold.is_in_another_process:
-            return
-        is_waiting = not self._hold.is_here
-        self._hold.close(self._store, code, reason, self._close_timeout)
-        self._runner.finish(self._close_timeout if is_waiting else 0.0)
+        self._hold.close(self._store, code, reason)
 
     disconnect = close
 
@@ -150,23 +132,16 @@ class WebSocket:
             RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         require_timeout(timeout)
-        self._check_may_wait("ready")
         self._hold.run("ready", self._store.ready, timeout)
 
     def __enter__(self) -> Self:
         self.connect()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
-            is_live = self.phase in {"connecting", "open", "waiting"}
-            if kind is None and is_live and not self._hold.is_in_another_process:
-                self._hold.hand_over(self._store, self._close_timeout)
+            if kind is None:
+                self._hold.hand_over(self._store)
         finally:
             self.close()
 
@@ -184,7 +159,8 @@ class WebSocket:
         Raises:
             TypeError: If the data cannot be encoded; nothing was sent.
         """
-        return Receipt(self._hold.call(self._store.send, data), self._wait_for_receipt)
+        receipt = self._hold.call(self._store.send, data)
+        return Receipt(receipt, self._hold.wait_for, websocket=self)
 
     def recv(self, timeout: float | None = None) -> Message:
         """Wait for the next message; from `connect` on, each is returned once, in order.
@@ -201,11 +177,11 @@ class WebSocket:
         return iter(self).recv(timeout)
 
     def __iter__(self) -> MessageStream:
-        """Iterate over the messages from `connect` on, each as `recv` returns it."""
+        """Iterate over the messages that `recv` returns."""
         self._hold.check_process()
         if self._buffer is None:
-            raise _not_connected("recv")
-        return MessageStream(self._buffer, self._check_may_wait, lambda: self.state)
+            raise not_connected("recv")
+        return MessageStream(self._buffer, self._hold.check_may_wait, lambda: self.state)
 
     def stream(
         self,
@@ -217,35 +193,20 @@ class WebSocket:
     ) -> MessageStream:
         """Return one more blocking iterator over the messages, from now on.
 
-        Args:
-            where: As for `WebSocketStore.stream`.
-            limit: The same.
-            overflow: The same.
-            gaps: The same.
-
-        Raises:
-            InvalidOption: If `limit` or `overflow` cannot be used.
+        The arguments and errors are those of `WebSocketStore.stream`.
         """
         open_buffer = engine_of(self._store).open_buffer
         buffer = self._hold.call(open_buffer, Buffer, where, limit, overflow, gaps=gaps)
-        return MessageStream(buffer, self._check_may_wait, lambda: self.state)
+        return MessageStream(buffer, self._hold.check_may_wait, lambda: self.state)
 
     def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
-        """Send a request, and wait for the answer with its id.
+        """Send a request, and return the answer with its id.
 
-        Args:
-            data: As for `WebSocketStore.request`.
-            timeout: The same.
-            idempotent: The same.
-
-        Returns:
-            The answer.
+        The arguments and errors are those of `WebSocketStore.request`.
 
         Raises:
-            Exception: As `WebSocketStore.request`.
             RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
-        self._check_may_wait("request")
         return self._hold.run("request", self._store.request, data, timeout, idempotent=idempotent)
 
     def drain(self, timeout: float | None = None) -> None:
@@ -260,7 +221,6 @@ class WebSocket:
             RuntimeError: If it would never return: before `connect`, or on the loop's thread.
         """
         require_timeout(timeout)
-        self._check_may_wait("drain")
         self._hold.run("drain", self._store.drain, timeout)
 
     # Callbacks
@@ -329,11 +289,7 @@ class WebSocket:
         return Subscription(self._subscriptions.subscribe(what, callback), self)
 
     def on_status(self, callback: Listener[Status]) -> Subscription:
-        """Call `callback` with the guide's status, now and on every change.
-
-        Args:
-            callback: Called with ``"connected"``, ``"disconnected"`` or ``"error"``.
-        """
+        """Call `callback` with the guide's status, now and on every change: see `status`."""
         return self.subscribe("status", callback)
 
     def on_message(
@@ -345,20 +301,11 @@ class WebSocket:
         overflow: Overflow = "error",
         gaps: bool | None = None,
     ) -> Subscription:
-        """Call `callback` with each message from now on, in order, over all reconnects.
+        """Call `callback` with each `Message` from now on, in order, over all reconnects.
 
-        If it falls behind by more than `limit`, a warning says how many it missed, or with
+        The other arguments and the errors are those of `WebSocketStore.stream`. If the callback
+        falls behind by more than `limit`, a warning says how many messages it missed, or with
         ``overflow="drop_oldest"`` the oldest are dropped. Its exceptions are logged.
-
-        Args:
-            callback: Called with each `Message`, where the `callbacks` of this WebSocket run.
-            where: As for `WebSocketStore.stream`.
-            limit: The same.
-            overflow: The same.
-            gaps: The same.
-
-        Raises:
-            InvalidOption: If an argument cannot be used.
         """
         stop = self._subscriptions.on_message(
             callback, where=where, limit=limit, overflow=overflow, gaps=gaps
@@ -376,13 +323,6 @@ class WebSocket:
 
         Raises:
             RuntimeError: If callbacks run somewhere else, or it would never return.
-
-        Example:
-            Tk::
-
-                def pump():
-                    ws.pump()
-                    root.after(50, pump)
         """
         require_timeout(timeout)
         if type(self._runner) is not Runner:
@@ -446,38 +386,8 @@ class WebSocket:
     def __repr__(self) -> str:
         return repr(self._store).replace("WebSocketStore", "WebSocket", 1)
 
-    def _begin(self, action: str, connect: Callable[[], None]) -> None:
-        if not self._hold.is_here:
-            refuse_inside_a_loop(action)
-        self._runner.open()
-        self._hold.begin(lambda: self._start(connect))
-
     def _start(self, connect: Callable[[], None]) -> None:
         connect()
         if self._buffer is None or self._buffer.has_ended:
             self._buffer = engine_of(self._store).open_buffer(Buffer, None, 256, "error", gaps=None)
         self._subscriptions.follow_new_life()
-
-    def _check_may_wait(self, action: str) -> None:
-        self._hold.check_may_block(action)
-        if self.phase == "idle":
-            raise _not_connected(action)
-
-    def _wait_for_receipt(self, receipt: receipts.Receipt, timeout: float | None) -> None:
-        if receipts.delivery_of(receipt).is_pending:
-            self._check_may_wait("wait")
-        self._hold.wait_for(receipt, timeout)
-
-
-def _not_connected(action: str) -> RuntimeError:
-    return RuntimeError(
-        f"{action}() would never return: connect() first, or use `with WebSocket(url) as ws`"
-    )
-
-
-def _forsaken(drop: Callable[[], object], hold: Hold, runner: Runner) -> None:
-    """End what a WebSocket left open when it was dropped."""
-    # First the connection's own finalizer, which warns if the connection is still in use.
-    drop()
-    hold.forsake()
-    runner.finish(0.0)
