@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 2 for wrong usage, 128 plus its number after a signal.
     """
     try:
-        # The import takes a while, during which Ctrl-C should not print a traceback.
+        # Everything is imported here, so that Ctrl-C prints no traceback in the meantime.
         from sockstore.cli.command_line import run  # noqa: PLC0415 - see above
 
         return run(arguments)
