@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from loopback.processes import run, start
+from loopback.processes import free_port, run, start
 from loopback.test_cli import assert_one_line
 from sockstore.demo.browser.runtime import CDN, FILES, PYODIDE
 
@@ -73,6 +73,28 @@ async def test_another_server_must_let_the_page_in_and_it_says_how(copy):
     [address] = re.findall(rb"http://127\.0\.0\.1:\d+", page)
     assert b"sockstore serve --origin " + address in hint
     assert (demo.returncode, out, err) == (0, b"", b"")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "there are /echo, /chat/ROOM, and /connection/websocket for sessions."),
+        (("--server", "ws://localhost:8765"), "the pages connect to ws://localhost:8765."),
+    ],
+)
+async def test_a_websocket_on_another_path_is_told_which_paths_exist(copy, options, words):
+    port = str(free_port())
+    demo = await start("demo", "--browser", "--pyodide", str(copy), "--port", port, *options)
+    try:
+        async with asyncio.timeout(LIMIT):
+            assert port.encode() in await demo.stdout.readline()
+        refused = await run("listen", f"ws://127.0.0.1:{port}/nowhere", "--attempts", "0")
+    finally:
+        demo.kill()
+        await demo.communicate()
+    assert refused.status == 1
+    assert "404" in refused.err
+    assert refused.err.strip().endswith(words), refused.err
 
 
 WITHOUT_NICEGUI = """

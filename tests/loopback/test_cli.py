@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shlex
 import signal
 import socket
@@ -192,3 +193,24 @@ async def test_the_demo_in_the_terminal_shows_a_connection_that_survives_its_ser
     assert finished.out.count("status connected") == 2
     assert "all 8 messages came back, each once and in order" in finished.out
     assert finished.err == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "there are /echo, /chat/ROOM, and /connection/websocket for sessions."),
+        (("--server", "ws://localhost:8765"), "the pages connect to ws://localhost:8765."),
+    ],
+)
+async def test_the_demo_says_which_paths_exist(options, words):
+    demo = await start("demo", "--no-browser", "--port", "0", *options)
+    try:
+        address = re.search(r"http://(\S+)", await line_of(demo.stdout, "http://"))[1]
+        for path in ("/nowhere", "/chat", "/_nicegui", "/"):
+            finished = await run("listen", f"ws://{address}{path}", "--attempts", "0")
+            assert finished.status == 1
+            assert finished.err.strip().endswith(words), finished.err
+            assert "404" in finished.err
+    finally:
+        demo.kill()
+        await demo.communicate()

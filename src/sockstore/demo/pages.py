@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from nicegui import app as nicegui_app
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore import Reconnect
-from sockstore.demo.visitor import ECHO_HINT, PAGES, Visitor, visitor
+from sockstore.demo.visitor import ECHO_HINT, NO_SERVER_HERE, PAGES, Visitor, visitor
 from sockstore.server import ChatServer
+from sockstore.server.app import other_paths
 from sockstore.server.middleware import HostGuard
 from sockstore.ui.nicegui import (
     ChatInput,
@@ -55,6 +57,9 @@ def create_demo(address: str, server: str | None = None, host_names: Iterable[st
     app = FastAPI(title="sockstore demo", lifespan=lifespan, docs_url=None, redoc_url=None)
     if server is None:
         app.router.routes.extend(chat_server.routes)
+        rest = other_paths()
+    else:
+        rest = other_paths(NO_SERVER_HERE.format(server=server))
     _add_pages(server or f"ws://{address}")
     ui.run_with(
         app,
@@ -64,6 +69,7 @@ def create_demo(address: str, server: str | None = None, host_names: Iterable[st
         tailwind=False,
         show_welcome_message=False,
     )
+    nicegui_app.router.routes.append(rest)  # behind NiceGUI's own WebSocket
     app.add_middleware(HostGuard, host_names=names)
     return app
 

@@ -10,10 +10,12 @@ from urllib.parse import quote, unquote, urlencode
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room, check_sender
 
-__all__ = ["ECHO_HINT", "PAGES", "ROOMS", "Visitor", "cookies_of", "visitor"]
+__all__ = ["ECHO_HINT", "NO_SERVER_HERE", "PAGES", "ROOMS", "Visitor", "cookies_of", "visitor"]
 
 PAGES = (("Echo", "/"), ("Chat", "/chat"))
 """The names and the paths of the pages."""
+
+NO_SERVER_HERE = "There is no WebSocket server at this address; the pages connect to {server}."
 
 ECHO_HINT = "What you send comes back, from a server at the other end of a WebSocket."
 

@@ -15,7 +15,7 @@ from sockstore.server.history.base import History
 from sockstore.server.limits import Limits
 from sockstore.server.middleware import HostGuard, refuse
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "other_paths"]
 
 NOTHING_HERE = (
     "There is nothing at this address; there are /echo, /chat/ROOM, and /connection/websocket for "
@@ -77,15 +77,25 @@ def create_app(
         finally:
             await server.aclose()
 
-    other_paths = ExactRoute("/{path:path}", _Nowhere(), name="nowhere")
     guard = Middleware(HostGuard, host_names=names, allowed_origins=origins)
-    app = Starlette(routes=[*server.routes, other_paths], middleware=[guard], lifespan=lifespan)
+    routes = [*server.routes, other_paths()]
+    app = Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
     app.state.chat_server = server
     return app
 
 
+def other_paths(sentence: str = NOTHING_HERE) -> ExactRoute:
+    """Return a last route, which answers 404 to WebSockets; Starlette's answer would be a bare 403.
+
+    Args:
+        sentence: The body of the answer, for the user of the client.
+    """
+    return ExactRoute("/{path:path}", _Nowhere(sentence), name="nowhere")
+
+
 class _Nowhere:
-    """Answers any other path with 404; without it Starlette's answer would be 403."""
+    def __init__(self, sentence: str) -> None:
+        self._refused = Refused(404, sentence)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await refuse(Refused(404, NOTHING_HERE), scope, receive, send)
+        await refuse(self._refused, scope, receive, send)

@@ -16,7 +16,9 @@ from sockstore.demo.browser.archive import Archive, pack_sources
 from sockstore.demo.browser.files import Folder
 from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
+from sockstore.demo.visitor import NO_SERVER_HERE
 from sockstore.server import ChatServer
+from sockstore.server.app import other_paths
 from sockstore.server.middleware import HostGuard
 
 __all__ = ["create_browser_demo"]
@@ -47,7 +49,9 @@ def create_browser_demo(
 
     routes = _routes(runtime, server)
     if server is None:
-        routes.extend(chat_server.routes)
+        routes += [*chat_server.routes, other_paths()]
+    else:
+        routes.append(other_paths(NO_SERVER_HERE.format(server=server)))
     guard = Middleware(HostGuard, host_names=names)
     return Starlette(routes=routes, middleware=[guard], lifespan=lifespan)
 
