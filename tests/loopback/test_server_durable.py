@@ -207,7 +207,7 @@ async def test_any_application_is_served_until_it_is_told_to_stop(number):
         "    yield\n"
         "    print('ends', flush=True)\n"
         "sock = listen('127.0.0.1', 0)\n"
-        "serve_until_stopped(Starlette(lifespan=lifespan), sock, lifespan='on',\n"
+        "serve_until_stopped(Starlette(lifespan=lifespan), sock,\n"
         "                    on_started=lambda: print(address_of(sock), flush=True))\n"
         "print('returned', flush=True)\n"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room
-from sockstore.cli.common import CommandError, UsageError, as_usage_error, url
+from sockstore.cli.common import CommandError, UsageError, as_usage_error, needs, url
 from sockstore.cli.output import PLAIN_TERMINALS
 from sockstore.cli.running import address_of, listen, served
 from sockstore.ui.chat.rooms import in_room, named, room_of
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HELP = """chat in the terminal: rooms, who is here, and what was said before
 
-Without a URL it starts a server of its own, whose rooms last as long as this chat; others join it
-with the address that it shows.
+Without a URL it starts its own server, whose rooms end with this chat. Other people on this machine
+join it with the address that it shows.
 
 examples:
   sockstore chat ws://localhost:8765 --name Ann                   the room "lobby"
@@ -40,22 +40,22 @@ LOBBY = "lobby"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "url", type=url, nargs="?", metavar="URL", help="ws://HOST:PORT, or ws://.../chat/ROOM"
+        "url", type=url, nargs="?", metavar="URL", help="ws://HOST:PORT or ws://HOST:PORT/chat/ROOM"
     )
-    parser.add_argument("--name", help="what others see (default: your user name)")
+    parser.add_argument("--name", help="the name that others see (default: your user name)")
     parser.add_argument(
-        "--room", action="append", default=[], metavar="ROOM", help="a room; may be repeated"
+        "--room",
+        action="append",
+        default=[],
+        metavar="ROOM",
+        help="a room; may be repeated, and the chat begins in the first one (default: lobby)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Chat until the user leaves."""
-    try:
+    with needs("textual", "the chat"):
         from sockstore.cli.chat_app import ChatApp  # noqa: PLC0415 - needs the extra
-    except ImportError as error:
-        raise CommandError(
-            f"the chat needs the package {error.name}: pip install 'sockstore[textual]'"
-        ) from None
     name = _user() if options.name is None else options.name
     if options.url is not None:
         there = destination(options.url, options.room, name)
@@ -77,7 +77,7 @@ def _check_terminal() -> None:
     """Check that there is a terminal to draw on, before anything is drawn.
 
     Raises:
-        UsageError: If there is none, or it can only show lines of text.
+        UsageError: If a standard stream is not a terminal, or it only shows lines of text.
     """
     # Textual reads from standard input, and draws on standard error.
     streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
@@ -88,7 +88,7 @@ def _check_terminal() -> None:
                 "`sockstore listen` and `sockstore send` need none"
             )
     if (kind := os.environ.get("TERM")) in PLAIN_TERMINALS:
-        raise UsageError(f"the chat cannot be drawn on a terminal of the kind TERM={kind}")
+        raise UsageError(f"the chat cannot be drawn on this terminal, because TERM is {kind!r}")
 
 
 def _user() -> str:
@@ -96,23 +96,18 @@ def _user() -> str:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # as in a container whose user has no entry
         raise CommandError(
-            "your user has no name here: say how others see you with --name"
+            "your user name is not known: choose the name that others see with --name"
         ) from None
 
 
 def _server() -> ASGIApp:
-    try:
+    with needs("server", "the chat's own server", ", or give the URL of another server"):
         from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
-    except ImportError as error:
-        raise CommandError(
-            f"a server of its own needs the package {error.name}: "
-            "pip install 'sockstore[server]', or give the url of another one"
-        ) from None
     return create_app()
 
 
 def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[str]]:
-    """Return the url of a room for this person, and the rooms; the first one is entered.
+    """Return the url of the first room for this person, and all rooms.
 
     Raises:
         UsageError: If the room or the name is not valid.

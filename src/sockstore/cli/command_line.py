@@ -32,14 +32,14 @@ EXAMPLES = """examples:
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; see `sockstore.cli.main`, which handles Ctrl-C."""
     is_program = arguments is None
-    # The commands print what their connections do, in their own words.
+    # The commands print themselves what their connections do.
     connections = logging.getLogger("sockstore.connection")
     connections.addHandler(logging.NullHandler())
     if is_program:
         output.prepare()
         signals.prepare()
         connections.propagate = False
-        logging.raiseExceptions = False  # no traceback for a log that cannot be written
+        logging.raiseExceptions = False  # no traceback if the log cannot be written
     program = _Program()
     try:
         return _check_output(program, arguments)
@@ -50,10 +50,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Program:
-    """One run of the program; its name includes the subcommand once that is parsed."""
+    """One run of the program."""
 
     def __init__(self) -> None:
-        self.name = "sockstore"
+        self.name = "sockstore"  # `run` adds the subcommand
 
     def run(self, arguments: Sequence[str] | None) -> int:
         try:
@@ -71,7 +71,7 @@ def _check_output(program: _Program, arguments: Sequence[str] | None) -> int:
         output.finish()
     except OutputFailed as failed:
         output.finish(is_failed=True)
-        if failed.reader_left:  # as in `| head`, which has read enough
+        if failed.reader_left:  # such as `| head`, which has read enough
             return 0
         say(f"{program.name}: {failed}")
         return FAILED
@@ -93,7 +93,7 @@ def _run_or_say_why(program: _Program, arguments: Sequence[str] | None) -> int:
         if sys.flags.dev_mode:
             raise
         what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        say(f"{program.name}: unexpected {what} (python -X dev -m sockstore shows where)")
+        say(f"{program.name}: unexpected error: {what} (python -X dev -m sockstore shows where)")
     return FAILED
 
 

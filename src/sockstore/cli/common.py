@@ -1,8 +1,10 @@
-"""Share between subcommands: arguments of a connection, and sentences about it."""
+"""Give the subcommands their common arguments, checks of arguments, and sentences."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sockstore import (
@@ -24,6 +26,7 @@ __all__ = [
     "as_usage_error",
     "explain",
     "make_connection",
+    "needs",
     "sentence",
     "shown",
 ]
@@ -32,6 +35,7 @@ MOST_SHOWN = 80
 """Characters of a wrong value that an error repeats."""
 
 MOST_DIGITS = 15
+"""Characters of a whole number; Python refuses numbers of some thousand digits."""
 
 ARGUMENTS = {
     "allowed_origins": "--origin",
@@ -49,7 +53,7 @@ ARGUMENTS = {
     "token": "--token",
     "url": "URL",
 }
-"""The arguments of the commands for the library's options."""
+"""The arguments of the commands, by the library's option that they set."""
 
 
 class CommandError(Exception):
@@ -60,6 +64,27 @@ class UsageError(CommandError):
     """The reason why the arguments of a command are wrong; it ends with status 2."""
 
 
+@contextmanager
+def needs(extra: str, what: str, alternative: str = "") -> Iterator[None]:
+    """Import the packages of an extra in a block.
+
+    Args:
+        extra: The name of the extra.
+        what: What needs it, as the subject of a sentence.
+        alternative: What the user can do without it, as the end of a sentence.
+
+    Raises:
+        CommandError: If a package is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        install = f"pip install 'sockstore[{extra}]'"
+        raise CommandError(
+            f"{what} needs the package {error.name}: {install}{alternative}"
+        ) from None
+
+
 def as_usage_error(error: InvalidOption) -> UsageError:
     """Turn the library's error about an option into one about an argument."""
     argument = ARGUMENTS.get(error.option, error.option)
@@ -67,7 +92,7 @@ def as_usage_error(error: InvalidOption) -> UsageError:
 
 
 def shown(value: object) -> str:
-    """Return a wrong value as an error repeats it: of a long value the beginning."""
+    """Return a wrong value as an error repeats it; a long value is cut."""
     text = value if isinstance(value, str) else str(value)
     return repr(text) if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]!r}..."
 
@@ -94,7 +119,7 @@ def retries(text: str) -> int:
 
 def whole(text: str, least: int) -> int:
     """Check a whole number for argparse."""
-    if len(text) > MOST_DIGITS:  # Python refuses numbers of some thousand digits
+    if len(text) > MOST_DIGITS:
         raise argparse.ArgumentTypeError(f"{shown(text)} has more than {MOST_DIGITS} characters")
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
@@ -135,7 +160,7 @@ def subprotocol(text: str) -> str:
 
 
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of every command that connects."""
+    """Declare the arguments of a command that connects."""
     parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
     parser.add_argument(
         "--header",
@@ -143,7 +168,7 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="'NAME: VALUE'",
-        help="add a header to the handshake; may be repeated",
+        help="add a header to the opening handshake; may be repeated",
     )
     parser.add_argument(
         "--subprotocol",
@@ -156,7 +181,8 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--room",
         metavar="NAME",
-        help="a room of a server that speaks the session (PROTOCOL.md): nothing is lost or doubled",
+        help="enter a room of a server that speaks the session of PROTOCOL.md: "
+        "no message is lost or comes twice",
     )
     parser.add_argument(
         "--attempts",
@@ -177,7 +203,7 @@ def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
         session=None if options.room is None else Session(options.room),
         headers=options.header,
         subprotocols=options.subprotocol,
-        # A program in a pipe ends when the server closes normally.
+        # A program in a pipe should end when the server closes normally.
         reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
         **more,
     )

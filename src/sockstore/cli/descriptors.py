@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 __all__ = ["allowed_connections", "on_accept_error", "open_descriptors", "raise_limit"]
 
 MOST_RESERVED = 64
-"""Reserved for histories, Redis, and refusals of connections above the limit."""
+"""File descriptors for histories, Redis, and refusals of connections above the limit."""
 
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
@@ -53,19 +52,14 @@ def allowed_connections(limit: int | None, used: int) -> int | None:
     """
     if limit is None:
         return None
-    return max(1, limit - used - reserve(limit))
-
-
-def reserve(limit: int) -> int:
-    """Return how many file descriptors are reserved for the server."""
-    return min(MOST_RESERVED, limit // 4)
+    return max(1, limit - used - min(MOST_RESERVED, limit // 4))
 
 
 def open_descriptors() -> int:
     """Return how many file descriptors this process has open."""
     for folder in ("/proc/self/fd", "/dev/fd"):
         with suppress(OSError):
-            return sum(1 for _ in Path(folder).iterdir()) - 1  # without the one that lists
+            return sum(1 for _ in Path(folder).iterdir()) - 1  # without the one that lists them
     return 16
 
 
@@ -77,20 +71,15 @@ def on_accept_error(loop: asyncio.AbstractEventLoop) -> None:
     from sockstore.server.limits import log_limit  # noqa: PLC0415 - needs the extra
 
     lines = log_limit(loop.time())
-    before: Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object] | None
-    before = loop.get_exception_handler()
+    before = loop.get_exception_handler() or type(loop).default_exception_handler
 
     def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if not (isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS):
-            (before or _default)(loop, context)
+            before(loop, context)
         elif lines.take(loop.time()):
             logger.warning(
                 "out of file descriptors: new connections wait (raise the limit: ulimit -n)"
             )
 
     loop.set_exception_handler(handle)
-
-
-def _default(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    loop.default_exception_handler(context)

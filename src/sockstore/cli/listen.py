@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Any
 
 from sockstore import ConnectionState, Message
@@ -21,17 +22,17 @@ from sockstore.cli.output import OutputFailed, put_bytes, put_json, say
 
 HELP = """print the messages of a WebSocket, one a line, and stay connected
 
-Every line is JSON, so it pipes into jq: text that is not JSON becomes
-{"type": "text", "content": ...}, a binary message {"type": "binary", "content": base64}.
-What the connection does is told on standard error. What a server sends commands the terminal
-only with --raw.
+Every line is JSON, for programs such as jq: text that is not JSON becomes
+{"type": "text", "content": ...}, and a binary message {"type": "binary", "content": base64}.
+The status of the connection is printed on standard error. Characters that control a terminal are
+escaped, except with --raw.
 
 examples:
   sockstore listen ws://localhost:8765/chat/lobby           a room of `sockstore serve`
   sockstore send 'ws://localhost:8765/chat/lobby?name=Ann' '{"content": "hi"}'
-                                                            is printed by it, from elsewhere
+                                                            in another terminal: it is printed
   sockstore listen ws://localhost:8765/chat/lobby --json    status events too, as JSON lines
-  sockstore listen ws://localhost:8765/chat/lobby --raw     text as it came, binary as bytes
+  sockstore listen ws://localhost:8765/chat/lobby --raw     text and bytes unchanged
   sockstore listen wss://example.com/feed --header 'Authorization: Bearer TOKEN' | jq .price"""
 
 
@@ -40,18 +41,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_connection_arguments(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print status events too, as JSON lines")
-    form.add_argument("--raw", action="store_true", help="print messages as they came")
-    parser.add_argument("--count", type=count, metavar="N", help="leave after N messages")
+    form.add_argument("--raw", action="store_true", help="print text and bytes unchanged")
+    parser.add_argument("--count", type=count, metavar="N", help="end after N messages")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Listen until the server says goodbye, the connection fails, or Ctrl-C."""
+    """Listen until the server closes normally, the connection fails, or Ctrl-C."""
     return signals.run(_listen(options))
 
 
 async def _listen(options: argparse.Namespace) -> int:
-    # Printed from callbacks, not from a stream: status events and messages keep their order, and a
-    # slow terminal slows the reading down instead of filling the memory.
+    # Callbacks print, not a reader of a stream: so status events and messages keep their order, and
+    # a slow terminal slows down reading, and does not fill the memory.
     printer = _Printer(options, asyncio.get_running_loop())
     async with make_connection(options) as connection:
         connection.state.subscribe(printer.state_changed)
@@ -64,39 +65,41 @@ class _Printer:
 
     def __init__(self, options: argparse.Namespace, loop: asyncio.AbstractEventLoop) -> None:
         self.finished: asyncio.Future[int] = loop.create_future()
+        self._loop = loop
         self._show = _raw if options.raw else _event_line if options.json else _record_line
         self._shows_events: bool = options.json
+        # Messages until the end; `message_arrived` counts them.
         self._remaining: int | None = options.count
-        self._loop = loop
 
     def message_arrived(self, message: Message) -> None:
-        if self.finished.done():
+        if not self._try(lambda: self._show(message)) or self._remaining is None:
             return
-        try:
-            self._show(message)
-        except OutputFailed as failed:
-            self.finished.set_exception(failed)
-            return
-        if self._remaining is not None:
-            self._remaining -= 1
-            if self._remaining == 0:
-                self.finished.set_result(0)
+        self._remaining -= 1
+        if self._remaining == 0:
+            self.finished.set_result(0)
 
     def state_changed(self, state: ConnectionState) -> None:
+        if self._try(lambda: self._show_state(state)) and state.phase in {"closed", "failed"}:
+            self.finished.set_result(0 if state.phase == "closed" else 1)
+
+    def _try(self, show: Callable[[], None]) -> bool:
+        """Print something, unless the end has come; return whether it is printed."""
         if self.finished.done():
-            return
+            return False
+        try:
+            show()
+        except OutputFailed as failed:
+            self.finished.set_exception(failed)
+            return False
+        return True
+
+    def _show_state(self, state: ConnectionState) -> None:
         if self._shows_events:
-            try:
-                put_json(_state_event(state))
-            except OutputFailed as failed:
-                self.finished.set_exception(failed)
-                return
+            put_json(_state_event(state))
         elif state.phase == "failed":
             say(f"sockstore listen: {explain(state.exception)}")
         else:
             say(f"[{sentence(state, self._loop.time())}]")
-        if state.phase in {"closed", "failed"}:
-            self.finished.set_result(0 if state.phase == "closed" else 1)
 
 
 def _state_event(state: ConnectionState) -> dict[str, Any]:

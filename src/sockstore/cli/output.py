@@ -1,21 +1,18 @@
-"""Print from a command: harmless to terminals, in the stream's encoding, without tracebacks."""
+"""Print from a command, without characters that control a terminal, and without tracebacks."""
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import io
 import logging
 import os
 import re
 import sys
-from collections.abc import Coroutine
 from contextlib import suppress
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from sockstore.base.characters import DIRECTION_CONTROLS, harmless, one_line
 from sockstore.base.codecs import encode_json
-from sockstore.base.tasks import start_task
 from sockstore.cli.common import CommandError
 
 __all__ = [
@@ -32,10 +29,7 @@ __all__ = [
     "put_text",
     "read_standard_input",
     "say",
-    "until_output_fails",
 ]
-
-T = TypeVar("T")
 
 PLAIN_TERMINALS = {"dumb", "unknown"}
 """Values of ``TERM`` for terminals that can only show lines of text."""
@@ -67,7 +61,7 @@ def prepare() -> None:
     """Make the standard streams usable, however the program was started.
 
     A stream that was closed is opened on the null device, in the direction in which it fails.
-    Otherwise the next socket would get its file descriptor, and what is printed.
+    Otherwise the next socket would get its file descriptor, and would be sent what is printed.
     """
     for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
@@ -97,13 +91,13 @@ def put(text: str, before: str = "", after: str = "") -> None:
     Raises:
         OutputFailed: If it cannot be printed.
     """
-    _write(f"{before}{one_line(text)}{after}\n")
+    put_text(f"{before}{one_line(text)}{after}\n")
 
 
 def put_if_possible(text: str) -> None:
-    """Print a line that may be lost, such as the address of a server.
+    """Print a line, such as the address of a server; if that fails, the command continues.
 
-    If it cannot be printed, the server continues, and says so unless only the reader has left.
+    The failure is reported on standard error, unless only the reader has left.
     """
     try:
         put(text)
@@ -119,7 +113,11 @@ def put_text(text: str) -> None:
     Raises:
         OutputFailed: If they cannot be printed.
     """
-    _write(text)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError) as error:
+        raise _failed(error) from None
 
 
 def put_json(data: Any) -> None:
@@ -133,7 +131,7 @@ def put_json(data: Any) -> None:
         text = _COMMANDS.sub(_escape, text)
         if not _can_write(text):
             text = _NOT_ASCII.sub(_escape, text)
-    _write(f"{text}\n")
+    put_text(f"{text}\n")
 
 
 def put_bytes(data: bytes) -> None:
@@ -199,44 +197,13 @@ def read_standard_input() -> str:
         raise CommandError(f"cannot read standard input: {why}") from None
 
 
-async def until_output_fails(work: Coroutine[Any, Any, T], failed: asyncio.Future[None]) -> T:
-    """Return what a coroutine returns; cancel it as soon as output fails.
-
-    Args:
-        work: Prints, also from callbacks that must not raise.
-        failed: Those callbacks set its exception.
-
-    Raises:
-        OutputFailed: If output failed.
-    """
-    task = start_task(work)
-    both: set[asyncio.Future[Any]] = {task, failed}
-    try:
-        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.wait({task})
-    if failed.done():
-        failed.result()
-    return task.result()
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (OSError, ValueError) as error:
-        raise _failed(error) from None
-
-
 def _failed(error: OSError | ValueError) -> OutputFailed:
     why = getattr(error, "strerror", None) or str(error)
     return OutputFailed(why, reader_left=isinstance(error, BrokenPipeError))
 
 
 def _discard(stream: IO[str]) -> None:
-    """Redirect a stream to the null device, which takes what it could not write."""
+    """Redirect a stream to the null device, and flush to it what could not be written."""
     with suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
@@ -258,7 +225,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 class HarmlessFormatter(logging.Formatter):
-    """Write a log record on one line; names that clients choose cannot control the terminal.
+    """Writes a log record on one line, without characters that control a terminal.
 
     The traceback of an error in the server keeps its lines.
     """

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sockstore.cli.common import CommandError, UsageError, shown
 from sockstore.cli.descriptors import (
@@ -35,7 +35,7 @@ __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopp
 SECONDS_BETWEEN_PINGS = 20.0
 SECONDS_FOR_PONG = 20.0
 SECONDS_TO_END = 15
-"""A last resort; connections are closed and histories written long before."""
+"""The most that closing connections and writing histories may take."""
 MOST_ACCEPTED_AT_ONCE = 2
 LONGEST_QUEUE = 2048
 """Connections that the kernel queues until they are accepted."""
@@ -55,13 +55,13 @@ def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) 
         "--host",
         type=host,
         default="127.0.0.1",
-        help="the address to listen on (default: 127.0.0.1)",
+        help="the address to listen on; 0.0.0.0 is for other machines, too (default: 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
         type=port,
         default=default_port,
-        help=f"the port; 0 takes any free one (default: {default_port})",
+        help=f"the port to listen on; 0 takes a free one (default: {default_port})",
     )
     parser.add_argument(
         "--host-name",
@@ -69,8 +69,8 @@ def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) 
         action="append",
         default=[],
         metavar="NAME",
-        help="a name under which a proxy reaches this address, such as chat.example.com; may be "
-        "repeated (on a loopback address only loopback names are welcome by themselves)",
+        help="accept requests for this host name, such as chat.example.com, when a proxy passes "
+        "them to a loopback address; may be repeated (default: only names such as localhost)",
     )
 
 
@@ -149,8 +149,6 @@ def serve_until_stopped(
     *,
     on_started: Callable[[], None] | None = None,
     on_bounded: Callable[[int, int], None] | None = None,
-    lifespan: Literal["on", "off", "auto"] = "on",
-    max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
     limits: Limits | None = None,
     trusted_proxies: Iterable[str] = (),
 ) -> None:
@@ -164,10 +162,8 @@ def serve_until_stopped(
         on_started: Called once connections are accepted.
         on_bounded: Called then with two numbers, if open files are limited: the connections that
             the limit allows, and the limit.
-        lifespan: Whether the application's lifespan runs; "on" fails if it raises.
-        max_message_bytes: The largest WebSocket message that reaches the application; a larger
-            one closes its connection with 1009.
-        limits: How many connections there may be; the defaults of `Limits` if None.
+        limits: How many connections there may be, and how large a message; if None, the defaults
+            of `Limits`, and uvicorn's largest message.
         trusted_proxies: Addresses or networks whose connections are not counted by address.
 
     Raises:
@@ -204,8 +200,7 @@ def serve_until_stopped(
     bound = _Bound(app, listening.getsockname())
     config = _config(
         bound,
-        lifespan=lifespan,
-        max_message_bytes=max_message_bytes,
+        max_message_bytes=limits.max_message_bytes if limits else UVICORNS_MAX_MESSAGE_BYTES,
         log=LOG_TO_STANDARD_ERROR,
         doors=Doors(connections, trusted_networks(trusted_proxies)),
     )
@@ -221,9 +216,9 @@ def serve_until_stopped(
 
 @contextmanager
 def _ended_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Let every signal that ends a command shut the server down, also before it runs.
+    """Shut the server down at a signal that ends a command, also if it does not run yet.
 
-    uvicorn handles Ctrl-C and SIGTERM while it runs, and raises them again at its end; that has no
+    uvicorn handles Ctrl-C and SIGTERM while it runs, and raises them again at its end, which has no
     effect here. Signals that were ignored at the start, as by ``nohup``, stay ignored.
     """
     before = {number: signal.getsignal(number) for number in ENDING}
@@ -263,7 +258,6 @@ def served(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
 def _config(
     app: ASGIApp,
     *,
-    lifespan: Literal["on", "off", "auto"] = "on",
     max_message_bytes: int = UVICORNS_MAX_MESSAGE_BYTES,
     log: dict[str, Any] | None = None,
     doors: Doors | None = None,
@@ -287,20 +281,20 @@ def _config(
         ws_ping_timeout=SECONDS_FOR_PONG,
         # Compression costs hundreds of kilobytes for each client, and saves little here.
         ws_per_message_deflate=False,
-        lifespan=lifespan,
+        lifespan="on",
         # It would trust X-Forwarded-For from any program on this machine; see `trusted_proxies`.
         proxy_headers=False,
-        # asyncio accepts as many in one turn of the loop; refusing a connection takes some turns.
+        # asyncio accepts so many in one turn of the loop; to refuse one takes some turns.
         backlog=MOST_ACCEPTED_AT_ONCE,
         timeout_graceful_shutdown=SECONDS_TO_END,
     )
 
 
 class _Bound:
-    """Gives an application the address that the server listens on, and notes why it fails to start.
+    """Gives an application the address that the server listens on, and keeps why it fails to start.
 
-    uvicorn gives it the address that a connection used, 127.0.0.1 also for a server on all
-    addresses; and it would log the traceback of an application that fails to start.
+    uvicorn would give it the address that a connection used, 127.0.0.1 also on a server for all
+    addresses, and would log a traceback if the application fails to start.
 
     Args:
         app: The application.

@@ -1,4 +1,4 @@
-"""Run ``sockstore send``: deliver messages and leave."""
+"""Run ``sockstore send``: deliver messages, then end."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sockstore.cli.common import (
 )
 from sockstore.cli.output import put, put_json, read_standard_input
 
-HELP = """send messages to a WebSocket, and leave when they are delivered
+HELP = """send messages to a WebSocket, and end when they are delivered
 
 The closing handshake proves that the server received them; without that proof the exit status
-is 1. A reply is printed on one line: text as it came, or as JSON if it has line breaks or would
-command the terminal.
+is 1. A reply is printed on one line: text unchanged, or as JSON if it has line breaks or
+characters that control a terminal.
 
 examples:
   sockstore send ws://localhost:8765/echo hello
@@ -37,22 +37,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_connection_arguments(parser)
     parser.add_argument(
-        "message", nargs="+", metavar="MESSAGE", help="text; - reads standard input"
+        "message", nargs="+", metavar="MESSAGE", help="the text to send; - reads standard input"
     )
     parser.add_argument(
         "--timeout",
         type=seconds,
         default=10.0,
         metavar="SECONDS",
-        help="give up if it takes longer (default: 10)",
+        help="give up after this time (default: 10)",
     )
     parser.add_argument(
-        "--replies", type=count, metavar="N", help="print N messages of the server before leaving"
+        "--replies", type=count, metavar="N", help="wait for N messages of the server, print them"
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send, wait for the proof of arrival, leave."""
+    """Send, and wait for the proof that the messages arrived."""
     texts = [_read(message) for message in options.message]
     messages = texts if options.room is None else [_as_json(text) for text in texts]
     return signals.run(_Sending(options, messages).run())
@@ -78,13 +78,21 @@ class _Sending:
         self._timeout: float = options.timeout
         self._messages = messages
         self._wanted: int = options.replies or 0
+        # Replies that were printed; `_talk` counts them.
         self._replies = 0
+        # One for each message; `_talk` adds them.
         self._receipts: list[Receipt] = []
+        # The connection's newest error; `_note_error` sets it.
         self._last_error: SockstoreError | None = None
+        # Whether everything was handed to the network; `_talk` sets it.
         self._are_drained = False
 
     async def run(self) -> int:
-        """Send, print the replies, and close; raise `CommandError` if something is missing."""
+        """Send, print the replies, and close; return the exit status.
+
+        Raises:
+            CommandError: If a message was not delivered, or a reply did not come.
+        """
         connection = self._connection
         connection.error.subscribe(self._note_error)
         why_no_reply = ""

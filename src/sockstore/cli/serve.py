@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sockstore.cli.common import CommandError, UsageError, count, positive, shown
+from sockstore.cli.common import CommandError, UsageError, count, needs, positive, shown
 from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 HELP = """serve /echo, which sends every message back, and chat rooms
 
-What is said in a room is kept in a file, and shown to whoever enters later. Rooms are under
-/chat/ROOM in plain JSON, and under /connection/websocket for sessions, which lose nothing.
+The messages of a room are kept in a file, and shown to people who enter later. Rooms are at
+/chat/ROOM in plain JSON, and at /connection/websocket for sessions, which lose no message.
 
 examples:
   sockstore serve                            on ws://127.0.0.1:8765/echo and /chat/ROOM
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history",
         metavar="URL",
-        help="where messages are kept: sqlite:///PATH, sqlite:///:memory: to keep nothing, or "
+        help="keep messages in sqlite:///PATH, in sqlite:///:memory: until the server ends, or in "
         "redis://HOST:PORT/DB for several servers that share the rooms "
         "(default: history.db in your data directory)",
     )
@@ -76,25 +76,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ORIGIN",
-        help="let pages of another site connect, such as https://example.com; * lets all; "
-        "may be repeated (default: pages of the same host and port)",
+        help="let pages of this site connect, such as https://example.com; * lets all connect; "
+        "may be repeated (default: only pages of the same host and port)",
     )
     parser.add_argument(
         "--token",
-        help=f"what clients must show to come in; better set {TOKEN_VARIABLE}, which is not "
-        "seen in the list of processes",
+        help=f"the secret that clients must send; {TOKEN_VARIABLE} in the environment is safer, "
+        "because the list of processes shows arguments",
     )
     parser.add_argument(
         "--rate",
         type=rate,
         metavar="N",
-        help="messages a second that one client may send in the long run (default: 20)",
+        help="messages a second that one client may send on average (default: 20)",
     )
     parser.add_argument(
         "--connections-per-address",
         type=count,
         metavar="N",
-        help="connections that one address may have, or one IPv6 /64; addresses of this machine "
+        help="connections that one address, or one IPv6 /64, may have; addresses of this machine "
         "are not counted (default: 256)",
     )
     parser.add_argument(
@@ -103,27 +103,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="an address or network of your own proxies, such as 10.0.0.0/8: from there Forwarded "
-        "or X-Forwarded-For says where a client comes from; may be repeated (default: none)",
+        help="an address or network of your own proxies, such as 10.0.0.0/8, whose headers "
+        "Forwarded and X-Forwarded-For name the client; may be repeated (default: none)",
     )
     parser.add_argument(
         "--max-message-bytes",
         type=count,
         metavar="N",
-        help="the largest message a client may send (default: 65536)",
+        help="the largest message that a client may send (default: 65536)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
-    try:
+    with needs("server", "the server"):
         import uvicorn  # noqa: F401, PLC0415 - an extra
 
         from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
-    except ImportError as error:
-        raise CommandError(
-            f"the server needs the package {error.name}: pip install 'sockstore[server]'"
-        ) from None
     limits = _limits(options)
     token = _token(options)
     with listen(options.host, options.port) as listening:
@@ -153,7 +149,6 @@ def run(options: argparse.Namespace) -> int:
             listening,
             on_started=tell,
             on_bounded=tell_bounds,
-            max_message_bytes=limits.max_message_bytes,
             limits=limits,
             trusted_proxies=options.trusted_proxy,
         )
@@ -196,7 +191,7 @@ def _default_path() -> Path:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
         raise CommandError(
-            f"there is no data directory to keep the history in ({error}); choose a --history"
+            f"cannot make a data directory for the history ({error}); choose a --history"
         ) from None
     return folder / "history.db"
 

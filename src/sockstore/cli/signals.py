@@ -1,4 +1,4 @@
-"""End a command by signals: the first one cleanly, the second one at once."""
+"""End a command by signals: cleanly by the first one, at once by the second one."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
     caught: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        # Raising while the event loop is made would leave half of it open.
+        # An exception here, while the event loop is made, would leave half of it open.
         del frame
         caught.append(number)
         leave_to_the_system()

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from time import monotonic
+from typing import Any
 
 from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
 from sockstore.base.tasks import start_task
 from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
-from sockstore.cli.output import PLAIN_TERMINALS, OutputFailed, put, until_output_fails
+from sockstore.cli.output import PLAIN_TERMINALS, OutputFailed, put
 
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5
@@ -37,18 +38,34 @@ def play(messages: int) -> int:
 
 
 async def _tell(messages: int) -> int:
-    failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    return await until_output_fails(_Story(messages, failed).play(), failed)
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - this is a coroutine
+    story = _Story(messages, task)
+    try:
+        return await story.play()
+    except asyncio.CancelledError:
+        if story.output_failed is None:
+            raise
+        raise story.output_failed from None
 
 
 @dataclass
 class _Story:
-    """The story, with the messages that have come back so far."""
+    """The story.
+
+    Args:
+        messages: How many to send.
+        task: The task that plays the story.
+        began: When the story began.
+        returned: The messages that have come back; `show_message` adds them.
+        output_failed: Why the story cannot be printed; `tell` sets it and cancels the task.
+    """
 
     messages: int
-    output_failed: asyncio.Future[None]
+    task: asyncio.Task[Any]
     began: float = field(default_factory=monotonic)
     returned: list[object] = field(default_factory=list)
+    output_failed: OutputFailed | None = None
 
     async def play(self) -> int:
         async with _server(0) as (process, port):
@@ -79,11 +96,10 @@ class _Story:
             await asyncio.sleep(SECONDS_BETWEEN_MESSAGES)
 
     async def wait_until_returned(self, connection: WebSocketStore, number: int) -> None:
-        waiting = connection.messages.wait_for(
-            lambda _: len(self.returned) >= number, timeout=2 * SECONDS_TO_START
-        )
         try:
-            await waiting
+            await connection.messages.wait_for(
+                lambda _: len(self.returned) >= number, timeout=2 * SECONDS_TO_START
+            )
         except TimeoutError:
             raise CommandError(
                 f"only {len(self.returned)} of {number} messages came back"
@@ -112,14 +128,15 @@ class _Story:
         return 0
 
     def tell(self, text: str, colour: str = PLAIN) -> None:
-        if self.output_failed.done():
+        if self.output_failed is not None:
             return
         stamp = f"{monotonic() - self.began:.1f} s".ljust(8)
         before, after = (colour, PLAIN) if _shows_colours() else ("", "")
         try:
             put(text, f"{stamp}{before}", after)
         except OutputFailed as failed:  # many callers are subscribers, which must not raise
-            self.output_failed.set_exception(failed)
+            self.output_failed = failed
+            self.task.cancel()
 
 
 def _shows_colours() -> bool:
