@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sockstore.testing import FakeServer
+from greeting_server import GreetingServer
 
 FRAMES = [
     json.loads(line)
@@ -154,18 +154,17 @@ class Engine:
     _history = _presence = _rpc = _not_available
 
 
-class Centrifugo(FakeServer, Engine):
+class Centrifugo(GreetingServer, Engine):
     """A stock Centrifugo, as a transport; it is restarted with what its engine keeps."""
 
     def __init__(self, keeps: int = 100, epochs: dict[str, str] | None = None) -> None:
-        FakeServer.__init__(self)
+        GreetingServer.__init__(self)
         Engine.__init__(self, keeps, epochs)
-        self._visitors: dict[Any, Visitor] = {}
+        self.visitors: dict[Any, Visitor] = {}
 
-    def _accept(self, step) -> None:
-        super()._accept(step)
-        peer, visitor = self.connection, Visitor()
-        self._visitors[peer] = visitor
+    def greet(self, peer) -> None:
+        visitor = Visitor()
+        self.visitors[peer] = visitor
 
         def hear(text: str) -> None:
             lines, close = self.hear(visitor, text)
@@ -184,23 +183,23 @@ class Centrifugo(FakeServer, Engine):
     def tell(self, channel: str, *publications: dict[str, Any], but: Visitor | None = None) -> None:
         text = "\n".join(self.push(channel, each) for each in publications)
         for peer in self.open_connections:
-            visitor = self._visitors[peer]
+            visitor = self.visitors[peer]
             if visitor is not but and channel in visitor.channels:
                 peer.send(text)
 
     def ping(self) -> None:
         """Ping everybody; who does not answer in time is closed."""
         for peer in self.open_connections:
-            self._visitors[peer].unanswered_pings += 1
+            self.visitors[peer].unanswered_pings += 1
             peer.send("{}")
             asyncio.get_running_loop().call_later(PONG_SECONDS, self._judge, peer)
 
     def _judge(self, peer) -> None:
-        if peer.is_open and self._visitors[peer].unanswered_pings:
+        if peer.is_open and self.visitors[peer].unanswered_pings:
             peer.close(*NO_PONG)
 
 
-class Recorded(FakeServer):
+class Recorded(GreetingServer):
     """Play one recorded story: say what the server said, as soon as what it answers was asked.
 
     Commands of the recorded client that sockstore never sends (history, presence...) end the story.
@@ -216,9 +215,8 @@ class Recorded(FakeServer):
         """Whether all of the story that sockstore takes part in was played."""
         return not self._steps
 
-    def _accept(self, step) -> None:
-        super()._accept(step)
-        self.connection.on_message = self._hear
+    def greet(self, peer) -> None:
+        peer.on_message = self._hear
 
     def _hear(self, text: str) -> None:
         for command in map(json.loads, text.split("\n")):

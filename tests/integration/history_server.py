@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from sockstore.testing import FakeServer
+from greeting_server import GreetingServer
 
 
-class HistoryServer(FakeServer):
+class HistoryServer(GreetingServer):
     """Gives the history on entry and pages; tests look at what was asked, and make it misbehave."""
 
     def __init__(self, *script: Any, said: int = 0, shown: int = 100, keep: int = 10_000) -> None:
@@ -23,9 +23,7 @@ class HistoryServer(FakeServer):
         self.can_page = True
         self.say(said)
 
-    def _accept(self, step: Any) -> None:
-        super()._accept(step)
-        peer = self.connection
+    def greet(self, peer: Any) -> None:
         peer.on_message = lambda frame: self.hear(peer, frame)
         peer.send(json.dumps(self.frame(max(1, self.top + 1 - self.shown), self.top + 1)))
 

@@ -105,3 +105,9 @@ def let_go(held: list) -> None:
     """Drop the last reference to something, for good."""
     held.clear()
     gc.collect()
+
+
+def count_objects() -> int:
+    """How many objects there are that the test made, once garbage is collected."""
+    gc.collect()
+    return len(gc.get_objects())

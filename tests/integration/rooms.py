@@ -2,10 +2,10 @@
 
 import json
 
-from sockstore.testing import FakeServer
+from greeting_server import GreetingServer
 
 
-class RoomServer(FakeServer):
+class RoomServer(GreetingServer):
     """Answers commands; tests look at what was asked, and make it misbehave."""
 
     def __init__(self, *script, limits=None):
@@ -21,9 +21,7 @@ class RoomServer(FakeServer):
         self.is_mute = False
         self.refuses = lambda asked: None
 
-    def _accept(self, step):
-        super()._accept(step)
-        peer = self.connection
+    def greet(self, peer):
         peer.on_message = lambda frame: self.hear(peer, frame)
 
     @property

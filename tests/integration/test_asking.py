@@ -23,6 +23,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.testing import FakeServer, accept, drop, hang, pause, refuse, slow
+from sockstore.transports.memory import MemoryNetwork, MemoryPeer
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -209,8 +210,7 @@ async def test_one_deadline_covers_asking_and_handshake_together(asking, latency
         await asyncio.sleep(asking)
         return "ws://fake"
 
-    server = FakeServer()
-    server._network.latency = latency
+    server = MemoryNetwork(MemoryPeer.accept, latency)
     loop = asyncio.get_running_loop()
     connection = WebSocketStore(url, transport=server, reconnect=False)
     connection.connect()
@@ -319,6 +319,8 @@ async def test_secrets_are_in_no_repr_no_log_and_no_error(ask, caplog, virtual_c
     shown: list[str] = []
     set_cookie = (("Set-Cookie", "s3cret-set"), ("Server", "fake"))
     server = FakeServer(
+        accept("chat", set_cookie),
+        drop(),
         refuse(),
         refuse(503, retry_after=1),
         hang(),
@@ -346,10 +348,11 @@ async def test_secrets_are_in_no_repr_no_log_and_no_error(ask, caplog, virtual_c
         reconnect=EVERY_SECOND,
     )
     note(connection)
-    connection._driver.machine._memory.opened_before = True  # so that a bad subprotocol is retried
     for name in ("state", "socket", "error", "status"):
         getattr(connection, name).subscribe(note)
     connection.connect()
+    await connection.ready()  # once, so that a bad subprotocol is retried
+    await connection.phase.wait_for(lambda phase: phase == "waiting")
     with contextlib.suppress(ConnectionEnded):
         await connection.ready()
     if not ask:
@@ -382,7 +385,7 @@ async def test_secrets_are_in_no_repr_no_log_and_no_error(ask, caplog, virtual_c
         WebSocketStore("ws://x", headers={"Authorization": "s3cret-token\n"})
     note(option.value)
     everything = "\n".join([*shown, caplog.text])
-    assert len(server.connections) >= 2
+    assert len(server.connections) >= 3
     assert "wss://***@fake/path?***" in everything
     assert "Set-Cookie" in everything
     for secret in SECRETS:

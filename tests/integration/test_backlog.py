@@ -8,12 +8,12 @@ from typing import Self
 from weakref import ref
 
 import pytest
+from puppets import count_objects
 
 from integration.history_server import HistoryServer
 from sockstore import Outbox, WebSocketStore
 from sockstore.testing import accept, drop
-from sockstore.ui.chat.backlog import PAGES_BY_ITSELF, backlog_of
-from sockstore.ui.chat.transcript import Conversation
+from sockstore.ui.chat import backlog, transcript
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("UI3")]
 
@@ -23,8 +23,8 @@ class Reader:
 
     def __init__(self, server: HistoryServer, **options) -> None:
         self.connection = WebSocketStore("ws://localhost/chat/lobby", transport=server, **options)
-        self.backlog = backlog_of(self.connection)
-        self.conversation = Conversation()
+        self.backlog = backlog.backlog_of(self.connection)
+        self.conversation = transcript.Conversation()
         self.lines = ()
         self.loading: list[bool] = []
 
@@ -156,7 +156,7 @@ async def test_a_large_gap_stays_and_is_filled_on_demand():
         server.connection.drop()
         server.top = 1000
         await reader.settle()
-        assert len(server.asked) == PAGES_BY_ITSELF
+        assert len(server.asked) == backlog.PAGES_BY_ITSELF
         assert reader.gaps == [601]
         reader.backlog.load_before(601)
         assert reader.backlog.is_loading.value
@@ -285,28 +285,31 @@ async def test_who_comes_late_reads_in_the_log_whether_there_is_more():
     server = HistoryServer(said=300)
     async with WebSocketStore("ws://localhost/chat/lobby", transport=server) as connection:
         await connection.messages.wait_for(len)
-        backlog = backlog_of(connection)
-        leave = backlog.follow()
-        conversation = Conversation()
+        older = backlog.backlog_of(connection)
+        leave = older.follow()
+        conversation = transcript.Conversation()
         conversation.read(connection.messages.value)
-        backlog.shown(conversation.merge())
-        assert backlog.has_older.value
+        older.shown(conversation.merge())
+        assert older.has_older.value
         leave()
 
 
 async def test_a_backlog_keeps_no_connection_alive_and_leaves_nothing_behind():
     connection = WebSocketStore("ws://localhost/chat/lobby")
-    backlog = backlog_of(connection)
-    assert backlog_of(connection) is backlog
-    leave = backlog.follow()
+    older = backlog.backlog_of(connection)
+    assert backlog.backlog_of(connection) is older
+    leave = older.follow()
     leave()
-    assert connection.messages._writer._on_append == ()
+    before = count_objects()
+    for _ in range(1000):
+        older.follow()()
+    assert count_objects() - before < 100
     gone = ref(connection)
     del connection, leave
     gc.collect()
     assert gone() is None
-    backlog.follow()()
-    backlog.load_older()
+    older.follow()()
+    older.load_older()
 
 
 async def test_without_an_outbox_it_works_as_well():

@@ -99,7 +99,7 @@ async def test_a_fresh_room_as_it_was_recorded():
         assert connection.position == Position(3, EPOCH)
         assert connection.messages.value[0].publication.position == Position(1, EPOCH)
         assert server.is_over
-        await live_messages_follow(server, connection, stream)
+        await live_messages_follow(server, connection, stream, "r")
 
 
 @pytest.mark.contract("SE1", "SE3", "SE5")
@@ -163,12 +163,12 @@ async def test_coming_back_as_it_was_recorded(story, room, since, items, recover
             await connection.send({"n": 3})
             assert await items_of(stream, 1) == [3]
         assert server.is_over
-        await live_messages_follow(server, connection, stream)
+        await live_messages_follow(server, connection, stream, room)
 
 
-async def live_messages_follow(server, connection, stream):
+async def live_messages_follow(server, connection, stream, room):
     """Whatever the story was: what is said from now on comes once, over the same connection."""
-    newest, room = connection.position.offset, connection._driver.machine.session.channel
+    newest = connection.position.offset
     coming = range(newest + 1, newest + 101)
     pushes = [
         json.dumps({"push": {"channel": room, "pub": {"data": {"n": n}, "offset": n}}})
@@ -459,7 +459,7 @@ async def test_centrifugos_pings_are_answered_in_time():
             await asyncio.sleep(25)
         assert len(server.handshakes) == 1
         server.ping()
-        server._visitors[server.connection].unanswered_pings += 1
+        server.visitors[server.connection].unanswered_pings += 1
         server.connection.stall()
         server.ping()
         await lost(connection)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import sys
 import warnings
 import weakref
@@ -472,7 +473,7 @@ async def test_a_goodbye_that_is_believed_is_no_error(code):
 async def test_a_connection_dropped_while_it_is_in_use_warns_and_its_socket_is_aborted():
     server = FakeServer()
     connection = WebSocketStore("ws://fake", transport=server)
-    line = sys._getframe().f_lineno - 1
+    line = inspect.currentframe().f_lineno - 1
     connection.connect()
     await connection.ready()
     gone = weakref.ref(connection)

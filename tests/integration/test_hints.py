@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from sockstore import Heartbeat, InvalidOption, Reconnect, WebSocketStore
-from sockstore.connection import platform as sleeping
-from sockstore.testing import FakeServer, VirtualClock, assert_no_leaks
+from sockstore.testing import FakeServer, VirtualClock
 
 LATER = Reconnect(schedule=lambda attempt, outcome: 20)
 
@@ -232,45 +230,6 @@ async def test_a_hint_is_legal_in_every_phase(hint):
 def test_another_word_is_refused():
     with pytest.raises(InvalidOption, match="'online', 'offline' or 'resume'"):
         WebSocketStore("ws://fake").hint("asleep")  # type: ignore[arg-type]
-
-
-@pytest.mark.contract("LV5", "CN10")
-def test_a_jump_between_the_real_clocks_is_noticed_and_nothing_ticks_afterwards(monkeypatch):
-    """On asyncio's own loop, whose clock stands still while the machine sleeps."""
-    slept = 1000.0  # in an earlier sleep
-    elapsed = sleeping.elapsed_clock
-    monkeypatch.setattr(sleeping, "elapsed_clock", lambda: elapsed() + slept)
-    monkeypatch.setattr(sleeping, "TICK", 0.02)
-
-    async def main() -> None:
-        nonlocal slept
-        server = FakeServer()
-        async with assert_no_leaks():
-            connections = [WebSocketStore("ws://fake", transport=server) for _ in range(3)]
-            for connection in connections:
-                connection.connect()
-            for connection in connections:
-                await connection.ready()
-            slept += 4.0  # that is no jump
-            await asyncio.sleep(0.1)
-            assert not any(peer.pings for peer in server.connections)
-            slept += 6.0
-            async with asyncio.timeout(10):
-                while not all(peer.pings == 1 for peer in server.connections):
-                    await asyncio.sleep(0.01)
-            for connection in connections:
-                assert [event.kind for event in connection.timeline.value][-1] == "sleep"
-                await connection.aclose()
-        timers = [timer for timer in asyncio.get_running_loop()._scheduled if not timer.cancelled()]
-        assert not [timer for timer in timers if "sleeping" in repr(timer)]
-
-    asyncio.run(main())
-
-
-@pytest.mark.contract("LV5")
-def test_the_clock_that_goes_on_while_the_machine_sleeps_runs_as_fast_as_the_others():
-    before = sleeping.elapsed_clock() - time.monotonic()
-    assert abs(sleeping.elapsed_clock() - time.monotonic() - before) < 1
 
 
 @pytest.mark.contract("TK1")

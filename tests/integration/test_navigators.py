@@ -10,6 +10,7 @@ import weakref
 import pytest
 from puppets import let_go, turns
 
+from inside import count_watchers
 from sockstore import (
     InvalidOption,
     Navigation,
@@ -22,8 +23,6 @@ from sockstore import (
     use_websocket,
     writable,
 )
-from sockstore.scope.cleanup import GRACE
-from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, hang, refuse
 
 pytestmark = pytest.mark.virtual_clock
@@ -157,7 +156,7 @@ async def test_a_page_that_swallows_its_cancellation_is_given_up_within_the_boun
         with pytest.raises(ExceptionGroup, match="leaving the scope raised"):
             async with asyncio.timeout(100):
                 await navigator.goto(notes.page("b"))
-        assert loop.time() - begun == pytest.approx(2 + GRACE)
+        assert loop.time() - begun == pytest.approx(2 + 1)
         assert notes == ["mount b", "show b"]
         assert await first is False
     stop.set()

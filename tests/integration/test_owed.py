@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from rooms import RoomServer
 
+from greeting_server import GreetingServer
 from sockstore import (
     Gap,
     HandshakeFailed,
@@ -275,9 +276,8 @@ async def test_without_a_session_an_outage_is_one_gap_however_many_openings_fail
 
 @pytest.mark.contract("SE4", "OP6")
 async def test_what_comes_in_openings_that_fail_stands_between_gaps():
-    class Talkative(FakeServer):
-        def _accept(self, step):
-            super()._accept(step)
+    class Talkative(GreetingServer):
+        def greet(self, peer):
             self.send(len(self.connections), {"id": 1})
 
     server = Talkative()

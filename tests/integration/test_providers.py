@@ -12,6 +12,7 @@ import weakref
 import pytest
 from puppets import turns
 
+from inside import count_watchers
 from sockstore import (
     InvalidOption,
     InvalidURI,
@@ -23,7 +24,6 @@ from sockstore import (
     WebSocketStore,
     use_websocket,
 )
-from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, accept, drop, echo, hang, pause, refuse, repeat, slow
 
 pytestmark = pytest.mark.virtual_clock

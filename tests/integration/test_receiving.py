@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import json
 import time
+import weakref
 
 import msgspec
 import pytest
-from puppets import Puppeteer, turns
+from puppets import Puppeteer, count_objects, turns
 
 from sockstore import (
     Close,
@@ -17,6 +19,7 @@ from sockstore import (
     InvalidOption,
     Lagged,
     Message,
+    MessageStream,
     Reconnect,
     WebSocketStore,
 )
@@ -385,17 +388,24 @@ async def test_a_loop_that_is_left_leaves_nothing_with_the_connection():
     server = FakeServer()
     async with WebSocketStore("ws://fake", transport=server) as connection:
         await connection.ready()
+        made: list[weakref.ref[MessageStream]] = []
+
+        def stream() -> MessageStream:
+            stream = connection.stream()
+            made.append(weakref.ref(stream))
+            return stream
+
         for way in ("break", "cancel", "timeout", "return"):
 
             async def read(way=way) -> None:
-                async for _ in connection.stream():
+                async for _ in stream():
                     if way in {"break", "return"}:
                         break
                     await asyncio.sleep(1000)
 
             task = asyncio.create_task(read())
             await turns()
-            assert len(connection.messages._writer._readers.streams) == 1
+            assert made[-1]() is not None
             server.send(way)
             await turns()
             if way == "cancel":
@@ -405,7 +415,7 @@ async def test_a_loop_that_is_left_leaves_nothing_with_the_connection():
                     await asyncio.wait_for(task, 1)
             await asyncio.wait([task])
             del task
-            assert connection.messages._writer._readers.streams == (), way
+            assert made[-1]() is None, way
 
 
 @pytest.mark.contract("MS4", "CN6")
@@ -510,7 +520,9 @@ async def test_readers_that_wait_are_woken_by_the_close_and_by_the_failure():
     for end in (connection.close, server.drop):
         connection.connect()
         await connection.ready()
-        readings = [asyncio.ensure_future(anext(connection.stream(), "the end")) for _ in range(3)]
+        streams = [connection.stream() for _ in range(3)]
+        assert [weakref.getweakrefcount(stream) for stream in streams] == [1, 1, 1]
+        readings = [asyncio.ensure_future(anext(stream, "the end")) for stream in streams]
         await turns()
         end()
         await asyncio.wait(readings, timeout=1)
@@ -519,7 +531,7 @@ async def test_readers_that_wait_are_woken_by_the_close_and_by_the_failure():
         else:
             assert {type(reading.exception()) for reading in readings} == {ConnectionEnded}
         await connection.aclose()
-    assert connection.messages._writer._readers.streams == ()
+        assert [weakref.getweakrefcount(stream) for stream in streams] == [0, 0, 0]
 
 
 @pytest.mark.contract("MS4")
@@ -528,7 +540,8 @@ def test_a_stream_of_bad_options_is_refused_and_leaves_nothing():
     for options in ({"limit": 0}, {"limit": None}, {"overflow": "block"}, {"overflow": []}):
         with pytest.raises(InvalidOption, match=next(iter(options))):
             connection.stream(**options)
-    assert connection.messages._writer._readers.streams == ()
+    gc.collect()
+    assert not any(isinstance(each, MessageStream) for each in gc.get_objects())
 
 
 @pytest.mark.contract("MS3", "ST9")
@@ -602,7 +615,10 @@ async def test_select_and_topic_without_subscribers_are_up_to_date_whenever_they
             read.append((last.value, topic.value))
         one, two, three = {"kind": "a"}, {"kind": ["a"]}, {"type": "a"}
         assert read == [(one, one), (two, one), (three, None)]
-        assert connection.messages._writer._topics == {}
+        before = count_objects()
+        for number in range(1000):
+            assert connection.topic(str(number)).value is None
+        assert count_objects() - before < 100
 
 
 @pytest.mark.contract("MS6", "MS5", "CN7")

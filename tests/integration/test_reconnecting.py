@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import inspect
 import itertools
 import random
-import sys
 import tracemalloc
 
 import pytest
@@ -667,7 +667,7 @@ async def test_reconnect_asks_the_callables_as_for_a_first_attempt():
 
 
 def stack_depth() -> int:
-    frame, depth = sys._getframe(), 0
+    frame, depth = inspect.currentframe(), 0
     while (frame := frame.f_back) is not None:
         depth += 1
     return depth

@@ -9,6 +9,7 @@ import weakref
 import pytest
 from puppets import turns
 
+from inside import count_watchers, shared_connections
 from sockstore import (
     ConnectionEnded,
     InvalidOption,
@@ -17,8 +18,6 @@ from sockstore import (
     WebSocketProvider,
     use_websocket,
 )
-from sockstore.scope.sharing import _all_shared
-from sockstore.stores.binding import count_watchers
 from sockstore.testing import FakeServer, VirtualClock, accept, hang, pause, refuse, repeat
 
 pytestmark = pytest.mark.virtual_clock
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.virtual_clock
 @pytest.fixture(autouse=True)
 def _nothing_is_shared_afterwards():
     yield
-    assert _all_shared == {}
+    assert shared_connections() == 0
 
 
 def sharing(server: FakeServer, url: str = "ws://fake", **options) -> WebSocketProvider:
@@ -524,13 +523,21 @@ async def test_a_cancelled_exit_of_the_last_one_still_closes():
 @pytest.mark.contract("LC2", "PV7")
 async def test_a_shared_connection_is_gone_once_nobody_holds_it(fake_server):
     gone: list[weakref.ref[object]] = []
+
+    class Opened:
+        """The ``on_open`` of the connection, which lives as long as what holds it."""
+
+        def __call__(self, connection: object) -> None:
+            gone.append(weakref.ref(connection))
+
     for _ in range(3):
-        async with sharing(fake_server) as one:
+        on_open = Opened()
+        async with sharing(fake_server, on_open=on_open) as one:
             await one.ready()
-            gone += [weakref.ref(one), weakref.ref(one._shared.connection)]
-        del one
+            gone += [weakref.ref(one), weakref.ref(on_open)]
+        del one, on_open
     gc.collect()
-    assert [ref() for ref in gone] == [None] * 6
+    assert [ref() for ref in gone] == [None] * 9
 
 
 @pytest.mark.contract("PV7", "CN10")

@@ -11,8 +11,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from inside import count_watchers
 from sockstore import Reconnect, WebSocketStore
-from sockstore.stores.binding import count_watchers
 from sockstore.telemetry import instrument
 from sockstore.testing import FakeServer, accept, close, echo, pause, refuse
 
