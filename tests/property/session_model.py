@@ -4,7 +4,6 @@ The clients are the real `Machine`; the server is a model, whose decision about 
 one. Both can be told to be wrong (`Mutant`), to see that the laws notice.
 """
 
-import itertools
 import json
 import math
 from collections import deque
@@ -13,10 +12,16 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from sockstore import Close, Gap, HandshakeFailed, Position, Reconnect, SocketInfo
-from sockstore.machine import HandOver, Machine, Outgoing, Settings, session, session_frames
-from sockstore.machine import effects as order
-from sockstore.machine import events as fact
-from sockstore.machine.session_frames import Published, Reply, read
+from sockstore.machine import (
+    delivery,
+    effects,
+    events,
+    machine,
+    memory,
+    outbox,
+    session,
+    session_frames,
+)
 
 ROOM = "room"
 
@@ -220,6 +225,11 @@ class Server:
                 self.say(name, {"push": {"channel": ROOM, "pub": publication(stored)}})
 
 
+def id_of(text):
+    """The id of the message in a command that sends one."""
+    return json.loads(text)["rpc"]["data"]["id"]
+
+
 def publication(stored):
     return {
         "offset": stored.offset,
@@ -246,8 +256,8 @@ class Client:
         self.had_seen = False  # whether a message had been seen when this connection began
         self.awaited = None  # the transport whose first message is to be told
         self.since = since
-        self.machine = Machine(
-            Settings(
+        self.machine = machine.Machine(
+            memory.Settings(
                 reconnect=Reconnect.exponential(jitter=0.0, min_uptime=0.0),
                 channel=ROOM,
                 since=since,
@@ -257,10 +267,9 @@ class Client:
             ),
             "ws://server.test/",
         )
-        ids = itertools.count(1)
-        self.machine.session._new_id = lambda: f"{name}-{next(ids)}"
+        self.ids = {}  # of the messages that it wrote, and how often
         self.opening = None
-        self.tell(fact.ConnectRequested("ws://server.test/"))
+        self.tell(events.ConnectRequested("ws://server.test/"))
 
     @property
     def connection(self):
@@ -289,38 +298,38 @@ class Client:
         """Let ``fetch_state`` and ``on_open`` end: well, or with an error."""
         (number, needs_state), self.preparing = self.preparing, None
         if needs_state and loads:
-            self.tell(fact.SnapshotLoaded(number))
+            self.tell(events.SnapshotLoaded(number))
             self.loaded = len(self.seen)
         failed = HandshakeFailed("ws://server.test/", "not now", kind="on_open")
         is_well = opens and (loads or not needs_state)
-        self.tell(fact.OnOpenFinished(number, None if is_well else failed))
+        self.tell(events.OnOpenFinished(number, None if is_well else failed))
 
     def wait_too_long(self):
         """Let the time pass in which ``fetch_state`` and ``on_open`` must end."""
         while self.preparing is not None:
             self.now = self.machine.deadline
-            self.tell(fact.DeadlineReached())
+            self.tell(events.DeadlineReached())
 
     def carry_out(self, each):
         match each:
-            case order.OpenTransport(transport=number):
+            case effects.OpenTransport(transport=number):
                 self.opening = number
-            case order.CloseTransport() | order.AbortTransport():
+            case effects.CloseTransport() | effects.AbortTransport():
                 self.gone()
-            case order.AwaitMessage(transport=number):
+            case effects.AwaitMessage(transport=number):
                 self.awaited = number
-            case order.RunOnOpen(transport=number, needs_state=needs_state):
+            case effects.RunOnOpen(transport=number, needs_state=needs_state):
                 self.preparing = number, needs_state
-            case order.SendText(text=text):
+            case effects.SendText(text=text):
                 self.write(text)
-            case order.FlushOutbox():
+            case effects.FlushOutbox():
                 self.flush()
-            case order.DeliverMissed(publications=publications):
+            case effects.DeliverMissed(publications=publications):
                 for each in publications:
                     self.receive(each)
-            case order.DeliverGap(gap=gap):
+            case effects.DeliverGap(gap=gap):
                 self.seen.append(gap)
-            case order.SettleReceipts(entries=entries, state=state):
+            case effects.SettleReceipts(entries=entries, state=state):
                 for entry in entries:
                     assert entry.receipt not in self.fates
                     self.fates[entry.receipt] = state
@@ -330,24 +339,32 @@ class Client:
             self.connection.up.append(text)
 
     def flush(self):
-        memory = self.machine.session
-        if Mutant.CLIENT_SENDS_NEW_BEFORE_OLD in self.mutants and len(memory._to_resend) > 1:
-            memory._to_resend.rotate(1)
+        offered = iter(lambda: self.machine.next_to_send(self.now), None)
+        messages = [offer.data for offer in offered]
+        again = deque(text for text in messages if id_of(text) in self.ids)
+        new = [text for text in messages if id_of(text) not in self.ids]
+        if Mutant.CLIENT_SENDS_NEW_BEFORE_OLD in self.mutants:
+            again.rotate(1)
+        if Mutant.CLIENT_FORGETS_WHAT_IS_UNDER_WAY in self.mutants:
+            again.clear()
+        for text in (*again, *new):
+            self.write_message(text)
+
+    def write_message(self, text):
+        message_id = id_of(text)
+        self.ids[message_id] = self.ids.get(message_id, 0) + 1
         if Mutant.CLIENT_MAKES_A_NEW_ID in self.mutants:
-            for entry in memory._to_resend:
-                memory._unproven.pop(entry.id, None)
-                entry.id = ""
-        while (offer := self.machine.next_to_send(self.now)) is not None:
-            self.write(offer.data)
+            text = text.replace(message_id, f"{message_id}-{self.ids[message_id]}")
+        self.write(text)
 
     def send(self):
         self.sent += 1
         number = self.sent
         data = json.dumps({"sender": self.name, "n": number})
-        entry = Outgoing(data, len(data), number)
+        entry = delivery.Outgoing(data, len(data), number)
         offer = self.machine.offer(entry, self.now)
-        if isinstance(offer, HandOver):
-            self.write(offer.data)
+        if isinstance(offer, outbox.HandOver):
+            self.write_message(offer.data)
 
     def connect(self):
         """Let the time come for the next attempt, and let it succeed."""
@@ -357,12 +374,12 @@ class Client:
             self.lose()
         if self.opening is None and self.machine.deadline != math.inf:
             self.now = max(self.now, self.machine.deadline)
-            self.tell(fact.DeadlineReached())
+            self.tell(events.DeadlineReached())
         if self.opening is not None:
             number, self.opening = self.opening, None
             self.server.connections[self.name] = Connection()
-            self.had_seen = any(isinstance(each, Published) for each in self.seen)
-            self.tell(fact.TransportOpened(number, SocketInfo("ws://server.test/")))
+            self.had_seen = any(isinstance(each, session_frames.Published) for each in self.seen)
+            self.tell(events.TransportOpened(number, SocketInfo("ws://server.test/")))
 
     def gone(self):
         self.server.connections.pop(self.name, None)
@@ -377,24 +394,22 @@ class Client:
         number = self.machine.live_transport
         self.gone()
         if number is not None:
-            if Mutant.CLIENT_FORGETS_WHAT_IS_UNDER_WAY in self.mutants:
-                self.machine.session._unproven.clear()
-            self.tell(fact.TransportClosed(number, Close(1006), "the connection broke"))
-            self.tell(fact.TransportReleased(number))
+            self.tell(events.TransportClosed(number, Close(1006), "the connection broke"))
+            self.tell(events.TransportReleased(number))
 
     def take(self):
         """Read one frame of the server."""
         number = self.machine.live_transport
-        for said in read(self.connection.down.popleft()):
+        for said in session_frames.read(self.connection.down.popleft()):
             if number is None or self.machine.live_transport != number:
                 return
-            if isinstance(said, Published):
+            if isinstance(said, session_frames.Published):
                 self.receive(said)
                 continue
             was_nowhere = self.machine.session.position is None
             with trusting(Mutant.CLIENT_TRUSTS_THE_SERVER in self.mutants):
-                self.tell(fact.SessionHeard(number, said))
-            if isinstance(said, Reply) and "epoch" in said.result:
+                self.tell(events.SessionHeard(number, said))
+            if isinstance(said, session_frames.Reply) and "epoch" in said.result:
                 self.joined(said.result)
             if was_nowhere and self.machine.session.position is not None:
                 self.seen.append(Began(self.server.log.number, self.machine.session.position))
@@ -405,11 +420,11 @@ class Client:
         if Mutant.CLIENT_TAKES_WHATEVER_COMES in self.mutants:
             is_news = True
         if is_news is None:
-            self.tell(fact.SessionHeard(self.machine.live_transport, said))
+            self.tell(events.SessionHeard(self.machine.live_transport, said))
         elif is_news:
             if self.awaited == self.machine.live_transport:
                 self.awaited = None
-                self.tell(fact.MessageComing(self.machine.live_transport))
+                self.tell(events.MessageComing(self.machine.live_transport))
             self.seen.append(said)
 
     def joined(self, told):
@@ -431,11 +446,7 @@ def trusting(is_so):
     careful = session.joined_at
 
     def trusts(seen, told):
-        if not told.recovered:
-            return careful(seen, told)
-        return session_frames.Joined(
-            session_frames._before(told, told.publications), told.publications
-        )
+        return careful(None if told.recovered else seen, told)
 
     if is_so:
         session.joined_at = trusts

@@ -26,9 +26,7 @@ from sockstore import (
     SocketInfo,
     StopReconnecting,
 )
-from sockstore.machine import HandOver, Machine, Outgoing, Queued, Refused, Settings
-from sockstore.machine import effects as order
-from sockstore.machine import events as fact
+from sockstore.machine import delivery, effects, events, machine, memory, outbox
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 
@@ -72,7 +70,7 @@ def outboxes():
 
 
 machine_settings = st.builds(
-    Settings,
+    memory.Settings,
     reconnect=policies(),
     outbox=outboxes(),
     idle_timeout=st.sampled_from([None, 70.0]),
@@ -123,7 +121,7 @@ class ModelledMachine(RuleBasedStateMachine):
     )
     def start(self, settings, url, queued, connects):
         self.settings = settings
-        self.machine = Machine(settings, url)
+        self.machine = machine.Machine(settings, url)
         self.now = 1000.0
         self.heard = 0
         self.opening = set()  # transports that were ordered and have not opened
@@ -151,16 +149,16 @@ class ModelledMachine(RuleBasedStateMachine):
 
     def tell(self, event, *, user=False):
         match event:
-            case fact.WritingPaused(transport=number) if number == self.machine.live_transport:
+            case events.WritingPaused(transport=number) if number == self.machine.live_transport:
                 self.paused.add(number)
-            case fact.WritingResumed(transport=number):
+            case events.WritingResumed(transport=number):
                 self.paused.discard(number)
         machine, before, inside = self.machine, self.machine.state, self.machine.phase
         orders = machine.handle(event, self.now)
         if self.stale:
             self.stale = False
-            late_open = isinstance(event, fact.TransportOpened)
-            assert orders == ([order.AbortTransport(event.transport)] if late_open else [])
+            late_open = isinstance(event, events.TransportOpened)
+            assert orders == ([effects.AbortTransport(event.transport)] if late_open else [])
             assert machine.state is before
             assert machine.phase is inside
         for each in orders:
@@ -171,7 +169,7 @@ class ModelledMachine(RuleBasedStateMachine):
             assert machine.state.phase in {"closing", "closed"}
         if before.phase in {"closed", "failed", "idle"} and not user:
             assert machine.state is before
-            harmless = (order.AbortTransport, order.SettleReceipts)
+            harmless = (effects.AbortTransport, effects.SettleReceipts)
             assert all(isinstance(each, harmless) for each in orders)
         if machine.state == before:
             assert machine.state is before
@@ -179,42 +177,42 @@ class ModelledMachine(RuleBasedStateMachine):
 
     def carry_out(self, each):
         match each:
-            case order.OpenTransport(transport=number):
+            case effects.OpenTransport(transport=number):
                 assert number > self.newest
                 self.newest = number
                 self.opening.add(number)
-            case order.CloseTransport(transport=number):
+            case effects.CloseTransport(transport=number):
                 assert number in self.standing
                 assert number not in self.told_to_end
                 self.retire(number)
-            case order.AbortTransport(transport=number):
+            case effects.AbortTransport(transport=number):
                 self.aborted[number] = self.aborted.get(number, 0) + 1
                 self.retire(number)
-            case order.DeliverGap(gap=gap):
+            case effects.DeliverGap(gap=gap):
                 assert gap == Gap(None, None, "reconnected")
                 self.stream.append("gap")
-            case order.AwaitMessage(transport=number):
+            case effects.AwaitMessage(transport=number):
                 assert number == self.machine.live_transport
                 self.awaited = number
-            case order.RunOnOpen(transport=number):
+            case effects.RunOnOpen(transport=number):
                 assert self.settings.has_on_open
                 assert number in self.standing
-            case order.SendPing(transport=number, payload=payload):
+            case effects.SendPing(transport=number, payload=payload):
                 assert number == self.machine.live_transport
                 self.pings.append(payload)
-            case order.SendHeartbeat(transport=number):
+            case effects.SendHeartbeat(transport=number):
                 assert self.settings.heartbeat is not None
                 assert number == self.machine.live_transport
-            case order.FlushOutbox():
+            case effects.FlushOutbox():
                 self.flush()
-            case order.SettleReceipts(entries=entries, state=state):
+            case effects.SettleReceipts(entries=entries, state=state):
                 assert entries
                 self.leave_outbox(entries, state)
-            case order.AskPredicate(question=question):
+            case effects.AskPredicate(question=question):
                 assert self.settings.has_predicate
                 assert question > self.questions
                 self.questions = question
-            case order.Warn(text=text):
+            case effects.Warn(text=text):
                 assert "blocked" in text
 
     def something_comes(self, number):
@@ -260,20 +258,20 @@ class ModelledMachine(RuleBasedStateMachine):
 
     @rule(url=st.sampled_from([URLS[0], URLS[0], *URLS]))
     def connect(self, url):
-        self.tell(fact.ConnectRequested(url), user=True)
+        self.tell(events.ConnectRequested(url), user=True)
         assert self.machine.state.phase not in {"idle", "closing", "closed", "failed"}
 
     @precondition(lambda self: self.machine.destination is not None)
     @rule(url=st.sampled_from([None, None, *URLS]))
     def reconnect(self, url):
-        self.tell(fact.ReconnectRequested(url or self.machine.destination), user=True)
+        self.tell(events.ReconnectRequested(url or self.machine.destination), user=True)
         assert self.machine.state.phase == "connecting"
         assert self.machine.state.attempt == 0
 
     @rule(code=st.sampled_from([1000, 4001]))
     def close(self, code):
         had_transport = self.machine.state.phase in {"connecting", "open", "closing"}
-        self.tell(fact.CloseRequested(code, "bye"), user=True)
+        self.tell(events.CloseRequested(code, "bye"), user=True)
         state = self.machine.state
         assert state.phase == ("closing" if had_transport else "closed")
         assert (state.connected, state.error, state.socket) == (False, None, None)
@@ -287,20 +285,20 @@ class ModelledMachine(RuleBasedStateMachine):
 
     def send_one(self, size, *, from_on_open):
         self.sent += 1
-        entry = Outgoing("x" * size, size, self.sent)
+        entry = delivery.Outgoing("x" * size, size, self.sent)
         offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
         match offer:
-            case HandOver(data=data):
+            case outbox.HandOver(data=data):
                 assert data == entry.data
                 on_open = from_on_open and self.machine.state.phase == "connecting"
                 assert on_open or not self.waiting, "it overtook what waits"
                 assert self.machine.live_transport in self.standing
                 assert on_open or self.machine.live_transport not in self.paused
                 self.fate[self.sent] = "handed over"
-            case Queued(dropped=dropped):
+            case outbox.Queued(dropped=dropped):
                 self.leave_outbox(dropped, "dropped")
                 self.waiting.append(self.sent)
-            case Refused():
+            case outbox.Refused():
                 assert offer.why
                 self.fate[self.sent] = "refused"
 
@@ -316,9 +314,9 @@ class ModelledMachine(RuleBasedStateMachine):
             self.standing.add(number)
             if number == self.newest and number not in self.told_to_end:
                 live = number
-        orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        orders = self.tell(events.TransportOpened(number, SocketInfo(f"ws://{number}/")))
         assert self.machine.live_transport == live
-        assert (order.AbortTransport(number) in orders) == (number != live)
+        assert (effects.AbortTransport(number) in orders) == (number != live)
 
     @precondition(lambda self: self.machine.live_transport)
     @rule()
@@ -326,7 +324,7 @@ class ModelledMachine(RuleBasedStateMachine):
         number = self.machine.live_transport
         if self.awaited == number:
             self.awaited = None
-            self.tell(fact.MessageComing(number))
+            self.tell(events.MessageComing(number))
         self.something_comes(number)
 
     @precondition(lambda self: self.newest > 0)
@@ -334,12 +332,12 @@ class ModelledMachine(RuleBasedStateMachine):
     def attempt_fails(self, data, true, error):
         number = self.pick(data, self.prefer_live(self.opening), true=true)
         self.opening.discard(number)
-        self.tell(fact.AttemptFailed(number, error))
+        self.tell(events.AttemptFailed(number, error))
 
     @precondition(lambda self: self.settings.has_on_open and self.machine.live_transport)
     @rule(data=st.data(), true=aimed, error=st.one_of(st.none(), st.none(), attempt_errors))
     def on_open_finishes(self, data, true, error):
-        self.tell(fact.OnOpenFinished(self.pick(data, self.live_ones(), true=true), error))
+        self.tell(events.OnOpenFinished(self.pick(data, self.live_ones(), true=true), error))
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed, close=closes)
@@ -349,7 +347,7 @@ class ModelledMachine(RuleBasedStateMachine):
             self.standing.discard(number)
             self.ended.add(number)
         was_live = number == self.machine.live_transport
-        self.tell(fact.TransportClosed(number, close, "it broke"))
+        self.tell(events.TransportClosed(number, close, "it broke"))
         if was_live and close.code in {1000, 1005}:
             self.a_goodbye_is_the_end_or_a_loss()
 
@@ -370,21 +368,21 @@ class ModelledMachine(RuleBasedStateMachine):
     def transport_is_released(self, data, true):
         number = self.pick(data, self.ended, true=true)
         self.ended.discard(number)
-        self.tell(fact.TransportReleased(number))
+        self.tell(events.TransportReleased(number))
 
     @precondition(lambda self: self.pings)
     @rule(data=st.data(), true=aimed, known=aimed)
     def pong_comes(self, data, true, known):
         payload = self.pings[-1] if known and self.pings else b"nonsense"
         flight = self.machine.flight
-        self.tell(fact.PongReceived(self.pick(data, self.live_ones(), true=true), payload))
+        self.tell(events.PongReceived(self.pick(data, self.live_ones(), true=true), payload))
         assert flight is None or not flight.proven, "what no ping followed was proven"
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed, paused=st.booleans())
     def writing_changes(self, data, true, paused):
         number = self.pick(data, self.live_ones(), true=true)
-        kind = fact.WritingPaused if paused else fact.WritingResumed
+        kind = events.WritingPaused if paused else events.WritingResumed
         self.tell(kind(number))
 
     @precondition(lambda self: self.questions)
@@ -396,7 +394,7 @@ class ModelledMachine(RuleBasedStateMachine):
     def predicate_answers(self, true, allowed, exception):
         question = self.questions if true else self.questions + 1
         before, was_asked = self.machine.state, self.machine.asks(question)
-        self.tell(fact.PredicateAnswered(question, allowed, exception))
+        self.tell(events.PredicateAnswered(question, allowed, exception))
         assert was_asked or self.machine.state is before
         assert not self.machine.asks(question)
 
@@ -405,7 +403,7 @@ class ModelledMachine(RuleBasedStateMachine):
     @rule(hint=st.sampled_from(["online", "offline", "resume", "slept"]))
     def platform_tells(self, hint):
         before, pings = self.machine.state, len(self.pings)
-        event = fact.Slept(60, self.heard) if hint == "slept" else fact.Hinted(hint, self.heard)
+        event = events.Slept(60, self.heard) if hint == "slept" else events.Hinted(hint, self.heard)
         self.tell(event)
         after = self.machine.state
         if before.phase == "open":
@@ -447,7 +445,7 @@ class ModelledMachine(RuleBasedStateMachine):
         live, before = self.machine.live_transport, self.machine.state
         pings, aborted = len(self.pings), dict(self.aborted)
         replied = self.now if hears else None
-        told = fact.DeadlineReached(self.heard if live else 0, last_word_at=replied)
+        told = events.DeadlineReached(self.heard if live else 0, last_word_at=replied)
         orders = self.tell(told)
         after = self.machine.deadline
         progress = bool(orders) or self.machine.state is not before
@@ -463,17 +461,17 @@ class ModelledMachine(RuleBasedStateMachine):
 
     @rule(count=st.integers(0, 3), ending=st.sampled_from(["close", "loss", "stay", "stay"]))
     def healthy_round(self, count, ending):
-        self.tell(fact.ConnectRequested(self.machine.destination or URLS[0]), user=True)
+        self.tell(events.ConnectRequested(self.machine.destination or URLS[0]), user=True)
         if self.newest not in self.opening or self.newest in self.told_to_end:
-            self.tell(fact.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
+            self.tell(events.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
-        self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        self.tell(events.TransportOpened(number, SocketInfo(f"ws://{number}/")))
         if self.settings.has_on_open:
             self.send_one(1, from_on_open=True)
             assert self.fate[self.sent] == "handed over"
-            self.tell(fact.OnOpenFinished(number))
+            self.tell(events.OnOpenFinished(number))
         assert self.machine.state.connected
         assert not self.waiting
         for _ in range(count):
@@ -483,17 +481,17 @@ class ModelledMachine(RuleBasedStateMachine):
         if self.settings.ping_interval is not None:
             self.now = self.machine.phase.liveness.next_ping_at
             self.heard += 1
-            self.tell(fact.DeadlineReached(self.heard))
-            self.tell(fact.PongReceived(number, self.pings[-1]))
+            self.tell(events.DeadlineReached(self.heard))
+            self.tell(events.PongReceived(number, self.pings[-1]))
             assert flight.proven
         if ending == "stay":
             return
         if ending == "close":
-            self.tell(fact.CloseRequested(), user=True)
+            self.tell(events.CloseRequested(), user=True)
             assert self.machine.state.phase == "closing"
         self.standing.discard(number)
-        self.tell(fact.TransportClosed(number, Close(1006), "broke"))
-        self.tell(fact.TransportReleased(number))
+        self.tell(events.TransportClosed(number, Close(1006), "broke"))
+        self.tell(events.TransportReleased(number))
         if ending == "close":
             assert self.machine.state.phase == "closed"
         else:
@@ -504,15 +502,15 @@ class ModelledMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.settings.has_on_open)
     @rule(data=st.data(), pauses=st.booleans(), finishes=aimed, then_sends=st.integers(0, 2))
     def on_open_round(self, data, pauses, finishes, then_sends):
-        self.tell(fact.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
+        self.tell(events.ReconnectRequested(self.machine.destination or URLS[0]), user=True)
         number = self.newest
         self.opening.discard(number)
         self.standing.add(number)
-        orders = self.tell(fact.TransportOpened(number, SocketInfo(f"ws://{number}/")))
-        assert orders == [order.AwaitMessage(number), order.RunOnOpen(number)]
+        orders = self.tell(events.TransportOpened(number, SocketInfo(f"ws://{number}/")))
+        assert orders == [effects.AwaitMessage(number), effects.RunOnOpen(number)]
         if pauses:
-            self.tell(fact.WritingPaused(number))
-        self.tell(fact.OnOpenFinished(self.pick(data, {number}, true=finishes)))
+            self.tell(events.WritingPaused(number))
+        self.tell(events.OnOpenFinished(self.pick(data, {number}, true=finishes)))
         assert self.machine.state.connected == finishes
         for _ in range(then_sends):
             self.send_one(1, from_on_open=False)
@@ -526,19 +524,19 @@ class ModelledMachine(RuleBasedStateMachine):
     )
     def congested_round(self, sizes, ending):
         number = self.machine.live_transport
-        self.tell(fact.WritingPaused(number))
+        self.tell(events.WritingPaused(number))
         for size in sizes:
             self.send_one(size, from_on_open=False)
             assert self.fate.get(self.sent) != "handed over"
         waited = list(self.waiting)
         match ending:
             case "resume":
-                self.tell(fact.WritingResumed(number))
+                self.tell(events.WritingResumed(number))
                 assert all(self.fate[each] == "handed over" for each in waited)
             case "loss":
                 self.standing.discard(number)
                 self.ended.add(number)
-                self.tell(fact.TransportClosed(number, Close(1006), "broke"))
+                self.tell(events.TransportClosed(number, Close(1006), "broke"))
                 assert self.waiting == (waited if self.machine.state.phase != "failed" else [])
             case "reconnect":
                 self.reconnect(self.machine.destination)

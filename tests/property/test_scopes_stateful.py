@@ -26,6 +26,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from inside import shared_connections, timers_of
 from sockstore import (
     ProviderNotFound,
     Scope,
@@ -34,7 +35,6 @@ from sockstore import (
     WebSocketStore,
     use_websocket,
 )
-from sockstore.scope.sharing import _all_shared
 from sockstore.testing import FakeServer, VirtualClock
 
 NAMES = ("a", "b")
@@ -251,10 +251,9 @@ class ScopesMachine(RuleBasedStateMachine):
             await asyncio.wait([teller.actor.task for teller in self.tellers])
             await asyncio.sleep(1)
             assert self.server.open_connections == []
-            assert _all_shared == {}
+            assert shared_connections() == 0
             assert asyncio.all_tasks() == {asyncio.current_task()}
-            timers = list(asyncio.get_running_loop()._scheduled)
-            assert [timer for timer in timers if not timer.cancelled()] == []
+            assert timers_of(asyncio.get_running_loop()) == []
 
         self.run(story())
         self.runner.close()

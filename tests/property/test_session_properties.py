@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fake_history import FakeHistory
-from session_kit import Listener, Person, idle, rooms_of, send
-from sockstore.server.plain import visitor as plain
-from sockstore.server.rooms.room import Rooms
+from session_kit import Guest, Person, idle, rooms_of, send
 
 STEPS = st.lists(
     st.sampled_from(
@@ -29,11 +27,10 @@ STEPS = st.lists(
 class PlainReader:
     """A client of plain JSON, which sees the room from its coming on."""
 
-    def __init__(self, rooms: Rooms) -> None:
-        self.client = Listener(rooms.limits)
-        self.visitor = plain.Visitor(rooms, "lobby", self.client)
-        self.entering = asyncio.create_task(self.visitor.enter())
-        self.rooms = rooms
+    def __init__(self, rooms) -> None:
+        self.guest = Guest(rooms)
+        self.client = self.guest.client
+        self.entering = asyncio.create_task(self.guest.enter())
 
     def offsets(self) -> list[int]:
         found: list[int] = []
@@ -45,7 +42,7 @@ class PlainReader:
     async def leave(self) -> None:
         self.entering.cancel()
         await asyncio.wait([self.entering])
-        self.visitor.leave()
+        self.guest.leave()
 
 
 class Reader:
@@ -57,7 +54,7 @@ class Reader:
         self.person: Person | None = None
         self.subscribing: asyncio.Task | None = None
 
-    async def come(self, rooms: Rooms) -> None:
+    async def come(self, rooms) -> None:
         await self.leave()
         self.person = await Person(rooms).connect()
         self.person.client.is_reading = False

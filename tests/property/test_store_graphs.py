@@ -12,8 +12,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from inside import is_watched
 from sockstore.stores import batch, derived, derived_emit, writable
-from sockstore.stores.binding import is_watched
 from sockstore.stores.scheduling import Scheduler, threads
 
 FAILED = "failed"

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from integration.history_server import HistoryServer
 from sockstore import Message, WebSocketStore
 from sockstore.testing import VirtualClock
-from sockstore.ui.chat.backlog import backlog_of, see
-from sockstore.ui.chat.own_messages import Post
-from sockstore.ui.chat.transcript import Conversation, Transcript
+from sockstore.ui.chat import backlog, own_messages, transcript
 
 pytestmark = pytest.mark.contract("UI3", "SV1", "SV6")
 
@@ -32,7 +30,7 @@ class Room:
     others: list[tuple[str, int]] = field(default_factory=list)
     """What has no offset, and the newest offset when it came."""
     received: list[Message] = field(default_factory=list)
-    posts: list[Post] = field(default_factory=list)
+    posts: list[own_messages.Post] = field(default_factory=list)
 
     def receive(self, data: object) -> None:
         self.received.append(Message(data, "json", len(self.received) + 1, 0.0))
@@ -79,7 +77,7 @@ class Room:
     def post(self, _: int) -> None:
         if self.known:
             text = f"post {len(self.others)}"
-            self.posts.append(Post(text, "now", QUEUED, len(self.received)))
+            self.posts.append(own_messages.Post(text, "now", QUEUED, len(self.received)))
             self.others.append((text, max(self.known)))
 
 
@@ -92,7 +90,7 @@ ACTIONS = st.lists(
 ).map(lambda story: [("come", 3), *story])
 
 
-def check(shown: Transcript, room: Room) -> None:
+def check(shown: transcript.Transcript, room: Room) -> None:
     """Compare what is shown with what the reader was told."""
     assert len({line.key for line in shown.lines}) == len(shown.lines)
     offsets = [line.offset for line in shown.lines if line.kind == "message" and line.offset]
@@ -123,7 +121,7 @@ def check(shown: Transcript, room: Room) -> None:
         for n, m in pairwise(offsets)
         if m > n + 1
     ]
-    seen = see(shown.lines)
+    seen = backlog.see(shown.lines)
     assert (seen.oldest, list(seen.gaps)) == (
         min(room.known, default=None),
         [m for _, m, _ in reversed(holes)],
@@ -135,7 +133,7 @@ def test_whatever_comes_stands_once_in_its_place_however_it_is_read(story, porti
     room = Room()
     for action, number in story:
         getattr(room, action)(number)
-    conversation = Conversation()
+    conversation = transcript.Conversation()
     read = 0
     for portion in portions:
         read += portion
@@ -168,24 +166,24 @@ STORIES = st.lists(
 )
 
 
-async def live_through(story, server: CountingServer) -> tuple[set[int], Transcript]:
+async def live_through(story, server: CountingServer) -> tuple[set[int], transcript.Transcript]:
     """Read a room until all that can be had is there; return what was told, and what is shown."""
-    conversation = Conversation()
+    conversation = transcript.Conversation()
     told: set[int] = set()
-    shown = Transcript(())
+    shown = transcript.Transcript(())
 
     def show(view) -> None:
         nonlocal shown
         conversation.read(view)
         shown = conversation.merge()
         told.update(line.offset for line in shown.lines if line.kind == "message")
-        backlog.shown(shown)
+        older.shown(shown)
 
     connection = WebSocketStore("ws://localhost/chat/lobby", transport=server, history=None)
-    backlog = backlog_of(connection)
+    older = backlog.backlog_of(connection)
     async with connection:
         with connection.messages.subscribe(show):
-            leave = backlog.follow()
+            leave = older.follow()
             await asyncio.sleep(5)
             for action, *numbers in story:
                 match action:
@@ -197,9 +195,9 @@ async def live_through(story, server: CountingServer) -> tuple[set[int], Transcr
                     case "drop":
                         server.drop_all()
                     case "older":
-                        backlog.load_older()
-                    case "gap" if gaps := see(shown.lines).gaps:
-                        backlog.load_before(gaps[-1])
+                        older.load_older()
+                    case "gap" if gaps := backlog.see(shown.lines).gaps:
+                        older.load_before(gaps[-1])
                     case "mute" | "break" | "mend":
                         server.is_mute = action == "mute"
                         server.is_broken = action == "break"
@@ -210,15 +208,15 @@ async def live_through(story, server: CountingServer) -> tuple[set[int], Transcr
             server.drop_all()
             await asyncio.sleep(40)
             for _ in range(200):
-                gaps = see(shown.lines).gaps
-                if backlog.has_older.value:
-                    backlog.load_older()
+                gaps = backlog.see(shown.lines).gaps
+                if older.has_older.value:
+                    older.load_older()
                 elif gaps:
-                    backlog.load_before(gaps[0])
+                    older.load_before(gaps[0])
                 else:
                     break
                 await asyncio.sleep(1)
-            assert not backlog.is_loading.value
+            assert not older.is_loading.value
             leave()
     return told, shown
 

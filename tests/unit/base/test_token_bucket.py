@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sockstore.base.token_bucket import TokenBucket
 
@@ -61,3 +63,17 @@ def test_a_sender_that_keeps_below_a_limit_does_not_reach_it():
     for tick in range(1000):
         if pace.take(tick / 100):
             assert limit.take(tick / 100)
+
+
+@given(
+    st.floats(0.01, 1000),
+    st.integers(1, 100),
+    st.lists(st.floats(0, 10), max_size=200),
+)
+def test_a_bucket_never_gives_more_than_its_burst_and_its_rate(rate, burst, waits):
+    bucket = TokenBucket(rate, burst, 0.0)
+    now, given_out = 0.0, 0
+    for wait in waits:
+        now += wait
+        given_out += bucket.take(now)
+        assert given_out <= burst + rate * now + 1e-6

@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from starlette.routing import Router
 
 from sockstore import InvalidOption
@@ -286,3 +288,42 @@ def test_a_name_may_be_anything_visible():
         with pytest.raises(admission.Refused) as refused:
             admission.check_name(bad)
         assert refused.value.status == 400
+
+
+@given(st.text() | st.text(st.characters(categories=["L", "N", "M", "P", "C"])))
+def test_a_room_is_refused_or_stays_the_same_when_it_is_checked_again(name):
+    try:
+        checked = admission.check_room(name)
+    except admission.Refused as error:
+        refused = error
+    else:
+        refused = None
+    if refused is not None:
+        assert refused.status == 404
+    else:
+        assert 1 <= len(checked) <= 64
+        assert admission.check_room(checked) == checked
+        assert "/" not in checked
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([b"origin", b"host", b"authorization", b"x"]), st.binary()),
+        max_size=5,
+    ),
+    st.binary(),
+    st.sets(st.sampled_from(["https://a.example", "null"])),
+)
+def test_no_handshake_crashes_the_door(headers, query, allowed):
+    refused = None
+    try:
+        handshake = admission.Handshake.read(headers, query)
+        admission.check_origin(handshake, frozenset(allowed))
+        admission.check_name(handshake.query.get("name"))
+        assert handshake.token is None or isinstance(handshake.token, str)
+    except admission.Refused as error:
+        refused = error
+    if refused is not None:
+        assert refused.status in {400, 403}
+        assert refused.message.endswith(".")
+        assert refused.message.isprintable()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import UNSET
 
 from sockstore.cli import main
@@ -128,3 +131,64 @@ def test_the_protocol_and_the_help_tell_the_defaults_as_they_are(capsys):
 def test_the_rules_of_the_protocol_are_numbered_without_a_gap():
     numbers = [int(number) for number in re.findall(r"^- \*\*P(\d+)\*\*", PROTOCOL, re.MULTILINE)]
     assert sorted(numbers) == list(range(1, len(numbers) + 1))
+
+
+# Whatever comes
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=20,
+)
+FRAMES = st.one_of(
+    st.binary(),
+    st.text(),
+    JSON.map(json.dumps),
+    st.fixed_dictionaries({"content": JSON}, optional={"timestamp": JSON}).map(json.dumps),
+    st.fixed_dictionaries(
+        {"type": st.just("history") | JSON},
+        optional={
+            "before": st.integers() | JSON,
+            "limit": st.integers(-1, 102) | JSON,
+            "content": JSON,
+        },
+    ).map(json.dumps),
+)
+
+
+@pytest.mark.contract("SV4")
+@given(FRAMES)
+def test_a_frame_is_a_draft_a_request_or_an_error_with_a_code_and_a_sentence(frame):
+    try:
+        said = frames.parse(frame)
+    except FrameError as error:
+        refused = error
+    else:
+        refused = None
+    if refused is not None:
+        assert refused.code
+        assert refused.message.endswith(".")
+    elif isinstance(said, HistoryRequest):
+        assert "content" not in json.loads(frame)
+        assert 1 <= said.before < 2**53
+        assert 1 <= said.limit <= 100
+    else:
+        assert json.loads(frame)["content"] == said.content
+        assert said.content.strip()
+        message = ChatMessage(None, said.content, said.timestamp or "", "id", 1)
+        assert json.loads(frames.encode(message))["content"] == said.content
+
+
+@pytest.mark.contract("SV3")
+@given(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=300).filter(str.strip),
+    st.booleans(),
+)
+def test_what_comes_in_within_the_limit_goes_out_within_reach(content, escaped):
+    frame = json.dumps({"content": content}, ensure_ascii=escaped)
+    draft = frames.parse(frame)
+    message = ChatMessage("x" * 64, draft.content, "9" * 64, "0" * 32, 2**53)
+    overhead = len(frames.encode(ChatMessage("x" * 64, "", "9" * 64, "0" * 32, 2**53)))
+    out = frames.encode(message).encode()
+    assert len(out) <= len(frame.encode()) + overhead
+    assert overhead < Limits().buffer_bytes - 2 * Limits().max_message_bytes
