@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from puppets import turns
+from puppets import Puppeteer, turns
 
-from sockstore import Attempt, InvalidURI, Reconnect, WebSocketStore
+from sockstore import Attempt, InvalidURI, Reconnect, SocketInfo, WebSocketStore
 from sockstore.testing import FakeServer, accept, assert_no_leaks, hang, pause, refuse, send, slow
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
 
@@ -64,6 +64,24 @@ async def test_the_last_of_many_urls_wins_and_the_others_leave_nothing():
         assert [peer.target.url for peer in server.open_connections] == ["ws://n49"]
         await connection.aclose()
         assert server.open_connections == []
+
+
+@pytest.mark.contract("CN6")
+async def test_a_transport_that_opens_after_it_was_replaced_delivers_nothing():
+    puppeteer = Puppeteer()
+    connection = WebSocketStore("ws://old", transport=puppeteer)
+    connection.connect()
+    await turns()
+    old = puppeteer.newest
+    connection.connect("ws://new")
+    new = await puppeteer.opened()
+    old.listener.opened(SocketInfo("ws://old"))
+    assert not old.deliver("late")
+    assert new.deliver("in time")
+    assert [message.data for message in connection.messages.value] == ["in time"]
+    assert connection.socket.value.url == "ws://new"
+    new.end()
+    await connection.aclose()
 
 
 @pytest.mark.contract("CN12", "CN10")

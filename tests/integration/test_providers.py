@@ -556,6 +556,17 @@ async def test_the_url_may_be_changed_before_it_is_entered(fake_server):
     assert urls(fake_server) == ["ws://new"]
 
 
+@pytest.mark.contract("PV5", "CN5")
+async def test_leaving_waits_as_long_as_a_closing_handshake_may_take(fake_server):
+    loop = asyncio.get_running_loop()
+    async with provider(fake_server, close_timeout=30) as connection:
+        await connection.ready()
+        fake_server.freeze()
+        before = loop.time()
+    assert loop.time() - before == 30
+    assert connection.phase.value == "closed"
+
+
 # The guide's schedule
 
 

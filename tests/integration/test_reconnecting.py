@@ -187,7 +187,8 @@ async def test_every_schedule_takes_jitter_and_an_rng_and_the_same_seed_waits_th
     one, again, other = await story(1), await story(1), await story(2)
     assert one == pytest.approx(again)
     assert one != pytest.approx(other)
-    for wait, longest in zip(one[1:], [6, 18, 50, 50], strict=False):
+    assert len(one) >= 5
+    for wait, longest in zip(one[1:5], [6, 18, 50, 50], strict=True):
         assert longest / 2 <= wait <= longest
     assert 0 <= one[0] <= 2
 

@@ -353,3 +353,6 @@ async def test_keys_are_remembered_up_to_a_bound():
         server.send(*range(10_001), 0, 10_000)
         await connection.messages.wait_for(lambda _: connection.messages.total == 10_002)
         assert [m.data for m in connection.messages.value][-2:] == [10_000, 0]
+        server.send(2, *range(20_000, 20_001), 2, 3)  # 2 came again, so 3 is what came longest ago
+        await connection.messages.wait_for(lambda _: connection.messages.total == 10_004)
+        assert [m.data for m in connection.messages.value][-2:] == [20_000, 3]

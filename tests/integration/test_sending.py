@@ -204,9 +204,19 @@ async def test_messages_expire_in_the_outbox():
 
 @pytest.mark.contract("OB2", "ST11", "CN1")
 def test_messages_queued_without_a_loop_wait_for_one():
-    connection = WebSocketStore("ws://fake", outbox=Outbox(limit=2, ttl=5))
+    server = FakeServer()
+    connection = WebSocketStore("ws://fake", transport=server, outbox=Outbox(limit=2))
     receipts = [connection.send(n) for n in range(3)]
     assert [receipt.state for receipt in receipts] == ["queued", "queued", "refused"]
+
+    async def deliver() -> None:
+        async with connection:
+            await connection.drain(5)
+            await turns()
+
+    VirtualClock().run(deliver())
+    assert [receipt.state for receipt in receipts] == ["sent", "sent", "refused"]
+    assert server.received == ["0", "1"]
 
 
 @pytest.mark.contract("OB2", "OB3")

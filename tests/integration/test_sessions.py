@@ -164,8 +164,12 @@ async def test_a_subscription_that_the_server_ends_is_made_again():
         stream = connection.stream()
         await connection.ready()
         ended = {"channel": "room", "unsubscribe": {"code": 2500, "reason": "position lost"}}
-        server.send({"push": {**ended, "channel": "another"}}, {"push": ended})
+        server.send({"push": {**ended, "channel": "another"}})
+        await asyncio.sleep(10)
+        assert len(server.handshakes) == 1
+        server.send({"push": ended})
         await back_again(connection)
+        assert len(server.handshakes) == 2
         server.say(1)
         assert await data_of(stream, 1) == [1]
         server.send({"push": {**ended, "unsubscribe": {"code": 2000, "reason": "go"}}})
@@ -183,8 +187,10 @@ async def test_pings_are_answered_and_what_is_unknown_is_passed_over():
             {"push": {"channel": "room", "join": {"info": {}}}}, {"what": "ever"}, {"id": 99}
         )
         server.say(1)
-        await connection.messages.wait_for(len)
+        messages = await connection.messages.wait_for(len)
+        assert [message.data for message in messages] == [1]
         assert server.received[-1] == "{}"
+        assert len(server.handshakes) == 1
 
 
 # Gaps
@@ -330,7 +336,9 @@ async def test_what_is_older_than_the_server_remembers_is_never_sent_again():
         with pytest.raises(DeliveryError, match="it is unknown whether it is stored"):
             await receipt
         server.is_mute = False
+        server.is_mute = False
         server.come_up()
+        await connection.ready(60)
         await connection.send(2)
         assert [each["data"] for each in server.log] == [2]
 
@@ -354,14 +362,25 @@ async def test_closing_tells_what_nobody_knows_from_what_was_never_sent():
 @pytest.mark.contract("SE2", "OB2")
 async def test_a_ttl_holds_for_what_would_be_sent_again_too():
     server = RoomServer()
-    async with join(server, outbox=Outbox(ttl=5)) as connection:
-        first = connection.send(1)
-        server.is_mute = True
-        await connection.state.wait_for(lambda _: True)
-        await asyncio.sleep(0)
+
+    def on_open(_):
+        server.is_mute = len(server.connections) == 1
+
+    async with join(server, outbox=Outbox(ttl=5), on_open=on_open) as connection:
+        receipt = connection.send(1)
+        await connection.ready()
+        await asyncio.sleep(1)
+        assert [each["rpc"]["data"]["data"] for each in server.sent] == [1]
         server.go_down()
-        await asyncio.sleep(6)
-        assert first.state in {"expired", "unknown"}
+        await asyncio.sleep(3.9)
+        assert receipt.is_pending
+        await asyncio.sleep(0.2)
+        assert receipt.state == "unknown"
+        server.is_mute = False
+        server.come_up()
+        await connection.ready(60)
+        await connection.send(2)
+        assert [each["rpc"]["data"]["data"] for each in server.sent] == [1, 2]
 
 
 @pytest.mark.contract("SE2")
@@ -530,6 +549,7 @@ async def test_a_room_that_is_not_available_now_is_tried_again():
         await connection.state.wait_for(lambda state: state.phase == "waiting")
         server.answers.clear()
         await connection.ready()
+        assert len(server.handshakes) == 2
 
 
 @pytest.mark.contract("CN9", "RC6")
@@ -542,7 +562,8 @@ async def test_close_codes_mean_what_they_mean_to_centrifugo(code, phase):
     async with join(server) as connection:
         await connection.ready()
         server.close(code, "because")
-        await connection.state.wait_for(lambda state: state.phase == phase)
+        state = await connection.state.wait_for(lambda state: state.phase != "open")
+        assert (state.phase, state.close.code) == (phase, code)
 
 
 @pytest.mark.contract("CN9")

@@ -350,6 +350,19 @@ async def test_a_goodbye_of_the_server_closes_it_for_all_until_one_connects():
         await two.ready()
 
 
+@pytest.mark.contract("PV7", "ST12")
+async def test_another_thread_gives_back_and_takes_nothing(fake_server):
+    async with sharing(fake_server) as one:
+        await one.ready()
+        for act in (one.close, one.connect, one.reconnect, lambda: one.send("x")):
+            with pytest.raises(RuntimeError, match="call_threadsafe"):
+                await asyncio.to_thread(act)
+        assert one.phase.value == "open"
+        assert len(fake_server.open_connections) == len(fake_server.handshakes) == 1
+        assert fake_server.received == []
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
 # Linger
 
 
