@@ -13,17 +13,19 @@ import socket
 import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import trustme
 
 from sockstore import Close, SocketInfo
-from sockstore.transports.base import Deliver, Target, TransportOptions
+from sockstore.transports.base import Deliver, Listener, Target, TransportOptions
 from sockstore.transports.native.transport import NativeTransport
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+PAUSES_ABOVE, RESUMES_BELOW = 4 * 2**20, 2**20
+"""Bytes that wait to be delivered, above which a transport stops reading, below which it reads."""
 PATIENCE = 15.0
 """Seconds any single step may take before a test fails; far above what it needs."""
 
@@ -157,6 +159,14 @@ class Server:
     errors: list[BaseException] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    def accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection, in a task of its own."""
+        peer = Peer(reader, writer)
+        self.peers.append(peer)
+        task = asyncio.get_running_loop().create_task(self._serve(peer))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     @property
     def url(self) -> str:
         """Where it listens."""
@@ -173,13 +183,6 @@ class Server:
         async with asyncio.timeout(PATIENCE):
             while self.tasks:
                 await asyncio.wait(self.tasks)
-
-    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
-        self.peers.append(peer)
-        task = asyncio.get_running_loop().create_task(self._serve(peer))
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     async def _serve(self, peer: Peer) -> None:
         try:
@@ -210,7 +213,7 @@ async def serve(
     listening.bind((host, 0))
     server.port = listening.getsockname()[1]
     running = await asyncio.start_server(
-        server._accepted, sock=listening, ssl=tls, backlog=1024, limit=2**16
+        server.accepted, sock=listening, ssl=tls, backlog=1024, limit=2**16
     )
     try:
         yield server
@@ -339,6 +342,22 @@ async def opened(
         await heard.until_event("released")
 
 
+class NotedTransports:
+    """Makes the transports of a connection, as its `transport=`, and keeps them to be looked at."""
+
+    def __init__(self) -> None:
+        self.made: list[NativeTransport] = []
+
+    def __call__(self, listener: Listener, options: TransportOptions) -> NativeTransport:
+        self.made.append(NativeTransport(listener, options))
+        return self.made[-1]
+
+
+def undelivered(transport: NativeTransport) -> int:
+    """Return how many bytes were read and wait to be delivered; no public name tells it."""
+    return 0 if transport._wire is None else transport._wire.undelivered
+
+
 async def received(*data: bytes, max_message_bytes: int = 2**20) -> Recorder:
     """Return what a transport tells when a server writes `data` and then waits for its end."""
 
@@ -366,9 +385,42 @@ def open_files() -> int:
 
 
 def timers() -> int:
-    """Return how many timers of the running loop are armed."""
-    scheduled = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    """Return how many timers of the running loop are armed; a loop of a test may note its own."""
+    loop = asyncio.get_running_loop()
+    scheduled = loop.noted_timers if hasattr(loop, "noted_timers") else loop._scheduled
     return sum(not handle.cancelled() for handle in scheduled)
+
+
+def sockets_to(port: int) -> int:
+    """Return how many sockets of this process are the client's half of a connection to a port."""
+    inodes = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one that lists the folder
+            inodes.add(str(entry.readlink()))
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]
+    ]
+    return sum(
+        remote.endswith(f":{port:04X}") and f"socket:[{inode}]" in inodes
+        for _, _, remote, _, _, _, _, _, _, inode, *_ in rows
+    )
+
+
+@dataclass(frozen=True)
+class ClientSide:
+    """What exists now of clients of a server, besides the task that asks: not the server's half."""
+
+    sockets: int
+    tasks: int
+    timers: int
+
+    @classmethod
+    def take(cls, server: Server) -> ClientSide:
+        """Count."""
+        tasks = asyncio.all_tasks() - server.tasks
+        return cls(sockets_to(server.port), len(tasks), timers())
 
 
 @dataclass(frozen=True)

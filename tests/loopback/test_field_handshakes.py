@@ -12,6 +12,7 @@ from loopback.servers import (
     PATIENCE,
     PING,
     Handler,
+    NativeTransport,
     Peer,
     Recorder,
     Trust,
@@ -25,7 +26,6 @@ from sockstore import ConnectionEnded, Deflate, HandshakeFailed, WebSocketStore
 from sockstore.server import create_app
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import BODY_SECONDS, Target, TransportOptions
-from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,6 @@ import pytest
 from loopback.servers import PATIENCE, Peer, Trust, serve, text
 from sockstore import WebSocketStore
 from sockstore.testing import FakeServer, VirtualClock, assert_no_leaks
-from sockstore.transports.native import sockets as _sockets
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("CN19")]
 
@@ -166,7 +166,7 @@ async def test_a_lookup_that_hangs_is_dropped_at_close(monkeypatch: pytest.Monke
         hanging.wait(SECONDS)
         return []
 
-    monkeypatch.setattr(_sockets.socket, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     try:
         async with assert_no_leaks(), asyncio.timeout(PATIENCE):
             for _ in range(3):

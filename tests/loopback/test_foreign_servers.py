@@ -16,6 +16,7 @@ from loopback.foreign.server_programs import (
     make_server,
     nginx_in_front,
 )
+from loopback.servers import NotedTransports
 from sockstore import Close, Gap, Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
 
@@ -74,11 +75,11 @@ async def test_every_server_answers_pings_and_a_frozen_one_is_noticed(
 ) -> None:
     async with serving(kind, tmp_path) as (_, server), asyncio.timeout(SECONDS):
         options = {"ping_interval": 0.05, "ping_timeout": 2.0, "reconnect": QUICK}
-        async with WebSocketStore(server.url, **options) as connection:
+        transports = NotedTransports()
+        async with WebSocketStore(server.url, transport=transports, **options) as connection:
             await connection.ready()
             since = connection.state.value.since
-            transport = connection._driver._live_link().transport
-            while transport.heard < 10:  # nothing but pongs
+            while transports.made[-1].heard < 10:  # nothing but pongs
                 await asyncio.sleep(0.01)
             assert connection.state.value.since == since
             server.freeze()

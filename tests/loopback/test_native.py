@@ -12,9 +12,11 @@ from loopback.servers import (
     CLOSE,
     CONT,
     PATIENCE,
+    PAUSES_ABOVE,
     PING,
     PONG,
     TEXT,
+    NativeTransport,
     Peer,
     Recorder,
     close_frame,
@@ -27,8 +29,6 @@ from loopback.servers import (
 )
 from sockstore import Close
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native.slices import UNDELIVERED_HIGH
-from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -431,7 +431,7 @@ async def test_a_listener_may_end_a_slice_after_any_message() -> None:
 @pytest.mark.contract("MS2")
 async def test_reading_goes_on_for_a_message_larger_than_what_may_wait() -> None:
     """Its beginning cannot be delivered, so waiting for less to wait would be for ever."""
-    big = b"x" * (3 * UNDELIVERED_HIGH)
+    big = b"x" * (3 * PAUSES_ABOVE)
     small = b"".join(text("s") for _ in range(2000))
     paused = False
     ready = asyncio.Event()

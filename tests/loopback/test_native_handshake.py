@@ -15,6 +15,7 @@ import pytest
 from loopback.servers import (
     PATIENCE,
     Handler,
+    NativeTransport,
     Peer,
     Recorder,
     Server,
@@ -25,7 +26,6 @@ from loopback.servers import (
 )
 from sockstore import HandshakeFailed, WebSocketStore
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -21,6 +21,7 @@ from loopback.processes import free_port
 from loopback.servers import (
     PATIENCE,
     Inventory,
+    NativeTransport,
     Peer,
     Recorder,
     Trust,
@@ -33,7 +34,6 @@ from loopback.servers import (
 from sockstore import HandshakeFailed, InvalidOption, Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native.transport import NativeTransport
 
 try:
     import uvloop

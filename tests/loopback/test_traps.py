@@ -1,7 +1,7 @@
 """The twelve traps that other engines fall into, over real sockets (see research: engines).
 
-Each test names its trap. Times are bounded generously: what is asserted is that an end comes by
-the short timeouts of the test, not by those of anybody else.
+Each test names its trap. Times are bounded generously: each test asserts that its own short
+timeouts end the connection, and not the longer ones of the server or the system.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ from loopback.servers import (
     CLOSE,
     CONT,
     PATIENCE,
+    PAUSES_ABOVE,
     PING,
     PONG,
+    RESUMES_BELOW,
     TEXT,
+    ClientSide,
     Inventory,
+    NativeTransport,
+    NotedTransports,
     Peer,
     Recorder,
     Server,
@@ -38,9 +43,11 @@ from loopback.servers import (
     received,
     serve,
     settled,
+    sockets_to,
     text,
     timers,
     turns,
+    undelivered,
 )
 from sockstore import (
     Close,
@@ -51,14 +58,12 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.native.slices import UNDELIVERED_HIGH, UNDELIVERED_LOW
-from sockstore.transports.native.transport import NativeTransport
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
 MIB = 2**20
 LATER = Reconnect.linear(interval=60.0)
-"""A retry that no test lives to see."""
+"""A retry that comes after the end of every test."""
 
 
 async def until_phase(connection: WebSocketStore, *phases: str) -> None:
@@ -92,8 +97,8 @@ async def answer_the_close(peer: Peer) -> None:
 
 async def block_sending(connection: WebSocketStore) -> None:
     """Send until nothing goes out any more."""
-    while not connection._driver.machine.outbox:
-        assert connection.send(b"x" * 65536)
+    while (receipt := connection.send(b"x" * 65536)).state != "queued":
+        assert receipt
         await turns(2)
 
 
@@ -102,7 +107,7 @@ async def block_sending(connection: WebSocketStore) -> None:
 
 @pytest.mark.contract("LV1", "CN7")
 async def test_a_peer_that_stopped_reading_is_noticed_while_a_send_is_blocked() -> None:
-    """Trap 1: the watchdog must not wait behind the send, and must not say goodbye politely."""
+    """Trap 1: the watchdog must not wait behind the send, and must not begin a closing handshake."""
     async with serve(silent, receive_buffer=16384) as server:
         connection = WebSocketStore(
             server.url, reconnect=LATER, ping_interval=0.2, ping_timeout=0.3, close_timeout=60.0
@@ -117,7 +122,7 @@ async def test_a_peer_that_stopped_reading_is_noticed_while_a_send_is_blocked() 
             assert error_of(connection) == "no answer to ping"
             assert took < 5.0
             await turns(5)
-            assert connection._driver._links == {}  # aborted: no polite close waits
+            assert sockets_to(server.port) == 0  # aborted: no polite close waits
     assert server.peers
 
 
@@ -125,6 +130,7 @@ async def test_a_peer_that_stopped_reading_is_noticed_while_a_send_is_blocked() 
 async def test_a_dead_peer_is_noticed_within_interval_and_timeout() -> None:
     """Trap 3: there is no close timeout on top of it."""
     async with serve(silent) as server:
+        before = ClientSide.take(server)
         connection = WebSocketStore(
             server.url, reconnect=False, ping_interval=0.2, ping_timeout=0.3, close_timeout=60.0
         )
@@ -137,7 +143,7 @@ async def test_a_dead_peer_is_noticed_within_interval_and_timeout() -> None:
             assert connection.state.value.close == Close(1006)
             assert 0.5 <= took < 5.0
             await turns(5)
-            assert connection._driver.at_rest
+            assert ClientSide.take(server) == before
 
 
 @pytest.mark.contract("LV1")
@@ -167,7 +173,7 @@ async def test_a_peer_that_answers_pings_is_never_given_up() -> None:
 
 
 async def firehose(peer: Peer) -> None:
-    """Accept, and send for ever; a close frame is not even read."""
+    """Accept, and send without end; a close frame is not even read."""
     await peer.accept()
     peer.stop_reading()
     chunk = text("x" * 30) * 2000
@@ -179,6 +185,7 @@ async def firehose(peer: Peer) -> None:
 async def test_close_under_a_firehose_ends_within_close_timeout() -> None:
     """Trap 2, from the outside: the server neither stops nor answers."""
     async with serve(firehose) as server:
+        before = ClientSide.take(server)
         connection = WebSocketStore(server.url, close_timeout=0.3)
         connection.connect()
         await connection.messages.wait_for(lambda view: len(view) > 100, PATIENCE)
@@ -190,13 +197,14 @@ async def test_close_under_a_firehose_ends_within_close_timeout() -> None:
         assert monotonic() - begun < 3.0
         assert connection.state.value.phase == "closed"
         assert connection.messages.total == seen
-        assert connection._driver.at_rest
+        assert ClientSide.take(server) == before
 
 
 @pytest.mark.contract("CN5")
 async def test_close_with_a_blocked_send_ends_within_close_timeout() -> None:
     """Trap 2, from the inside: the close frame waits behind what is not sent."""
     async with serve(silent, receive_buffer=16384) as server:
+        before = ClientSide.take(server)
         connection = WebSocketStore(server.url, close_timeout=0.3)
         connection.connect()
         await connection.ready(PATIENCE)
@@ -205,8 +213,8 @@ async def test_close_with_a_blocked_send_ends_within_close_timeout() -> None:
         await connection.aclose()
         assert monotonic() - begun < 3.0
         assert connection.state.value.phase == "closed"
-        assert connection._driver.at_rest
-        assert not connection._driver.machine.outbox
+        assert ClientSide.take(server) == before
+        assert connection.stats().messages_waiting == 0
 
 
 @pytest.mark.contract("CN5")
@@ -226,14 +234,14 @@ async def test_close_of_a_polite_server_does_not_wait_for_the_timeout() -> None:
 
 @pytest.mark.contract("LV1", "MS4")
 async def test_a_slow_consumer_does_not_kill_its_own_connection() -> None:
-    """Trap 4: a stream nobody reads holds up neither pongs nor other readers."""
+    """Trap 4: a stream that is not read delays neither pongs nor other readers."""
     pongs = 0
 
     async def handler(peer: Peer) -> None:
         nonlocal pongs
         await peer.accept()
         while pongs < 8:
-            # The pong must come although nobody takes what was sent before.
+            # The pong must come although the earlier messages are not taken from the stream.
             await peer.write(text('{"n": 1}') * 3000 + frame(PING, b"still there?"))
             opcode, payload = await peer.read_frame()
             while opcode != PONG:
@@ -258,7 +266,7 @@ async def test_a_slow_consumer_does_not_kill_its_own_connection() -> None:
 
 @pytest.mark.contract("LV1")
 async def test_pongs_to_a_peer_that_does_not_read_do_not_pile_up() -> None:
-    """Trap 4: every ping counts as life, so the watchdog would watch the memory grow for ever."""
+    """Trap 4: every ping counts as life, so the watchdog would let the memory grow without end."""
     may_read = asyncio.Event()
     pings = 20_000
     pongs: list[bytes] = []
@@ -391,15 +399,14 @@ async def test_reading_pauses_above_4_mib_and_resumes_below_1_mib() -> None:
         await peer.until_gone()
 
     async with serve(handler) as server, opened(server) as (transport, heard):
-        wire = transport._wire
-        assert wire is not None
         most = 0
 
         def on_message(message: str | bytes) -> bool:
             nonlocal most
-            most = max(most, wire.undelivered)
+            unread = undelivered(transport)
+            most = max(most, unread)
             if not changes or changes[-1][0] != transport.reading_paused:
-                changes.append((transport.reading_paused, wire.undelivered))
+                changes.append((transport.reading_paused, unread))
             return len(heard.messages) % 100 == 0  # one turn of the loop for 100 kB
 
         heard.on_message = on_message
@@ -411,14 +418,14 @@ async def test_reading_pauses_above_4_mib_and_resumes_below_1_mib() -> None:
     assert paused
     assert resumed
     read_at_once = MIB  # asyncio asks for 256 KiB; a paused transport may still bring one read
-    assert all(unread > UNDELIVERED_HIGH - read_at_once for unread in paused)
-    assert all(unread < UNDELIVERED_LOW + read_at_once for unread in resumed)
-    assert most < UNDELIVERED_HIGH + read_at_once
+    assert all(unread > PAUSES_ABOVE - read_at_once for unread in paused)
+    assert all(unread < RESUMES_BELOW + read_at_once for unread in resumed)
+    assert most < PAUSES_ABOVE + read_at_once
 
 
 @pytest.mark.contract("MS2", "LV1")
 async def test_the_liveness_clock_stands_still_while_we_do_not_read() -> None:
-    """Traps 4 and 5: pongs wait behind what we did not read, and that is not the peer's fault."""
+    """Traps 4 and 5: pongs wait behind the input that we do not read: the peer is not late."""
     go = asyncio.Event()
     answered = 0
 
@@ -440,8 +447,14 @@ async def test_the_liveness_clock_stands_still_while_we_do_not_read() -> None:
             await writing
 
     async with serve(handler) as server:
+        transports = NotedTransports()
         connection = WebSocketStore(
-            server.url, reconnect=False, ping_interval=0.05, ping_timeout=0.2, history=0
+            server.url,
+            reconnect=False,
+            ping_interval=0.05,
+            ping_timeout=0.2,
+            history=0,
+            transport=transports,
         )
         async with connection:
             await connection.ready(PATIENCE)
@@ -449,8 +462,7 @@ async def test_the_liveness_clock_stands_still_while_we_do_not_read() -> None:
 
             def on_message(message: object) -> None:
                 nonlocal was_paused
-                transport = connection._driver._live_link().transport
-                assert transport is not None
+                (transport,) = transports.made
                 was_paused = was_paused or transport.reading_paused
                 until = monotonic() + 0.0002  # 2.4 s in all: ten times the ping timeout
                 while monotonic() < until:
@@ -514,7 +526,6 @@ async def test_connect_timeout_covers_every_step(
         cause = connection.error.value
         assert isinstance(cause, HandshakeFailed)
         assert cause.kind == "timeout"
-        await connection._driver.wait_for_rest()
         await server.until_all_are_gone()
         assert await settled(before) == before
 
@@ -620,10 +631,11 @@ async def test_a_replaced_socket_changes_no_store_whatever_it_still_does() -> No
             opened_at = connection.state.value
             seen: list[object] = []
             connection.state.subscribe(seen.append)
+            assert sockets_to(first.port) == 1
             replaced.set()
             await over.wait()
             await first.until_all_are_gone()
-            while len(connection._driver._links) > 1:  # the old one is released
+            while sockets_to(first.port):  # until the old one is released
                 await turns(1)
             assert seen == [opened_at]
             assert [message.data for message in connection.messages.value] == ["old", "new"]

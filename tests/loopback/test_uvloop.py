@@ -2,7 +2,7 @@
 
 uvloop keeps asyncio's promises in its own way: it reads up to 32 times in one turn of the loop,
 raises at a write to a transport that is gone, and calls no `connection_lost` if the making of a
-transport is cancelled. What asyncio's loop is asked in the other modules, it is asked here.
+transport is cancelled. The other modules ask asyncio's loop the same questions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from time import monotonic
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 import pytest
 from websockets.asyncio.server import Server as WebSocketsServer
@@ -28,7 +28,11 @@ from loopback.servers import (
     BINARY,
     CLOSE,
     PATIENCE,
+    PAUSES_ABOVE,
     PING,
+    ClientSide,
+    NativeTransport,
+    NotedTransports,
     Peer,
     Recorder,
     Trust,
@@ -36,19 +40,22 @@ from loopback.servers import (
     frame,
     opened,
     serve,
+    sockets_to,
     text,
+    timers,
     turns,
+    undelivered,
 )
 from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
 from sockstore.transports.base import SLICE_SECONDS, Target, TransportOptions
 from sockstore.transports.native import slices
-from sockstore.transports.native.transport import NativeTransport
-from sockstore.transports.native.wire import Wire
 
 try:
     import uvloop
 except ImportError:
-    uvloop = None
+    uvloop, Loop = None, object
+else:
+    Loop = uvloop.Loop
 
 pytestmark = [
     pytest.mark.loopback,
@@ -62,13 +69,40 @@ LARGEST_READ = 256_000
 Parameters = ParamSpec("Parameters")
 
 
+class NotingLoop(Loop):
+    """Notes what uvloop does not list: timers, except its own, and the transports of clients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted_timers: set[asyncio.TimerHandle] = set()
+        self.noted_transports: list[asyncio.Transport] = []
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: object = None
+    ) -> asyncio.TimerHandle:
+        def call() -> None:
+            self.noted_timers.discard(timer)
+            callback(*args)
+
+        timer: asyncio.TimerHandle = super().call_later(delay, call, context=context)
+        module = getattr(callback, "__module__", None) or type(callback.__self__).__module__
+        if not module.startswith("uvloop"):
+            self.noted_timers.add(timer)
+        return timer
+
+    async def create_connection(self, *args: object, **options: object) -> object:
+        transport, protocol = await super().create_connection(*args, **options)
+        self.noted_transports.append(transport)
+        return transport, protocol
+
+
 def on_uvloop(test: Callable[Parameters, Awaitable[None]]) -> Callable[Parameters, None]:
     """Run a test on a uvloop loop of its own, whose exception handler must hear of nothing."""
 
     @functools.wraps(test)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> None:
         told: list[dict[str, object]] = []
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=NotingLoop) as runner:
             runner.get_loop().set_exception_handler(lambda _, context: told.append(context))
             runner.run(test(*args, **kwargs))
         assert told == []
@@ -76,20 +110,24 @@ def on_uvloop(test: Callable[Parameters, Awaitable[None]]) -> Callable[Parameter
     return run
 
 
-Census = tuple[frozenset[str], frozenset[str]]
+Census = tuple[frozenset[str], frozenset[str], int]
 
 
 def census() -> Census:
-    """Return which file descriptors and tasks there are."""
+    """Return which file descriptors and tasks there are, and how many timers."""
     files = set()
     for entry in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that lists the folder
             files.add(f"{entry.name} -> {entry.readlink()}")
-    return frozenset(files), frozenset(map(repr, asyncio.all_tasks() - {asyncio.current_task()}))
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    return frozenset(files), frozenset(map(repr, tasks)), timers()
 
 
-async def settled(before: Census) -> Census:
-    """Return the census once it is as before, or what it is when patience ends.
+Counted = TypeVar("Counted")
+
+
+async def settled(before: Counted, count: Callable[[], Counted] = census) -> Counted:
+    """Return what is counted once it is as before, or what it is when patience ends.
 
     Nothing is left to the garbage collector: it is off meanwhile. A thread that asks for the
     addresses of a name cannot be cancelled, and has files open until it knows them.
@@ -97,16 +135,11 @@ async def settled(before: Census) -> Census:
     gc.disable()
     try:
         until = monotonic() + PATIENCE
-        while (now := census()) != before and monotonic() < until:
+        while (now := count()) != before and monotonic() < until:
             await asyncio.sleep(0.001)  # the kernel tells the server's half of it
         return now
     finally:
         gc.enable()
-
-
-def assert_at_rest(connection: WebSocketStore) -> None:
-    assert connection._driver.at_rest
-    assert connection._driver._timer is None
 
 
 async def until_phase(connection: WebSocketStore, *phases: str) -> None:
@@ -150,8 +183,9 @@ def port_of(server: WebSocketsServer) -> int:
 async def test_payloads_of_every_length_class_come_back(tls: bool) -> None:
     trust = Trust()
     sizes = (0, 1, 125, 126, 127, 65535, 65536, MIB)
-    assert type(asyncio.get_running_loop()).__module__.startswith("uvloop")
+    assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
     async with echo_server(ssl=trust.server() if tls else None) as server:
+        before = census()
         scheme = "wss" if tls else "ws"
         connection = WebSocketStore(
             f"{scheme}://127.0.0.1:{port_of(server)}", ssl=trust.client() if tls else None
@@ -163,7 +197,7 @@ async def test_payloads_of_every_length_class_come_back(tls: bool) -> None:
                     assert connection.send(sent)
                     assert (await anext(stream)).data == sent
             await connection.aclose()
-        assert_at_rest(connection)
+        assert await settled(before) == before
 
 
 @pytest.mark.contract("CN15")
@@ -177,13 +211,14 @@ async def test_a_message_of_10_mib_closes_with_1009() -> None:
         told.set_result(await answer_the_close(peer))
 
     async with serve(handler) as server:
+        before = ClientSide.take(server)
         async with WebSocketStore(server.url) as connection:
             await until_phase(connection, "failed")
             assert connection.state.value.close.code == 1009
             assert "larger than max_message_bytes" in str(connection.state.value.error)
             async with asyncio.timeout(PATIENCE):
                 assert (await told)[0] == 1009
-        assert_at_rest(connection)
+        assert ClientSide.take(server) == before
 
 
 @pytest.mark.contract("MS2", "MS3")
@@ -268,12 +303,11 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
         serve(handler, tls=trust.server() if tls else None) as server,
         opened(server, ssl=trust.client() if tls else None) as (transport, heard),
     ):
-        wire = transport._wire
         most, paused = 0, 0
 
         def on_message(_: str | bytes) -> bool:
             nonlocal most, paused
-            most = max(most, wire.undelivered)
+            most = max(most, undelivered(transport))
             paused += transport.reading_paused
             return len(heard.messages) % 50 == 0  # one turn of the loop for 50 kB
 
@@ -282,7 +316,7 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
         await heard.until_messages(count)
     assert heard.messages == [b"%01000d" % number for number in range(count)]
     assert paused
-    assert most < slices.UNDELIVERED_HIGH + 3 * LARGEST_READ
+    assert most < PAUSES_ABOVE + 3 * LARGEST_READ
 
 
 # Ends
@@ -291,7 +325,7 @@ async def test_reading_pauses_while_delivering_lags_and_nothing_is_lost(tls: boo
 @pytest.mark.contract("MS1", "RC5", "CN10")
 @on_uvloop
 async def test_a_close_behind_a_burst_is_heard_although_the_server_has_left() -> None:
-    """It is delivered after `connection_lost`: nobody can be answered any more."""
+    """It is delivered after `connection_lost`, when answers cannot be sent any more."""
 
     async def handler(peer: Peer) -> None:
         await peer.accept()
@@ -303,28 +337,17 @@ async def test_a_close_behind_a_burst_is_heard_although_the_server_has_left() ->
             await until_phase(connection, "closed", "failed", "waiting")
             assert connection.messages.total == 100_000
             assert connection.state.value.close == Close(1000, "bye", clean=True)
-        async with asyncio.timeout(PATIENCE):
-            await connection._driver.wait_for_rest()
-            await server.until_all_are_gone()
-        assert_at_rest(connection)
+        await server.until_all_are_gone()
         assert await settled(before) == before
 
 
 @pytest.mark.contract("CN5", "MS1")
 @on_uvloop
 async def test_what_is_written_behind_the_end_complains_about_nothing(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The server is gone, and a part of what it sent still waits to be delivered."""
-    is_gone = False
-    lost = Wire.connection_lost
-
-    def connection_lost(wire: Wire, error: Exception | None) -> None:
-        nonlocal is_gone
-        is_gone = True
-        lost(wire, error)
-
-    monkeypatch.setattr(Wire, "connection_lost", connection_lost)
+    written = 0
 
     async def handler(peer: Peer) -> None:
         await peer.accept(first=text("x") * 100 + frame(PING, b"?") * 10 + text("y"))
@@ -334,7 +357,9 @@ async def test_what_is_written_behind_the_end_complains_about_nothing(
         transport = NativeTransport(heard, TransportOptions())
 
         def on_message(_: str | bytes) -> bool:
-            if is_gone:
+            nonlocal written
+            if not sockets_to(server.port):  # uvloop has closed it
+                written += 1
                 transport.ping(b"late")
                 transport.send("late")
                 transport.close(1000, "late")
@@ -344,6 +369,7 @@ async def test_what_is_written_behind_the_end_complains_about_nothing(
         await transport.open(Target(url=server.url))
         await heard.until_event("released")
         transport.abort()
+    assert written
     assert heard.messages == ["x"] * 100 + ["y"]
     assert heard.events == ["opened", "closed", "released"]
     assert heard.close == Close(1000, "late") or heard.close.code == 1006
@@ -362,14 +388,15 @@ async def test_a_clean_close_tells_both_sides_and_leaves_nothing(tls: bool) -> N
         told.append(await answer_the_close(peer))
 
     async with serve(handler, tls=trust.server() if tls else None) as server:
-        before = census()
+        before, client = census(), ClientSide.take(server)
         context = trust.client() if tls else None
         connection = WebSocketStore(server.url, close_timeout=60.0, ssl=context)
-        async with connection, asyncio.timeout(PATIENCE):
-            await connection.ready()
-            await connection.aclose(4001, "enough")
+        async with connection:
+            async with asyncio.timeout(PATIENCE):
+                await connection.ready()
+                await connection.aclose(4001, "enough")
             assert connection.state.value.close == Close(4001, "enough", clean=True)
-            assert_at_rest(connection)
+            assert ClientSide.take(server) == client
             await server.until_all_are_gone()
             assert await settled(before) == before
     assert told == [(4001, b"enough")]
@@ -389,7 +416,8 @@ async def test_a_peer_that_does_not_read_is_aborted_by_the_watchdog(tls: bool) -
         await over.wait()
 
     async with serve(silent, tls=trust.server() if tls else None, receive_buffer=16384) as server:
-        before = census()
+        before, client = census(), ClientSide.take(server)
+        transports = NotedTransports()
         connection = WebSocketStore(
             server.url,
             ssl=trust.client() if tls else None,
@@ -397,18 +425,17 @@ async def test_a_peer_that_does_not_read_is_aborted_by_the_watchdog(tls: bool) -
             ping_interval=0.1,
             ping_timeout=0.2,
             close_timeout=60.0,
+            transport=transports,
         )
         async with connection:
             await connection.ready(PATIENCE)
-            while not connection._driver.machine.outbox:
-                assert connection.send(b"x" * 65536)
+            while (receipt := connection.send(b"x" * 65536)).state != "queued":
+                assert receipt
                 await turns(2)
-            assert connection._driver._live_link().transport.buffered_amount > 0
+            assert transports.made[0].buffered_amount > 0
             await until_phase(connection, "failed")
             assert str(connection.state.value.error) == "no answer to ping"
-            async with asyncio.timeout(PATIENCE):
-                await connection._driver.wait_for_rest()
-            assert_at_rest(connection)
+            assert await settled(client, lambda: ClientSide.take(server)) == client
             over.set()
             await server.until_all_are_gone()
             assert await settled(before) == before
@@ -471,11 +498,12 @@ async def test_a_server_that_is_killed_and_comes_back_is_found_again() -> None:
             assert (await anext(stream)).data == {"n": 1}
             assert connection.status.value == "connected"
             await connection.aclose()
-    assert_at_rest(connection)
+    assert sockets_to(port) == timers() == 0
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 def closed_port() -> int:
-    """Return a port nobody listens on."""
+    """Return a port on which no program listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -494,8 +522,7 @@ async def test_a_port_that_refuses_ends_the_attempts_in_words(host: str) -> None
         await until_phase(connection, "failed")
         assert connection.state.value.error == "Failed to reconnect after 3 attempts"
         assert "refused" in str(connection.error.value.__cause__)
-        assert_at_rest(connection)
-    assert await settled(before) == before
+        assert await settled(before) == before
 
 
 # TLS
@@ -572,25 +599,24 @@ async def test_records_of_tls_may_be_cut_anywhere_while_reading_pauses_and_resum
 
     async with serve(handler) as server, asyncio.timeout(PATIENCE):
         server.scheme = "wss"
-        async with opened(server, ssl=trust.client()) as (transport, heard):
-            wire = transport._wire
+        async with opened(server, ssl=trust.client()) as (_, heard):
+            (tcp,) = asyncio.get_running_loop().noted_transports
             while len(heard.messages) < len(messages):
-                wire._transport.pause_reading()
+                tcp.pause_reading()
                 await turns(2)
-                wire._transport.resume_reading()
+                tcp.resume_reading()
                 await turns(3)
     assert heard.messages == messages
 
 
 @pytest.mark.contract("MS1", "MS2", "RC5")
 @on_uvloop
-async def test_an_end_of_tls_that_comes_while_reading_is_paused_loses_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """uvloop itself forgets what it read and did not decrypt, and the close frame with it."""
-    monkeypatch.setattr(slices, "UNDELIVERED_HIGH", 20_000)
-    monkeypatch.setattr(slices, "UNDELIVERED_LOW", 10_000)
-    messages = [b"%01000d" % number for number in range(600)]
+async def test_an_end_of_tls_that_comes_while_reading_is_paused_loses_nothing() -> None:
+    """uvloop itself forgets what it read and did not decrypt, and the close frame with it.
+
+    What comes after reading has paused is so little that uvloop would read it at once, to the end.
+    """
+    messages = [b"%01000d" % number for number in range(PAUSES_ABOVE // 1000 + 300)]
     trust = Trust()
 
     async def handler(peer: Peer) -> None:
@@ -601,9 +627,17 @@ async def test_an_end_of_tls_that_comes_while_reading_is_paused_loses_nothing(
 
     async with serve(handler) as server:
         server.scheme = "wss"
-        async with opened(server, ssl=trust.client()) as (_, heard):
-            heard.on_message = lambda _: True
+        async with opened(server, ssl=trust.client()) as (transport, heard):
+            was_paused = False
+
+            def on_message(_: str | bytes) -> bool:
+                nonlocal was_paused
+                was_paused = was_paused or transport.reading_paused
+                return True
+
+            heard.on_message = on_message
             await heard.until_event("released")
+    assert was_paused
     assert heard.messages == messages
     assert heard.close == Close(1000, clean=True)
 
@@ -682,8 +716,6 @@ async def test_connect_timeout_cuts_every_step(where: str, monkeypatch: pytest.M
             cause = connection.error.value
             assert isinstance(cause, HandshakeFailed)
             assert cause.kind == "timeout"
-            await connection._driver.wait_for_rest()
-            assert_at_rest(connection)
         await server.until_all_are_gone()
         assert await settled(before) == before
 
@@ -724,21 +756,12 @@ async def test_a_connect_cancelled_in_any_turn_leaves_nothing(tls: bool, host: s
 
 @pytest.mark.contract("CN12", "CN10")
 @on_uvloop
-async def test_a_cancelled_connect_is_released_although_the_server_answered_at_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_cancelled_connect_is_released_although_the_server_answered_at_once() -> None:
     """uvloop closes a transport whose making is cancelled, and calls no `connection_lost`.
 
-    An answer that is there before the cancellation arrives would open it all the same, for ever.
+    If the answer is in the socket before the cancellation arrives, it must not open the WebSocket.
     """
     answered = threading.Event()
-    made = Wire.connection_made
-
-    def connection_made(wire: Wire, transport: asyncio.BaseTransport) -> None:
-        made(wire, transport)
-        answered.wait(0.05)  # the loop stands still until the answer is in the socket
-
-    monkeypatch.setattr(Wire, "connection_made", connection_made)
 
     def answer(listening: socket.socket) -> None:
         clients = []
@@ -770,6 +793,7 @@ async def test_a_cancelled_connect_is_released_although_the_server_answered_at_o
                 transport = NativeTransport(heard, TransportOptions())
                 opening = asyncio.create_task(transport.open(Target(url=f"ws://{host}:{port}/")))
                 await turns(k)
+                answered.wait(0.05)  # the loop stands still until the answer is in the socket
                 is_open = opening.done()
                 opening.cancel()
                 await asyncio.wait([opening])
@@ -799,7 +823,7 @@ async def test_close_in_every_turn_of_connecting_leaves_nothing(way: str) -> Non
             await answer_the_close(peer)
 
     async with serve(handler, tls=trust.server() if way == "tls" else None) as server:
-        before = census()
+        before, client = census(), ClientSide.take(server)
         context = trust.client() if way == "tls" else None
         for k in range(40):
             connection = WebSocketStore(
@@ -814,7 +838,7 @@ async def test_close_in_every_turn_of_connecting_leaves_nothing(way: str) -> Non
                 await connection.aclose()
             assert connection.state.value.phase == "closed"
             assert connection.messages.total == total
-            assert_at_rest(connection)
+            assert ClientSide.take(server) == client
             await server.until_all_are_gone()
             assert await settled(before) == before, f"closed after {k} turns"
 
