@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sqlite3
 import stat
 
 import pytest
@@ -12,7 +14,6 @@ from loopback.processes import serving
 from loopback.test_server_kit import guest
 from sockstore.server import NotStored, SqliteHistory
 from sockstore.server.history.base import Entry
-from sockstore.server.history.database import Database
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -58,19 +59,23 @@ async def test_a_journal_that_is_removed_during_a_commit_takes_nothing_with_it(
     tmp_path, monkeypatch, caplog
 ):
     path = tmp_path / "history.db"
+    to_remove = []
+
+    class Removing(sqlite3.Connection):
+        """Removes files right before the next commit."""
+
+        def execute(self, statement, *parameters):
+            if statement == "COMMIT" and to_remove:
+                to_remove.pop().unlink()
+            return super().execute(statement, *parameters)
+
+    connect = functools.partial(sqlite3.connect, factory=Removing)
+    monkeypatch.setattr(sqlite3, "connect", connect)
     history = SqliteHistory(path)
     await history.append("r", [entry("a")])
-
-    insert = Database._insert
-
-    def insert_and_remove(self, connection, units):
-        kept = insert(self, connection, units)
-        (tmp_path / "history.db-wal").unlink()
-        return kept
-
-    monkeypatch.setattr(Database, "_insert", insert_and_remove)
+    to_remove.append(tmp_path / "history.db-wal")
     (stored,) = await history.append("r", [entry("b")])
-    monkeypatch.undo()
+    assert not to_remove
     assert stored.offset == 2
     assert "its file -wal was removed; its content is saved" in caplog.text
     copy = tmp_path / "copy.db"  # what a machine that dies now would find

@@ -12,7 +12,6 @@ import struct
 import zlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,11 +20,19 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from loopback import processes
-from loopback.test_server_kit import PATIENCE, QUICK, Mute, guest, running, until
-from loopback.test_server_limits_kept import masked
+from loopback.test_server_kit import (
+    PATIENCE,
+    QUICK,
+    Mute,
+    doors,
+    guest,
+    masked,
+    running,
+    send_without_end,
+    until,
+)
 from sockstore.server import Limits, create_app
-from sockstore.server.connections import Connections
-from sockstore.server.uvicorn_http import BoundedH11Protocol, BoundedHttpToolsProtocol, Doors
+from sockstore.server.uvicorn_http import BoundedH11Protocol, BoundedHttpToolsProtocol
 from sockstore.server.uvicorn_protocol import MOST_FRAMES_AFTER_CLOSE
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV11", "SV3")]
@@ -58,18 +65,10 @@ async def send(mute: Mute, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(mute.sock, data)
 
 
-async def send_for_ever(mute: Mute, data: bytes) -> None:
-    try:
-        while True:
-            await asyncio.get_running_loop().sock_sendall(mute.sock, data)
-    except ConnectionError:
-        return
-
-
 @asynccontextmanager
 async def flooding(mute: Mute, data: bytes) -> Any:
     """Send without an end, and read nothing, until the block ends."""
-    sending = asyncio.create_task(send_for_ever(mute, data))
+    sending = asyncio.create_task(send_without_end(mute, data))
     try:
         yield sending
     finally:
@@ -84,6 +83,38 @@ async def assert_echoes(other: Any, count: int = 20) -> None:
         await other.connection.send(str(number))
         async with asyncio.timeout(PATIENCE):
             assert await other.connection.recv() == str(number)
+
+
+class TokenCheck:
+    """A check of tokens that answers when the test says so."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.is_asked = False
+
+    def __call__(self, token: str | None) -> asyncio.Future[bool]:
+        del token
+        self.is_asked = True
+        return self.answer
+
+
+def is_paused(connection: Any) -> bool:
+    """Whether the server does not read what the peer of a connection sends, for the time being."""
+    inner = connection.transport.inner
+    return not (inner.is_reading() or inner.is_closing())
+
+
+def count_parsed(connection: Any) -> list[int]:
+    """Count the frames that `websockets` parses of a connection from now on, for each read."""
+    take, counts = connection.conn.events_received, []
+
+    def counted() -> list[Any]:
+        events = take()
+        counts.append(len(events))
+        return events
+
+    connection.conn.events_received = counted
+    return counts
 
 
 def closed_with(data: bytes, code: int) -> bool:
@@ -293,11 +324,12 @@ async def test_what_comes_behind_the_close_frame_is_parsed_up_to_a_bound(path, k
         (connection,) = server.state.connections - {others}
         await send(mute, masked(0x89, b"") * 51)
         await mute.read_until(struct.pack("!H", 4429))
+        parsed = count_parsed(connection)
         async with flooding(mute, BEHIND[kind] * 100) as sending:
             await assert_echoes(other)
             async with asyncio.timeout(PATIENCE):
                 await sending  # the server ends it
-        assert connection._frames_after_close < 2 * MOST_FRAMES_AFTER_CLOSE
+        assert sum(parsed) < 2 * MOST_FRAMES_AFTER_CLOSE
 
 
 @row("anything behind the server's close frame")
@@ -340,24 +372,20 @@ async def test_a_flood_of_a_peer_that_never_reads_ends(path):
 
 @row("frames before the handshake is answered")
 async def test_what_comes_before_the_answer_waits_and_is_bounded():
-    answer = asyncio.get_running_loop().create_future()
-    async with running(create_app(token=lambda _: answer, limits=Limits(**QUICK))) as server:
-        sock = socket.socket()
-        sock.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(sock, ("127.0.0.1", server.port))
-        await loop.sock_sendall(sock, handshake("/echo"))
-        await until(lambda: server.chat._admitting)
-        mute = Mute(sock)
+    check = TokenCheck()
+    async with running(create_app(token=check, limits=Limits(**QUICK))) as server:
+        mute = await open_raw(server.port)
+        mute.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16384)
+        await send(mute, handshake("/echo"))
+        await until(lambda: check.is_asked)
         async with flooding(mute, masked(0x89, b"early")):
             (connection,) = server.state.connections
-            await until(lambda: not connection.transport.inner.is_reading())
-            assert len(connection._bounded._held) < 2**20
+            await until(lambda: is_paused(connection))
+            assert mute.sent < 2**20
             assert not connection.conn.events
-            answer.set_result(True)
+            check.answer.set_result(True)
             await mute.read_until(b"HTTP/1.1 101")
             await mute.read_until(b"\x8a\x05early")
-        sock.close()
 
 
 @row("a token whose check never ends")
@@ -392,11 +420,6 @@ async def open_raw(port: int) -> Mute:
 
 
 # Connections
-
-
-def doors(*, per_address: int = 10**6, handshakes: int = 10**6, most: int | None = None) -> Doors:
-    """Doors that count connections from this machine, too."""
-    return Doors(Connections(per_address, handshakes, most=most, group=ip_network))
 
 
 @pytest.fixture(params=HTTP, name="http")
@@ -447,18 +470,18 @@ async def test_one_unfinished_handshake_too_many_is_429(http):
 
 @row("many unfinished handshakes from one address")
 async def test_a_token_that_is_being_checked_is_an_unfinished_handshake():
-    answer = asyncio.get_running_loop().create_future()
+    check = TokenCheck()
     limits = Limits(handshakes_per_address=1)
-    app = create_app(token=lambda _: answer, limits=limits, trusted_proxies=["127.0.0.1"])
+    app = create_app(token=check, limits=limits, trusted_proxies=["127.0.0.1"])
     async with running(app) as server:
         forwarded = {"X-Forwarded-For": "203.0.113.1"}
         first = await open_raw(server.port)
         await send(first, handshake("/echo", "X-Forwarded-For: 203.0.113.1"))
-        await until(lambda: server.chat._admitting)
+        await until(lambda: check.is_asked)
         with pytest.raises(InvalidStatus, match="429"):
             async with guest(server.url(), additional_headers=forwarded):
                 pass
-        answer.set_result(True)
+        check.answer.set_result(True)
         await first.read_until(b"HTTP/1.1 101")
         async with guest(server.url(), additional_headers=forwarded):
             pass
@@ -765,7 +788,7 @@ async def test_requests_wait_for_the_answers_before_them(http):
             send(mute, b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2000)
         )
         await until(lambda: begun)
-        await until(lambda: not connection.transport.inner.is_reading())
+        await until(lambda: is_paused(connection))
         assert len(begun) == 1
         waiting.set_result(None)
         reading = asyncio.create_task(mute.until_gone())
@@ -777,15 +800,15 @@ async def test_requests_wait_for_the_answers_before_them(http):
 
 @row("requests behind each other, without waiting for the answers")
 async def test_requests_behind_a_handshake_are_not_parsed():
-    answer = asyncio.get_running_loop().create_future()
-    async with running(create_app(token=lambda _: answer)) as server:
+    check = TokenCheck()
+    async with running(create_app(token=check)) as server:
         mute = await open_raw(server.port)
         await send(mute, handshake("/echo") + b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
-        await until(lambda: server.chat._admitting)
+        await until(lambda: check.is_asked)
         async with flooding(mute, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             (connection,) = server.state.connections
-            await until(lambda: not connection.transport.inner.is_reading())
-        answer.set_result(True)
+            await until(lambda: is_paused(connection))
+        check.answer.set_result(True)
         await until(lambda: not server.state.connections)
 
 

@@ -268,72 +268,68 @@ async def test_a_history_that_another_server_uses_is_refused(tmp_path):
     assert "another server uses it" in finished.err
 
 
-async def execute(history: SqliteHistory, statement: str) -> None:
-    def work(database):
-        database.open().execute(statement).close()
+class Disk:
+    """The disk of one history, which fails and is mended.
 
-    await history._ask(work)
+    `execute` asks the history's own SQLite connection, for which SQLite's limits hold.
+    """
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.away = path.with_suffix(".away")
+        self.history = SqliteHistory(path)
 
-async def make_full(history: SqliteHistory) -> None:
-    await execute(history, "PRAGMA max_page_count = 1")  # the present size, then
+    async def execute(self, statement: str) -> None:
+        await self.history._ask(lambda database: database.open().execute(statement).close())
 
+    async def make_full(self) -> None:
+        await self.execute("PRAGMA max_page_count = 1")  # the present size, then
 
-async def make_room(history: SqliteHistory) -> None:
-    await execute(history, "PRAGMA max_page_count = 100000")
+    async def make_room(self) -> None:
+        await self.execute("PRAGMA max_page_count = 100000")
 
+    async def make_read_only(self) -> None:
+        await self.execute("PRAGMA query_only = ON")
 
-async def make_read_only(history: SqliteHistory) -> None:
-    await execute(history, "PRAGMA query_only = ON")
+    async def make_writable(self) -> None:
+        await self.execute("PRAGMA query_only = OFF")
 
+    async def remove(self) -> None:
+        self.path.rename(self.away)
 
-async def make_writable(history: SqliteHistory) -> None:
-    await execute(history, "PRAGMA query_only = OFF")
+    async def replace(self) -> None:
+        self.path.rename(self.away)
+        self.path.write_bytes(b"")
 
-
-async def remove(history: SqliteHistory) -> None:
-    history._path.rename(history._path.with_suffix(".away"))
-
-
-async def bring_back(history: SqliteHistory) -> None:
-    history._path.with_suffix(".away").rename(history._path)
-
-
-async def replace(history: SqliteHistory) -> None:
-    await remove(history)
-    history._path.write_bytes(b"")
-
-
-async def undo_replace(history: SqliteHistory) -> None:
-    history._path.unlink()
-    await bring_back(history)
+    async def bring_back(self) -> None:
+        self.away.replace(self.path)
 
 
 @pytest.mark.contract("SV2", "SV6")
 @pytest.mark.parametrize(
     ("fail", "mend"),
     [
-        (make_full, make_room),
-        (make_read_only, make_writable),
-        (remove, bring_back),
-        (replace, undo_replace),
+        (Disk.make_full, Disk.make_room),
+        (Disk.make_read_only, Disk.make_writable),
+        (Disk.remove, Disk.bring_back),
+        (Disk.replace, Disk.bring_back),
     ],
     ids=["full", "read-only", "removed", "replaced"],
 )
 async def test_a_disk_error_is_told_to_the_sender_and_nobody_sees_the_message(
     tmp_path, caplog, fail, mend
 ):
-    history = SqliteHistory(tmp_path / "history.db")
-    async with running(create_app(history=history, limits=LIMITS)) as server:
+    disk = Disk(tmp_path / "history.db")
+    async with running(create_app(history=disk.history, limits=LIMITS)) as server:
         async with server.enter("lobby", "Ann") as ann, server.enter("lobby", "Bob") as bob:
             await ann.say("before")
             await ann.messages(1)
-            await fail(history)
+            await fail(disk)
             for _ in range(3):
                 await ann.say("lost " + "x" * 50_000)
                 error = await ann.read_until("error")
                 assert error["code"] == "not_stored"
-            await mend(history)
+            await mend(disk)
             await ann.say("after")
             said = [(m["content"], m["offset"]) for m in await bob.messages(2)]
             assert said == [("before", 1), ("after", 2)]

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from typing import Any
 
+import pytest
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from sockstore.server import ChatServer, Limits, create_app
-from sockstore.server.uvicorn_http import BoundedHTTPProtocol
+from sockstore.server.client import Client
+from sockstore.server.connections import Connections
+from sockstore.server.uvicorn_http import BoundedHTTPProtocol, Doors
 from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
 
 PATIENCE = 20.0
@@ -144,10 +149,15 @@ async def guest(url: str, **options: Any) -> AsyncIterator[Guest]:
 
 
 class Mute:
-    """A client that did the opening handshake, and then does nothing at all: it never reads."""
+    """A client that did the opening handshake, and then does nothing at all: it never reads.
+
+    Attributes:
+        sent: Bytes that `send_without_end` has sent so far.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self.sent = 0
 
     @classmethod
     async def connect(cls, port: int, path: str) -> Mute:
@@ -169,15 +179,16 @@ class Mute:
         assert answer.startswith(b"HTTP/1.1 101")
         return cls(sock)
 
-    async def read_until(self, wanted: bytes) -> None:
-        """Read until these bytes came."""
+    async def read_until(self, wanted: bytes) -> bytes:
+        """Read until these bytes came, and return all that came."""
         loop = asyncio.get_running_loop()
-        tail = b""
+        data = bytearray()
         async with asyncio.timeout(PATIENCE):
-            while wanted not in tail:
+            while wanted not in data[-(65536 + len(wanted)) :]:
                 part = await loop.sock_recv(self.sock, 65536)
                 assert part, "they never came"
-                tail = tail[-len(wanted) :] + part
+                data += part
+        return bytes(data)
 
     async def until_gone(self) -> bytes:
         """Read to the end, by close or by reset."""
@@ -192,6 +203,42 @@ class Mute:
         finally:
             self.sock.close()
         return data
+
+
+async def send_without_end(mute: Mute, data: bytes) -> None:
+    """Send again and again, and read nothing, until the server ends the connection."""
+    try:
+        while True:
+            await asyncio.get_running_loop().sock_sendall(mute.sock, data)
+            mute.sent += len(data)
+    except ConnectionError:
+        return
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """One frame of a client; masked with zeros, which changes nothing."""
+    size = len(payload)
+    head = bytes((first, 0x80 | size)) if size < 126 else struct.pack("!BBH", first, 0xFE, size)
+    return head + b"\0\0\0\0" + payload
+
+
+def doors(*, per_address: int = 10**6, handshakes: int = 10**6, most: int | None = None) -> Doors:
+    """Doors that count connections from this machine, too."""
+    return Doors(Connections(per_address, handshakes, most=most, group=ip_network))
+
+
+def note_buffered(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
+    """Note how many bytes wait for the client of that name after each message for it."""
+    buffered: list[int] = []
+    offer = Client.offer
+
+    def noted(client: Client, message: Any) -> None:
+        offer(client, message)
+        if client.name == name:
+            buffered.append(client._buffered_bytes)
+
+    monkeypatch.setattr(Client, "offer", noted)
+    return buffered
 
 
 async def until(condition: Any) -> None:

@@ -13,10 +13,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from loopback.test_server_kit import PATIENCE, QUICK, Mute, running, until
+from loopback.test_server_kit import PATIENCE, QUICK, Mute, note_buffered, running, until
 from sockstore.server import Limits, create_app
-from sockstore.server.asgi import Outgoing
-from sockstore.server.client import Client
 from sockstore.testing import assert_no_leaks
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
@@ -262,15 +260,7 @@ async def test_a_long_absence_is_recovered_over_a_small_pipe():
 async def test_a_thousand_readers_are_not_held_up_by_one_that_stopped(monkeypatch):
     """P17."""
     readers, buffer_bytes = 1000, 100_000
-    buffered: list[int] = []
-    offer = Client.offer
-
-    def watched(self: Client, message: Outgoing | str | bytes) -> None:
-        offer(self, message)
-        if self.name == "Mute":
-            buffered.append(self._buffered_bytes)
-
-    monkeypatch.setattr(Client, "offer", watched)
+    buffered = note_buffered(monkeypatch, "Mute")
     limits = Limits(
         **QUICK, max_message_bytes=20_000, buffer_bytes=buffer_bytes, close_seconds=0.05
     )

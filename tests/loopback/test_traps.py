@@ -107,7 +107,7 @@ async def block_sending(connection: WebSocketStore) -> None:
 
 @pytest.mark.contract("LV1", "CN7")
 async def test_a_peer_that_stopped_reading_is_noticed_while_a_send_is_blocked() -> None:
-    """Trap 1: the watchdog must not wait behind the send, and must not begin a closing handshake."""
+    """Trap 1: the watchdog must not wait behind the send, and must not ask for a close."""
     async with serve(silent, receive_buffer=16384) as server:
         connection = WebSocketStore(
             server.url, reconnect=LATER, ping_interval=0.2, ping_timeout=0.3, close_timeout=60.0
