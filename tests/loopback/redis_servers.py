@@ -10,7 +10,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 from tests.loopback.processes import free_port
+
+from sockstore.server.redis.history import RedisHistory
+from sockstore.server.redis.presence import RedisPresence
+from sockstore.server.rooms.presence import Member
+
+__all__ = ["Member", "RedisHistory", "RedisPresence", "RedisServer", "redis_server", "until"]
 
 SECONDS = 20
 
@@ -62,6 +69,11 @@ class RedisServer:
             return ""
         finally:
             writer.close()
+
+    async def fields(self, key: str) -> list[str]:
+        """Return the fields of a hash."""
+        async with Redis.from_url(self.url, decode_responses=True) as client:
+            return await client.hkeys(key)
 
     async def kill(self) -> None:
         """Kill it with SIGKILL."""

@@ -6,16 +6,12 @@ import asyncio
 import sys
 
 import pytest
-from tests.loopback.redis_servers import redis_server
+from tests.loopback.chaos import chaos
+from tests.loopback.redis_servers import Member, RedisHistory, RedisPresence, redis_server
 
 from sockstore import InvalidOption
-from sockstore.server import HistoryUnavailable, NotStored
-from sockstore.server.chat_server import open_history, presence_for
+from sockstore.server import ChatServer, HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
-from sockstore.server.redis import connecting
-from sockstore.server.redis.history import RedisHistory
-from sockstore.server.redis.presence import RedisPresence
-from sockstore.server.rooms.presence import LocalPresence, Member
 from sockstore.testing import assert_no_leaks
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]
@@ -102,7 +98,7 @@ async def test_all_servers_are_told_everything_in_one_order(redis):
 
 @pytest.mark.asyncio
 async def test_a_redis_that_is_frozen_or_gone_is_an_answer_in_time(redis, monkeypatch):
-    monkeypatch.setattr(connecting, "SECONDS_FOR_A_CALL", 0.3)
+    monkeypatch.setattr("sockstore.server.redis.connecting.SECONDS_FOR_A_CALL", 0.3)
     history = RedisHistory(redis.url)
     history.connecting.client = lambda seconds=0.3, make=history.connecting.client: make(
         seconds=seconds
@@ -142,27 +138,24 @@ async def test_a_redis_that_was_emptied_has_another_epoch_and_everybody_is_told(
 
 @pytest.mark.contract("SE3")
 @pytest.mark.asyncio
-async def test_who_reads_the_feed_too_late_is_told_so(redis, monkeypatch):
+async def test_a_history_that_reads_the_feed_too_late_is_told_so(redis, monkeypatch):
     monkeypatch.setattr("sockstore.server.redis.history.FEED_LENGTH", 10)
-    told, other = Told(redis.url), Told(redis.url)
-    feed, may_read = told.history._feed, asyncio.Event()
-    read = feed._read
-
-    async def read_when_it_may(client):
-        await may_read.wait()
-        await read(client)
-
-    monkeypatch.setattr(feed, "_read", read_when_it_may)
-    await told.history.open()
-    for number in range(500):
-        await other.history.append("lobby", [entry(str(number))])
-    assert told.lost == 0
-    may_read.set()
-    await told.wait(lambda: told.lost)
-    assert told.lost == 1
-    await told.wait(lambda: told.offsets[-1:] == [500])
-    await told.history.aclose()
-    await other.history.aclose()
+    async with chaos(redis.port) as proxy:
+        told, other = Told(f"redis://127.0.0.1:{proxy.port}/0"), Told(redis.url)
+        await told.history.open()
+        for pair in proxy.pairs:
+            pair.freeze()
+        for number in range(500):
+            await other.history.append("lobby", [entry(str(number))])
+        assert (told.lost, told.offsets) == (0, [])
+        for pair in proxy.pairs:
+            pair.thaw()
+        await told.wait(lambda: told.lost)
+        assert told.lost == 1
+        await told.wait(lambda: told.offsets[-1:] == [500])
+        assert len(told.offsets) < 500
+        await told.history.aclose()
+        await other.history.aclose()
 
 
 @pytest.mark.contract("SE3")
@@ -255,16 +248,19 @@ async def test_nothing_is_left_of_a_history(redis):
 
 @pytest.mark.asyncio
 async def test_addresses(monkeypatch):
-    assert isinstance(open_history("redis://localhost/1"), RedisHistory)
-    assert isinstance(open_history("rediss://localhost"), RedisHistory)
-    assert isinstance(open_history("unix:///run/redis.sock"), RedisHistory)
-    assert isinstance(presence_for(open_history("redis://localhost")), RedisPresence)
-    assert isinstance(presence_for(open_history("sqlite:///:memory:")), LocalPresence)
-    for wrong in ("mysql://localhost", "redis:localhost", 7):
-        with pytest.raises((InvalidOption, AttributeError)):
-            open_history(wrong).remember_seconds  # noqa: B018
+    for address in (
+        "redis://127.0.0.1:1/1",
+        "rediss://127.0.0.1:1",
+        "unix:///sockstore/is/not/here/redis.sock",
+    ):
+        with pytest.raises(HistoryUnavailable) as refused:
+            await ChatServer(history=address).open()
+        assert address in str(refused.value)
+    for wrong in ("mysql://localhost", "redis:localhost"):
+        with pytest.raises(InvalidOption, match="redis://HOST/DB"):
+            ChatServer(history=wrong)
     with pytest.raises(InvalidOption, match="ignore"):
-        open_history("redis://localhost?appendonly=maybe")
+        ChatServer(history="redis://localhost?appendonly=maybe")
     with pytest.raises(InvalidOption):
         RedisHistory("redis://localhost", keep=0)
     secret = RedisHistory("redis://user:secret@localhost:1/0")

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from contextlib import asynccontextmanager
 
 import pytest
 import pytest_asyncio
 from tests.loopback.chaos import ChaosProxy
-from tests.loopback.redis_servers import RedisServer, redis_server, until
+from tests.loopback.redis_servers import RedisHistory, RedisServer, redis_server, until
 
 from loopback.processes import serving
 from sockstore import Reconnect, Session, WebSocketStore
 from sockstore.server import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
-from sockstore.server.redis.feed import MOST_AT_ONCE, MOST_BYTES_AT_ONCE
-from sockstore.server.redis.history import RedisHistory
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -280,17 +279,34 @@ async def output_of(redis):
 async def test_the_feed_is_read_in_portions_of_about_one_size(redis, log):
     heard, reader = [], RedisHistory(redis.url)
     reader.start(lambda room, message, epoch: heard.append(message.offset), pytest.fail)
+    portions = []
+    watching = asyncio.create_task(note_portions(redis, portions))
     await reader.open()
-    for size, count in ((60_000, MOST_BYTES_AT_ONCE // 60_000 + 1), (10, MOST_AT_ONCE)):
+    for size, count in ((60_000, 2**20 // 60_000 + 1), (10, 256)):
         for start in range(0, 200, 20):
             unit = [entry(f"{size} {start + n}", size) for n in range(20)]
             await log.history.append("r", unit)
         async with asyncio.timeout(SECONDS):
             while heard[-1:] != [(await log.page(100_000)).top]:
                 await asyncio.sleep(0.01)
-        assert 0.9 * count <= reader._feed._count <= count
+            while not (portions and 0.9 * count <= portions[-1] <= count):
+                await asyncio.sleep(0.01)
     assert heard == [*range(1, 401)]
+    watching.cancel()
+    await asyncio.wait([watching])
     await reader.aclose()
+
+
+async def note_portions(redis, portions):
+    """Note how many entries Redis is asked for at most, whenever a stream is read."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", redis.port, limit=2**24)
+    try:
+        writer.write(b"MONITOR\r\n")
+        async for command in reader:
+            if found := re.search(rb'"XREAD" .*"COUNT" "(\d+)"', command):
+                portions.append(int(found[1]))
+    finally:
+        writer.close()
 
 
 # Failover
