@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from sockstore.demo.browser.archive import pack_sources
 
 TOOL = Path(__file__).parents[1] / "tools" / "browser_runtime"
 SECONDS_TO_STAGE = 110
+PYODIDE = json.loads((TOOL / "package.json").read_text())["dependencies"]["pyodide"]
+"""The version that is staged."""
 
 
 def staged_runtime() -> Path:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import uvicorn
 
 from loopback.processes import SECONDS, start
+from sockstore.demo.pages import create_demo
+
+__all__ = [
+    "CONNECTED", "FIELD", "LINES", "RECORDS", "SEND", "address_of", "background", "create_demo",
+    "demo", "eventually", "greet_each_other", "listen", "say", "served", "texts", "wait_for_lines",
+]  # fmt: skip
 
 CONNECTED = ".connected"
 FIELD = "textarea"
@@ -33,6 +40,16 @@ async def demo(*arguments: str) -> AsyncIterator[str]:
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+def listen() -> socket.socket:
+    """Return a socket that listens on a free port of 127.0.0.1."""
+    return socket.create_server(("127.0.0.1", 0))
+
+
+def address_of(listening: socket.socket) -> str:
+    """Return the address of a socket as in a url."""
+    return "{}:{}".format(*listening.getsockname())
 
 
 @asynccontextmanager
@@ -85,7 +102,7 @@ async def background(page, selector: str) -> str:
 
 
 async def eventually(is_true: Callable[[], object], what: str) -> None:
-    """Wait until something on the server's side is so, of which no event tells."""
+    """Wait until something is true on the server's side, which reports no event of it."""
     try:
         async with asyncio.timeout(SECONDS):
             while not is_true():

@@ -1,6 +1,6 @@
 """What is true of a connection over the browser's own WebSocket, asked in a page.
 
-Each fact is a coroutine that is given the url of an echo server, and one where nobody listens;
+Each fact is a coroutine that is given the url of an echo server, and one without a server;
 `main` asks all of them.
 """
 
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import js as window
 
 from sockstore import (
     Close,
@@ -21,8 +24,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.transports import default_transport
-from sockstore.transports.base import Target, TransportOptions
-from sockstore.transports.browser import BrowserTransport, window
+from sockstore.transports.base import Listener, Target, Transport, TransportOptions
 
 PATIENCE = 20.0
 """Seconds."""
@@ -40,7 +42,7 @@ class raising:  # noqa: N801 - as `pytest.raises`, where there is no pytest
         pass
 
     def __exit__(self, kind: object, error: object, traceback: object) -> bool:
-        assert isinstance(error, self._kind), f"{error!r} is no {self._kind.__name__}"
+        assert isinstance(error, self._kind), f"{error!r} is not a {self._kind.__name__}"
         assert self._words in str(error), str(error)
         return True
 
@@ -69,10 +71,32 @@ class Silence:
                 await self.changed.wait()
 
 
+NOTED = """
+window.sockets = [];
+window.OwnWebSocket = window.WebSocket;
+window.WebSocket = class extends window.OwnWebSocket {
+    listeners = 0;
+    constructor(...words) { super(...words); window.sockets.push(this); }
+    addEventListener(...words) { this.listeners += 1; super.addEventListener(...words); }
+    removeEventListener(...words) { this.listeners -= 1; super.removeEventListener(...words); }
+};"""
+
+
+@contextmanager
+def noted_sockets() -> Iterator[Any]:
+    """Note the WebSockets that the page makes, each with the number of its listeners."""
+    window.eval(NOTED)
+    try:
+        yield window.sockets
+    finally:
+        window.eval("window.WebSocket = window.OwnWebSocket;")
+
+
 async def it_is_chosen_by_itself_and_the_default_ping_is_absent(url: str, nobody: str) -> None:
-    connection = WebSocketStore(url)
-    assert connection._driver.machine.settings.ping_interval is None
-    assert isinstance(default_transport(Silence(), TransportOptions()), BrowserTransport)
+    with noted_sockets() as sockets:
+        async with WebSocketStore(url) as connection:  # a ping is an option that is refused
+            await connection.ready(PATIENCE)
+            assert [socket.url for socket in sockets] == [url]
 
 
 async def text_json_and_bytes_come_back_as_they_left(url: str, nobody: str) -> None:
@@ -99,7 +123,7 @@ async def what_a_browser_cannot_do_is_refused(url: str, nobody: str) -> None:
     for options in ({"headers": {"A": "b"}}, {"ping_interval": 5.0}, {"proxy": "http://p:1"}):
         with raising(InvalidOption, "browser"):
             WebSocketStore(url, **options)
-    transport = BrowserTransport(Silence(), TransportOptions())
+    transport = default_transport(Silence(), TransportOptions())
     with raising(HandshakeFailed, "adds no headers"):
         await transport.open(Target(url=url, headers=(("A", "b"),)))
     with raising(InvalidURI, "the browser says"):
@@ -109,10 +133,16 @@ async def what_a_browser_cannot_do_is_refused(url: str, nobody: str) -> None:
 async def a_heartbeat_runs_if_one_is_configured(url: str, nobody: str) -> None:
     beat = {"type": "beat"}
     heartbeat = Heartbeat(beat, reply=beat, interval=0.05, timeout=PATIENCE)
-    async with WebSocketStore(url, heartbeat=heartbeat) as connection:
+    made: list[Transport] = []
+
+    def make(listener: Listener, options: TransportOptions) -> Transport:
+        made.append(default_transport(listener, options))
+        return made[-1]
+
+    async with WebSocketStore(url, heartbeat=heartbeat, transport=make) as connection:
         await connection.ready()
         await connection.latency.wait_for(lambda latency: True)
-        transport = connection._driver._live_link().transport
+        (transport,) = made
         before = transport.heard
         async with asyncio.timeout(PATIENCE):
             while transport.heard < before + 3:
@@ -123,7 +153,7 @@ async def a_heartbeat_runs_if_one_is_configured(url: str, nobody: str) -> None:
 
 async def a_full_send_buffer_makes_messages_wait(url: str, nobody: str) -> None:
     listener = Silence()
-    transport = BrowserTransport(listener, TransportOptions())
+    transport = default_transport(listener, TransportOptions())
     await transport.open(Target(url=url))
     for _ in range(200):
         transport.send("x" * 60_000)
@@ -137,18 +167,22 @@ async def a_full_send_buffer_makes_messages_wait(url: str, nobody: str) -> None:
 
 async def what_is_closed_is_let_go(url: str, nobody: str) -> None:
     listener = Silence()
-    transport = BrowserTransport(listener, TransportOptions())
-    await transport.open(Target(url=url))
+    transport = default_transport(listener, TransportOptions())
+    with noted_sockets() as sockets:
+        await transport.open(Target(url=url))
+    (socket,) = sockets
+    assert socket.onmessage
+    assert socket.listeners > 0
     transport.close(1002, "no code that a browser may send")
     await listener.hears("released")
     [close] = [words[0] for name, *words in listener.told if name == "closed"]
     assert close == Close(4002, "no code that a browser may send", clean=True)
-    assert transport._events == []
-    assert not transport._socket.onmessage
+    assert socket.listeners == 0
+    assert not socket.onmessage
 
 
 async def a_burst_leaves_the_loop_its_turns(url: str, nobody: str) -> None:
-    """Slices are short: whoever waits for a timer gets it in the midst of a burst."""
+    """Slices are short: a task that waits for a timer gets it in the midst of a burst."""
     turns = 0
 
     async def take_turns() -> None:

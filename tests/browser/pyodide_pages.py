@@ -14,11 +14,11 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from browser.demos import served
-from browser_runtime import staged_runtime
-from sockstore.cli.running import address_of, listen
-from sockstore.demo.browser.archive import pack_sources
-from sockstore.demo.browser.runtime import find_runtime
+from browser.demos import address_of, listen, served
+from browser_runtime import pack_sources, staged_runtime
+from sockstore.demo.browser.runtime import Runtime, find_runtime
+
+__all__ = ["LOAD", "PAGE", "Runtime", "archive", "pages"]
 
 TESTS = Path(__file__).parents[1]
 
@@ -70,6 +70,6 @@ async def pages(*tests: str, routes: Sequence[BaseRoute] = ()) -> AsyncIterator[
         Mount("/pyodide", StaticFiles(directory=staged_runtime())),
         Route("/{path:path}", page),
     ]
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     async with served(Starlette(routes=all_routes), listening):
         yield f"http://{address_of(listening)}"

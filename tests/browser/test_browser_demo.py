@@ -14,18 +14,19 @@ from browser.demos import (
     CONNECTED,
     FIELD,
     RECORDS,
+    address_of,
     demo,
     greet_each_other,
+    listen,
     say,
     served,
     texts,
     wait_for_lines,
 )
+from browser.pyodide_pages import Runtime
 from browser_runtime import staged_runtime
 from loopback.processes import free_port, serving
-from sockstore.cli.running import address_of, listen
 from sockstore.demo.browser.app import create_browser_demo
-from sockstore.demo.browser.runtime import Runtime
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -275,7 +276,7 @@ async def test_a_runtime_that_is_gone_is_a_plain_message_and_retry_helps_when_it
 
 
 async def test_a_cdn_that_cannot_be_reached_is_a_plain_message(chromium):
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     async with served(create_browser_demo(Runtime()), listening):
         page = await chromium.new_page()
         await page.route("https://**", lambda route: route.abort())

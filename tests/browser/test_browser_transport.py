@@ -6,13 +6,11 @@ import pytest
 from starlette.responses import Response
 from starlette.routing import Route
 
-from browser.demos import served
+from browser.demos import address_of, listen, served
 from browser.pyodide_pages import LOAD, pages
 from emscripten.remote_server import remote_ends
 from loopback.processes import free_port
-from sockstore.cli.running import address_of, listen
 from sockstore.server import Limits, create_app
-from sockstore.ui.browser.dom import NO_PAGE
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -40,7 +38,7 @@ async def test_it_keeps_the_contract_of_all_transports(open_page):
 
 @pytest.mark.contract("CN4", "LV1", "LV2", "LV5", "OB4", "MS2")
 async def test_a_connection_over_it_is_what_it_is_elsewhere(open_page):
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     patient = Limits(rate=10_000.0, burst=10_000, buffer_bytes=2**25)
     async with served(create_app(allowed_origins=["*"], limits=patient), listening):
         echo = f"ws://{address_of(listening)}/echo"
@@ -71,7 +69,7 @@ async def test_a_connection_works_in_a_worker_and_components_say_that_they_need_
     async def script(_: object) -> Response:
         return Response(WORKER, media_type="text/javascript")
 
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     async with (
         served(create_app(allowed_origins=["*"]), listening),
         pages(routes=[Route("/worker.mjs", script)]) as address,
@@ -94,4 +92,7 @@ f"{{view[0].data}}; {{why}}"
         )
     data, why = told.split("; ")
     assert data == "from a worker"
-    assert why == NO_PAGE
+    assert why == (
+        "sockstore.ui.browser draws on the document of a page, and there is none here: "
+        "run it with Pyodide in a page, not in a worker or with another Python"
+    )

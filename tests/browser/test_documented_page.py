@@ -11,16 +11,13 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from browser.demos import CONNECTED, say, served, wait_for_lines
+from browser.demos import CONNECTED, address_of, listen, say, served, wait_for_lines
 from browser.pyodide_pages import LOAD, PAGE
-from browser_runtime import staged_runtime
+from browser_runtime import PYODIDE, pack_sources, staged_runtime
 from documentation.page_server import pointed_at
 from documentation.pages import ROOT, Block, blocks_of
 from loopback.node_packages import SCRIPTS, node_modules
-from sockstore.base.version import __version__
-from sockstore.cli.running import address_of, listen
-from sockstore.demo.browser.archive import pack_sources
-from sockstore.demo.browser.runtime import CDN
+from sockstore import __version__
 from sockstore.server import ChatServer
 
 pytestmark = [
@@ -30,6 +27,7 @@ pytestmark = [
 ]
 
 VERSION = json.loads((SCRIPTS / "package.json").read_text())["dependencies"]["@pyscript/core"]
+CDN = f"https://cdn.jsdelivr.net/pyodide/v{PYODIDE}/full/"
 PYSCRIPT = f"https://cdn.jsdelivr.net/npm/@pyscript/core@{VERSION}/"
 WHEEL = f"/sockstore-{__version__}-py3-none-any.whl"
 """What a reader downloads from an index: a zip of the package, as the demo's is."""
@@ -71,7 +69,7 @@ async def test_the_document_runs_the_file_that_runs_in_every_kit(open_page, load
     html = dict(zip(("Pyodide", "PyScript"), blocks("html"), strict=True))[loader].code
     for place, here in ((CDN, "/pyodide/"), (PYSCRIPT, "/node_modules/@pyscript/core/")):
         html = html.replace(place, here)
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     async with served(site(html), listening):
         page = await open_page(f"http://{address_of(listening)}/?name=Ann")
         await page.wait_for_selector(CONNECTED)
@@ -82,7 +80,7 @@ async def test_the_document_runs_the_file_that_runs_in_every_kit(open_page, load
 @pytest.mark.contract("UI1", "UI6", "LC4")
 async def test_the_code_of_the_page_runs_in_a_page(open_page):
     lobby, later, history = (block for block in blocks("python") if block.in_a_page is not None)
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     port = listening.getsockname()[1]
     async with served(site(PAGE), listening):
         page = await open_page(f"http://{address_of(listening)}/")

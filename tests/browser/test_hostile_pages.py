@@ -25,15 +25,17 @@ from browser.demos import (
     LINES,
     RECORDS,
     SEND,
+    address_of,
+    create_demo,
     eventually,
+    listen,
     say,
     texts,
     wait_for_lines,
 )
 from loopback.processes import SECONDS, run, start
 from sockstore import WebSocketStore
-from sockstore.cli.running import address_of, listen, serve_until_stopped
-from sockstore.demo.pages import create_demo
+from sockstore.cli.running import serve_until_stopped
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMembers,
@@ -94,7 +96,7 @@ def serve_pages(nonsense: str) -> None:
     # Outages are what these pages are for; what is said besides would be a mistake.
     for name in ("connection", "ui"):
         logging.getLogger(f"sockstore.{name}").setLevel(logging.CRITICAL)
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     address = address_of(listening)
     app = create_demo(address)
     chat_server = f"ws://{address}/chat"
@@ -726,7 +728,7 @@ async def test_the_demo_is_stopped_while_pages_are_open_and_says_nothing_more(nu
 
 @pytest.mark.contract("CL1")
 async def test_a_demo_that_cannot_start_says_why_in_one_sentence():
-    with listen("127.0.0.1", 0) as taken:
+    with listen() as taken:
         sayings = {
             ("--server", "http://localhost"): "must begin with ws://",
             ("--server", "ws://"): "no host",

@@ -16,10 +16,18 @@ from anyio.to_thread import current_default_thread_limiter
 from nicegui import Client, core, ui
 
 import sockstore
-from browser.demos import CONNECTED, RECORDS, eventually, say, served, wait_for_lines
+from browser.demos import (
+    CONNECTED,
+    RECORDS,
+    address_of,
+    create_demo,
+    eventually,
+    listen,
+    say,
+    served,
+    wait_for_lines,
+)
 from loopback.processes import SECONDS
-from sockstore.cli.running import address_of, listen
-from sockstore.demo.pages import create_demo
 from sockstore.server import create_app
 from sockstore.stores.binding import count_watchers
 from sockstore.testing import assert_no_leaks
@@ -43,13 +51,13 @@ class Site:
     """The demo's pages, some more, and the separate server that they talk to."""
 
     def __init__(self) -> None:
-        self.server_socket, self.page_socket = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+        self.server_socket, self.page_socket = listen(), listen()
         self.server = f"ws://{address_of(self.server_socket)}"
         self.address = f"http://{address_of(self.page_socket)}"
         self.server_app = create_app()
         self.chat_server = self.server_app.state.chat_server
         self.demo_app = create_demo(address_of(self.page_socket), self.server)
-        # Who is gone is given up soon, so that the tests need not wait.
+        # A visitor who is gone is given up soon, so that the tests need not wait.
         core.app.config.reconnect_timeout = 1.0
         self.add_page_of_parts()
         self.add_page_that_shares()
@@ -106,7 +114,7 @@ async def site():
 
 
 def visitors() -> list[Client]:
-    """Those that a browser has looked at: NiceGUI keeps the others for a minute."""
+    """Return the clients that a browser has shown: NiceGUI keeps the others for a minute."""
     return [client for client in Client.instances.values() if client._pinned_tab_id is not None]
 
 
@@ -214,13 +222,13 @@ async def test_components_take_a_connection_of_the_program_and_leave_it_as_it_wa
             await page.get_by_text("Open after").wait_for()
             assert subscribers() == [closed[0] + 1, 1, *closed[2:]]
             await page.keyboard.press("Escape")
-            await eventually(lambda: subscribers() == closed, "nobody watches any more")
+            await eventually(lambda: subscribers() == closed, "the subscribers are as before")
         await page.get_by_role("button", name="Inspector").click()
         await page.get_by_text("Open after").wait_for()
         await page.close()
         await eventually(lambda: not visitors(), "the visitor is gone")
         assert store.connected.value
-        await eventually(lambda: subscribers() == before, "nobody watches any more")
+        await eventually(lambda: subscribers() == before, "the subscribers are as before")
 
 
 @pytest.mark.contract("UI1", "PV4")

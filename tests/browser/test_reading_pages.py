@@ -12,16 +12,17 @@ from browser.demos import (
     CONNECTED,
     FIELD,
     LINES,
+    address_of,
     background,
     demo,
     eventually,
+    listen,
     say,
     served,
     texts,
     wait_for_lines,
 )
 from sockstore import WebSocketStore
-from sockstore.cli.running import address_of, listen
 from sockstore.server import Limits, create_app
 
 pytestmark = [
@@ -82,7 +83,7 @@ class Site:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site():
-    listening = listen("127.0.0.1", 0)
+    listening = listen()
     server = f"ws://{address_of(listening)}"
     app = create_app(limits=Limits(rate=10_000, burst=10_000))
     async with served(app, listening), demo("--server", server) as pages:

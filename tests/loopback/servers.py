@@ -355,7 +355,8 @@ class NotedTransports:
 
 def undelivered(transport: NativeTransport) -> int:
     """Return how many bytes were read and wait to be delivered; no public name tells it."""
-    return 0 if transport._wire is None else transport._wire.undelivered
+    wire = transport._wire
+    return 0 if wire is None else wire.undelivered
 
 
 async def received(*data: bytes, max_message_bytes: int = 2**20) -> Recorder:

@@ -21,6 +21,7 @@ from websockets.exceptions import InvalidStatus
 
 from loopback import processes
 from loopback.test_server_kit import (
+    HTTP,
     PATIENCE,
     QUICK,
     Mute,
@@ -32,7 +33,6 @@ from loopback.test_server_kit import (
     until,
 )
 from sockstore.server import Limits, create_app
-from sockstore.server.uvicorn_http import BoundedH11Protocol, BoundedHttpToolsProtocol
 from sockstore.server.uvicorn_protocol import MOST_FRAMES_AFTER_CLOSE
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV11", "SV3")]
@@ -120,8 +120,6 @@ def count_parsed(connection: Any) -> list[int]:
 def closed_with(data: bytes, code: int) -> bool:
     return struct.pack("!H", code) in data
 
-
-HTTP = {"h11": BoundedH11Protocol, "httptools": BoundedHttpToolsProtocol}
 
 COUNTED = {
     "pings": masked(0x89, b""),

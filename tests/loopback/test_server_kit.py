@@ -19,7 +19,12 @@ from websockets.exceptions import ConnectionClosed
 from sockstore.server import ChatServer, Limits, create_app
 from sockstore.server.client import Client
 from sockstore.server.connections import Connections
-from sockstore.server.uvicorn_http import BoundedHTTPProtocol, Doors
+from sockstore.server.uvicorn_http import (
+    BoundedH11Protocol,
+    BoundedHTTPProtocol,
+    BoundedHttpToolsProtocol,
+    Doors,
+)
 from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
 
 PATIENCE = 20.0
@@ -27,6 +32,10 @@ PATIENCE = 20.0
 
 QUICK = {"rate": 1e6, "burst": 1_000_000}
 """Limits of a server that counts nothing, for tests of something else."""
+
+
+HTTP = {"h11": BoundedH11Protocol, "httptools": BoundedHttpToolsProtocol}
+"""uvicorn's protocols with our bounds, by their parsers."""
 
 
 class Running:

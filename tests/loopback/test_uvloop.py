@@ -48,7 +48,6 @@ from loopback.servers import (
 )
 from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
 from sockstore.transports.base import SLICE_SECONDS, Target, TransportOptions
-from sockstore.transports.native import slices
 
 try:
     import uvloop
@@ -249,7 +248,7 @@ async def test_many_reads_in_one_turn_do_not_block_the_loop(
 ) -> None:
     """Each read is delivered within one slice; thirty of them in one turn must not be."""
     now = 0.0
-    monkeypatch.setattr(slices, "monotonic", lambda: now)
+    monkeypatch.setattr("sockstore.transports.native.slices.monotonic", lambda: now)
     loop = asyncio.get_running_loop()
     count = 20_000
     turned_at, longest, handle = now, 0.0, None
