@@ -1,6 +1,6 @@
-"""How Sphinx builds this folder: `make docs` writes the site to build/docs/index.html.
+"""Configure Sphinx for this folder: `make docs` writes the site to build/docs/index.html.
 
-Nothing is asked of the network, neither while it is built nor by whoever reads it.
+Neither the build nor the finished pages use the network.
 """
 
 import sys
@@ -12,7 +12,7 @@ from sockstore.base.version import __version__
 from sockstore.connection import view
 from sockstore.messages import buffer, kept, log, message, stream
 
-# It imports them for type checkers only; the reference resolves their names, too.
+# These modules import the names for type checkers only; Sphinx needs them at run time, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
     setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
@@ -39,7 +39,7 @@ suppress_warnings = ["config.cache"]
 # Pages
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# A prompt or an output is not copied with a command.
+# Copying a command leaves out prompts and outputs.
 copybutton_exclude = ".linenos, .gp, .go"
 
 # The reference, from the docstrings
@@ -52,7 +52,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 autodoc_type_aliases = {"Step": "sockstore.testing.Step"}
-# Nobody makes one of these; their parameters are no matter of users.
+# Users do not make objects of these classes, so the reference hides the parameters.
 made_by_the_package = (
     "sockstore.MessageStream",
     "sockstore.MessageView",
@@ -70,8 +70,8 @@ python_use_unqualified_type_names = True
 python_display_short_literal_types = True
 python_maximum_signature_line_length = 88
 
-# Every name in a signature leads somewhere, except type variables, the names of other packages
-# (whose pages are not asked for), and what only the package itself makes.
+# Every name in a signature is a link, except type variables, names of other packages (whose
+# pages would need the network), and internal names.
 nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"

@@ -1,4 +1,4 @@
-"""Directives for what the program knows about itself: its commands, and its table of endings."""
+"""Directives that generate reference pages: the commands, and the tables of endings."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse
 
 
 class Endings(SphinxDirective):
-    """What `classify` says of each close code or HTTP status, asked for each of them."""
+    """A table of how `classify` classifies each close code or HTTP status."""
 
     required_arguments = 1
     kinds: Iterable[str] = ("close-codes", "session-close-codes", "statuses")

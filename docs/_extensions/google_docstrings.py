@@ -1,7 +1,7 @@
-"""Docstrings in Google's style, as napoleon reads them, but for one thing.
+"""Read docstrings in Google's style with napoleon, but without types.
 
-Types are in signatures. Napoleon takes the words before a colon for a type: in the sentence of a
-property ("The fine state: idle, connecting ...") and in what is returned ("The answer: ...").
+Types are in signatures. Napoleon would read the words before a colon as a type: in the sentence of
+a property ("The fine state: idle, connecting ...") and in a return value ("The answer: ...").
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEANINGS = {
     "[[~P]": "[P",
     "<factory>": "...",
 }
-"""What Sphinx writes in signatures so that it cannot read it, and what it means."""
+"""Texts that Sphinx writes in signatures and cannot read back, and what they mean."""
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
@@ -33,7 +33,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
 
 
 class Docstring(GoogleDocstring):
-    """Has no types."""
+    """A docstring without types."""
 
     def _consume_returns_section(self, *_: bool, **__: bool) -> list[tuple[str, str, list[str]]]:
         return [("", "", self._dedent(self._consume_to_next_section()))]
@@ -56,7 +56,7 @@ def mend_signature(  # noqa: PLR0917 - Sphinx calls it
     signature: str | None,
     returned: str | None,
 ) -> tuple[str, str | None] | None:
-    """Hide what only the package gives; write the rest so that Sphinx can read it."""
+    """Hide parameters that only the package gives; write the rest so that Sphinx can read it."""
     del what, thing, options
     if name in app.config.made_by_the_package:
         return "", None

@@ -1,4 +1,4 @@
-"""A name between single backticks in a docstring leads to its description, if it has one."""
+"""Make a name between single backticks in a docstring a link to its description."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
 def find_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, content: nodes.Element
 ) -> nodes.Element | None:
-    """Find a name that stands in another module than the docstring that mentions it.
+    """Find a name that is in another module than the docstring that mentions it.
 
     Returns:
-        A link; the word itself if it is in small letters, for it may be a parameter's; None, which
-        Sphinx warns of, if it looks like a public name and is described nowhere.
+        A link; the word itself if it is in lower case, because it may be a parameter's name; or
+        None, so that Sphinx warns, if it looks like a public name and has no description.
     """
     if node.get("refdomain") != "py":
         return None
@@ -32,7 +32,7 @@ def find_name(
     if node.get("reftype") == "obj" and name.islower() and "." not in name:
         return content
     found = env.domains.python_domain.find_obj(env, None, None, name, None, 1)
-    # A kit's component may have the name of a thing of the core, which is the shorter one.
+    # A kit's component may have the name of an object of the core, whose full name is shorter.
     for target, entry in sorted(found, key=lambda match: len(match[0])):
         from_page = node.get("refdoc", env.docname)
         return make_refnode(app.builder, from_page, entry.docname, entry.node_id, content, target)
