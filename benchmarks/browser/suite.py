@@ -31,11 +31,12 @@ SLOW_WARM = Row("warm, 10 Mbps", "seconds", "lower")
 LOADS = Row("loads", "megabytes on the wire", "lower")
 
 ABOUT = """
-The page of `sockstore demo --browser`: from the beginning of the navigation until its connection is
-open and it can be used. Cold is the first visit of a fresh profile of Chromium, warm a later one in
-the same profile, when nothing comes over the network but the page itself. 10 Mbps is with 40 ms
-of latency. `make browser-runtime` compiles Python's standard library and this package, once; npm's
-package holds sources, which Python compiles at every visit. Both are served compressed (brotli).
+The page of `sockstore demo --browser`: seconds from the beginning of the navigation until its
+connection is open and the page can be used. Cold is the first visit with a new profile of Chromium;
+warm is a later visit with the same profile, when only the page itself comes over the network. 10
+Mbps has 40 ms of latency. `make browser-runtime` compiles Python's standard library and this
+package once; npm's package has sources, which Python compiles at every visit. Both are served
+compressed (brotli).
 """
 
 

@@ -11,10 +11,10 @@ from benchmarks.log.client import LENGTHS
 __all__ = ["log_suite"]
 
 ABOUT = """
-Nanoseconds of CPU time to decode the smallest JSON text, append it to a log that has so many
-messages already, and call one function with it. The deque is bare: it has no numbers, times, views
-or readers. The copied list is the guide's way, `messages.update(all => [...all, data])`: each
-message costs what copying all before it costs, so a million messages cost its square.
+Nanoseconds of CPU time to decode the smallest JSON text, append it to a log that already has so
+many messages, and call one function with it. The deque has no numbers, times, views or readers. The
+copied list is the guide's way, `messages.update(all => [...all, data])`: each message costs a copy
+of all messages before it, so the cost of a million messages grows with its square.
 """
 
 CONTENDERS = {

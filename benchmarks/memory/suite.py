@@ -39,16 +39,16 @@ IMPORTS_PER_ROUND = 5
 """Fresh interpreters in one round; the figure is their median."""
 
 ABOUT = f"""
-The client opens {IDLE:,} connections (then {MANY:,}) to an echo server in another process and reads
-its own resident memory before and after, when nothing is under way and the garbage was collected.
-Each of the {MANY:,} sends a message and gets its own back first, so all of them live. Twenty
-connections are opened beforehand, so that no import is counted. Everyone runs with the defaults of
-its library: sockstore and `websockets` ping, the others do not; but `websockets` without
-compression, which would take another 32 KiB.
+The client opens {IDLE:,} connections (then {MANY:,}) to an echo server in another process. It reads
+its own resident memory before and after, when no message is under way and the garbage was
+collected. Each of the {MANY:,} connections first sends a message and gets it back, so all of them
+work. Twenty connections are opened beforehand, so that no import is counted. Each library runs with
+its defaults: sockstore and `websockets` send pings, the others do not. Only the compression of
+`websockets` is off; it would take another 32 KiB.
 
-An import is the CPU time that the statement takes in a fresh interpreter with warm bytecode. The
-last row is what a library takes, where asyncio is loaded already, from before its import until a
-first connection is open: sockstore loads its engine only then.
+An import is the CPU time of the statement in a fresh interpreter with compiled bytecode. The last
+column is the CPU time from before the import until the first connection is open, where asyncio is
+loaded already; sockstore loads its engine only when it connects.
 """
 
 

@@ -15,12 +15,12 @@ from benchmarks.traffic.running import traffic_url
 __all__ = ["page_suite"]
 
 ABOUT = """
-A page of Chromium receives a flood: messages for each CPU second of the page's process, which are
-mostly the browser's own work, and messages a second. sockstore runs on Pyodide as it does
-elsewhere: decoded, kept, delivered to one callback. Plain JavaScript decodes with `JSON.parse` and
-counts. The third is Python without a library: the browser calls it for each message. Where the
-messages are large, Python's JSON is what takes longer; the browser itself is the slower one, so the
-rate by the clock is nearly the same.
+A page of Chromium receives a flood. The figures are messages for each CPU second of the page's
+process, which is mostly the browser's own work, and messages a second. sockstore runs on Pyodide as
+it does elsewhere: messages are decoded, kept, and delivered to one callback. Plain JavaScript
+decodes with `JSON.parse` and counts. The third contender is Python without a library: the browser
+calls it for each message. Large messages take longer because of Python's JSON; but the browser
+itself is slower than that, so the rates by the clock are nearly the same.
 """
 
 CONTENDERS = {

@@ -12,16 +12,16 @@ from benchmarks.traffic.running import traffic_url
 __all__ = ["receive_suite"]
 
 ABOUT = """
-Messages for each CPU second of the client process, which has a core of its own; the server, on the
-other core, sends frames that were built before. Each message is a JSON text: decoded, kept if the
-library keeps messages, and delivered to one callback, which counts. sockstore is a reconnecting
+Messages for each CPU second of the client process, which has a core of its own. The server, on the
+other core, sends frames that were built before. Each message is a JSON text: it is decoded, kept if
+the library keeps messages, and delivered to one callback, which counts. sockstore is a reconnecting
 connection with its defaults (it keeps 1,000 messages). picows and aiohttp decode with the codec
-that sockstore uses (msgspec), the others with `json` as their users do; Socket.IO and Centrifugo
-clients decode by themselves.
+that sockstore uses (msgspec), the others with `json`, as their users do; Socket.IO and Centrifugo
+clients decode messages themselves.
 
-With ten streams, ten independent readers each read every message with `async for`; the others have
-nothing of the kind, so it stands beside their bare loop at 256 B. The longest block is the longest
-time between two turns of the event loop during a flood of messages of 32 B.
+With ten streams, ten independent readers each read every message with `async for`. The other
+libraries have no such streams, so their column repeats their rate at 256 B. The longest block is
+the longest time between two turns of the event loop during a flood of messages of 32 B.
 """
 
 PER_CPU_SECOND = "messages per CPU second"

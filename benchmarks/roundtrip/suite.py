@@ -11,11 +11,11 @@ from benchmarks.traffic.running import traffic_url
 __all__ = ["roundtrip_suite"]
 
 ABOUT = """
-Messages for each CPU second of the client process. A round trip is: encode a record of 256 B as
-JSON, send it, receive the echo, decode it, and send the next one from the callback of the answer;
-with one or with 32 in flight. The last row sends without an answer, as fast as the library lets;
-each sender waits for its library's backpressure. picows and aiohttp use the codec that sockstore
-uses (msgspec), the others `json`.
+Messages for each CPU second of the client process. A round trip encodes a record of 256 B as JSON,
+sends it, receives the echo, decodes it, and sends the next one from the callback of the answer;
+with one or with 32 in flight. The last column sends without an answer, as fast as the library
+allows; each sender waits for its library's backpressure. picows and aiohttp use the codec that
+sockstore uses (msgspec), the others `json`.
 """
 
 PER_CPU_SECOND = "messages per CPU second"

@@ -26,19 +26,20 @@ SENDERS = (1, 16, 256)
 SYNCHRONOUS = ("FULL", "NORMAL")
 
 ABOUT_SERVER = f"""
-A room of {READERS:,} readers; 16 of them talk, one message each under way. A message has about 180
-bytes, and each server delivers it as it does: ours stores it first, in SQLite on the disk with an
-fsync, and adds sender, id and offset. Server and readers have a core each; the readers count a mark
-in the bytes and parse nothing. Judged is the CPU time of the server's whole process; by the clock
-the readers, too, may be what is waited for. Ours is `sockstore serve` with its defaults, but for
-the rate that one client may send; Starlette's is the `ConnectionManager` of FastAPI's documentation
-on uvicorn with its defaults. Nobody compresses, because the readers do not offer it.
+A room of {READERS:,} readers; 16 of them send, with one message each under way. A message has about
+180 bytes, and each server delivers it in its own way: ours first stores it, in SQLite on the disk
+with an fsync, and adds sender, id and offset. Server and readers have a core each; the readers
+count a mark in the bytes and parse nothing. The target compares the CPU time of the server's whole
+process; the rate by the clock may also be limited by the readers. Ours is `sockstore serve` with
+its defaults, except for the rate that one client may send. Starlette's is the `ConnectionManager`
+of FastAPI's documentation on uvicorn with its defaults. No server compresses, because the readers
+do not offer it.
 """
 ABOUT_HISTORY = """
-Senders append messages to one room of a history in a SQLite file, each as soon as its last one is
-stored. Ours stores what is waiting in one transaction; beside it the same code that commits every
-message by itself. `FULL` is what the server uses: each commit waits for an fsync, and nothing that
-was told is lost when the machine dies. With `NORMAL` the last messages would be.
+Senders append messages to one room of a history in a SQLite file, each sender as soon as its last
+message is stored. Ours stores all waiting messages in one transaction; beside it, the same code
+commits each message by itself. `FULL` is the server's setting: each commit waits for an fsync, so
+no acknowledged message is lost when the machine crashes. With `NORMAL` the last ones would be lost.
 """
 
 

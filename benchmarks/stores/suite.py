@@ -14,17 +14,17 @@ from benchmarks.stores.guarantees import LEAST, keeps_all
 __all__ = ["stores_suite"]
 
 ABOUT = """
-Nanoseconds of CPU time for one operation; each library in a process of its own, used as its
-documentation says, delivering synchronously. Each change is a new value, and each subscriber is a
-function that keeps what it is told. A diamond is one source, 100 stores computed from it and one
-computed from those; a ladder is 100 levels of two stores, each computed from both of the level
-before; the graph's last store has a subscriber. No figure means that the library has nothing of
-the kind, overflows the stack, or needs more than a second for one change.
+Nanoseconds of CPU time for one operation. Each library runs in a process of its own, is used as its
+documentation says, and delivers synchronously. Each change is a new value, and each subscriber is a
+function that keeps the value. A diamond is one source, 100 stores computed from it and one computed
+from those. A ladder is 100 levels of two stores, each computed from both stores of the level
+before. The last store of a graph has a subscriber. If there is no figure, the library has no such
+operation, overflows the stack, or needs more than a second for one change.
 
-The last five rows count instead of time. In 60 random graphs: how often a store was computed more
-than once for a change, how often a computation was given values of different moments, and how
-often a subscriber was not told exactly the new value. A library is said to be free of glitches,
-and is measured against, only if it does nothing of that.
+The last five columns are counts, not times. In 60 random graphs: how often a store was computed
+more than once for a change, how often a computation was given values of different moments, and how
+often a subscriber was not told exactly the new value. A library is called free of glitches, and is
+a target to compare with, only if these three counts are 0.
 """
 
 CLIENT = "benchmarks.stores.client"

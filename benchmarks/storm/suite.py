@@ -15,11 +15,11 @@ __all__ = ["storm_suite"]
 CLIENTS = 10_000
 UNIT = "% of all clients in the busiest second"
 ABOUT = f"""
-{CLIENTS:,} clients are connected; the server drops them all at once and refuses them, at once,
-until their tenth retry. Of each retry in a row the busiest second counts, wherever it begins. Ours
-are {CLIENTS:,} `WebSocketStore` with their defaults, on the virtual clock of the test kit; the
-peers wait by their own functions where Python can call them, else by their default formulas. No
-figure: the peer has given up before.
+{CLIENTS:,} clients are connected. The server drops them all at once, and refuses every attempt
+immediately, until their tenth retry. For each retry in a row, the figure is the share of clients in
+the busiest second, wherever that second begins. Ours are {CLIENTS:,} `WebSocketStore` with their
+defaults, on the virtual clock of the test kit. The others wait by their own functions if Python can
+call them, else by their default formulas. If there is no figure, the client has given up before.
 """
 
 
