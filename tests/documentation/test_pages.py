@@ -125,6 +125,24 @@ def test_every_example_is_shown():
     assert shown >= set((ROOT / "examples").glob("*.py"))
 
 
+ABOUT_FILES = [
+    ROOT / "CONTRIBUTING.md",
+    *(ROOT / "docs" / "explanation").glob("*.md"),
+    *(ROOT / "docs" / "project").glob("*.md"),
+]
+
+
+@pytest.mark.parametrize("page", ABOUT_FILES, ids=lambda page: page.name)
+def test_every_file_that_a_page_about_the_code_names_exists(page):
+    files = [
+        f"/{file.relative_to(ROOT)}"
+        for folder in ("src", "tests", "tools", "benchmarks")
+        for file in (ROOT / folder).rglob("*.py")
+    ]
+    for name in re.findall(r"`([\w/]+\.py)\b", page.read_text()):
+        assert any(file.endswith(f"/{name}") for file in files), name
+
+
 def test_the_index_of_helpers_names_every_helper_of_the_tests():
     index = (ROOT / "docs" / "project" / "adding-a-test.md").read_text()
     helpers = {
