@@ -12,7 +12,7 @@ from sockstore.base.version import __version__
 from sockstore.connection import view
 from sockstore.messages import buffer, kept, log, message, stream
 
-# These modules import the names for type checkers only; Sphinx needs them at run time, too.
+# It imports them for type checkers only; the reference resolves their names, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
     setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
