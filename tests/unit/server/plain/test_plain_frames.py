@@ -161,21 +161,21 @@ FRAMES = st.one_of(
 def test_a_frame_is_a_draft_a_request_or_an_error_with_a_code_and_a_sentence(frame):
     try:
         said = frames.parse(frame)
-    except FrameError as error:
+    except frames.FrameError as error:
         refused = error
     else:
         refused = None
     if refused is not None:
         assert refused.code
         assert refused.message.endswith(".")
-    elif isinstance(said, HistoryRequest):
+    elif isinstance(said, frames.HistoryRequest):
         assert "content" not in json.loads(frame)
         assert 1 <= said.before < 2**53
         assert 1 <= said.limit <= 100
     else:
         assert json.loads(frame)["content"] == said.content
         assert said.content.strip()
-        message = ChatMessage(None, said.content, said.timestamp or "", "id", 1)
+        message = frames.ChatMessage(None, said.content, said.timestamp or "", "id", 1)
         assert json.loads(frames.encode(message))["content"] == said.content
 
 
@@ -187,8 +187,8 @@ def test_a_frame_is_a_draft_a_request_or_an_error_with_a_code_and_a_sentence(fra
 def test_what_comes_in_within_the_limit_goes_out_within_reach(content, escaped):
     frame = json.dumps({"content": content}, ensure_ascii=escaped)
     draft = frames.parse(frame)
-    message = ChatMessage("x" * 64, draft.content, "9" * 64, "0" * 32, 2**53)
-    overhead = len(frames.encode(ChatMessage("x" * 64, "", "9" * 64, "0" * 32, 2**53)))
+    message = frames.ChatMessage("x" * 64, draft.content, "9" * 64, "0" * 32, 2**53)
+    overhead = len(frames.encode(frames.ChatMessage("x" * 64, "", "9" * 64, "0" * 32, 2**53)))
     out = frames.encode(message).encode()
     assert len(out) <= len(frame.encode()) + overhead
     assert overhead < Limits().buffer_bytes - 2 * Limits().max_message_bytes
