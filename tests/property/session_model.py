@@ -5,7 +5,6 @@ one. Both can be told to be wrong (`Mutant`), to see that the laws notice.
 """
 
 import json
-import math
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -372,7 +371,7 @@ class Client:
             return
         if self.machine.live_transport is not None:
             self.lose()
-        if self.opening is None and self.machine.deadline != math.inf:
+        if self.opening is None and self.machine.deadline < float("inf"):
             self.now = max(self.now, self.machine.deadline)
             self.tell(events.DeadlineReached())
         if self.opening is not None:
