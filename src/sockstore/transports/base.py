@@ -119,10 +119,11 @@ class Listener(Protocol):
     """Hears what happens on a transport.
 
     The event loop makes the calls; only `writing_paused` may come from inside ``send()``. `opened`
-    comes once; then, after tasks it woke took a step, any number of slices, pongs in them, and
-    changes of writability; then `closed` once, and `released` once. If ``open()`` raises, none of
-    them comes; only a cancellation in the very turn in which the handshake succeeds may raise after
-    `opened`, and then `closed` and `released` follow.
+    comes first, once. Tasks that it woke take a step; then slices, pongs in them and changes of
+    writability follow, any number of them. At the end `closed` comes once, then `released` once.
+
+    If ``open()`` raises, none of them comes, with one exception: it may be cancelled in the turn in
+    which the handshake succeeds, after `opened`; `closed` and `released` follow then.
     """
 
     def opened(self, socket: SocketInfo) -> None:

@@ -51,9 +51,9 @@ class BrowserTransport:
         self._listener = listener
         self._limit = options.max_message_bytes
         self._socket: JsObject = None  # set by `open`
-        self._line: JsObject = None  # the JavaScript array of messages; set by `_listen`
+        self._arrived: JsObject = None  # a JavaScript array of messages; set by `_listen`
         self._events: list[Listening] = []  # set by `_listen`, stopped by `_end`
-        # Messages that were taken from the line; changed by `_take_what_arrived` and `_next`.
+        # Messages that were taken from that array; changed by `_take_what_arrived` and `_next`.
         self._undelivered: deque[str | bytes] = deque()
         # The next slice; set by `_deliver_soon`, reset by `_deliver`.
         self._delivering: asyncio.Handle | None = None
@@ -77,6 +77,7 @@ class BrowserTransport:
         """
         if target.headers:
             raise HandshakeFailed(redact_url(target.url), NO_HEADERS, kind="option")
+        # These three are set here, since they need the loop and the target.
         self._loop = asyncio.get_running_loop()
         self._url = target.url
         self._opening: asyncio.Future[None] = self._loop.create_future()
@@ -90,7 +91,7 @@ class BrowserTransport:
 
     def send(self, data: str | bytes) -> None:
         """Write one message."""
-        if not self._is_of_use:
+        if not self._is_usable:
             return
         # A browser would send the text representation of Python's bytes.
         self._socket.send(data if isinstance(data, str) else to_js(data))
@@ -103,18 +104,18 @@ class BrowserTransport:
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; returns at once."""
-        if self._is_of_use:
+        if self._is_usable:
             self._socket.close(sendable(code), reason)
 
     def abort(self) -> None:
         """End it at once; the browser may keep the TCP socket open for some time."""
-        if self._is_of_use:
+        if self._is_usable:
             self._undelivered.clear()
             self._end(Close(1006), "the connection was aborted")
             self._socket.close()
 
     @property
-    def _is_of_use(self) -> bool:
+    def _is_usable(self) -> bool:
         return self._socket is not None and self._ending is None
 
     # Called by the browser
@@ -122,9 +123,9 @@ class BrowserTransport:
     def _listen(self) -> None:
         socket = self._socket
         socket.binaryType = "arraybuffer"
-        # The browser itself collects messages in the line: one call into Python takes all of them.
-        self._line = window.Array.new()
-        socket.onmessage = self._line.push.bind(self._line)
+        # The browser collects messages in an array: one call into Python takes all of them.
+        self._arrived = window.Array.new()
+        socket.onmessage = self._arrived.push.bind(self._arrived)
         self._waking = Listening(socket, "message", self._wake, once=True)
         opened = Listening(socket, "open", self._opened)
         closed = Listening(socket, "close", self._closed)
@@ -138,7 +139,7 @@ class BrowserTransport:
             self._listener.opened(SocketInfo(self._url, self._socket.protocol or None))
 
     def _wake(self, event: JsObject) -> None:
-        """Deliver in the next turn: messages that arrive together are in the line by then."""
+        """Deliver in the next turn: messages that arrive together are in the array by then."""
         del event
         self.heard += 1
         self._deliver_soon()
@@ -191,7 +192,7 @@ class BrowserTransport:
             self._listener.released()
 
     def _take_what_arrived(self) -> None:
-        for data in _data_of(self._line.splice(0)):
+        for data in _data_of(self._arrived.splice(0)):
             if _is_larger(data, self._limit):
                 why = f"a message is larger than max_message_bytes={self._limit}"
                 self._socket.close(sendable(1009), "message too big")

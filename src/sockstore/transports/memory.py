@@ -1,9 +1,9 @@
 """A transport for tests, over a network in memory that can be up, down, silent or slow.
 
-Both halves live in one process. No call reaches the other half directly: every event goes through a
+Both halves are in one process. No call reaches the other half directly: every event goes through a
 pipe, in order, after the network's latency. Reads are cut as on a socket: one may bring the
 handshake's answer and messages after it, a pong and no message, or a part of a message.
-Messages of one call arrive together, so that a test can choose.
+The messages of one call arrive together.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ class MemoryTransport:
         Raises:
             HandshakeFailed: If it refuses.
         """
+        # These five are set here, since they need the loop and the target.
         self._loop = asyncio.get_running_loop()
         self.to_client = Pipe(self._loop, self._latency)
         self.to_server = Pipe(self._loop, self._latency)
@@ -264,8 +265,8 @@ class MemoryPeer:
     closed: Close | None = None
     is_open: bool = False
     on_message: Callable[[str | bytes], None] | None = None
-    _frozen: bool = False
-    _stalled: bool = False
+    _frozen: bool = False  # whether it neither reads nor writes; set by `freeze`
+    _stalled: bool = False  # whether it does not read; set by `stall`, reset by `resume`
 
     @property
     def has_given_up(self) -> bool:

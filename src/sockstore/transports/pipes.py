@@ -63,7 +63,7 @@ class Arrival:
 
     def __init__(self, read: Callable[[deque[Frame]], None], frames: deque[Frame]) -> None:
         self._read = read
-        self._frames = frames
+        self._frames = frames  # taken by the reader, added by `join`
 
     @property
     def answers_handshake(self) -> bool:
@@ -75,7 +75,7 @@ class Arrival:
         self._frames += later._frames
 
     def __call__(self) -> None:
-        """Arrive."""
+        """Give the frames to the reader."""
         if self._frames:
             self._read(self._frames)
 
@@ -86,6 +86,7 @@ class Pipe:
     def __init__(self, loop: asyncio.AbstractEventLoop, latency: Callable[[], float]) -> None:
         self._loop = loop
         self._latency = latency
+        # What is under way, and when it arrives; added by the posts, taken by `_run` and `clear`.
         self._events: deque[tuple[float, Callable[[], None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None  # for the first event; set by `_arm`
         self._closed = False  # set by `close`

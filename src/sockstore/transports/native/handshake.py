@@ -118,7 +118,7 @@ class AwaitedAnswer:
     it, or with the reason.
     """
 
-    __slots__ = ("_accept", "_fail", "_loop", "_patience", "_reader", "protocol")
+    __slots__ = ("_accept", "_body_timeout", "_fail", "_loop", "_reader", "protocol")
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class AwaitedAnswer:
         self._fail = fail
         self._reader = AnswerReader({SWITCHING_PROTOCOLS})
         # Runs while a body is awaited; set by `_wait_for_body`, reset by `stop`.
-        self._patience: asyncio.TimerHandle | None = None
+        self._body_timeout: asyncio.TimerHandle | None = None
 
     def take(self, data: bytes) -> None:
         """Take received bytes."""
@@ -161,9 +161,9 @@ class AwaitedAnswer:
 
     def stop(self) -> None:
         """Stop waiting for a body."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
+        if self._body_timeout is not None:
+            self._body_timeout.cancel()
+            self._body_timeout = None
 
     def _judge(self, answer: Answer, rest: bytes) -> None:
         try:
@@ -177,8 +177,8 @@ class AwaitedAnswer:
         head = self._reader.head
         if head is not None and _leads_elsewhere(head):
             self.ended()  # the head of a redirect says where it leads
-        elif self._patience is None:
-            self._patience = self._loop.call_later(BODY_SECONDS, self.ended)
+        elif self._body_timeout is None:
+            self._body_timeout = self._loop.call_later(BODY_SECONDS, self.ended)
 
 
 def protocol_after(handshake: ClientProtocol, max_message_bytes: int) -> Protocol:

@@ -36,9 +36,9 @@ async def connected_socket(host: str, port: int) -> socket.socket:
             if untried:
                 trial = _try_address(untried.pop(0), connected, failures)
                 trials.add(start_task(trial, name=f"sockstore: connect to {host}"))
-            patience = HAPPY_EYEBALLS_SECONDS if untried else None
+            delay = HAPPY_EYEBALLS_SECONDS if untried else None
             _, trials = await asyncio.wait(
-                trials, timeout=patience, return_when=asyncio.FIRST_COMPLETED
+                trials, timeout=delay, return_when=asyncio.FIRST_COMPLETED
             )
         if not connected:
             raise failures[-1]
@@ -78,7 +78,7 @@ async def addresses(host: str, port: int) -> list[Address]:
         numeric = socket.AI_NUMERICHOST
         return [*socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=numeric)]
     loop = asyncio.get_running_loop()
-    if _looks_up_in_its_own_way(loop):
+    if _has_own_lookup(loop):
         answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     else:
         look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
@@ -89,7 +89,7 @@ async def addresses(host: str, port: int) -> list[Address]:
     return [address for pair in pairs for address in pair if address is not None]
 
 
-def _looks_up_in_its_own_way(loop: asyncio.AbstractEventLoop) -> bool:
+def _has_own_lookup(loop: asyncio.AbstractEventLoop) -> bool:
     """Whether the program replaced the `getaddrinfo` of this loop; that one is used then.
 
     asyncio's own runs in the default executor, and uvloop's in libuv's four threads; a few lookups

@@ -41,30 +41,32 @@ async def tunnel(proxy: Proxy, host: str, port: int, trust: ssl.SSLContext | Non
     Raises:
         ProxyFailedError: If the proxy cannot be reached, or refuses.
     """
-    asked = _Asked(proxy)
+    reply = _ConnectReply(proxy)
     try:
-        async with asyncio.timeout(None) as asked.patience:
+        async with asyncio.timeout(None) as reply.body_timeout:
             match proxy.scheme:
                 case "http":
-                    return await _tunnel_by_http(proxy, host, port, asked)
+                    return await _tunnel_by_http(proxy, host, port, reply)
                 case "https":
                     assert trust is not None  # noqa: S101 - the caller gives one for https
                     request = connect_request(proxy, host, port)
-                    return await _tunnel_by_tls(proxy, request, asked.take, trust)
+                    return await _tunnel_by_tls(proxy, request, reply.take, trust)
                 case _:
                     return await _tunnel_by_socks(proxy, host, port)
     except (OSError, EOFError) as error:
-        if (answer := asked.answer) is not None:
+        if (answer := reply.answer) is not None:
             raise _refused(proxy, answer) from None  # its body did not arrive completely
         raise _unreachable(proxy, error) from error
 
 
-async def _tunnel_by_http(proxy: Proxy, host: str, port: int, asked: _Asked) -> socket.socket:
+async def _tunnel_by_http(
+    proxy: Proxy, host: str, port: int, reply: _ConnectReply
+) -> socket.socket:
     loop = asyncio.get_running_loop()
     sock = await connected_socket(proxy.host, proxy.port)
     try:
         await loop.sock_sendall(sock, connect_request(proxy, host, port))
-        while not asked.take(await loop.sock_recv(sock, 4096)):
+        while not reply.take(await loop.sock_recv(sock, 4096)):
             pass
     except BaseException:
         sock.close()
@@ -88,14 +90,14 @@ def connect_request(proxy: Proxy, host: str, port: int) -> bytes:
     return "\r\n".join((*lines, "", "")).encode()
 
 
-class _Asked:
+class _ConnectReply:
     """Reads a proxy's answer to CONNECT.
 
     Attributes:
-        patience: The deadline for the body of a refusal; set by `tunnel`, started by `take`.
+        body_timeout: The deadline for the body of a refusal; set by `tunnel`, started by `take`.
     """
 
-    patience: asyncio.Timeout
+    body_timeout: asyncio.Timeout
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
@@ -120,8 +122,8 @@ class _Asked:
         except NotAnAnswerError as error:
             raise self._not_an_answer(str(error)) from error
         if answer is None:
-            if self._reader.awaits_body and self.patience.when() is None:
-                self.patience.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
+            if self._reader.awaits_body and self.body_timeout.when() is None:
+                self.body_timeout.reschedule(asyncio.get_running_loop().time() + BODY_SECONDS)
             return False
         if answer.status not in SUCCESSES:
             raise _refused(self._proxy, answer)
@@ -154,30 +156,30 @@ async def _tunnel_by_tls(
     proxy: Proxy, request: bytes, is_open: Callable[[bytes], bool], trust: ssl.SSLContext
 ) -> socket.socket:
     loop = asyncio.get_running_loop()
-    outside, inside = _Outside(request, is_open), _End()
-    outside.other, inside.other = inside, outside
+    proxy_side, our_side = _ProxySide(request, is_open), _Side()
+    proxy_side.other, our_side.other = our_side, proxy_side
     ours, theirs = socket.socketpair()
     try:
         ours.setblocking(False)  # noqa: FBT003 - its only parameter
-        await loop.create_connection(lambda: inside, sock=theirs)
+        await loop.create_connection(lambda: our_side, sock=theirs)
         sock = await connected_socket(proxy.host, proxy.port)
         await loop.create_connection(
-            lambda: outside, sock=sock, ssl=trust, server_hostname=tls_name(proxy.host)
+            lambda: proxy_side, sock=sock, ssl=trust, server_hostname=tls_name(proxy.host)
         )
-        await outside.opened
+        await proxy_side.opened
     except BaseException:
-        outside.abort()
-        inside.abort()
+        proxy_side.abort()
+        our_side.abort()
         ours.close()
         theirs.close()
         raise
     return ours
 
 
-class _End(asyncio.Protocol):
+class _Side(asyncio.Protocol):
     """One of two connections; each writes the bytes that the other receives."""
 
-    other: _End  # set by `_tunnel_by_tls`
+    other: _Side  # set by `_tunnel_by_tls`
     transport: asyncio.Transport | None = None  # set by `connection_made`
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -216,7 +218,7 @@ class _End(asyncio.Protocol):
             self.transport.abort()
 
 
-class _Outside(_End):
+class _ProxySide(_Side):
     """The connection to the proxy: it asks for the tunnel, then passes bytes on.
 
     Args:
