@@ -14,16 +14,9 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from opentelemetry.util.types import AttributeValue
 
 from sockstore.base.version import __version__
+from sockstore.connection.inspection import timeline as happened
 from sockstore.connection.inspection.observer import Stats
-from sockstore.connection.inspection.timeline import (
-    AttemptBegan,
-    AttemptFailed,
-    CloseAsked,
-    Ended,
-    Lost,
-    Opened,
-    TimelineEvent,
-)
+from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
@@ -153,13 +146,13 @@ class _Spans:
 
     def _follow(self, event: TimelineEvent) -> None:
         match event:
-            case AttemptBegan(number=number, at=at):
+            case happened.AttemptBegan(number=number, at=at):
                 self._begin("websocket attempt", at, {"sockstore.attempt": number})
-            case Opened(at=at):
+            case happened.Opened(at=at):
                 self._begin("websocket connection", at, {})
-            case AttemptFailed(error=error, at=at) | Lost(error=error, at=at):
+            case happened.AttemptFailed(error=error, at=at) | happened.Lost(error=error, at=at):
                 self._end(at, error)
-            case CloseAsked(at=at) | Ended(at=at):
+            case happened.CloseAsked(at=at) | happened.Ended(at=at):
                 self._end(at)
             case _:
                 if self._span is not None:

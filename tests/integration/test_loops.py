@@ -121,9 +121,10 @@ def test_a_receipt_is_settled_although_a_task_of_the_closed_loop_awaits_it():
 @pytest.mark.contract("OB3")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_blocking_connection_outlives_the_loop_that_a_callable_ended():
-    def leave(store: WebSocketStore) -> None:
+    async def leave(store: WebSocketStore) -> None:
         threads.append(threading.current_thread())
-        raise SystemExit
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(100)
 
     threads: list[threading.Thread] = []
     connection = blocking.WebSocket("ws://fake", transport=FakeServer(), on_open=leave)

@@ -42,7 +42,7 @@ class Buffer(buffers.Buffer):
 
     def push(self, message: Message) -> bool:
         """Take one message; return False, because readers in threads need no turn of the loop."""
-        if self._patience > 0 and len(self._waiting) >= self.limit + self._beyond:
+        if self._patience > 0 and len(self.waiting) >= self.limit + self.beyond:
             self._wait_for_room()
         with self._lock:
             super().push(message)
@@ -85,7 +85,7 @@ class Buffer(buffers.Buffer):
     @property
     def has_news(self) -> bool:
         """Whether a reader need not wait."""
-        return bool(self._waiting or self._missed or self._ended)
+        return bool(self.waiting or self._missed or self._ended)
 
     def take(self) -> Message | None:
         """Return the next message, or None if there is none yet.
@@ -96,15 +96,15 @@ class Buffer(buffers.Buffer):
             StopAsyncIteration: If it was closed.
         """
         with self._lock:
-            if self._waiting:
-                message = self._waiting.popleft()
-                if self._beyond:
-                    self._beyond -= 1
-                if len(self._waiting) * 2 <= self.limit:
+            if self.waiting:
+                message = self.waiting.popleft()
+                if self.beyond:
+                    self.beyond -= 1
+                if len(self.waiting) * 2 <= self.limit:
                     self._room.ring()
                 return message
             self._patience = PATIENCE  # this reader has read everything
-            if (ending := self._ending()) is not None:
+            if (ending := self.ending()) is not None:
                 raise ending
             return None
 
@@ -126,7 +126,7 @@ class Buffer(buffers.Buffer):
             self._patience -= time.monotonic() - began
 
     def _has_room(self) -> bool | None:
-        return len(self._waiting) * 2 <= self.limit or None
+        return len(self.waiting) * 2 <= self.limit or None
 
 
 class CallbackBuffer(Buffer):

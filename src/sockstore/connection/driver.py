@@ -19,7 +19,7 @@ from sockstore.base.tasks import start_task
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
-from sockstore.connection.platform import unwatch_sleep, watch_sleep
+from sockstore.connection.platform import sleepers_of
 from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
@@ -148,8 +148,8 @@ class Driver:
             self._watch()
         if (user_side := self._user_side()) is not None:
             user_side.show(self.machine.state)
-            if self.buffered_is_watched:
-                user_side.show_buffered()
+        if self.buffered_is_watched:
+            self.buffered_changed()
         if self._rest_waiters:
             self._wake_if_ended()
 
@@ -183,10 +183,6 @@ class Driver:
         self.dispatch(fact.CloseRequested())
         for number in list(self._links):
             self._abort(number)
-
-    def abandon(self) -> None:
-        """End everything soon, from any thread in which the garbage collector runs."""
-        self.own.call_soon(self.abort)
 
     def report(self, error: Exception, where: str) -> None:
         """Give an error of a user's callable to the event loop's exception handler."""
@@ -262,9 +258,14 @@ class Driver:
         """Watch the platform while the connection is in use."""
         if self.own.loop is None:
             return
-        self._watches_platform = is_in_use = not self._watches_platform
-        (watch_sleep if is_in_use else unwatch_sleep)(self.own.loop, self._slept)
-        (watch_platform if is_in_use else unwatch_platform)(self.hint)
+        self._watches_platform = not self._watches_platform
+        sleepers = sleepers_of(self.own.loop)
+        if self._watches_platform:
+            sleepers.add(self._slept)
+            watch_platform(self.hint)
+        else:
+            sleepers.discard(self._slept)
+            unwatch_platform(self.hint)
 
     # The one timer
 
@@ -310,7 +311,7 @@ class Driver:
     def _attempt_done(self, number: int, link: Link, task: asyncio.Task[None]) -> None:
         del self._attempts[number]
         if not self._attempts:
-            self._attempts = {}  # for one that had entries keeps their room
+            self._attempts = {}  # an empty dict keeps the memory of its entries
         if link.has_opened:
             self._wake_if_ended()
             return

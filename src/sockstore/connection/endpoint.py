@@ -99,18 +99,13 @@ class Endpoint:
         url, headers, subprotocols, token = self.url, self.headers, self.subprotocols, self.token
         if callable(url) or url is None:
             url = check_url(await _ask("url", url, attempt))
-        if makes_headers := callable(headers):
-            headers = await _ask("headers", headers, attempt)
-        if makes_subprotocols := callable(subprotocols):
-            subprotocols = await _ask("subprotocols", subprotocols, attempt)
+        if callable(headers):
+            headers = _check_headers(await _ask("headers", headers, attempt))
+        if callable(subprotocols):
+            subprotocols = _check_subprotocols(await _ask("subprotocols", subprotocols, attempt))
         if callable(token):
             token = _check_token(await _ask("token", token, attempt))
-        return Target(
-            url=url,
-            headers=_check_headers(headers) if makes_headers else headers,
-            subprotocols=_check_subprotocols(subprotocols) if makes_subprotocols else subprotocols,
-            token=token,
-        )
+        return Target(url=url, headers=headers, subprotocols=subprotocols, token=token)
 
 
 def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:

@@ -130,7 +130,7 @@ class Engine:
         if own.bind(action):
             # A loop on which time is virtual has a clock on its wall, too.
             self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
-            self.adopt()
+            bind(*self._stores)
 
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
@@ -269,7 +269,8 @@ def _dropped(driver: Driver, where: str) -> None:
     """The last reference to a connection is gone: end its open parts."""
     if driver.at_rest:
         return
-    driver.abandon()
+    # The garbage collector runs in any thread.
+    driver.own.call_soon(driver.abort)
     warnings.warn(
         f"a WebSocketStore created at {where} was dropped while it was in use; "
         "close it, or use it in an `async with` block",

@@ -62,6 +62,7 @@ class Link:
         "last_message_at",
         "last_word_at",
         "number",
+        "tell",
         "token",
         "transport",
     )
@@ -71,6 +72,7 @@ class Link:
     def __init__(self, number: int, keeper: LinkKeeper, clock: Callable[[], float]) -> None:
         self.number = number
         self._keeper = keeper
+        self.tell = keeper.dispatch
         self._clock = clock
         # `open_link` sets the transport and the token of a session.
         self.token: str | None = None
@@ -155,10 +157,10 @@ class Link:
         return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
-        """A slice is over; only its messages are signs of life, not the slice itself.
+        """Notify subscribers of the slice, and note when the last message came.
 
-        Nor are pings, pongs and fragments, nor replies to heartbeats, answers to requests, what a
-        session says beside its messages, and repeated messages: they do not stand in `messages`.
+        Only what stands in `messages` counts: pings, pongs, fragments, replies to heartbeats,
+        answers to requests, other frames of a session and repeated messages do not.
         """
         receiver, self._in_slice = self._in_slice, None
         if receiver is None:
@@ -171,10 +173,6 @@ class Link:
         receiver.log.end_slice()
         if self._keeper.buffered_is_watched:
             self._keeper.buffered_changed()
-
-    def tell(self, event: Event) -> None:
-        """Tell the machine a fact."""
-        self._keeper.dispatch(event)
 
     def pong_received(self, payload: bytes) -> None:
         """Tell that the peer answered a ping."""

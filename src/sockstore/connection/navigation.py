@@ -69,7 +69,7 @@ class CloseOnNavigate:
         self._unsubscribe: Unsubscriber | None = None
 
     def listen(self) -> None:
-        """Listen from now on; a navigation that is under way already brought us here."""
+        """Listen from now on; a navigation that is under way led to this call, and is ignored."""
         if self._navigator is None or self._unsubscribe is not None:
             return
         self._ignored = self._navigator.navigating.value

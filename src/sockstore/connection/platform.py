@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ["unwatch_sleep", "watch_sleep"]
+__all__ = ["sleepers_of"]
 
 TICK = 2.0
 """Seconds between two comparisons of the clocks, so the longest delay until sleep is noticed."""
@@ -68,24 +68,14 @@ class _Watch:
 _watches: WeakKeyDictionary[asyncio.AbstractEventLoop, _Watch] = WeakKeyDictionary()
 
 
-def watch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
-    """Call `sleeper` with the seconds whenever the machine has slept.
+def sleepers_of(loop: asyncio.AbstractEventLoop) -> set[Sleeper] | _Watch:
+    """Return the callables that are given the seconds whenever the machine has slept.
 
-    A loop on which time is virtual says so itself, in its attribute ``sleepers``.
+    A loop on which time is virtual has them itself, in its attribute ``sleepers``.
     """
     virtual: set[Sleeper] | None = getattr(loop, "sleepers", None)
     if virtual is not None:
-        virtual.add(sleeper)
-        return
+        return virtual
     if loop not in _watches:
         _watches[loop] = _Watch(loop)
-    _watches[loop].add(sleeper)
-
-
-def unwatch_sleep(loop: asyncio.AbstractEventLoop, sleeper: Sleeper) -> None:
-    """Stop calling `sleeper`."""
-    virtual: set[Sleeper] | None = getattr(loop, "sleepers", None)
-    if virtual is not None:
-        virtual.discard(sleeper)
-    elif loop in _watches:
-        _watches[loop].discard(sleeper)
+    return _watches[loop]

@@ -21,13 +21,11 @@ class Delivery:
 
     Args:
         state: The state to begin with.
-        why: Why it was not delivered.
-        flight: The flight that it was handed over with, if it was.
+        why: Why it was not delivered; `settle` sets another.
+        flight: The flight that it was handed over with; `hand_over` sets it.
         awaits_reply: Whether it is on its way until a session acknowledges it.
 
     Attributes:
-        why: The same; set by `settle`.
-        flight: The same; set by `hand_over`.
         offset: Where in the room of a session it is stored; set by the sender.
         waiters: The futures of the callers of `wait`.
     """

@@ -135,14 +135,12 @@ class Receiver:
 
     def _unless_reply(self, frame: str | bytes) -> bool:
         self.has_heard_a_word = True
-        return False if self._is_reply(frame) else self._decode(frame)
-
-    def _is_reply(self, frame: str | bytes) -> bool:
         try:
-            return self._heartbeat is not None and self._heartbeat.recognises(frame)
+            if self._heartbeat is not None and self._heartbeat.recognises(frame):
+                return False
         except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
             self._report(error, "the heartbeat's reply")
-            return False
+        return self._decode(frame)
 
     def _json_or_text(self, frame: str | bytes) -> bool:
         if isinstance(frame, bytes):

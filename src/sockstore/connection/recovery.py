@@ -232,8 +232,8 @@ class Opening:
             loaded: Called once the snapshot is loaded; None if none is needed.
 
         Raises:
-            HandshakeFailed: If loading or asking failed; it names the callable.
-            Exception: Any error that ``on_open`` raises.
+            HandshakeFailed: If one of them failed; it names the callable.
+            StopReconnecting: If one of them raised it.
         """
         if loaded is not None and self._fetch_state is not None:
             with _named("fetch_state"):
@@ -244,7 +244,8 @@ class Opening:
                 if (request := self.resumption.request()) is not None:
                     connection.send(request)
         if self._on_open is not None:
-            await _finish(self._on_open(connection))
+            with _named("on_open"):
+                await _finish(self._on_open(connection))
 
 
 @contextmanager

@@ -178,23 +178,15 @@ class Requests:
             if not request.receipt:
                 request.answer.set_exception(_undelivered(request.receipt))
             elif phase == "open":
-                _repeat(request)
+                if request.must_repeat:
+                    request.must_repeat = False
+                    request.receipt = request.send()
             elif request.receipt.state != "queued":
-                _interrupt(request, can_repeat=phase not in {"closing", "closed", "failed"})
-
-
-def _repeat(request: _Request) -> None:
-    if request.must_repeat:
-        request.must_repeat = False
-        request.receipt = request.send()
-
-
-def _interrupt(request: _Request, *, can_repeat: bool) -> None:
-    if request.is_idempotent and can_repeat:
-        request.must_repeat = True
-    else:
-        lost = OutcomeUnknown("the connection was lost before the answer came")
-        request.answer.set_exception(lost)
+                if request.is_idempotent and phase not in {"closing", "closed", "failed"}:
+                    request.must_repeat = True
+                else:
+                    lost = OutcomeUnknown("the connection was lost before the answer came")
+                    request.answer.set_exception(lost)
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

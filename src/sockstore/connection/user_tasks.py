@@ -94,8 +94,8 @@ class Callables:
             del run  # it holds the connection
             if inspect.isawaitable(result):
                 await result
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            failure = as_opening_error(error)
+        except (HandshakeFailed, StopReconnecting) as error:
+            failure = error
         self._dispatch(fact.OnOpenFinished(transport, failure))
         # Tasks that it has started take their first step before this.
         asyncio.get_running_loop().call_soon(self._opening_over, transport)
@@ -122,13 +122,6 @@ def as_attempt_error(error: BaseException) -> AttemptError:
     if isinstance(error, HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting):
         return error
     return attempt_raised("the attempt", error, "network")
-
-
-def as_opening_error(error: Exception) -> AttemptError:
-    """Return an error that may end an attempt: any error of ``on_open`` is a failed attempt."""
-    if isinstance(error, HandshakeFailed | StopReconnecting):
-        return error
-    return attempt_raised("on_open", error, "on_open")
 
 
 def forget_variables(error: BaseException | None) -> None:

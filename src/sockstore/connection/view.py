@@ -19,7 +19,7 @@ from sockstore.stores import Readable, derived, readonly
 from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
-    from sockstore.messages.buffer import Buffer, Overflow
+    from sockstore.messages.buffer import Overflow
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
@@ -30,19 +30,10 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Open until the scope that owns a connection is left; from then on only reading is legal."""
+    """Open until the scope that owns a connection is left; then only reading is legal (PV5)."""
 
     def __init__(self) -> None:
-        self.is_left = False  # set by `leave`, which the provider calls
-
-    def leave(self) -> None:
-        """The scope is left."""
-        self.is_left = True
-
-    def check(self, action: str) -> None:
-        """Refuse actions that are legal only while the scope is there (PV5)."""
-        if self.is_left:
-            raise ScopeClosed(action)
+        self.is_left = False  # set by the provider, when its scope is left
 
 
 class ConnectionView:
@@ -183,27 +174,16 @@ class ConnectionView:
             InvalidOption: If `limit` or `overflow` cannot be used.
             ScopeClosed: If its provider has been left.
         """
-        # Imported here, as `Engine` does it.
-        from sockstore.messages.stream import MessageStream  # noqa: PLC0415
+        from sockstore.messages.buffer import Buffer  # noqa: PLC0415 - as `Engine`
+        from sockstore.messages.stream import MessageStream  # noqa: PLC0415 - as `Engine`
 
-        self._gate.check("stream")
-        return MessageStream(self._buffer(where, limit, overflow, gaps=gaps))
-
-    def _buffer(
-        self,
-        where: Callable[[Message], object] | None,
-        limit: int,
-        overflow: Overflow,
-        *,
-        gaps: bool | None,
-    ) -> Buffer:
-        """Return the messages that wait for a new stream."""
-        from sockstore.messages.buffer import Buffer  # noqa: PLC0415 - see `stream`
-
+        if self._gate.is_left:
+            raise ScopeClosed("stream")
         state = self._state.value
-        return self._engine.open_buffer(
+        buffer = self._engine.open_buffer(
             Buffer, where, limit, overflow, gaps=gaps, view=self, state=state
         )
+        return MessageStream(buffer)
 
     async def ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT CN4
         """Wait until the connection is open.

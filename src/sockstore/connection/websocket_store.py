@@ -11,7 +11,7 @@ from sockstore.base.checks import require_callable, require_instance, require_se
 from sockstore.base.close import check_close
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.errors import InvalidOption
+from sockstore.base.errors import InvalidOption, ScopeClosed
 from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import Hint
@@ -201,7 +201,8 @@ class WebSocketStore(ConnectionView):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self._gate.check("connect")
+        if self._gate.is_left:
+            raise ScopeClosed("connect")
         url = self._engine.endpoint.url if url is None else check_endpoint_url(url)
         if url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
@@ -265,7 +266,8 @@ class WebSocketStore(ConnectionView):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        self._gate.check("reconnect")
+        if self._gate.is_left:
+            raise ScopeClosed("reconnect")
         if self._engine.endpoint.url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
         self._engine.bind("reconnect")
@@ -321,7 +323,7 @@ class WebSocketStore(ConnectionView):
             <Receipt queued>
         """
         if self._gate.is_left:
-            self._gate.check("send")
+            raise ScopeClosed("send")
         return self._driver.send(self._engine.encoder(data))
 
     async def request(

@@ -36,24 +36,29 @@ class Buffer:
 
     Attributes:
         limit: Messages that may wait for the reader.
+        owner: The object that lives as long as the reader.
         dropped: How many messages ``drop_oldest`` dropped; counted by `push`.
+        waiting: The messages; the reader takes them from the left.
+        waiter: The future of the reader that waits for one; set and reset by the reader.
+        beyond: How many may wait beyond the limit; set by `expect`, less by each read.
+        tell_taken: Called with each message that the reader takes; set by `begin_with`.
     """
 
     __slots__ = (
         "__weakref__",
-        "_beyond",
         "_end",
         "_ended",
         "_gaps",
         "_missed",
         "_overflow",
-        "_owner",
-        "_tell_taken",
-        "_waiter",
-        "_waiting",
         "_where",
+        "beyond",
         "dropped",
         "limit",
+        "owner",
+        "tell_taken",
+        "waiter",
+        "waiting",
     )
 
     def __init__(
@@ -74,55 +79,38 @@ class Buffer:
         self._where = where
         self._overflow = overflow
         self._gaps = gaps
-        self._owner = owner
-        self._waiting: deque[Message] = deque()
-        # The reader that waits in `next`.
-        self._waiter: asyncio.Future[None] | None = None
+        self.waiting: deque[Message] = deque()
+        self.waiter: asyncio.Future[None] | None = None
         # Messages that came when the buffer was full: reset when the reader is told.
         self._missed = 0
-        self._beyond = 0  # how many may wait beyond the limit; set by `expect`, less by each read
+        self.beyond = 0
         # Whether it has ended, and the error of the end: set by `end`.
         self._ended = False
         self._end: Exception | None = None
-        self._tell_taken: Callable[[Message], object] | None = None  # set by `begin_with`
+        self.tell_taken: Callable[[Message], object] | None = None
         self.limit = limit
+        self.owner = owner
         self.dropped = 0
 
     @property
     def lag(self) -> int:
         """How many messages wait for the reader."""
-        return len(self._waiting)
+        return len(self.waiting)
 
     # Called by the reader
 
-    async def next(self) -> Message:
-        """Return the next message, as `MessageStream.__anext__` says."""
-        if self._waiter is not None:
-            raise RuntimeError("another task reads this stream; give each task its own stream()")
-        while not self._waiting:
-            ending = self._ending()
-            if ending is not None:
-                del self  # as below: a task that ends by it keeps the error, and its frames
-                raise ending
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            except BaseException:
-                self._waiter = None
-                # The traceback keeps this frame: it must not keep the buffer alive.
-                del self
-                raise
-            self._waiter = None
-        message = self._waiting.popleft()
-        if self._beyond:
-            self._beyond -= 1
-        if self._tell_taken is not None:
-            self._tell_taken(message)
-        return message
+    def ending(self) -> Exception | None:
+        """Return the error for a reader that has read everything; None if it must wait."""
+        if self._missed:
+            missed, self._missed = self._missed, 0
+            return Lagged(missed)
+        if self._ended:
+            return self._end or StopAsyncIteration()
+        return None
 
     def close(self) -> None:
         """Take no further messages, and drop those that wait; the reader ends."""
-        self._waiting.clear()
+        self.waiting.clear()
         self._missed = 0
         self.end(None)
 
@@ -142,14 +130,14 @@ class Buffer:
             if message.kind == "gap":
                 self.push_gap(message)
             elif self._where is None or self._wants(message, self._where):
-                self._waiting.append(message)
+                self.waiting.append(message)
         self._missed = missed
-        self._tell_taken = tell_taken
+        self.tell_taken = tell_taken
 
     def expect(self, count: int) -> None:
         """Make room for messages that come at once, unless the reader lags already."""
-        if len(self._waiting) <= self.limit:
-            self._beyond = count
+        if len(self.waiting) <= self.limit:
+            self.beyond = count
 
     def push(self, message: Message) -> bool:
         """Take one message; return whether the reader should get a turn soon."""
@@ -158,15 +146,15 @@ class Buffer:
         if self._missed:
             self._missed += 1
             return False
-        waiting = self._waiting
-        if len(waiting) >= self.limit + self._beyond:
+        waiting = self.waiting
+        if len(waiting) >= self.limit + self.beyond:
             if self._overflow == "error":
                 self._missed = 1
                 return False
             waiting.popleft()
             self.dropped += 1
         waiting.append(message)
-        if self._waiter is None:
+        if self.waiter is None:
             return False
         if len(waiting) == 1:  # or the reader has been woken already
             self._wake()
@@ -174,13 +162,13 @@ class Buffer:
 
     def push_all(self, messages: Sequence[Message]) -> bool:
         """Take messages; return whether the reader should get a turn soon."""
-        waiting = self._waiting
+        waiting = self.waiting
         is_simple = self._where is None and not (self._ended or self._missed)
         if not is_simple or len(waiting) + len(messages) > self.limit:
             wanted = [self.push(message) for message in messages]
             return any(wanted)
         waiting.extend(messages)
-        if self._waiter is None:
+        if self.waiter is None:
             return False
         self._wake()
         return len(waiting) * 2 >= self.limit
@@ -188,7 +176,7 @@ class Buffer:
     def push_gap(self, message: Message) -> None:
         """Take a gap, even above the limit."""
         if self._gaps and not self._ended:
-            self._waiting.append(message)
+            self.waiting.append(message)
             self._wake()
 
     def end(self, error: Exception | None) -> None:
@@ -198,15 +186,6 @@ class Buffer:
             self._end = error
             self._wake()
 
-    def _ending(self) -> Exception | None:
-        """Return the error for a reader that has read everything; None if it must wait."""
-        if self._missed:
-            missed, self._missed = self._missed, 0
-            return Lagged(missed)
-        if self._ended:
-            return self._end or StopAsyncIteration()
-        return None
-
     def _wants(self, message: Message, where: Callable[[Message], object]) -> bool:
         try:
             return bool(where(message))
@@ -215,8 +194,8 @@ class Buffer:
             return False
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
 
 class Readers:
@@ -267,12 +246,13 @@ class Readers:
         for buffer in self._held():
             buffer.push_gap(message)
 
-    def end(self, error: Exception | None) -> None:
-        """End all streams."""
+    def end(self, error: Exception | None, owner: object) -> None:
+        """End the streams of one owner, or all if it is None."""
         self.tell()
-        buffers = self._held()
-        with self._lock:
-            self._set(())
+        buffers = [buffer for buffer in self._held() if owner is None or buffer.owner is owner]
+        if owner is None:
+            with self._lock:
+                self._set(())
         for buffer in buffers:
             buffer.end(error)
 
@@ -298,9 +278,6 @@ class Beginning(Buffer):
 
     Args:
         transport: The number of the connection's transport.
-
-    Attributes:
-        transport: The same.
     """
 
     __slots__ = ("transport",)
@@ -311,12 +288,12 @@ class Beginning(Buffer):
 
     def give(self, buffer: Buffer) -> None:
         """Let a stream of ``on_open`` begin with messages that none of its streams has taken."""
-        buffer.begin_with(tuple(self._waiting), self._missed, self._forget)
+        buffer.begin_with(tuple(self.waiting), self._missed, self._forget)
 
     def _forget(self, taken: Message) -> None:
-        if self._waiting and self._waiting[0] is taken:
-            self._waiting.popleft()
+        if self.waiting and self.waiting[0] is taken:
+            self.waiting.popleft()
         else:
-            kept = [message for message in self._waiting if message is not taken]
-            self._waiting.clear()
-            self._waiting.extend(kept)
+            kept = [message for message in self.waiting if message is not taken]
+            self.waiting.clear()
+            self.waiting.extend(kept)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, Self
+import asyncio
+from typing import TYPE_CHECKING, Self
 
 from sockstore.messages.buffer import Buffer
 
@@ -46,7 +46,7 @@ class MessageStream:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Coroutine[Any, Any, Message]:
+    async def __anext__(self) -> Message:
         """Return the next message.
 
         Raises:
@@ -54,7 +54,29 @@ class MessageStream:
             ConnectionEnded: If the connection failed.
             RuntimeError: If another task reads this stream already.
         """
-        return self._buffer.next()
+        buffer = self._buffer
+        if buffer.waiter is not None:
+            raise RuntimeError("another task reads this stream; give each task its own stream()")
+        while not buffer.waiting:
+            ending = buffer.ending()
+            if ending is not None:
+                del self, buffer  # as below: a task that ends by it keeps the error, and its frames
+                raise ending
+            buffer.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await buffer.waiter
+            except BaseException:
+                buffer.waiter = None
+                # The traceback keeps this frame: it must not keep the stream alive.
+                del self, buffer
+                raise
+            buffer.waiter = None
+        message = buffer.waiting.popleft()
+        if buffer.beyond:
+            buffer.beyond -= 1
+        if buffer.tell_taken is not None:
+            buffer.tell_taken(message)
+        return message
 
     def close(self) -> None:
         """Take no further messages; waiting messages are dropped, and readers end."""

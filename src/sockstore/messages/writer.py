@@ -55,7 +55,7 @@ class LogWriter:
     def __init__(self, history: int | None, report: Report) -> None:
         self.kept = Kept(history)
         self._report = report
-        self._notified = 0  # the total that subscribers were told of last; set by `end_slice`
+        self._notified = 0  # the total at the last notification; set by `end_slice`
         self._received_at = 0.0  # set by `begin_slice`
         self._slice_over = False  # set by `stop_slice` and by slow readers
         # The callbacks, and the function that calls them: set by `_call_on_append`.
@@ -246,9 +246,9 @@ class LogWriter:
         if beginning is not None and beginning.transport == opening:
             beginning.give(buffer)
 
-    def end_streams(self, error: Exception | None) -> None:
-        """End all streams: the connection has ended."""
-        self._readers.end(error)
+    def end_streams(self, error: Exception | None, owner: object = None) -> None:
+        """End the streams of one owner; without one all, as the connection has ended."""
+        self._readers.end(error, owner)
 
     # Telling
 

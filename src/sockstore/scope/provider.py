@@ -8,8 +8,8 @@ import threading
 from types import TracebackType
 from typing import Unpack
 
-from sockstore.base.checks import require_at_least, require_flag
-from sockstore.base.errors import InvalidOption, ProviderNotFound
+from sockstore.base.checks import require_at_least, require_flag, require_text
+from sockstore.base.errors import InvalidOption, ProviderNotFound, ScopeClosed
 from sockstore.base.options import Reconnect
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url
 from sockstore.connection.navigation import check_navigator
@@ -93,10 +93,11 @@ class WebSocketProvider:
         linger: float = 0.0,
         **options: Unpack[ConnectionOptions],
     ) -> None:
+        require_text("name", name, "a text that use_websocket() can ask for")
         require_flag("auto_connect", auto_connect)
         require_flag("share", share)
         require_at_least("linger", linger, 0)
-        self._name = _checked_name(name)
+        self._name = name
         self._url = url
         self._auto_connect = auto_connect
         self._share = share
@@ -143,7 +144,8 @@ class WebSocketProvider:
             raise another_url(url)
         url = check_endpoint_url(url)
         if self._connection.phase.value in {"idle", "closing", "closed"}:
-            gate_of(self._connection).check("change the url")
+            if gate_of(self._connection).is_left:
+                raise ScopeClosed("change the url")
             engine_of(self._connection).endpoint.url = url
         else:
             self._connection.connect(url)
@@ -185,7 +187,7 @@ class WebSocketProvider:
         await self._scope.aclose()
 
     async def _disconnect(self) -> None:
-        gate_of(self._connection).leave()
+        gate_of(self._connection).is_left = True
         if self._shared is not None and isinstance(self._connection, Lease):
             self._shared.leave(self._connection)
         await self._connection.aclose()
@@ -245,12 +247,6 @@ def _in_plain_thread() -> bool:
     except RuntimeError:
         return threading.current_thread() is not threading.main_thread()
     return False
-
-
-def _checked_name(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise InvalidOption("name", name, "give a text that use_websocket() can ask for")
-    return name
 
 
 def _policy(

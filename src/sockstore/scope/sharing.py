@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any, TypeAlias
-from weakref import WeakSet
 
 from sockstore.base.close import check_close
-from sockstore.base.errors import InvalidOption
+from sockstore.base.errors import InvalidOption, ScopeClosed
 from sockstore.base.state import ConnectionState
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.connection.view import ConnectionView, engine_of
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.messages.buffer import Buffer, Overflow
-from sockstore.messages.message import Message
 from sockstore.stores import Writable, derived, writable
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
@@ -101,7 +98,7 @@ def share(what: Hashable, connection: WebSocketStore) -> Shared:
 
 
 class Lease(WebSocketStore):
-    """One holder's share of a connection.
+    """One holder's share of a connection; its methods raise what those of the connection do.
 
     Args:
         shared: The shared connection.
@@ -113,7 +110,6 @@ class Lease(WebSocketStore):
         self._navigation = CloseOnNavigate(navigator, self.close)
         self._shared = shared
         self._linger = linger
-        self._buffers: WeakSet[Buffer] = WeakSet()  # of the lease's streams: `_buffer` adds them
         # None while the lease is taken; otherwise what its holder sees: set by `_show`.
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
         engine = engine_of(shared.connection)
@@ -125,15 +121,11 @@ class Lease(WebSocketStore):
     def connect(self, url: PerAttempt[str] | None = None) -> None:
         """Take the lease: connect, unless another holder has done so.
 
-        Args:
-            url: The url that is shared, or None.
-
         Raises:
             InvalidOption: If it is another url: the other holders did not ask for it.
-            RuntimeError: If no event loop runs here.
-            ScopeClosed: If its provider has been left.
         """
-        self._gate.check("connect")
+        if self._gate.is_left:
+            raise ScopeClosed("connect")
         if url is not None and url != self._engine.endpoint.url:
             raise another_url(url)
         self._shared.take(self)
@@ -141,71 +133,33 @@ class Lease(WebSocketStore):
         self._show(None)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Give the lease back; the connection is closed if it was the last one.
-
-        Args:
-            code: The close code, as for `WebSocketStore.close`.
-            reason: The close reason.
-
-        Raises:
-            ValueError: If code or reason cannot be sent; nothing has happened then.
-            RuntimeError: If it is called from another thread.
-        """
+        """Give the lease back; the connection is closed if it was the last one."""
         check_close(code, reason)
         self._driver.own.check_thread()
         self._navigation.stop()
         if self._own.value is None or self._own.value.phase == "idle":
             self._show(ConnectionState("closed", since=self._driver.own.now()))
-        for buffer in list(self._buffers):
-            buffer.end(None)
+        self._engine.log.end_streams(None, self)
         self._shared.give_back(self, self._linger, code, reason)
 
     disconnect = close
 
     def reconnect(self) -> None:
-        """Take the lease, and open a new connection now, for all holders.
-
-        Raises:
-            RuntimeError: If no event loop runs here.
-            ScopeClosed: If its provider has been left.
-        """
-        self._gate.check("reconnect")
+        """Take the lease, and open a new connection now, for all holders."""
+        if self._gate.is_left:
+            raise ScopeClosed("reconnect")
         self.connect()
         self._shared.connection.reconnect()
 
     def send(self, data: Any) -> Receipt:
-        """Send a message; it is refused unless the lease is taken.
-
-        Args:
-            data: As for `WebSocketStore.send`.
-
-        Returns:
-            A receipt.
-
-        Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
-            RuntimeError: If it is called from another thread.
-            ScopeClosed: If its provider has been left.
-        """
-        self._gate.check("send")
+        """Send a message; it is refused unless the lease is taken."""
+        if self._gate.is_left:
+            raise ScopeClosed("send")
         if self._own.value is None:
             return super().send(data)
         self._engine.encoder(data)
         why = "this share of the connection is not in use: connect() first"
         return Receipt(Delivery("refused", why))
-
-    def _buffer(
-        self,
-        where: Callable[[Message], object] | None,
-        limit: int,
-        overflow: Overflow,
-        *,
-        gaps: bool | None,
-    ) -> Buffer:
-        """Return the messages that wait for a new stream; it ends with the lease."""
-        buffer = super()._buffer(where, limit, overflow, gaps=gaps)
-        self._buffers.add(buffer)
-        return buffer
 
     def _show(self, own: ConnectionState | None) -> None:
         try:

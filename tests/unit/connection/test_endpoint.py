@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
-from sockstore.base.errors import (
+from sockstore import (
+    Attempt,
+    Classification,
     HandshakeFailed,
     InvalidOption,
     InvalidURI,
+    Outcome,
     StopReconnecting,
+    classify,
 )
-from sockstore.base.outcomes import Classification, Outcome, classify
-from sockstore.base.state import Attempt
 from sockstore.connection.endpoint import Endpoint, check_endpoint_url
 from sockstore.transports.base import Target
 

@@ -9,7 +9,9 @@ import pytest
 
 from sockstore import InvalidOption, WebSocketProvider, WebSocketStore
 from sockstore.scope.provider import ConnectionOptions, ProviderOptions
-from sockstore.ui import browser, nicegui, textual
+from sockstore.ui.browser import WebSocketProvider as BrowserProvider
+from sockstore.ui.nicegui import WebSocketProvider as NiceGUIProvider
+from sockstore.ui.textual import WebSocketProvider as TextualProvider
 
 OWN = {"self", "url", "reconnect"}
 
@@ -41,8 +43,8 @@ def test_the_provider_of_each_kit_takes_and_shows_the_same_options():
             if name in parameters
         }.items()
     )
-    for kit in (browser, nicegui, textual):
-        assert inspect.signature(kit.WebSocketProvider).parameters == parameters
+    for provider in (BrowserProvider, NiceGUIProvider, TextualProvider):
+        assert inspect.signature(provider).parameters == parameters
 
 
 @pytest.mark.contract("PV1")

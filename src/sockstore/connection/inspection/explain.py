@@ -12,6 +12,7 @@ from sockstore.base.outcomes import Classification, Outcome
 from sockstore.base.state import ConnectionState
 from sockstore.base.times import say_duration
 from sockstore.base.urls import redact_url
+from sockstore.connection.inspection.timeline import count_messages
 from sockstore.machine import Machine
 from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import Decision, GiveUp, Goodbye, RefreshNow, RetryAfter, was_open
@@ -64,37 +65,21 @@ _BY_CLASSIFICATION = set(FailureReason) - set(_GAVE_UP) | {FailureReason.UNAUTHO
 
 @frozen
 class Circumstances:
-    """The facts that an explanation of a connection is made of.
+    """The facts that an explanation of a connection is made of."""
 
-    Args:
-        state: Its state.
-        now: The time, in the clock of ``loop.time()``.
-        where: The address, without secrets.
-        step: The step it waits for while it is connecting.
-        decision: The decision about the last end of an attempt or connection.
-        is_deciding: Whether ``should_reconnect`` is asked now.
-        offline_until: Until when retries wait for the platform to be online.
-        is_writable: Whether the send buffer has room.
-        messages_waiting: Messages in the outbox.
-        messages_unanswered: Messages that a session has sent and that are not acknowledged.
-        latency: Seconds that the last ping took, or None.
-        has_outbox: Whether messages may wait.
-        close_timeout: Seconds that the closing handshake may take.
-    """
-
-    state: ConnectionState
-    now: float
-    where: str = "the server"
-    step: Step = "handshake"
-    decision: Decision | None = None
-    is_deciding: bool = False
-    offline_until: float = 0.0
-    is_writable: bool = True
-    messages_waiting: int = 0
-    messages_unanswered: int = 0
-    latency: float | None = None
-    has_outbox: bool = True
-    close_timeout: float = 5.0
+    state: ConnectionState  # its state
+    now: float  # the time, in the clock of ``loop.time()``
+    where: str = "the server"  # the address, without secrets
+    step: Step = "handshake"  # the step it waits for while it is connecting
+    decision: Decision | None = None  # the decision about the last end of an attempt or connection
+    is_deciding: bool = False  # whether ``should_reconnect`` is asked now
+    offline_until: float = 0.0  # until when retries wait for the platform to be online
+    is_writable: bool = True  # whether the send buffer has room
+    messages_waiting: int = 0  # messages in the outbox
+    messages_unanswered: int = 0  # messages that a session has sent and that are not acknowledged
+    latency: float | None = None  # seconds that the last ping took, or None
+    has_outbox: bool = True  # whether messages may wait
+    close_timeout: float = 5.0  # seconds that the closing handshake may take
 
 
 def circumstances(machine: Machine, latency: float | None, now: float) -> Circumstances:
@@ -248,12 +233,12 @@ def _sending(facts: Circumstances) -> Iterator[str]:
     if facts.messages_waiting:
         wait, leave = ("waits", "leaves") if facts.messages_waiting == 1 else ("wait", "leave")
         then = "" if facts.state.phase == "open" else f" and {leave} as soon as it is open"
-        yield f"{_messages(facts.messages_waiting)} {wait} to be sent{then}."
+        yield f"{count_messages(facts.messages_waiting)} {wait} to be sent{then}."
     elif not facts.has_outbox and facts.state.phase in {"idle", "connecting", "waiting"}:
         yield "What is sent now is refused, because there is no outbox."
     if facts.messages_unanswered:
         verb = "has" if facts.messages_unanswered == 1 else "have"
-        yield f"{_messages(facts.messages_unanswered)} {verb} not been acknowledged yet."
+        yield f"{count_messages(facts.messages_unanswered)} {verb} not been acknowledged yet."
 
 
 def error_of(outcome: Outcome) -> str:
@@ -306,7 +291,3 @@ def _consequence(decision: Decision) -> str:
             return f"no further attempt ({reason})"
         case None:
             return "nothing is decided yet"
-
-
-def _messages(number: int) -> str:
-    return "1 message" if number == 1 else f"{number:,} messages"

@@ -11,6 +11,7 @@ from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
 from sockstore.base.times import say_duration
+from sockstore.connection.inspection import timeline as happened
 from sockstore.connection.inspection.explain import (
     circumstances,
     error_of,
@@ -18,25 +19,7 @@ from sockstore.connection.inspection.explain import (
     explain_decision,
     where_to,
 )
-from sockstore.connection.inspection.timeline import (
-    AttemptBegan,
-    AttemptFailed,
-    CloseAsked,
-    Decided,
-    Ended,
-    Flushed,
-    GapFound,
-    Hinted,
-    Lost,
-    Opened,
-    Overflowed,
-    ReconnectAsked,
-    Settled,
-    Slept,
-    Timeline,
-    WaitBegan,
-    Warned,
-)
+from sockstore.connection.inspection.timeline import Timeline
 from sockstore.machine import Machine
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -53,13 +36,19 @@ from sockstore.machine.reconnect import (
 )
 from sockstore.stores import Readable, Writable, writable
 
-__all__ = ["Observer", "Outage", "Stats"]
+__all__ = ["Observer", "PhaseLog", "Stats"]
 
 logger = logging.getLogger("sockstore.connection")
 
 Report = Callable[[Exception, str], None]
 
-TOLD = (fact.PongReceived, fact.CloseRequested, fact.ReconnectRequested, fact.Hinted, fact.Slept)
+RECORDED = (
+    fact.PongReceived,
+    fact.CloseRequested,
+    fact.ReconnectRequested,
+    fact.Hinted,
+    fact.Slept,
+)
 """The events that are recorded; all others show in their effects."""
 
 
@@ -89,8 +78,8 @@ class Observer:
         self.attempts = self.connections = self.losses = self.messages_sent = 0
         self._machine = machine
         self._report = report
-        self._outage = Outage(machine)
-        # The last end, set by the first decision about it: an end is told once.
+        self._phase_log = PhaseLog(machine)
+        # The last end, set by the first decision about it: an end is recorded once.
         self._outcome: Outcome | None = None
         # When the newest attempt began, in the machine's clock; set by `OpenTransport`.
         self._attempt_began_at = 0.0
@@ -114,14 +103,7 @@ class Observer:
         return explain(circumstances(self._machine, self.latency, now))
 
     def stats(self, phase: Phase, now: float, *, received: int, bytes_waiting: int) -> Stats:
-        """Return the figures so far, as `WebSocketStore.stats`.
-
-        Args:
-            phase: The phase to show.
-            now: The machine's clock.
-            received: Messages that came.
-            bytes_waiting: Bytes that were sent and not yet given to the network.
-        """
+        """Return the figures so far, as `WebSocketStore.stats`; some are given, as `Stats` says."""
         session, opened_at = self._machine.session, self._opened_at
         return Stats(
             phase=phase,
@@ -140,15 +122,9 @@ class Observer:
     def saw(  # noqa: C901 - a table
         self, event: Event, effects: Sequence[Effect], now: float
     ) -> None:
-        """Record an event that the machine handled, and its effects.
-
-        Args:
-            event: The event.
-            effects: The orders of the machine.
-            now: The machine's clock.
-        """
-        if isinstance(event, TOLD):
-            self._told(event, effects, now)
+        """Record an event that the machine handled, and its effects."""
+        if isinstance(event, RECORDED):
+            self._record(event, effects, now)
         elif isinstance(event, fact.MessageWithdrawn):
             return
         add, at = self.timeline.add, self.wall_clock()
@@ -157,16 +133,16 @@ class Observer:
                 case order.OpenTransport(attempt=attempt):
                     self.attempts += 1
                     self._attempt_began_at = now
-                    add(AttemptBegan(at, attempt.number, attempt.refresh))
+                    add(happened.AttemptBegan(at, attempt.number, attempt.refresh))
                 case order.SendPing(payload=payload):
                     self._pinged = self._pinged or (payload, now)
                 case order.DeliverGap(gap=gap):
-                    add(GapFound(at, gap))
+                    add(happened.GapFound(at, gap))
                 case order.SettleReceipts(entries=entries, state=state, why=why):
                     if state != "acknowledged":
-                        add(Settled(at, len(entries), state, why))
+                        add(happened.Settled(at, len(entries), state, why))
                 case order.Warn(text=text):
-                    add(Warned(at, text))
+                    add(happened.Warned(at, text))
                 case order.RecordDecision(decision=decision):
                     self._decided(decision, at)
                 case order.RecordState(left=left, state=state):
@@ -176,21 +152,21 @@ class Observer:
 
     def overflowed(self, messages: int, policy: Literal["refuse", "drop_oldest"]) -> None:
         """Record messages that found no room in the outbox, or made room for newer ones."""
-        self.timeline.add(Overflowed(self.wall_clock(), messages, policy))
+        self.timeline.add(happened.Overflowed(self.wall_clock(), messages, policy))
 
-    def _told(self, event: Event, effects: Sequence[Effect], now: float) -> None:
+    def _record(self, event: Event, effects: Sequence[Effect], now: float) -> None:
         add, at = self.timeline.add, self.wall_clock()
         match event:
             case fact.PongReceived():
                 self._answered(event, now)
             case fact.CloseRequested(code=code, reason=reason) if effects:
-                add(CloseAsked(at, code, reason))
+                add(happened.CloseAsked(at, code, reason))
             case fact.ReconnectRequested():
-                add(ReconnectAsked(at))
+                add(happened.ReconnectAsked(at))
             case fact.Hinted(hint=hint):
-                add(Hinted(at, hint))
+                add(happened.Hinted(at, hint))
             case fact.Slept(seconds=seconds):
-                add(Slept(at, seconds))
+                add(happened.Slept(at, seconds))
             case _:
                 pass
 
@@ -211,14 +187,14 @@ class Observer:
             self._outcome = outcome
             error = error_of(outcome)
             if outcome.uptime is None:
-                self.timeline.add(AttemptFailed(at, error))
+                self.timeline.add(happened.AttemptFailed(at, error))
             else:
-                self.timeline.add(Lost(at, error, outcome.uptime, outcome.close))
+                self.timeline.add(happened.Lost(at, error, outcome.uptime, outcome.close))
             if was_open(outcome):
                 self.losses += 1
         if decision.next_step is not None:
             step, why = _STEPS[type(decision.next_step)], explain_decision(decision)
-            self.timeline.add(Decided(at, step, why, decision.classification))
+            self.timeline.add(happened.Decided(at, step, why, decision.classification))
 
     def _changed(
         self, left: ConnectionState, state: ConnectionState, now: float, at: float
@@ -233,17 +209,17 @@ class Observer:
                 self.connections += 1
                 subprotocol = None if state.socket is None else state.socket.subprotocol
                 took = now - self._attempt_began_at
-                add(Opened(at, took, subprotocol, state.recovered))
+                add(happened.Opened(at, took, subprotocol, state.recovered))
                 if waiting := len(self._machine.outbox):
-                    add(Flushed(at, waiting))
+                    add(happened.Flushed(at, waiting))
             case "waiting" if state.retry_at is not None:
-                add(WaitBegan(at, state.retry_at - now, state.attempt))
+                add(happened.WaitBegan(at, state.retry_at - now, state.attempt))
             case "closed" | "failed":
                 why = state.error or "" if state.phase == "failed" else ""
-                add(Ended(at, "failed" if why else "closed", why))
+                add(happened.Ended(at, "failed" if why else "closed", why))
             case _:
                 pass
-        self._outage.changed(state, now)
+        self._phase_log.changed(state, now)
 
 
 _STEPS: dict[type[NextStep], Literal["retry", "refresh", "goodbye", "give up"]] = {
@@ -254,7 +230,7 @@ _STEPS: dict[type[NextStep], Literal["retry", "refresh", "goodbye", "give up"]] 
 }
 
 
-class Outage:
+class PhaseLog:
     """Log the phases of a connection that concern an operator.
 
     Args:

@@ -34,6 +34,7 @@ __all__ = [
     "TimelineEvent",
     "WaitBegan",
     "Warned",
+    "count_messages",
 ]
 
 KEPT = 200
@@ -63,15 +64,10 @@ class TimelineEvent:
 
 @frozen
 class AttemptBegan(TimelineEvent):
-    """An attempt to connect began.
+    """An attempt to connect began."""
 
-    Args:
-        number: 0 for the first, n for the nth retry in a row.
-        refresh: Whether the callables were asked to fetch fresh credentials.
-    """
-
-    number: int
-    refresh: bool = False
+    number: int  # 0 for the first, n for the nth retry in a row
+    refresh: bool = False  # whether the callables were asked to fetch fresh credentials
     kind: ClassVar[str] = "attempt"
 
     def _sentence(self) -> str:
@@ -81,17 +77,11 @@ class AttemptBegan(TimelineEvent):
 
 @frozen
 class Opened(TimelineEvent):
-    """The connection is open.
+    """The connection is open."""
 
-    Args:
-        seconds: How long the attempt took.
-        subprotocol: The subprotocol that the server chose, or None.
-        recovered: Whether a session got all it missed; None if there was nothing to recover.
-    """
-
-    seconds: float
-    subprotocol: str | None = None
-    recovered: bool | None = None
+    seconds: float  # how long the attempt took
+    subprotocol: str | None = None  # the subprotocol that the server chose, or None
+    recovered: bool | None = None  # whether a session got all it missed, if it missed anything
     kind: ClassVar[str] = "open"
 
     def _sentence(self) -> str:
@@ -106,13 +96,9 @@ class Opened(TimelineEvent):
 
 @frozen
 class AttemptFailed(TimelineEvent):
-    """An attempt to connect failed.
+    """An attempt to connect failed."""
 
-    Args:
-        error: The error's sentence.
-    """
-
-    error: str
+    error: str  # the error's sentence
     kind: ClassVar[str] = "failure"
 
     def _sentence(self) -> str:
@@ -121,17 +107,11 @@ class AttemptFailed(TimelineEvent):
 
 @frozen
 class Lost(TimelineEvent):
-    """An open connection ended, and not by this program.
+    """An open connection ended, and not by this program."""
 
-    Args:
-        error: The error's sentence.
-        uptime: Seconds it was open.
-        close: Code and reason, or None.
-    """
-
-    error: str
-    uptime: float
-    close: Close | None = None
+    error: str  # the error's sentence
+    uptime: float  # seconds it was open
+    close: Close | None = None  # code and reason, or None
     kind: ClassVar[str] = "loss"
 
     def _sentence(self) -> str:
@@ -140,17 +120,11 @@ class Lost(TimelineEvent):
 
 @frozen
 class Decided(TimelineEvent):
-    """The next step after an end was decided.
+    """The next step after an end was decided."""
 
-    Args:
-        what: The next step.
-        why: The reason, as a sentence.
-        classification: The end's meaning, by your own ``Reconnect(classify=)`` or by the table.
-    """
-
-    what: Literal["retry", "refresh", "goodbye", "give up"]
-    why: str
-    classification: Classification
+    what: Literal["retry", "refresh", "goodbye", "give up"]  # the next step
+    why: str  # the reason, as a sentence
+    classification: Classification  # the end's meaning, by ``Reconnect(classify=)`` or the table
     kind: ClassVar[str] = "decision"
 
     def _sentence(self) -> str:
@@ -159,15 +133,10 @@ class Decided(TimelineEvent):
 
 @frozen
 class WaitBegan(TimelineEvent):
-    """The wait for the next attempt began.
+    """The wait for the next attempt began."""
 
-    Args:
-        seconds: How long it is.
-        attempt: The number of that retry.
-    """
-
-    seconds: float
-    attempt: int
+    seconds: float  # how long it is
+    attempt: int  # the number of that retry
     kind: ClassVar[str] = "wait"
 
     def _sentence(self) -> str:
@@ -176,15 +145,10 @@ class WaitBegan(TimelineEvent):
 
 @frozen
 class CloseAsked(TimelineEvent):
-    """This program called ``close()``.
+    """This program called ``close()``."""
 
-    Args:
-        code: The close code.
-        reason: The close reason.
-    """
-
-    code: int
-    reason: str = ""
+    code: int  # the close code
+    reason: str = ""  # the close reason
     kind: ClassVar[str] = "close"
 
     def _sentence(self) -> str:
@@ -203,15 +167,10 @@ class ReconnectAsked(TimelineEvent):
 
 @frozen
 class Ended(TimelineEvent):
-    """There will be no further attempt.
+    """There will be no further attempt."""
 
-    Args:
-        phase: Closed in good order, or failed.
-        why: The error; empty if the connection is closed.
-    """
-
-    phase: Literal["closed", "failed"]
-    why: str = ""
+    phase: Literal["closed", "failed"]  # closed in good order, or failed
+    why: str = ""  # the error; empty if the connection is closed
     kind: ClassVar[str] = "end"
 
     def _sentence(self) -> str:
@@ -220,86 +179,65 @@ class Ended(TimelineEvent):
 
 @frozen
 class Flushed(TimelineEvent):
-    """Messages that had waited for the connection were handed over.
+    """Messages that had waited for the connection were handed over."""
 
-    Args:
-        messages: How many.
-    """
-
-    messages: int
+    messages: int  # how many
     kind: ClassVar[str] = "flush"
 
     def _sentence(self) -> str:
-        return f"{_messages(self.messages)} that had waited went out."
+        return f"{count_messages(self.messages)} that had waited went out."
 
 
 @frozen
 class Overflowed(TimelineEvent):
-    """The outbox had no room.
+    """The outbox had no room."""
 
-    Args:
-        messages: How many in a row.
-        policy: Whether the newest were refused, or the oldest dropped.
-    """
-
-    messages: int
-    policy: Literal["refuse", "drop_oldest"]
+    messages: int  # how many in a row
+    policy: Literal[
+        "refuse", "drop_oldest"
+    ]  # whether the newest were refused, or the oldest dropped
     kind: ClassVar[str] = "overflow"
 
     def _sentence(self) -> str:
         what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
         were = "was" if self.messages == 1 else "were"
-        return f"The outbox is full: {_messages(self.messages)} {were} {what}."
+        return f"The outbox is full: {count_messages(self.messages)} {were} {what}."
 
 
 @frozen
 class Settled(TimelineEvent):
-    """Messages were not delivered, or it cannot be known whether they were.
+    """Messages were not delivered, or it cannot be known whether they were."""
 
-    Args:
-        messages: How many.
-        state: The state of their receipts.
-        why: The reason.
-    """
-
-    messages: int
-    state: str
-    why: str
+    messages: int  # how many
+    state: str  # the state of their receipts
+    why: str  # the reason
     kind: ClassVar[str] = "delivery"
 
     def _sentence(self) -> str:
         are = "is" if self.messages == 1 else "are"
-        return f"{_messages(self.messages)} {are} {self.state}: {self.why}."
+        return f"{count_messages(self.messages)} {are} {self.state}: {self.why}."
 
 
 @frozen
 class GapFound(TimelineEvent):
-    """Messages are missing.
+    """Messages are missing."""
 
-    Args:
-        gap: Which, and why.
-    """
-
-    gap: Gap
+    gap: Gap  # which, and why
     kind: ClassVar[str] = "gap"
 
     def _sentence(self) -> str:
         if self.gap.reason == "reconnected":
             return "What was said while there was no connection may be missing."
         missed = self.gap.missed
-        what = "Messages" if missed is None else _messages(missed)
+        what = "Messages" if missed is None else count_messages(missed)
         return f"{what} will not come ({self.gap.reason})."
 
 
 @frozen
 class Hinted(TimelineEvent):
-    """The platform said something about the network.
+    """The platform said something about the network."""
 
-    Args:
-        hint: The hint.
-    """
-
-    hint: Hint
+    hint: Hint  # the hint
     kind: ClassVar[str] = "hint"
 
     def _sentence(self) -> str:
@@ -309,13 +247,9 @@ class Hinted(TimelineEvent):
 
 @frozen
 class Slept(TimelineEvent):
-    """The machine slept, or its clock jumped.
+    """The machine slept, or its clock jumped."""
 
-    Args:
-        seconds: For how long.
-    """
-
-    seconds: float
+    seconds: float  # for how long
     kind: ClassVar[str] = "sleep"
 
     def _sentence(self) -> str:
@@ -324,13 +258,9 @@ class Slept(TimelineEvent):
 
 @frozen
 class Warned(TimelineEvent):
-    """A warning about this program was logged.
+    """A warning about this program was logged."""
 
-    Args:
-        warning: The sentence, as it is logged.
-    """
-
-    warning: str
+    warning: str  # the sentence, as it is logged
     kind: ClassVar[str] = "warning"
 
     def _sentence(self) -> str:
@@ -384,5 +314,6 @@ class Timeline:
         set_(tuple(self._events))
 
 
-def _messages(number: int) -> str:
+def count_messages(number: int) -> str:
+    """Say how many messages."""
     return "1 message" if number == 1 else f"{number:,} messages"
