@@ -91,6 +91,19 @@ def test_what_a_closed_loop_left_queued_is_dropped_and_what_it_left_unproven_is_
     assert sent.state == "unknown"
 
 
+@pytest.mark.contract("CN9")
+def test_a_connection_that_failed_stays_failed_when_its_loop_is_closed():
+    connection = WebSocketStore("ws://fake", transport=FakeServer(refuse()), reconnect=False)
+
+    async def fail() -> None:
+        connection.connect()
+        await connection.phase.wait_for(lambda phase: phase == "failed", 10)
+
+    asyncio.run(fail())
+    connection.hint("online")
+    assert connection.phase.value == "failed"
+
+
 @pytest.mark.contract("OB3")
 def test_a_receipt_is_settled_although_a_task_of_the_closed_loop_awaits_it():
     server = FakeServer(refuse())

@@ -76,7 +76,7 @@ class OwnLoop:
 
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's (ST12), unless the loop is closed."""
-        if self.loop is not None and self.loop.is_closed():
+        if self.loop is not None and self.loop.is_closed() and not self._is_at_rest():
             self._bury()
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
         if is_foreign and not self._is_at_rest():

@@ -9,12 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from typing import Any
 
-from sockstore.base.errors import (
-    HandshakeFailed,
-    InvalidOption,
-    InvalidURI,
-    StopReconnecting,
-)
+from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.outcomes import Outcome
 from sockstore.base.tasks import start_task
 from sockstore.machine import Machine
