@@ -250,6 +250,8 @@ class ChatServer:
         return counted
 
     async def _check_token(self, token: str | None) -> None:
+        if self._token is None:
+            return
         try:
             async with asyncio.timeout(SECONDS_FOR_TOKEN_CHECK):
                 is_admitted = await admission.is_admitted(self._token, token)

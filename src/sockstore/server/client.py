@@ -42,7 +42,8 @@ class Client:
         # Messages for the writer, and their bytes; `offer` adds, the writer removes.
         self._buffer: deque[Outgoing] = deque()
         self._buffered_bytes = 0
-        # While the writer has something to send, in the buffer or in its hands; set by `offer`.
+        # Whether the writer still has a message to send, also the one that it is sending; `offer`
+        # sets it, the writer clears it.
         self._is_behind = False
         # Set when the writer has something to do.
         self._wake = asyncio.Event()
@@ -133,7 +134,7 @@ class Client:
         """
         writer = start_task(self._write())
         seconds_left = None if self._close is None else self._limits.close_seconds
-        limit = self._limits.max_message_bytes
+        limit = self._limits.max_message_bytes  # a character has at most 4 bytes
         try:
             async with asyncio.timeout(seconds_left) as self._deadline:
                 while (message := await self._peer.receive()) is not None:
@@ -142,7 +143,7 @@ class Client:
                         await asyncio.wait([writer])
                     elif counts_messages and not self._bucket.take(self._loop.time()):
                         self.end_throttled()
-                    elif len(message) > limit or size_of(message) > limit:
+                    elif 4 * len(message) > limit and size_of(message) > limit:
                         self.end(1009, f"larger than {limit} bytes")
                     else:
                         await handle(message)

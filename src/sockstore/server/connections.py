@@ -40,7 +40,8 @@ class Visit:
         """Note that the handshake is complete; a second call changes nothing."""
         if self.is_in_handshake:
             self.is_in_handshake = False
-            self.connections.end_handshake(self.group)
+            if self.group is not None:
+                self.connections.end_handshake(self.group)
 
     def leave(self) -> None:
         """Note that the connection has ended; a second call changes nothing."""
@@ -98,19 +99,18 @@ class Connections:
         self.total += 1
         return Visit(self, group)
 
-    def end_handshake(self, group: Network | None) -> None:
+    def end_handshake(self, group: Network) -> None:
         """Count one unfinished handshake less; a `Visit` calls this."""
         _decrement(self._handshakes, group)
 
     def end_connection(self, group: Network | None) -> None:
         """Count one connection less; a `Visit` calls this."""
         self.total -= 1
-        _decrement(self._open, group)
+        if group is not None:
+            _decrement(self._open, group)
 
 
-def _decrement(counter: Counter[Network], group: Network | None) -> None:
-    if group is None:
-        return
+def _decrement(counter: Counter[Network], group: Network) -> None:
     counter[group] -= 1
     if not counter[group]:
         del counter[group]

@@ -44,8 +44,8 @@ class Limits:
         handshakes_per_address: How many of them may be unfinished handshakes.
         history_messages: Messages that a client gets on entry; 0 sends none. Fewer if they are
             more than half of `buffer_bytes`.
-        announced_members: Clients in a room up to which every join and leave is told by itself;
-            in a fuller room `presence` is told instead, at most once a second.
+        announced_members: Clients in a room up to which every join and leave is a frame by itself;
+            in a fuller room `presence` is sent instead, at most once a second.
         subscriptions: Rooms that one session may be in at once.
         connect_seconds: Seconds that a session has to say ``connect``.
         ping_seconds: Seconds between two pings of a session, which are messages of its protocol.

@@ -104,14 +104,14 @@ async def test_a_hole_that_an_operator_made_is_a_gap_and_no_endless_loop(missing
 
 @pytest.mark.contract("SV13")
 def test_a_server_knows_when_redis_is_behind_what_it_was_told():
-    position = FeedPosition().answered("one", 5).heard("one", 4).heard("one", 5)
+    position = FeedPosition().answered("one", 5).read_entry("one", 4).read_entry("one", 5)
     assert position == FeedPosition("one", 5, 5)
     assert position.answered("one", 3).number == 5
-    assert position.heard("one", 9).number == 9
+    assert position.read_entry("one", 9).number == 9
     # The feed brings each number once; what it brings again is of a Redis that went back.
-    assert position.heard("one", 5).number == BEYOND
-    assert position.heard("one", 5).answered("two", 6) == FeedPosition("two", 6)
-    assert position.heard("two", 1) == FeedPosition("two", 1, 1)
+    assert position.read_entry("one", 5).number == BEYOND
+    assert position.read_entry("one", 5).answered("two", 6) == FeedPosition("two", 6)
+    assert position.read_entry("two", 1) == FeedPosition("two", 1, 1)
 
 
 class Swallowing(FakeHistory):

@@ -47,7 +47,7 @@ class HistoryUnavailable(HistoryError):
 
 
 class NotStored(HistoryError):
-    """A message was not stored, and was not told to any client."""
+    """A message was not stored, and was not sent to any client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from sockstore.server.history.database import Database, Kept, Unit, explain
 __all__ = ["SqliteHistory"]
 
 MOST_IN_ONE_TRANSACTION = 64
-"""Messages; the last unit may exceed it. It also bounds how long telling the subscribers keeps the
-event loop busy."""
+"""Messages; the last unit may exceed it. It also bounds how long sending them to the subscribers
+keeps the event loop busy."""
 
 logger = logging.getLogger("sockstore.server")
 
@@ -68,9 +68,9 @@ class _Worker:
 class SqliteHistory:
     """Keeps the messages of rooms in a SQLite file, or in memory.
 
-    A message is told to others only after it is on the disk (WAL, synchronous=FULL), so a message
-    that was told survives the death of the process and of the machine. One server at a time can
-    use a file.
+    A message is sent to other clients only after it is on the disk (WAL, synchronous=FULL), so
+    every message that a client has seen survives the death of the process and of the machine. One
+    server at a time can use a file.
 
     Args:
         path: The file, which is made if it is missing; None keeps everything in memory.
@@ -152,7 +152,7 @@ class SqliteHistory:
         """Store messages in their order, all or none, and return once they are on the disk.
 
         Raises:
-            NotStored: If they could not be stored; then no client is told them.
+            NotStored: If they could not be stored; then they are sent to no client.
         """
         try:
             kept: list[Kept] = await self._ask(_open, (room, tuple(entries)))
@@ -164,15 +164,17 @@ class SqliteHistory:
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
         """Read as `History.read`."""
-        return await self._look(lambda database: database.read(room, after, count, max_bytes))
+        return await self._read_page(lambda database: database.read(room, after, count, max_bytes))
 
     async def newest(
         self, room: str, count: int, max_bytes: int, before: int | None = None
     ) -> Page:
         """Read as `History.newest`."""
-        return await self._look(lambda database: database.newest(room, count, max_bytes, before))
+        return await self._read_page(
+            lambda database: database.newest(room, count, max_bytes, before)
+        )
 
-    async def _look(self, work: Callable[[Database], Page]) -> Page:
+    async def _read_page(self, work: Callable[[Database], Page]) -> Page:
         try:
             return cast("Page", await self._ask(work))
         except Exception as error:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from sockstore.base.tasks import start_task
 from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, end, explain
 
-__all__ = ["Feed", "Hear"]
+__all__ = ["Feed", "OnEntry"]
 
 SECONDS_TO_BLOCK = 4.0
 MOST_AT_ONCE = 256
@@ -19,7 +19,7 @@ MOST_BYTES_AT_ONCE = 1024 * 1024
 SHORTEST_WAIT = 0.05
 LONGEST_WAIT = 2.0
 
-Hear: TypeAlias = Callable[[Mapping[str, str]], None]
+OnEntry: TypeAlias = Callable[[Mapping[str, str]], None]
 
 logger = logging.getLogger("sockstore.server")
 
@@ -27,23 +27,23 @@ logger = logging.getLogger("sockstore.server")
 class Feed:
     """Follows the feed in its own task while it is open.
 
-    `hear` is called with every entry, once and in order. If some may have been missed (the
+    `on_entry` is called with every entry, once and in order. If some may have been missed (the
     connection was lost, Redis was restarted or emptied, the feed was trimmed before it was read),
     `lost_sight` is called as soon as the feed is followed again.
 
     Args:
         connecting: Makes its client.
         prefix: The beginning of all keys.
-        hear: Called with every entry.
+        on_entry: Called with every entry.
         lost_sight: Called when entries may have been missed.
     """
 
     def __init__(
-        self, connecting: Connecting, prefix: str, hear: Hear, lost_sight: Callable[[], None]
+        self, connecting: Connecting, prefix: str, on_entry: OnEntry, lost_sight: Callable[[], None]
     ) -> None:
         self._connecting = connecting
         self._key = f"{prefix}:feed"
-        self._hear = hear
+        self._on_entry = on_entry
         self._lost_sight = lost_sight
         # The id and number of the last entry that was read; set by `open` and by every read.
         self._last_id = "$"
@@ -117,7 +117,7 @@ class Feed:
             self._last_id = entry_id
             if self._number != expected:
                 self._lost_sight()
-            self._hear(fields)
+            self._on_entry(fields)
         if not answer:
             await self._check_end(client)
         if self._is_out_of_sight:

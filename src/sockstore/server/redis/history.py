@@ -28,7 +28,7 @@ from sockstore.server.history.base import (
     no_listener,
 )
 from sockstore.server.redis.connecting import Connecting, explain, problems_of
-from sockstore.server.redis.feed import Feed, Hear
+from sockstore.server.redis.feed import Feed, OnEntry
 from sockstore.server.redis.scripts import PAGE, STORE
 
 __all__ = ["BEYOND", "FEED_LENGTH", "FeedPosition", "RedisHistory"]
@@ -47,30 +47,30 @@ class FeedPosition:
     """The highest number of the feed that a server knows.
 
     Each message of any room has a number. So a Redis whose last number is lower has lost messages
-    that clients were told: it was restarted from an older file, or a replica that was behind became
+    that clients were sent: it was restarted from an older file, or a replica that was behind became
     the master.
 
     Args:
         log: The epoch of the log; empty before the first answer.
         number: The highest number that an answer of Redis or the feed brought.
-        last_heard: The number of the last entry that the feed brought.
+        last_in_feed: The number of the last entry that the feed brought.
     """
 
     log: str = ""
     number: int = 0
-    last_heard: int = 0
+    last_in_feed: int = 0
 
     def answered(self, log: str, number: int) -> FeedPosition:
         """Return the position after an answer of Redis."""
         if log != self.log:
             return FeedPosition(log, number)
-        return FeedPosition(log, max(number, self.number), self.last_heard)
+        return FeedPosition(log, max(number, self.number), self.last_in_feed)
 
-    def heard(self, log: str, number: int) -> FeedPosition:
+    def read_entry(self, log: str, number: int) -> FeedPosition:
         """Return the position after an entry of the feed, which brings each number once."""
         if log != self.log:
             return FeedPosition(log, number, number)
-        highest = BEYOND if number <= self.last_heard else max(number, self.number)
+        highest = BEYOND if number <= self.last_in_feed else max(number, self.number)
         return FeedPosition(log, highest, number)
 
 
@@ -119,8 +119,8 @@ class RedisHistory:
         self._published: Published = no_listener
         self._lost_sight: Callable[[], None] = no_listener
         # Added by `follow`.
-        self._listeners: list[tuple[Hear, Callable[[], None]]] = []
-        self._feed = Feed(self.connecting, self.prefix, self._heard, self._out_of_sight)
+        self._listeners: list[tuple[OnEntry, Callable[[], None]]] = []
+        self._feed = Feed(self.connecting, self.prefix, self._take_entry, self._out_of_sight)
         # Advanced by every answer of a script and every entry of the feed.
         self._position = FeedPosition()
         # From the first use to `aclose`.
@@ -145,9 +145,9 @@ class RedisHistory:
         self._published = published
         self._lost_sight = lost_sight
 
-    def follow(self, hear: Hear, lost_sight: Callable[[], None]) -> None:
+    def follow(self, on_entry: OnEntry, lost_sight: Callable[[], None]) -> None:
         """Add callables that receive the entries of the feed; does no I/O."""
-        self._listeners.append((hear, lost_sight))
+        self._listeners.append((on_entry, lost_sight))
 
     def check(self) -> None:
         """Check that Redis can be used, before a server starts; not inside an event loop.
@@ -291,9 +291,9 @@ class RedisHistory:
             script, room, token_hex(8), position.log, position.number, *arguments
         )
 
-    def _heard(self, fields: Mapping[str, str]) -> None:
+    def _take_entry(self, fields: Mapping[str, str]) -> None:
         if fields["kind"] == "message":
-            self._position = self._position.heard(fields["log"], int(fields["number"]))
+            self._position = self._position.read_entry(fields["log"], int(fields["number"]))
             message = StoredMessage(
                 fields["sender"] or None,
                 fields["data"],
@@ -302,8 +302,8 @@ class RedisHistory:
                 fields["at"],
             )
             self._published(fields["room"], message, fields["epoch"])
-        for hear, _ in self._listeners:
-            hear(fields)
+        for on_entry, _ in self._listeners:
+            on_entry(fields)
 
     def _out_of_sight(self) -> None:
         self._lost_sight()

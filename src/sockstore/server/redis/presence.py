@@ -32,7 +32,7 @@ logger = logging.getLogger("sockstore.server")
 
 
 class _LocalRoom:
-    """A room with clients of this server, or with changes that Redis was not told yet."""
+    """A room with clients of this server, or with changes that Redis may not know yet."""
 
     def __init__(self) -> None:
         # The clients of this server; `enter` and `leave` change it.
@@ -45,9 +45,9 @@ class _LocalRoom:
         self.is_loaded = False
         # The entries of the feed since each pending call of `_load`.
         self.news: dict[object, list[_News]] = {}
-        # Held while Redis is told, to keep the order.
-        self.telling = asyncio.Lock()
-        # How often Redis could not be told.
+        # Held during a call of Redis, to keep the order.
+        self.calling = asyncio.Lock()
+        # How often such a call failed.
         self.failures = 0
 
 
@@ -57,7 +57,7 @@ class RedisPresence:
     A server renews its lease every third of it; the members of a server whose lease has expired are
     not shown any more. A server that cannot reach Redis shows its own members.
 
-    Redis is told the present state of a room, one call after the other, until it has acknowledged
+    Redis is sent the present state of a room, one call after the other, until it has acknowledged
     it. After a loss of the connection it may be another Redis that has old members. So the server
     takes another name then, and entries under the old name are ignored.
 
@@ -86,7 +86,7 @@ class RedisPresence:
         self._tasks: set[asyncio.Task[None]] = set()
         # Whether a failure was logged; the next call that works clears it.
         self._was_failing = False
-        history.follow(self._heard, self._out_of_sight)
+        history.follow(self._take_entry, self._out_of_sight)
 
     def start(self, changed: Changed) -> None:
         """Set the callable that receives each change, on this server or another; does no I/O."""
@@ -143,9 +143,9 @@ class RedisPresence:
             await self._try(self._history.delete(f"alive:{self._server}"))
 
     async def _settle(self, room: str, local: _LocalRoom) -> None:
-        """Tell Redis which clients of this server are there now, until it has acknowledged it."""
+        """Send Redis which clients of this server are there now, until it has acknowledged it."""
         failures = local.failures
-        async with local.telling:
+        async with local.calling:
             # After a failure of another caller it is tried again later: a Redis that does not
             # answer must cost its timeout once, not once for each client.
             while local.unsettled and local.failures == failures:
@@ -160,7 +160,7 @@ class RedisPresence:
                 try:
                     await self._history.call(SETTLE, room, FEED_LENGTH, self._server, *words)
                 except BaseException:
-                    # Redis may have done it or not, so it is told the state again later.
+                    # Redis may have done it or not, so it is sent the state again later.
                     local.unsettled = {**batch, **local.unsettled}
                     local.failures += 1
                     raise
@@ -195,7 +195,7 @@ class RedisPresence:
         if not local.own:
             return
         members, own_in_redis = self._read_members(local, flat)
-        # Later entries of the feed have been heard already.
+        # Later entries of the feed have been taken already.
         for when, change, member in news:
             if when > number and change == "join":
                 members[member.client] = member
@@ -227,7 +227,7 @@ class RedisPresence:
         arrivals.sort(key=lambda arrival: arrival[0])
         return {member.client: member for _, member in arrivals}, own
 
-    def _heard(self, fields: Mapping[str, str]) -> None:
+    def _take_entry(self, fields: Mapping[str, str]) -> None:
         """Apply an entry of the feed that another server made."""
         local = self._rooms.get(fields["room"])
         server = fields.get("server")

@@ -17,7 +17,7 @@ message where the client saw its last one."""
 
 @dataclass(frozen=True, slots=True)
 class LastSeen:
-    """The last message that a client was told.
+    """The last message that a client was sent.
 
     Args:
         epoch: The log; empty if the client does not say, which Centrifugo reads as any log.

@@ -35,9 +35,9 @@ logger = logging.getLogger("sockstore.server")
 class Room:
     """An ordered list of messages, and its subscribers.
 
-    Each subscriber has a position. The message right after it is told at once. A subscriber that is
-    further behind *catches up*: its own task reads the history, as fast as the client reads, until
-    the client was told the newest message that the room knows. So no message is lost that was
+    Each subscriber has a position. It is sent the message right after it at once. A subscriber that
+    is further behind *catches up*: its own task reads the history, as fast as the client reads,
+    until the client was sent the newest message that the room knows. So no message is lost that was
     published while the history was read, or that was not published here at all.
 
     Args:
@@ -61,10 +61,10 @@ class Room:
         self._newest: LastSeen | None = None
         # How often another log began; `_start_over` counts.
         self._restarts = 0
-        # Reads messages that were not published here, and whether it has to read (again); `look`
-        # sets both.
-        self._looking: asyncio.Task[None] | None = None
-        self._must_look = False
+        # Reads messages that were not published here, and whether it has to (again);
+        # `fetch_missed` sets both.
+        self._fetching: asyncio.Task[None] | None = None
+        self._must_fetch = False
         # Sends the next presence frame of a crowded room; set by `_announce_later`.
         self._announcing: asyncio.TimerHandle | None = None
         # From the first change in a crowded room to a presence frame in one that is not crowded.
@@ -77,8 +77,8 @@ class Room:
 
     def close(self) -> None:
         """Stop the tasks and timers of the room, which is empty."""
-        if self._looking is not None:
-            self._looking.cancel()
+        if self._fetching is not None:
+            self._fetching.cancel()
         if self._announcing is not None:
             self._announcing.cancel()
             self._announcing = None
@@ -100,11 +100,11 @@ class Room:
         return await self._noted(self._history.newest(self.name, count, max_bytes, before))
 
     def add(self, subscriber: Subscriber) -> None:
-        """Tell a client everything after its position from now on."""
+        """Send a client everything after its position from now on."""
         self._subscribers[subscriber] = None
         last_seen = subscriber.last_seen
         if last_seen is not None and self._epoch not in {None, last_seen.epoch}:
-            self._lose(subscriber)  # another log began since its position was read
+            self._drop(subscriber)  # another log began since its position was read
         else:
             self._catch_up_if_behind(subscriber)
 
@@ -116,7 +116,7 @@ class Room:
             task.cancel()
 
     def publish(self, message: StoredMessage, epoch: str) -> None:
-        """Tell all subscribers a message that is stored.
+        """Send all subscribers a message that is stored.
 
         Args:
             message: The message.
@@ -126,18 +126,18 @@ class Room:
         if self._epoch not in {None, epoch} or (
             newest is not None and message.offset > newest.offset + 1
         ):
-            self.look()
+            self.fetch_missed()
         elif newest is None or message.offset == newest.offset + 1:
             self._deliver(message)
 
-    def look(self) -> None:
+    def fetch_missed(self) -> None:
         """Read the messages that were not published here."""
-        self._must_look = True
-        if self._looking is None and self._newest is not None:
-            self._looking = start_task(self._look())
+        self._must_fetch = True
+        if self._fetching is None and self._newest is not None:
+            self._fetching = start_task(self._fetch())
 
     def announce(self, change: Change, member: Member | None) -> None:
-        """Tell the others that a member came or left.
+        """Send the others a frame that a member came or left.
 
         In a crowded room presence frames do it: a thousand clients that come back at once would
         cause a million frames.
@@ -160,7 +160,7 @@ class Room:
         return dialect.presence(shown, len(members))
 
     def _deliver(self, message: StoredMessage) -> None:
-        """Tell the newest message to all who wait for it; each dialect builds its frame once."""
+        """Send the newest message to all that wait for it; each dialect builds its frame once."""
         self._newest = newest = LastSeen(self._epoch or "", message.offset, message.id)
         frames: dict[Dialect, Outgoing] = {}
         for subscriber in self._subscribers:
@@ -191,8 +191,8 @@ class Room:
         self._epoch = page.epoch
         if self._newest is None:
             self._newest = LastSeen(page.epoch, page.top)
-            if self._must_look:
-                self.look()
+            if self._must_fetch:
+                self.fetch_missed()
         return page
 
     def _start_over(self, page: Page) -> None:
@@ -201,39 +201,39 @@ class Room:
         self._restarts += 1
         self._epoch = page.epoch
         self._newest = LastSeen(page.epoch, page.top)
-        self._lose_all()
+        self._drop_all()
 
-    def _lose_all(self) -> None:
+    def _drop_all(self) -> None:
         for subscriber in list(self._subscribers):
-            self._lose(subscriber)
+            self._drop(subscriber)
 
-    def _lose(self, subscriber: Subscriber) -> None:
+    def _drop(self, subscriber: Subscriber) -> None:
         if subscriber in self._subscribers:
             self.remove(subscriber)
-            subscriber.lost()
+            subscriber.dropped()
 
-    async def _look(self) -> None:
+    async def _fetch(self) -> None:
         """Read what was stored since the newest message that the room knows."""
         try:
-            while self._must_look:
-                self._must_look = False
-                await self._look_once()
+            while self._must_fetch:
+                self._must_fetch = False
+                await self._fetch_once()
         except HistoryError:
-            # A client that comes back is told what it missed once the history can be read.
-            self._lose_all()
+            # A client that comes back is sent what it missed once the history can be read.
+            self._drop_all()
         except Exception:
             logger.exception("the room %r cannot read the messages that it missed", self.name)
-            self._lose_all()
+            self._drop_all()
         finally:
-            self._looking = None
+            self._fetching = None
 
-    async def _look_once(self) -> None:
+    async def _fetch_once(self) -> None:
         newest, restarts = self._newest, self._restarts
-        assert newest is not None  # noqa: S101 - `look` waits for the first page
+        assert newest is not None  # noqa: S101 - `fetch_missed` waits for the first page
         page = await self.read(newest.offset, self._limits.page_messages, self._limits.page_bytes)
         if self._restarts != restarts:
             return
-        # Messages that were told before any page was read have no epoch yet.
+        # Messages that were sent before any page was read have no epoch yet.
         if decide_recovery(replace(newest, epoch=page.epoch), page) == "forked":
             self._start_over(page)
             return
@@ -255,7 +255,7 @@ class Room:
         return last_seen is not None and newest is not None and last_seen.offset < newest.offset
 
     async def _catch_up(self, subscriber: Subscriber) -> None:
-        """Tell a subscriber what it missed, up to the newest message."""
+        """Send a subscriber what it missed, up to the newest message."""
         try:
             # It may have left during an await whose cancellation was swallowed.
             while (
@@ -264,18 +264,18 @@ class Room:
                 and await subscriber.client.drained()
             ):
                 if not await self._catch_up_once(subscriber):
-                    self._lose(subscriber)
+                    self._drop(subscriber)
                     return
         except HistoryError:
-            self._lose(subscriber)
+            self._drop(subscriber)
         except Exception:
             logger.exception("a client of the room %r cannot be told what it missed", self.name)
-            self._lose(subscriber)
+            self._drop(subscriber)
         finally:
             subscriber.catching_up = None
 
     async def _catch_up_once(self, subscriber: Subscriber) -> bool:
-        """Tell a subscriber one page of what it missed; return False if that is not kept."""
+        """Send a subscriber one page of what it missed; return False if that is not kept."""
         last_seen = subscriber.last_seen
         assert last_seen is not None  # noqa: S101 - a subscriber that is behind has a position
         page = await self.read(
@@ -374,7 +374,7 @@ class Rooms:
 
     def _lost_sight(self) -> None:
         for room in self._rooms.values():
-            room.look()
+            room.fetch_missed()
 
     def _changed(self, name: str, change: Change, member: Member | None) -> None:
         room = self._rooms.get(name)

@@ -42,11 +42,11 @@ class Subscriber:
         client: The client.
         member: The member that the others see.
         dialect: The protocol of the client.
-        last_seen: The last message that it was told; the room advances it. None if the history
+        last_seen: The last message that it was sent; the room advances it. None if the history
             could not be read, so that its position is unknown.
-        lost: Called when the client cannot be told the next message; the room has removed it.
-        hears_members: Whether it is told when members come and leave.
-        catching_up: Tells the client what it missed, from the history; the room starts it, and
+        dropped: Called when the client cannot be sent the next message; the room has removed it.
+        hears_members: Whether it is sent a frame when members come and leave.
+        catching_up: Sends the client what it missed, from the history; the room starts it, and
             clears it when it ends.
     """
 
@@ -54,6 +54,6 @@ class Subscriber:
     member: Member
     dialect: Dialect
     last_seen: LastSeen | None
-    lost: Callable[[], None]
+    dropped: Callable[[], None]
     hears_members: bool = True
     catching_up: asyncio.Task[None] | None = field(default=None)

@@ -158,7 +158,7 @@ class Membership:
             self._member,
             SessionDialect(command.channel),
             reply.last_seen,
-            lambda: self._lose(command.channel, name),
+            lambda: self._be_dropped(command.channel, name),
             hears_members=command.join_leave,
         )
         self._subscribed[name] = room, subscriber
@@ -186,7 +186,7 @@ class Membership:
             self._rooms.presence.leave(name, self._member)
             self._rooms.give_back(room)
 
-    def _lose(self, channel: str, name: str) -> None:
+    def _be_dropped(self, channel: str, name: str) -> None:
         self._leave(name)
         self._client.offer(replies.encode_push(channel, "unsubscribe", INSUFFICIENT_STATE))
 

@@ -37,7 +37,7 @@ COMMANDS_OF_A_TURN = 16
 """A message may have thousands of commands; between these, all other clients have their turn."""
 
 MOST_STORED_AT_ONCE = 64
-"""Messages; bounds how long telling the subscribers of the room keeps the event loop busy."""
+"""Messages; bounds how long sending them to the subscribers keeps the event loop busy."""
 
 MOST_REPLIES = 64 * 1024
 """Bytes; more replies than this are sent before the next command is done."""
