@@ -54,7 +54,8 @@ class BoundedTransport:
         self.get_extra_info = inner.get_extra_info
         self.get_protocol, self.set_protocol = inner.get_protocol, inner.set_protocol
         self.can_write_eof, self.write_eof = inner.can_write_eof, inner.write_eof
-        self.write, self.is_closing, self.abort = inner.write, inner.is_closing, inner.abort
+        self.write, self.writelines = inner.write, inner.writelines
+        self.is_closing, self.abort = inner.is_closing, inner.abort
         self._loop = loop
         self._parse = parse
         # Input that is not parsed yet begins at `_at`; `feed` and `_parse_some` set both.

@@ -295,11 +295,7 @@ def open_history(history: History | str) -> History:
 
 
 def presence_for(history: History) -> Presence:
-    """Return the presence for the rooms of a history; does no I/O.
-
-    Args:
-        history: The history, which several servers may share.
-    """
+    """Return the presence for a history, which several servers may share; does no I/O."""
     return RedisPresence(history) if isinstance(history, RedisHistory) else LocalPresence()
 
 

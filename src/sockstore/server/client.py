@@ -121,8 +121,7 @@ class Client:
         """Close the connection, because the client sends too many messages."""
         limits = self._limits
         self.end(
-            4429,
-            f"more than {limits.rate:g} messages a second (at most {limits.burst} at once)",
+            4429, f"more than {limits.rate:g} messages a second (at most {limits.burst} at once)"
         )
 
     async def run(self, handle: Handle, *, counts_messages: bool = True) -> None:
