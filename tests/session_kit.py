@@ -7,9 +7,8 @@ import json
 from typing import Any
 
 from fake_history import FakeHistory
-from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import Limits
-from sockstore.server.asgi import Outgoing, Peer
+from sockstore.server.asgi import Peer
 from sockstore.server.client import Client
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.presence import LocalPresence
@@ -20,11 +19,14 @@ UNCOUNTED = {"rate": 1e6, "burst": 1_000_000}
 
 
 class Listener(Client):
-    """A client without a connection; it reads at once what it is told, unless it is stopped."""
+    """A client without a connection; it reads at once what it is told, unless it is stopped.
+
+    Time stands still for its rate limit: it may send `limits.burst` messages.
+    """
 
     def __init__(self, limits: Limits, name: str | None = None) -> None:
         super().__init__(Peer({}, None, None), limits, name)
-        self.bucket = TokenBucket(limits.rate, limits.burst, 0.0)
+        self.tokens = limits.burst
         self.is_reading = True
         self.texts: list[str] = []
         self.frames: list[dict[str, Any]] = []
@@ -42,9 +44,10 @@ class Listener(Client):
         return self._buffered_bytes
 
     def take_token(self) -> bool:
-        return self.bucket.take(0.0)
+        self.tokens -= 1
+        return self.tokens >= 0
 
-    def offer(self, message: Outgoing | str) -> None:
+    def offer(self, message: Any) -> None:
         super().offer(message)
         if self.is_reading:
             self.take()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import socket
+import sqlite3
 import threading
+from dataclasses import dataclass
 
 import pytest
 from benchmarks.harness.programs import python, run
@@ -14,7 +17,6 @@ from benchmarks.server.running import sockstore_serve
 from benchmarks.server.suite import history_suite, server_suite
 
 from sockstore.server.history import sqlite
-from sockstore.server.history.database import Database
 
 READERS, MESSAGES = 10, 20
 PEERS = ["starlette_broadcast", "websockets_broadcast"]
@@ -85,33 +87,58 @@ def test_every_message_that_is_counted_is_in_the_history(tmp_path, synchronous, 
     assert figures["messages"] == figures["top"] > 0
 
 
+@dataclass
+class Commit:
+    """A commit of a SQLite connection: its new messages, and the pragma that was in force."""
+
+    messages: int
+    synchronous: int
+
+
+def note_commits(monkeypatch) -> list[Commit]:
+    """Note what each connection of SQLite commits from now on."""
+    commits: list[Commit] = []
+
+    class Noting(sqlite3.Connection):
+        messages = 0
+
+        def execute(self, statement, *parameters):
+            self.messages += statement.startswith("INSERT INTO messages VALUES")
+            if statement == "COMMIT":
+                (synchronous,) = super().execute("PRAGMA synchronous").fetchone()
+                commits.append(Commit(self.messages, synchronous))
+                self.messages = 0
+            return super().execute(statement, *parameters)
+
+    connect = functools.partial(sqlite3.connect, factory=Noting)
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    return commits
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("most", [1, 64])
 async def test_one_by_one_is_a_commit_for_each_message(tmp_path, monkeypatch, most):
-    stored: list[int] = []
-    append = Database.append
-
-    def note(self, units):
-        stored.append(sum(len(entries) for _, entries in units))
-        return append(self, units)
-
-    monkeypatch.setattr(Database, "append", note)
+    commits = note_commits(monkeypatch)
     monkeypatch.setattr(sqlite, "MOST_IN_ONE_TRANSACTION", most)
     history = TunedHistory(tmp_path / "history.db", "FULL")
     await history.open()
     messages = await talk(history, senders=16, seconds=0.05)
     await history.aclose()
+    stored = [commit.messages for commit in commits]
     assert sum(stored) == messages
     assert max(stored) == 1 if most == 1 else max(stored) > 1
 
 
 @pytest.mark.asyncio
-async def test_the_pragma_is_the_one_that_was_asked_for(tmp_path):
+async def test_the_pragma_is_the_one_that_was_asked_for(tmp_path, monkeypatch):
+    commits = note_commits(monkeypatch)
     for number, synchronous in ((2, "FULL"), (1, "NORMAL")):
-        database = TunedHistory(tmp_path / "history.db", synchronous)._database()
-        (found,) = database.open().execute("PRAGMA synchronous").fetchone()
-        database.close()
-        assert found == number
+        history = TunedHistory(tmp_path / "history.db", synchronous)
+        await history.open()
+        commits.clear()
+        await talk(history, senders=1, seconds=0.01)
+        await history.aclose()
+        assert {commit.synchronous for commit in commits if commit.messages} == {number}
 
 
 def test_the_suites_have_ours_first_and_the_target_of_the_issue():

@@ -23,7 +23,7 @@ import asyncio, json
 import sockstore.ui.browser as kit
 from sockstore import Navigator
 from sockstore.testing import FakeServer
-from sockstore.transports.browser import window
+import js as window
 
 server = FakeServer()
 
@@ -273,6 +273,7 @@ class Noted(kit.Component):
 
     async def on_mount(self):
         self.scope.on_destroy(self.note)
+        mounted.append(self.title)
 
     def note(self):
         destroyed.append(self.title)
@@ -286,14 +287,14 @@ def nested():
             Noted("broken")
 
 async def destroyed_by(leave):
-    global destroyed
-    destroyed = []
+    global mounted, destroyed
+    mounted, destroyed = [], []
     one = kit.mount(nested)
     outer = one.root.children[0]
-    await asyncio.sleep(0.01)
+    await until(lambda: len(mounted) == 4)
     with outer:
         Noted("later")
-    await asyncio.sleep(0.01)
+    await until(lambda: "later" in mounted)
     try:
         await leave(one, outer)
     except ExceptionGroup as group:

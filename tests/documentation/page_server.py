@@ -12,6 +12,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from sockstore.server import ChatServer
@@ -74,10 +75,10 @@ def application() -> Starlette:
         await server.aclose()
 
     others = [
-        WebSocketRoute("/ws", lobby),
+        WebSocketRoute("/ws", Lobby()),
         WebSocketRoute("/feed", feed),
         WebSocketRoute("/rpc", rpc),
-        WebSocketRoute("/private", private),
+        WebSocketRoute("/private", Private()),
         Route("/orders", orders),
     ]
     app = Starlette(routes=[*server.routes, *others], lifespan=lifespan)
@@ -85,14 +86,16 @@ def application() -> Starlette:
     return app
 
 
-async def lobby(websocket: WebSocket) -> None:
+class Lobby:
     """A room, under the guide's address."""
-    scope = {**websocket.scope, "path_params": {"room": "lobby"}}
-    await websocket.app.state.chat(scope, websocket._receive, websocket._send)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        room = {**scope, "path_params": {"room": "lobby"}}
+        await scope["app"].state.chat(room, receive, send)
 
 
 async def feed(websocket: WebSocket) -> None:
-    """Prices for ever, from the sequence number that was asked for; pings are answered."""
+    """Prices without end, from the sequence number that was asked for; pings are answered."""
     await websocket.accept()
     prices = asyncio.create_task(tell_prices(websocket, after=0))
     with suppress(WebSocketDisconnect):
@@ -130,12 +133,15 @@ async def rpc(websocket: WebSocket) -> None:
             await websocket.send_json(answer)
 
 
-async def private(websocket: WebSocket) -> None:
+class Private:
     """An echo for those who show the new token."""
-    if websocket.headers.get("authorization") == "Bearer new":
-        await websocket.app.state.echo(websocket.scope, websocket._receive, websocket._send)
-    else:
-        await websocket.send_denial_response(Response(status_code=401))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        websocket = WebSocket(scope, receive, send)
+        if websocket.headers.get("authorization") == "Bearer new":
+            await scope["app"].state.echo(scope, receive, send)
+        else:
+            await websocket.send_denial_response(Response(status_code=401))
 
 
 async def orders(request) -> JSONResponse:

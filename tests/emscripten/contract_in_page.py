@@ -6,9 +6,12 @@ import asyncio
 import json
 from typing import Any
 
+import js as window
+from pyodide.ffi import create_proxy
+
 from emscripten.words import from_words, to_words
 from sockstore.testing import check_transport
-from sockstore.transports.browser import BrowserTransport, Listening, window
+from sockstore.transports import default_transport
 
 
 class Control:
@@ -18,10 +21,12 @@ class Control:
         self._answers: asyncio.Queue[str] = asyncio.Queue()
         self._socket = window.WebSocket.new(url)
         self._opened = asyncio.Event()
-        self._events = [
-            Listening(self._socket, "open", lambda _: self._opened.set()),
-            Listening(self._socket, "message", lambda event: self._answers.put_nowait(event.data)),
-        ]
+        self._heard = {
+            "open": create_proxy(lambda _: self._opened.set()),
+            "message": create_proxy(lambda event: self._answers.put_nowait(event.data)),
+        }
+        for event, hear in self._heard.items():
+            self._socket.addEventListener(event, hear)
 
     async def ask(self, *words: Any) -> Any:
         await self._opened.wait()
@@ -29,8 +34,9 @@ class Control:
         return json.loads(await self._answers.get())
 
     def close(self) -> None:
-        for event in self._events:
-            event.stop()
+        for event, hear in self._heard.items():
+            self._socket.removeEventListener(event, hear)
+            hear.destroy()
         self._socket.close()
 
 
@@ -53,7 +59,7 @@ class RemoteHalf:
 
 class BrowserHarness:
     pings = False
-    make = BrowserTransport
+    make = staticmethod(default_transport)
 
     def __init__(self, port: str, silent_port: str) -> None:
         self.url = f"ws://127.0.0.1:{port}/"

@@ -12,16 +12,18 @@ import pytest
 
 from sockstore.testing import VirtualClock
 
+set_running_loop = asyncio._set_running_loop
+
 
 def main(*arguments: str) -> int:
     loop = asyncio.get_running_loop()
-    # Pyodide's own loop runs for ever and cannot be waited for: each test has a loop of its own.
-    asyncio._set_running_loop(None)
+    # Pyodide's own loop has no end and cannot be waited for: each test has a loop of its own.
+    set_running_loop(None)
     asyncio.run = functools.partial(asyncio.runners.run, loop_factory=_new_loop)
     try:
         return int(pytest.main(list(arguments), plugins=[Coroutines(), NoThreads()]))
     finally:
-        asyncio._set_running_loop(loop)
+        set_running_loop(loop)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

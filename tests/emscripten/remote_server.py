@@ -1,6 +1,6 @@
 """A WebSocket server whose ends of connections are led from afar, over its path `/control`.
 
-The transport contract needs both ends of a connection. Whoever runs in a browser has only one, and
+The transport contract needs both ends of a connection. A program in a browser has only one, and
 asks for the other one over a WebSocket of its own.
 """
 
@@ -16,10 +16,11 @@ from typing import Any
 from websockets.asyncio.server import ServerConnection, serve
 
 from emscripten.words import from_words, to_words
-from sockstore.testing.transport_contract import GREETING
 
 PATIENCE = 10.0
 """Seconds."""
+GREETING = ("hello", b"\0\1")
+"""What `TransportHarness.greeting_url` promises."""
 
 
 class RemoteEnds:

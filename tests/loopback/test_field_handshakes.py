@@ -8,6 +8,7 @@ import zlib
 
 import pytest
 
+from loopback.server_kit import running
 from loopback.servers import (
     PATIENCE,
     PING,
@@ -21,7 +22,6 @@ from loopback.servers import (
     serve,
     text,
 )
-from loopback.test_server_kit import running
 from sockstore import ConnectionEnded, Deflate, HandshakeFailed, WebSocketStore
 from sockstore.server import create_app
 from sockstore.testing import assert_no_leaks

@@ -13,9 +13,9 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.server import ServerConnection, serve
 
+from loopback.server_kit import running
 from loopback.servers import CLOSE, PATIENCE, PING, PONG, Peer, frame, text
 from loopback.servers import serve as serve_raw
-from loopback.test_server_kit import running
 from sockstore import WebSocketStore
 from sockstore.testing import assert_no_leaks
 

@@ -8,10 +8,9 @@ import sqlite3
 import stat
 
 import pytest
-from tests.loopback.test_server_durable import room
 
 from loopback.processes import serving
-from loopback.test_server_kit import guest
+from loopback.server_kit import guest, room
 from sockstore.server import NotStored, SqliteHistory
 from sockstore.server.history.base import Entry
 

@@ -10,6 +10,7 @@ import asyncio
 
 import pytest
 
+from loopback.server_kit import QUICK, running
 from loopback.servers import (
     CONT,
     PATIENCE,
@@ -20,7 +21,6 @@ from loopback.servers import (
     frame,
     serve,
 )
-from loopback.test_server_kit import QUICK, running
 from sockstore import Heartbeat, Session, WebSocketStore
 from sockstore.server import Limits
 

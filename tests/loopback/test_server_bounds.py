@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from loopback import processes
-from loopback.test_server_kit import (
+from loopback.server_kit import (
     HTTP,
     PATIENCE,
     QUICK,

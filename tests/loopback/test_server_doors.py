@@ -14,7 +14,7 @@ from starlette.routing import Mount
 from websockets.exceptions import InvalidStatus
 
 from loopback.processes import serving, start
-from loopback.test_server_kit import PATIENCE, QUICK, Mute, guest, running, until
+from loopback.server_kit import PATIENCE, QUICK, Mute, guest, running, until
 from sockstore import Attempt, ConnectionEnded, Reconnect, WebSocketStore
 from sockstore.server import ChatServer, Limits, SqliteHistory, create_app
 

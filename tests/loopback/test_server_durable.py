@@ -17,16 +17,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from loopback.processes import free_port, run, serving
-from loopback.test_server_kit import PATIENCE, QUICK, Mute, guest, running
+from loopback.server_kit import PATIENCE, QUICK, Mute, guest, room, running
 from sockstore.server import Limits, SqliteHistory, create_app
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
 LIMITS = Limits(**QUICK)
-
-
-def room(port: int, name: str = "Ann") -> str:
-    return f"ws://127.0.0.1:{port}/chat/lobby?name={name}"
 
 
 async def watch(url: str, seen: list[dict[str, object]]) -> None:

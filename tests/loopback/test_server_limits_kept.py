@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from loopback.test_server_kit import (
+from loopback.server_kit import (
     PATIENCE,
     QUICK,
     Mute,

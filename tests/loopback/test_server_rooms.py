@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from loopback.test_server_kit import PATIENCE, QUICK, guest, running, until
+from loopback.server_kit import PATIENCE, QUICK, guest, running, until
 from sockstore import WebSocketStore
 from sockstore.server import Limits, SqliteHistory, create_app
 from sockstore.testing import assert_no_leaks

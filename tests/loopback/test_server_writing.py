@@ -8,7 +8,7 @@ import weakref
 import pytest
 from websockets.frames import Frame
 
-from loopback.test_server_kit import QUICK, guest, running, until
+from loopback.server_kit import QUICK, guest, running, until
 from sockstore.server import Limits
 from sockstore.server.asgi import Outgoing
 

@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from loopback.test_server_kit import PATIENCE, QUICK, Mute, note_buffered, running, until
+from loopback.server_kit import PATIENCE, QUICK, Mute, note_buffered, running, until
 from sockstore.server import Limits, create_app
 from sockstore.testing import assert_no_leaks
 

@@ -93,6 +93,11 @@ async def running(
         await stop(server)
 
 
+def room(port: int, name: str = "Ann") -> str:
+    """Return the url of the lobby for a guest."""
+    return f"ws://127.0.0.1:{port}/chat/lobby?name={name}"
+
+
 async def stop(server: uvicorn.Server) -> None:
     """Do what uvicorn does at its end, without the tenth of a second that it sleeps."""
     for each in server.servers:
