@@ -70,7 +70,7 @@ WITH_SOCKETS = {"contract", "loopback", "property"}
 
 @pytest.fixture(autouse=True)
 def _answers_for_its_own(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Let a socket that a test leaves open be its own fault, not that of whoever runs later."""
+    """Let a socket that a test leaves open fail that test, not one that runs later."""
     if WITH_SOCKETS.isdisjoint(request.path.parts):
         yield
         return

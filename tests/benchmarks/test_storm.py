@@ -25,7 +25,7 @@ def test_the_busiest_second_begins_anywhere(times, most):
     assert busiest_second(times) == most
 
 
-def test_an_attempt_that_nobody_makes_has_no_figure():
+def test_an_attempt_that_no_client_makes_has_no_figure():
     assert shares({1: [0.0, 0.1, 5.0, 9.0], 5: [], 10: []}, 4) == {"attempt 1": 50.0}
 
 

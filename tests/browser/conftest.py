@@ -66,7 +66,7 @@ OpenPage: TypeAlias = Callable[[str], Awaitable[Page]]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def open_page(visitor) -> AsyncIterator[OpenPage]:
-    """Open pages of a visitor of whom nothing is known; what goes wrong in one fails the test."""
+    """Open pages in a profile that has kept nothing; what goes wrong in one fails the test."""
     async with pages_in(visitor) as open_page:
         yield open_page
     await forget(visitor)

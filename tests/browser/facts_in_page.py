@@ -92,14 +92,14 @@ def noted_sockets() -> Iterator[Any]:
         window.eval("window.WebSocket = window.OwnWebSocket;")
 
 
-async def it_is_chosen_by_itself_and_the_default_ping_is_absent(url: str, nobody: str) -> None:
+async def it_is_chosen_by_itself_and_the_default_ping_is_absent(url: str, refusing: str) -> None:
     with noted_sockets() as sockets:
         async with WebSocketStore(url) as connection:  # a ping is an option that is refused
             await connection.ready(PATIENCE)
             assert [socket.url for socket in sockets] == [url]
 
 
-async def text_json_and_bytes_come_back_as_they_left(url: str, nobody: str) -> None:
+async def text_json_and_bytes_come_back_as_they_left(url: str, refusing: str) -> None:
     sent = ["grüße \N{PILE OF POO}", {"a": [1, 1.0, None, 2**53 + 1]}, b"\x00\xff", "x" * 60_000]
     async with WebSocketStore(url) as connection:
         with connection.stream() as stream:
@@ -110,8 +110,8 @@ async def text_json_and_bytes_come_back_as_they_left(url: str, nobody: str) -> N
     assert isinstance(received[1]["a"][1], float)
 
 
-async def a_refused_handshake_says_all_that_a_browser_knows(url: str, nobody: str) -> None:
-    for wrong in (nobody, url.replace("/echo", "/nowhere")):
+async def a_refused_handshake_says_all_that_a_browser_knows(url: str, refusing: str) -> None:
+    for wrong in (refusing, url.replace("/echo", "/nowhere")):
         connection = WebSocketStore(wrong, reconnect=False)
         connection.connect()
         await connection.phase.wait_for(lambda phase: phase == "failed", timeout=PATIENCE)
@@ -119,7 +119,7 @@ async def a_refused_handshake_says_all_that_a_browser_knows(url: str, nobody: st
         await connection.aclose()
 
 
-async def what_a_browser_cannot_do_is_refused(url: str, nobody: str) -> None:
+async def what_a_browser_cannot_do_is_refused(url: str, refusing: str) -> None:
     for options in ({"headers": {"A": "b"}}, {"ping_interval": 5.0}, {"proxy": "http://p:1"}):
         with raising(InvalidOption, "browser"):
             WebSocketStore(url, **options)
@@ -130,7 +130,7 @@ async def what_a_browser_cannot_do_is_refused(url: str, nobody: str) -> None:
         await transport.open(Target(url="ws://127.0.0.1:99999/"))
 
 
-async def a_heartbeat_runs_if_one_is_configured(url: str, nobody: str) -> None:
+async def a_heartbeat_runs_if_one_is_configured(url: str, refusing: str) -> None:
     beat = {"type": "beat"}
     heartbeat = Heartbeat(beat, reply=beat, interval=0.05, timeout=PATIENCE)
     made: list[Transport] = []
@@ -151,7 +151,7 @@ async def a_heartbeat_runs_if_one_is_configured(url: str, nobody: str) -> None:
         assert connection.messages.total == 0, "replies are no messages"
 
 
-async def a_full_send_buffer_makes_messages_wait(url: str, nobody: str) -> None:
+async def a_full_send_buffer_makes_messages_wait(url: str, refusing: str) -> None:
     listener = Silence()
     transport = default_transport(listener, TransportOptions())
     await transport.open(Target(url=url))
@@ -165,7 +165,7 @@ async def a_full_send_buffer_makes_messages_wait(url: str, nobody: str) -> None:
     await listener.hears("released")
 
 
-async def what_is_closed_is_let_go(url: str, nobody: str) -> None:
+async def what_is_closed_is_let_go(url: str, refusing: str) -> None:
     listener = Silence()
     transport = default_transport(listener, TransportOptions())
     with noted_sockets() as sockets:
@@ -181,7 +181,7 @@ async def what_is_closed_is_let_go(url: str, nobody: str) -> None:
     assert not socket.onmessage
 
 
-async def a_burst_leaves_the_loop_its_turns(url: str, nobody: str) -> None:
+async def a_burst_leaves_the_loop_its_turns(url: str, refusing: str) -> None:
     """Slices are short: a task that waits for a timer gets it in the midst of a burst."""
     turns = 0
 
@@ -207,8 +207,8 @@ async def a_burst_leaves_the_loop_its_turns(url: str, nobody: str) -> None:
     assert turns > 10
 
 
-async def the_page_tells_what_it_notices_of_the_network(url: str, nobody: str) -> None:
-    connection = WebSocketStore(nobody, reconnect=LATER)
+async def the_page_tells_what_it_notices_of_the_network(url: str, refusing: str) -> None:
+    connection = WebSocketStore(refusing, reconnect=LATER)
     connection.connect()
     await connection.phase.wait_for(lambda phase: phase == "waiting", timeout=PATIENCE)
     for event in ("online", "visibilitychange"):
@@ -232,10 +232,10 @@ FACTS = (
 )
 
 
-async def main(url: str, nobody: str) -> int:
+async def main(url: str, refusing: str) -> int:
     for fact in FACTS:
         try:
-            await fact(url, nobody)
+            await fact(url, refusing)
         except BaseException as error:
             error.add_note(f"asked: {fact.__name__.replace('_', ' ')}")
             raise

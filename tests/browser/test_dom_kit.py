@@ -138,7 +138,7 @@ async def document(loaded):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def fresh(visitor, address):
-    """A document that no other test has seen, of a visitor of whom nothing is known."""
+    """A document that no other test has used, in a profile that has kept nothing."""
     document = await open_document(visitor, address)
     yield document
     await document.page.close()
@@ -562,7 +562,7 @@ async def test_a_provider_lets_the_browser_keep_its_document_and_connects_again(
         await leave_and_return(kept)
         await kept.page.wait_for_selector(".sockstore-status.connected")
         assert await kept.value("[connections(), left in server.open_connections]") == [1, False]
-    # Who did not use it does not find it used.
+    # A connection that was closed stays closed.
     await kept.run("next(iter(page.root.children)).connection.close()")
     await kept.page.wait_for_selector(".sockstore-status.disconnected")
     await leave_and_return(kept)

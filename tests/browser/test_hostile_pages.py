@@ -1,4 +1,4 @@
-"""Pages that somebody tries to break: servers that send nonsense, users in a hurry, lost links."""
+"""Pages that must not break: servers that send nonsense, users in a hurry, lost links."""
 
 from __future__ import annotations
 
@@ -317,7 +317,7 @@ NONSENSE = [
 
 
 @pytest.mark.contract("UI3", "UI5", "MS1")
-async def test_nonsense_is_shown_or_passed_over_and_hurts_nobody(site, open_page):
+async def test_nonsense_is_shown_or_passed_over_and_breaks_no_page(site, open_page):
     chat = await open_page(f"{site.address}/nonsense")
     echo = await open_page(f"{site.address}/nonsense-echo")
     for page in (chat, echo):

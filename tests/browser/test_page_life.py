@@ -105,7 +105,7 @@ class Site:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def site():
     site = Site()
-    # Its watch over lost links makes new tasks for ever, among which ours could not be told.
+    # Its watch over lost links makes new tasks without end, which hide ours.
     core.sio.eio.start_service_task = False
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(served(site.server_app, site.server_socket))
@@ -134,7 +134,7 @@ def fetch(address: str) -> int:
 
 
 @pytest.mark.contract("CN1", "UI6")
-async def test_a_plain_http_client_that_fetches_the_page_makes_nobody_connect(site, open_page):
+async def test_a_plain_http_client_that_fetches_the_page_causes_no_connection(site, open_page):
     for path in ("/", "/chat", "/shared") * 5:
         assert await asyncio.to_thread(fetch, f"{site.address}{path}") == 200
     page = await open_page(f"{site.address}/chat?name=Ann")

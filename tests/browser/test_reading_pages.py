@@ -109,7 +109,7 @@ async def test_scrolling_to_the_top_loads_older_messages_and_keeps_the_readers_p
         assert abs(await page.evaluate(PLACE_OF, text) - top) < 2
     await wait_for_lines(page, *said)
     assert await texts(page, ".sockstore-day") == ["Thu 22 January", "Fri 23 January"]
-    # There is nothing older, and nobody asks any more.
+    # There is nothing older, and the page asks no more.
     await page.evaluate(TO_THE_TOP)
     await page.wait_for_selector(".sockstore-older", state="detached")
 

@@ -1,4 +1,4 @@
-"""The examples of pages, in a browser, as somebody would run them."""
+"""The examples of pages, in a browser, as a user would run them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def _is_open(port: int) -> bool:
 
 
 def own_lines(name: str) -> int:
-    """The lines that somebody has to write: no blanks, imports and docstring."""
+    """Count the lines that a user has to write: not blanks, imports and the docstring."""
     tree = ast.parse((EXAMPLES / name).read_text())
     lines = [
         line

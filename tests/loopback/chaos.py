@@ -166,7 +166,7 @@ class ChaosProxy:
                 return "fin"
             case "cut in a frame":
                 direction = rng.choice(BOTH)
-                # Who only listens sends little, and the cut is to come while somebody waits.
+                # A client that only listens sends little, and the cut should come while it waits.
                 pair.cut_after(rng.randrange(1, LITTLE if direction == "up" else MUCH), direction)
                 return "cut in a frame"
             case _:

@@ -130,7 +130,7 @@ class EchoServer:
         self.port = int(found[1])
 
     async def kill(self) -> None:
-        """SIGKILL: no close frame, no goodbye."""
+        """End it with SIGKILL, without a close frame."""
         if self.process.returncode is None:
             self.process.kill()
         await self.process.communicate()
@@ -143,7 +143,7 @@ class EchoServer:
 
 
 PORTS = range(20_000, 30_000)
-"""Below those that the system gives to whoever asks for any port, for example to connect."""
+"""Below those that the system gives to a program that asks for any port, or connects."""
 
 AT_ONCE = 50
 """Ports that a process has for itself: while it lives it holds a lock, which others respect."""

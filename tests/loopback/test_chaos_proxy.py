@@ -165,7 +165,7 @@ async def test_a_cut_comes_after_exactly_so_many_bytes(proxy, upstream, count):
             await client.read()
 
 
-async def test_nobody_is_let_in_while_it_refuses(proxy, upstream):
+async def test_no_connection_is_accepted_while_it_refuses(proxy, upstream):
     port = proxy.port
     async with carried(proxy, upstream) as (client, _, _, writer):
         await proxy.refuse()

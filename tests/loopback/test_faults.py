@@ -24,7 +24,7 @@ async def echo(socket):
 
 @pytest_asyncio.fixture
 async def proxy():
-    """A proxy in front of an echo server that nobody here wrote."""
+    """A proxy in front of the echo server of `websockets`."""
     async with serve(echo, "127.0.0.1", 0, max_size=None) as server:
         port = server.sockets[0].getsockname()[1]
         async with chaos(port) as made:
@@ -119,7 +119,7 @@ async def test_a_frame_that_is_cut_is_no_message(proxy):
 
 
 @pytest.mark.contract("OB2", "RC2")
-async def test_what_is_sent_while_nobody_listens_leaves_in_order(proxy):
+async def test_what_is_sent_while_no_server_listens_leaves_in_order(proxy):
     async with connect(proxy) as connection:
         await is_back(connection)
         await proxy.refuse()

@@ -1,4 +1,4 @@
-"""Servers that speak first, on stacks that nobody here wrote: `on_open` hears it each time."""
+"""Servers that speak first, on foreign stacks: `on_open` hears it each time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection without a session, against servers and a reverse proxy that nobody here wrote."""
+"""The connection without a session, against foreign servers and a foreign reverse proxy."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ async def test_close_codes_travel_both_ways(kind: str, tmp_path: Path) -> None:
             assert connection.state.value.close == Close(1000, "bye", clean=True)
             assert "closed the connection with 1000" in connection.state.value.error
             await connection.ready()
-        believing = Reconnect.exponential(after_goodbye=False)
-        async with WebSocketStore(server.url, reconnect=believing) as connection:
+        trusting = Reconnect.exponential(after_goodbye=False)
+        async with WebSocketStore(server.url, reconnect=trusting) as connection:
             await connection.ready()
             connection.send("!close 1000 bye")
             await connection.phase.wait_for(lambda phase: phase == "closed")

@@ -1,4 +1,4 @@
-"""The files of a SQLite history: whose they are, and what happens when somebody removes them."""
+"""The files of a SQLite history: who may read them, and what happens when they are removed."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_only_its_owner_may_read_a_history(tmp_path):
     assert modes_of(path) == ["0o600", "0o600"]
     copies = {suffix: path.with_name(path.name + suffix).read_bytes() for suffix in SUFFIXES}
     await history.aclose()
-    # As after the death of an older version, which made them for everybody.
+    # As after the death of an older version, which let all users read them.
     for suffix, content in copies.items():
         path.with_name(path.name + suffix).write_bytes(content)
         path.with_name(path.name + suffix).chmod(0o644)

@@ -430,7 +430,7 @@ async def test_a_listener_may_end_a_slice_after_any_message() -> None:
 
 @pytest.mark.contract("MS2")
 async def test_reading_goes_on_for_a_message_larger_than_what_may_wait() -> None:
-    """Its beginning cannot be delivered, so waiting for less to wait would be for ever."""
+    """Its beginning cannot be delivered, so waiting for less would have no end."""
     big = b"x" * (3 * PAUSES_ABOVE)
     small = b"".join(text("s") for _ in range(2000))
     paused = False
@@ -503,7 +503,7 @@ def resolving_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -
 
 
 def closed_port() -> int:
-    """Return a port nobody listens on."""
+    """Return a port on which no program listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]

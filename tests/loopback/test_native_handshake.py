@@ -220,7 +220,7 @@ async def test_a_wrong_accept_key_is_no_handshake() -> None:
 
 
 @pytest.mark.contract("CN13")
-async def test_an_extension_nobody_offered_is_no_handshake() -> None:
+async def test_an_extension_that_was_not_offered_fails_the_handshake() -> None:
     async def handler(peer: Peer) -> None:
         await peer.accept("Sec-WebSocket-Extensions: permessage-deflate")
         await peer.until_gone()

@@ -1,4 +1,4 @@
-"""HTTP and SOCKS proxies that nobody here wrote, between the connection and a server."""
+"""Foreign HTTP and SOCKS proxies between the connection and a server."""
 
 from __future__ import annotations
 

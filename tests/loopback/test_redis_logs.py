@@ -83,7 +83,7 @@ async def test_a_log_goes_on_behind_what_was_deleted(redis, log, delete):
     assert (page.top, page.messages) == (3, [])
     assert await log.say("d", "e") == [(epoch, 4), (epoch, 5)]
     assert {(epoch, 4): "d", (epoch, 5): "e"}.items() <= (await log.kept()).items()
-    # It was stored, and it was somebody's wish that it is there no more.
+    # It was stored, and then deleted on purpose.
     (again,) = await log.history.append("r", [entry("c")])
     assert (again.offset, again.is_duplicate) == (3, True)
 
@@ -102,7 +102,7 @@ async def test_a_log_of_which_something_is_evicted_never_gives_a_name_twice(redi
     if ROOM in keys:
         assert after[0][0] != before[0][0], "clients have to be told of a gap"
         assert set(kept) == set(after)
-    # Who was at the third message misses nothing, or its epoch is another one.
+    # A client that has the third message misses nothing, or its epoch is another one.
     page = await log.page(3)
     assert page.epoch != before[0][0] or [m.data for m in page.messages] == [
         f'"{text}"' for text in "defg"
@@ -232,7 +232,7 @@ async def test_a_redis_that_refuses_has_stored_nothing_of_it(redis, log, refuse,
 
 
 @pytest.mark.contract("SV14")
-async def test_entries_that_somebody_else_wrote_into_a_room_are_passed_over(redis, log):
+async def test_entries_that_another_program_wrote_into_a_room_are_passed_over(redis, log):
     await log.say("a")
     await redis.ask("XADD", ROOM, "2-0", "what", "ever")
     await redis.ask("XADD", ROOM, "3-7", "sender", "Ann", "id", "i", "data", "1", "at", "x")
@@ -368,7 +368,9 @@ async def say_when_possible(log, text):
 
 
 @pytest.mark.contract("SV13", "SV16")
-async def test_a_replica_that_was_behind_begins_another_epoch_also_for_who_knows_nothing(tmp_path):
+async def test_a_replica_that_was_behind_begins_another_epoch_also_for_a_new_server(
+    tmp_path,
+):
     async with pair_of(tmp_path) as pair:
         log = Log(pair.url)
         await log.say("a", "b")

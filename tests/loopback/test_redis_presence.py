@@ -1,4 +1,4 @@
-"""Who is in the rooms of several servers: in a real Redis that forgets, dies and comes back."""
+"""Presence over several servers, in a real Redis that forgets, dies and comes back."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_members_are_seen_everywhere_in_the_order_of_arrival(redis):
     assert one.names == ["Ann"]
     bob = await two.enter("Bob")
     assert two.names == ["Ann", "Bob"]
-    nobody = await one.enter(None)
+    nameless = await one.enter(None)
     await one.shows("Ann", "Bob", None)
     await two.shows("Ann", "Bob", None)
     assert ("join", bob) in one.changes
@@ -65,8 +65,8 @@ async def test_members_are_seen_everywhere_in_the_order_of_arrival(redis):
     assert ("leave", ann) in two.changes
     await two.aclose()
     await one.shows(None)
-    one.presence.leave("lobby", nobody)
-    one.presence.leave("lobby", nobody)
+    one.presence.leave("lobby", nameless)
+    one.presence.leave("lobby", nameless)
     assert one.names == []
     await one.aclose()
 

@@ -1,4 +1,4 @@
-"""The SDKs of Centrifugo, which nobody here wrote, against our server: nothing missing."""
+"""The SDKs of Centrifugo against our server: no message is missing."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def closed_with(data: bytes, code: int) -> bool:
 COUNTED = {
     "pings": masked(0x89, b""),
     "long pings": masked(0x89, b"p" * 125),
-    "pongs that nobody asked for": masked(0x8A, b""),
+    "pongs without a ping": masked(0x8A, b""),
     "empty fragments": masked(0x01, b"") + masked(0x00, b"") * 1000,
     "fragments of one byte": masked(0x02, b"") + masked(0x00, b"x") * 1000,
     "whole messages in two fragments": masked(0x01, b"") + masked(0x80, b""),
@@ -559,7 +559,7 @@ async def test_few_of_those_that_are_turned_away_may_linger(http):
 @row("more connections than there are file descriptors")
 @pytest.mark.parametrize("loop", ["uvloop, where it is installed", "asyncio's"])
 async def test_the_command_goes_on_for_those_who_are_there_when_descriptors_run_out(loop, tmp_path):
-    """With 64 for everything some 30 clients come in, and talk on while others are refused."""
+    """Of 64 descriptors, some 30 clients get one, and talk on while others are refused."""
     environment = {}
     if loop == "asyncio's":
         (tmp_path / "uvloop.py").write_text("raise ImportError")

@@ -1,4 +1,4 @@
-"""Who is let in, over real sockets: origins, tokens, names, and how many."""
+"""Which clients are admitted, over real sockets: by origin, token, name, and number."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ async def test_routes_in_another_application_read_a_path_to_its_end_too(path):
     async with running(app) as server:
         code = await status(server.url(path))
     await chat.aclose()
-    # What is no route of ours the other application answers, with what Starlette says then.
+    # The other application answers what is not a route of ours, with what Starlette says then.
     assert code == (404 if path.startswith("/chat/") else 403)
 
 

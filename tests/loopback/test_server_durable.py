@@ -47,7 +47,7 @@ async def talk(url: str, name: str) -> None:
 
 
 @pytest.mark.contract("SV2")
-async def test_kill_9_loses_no_message_that_anybody_saw(tmp_path):
+async def test_kill_9_loses_no_message_that_a_client_saw(tmp_path):
     history = ("--history", f"sqlite:///{tmp_path / 'history.db'}", "--rate", "100000")
     seen: list[dict[str, object]] = []
     kept = 0
@@ -312,7 +312,7 @@ class Disk:
     ],
     ids=["full", "read-only", "removed", "replaced"],
 )
-async def test_a_disk_error_is_told_to_the_sender_and_nobody_sees_the_message(
+async def test_a_disk_error_is_told_to_the_sender_and_no_client_sees_the_message(
     tmp_path, caplog, fail, mend
 ):
     disk = Disk(tmp_path / "history.db")
@@ -336,7 +336,7 @@ async def test_a_disk_error_is_told_to_the_sender_and_nobody_sees_the_message(
 
 @pytest.mark.contract("SV2", "SV6")
 async def test_a_history_that_cannot_be_read_leaves_the_room_open(tmp_path):
-    app = create_app(history=f"sqlite:///{tmp_path}", limits=LIMITS)  # a folder is no file
+    app = create_app(history=f"sqlite:///{tmp_path}", limits=LIMITS)  # a folder is not a file
     async with running(app, lifespan="off") as server:
         async with server.enter() as ann:
             assert ann.history == []

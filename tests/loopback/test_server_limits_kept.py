@@ -318,7 +318,7 @@ async def test_whatever_a_client_sends_the_answer_is_a_documented_frame():
         assert len(answers) == sum(map(len, examples))
 
 
-async def test_bytes_that_are_no_websocket_at_all_harm_nobody():
+async def test_bytes_that_are_not_a_websocket_at_all_do_not_harm_other_clients():
     async with running() as server, server.enter() as other:
         for size in (1, 100, 10_000):
             mute = await Mute.connect(server.port, "/chat/lobby")

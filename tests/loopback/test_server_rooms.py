@@ -26,7 +26,7 @@ async def test_the_echo_sends_text_and_binary_back_as_they_came():
 
 
 @pytest.mark.contract("SV1", "SV6")
-async def test_a_message_goes_to_everybody_in_the_room_and_to_nobody_else():
+async def test_a_message_goes_to_all_clients_in_the_room_and_to_no_other():
     async with (
         running() as server,
         server.enter("one", "Ann") as ann,

@@ -125,7 +125,7 @@ async def send_until_blocked(connection):
 @pytest.mark.contract("LV1", "SE1", "SE2")
 @pytest.mark.parametrize("chains", [(), ("INPUT",), ("OUTPUT",)], ids=["both", "deaf", "mute"])
 async def test_a_session_loses_nothing_when_the_other_machine_vanishes(machine, server, chains):
-    """A mute machine stores what it hears, and nobody hears that it did: it comes again."""
+    """A mute machine stores messages, and its acknowledgements are lost: they are sent again."""
     session = Session("lobby", since=Position(0))
     async with connect(machine, server, "connection/websocket", session=session) as connection:
         said = connection.stream()

@@ -812,7 +812,7 @@ async def test_a_redirect_out_of_tls_is_refused() -> None:
 
 
 async def reluctant_tls(peer: Peer) -> None:
-    """Accept, and never answer the goodbye of TLS."""
+    """Accept, and never answer the close_notify of TLS."""
     await peer.accept()
     await peer.until_gone()
 
@@ -868,8 +868,8 @@ async def test_a_cancelled_connect_leaks_nothing_wherever_it_is(way: str, host: 
 
 
 @pytest.mark.contract("CN12", "CN10")
-async def test_a_cancelled_connect_does_not_wait_for_tls_to_say_goodbye() -> None:
-    """Trap 9: asyncio waits up to 30 s for a peer that does not answer the goodbye."""
+async def test_a_cancelled_connect_does_not_wait_for_the_close_notify_of_tls() -> None:
+    """Trap 9: asyncio waits up to 30 s for a peer that does not answer close_notify."""
     trust = Trust()
 
     class Deaf(asyncio.Protocol):

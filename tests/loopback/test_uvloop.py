@@ -621,7 +621,7 @@ async def test_an_end_of_tls_that_comes_while_reading_is_paused_loses_nothing() 
     async def handler(peer: Peer) -> None:
         frames = b"".join(frame(BINARY, message) for message in messages) + close_frame(1000)
         await peer.write(await answered_by_hand(peer, trust, frames))
-        peer.writer.write_eof()  # without a goodbye of TLS
+        peer.writer.write_eof()  # without the close_notify of TLS
         await peer.until_gone()
 
     async with serve(handler) as server:

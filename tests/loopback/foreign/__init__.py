@@ -1,1 +1,1 @@
-"""Servers and proxies that nobody here wrote, and how the tests start them."""
+"""Foreign servers and proxies, and how the tests start them."""

@@ -67,7 +67,7 @@ class Program:
         return True
 
     async def kill(self) -> None:
-        """Kill it, and what it started, with SIGKILL: no close frame, no goodbye."""
+        """Kill it, and what it started, with SIGKILL: without a close frame."""
         if self._process is not None and self._process.poll() is None:
             self._signal(signal.SIGKILL)
             self._process.wait(SECONDS_TO_START)

@@ -1,4 +1,4 @@
-"""HTTP and SOCKS proxies that nobody here wrote: tinyproxy, microsocks and pproxy."""
+"""Foreign HTTP and SOCKS proxies: tinyproxy, microsocks and pproxy."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _tinyproxy(port: int, folder: Path, *, locked: bool) -> list[str]:
 
 def _pproxy(kind: str, port: int, folder: Path, trust: Trust, *, locked: bool) -> list[str]:
     lock = f"#{USER}:{PASSWORD}" if locked else ""
-    # Who was let in once is to be asked again.
+    # A client that was admitted once is asked again.
     command = [sys.executable, "-W", "ignore", "-c", RUN_PPROXY, "--auth", "-1", "-l"]
     if kind == "socks4":
         return [*command, f"socks4://127.0.0.1:{port}{lock}"]

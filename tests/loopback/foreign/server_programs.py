@@ -1,4 +1,4 @@
-"""WebSocket servers that nobody here wrote, with a few lines that make them echo.
+"""Foreign WebSocket servers, with a few lines that make them echo.
 
 They all understand ``!close CODE REASON``, and ``!last``, to which they answer with the code and
 the reason of the close frame that they received last. They speak the subprotocol "two".
