@@ -262,7 +262,11 @@ async def test_a_thousand_readers_are_not_held_up_by_one_that_stopped(monkeypatc
     readers, buffer_bytes = 1000, 100_000
     buffered = note_buffered(monkeypatch, "Mute")
     limits = Limits(
-        **QUICK, max_message_bytes=20_000, buffer_bytes=buffer_bytes, close_seconds=0.05
+        **QUICK,
+        max_message_bytes=20_000,
+        buffer_bytes=buffer_bytes,
+        close_seconds=0.05,
+        ping_seconds=3600,  # these readers answer none
     )
     async with running(limits=limits) as server, AsyncExitStack() as stack:
         people = [
