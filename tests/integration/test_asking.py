@@ -142,9 +142,13 @@ async def test_what_cannot_be_sent_ends_the_connection_and_is_never_shown(
 
 
 @pytest.mark.contract("CN11", "CN9")
-@pytest.mark.parametrize("bad", ["http://x", "", None, 7, "ws://user@x", "ws://h:0"])
+@pytest.mark.parametrize(
+    "bad", ["http://x", "", None, 7, "ws://user@x", "ws://h:0", InvalidURI("ws://x", "moved")]
+)
 async def test_a_bad_url_from_a_callable_is_the_end(bad):
     async def url(attempt: Attempt):
+        if isinstance(bad, InvalidURI):
+            raise bad
         return bad
 
     connection = WebSocketStore(url, transport=FakeServer())

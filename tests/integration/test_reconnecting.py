@@ -498,9 +498,32 @@ async def test_a_predicate_is_asked_before_each_retry_and_may_refuse(is_async):
     assert [outcome.status for outcome in asked] == [503, None, None]
     assert asked[1].close == Close(1011, "bug", clean=True)
     assert connection.state.value.failure.reason == "refused by predicate"
-    assert "refused" in connection.state.value.error, "the last error is what is shown"
+    assert "connection was refused" in connection.state.value.error, "the last error is shown"
     assert len(server.handshakes) == 3
     assert waits(server)[0] == (3 if is_async else 1)
+
+
+@pytest.mark.contract("RC2", "RC10")
+@pytest.mark.parametrize("raises", [False, True])
+async def test_a_schedule_that_changes_its_own_connection_is_obeyed_and_its_answer_is_not(raises):
+    server = FakeServer(accept(), drop())
+
+    def schedule(attempt: int, outcome: Outcome) -> float:
+        connection.connect("ws://other")
+        if raises:
+            raise ZeroDivisionError("a bug of mine")
+        return 1000
+
+    connection = WebSocketStore(
+        "ws://fake", transport=server, reconnect=Reconnect(schedule=schedule, min_uptime=0)
+    )
+    connection.connect()
+    while len(server.handshakes) < 2:
+        await asyncio.sleep(0)
+    await connection.ready(1)
+    assert connection.socket.value.url == "ws://other"
+    assert times(server) == [0, 0]
+    await connection.aclose()
 
 
 @pytest.mark.contract("RC9")

@@ -234,6 +234,19 @@ async def test_cancelling_who_asks_takes_the_request_back():
         assert server.received == ["later"]
 
 
+@pytest.mark.contract("OB5", "MS5")
+async def test_an_answer_is_what_the_codec_decodes():
+    server = FakeServer()
+    codec = (lambda frame: json.loads(frame.removeprefix("v1 ")), json.dumps)
+    async with asks(server, codec=codec) as connection:
+        asking = asyncio.ensure_future(connection.request({"op": "get"}))
+        (asked,) = await received(server, 1)
+        server.connection.send(f'v1 {{"id": {asked["id"]}, "is": 1}}', 'v1 {"news": 2}')
+        assert await asking == {"id": asked["id"], "is": 1}
+        messages = await connection.messages.wait_for(len)
+        assert [message.data for message in messages] == [{"news": 2}]
+
+
 @pytest.mark.contract("OB5", "PV7")
 async def test_who_shares_a_connection_may_ask_too():
     server = FakeServer()

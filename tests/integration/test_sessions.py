@@ -541,6 +541,15 @@ async def test_a_room_that_refuses_is_the_end(error, reason):
         assert len(server.handshakes) == 1
 
 
+@pytest.mark.contract("CN11", "CN9")
+async def test_a_callable_that_returns_no_token_is_the_end():
+    async with join(RoomServer(), Session("room", token=lambda attempt: 7)) as connection:
+        with pytest.raises(ConnectionEnded) as caught:
+            await connection.ready()
+        assert caught.value.reason == "fatal option"
+        assert "must return text or None" in connection.state.value.error
+
+
 @pytest.mark.contract("RC6")
 async def test_a_room_that_is_not_available_now_is_tried_again():
     server = RoomServer()

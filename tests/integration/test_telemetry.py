@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from inside import count_watchers
 from sockstore import Reconnect, WebSocketStore
 from sockstore.telemetry import instrument
-from sockstore.testing import FakeServer, accept, close, echo, pause, refuse
+from sockstore.testing import FakeServer, accept, close, echo, pause, refuse, slow
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -91,6 +91,19 @@ async def test_metrics_and_spans_tell_a_whole_story(reader, spans):
         "sockstore.connection": "prices",
     }
     assert "secret" not in repr([span.to_json() for span in spans.get_finished_spans()])
+
+
+async def test_a_span_ends_when_this_program_closes_however_long_the_server_takes(spans):
+    server = FakeServer(accept(), pause(10), slow(1))
+    connection = WebSocketStore("ws://fake", transport=server)
+    stop = instrument(connection, tracer_provider=spans.provider)
+    async with connection:
+        await connection.ready()
+        await asyncio.sleep(20)
+    stop()
+    span = spans.get_finished_spans()[-1]
+    assert (span.name, span.status.status_code.name) == ("websocket connection", "UNSET")
+    assert (span.end_time - span.start_time) / 10**9 == pytest.approx(20, abs=0.1)
 
 
 async def test_after_the_end_nothing_is_told_and_no_subscriber_is_left(reader, spans):
