@@ -154,7 +154,7 @@ async def test_a_bad_url_from_a_callable_is_the_end(bad):
     connection = WebSocketStore(url, transport=FakeServer())
     connection.connect()
     with pytest.raises(ConnectionEnded) as caught:
-        await connection.ready()
+        await connection.ready(100)
     assert caught.value.reason == "fatal url"
     assert isinstance(connection.error.value, InvalidURI)
 
