@@ -24,6 +24,7 @@ pytestmark = [
 
 IN_PAGE = [
     "fake_history.py",
+    "greeting_server.py",
     "integration/history_server.py",
     "integration/rooms.py",
     "session_kit.py",
