@@ -32,7 +32,7 @@ PURE = (
             "connection/test_endpoint.py", "connection/test_receipts.py",
             "machine", "messages", "stores/test_derived.py", "stores/test_notifying.py",
             "stores/test_waiting.py", "stores/test_writable.py", "ui/chat/test_rows.py",
-            "ui/test_links.py", "ui/chat/test_own_messages.py", "ui/chat/test_presence.py",
+            "ui/chat/test_own_messages.py", "ui/chat/test_presence.py",
             "ui/chat/test_transcript.py", "ui/chat/test_view_model.py",
             "ui/test_live_list.py", "ui/test_status.py", "ui/test_text.py",
             "ui/test_ui_inspector.py",

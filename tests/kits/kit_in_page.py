@@ -13,11 +13,11 @@ from functools import partial
 from itertools import count
 from typing import Any
 
+import sockstore.ui.browser as kit
 from kits.clock_in_page import VirtualWebLoop
 from kits.script import Layout, Row, View
 from sockstore.testing import FakeServer
 from sockstore.transports.browser import window
-from sockstore.ui import browser as kit
 
 _numbers = count(1)
 

@@ -24,13 +24,18 @@ from nicegui.element import Element
 from nicegui.page import page
 from starlette.requests import Request
 
+import sockstore.ui.nicegui as kit
 from kits.script import Layout, Row, View
 from sockstore.testing import FakeServer
-from sockstore.ui import nicegui as kit
 
 RECONNECT_TIMEOUT = 3.0
 """Seconds that NiceGUI waits for a browser that has gone; it is its default."""
 CALL = re.compile(r"return runMethod\((\d+), (\"\w+\"), (.*)\)", re.DOTALL)
+
+
+problems: list[Exception] = []
+"""What NiceGUI's application has caught since a program began."""
+core.app.on_exception(problems.append)
 
 
 class NiceguiKit:
@@ -41,10 +46,8 @@ class NiceguiKit:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[_Program]:
         """Run what NiceGUI's server would, without its port."""
-        problems: list[Exception] = []
-        before = core.loop, core.app._exception_handlers
-        core.loop = asyncio.get_running_loop()
-        core.app._exception_handlers = [problems.append]
+        problems.clear()
+        before, core.loop = core.loop, asyncio.get_running_loop()
         _configure()
         program = _Program()
         try:
@@ -53,7 +56,7 @@ class NiceguiKit:
             finally:
                 await program.close()
         finally:
-            core.loop, core.app._exception_handlers = before
+            core.loop = before
         assert not problems, problems
 
 

@@ -13,9 +13,6 @@ from kits.kit_in_page import BrowserKit
 from kits.other_promises import PROMISES
 from kits.table import TABLE
 from sockstore.testing import assert_no_leaks
-from sockstore.ui import live_list as live
-from sockstore.ui.browser import demo
-from sockstore.ui.chat import view_model as reader
 
 
 class Stage:
@@ -27,9 +24,6 @@ class Stage:
 
     def __init__(self, soon: Callable[[Any], object]) -> None:
         self.loop = VirtualWebLoop(soon)
-        for module in (reader, live, demo):
-            # On the virtual clock work takes no time: how busy the machine is decides nothing.
-            module.perf_counter = self.loop.time
         self._kit = BrowserKit()
         gc.collect()
         gc.freeze()

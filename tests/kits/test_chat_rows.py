@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from sockstore.ui.chat.lines import Line
-from sockstore.ui.chat.rows import Row, rows
+from sockstore.ui.chat.rows import Line, Row, rows
 from sockstore.ui.textual.room import row_content
 
 pytestmark = pytest.mark.contract("UI3")

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
+from textual.strip import Strip
 
 from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import FakeServer
@@ -73,6 +74,33 @@ async def test_the_reader_keeps_the_place_when_older_ones_come_in_and_newest_go_
 
 
 @pytest.mark.contract("UI3")
+async def test_only_lines_that_changed_are_drawn_while_nothing_moves(virtual_textual, monkeypatch):
+    app, lines = Lines(), set()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        await shown(messages, pilot, 1, 2)
+        draw = MessageList.render_line
+
+        def watched(self: MessageList, y: int) -> Strip:
+            lines.add(y)
+            return draw(self, y)
+
+        async def drawn_for(*texts: str) -> set[int]:
+            lines.clear()
+            messages.show([Item(place, Content(text)) for place, text in enumerate(texts, 1)])
+            await pilot.pause()
+            return {*lines}
+
+        monkeypatch.setattr(MessageList, "render_line", watched)
+        assert await drawn_for("line 1", "line 2", "line 3") == {2}
+        assert await drawn_for("line 1", "line 2", "line 3") == set()
+        assert await drawn_for("line 1", "changed", "line 3") == {1, 2}
+        assert await drawn_for("line 1") == {1, 2}
+        assert await drawn_for(*map(str, range(9))) == {0, 1, 2, 3, 4}
+        assert await drawn_for() == {0, 1, 2, 3, 4}
+
+
+@pytest.mark.contract("UI3")
 async def test_lines_are_broken_anew_when_the_terminal_is_another_size(virtual_textual):
     app = Lines()
     async with app.run_test(size=(40, 6)) as pilot:
@@ -127,6 +155,6 @@ async def test_a_flood_shows_the_newest_and_is_bounded(virtual_textual):
         messages, live = app.query_one(ChatMessages), app.query_one(LiveList)
         assert [row.line.content for row in messages.rows][-2:] == ["9999", "odd"]
         assert len(messages.rows) == 100
-        assert len(messages._list._strips) == 100
+        assert len(messages.query_one(MessageList).items) == 100
         assert [row.cells for row in live.rows][-1] == ("9999",)
         assert len(live.rows) == 100

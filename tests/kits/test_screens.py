@@ -8,10 +8,9 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.screen import Screen
 
+from kits.house import house
 from loopback.processes import SECONDS
 from sockstore import WebSocketStore
-from sockstore.cli.running import address_of, listen, served
-from sockstore.server import create_app
 from sockstore.testing import assert_no_leaks
 from sockstore.ui.textual import ChatMessages, ConnectionStatus, WebSocketProvider
 
@@ -35,10 +34,8 @@ class Room(Screen[None]):
 
 @pytest.mark.contract("UI6", "LC2", "LC5")
 async def test_a_hundred_changes_of_screens_leave_nothing_on_either_side():
-    listening, server_app = listen("127.0.0.1", 0), create_app()
-    server = server_app.state.chat_server
-    with served(server_app, listening):
-        url = f"ws://{address_of(listening)}/chat/lobby"
+    with house() as place:
+        server, url = place.server, f"{place.address}/chat/lobby"
         async with WebSocketStore(url, ping_interval=None) as own:
             await own.ready(timeout=SECONDS)
             async with assert_no_leaks(own.state, own.messages, own.connected):

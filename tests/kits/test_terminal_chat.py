@@ -7,18 +7,15 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from textual.widgets import Label, Static, TextArea
 
+from kits.house import House, house
 from loopback.processes import SECONDS, serving
 from sockstore.cli import chat
-from sockstore.cli.chat import destination
 from sockstore.cli.chat_app import ChatApp, RoomScreen
-from sockstore.cli.common import CommandError
-from sockstore.cli.running import address_of, listen, served
-from sockstore.server import ChatServer, create_app
 from sockstore.testing import FakeServer, accept, assert_no_leaks, send
 from sockstore.ui.textual import (
     ChatMembers,
@@ -27,24 +24,8 @@ from sockstore.ui.textual import (
     ConnectionStatus,
     WebSocketProvider,
 )
-from sockstore.ui.textual.chat_input import MessageField
 
 pytestmark = [pytest.mark.loopback]
-
-
-@dataclass(frozen=True)
-class House:
-    """A server in this process."""
-
-    address: str
-    server: ChatServer
-
-
-@contextmanager
-def house(port: int = 0) -> Iterator[House]:
-    listening, app = listen("127.0.0.1", port), create_app()
-    with served(app, listening):
-        yield House(f"ws://{address_of(listening)}", app.state.chat_server)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +35,7 @@ def place() -> Iterator[House]:
 
 
 def app_of(place: House, *rooms: str, name: str = "Ann") -> ChatApp:
-    return ChatApp(*destination(place.address, list(rooms), name))
+    return ChatApp(*chat.destination(place.address, list(rooms), name))
 
 
 async def until(pilot, is_true: Callable[[], object], what: str) -> None:
@@ -76,8 +57,8 @@ def status(app: ChatApp) -> str:
     return str(app.screen.query_one(ConnectionStatus).query_one("#sentence").content)
 
 
-async def entered(pilot, room: str) -> None:
-    """Wait until the room is shown and can be written in."""
+async def entered(pilot, room: str | None = None) -> None:
+    """Wait until the room, or any, is shown and can be written in."""
     app = pilot.app
 
     def is_there() -> bool:
@@ -85,7 +66,8 @@ async def entered(pilot, room: str) -> None:
         if not isinstance(screen, RoomScreen) or not screen.is_mounted:
             return False
         shown = str(screen.query_one("#room").content)
-        return shown == f"# {room}" and isinstance(app.focused, MessageField)
+        is_the_one = shown == f"# {room}" if room else shown.startswith("# ")
+        return is_the_one and isinstance(app.focused, TextArea)
 
     await until(pilot, is_there, f"{room} is entered")
 
@@ -93,7 +75,7 @@ async def entered(pilot, room: str) -> None:
 @asynccontextmanager
 async def chatting(app: ChatApp, size: tuple[int, int] = (80, 24)):
     async with app.run_test(size=size) as pilot:
-        await entered(pilot, app._room)
+        await entered(pilot)
         yield pilot
 
 
@@ -112,8 +94,8 @@ async def test_two_people_chat_and_see_who_is_there(place):
         await until(pilot, lambda: said(ann) == ["hello", "hi"], "Ann sees the answer")
         marks = [row.line.mark for row in ann.screen.query_one(ChatMessages).rows if row.line.mark]
         assert marks == ["acknowledged"]
-        members = ann.screen.query_one(ChatMembers)
-        await until(pilot, lambda: "2 here: Ann, Bob" in str(members._label.content), "both show")
+        members = ann.screen.query_one(ChatMembers).query_one(Static)
+        await until(pilot, lambda: "2 here: Ann, Bob" in str(members.content), "both show")
 
 
 @pytest.mark.asyncio
@@ -158,7 +140,8 @@ async def test_a_room_is_joined_from_the_dialog_which_says_what_is_wrong(place):
         await entered(pilot, "lobby")
         await pilot.press("f4", *"tides", "enter")
         await entered(pilot, "tides")
-        assert app._rooms == ["lobby", "tides"]
+        labels = app.screen.query("ListItem Label").results(Label)
+        assert [str(label.content).strip("# ") for label in labels] == ["lobby", "tides"]
 
 
 @pytest.mark.asyncio
@@ -167,7 +150,7 @@ async def test_it_comes_back_after_the_server_and_keeps_what_is_being_written():
     kept_nowhere = ("--history", "sqlite:///:memory:")
     async with AsyncExitStack() as life:
         server = await life.enter_async_context(serving(0, *kept_nowhere))
-        app = ChatApp(*destination(f"ws://127.0.0.1:{server.port}", [], "Ann"))
+        app = ChatApp(*chat.destination(f"ws://127.0.0.1:{server.port}", [], "Ann"))
         async with chatting(app) as pilot:
             await pilot.press(*"draft")
             await life.aclose()  # with SIGKILL
@@ -191,13 +174,16 @@ async def test_the_inspector_opens_and_tells_what_the_connection_does(place):
         panel = app.screen.query_one(ConnectionInspector)
         await until(
             pilot,
-            lambda: str(panel._explanation.content).startswith("Connected to ws://127.0.0.1"),
+            lambda: str(panel.query_one("#explanation").content).startswith(
+                "Connected to ws://127.0.0.1"
+            ),
             "it explains",
         )
-        assert [item.key[0] for item in panel._events.items][:2] == [0, 1]
+        events = panel.query_one("MessageList")
+        assert [item.key[0] for item in events.items][:2] == [0, 1]
         provider = app.screen.query_one(WebSocketProvider)
         provider.connection.hint("online")
-        await until(pilot, lambda: len(panel._events.items) == 3, "a new event shows")
+        await until(pilot, lambda: len(events.items) == 3, "a new event shows")
 
 
 @pytest.mark.asyncio
@@ -229,7 +215,7 @@ def story(*messages: tuple[str, str]) -> ChatApp:
             {"type": "presence", "members": ["Ann", "Bob"], "count": 2},
         ),
     )
-    url, rooms = destination("ws://localhost:8765", ["lobby", "tides"], "Ann")
+    url, rooms = chat.destination("ws://localhost:8765", ["lobby", "tides"], "Ann")
     return ChatApp(url, rooms, {"transport": server})
 
 
@@ -243,7 +229,7 @@ TALK = (
 async def settle(pilot) -> None:
     await entered(pilot, "lobby")
     await until(pilot, lambda: len(said(pilot.app)) == len(TALK), "all is shown")
-    pilot.app.screen.query_one(MessageField).cursor_blink = False
+    pilot.app.screen.query_one(TextArea).cursor_blink = False
     await pilot.pause()
 
 
@@ -278,14 +264,14 @@ def test_what_a_room_looks_like_in_light(snap_compare):
     ],
 )
 def test_where_an_address_leads(address, rooms, url, all_rooms):
-    assert destination(address, rooms, "Ann") == (url, all_rooms)
+    assert chat.destination(address, rooms, "Ann") == (url, all_rooms)
 
 
 @pytest.mark.contract("CL1")
 @pytest.mark.parametrize(("room", "name"), [("no room", "Ann"), ("lobby", "x" * 65)])
 def test_a_name_that_nobody_can_have_is_refused_at_once(room, name):
-    with pytest.raises(CommandError, match="cannot be used"):
-        destination("ws://x", [room], name)
+    with pytest.raises(chat.CommandError, match="cannot be used"):
+        chat.destination("ws://x", [room], name)
 
 
 @pytest.mark.contract("CL1")
@@ -316,5 +302,5 @@ def test_a_user_without_a_name_is_asked_for_one(monkeypatch, error):
 
     monkeypatch.setattr("getpass.getuser", getuser)
     options = argparse.Namespace(url="ws://127.0.0.1:1", name=None, room=[])
-    with pytest.raises(CommandError, match="with --name"):
+    with pytest.raises(chat.CommandError, match="with --name"):
         chat.run(options)

@@ -7,11 +7,11 @@ import runpy
 from pathlib import Path
 
 import pytest
+from textual.app import App
+from textual.widgets import TextArea
 
 from loopback.processes import SECONDS, serving
-from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider
-from sockstore.ui.textual.chat_input import MessageField
-from sockstore.ui.textual.component import LayoutApp
+from sockstore.ui.textual import ChatMessages, LiveList, WebSocketProvider, run
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -44,8 +44,8 @@ async def test_a_live_list_takes_ten_lines_of_ones_own(monkeypatch):
                 connection.send({"symbol": "BTC", "price": price})
             rows = app.query_one(LiveList)
             # What is shown follows what is known in a turn of its own.
-            await until(pilot, lambda: len(rows._list.items) == 3)
-            shown = [item.content.plain for item in rows._list.items]
+            await until(pilot, lambda: len(rows.query_one("MessageList").items) == 3)
+            shown = [item.content.plain for item in rows.query_one("MessageList").items]
             assert shown == ["Symbol  Price", "BTC     41.5", "BTC     42"]
             assert [row.cells for row in rows.rows] == [("BTC", "41.5"), ("BTC", "42")]
 
@@ -57,9 +57,12 @@ async def test_one_file_is_a_chat_in_the_terminal_too(monkeypatch):
         url = f"ws://127.0.0.1:{server.port}/chat/lobby?name=Ann"
         monkeypatch.setattr("sys.argv", ["chat.py", "textual", url])
         program = runpy.run_path(str(EXAMPLES / "chat.py"))
-        app = LayoutApp(program["chat"])
+        shown: dict[str, App[None]] = {}
+        monkeypatch.setattr(App, "run", lambda app: shown.update(app=app))
+        run(program["chat"])
+        app = shown["app"]
         async with app.run_test() as pilot:
-            await until(pilot, lambda: isinstance(app.focused, MessageField))
+            await until(pilot, lambda: isinstance(app.focused, TextArea))
             await pilot.press(*"hello", "enter")
             messages = app.query_one(ChatMessages)
             await until(pilot, lambda: [row.line.mark for row in messages.rows] == ["acknowledged"])
@@ -72,7 +75,7 @@ async def test_a_chat_takes_thirty_lines(monkeypatch):
         url = f"ws://127.0.0.1:{server.port}/chat/lobby?name=Ann"
         app = app_of("terminal_chat.py", url, monkeypatch)
         async with app.run_test() as pilot:
-            await until(pilot, lambda: isinstance(app.focused, MessageField))
+            await until(pilot, lambda: isinstance(app.focused, TextArea))
             await pilot.press(*"hello", "enter")
             messages = app.query_one(ChatMessages)
             await until(pilot, lambda: [row.line.mark for row in messages.rows] == ["acknowledged"])

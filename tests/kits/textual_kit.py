@@ -18,15 +18,12 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.style import Style
 from textual.widget import Widget
-from textual.widgets import Static
+from textual.widgets import Button, Static
 
+import sockstore.ui.textual as kit
 from kits.script import Layout, Row, View
 from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import FakeServer
-from sockstore.ui import textual as kit
-from sockstore.ui.textual.chat_input import MessageField
-from sockstore.ui.textual.message_list import MessageList
-from sockstore.ui.textual.status import ReconnectButton
 
 SIZE = (60, 14)
 
@@ -76,12 +73,12 @@ class _Shown:
     def __init__(self, pilot: Pilot[None], screen: _Screen) -> None:
         self._pilot = pilot
         self._screen = screen
-        self.provider = _last(screen, kit.WebSocketProvider)
+        self.provider = _last(screen, "WebSocketProvider")
 
     def look(self) -> View:
         seen: dict[str, Any] = {}
         for part in self._screen.walk_children():
-            if reader := READERS.get(type(part)):
+            if reader := READERS.get(type(part).__name__):
                 seen |= reader(part)
         return View(**seen)
 
@@ -100,9 +97,9 @@ class _Shown:
 
     async def click(self, button: str) -> None:
         if button == "send":
-            _last(self._screen, kit.ChatInput)._button.press()
+            self._field.parent.query_one(Button).press()
         else:
-            pressed = _last(self._screen, ReconnectButton)
+            pressed = _last(self._screen, "ReconnectButton")
             assert pressed.has_class("-offered"), "there is no button"
             pressed.press()
         await self._pilot.pause()
@@ -124,13 +121,13 @@ class _Shown:
         await self._pilot.pause()
 
     async def fill_gap(self) -> None:
-        rows = _last(self._screen, kit.ChatMessages).rows
+        rows = _last(self._screen, "ChatMessages").rows
         gap = next(row for row in reversed(rows) if row.can_be_filled)
-        self._messages.post_message(MessageList.Chosen(gap.line.key))
+        self._messages.post_message(self._messages.Chosen(gap.line.key))
         await self._pilot.pause()
 
     async def open_inspector(self) -> None:
-        _last(self._screen, kit.ConnectionInspector).toggle()
+        _last(self._screen, "ConnectionInspector").toggle()
         await self._pilot.pause()
 
     async def leave(self) -> None:
@@ -139,25 +136,31 @@ class _Shown:
         await asyncio.sleep(0.5)  # what the screen does not wait for
 
     @property
-    def _field(self) -> MessageField:
-        field = _last(self._screen, MessageField)
+    def _field(self) -> Any:
+        field = _last(self._screen, "MessageField")
         assert field is not None, "there is no field"
         return field
 
     @property
-    def _messages(self) -> MessageList:
-        return _last(self._screen, kit.ChatMessages)._list
+    def _messages(self) -> Any:
+        return _list(_last(self._screen, "ChatMessages"))
 
 
-def _last(screen: Widget, kind: type[Any]) -> Any:
-    return next((one for one in reversed(screen.walk_children()) if isinstance(one, kind)), None)
+def _last(screen: Widget, kind: str) -> Any:
+    """The last part of this kind; kinds are distinguished by name, as style sheets do."""
+    parts = (part for part in reversed(screen.walk_children()) if type(part).__name__ == kind)
+    return next(parts, None)
+
+
+def _list(part: Widget) -> Any:
+    return part.query_one("MessageList")
 
 
 # Reading what is shown
 
 
-def _text(part: Static) -> str:
-    return str(part.content)
+def _text(part: Widget, what: str = "Static") -> str:
+    return str(part.query_one(what, Static).content)
 
 
 def _color(part: Widget) -> str:
@@ -165,21 +168,22 @@ def _color(part: Widget) -> str:
     return color
 
 
-def _button(button: ReconnectButton) -> str | None:
+def _button(part: Widget) -> str | None:
+    button = part.query_one("ReconnectButton", Button)
     return str(button.label) if button.has_class("-offered") else None
 
 
 def _read_status(part: kit.ConnectionStatus) -> dict[str, Any]:
     return {
-        "status": _text(part._sentence),
+        "status": _text(part, "#sentence"),
         "color": _color(part),
-        "detail": _text(part._detail),
-        "button": _button(part._button),
+        "detail": _text(part, "#detail"),
+        "button": _button(part),
     }
 
 
 def _read_messages(part: kit.ChatMessages) -> dict[str, Any]:
-    view, shown = part.view, part._list.items
+    view, shown = part.view, _list(part).items
     assert [item.key for item in shown] == [row.line.key for row in view.rows]
     for row, item in zip(view.rows, shown, strict=True):
         assert row.line.content in item.content.plain, "it is not drawn"
@@ -189,12 +193,17 @@ def _read_messages(part: kit.ChatMessages) -> dict[str, Any]:
             Row(line.content, line.sender, line.kind, line.mark, bool(line.mark))
             for line in (row.line for row in view.rows)
         ),
-        "note": "" if view.rows else part._list._note,
+        "note": "" if view.rows else _drawn(_list(part)),
         "links": tuple(url for item in shown for url in _links(item.content)),
         "unread": view.unread,
         "marker": first,
         "has_older": view.has_older,
     }
+
+
+def _drawn(messages: Any) -> str:
+    lines = (messages.render_line(y).text.strip() for y in range(messages.size.height))
+    return " ".join(line for line in lines if line)
 
 
 def _links(content: Content) -> Iterator[str]:
@@ -204,36 +213,36 @@ def _links(content: Content) -> Iterator[str]:
 
 
 def _read_members(part: kit.ChatMembers) -> dict[str, Any]:
-    return {"members": _text(part._label)}
+    return {"members": _text(part)}
 
 
-def _read_field(part: MessageField) -> dict[str, Any]:
+def _read_field(part: Any) -> dict[str, Any]:
     return {"enabled": not part.disabled, "draft": part.text}
 
 
 def _read_demo(part: kit.WebSocketDemo) -> dict[str, Any]:
     return {
-        "status": _text(part._sentence),
-        "color": _color(part._banner),
-        "button": _button(part._button),
-        "records": tuple(item.content.plain for item in part._list.items),
+        "status": _text(part, "#banner > Static"),
+        "color": _color(part.query_one("#banner")),
+        "button": _button(part),
+        "records": tuple(item.content.plain for item in _list(part).items),
     }
 
 
 def _read_inspector(part: kit.ConnectionInspector) -> dict[str, Any]:
-    figures = _text(part._figures).split("   ")
+    figures = _text(part, "#figures").split("   ")
     return {
-        "explanation": _text(part._explanation).partition(" for ")[0],
+        "explanation": _text(part, "#explanation").partition(" for ")[0],
         "figures": tuple(figure.partition(": ")[0] for figure in figures if figure),
-        "events": tuple(item.key[1].kind for item in part._events.items),
+        "events": tuple(item.key[1].kind for item in _list(part).items),
     }
 
 
-READERS: dict[type[Any], Any] = {
-    kit.ConnectionStatus: _read_status,
-    kit.ChatMessages: _read_messages,
-    kit.ChatMembers: _read_members,
-    MessageField: _read_field,
-    kit.WebSocketDemo: _read_demo,
-    kit.ConnectionInspector: _read_inspector,
+READERS: dict[str, Any] = {
+    "ConnectionStatus": _read_status,
+    "ChatMessages": _read_messages,
+    "ChatMembers": _read_members,
+    "MessageField": _read_field,
+    "WebSocketDemo": _read_demo,
+    "ConnectionInspector": _read_inspector,
 }

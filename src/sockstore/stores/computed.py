@@ -70,7 +70,8 @@ class Computed(Node[T]):
 
     def _fail_aloud(self, error: BaseException, scheduler: Scheduler) -> None:
         if isinstance(error, Exception):
-            self._annotate(error)
+            fn = full_name_of(self.fn)
+            error.add_note(f"raised by the function of a derived store, {fn}")
             self._fail(error, scheduler)
         else:
             # Ctrl-C says nothing about the value: compute it again with the next change.
@@ -78,9 +79,6 @@ class Computed(Node[T]):
             self._fail(RuntimeError(interrupted), scheduler)
             scheduler.interrupted.append(self)
         scheduler.fail(error)
-
-    def _annotate(self, error: Exception) -> None:
-        error.add_note(f"raised by the function of a derived store, {full_name_of(self.fn)}")
 
     def _inherit_error(self, scheduler: Scheduler) -> None:
         for source in self.inputs:
@@ -90,9 +88,11 @@ class Computed(Node[T]):
 
     def _recover(self, value: T, scheduler: Scheduler) -> None:
         self.value, self.error, self.trace = value, None, None
-        self.announce(self.last, scheduler)
         if self.subscribers:
+            scheduler.note(self, self.last)
             scheduler.changed_again.add(self)
+        if self.dependents:
+            scheduler.mark(self.dependents)
 
 
 class Derived(Computed[T]):
@@ -126,7 +126,6 @@ class Derived(Computed[T]):
             old = self.value
             if self.differs(old, value):
                 self.value = value
-                # The same as `announce`, with one call less for each node.
                 if self.subscribers:
                     scheduler.note(self, old)
                 if self.dependents:

@@ -45,11 +45,8 @@ class Failures:
             error.add_note(f"raised by the subscriber {full_name_of(run)}")
         if not isinstance(error, Exception):
             self._interruption = self._interruption or error
-        elif not (isinstance(error, EndlessCycle) and self._has_cycle()):
+        elif not (isinstance(error, EndlessCycle) and EndlessCycle in map(type, self._errors)):
             self._errors.append(error)
-
-    def _has_cycle(self) -> bool:
-        return any(isinstance(error, EndlessCycle) for error in self._errors)
 
     def raise_all(self) -> None:
         """Raise the kept exceptions, and forget them."""

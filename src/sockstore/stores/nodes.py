@@ -177,13 +177,6 @@ class Node(Vertex[T]):
         scheduler.depth -= 1
         scheduler.run()
 
-    def announce(self, old: object, scheduler: Scheduler) -> None:
-        """Have the scheduler tell the subscribers and compute the dependents."""
-        if self.subscribers:
-            scheduler.note(self, old)
-        if self.dependents:
-            scheduler.mark(self.dependents)
-
     def claim(self, scheduler: Scheduler) -> None:
         """Give a store that was never set to the calling thread.
 

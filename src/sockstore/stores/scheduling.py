@@ -222,17 +222,14 @@ class Scheduler:
         self.unfinished = False
         self.cascade = 0
         while self.leaving:
-            self._leave(self.leaving.popleft())
+            try:
+                self.leaving.popleft()()
+            except BaseException as error:  # noqa: BLE001 - raised when all have left
+                self.fail(error)
         if self.interrupted:
             interrupted, self.interrupted = self.interrupted, []
             self.mark(interrupted)
         self.failures.raise_all()
-
-    def _leave(self, leave: Callable[[], None]) -> None:
-        try:
-            leave()
-        except BaseException as error:  # noqa: BLE001 - raised when all have left
-            self.fail(error)
 
     def leave_later(self, leave: Callable[[], None]) -> None:
         """Have this called when all were told; any thread may ask for it."""

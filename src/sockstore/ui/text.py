@@ -54,15 +54,8 @@ _CANDIDATE = re.compile(r"https?://[^\s<>\"`{}|\\^]+", re.IGNORECASE)
 _TRAILING = frozenset(".,;:!?'*\u2026\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f")
 """Characters that end a sentence, in Chinese and Japanese too."""
 
-_PAIRS = {
-    ")": "(",
-    "]": "[",
-    "\u00bb": "\u00ab",
-    "\u201d": "\u201c",
-    "\u2019": "\u2018",
-    "\u300d": "\u300c",
-    "\uff09": "\uff08",
-}
+_CLOSING, _OPENING = ")]\u00bb\u201d\u2019\u300d\uff09", "([\u00ab\u201c\u2018\u300c\uff08"
+_PAIRS = dict(zip(_CLOSING, _OPENING, strict=True))
 """Closing brackets and quotation marks, and their opening ones."""
 
 _UNSEEN = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}

@@ -19,7 +19,6 @@ from sockstore import (
 )
 from sockstore.scope.sharing import Lease, Shared
 from sockstore.stores import batch, derived_emit
-from sockstore.stores.showing import shorten
 
 
 class Foreign:
@@ -193,7 +192,7 @@ class Pair(NamedTuple):
     ],
 )
 def test_a_small_value_is_shown_as_python_shows_it(value, shown):
-    assert shorten(value) == shown
+    assert repr(writable(value)) == f"<Writable {shown}>"
 
 
 class Counted(list):
@@ -228,7 +227,7 @@ class Counted(list):
     ids=lambda value: type(value).__name__,
 )
 def test_a_large_value_is_shortened_to_80_characters(value):
-    assert len(shorten(value)) <= 80
+    assert len(repr(writable(value))) <= 80 + len("<Writable >")
     assert Counted.looked_at == 0
 
 
@@ -262,7 +261,7 @@ def test_half_a_secret_is_not_shown_where_a_text_is_cut(before):
         "wss://h/" + "p" * 100 + "?t=" + "secret" * 9,
     ):
         for value in ("x" * before + " " + url, ["x" * before, url], {"x" * before: url.encode()}):
-            assert "secret" not in shorten(value)
+            assert "secret" not in repr(writable(value))
 
 
 @pytest.mark.contract("ST13", "CN14")

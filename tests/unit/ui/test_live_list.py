@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from sockstore.messages.message import Message
+from sockstore import Message
 from sockstore.ui.live_list import LiveRows
 
 pytestmark = pytest.mark.contract("UI1")

@@ -10,14 +10,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from sockstore.scope.scope import Scope
 from sockstore.transports import IN_BROWSER
 from sockstore.ui.web import script
-
-if TYPE_CHECKING:
-    from sockstore.transports.browser import Listening
 
 __all__ = [
     "Node",
@@ -132,15 +129,9 @@ def listen(
         handle: Called with the event, in the caller's context.
         options: As for ``addEventListener``.
     """
-    scope.on_destroy(_listening(target, event, handle, **options).stop)
-
-
-def _listening(
-    target: Node, event: str, handle: Callable[[Node], object], **options: bool
-) -> Listening:
     from sockstore.transports.browser import Listening  # noqa: PLC0415 - see above
 
-    return Listening(target, event, handle, **options)
+    scope.on_destroy(Listening(target, event, handle, **options).stop)
 
 
 def telling(scope: Scope, fn: Callable[..., object]) -> Node:

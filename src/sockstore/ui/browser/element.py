@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextvars import ContextVar
 from inspect import Signature, signature
-from types import MethodType, TracebackType
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sockstore.ui.browser.dom import make, put_text
@@ -80,12 +80,7 @@ class Element(metaclass=_Placed):
         _around.set(self)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # By value: the exit may run in another context, as that of an asynchronous generator.
         _around.set(self._entered.pop())
 

@@ -23,10 +23,6 @@ __all__ = ["MessageList"]
 QUIET = "sockstore-quiet-button"
 
 
-def ignore(*_: object) -> None:
-    """Do nothing with an event."""
-
-
 class ListRow(Protocol):
     """One row of a list."""
 
@@ -65,8 +61,8 @@ class MessageList(Element):
     def follow(
         self,
         scope: Scope,
-        tell: Callable[[str, bool], object] = ignore,
-        choose: Callable[[Node], object] = ignore,
+        tell: Callable[[str, bool], object] = lambda *_: None,
+        choose: Callable[[Node], object] = lambda _: None,
     ) -> None:
         """Begin to follow the end.
 

@@ -89,8 +89,9 @@ class ChatRow:
     def _write(self, content: str) -> None:
         if content != self._written:
             self._written = content
-            pieces = (_link(url) if url else text for text, url in _pieces(content))
-            self._content.replaceChildren(*pieces)
+            pieces = split_links(content)
+            nodes = (_link(piece.url) if piece.url else piece.text for piece in pieces)
+            self._content.replaceChildren(*nodes)
 
     def _show_foot(self, line: Line) -> None:
         nodes = [*_time(line), *_mark(line)] if line.kind == "message" else []
@@ -109,11 +110,6 @@ def _separator(classes: str, text: str) -> Node:
     node = make("div", classes, role="separator")
     node.append(make("span", text=text))
     return node
-
-
-def _pieces(content: str) -> Iterator[tuple[str, str | None]]:
-    for piece in split_links(content):
-        yield piece.text, piece.url
 
 
 def _link(url: str) -> Node:

@@ -191,7 +191,7 @@ class Backlog:
         """
         connection = self._connection()
         if connection is None:
-            return _nothing
+            return lambda: None
         self._followers += 1
         leave_messages = connection.messages.on_append(self._hear)
         for message in connection.messages.value[-LOOKED_THROUGH:]:
@@ -309,7 +309,3 @@ def backlog_of(connection: WebSocketStore) -> Backlog:
     if backlog is None:
         backlog = _backlogs[connection] = Backlog(connection)
     return backlog
-
-
-def _nothing() -> None:
-    pass

@@ -14,9 +14,8 @@ from sockstore.messages.message import Message
 from sockstore.ui.chat.lines import Line, hear, history_of
 from sockstore.ui.chat.own_messages import Post
 from sockstore.ui.pacing import Bookmark
-from sockstore.ui.text import ANONYMOUS, as_text
 
-__all__ = ["ANONYMOUS", "Conversation", "Line", "Transcript", "as_text", "transcript"]
+__all__ = ["Conversation", "Line", "Transcript"]
 
 KEPT = 1000
 """Lines that are kept, as many as messages by default; a history repeats some."""
@@ -64,6 +63,15 @@ class Conversation:
 
     Attributes:
         bookmark: How far the log was read.
+
+    Source:
+        The guide's ``ChatMessages`` component.
+
+    Example:
+        >>> conversation = Conversation()
+        >>> conversation.read([Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)])
+        >>> [(line.sender, line.content) for line in conversation.merge().lines]
+        [('Ann', 'hello')]
     """
 
     def __init__(self) -> None:
@@ -240,30 +248,6 @@ class _Places:
         self._log += 1
         self.top = 0
         self._keys.clear()
-
-
-def transcript(messages: Iterable[Message], posts: Iterable[Post] = ()) -> Transcript:
-    """Make the lines of a chat; a message that came twice, live and as history, is one line.
-
-    Args:
-        messages: The received messages: frames of ``sockstore serve``, messages of the guide, text.
-        posts: The messages that the user sent.
-
-    Returns:
-        The lines.
-
-    Source:
-        The guide's ``ChatMessages`` component.
-
-    Example:
-        >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
-        >>> [line] = transcript([message]).lines
-        >>> line.sender, line.content
-        ('Ann', 'hello')
-    """
-    conversation = Conversation()
-    conversation.read(messages)
-    return conversation.merge(tuple(posts))
 
 
 def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Post]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import dropwhile
 from operator import is_not
 
@@ -114,24 +114,28 @@ class ChatReader:
                 transcript = conversation.merge(sent)
                 for post in transcript.returned:
                     post.returned = True
-                at_end = self._at_end.value
-                self._unread.read(transcript.lines, at_end)
-                shown = self._window.of(transcript.lines, at_end=at_end)
-                is_full = self._window.is_full
-                view = ChatView(
-                    rows(shown, self._unread.first, can_be_filled=True),
-                    unread=self._unread.count,
-                    has_older=(bool(self._window.start) or has_older) and not is_full,
-                    is_full=is_full,
-                    is_loading=is_loading,
-                    has_own_news=sent[-1:] != before[-1:],
-                )
+                view = self._see(transcript.lines, has_older=has_older, is_loading=is_loading)
+                if sent[-1:] != before[-1:]:
+                    view = replace(view, has_own_news=True)
                 before = sent
                 characters = show(view)
                 backlog.shown(transcript)
                 await update.pause(characters)
         finally:
             leave()
+
+    def _see(self, lines: Sequence[Line], *, has_older: bool, is_loading: bool) -> ChatView:
+        at_end = self._at_end.value
+        self._unread.read(lines, at_end)
+        shown = self._window.of(lines, at_end=at_end)
+        is_full = self._window.is_full
+        return ChatView(
+            rows(shown, self._unread.first, can_be_filled=True),
+            unread=self._unread.count,
+            has_older=(bool(self._window.start) or has_older) and not is_full,
+            is_full=is_full,
+            is_loading=is_loading,
+        )
 
 
 class Unread:

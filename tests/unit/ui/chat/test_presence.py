@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sockstore import Message
 from sockstore.ui.chat.presence import NAMES_KEPT, Presence
@@ -52,3 +54,35 @@ def test_a_server_that_lets_people_in_for_ever_fills_no_memory():
     assert len(room(*frames).names) == NAMES_KEPT
     assert room(*frames).text.startswith(f"{NAMES_KEPT + 500} here")
     assert len(room(here(*["a"] * 100_000)).names) == NAMES_KEPT
+
+
+def test_who_is_in_the_room_follows_presence_join_and_leave():
+    story = [
+        {"type": "presence", "members": ["Bob", "Ann", None], "count": 3},
+        {"type": "join", "sender": "Cid"},
+        {"type": "leave", "sender": "Bob"},
+        {"type": "leave", "sender": "Nobody"},
+    ]
+    assert room(*story).names == ("Ann", "Anonymous", "Cid")
+    assert room(*story, {"type": "presence", "members": ["Zoe"]}).names == ("Zoe",)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(
+        ANYTHING
+        | st.dictionaries(
+            st.sampled_from(["type", "sender", "members", "count"]),
+            ANYTHING | st.sampled_from(["presence", "join", "leave"]),
+        ),
+        max_size=6,
+    )
+)
+def test_whatever_a_server_sends_names_are_texts(story):
+    assert all(isinstance(name, str) for name in room(*story).names)

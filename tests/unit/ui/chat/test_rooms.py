@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from sockstore import InvalidOption
 from sockstore.server import admission
-from sockstore.server.admission import Handshake, Refused
 from sockstore.ui.chat.rooms import in_room, name_of, named, room_of
 
 pytestmark = pytest.mark.contract("UI1", "SV4")
@@ -94,7 +93,7 @@ def test_the_name_in_a_url_is_the_one_that_the_server_reads(query, name):
 def test_what_the_server_would_refuse_is_refused_and_nothing_else(text):
     try:
         room = admission.check_room(text.strip())
-    except Refused:
+    except admission.Refused:
         with pytest.raises(InvalidOption):
             in_room(LOBBY, text)
     else:
@@ -103,11 +102,11 @@ def test_what_the_server_would_refuse_is_refused_and_nothing_else(text):
         assert room_of(url) == room == admission.check_room(unquote(urlsplit(url).path[6:]))
     try:
         name = admission.check_name(text)
-    except Refused:
+    except admission.Refused:
         with pytest.raises(InvalidOption):
             named(LOBBY, text)
     else:
         url = named(LOBBY, text)
-        query = Handshake.read([], urlsplit(url).query.encode()).query
+        query = admission.Handshake.read([], urlsplit(url).query.encode()).query
         assert name_of(url) == name == admission.check_name(query.get("name"))
         assert query["token"] == "a b"

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from sockstore.ui.chat.rows import Row, local_time, new_day, rows
-from sockstore.ui.chat.transcript import Line
+from sockstore.ui.chat.rows import Line, Row, local_time, new_day, rows
 
 pytestmark = pytest.mark.contract("UI3")
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import Message, Publication
 from sockstore.connection.receipts import Delivery, Receipt
-from sockstore.ui.chat.own_messages import Post
-from sockstore.ui.chat.presence import Presence
-from sockstore.ui.chat.transcript import Conversation, as_text, transcript
+from sockstore.ui.chat.transcript import Conversation, Post, Transcript
 
 MOMENT = "2026-03-01T12:00:00.000Z"
 
@@ -24,11 +20,10 @@ def received(*data: object) -> list[Message]:
     ]
 
 
-def members(messages: list[Message]) -> tuple[str, ...]:
-    presence = Presence()
-    for message in messages:
-        presence.read(message)
-    return presence.names
+def transcript(messages: list[Message], posts: list[Post] = ()) -> Transcript:
+    conversation = Conversation()
+    conversation.read(messages)
+    return conversation.merge(posts)
 
 
 def live(number: int, content: str = "hello", sender: str | None = "Ann") -> dict[str, object]:
@@ -169,23 +164,6 @@ def test_two_own_messages_of_the_same_moment_are_two():
     assert [line.mark for line in shown.lines] == ["acknowledged", "sent"]
 
 
-def test_who_is_in_the_room_follows_presence_join_and_leave():
-    story = [
-        {"type": "presence", "members": ["Bob", "Ann", None], "count": 3},
-        {"type": "join", "sender": "Cid"},
-        {"type": "leave", "sender": "Bob"},
-        {"type": "leave", "sender": "Nobody"},
-    ]
-    assert members(received(*story)) == ("Ann", "Anonymous", "Cid")
-    assert members(received(*story, {"type": "presence", "members": ["Zoe"]})) == ("Zoe",)
-
-
-def test_json_is_shown_indented_and_bytes_by_their_number():
-    assert as_text({"a": [1]}) == json.dumps({"a": [1]}, indent=2)
-    assert as_text("text") == "text"
-    assert as_text(b"123") == "3 bytes"
-
-
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: (
@@ -207,7 +185,6 @@ def test_nothing_that_a_server_sends_breaks_the_page(story):
     lines = transcript(messages, [post("mine")]).lines
     assert len({line.key for line in lines}) == len(lines)
     assert all(isinstance(line.content, str) for line in lines)
-    assert all(isinstance(name, str) for name in members(messages))
 
 
 @pytest.mark.contract("UI3")
