@@ -19,9 +19,9 @@ from sockstore.base.plain_calls import (
     refuse_async,
     returns_awaitable,
 )
+from sockstore.stores.contract import Unsubscriber, Vertex
 from sockstore.stores.failures import Failures
 from sockstore.stores.scheduling import Scheduler, threads
-from sockstore.stores.vertex import Unsubscriber, Vertex
 
 __all__ = ["Node", "dormant"]
 

@@ -7,9 +7,8 @@ from reprlib import recursive_repr
 from typing import ClassVar, Generic, NoReturn, TypeVar
 
 from sockstore.stores.binding import node_of
-from sockstore.stores.contract import Subscribable
+from sockstore.stores.contract import Subscribable, Unsubscriber
 from sockstore.stores.nodes import Node
-from sockstore.stores.vertex import Unsubscriber
 from sockstore.stores.waiting import Stream, wait_for
 
 __all__ = ["Readable", "get", "readonly"]

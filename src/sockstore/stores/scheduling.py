@@ -17,8 +17,8 @@ from contextlib import AbstractContextManager
 from heapq import heappop, heappush
 from typing import Any, Final
 
+from sockstore.stores.contract import Unsubscriber, Vertex
 from sockstore.stores.failures import EndlessCycle, Failures
-from sockstore.stores.vertex import Unsubscriber, Vertex
 
 __all__ = ["Scheduler", "batch", "threads"]
 

@@ -15,9 +15,8 @@ from weakref import WeakMethod, ref
 
 from sockstore.base.plain_calls import PLAIN, START_A_TASK, refuse_async
 from sockstore.stores.binding import node_of
-from sockstore.stores.contract import Subscribable
+from sockstore.stores.contract import Subscribable, Unsubscriber
 from sockstore.stores.failures import full_name_of
-from sockstore.stores.vertex import Unsubscriber
 
 if TYPE_CHECKING:
     from asyncio import Future
