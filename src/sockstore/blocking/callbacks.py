@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, Literal, Protocol, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 from sockstore.base.errors import InvalidOption, Lagged
 from sockstore.base.plain_calls import PLAIN, refuse_async
@@ -27,19 +27,6 @@ Schedule: TypeAlias = Callable[[Callable[[], None]], object]
 
 Callbacks: TypeAlias = Literal["thread", "pump"] | Executor | Schedule
 """Where callbacks run: a thread of their own, wherever `pump` is called, or as scheduled."""
-
-
-class Callback(Protocol):
-    """One subscribed callback, with the calls that are due."""
-
-    is_due: bool
-
-    @property
-    def waiting(self) -> int:
-        """How many calls are due."""
-
-    def run(self) -> None:
-        """Make one call; an exception of the callback is raised."""
 
 
 class StoreCallback:
@@ -126,6 +113,10 @@ class MessageCallback:
         message = self.buffer.take()
         if message is not None and (callback := self._callback) is not None:
             callback(message)
+
+
+Callback: TypeAlias = StoreCallback | MessageCallback
+"""A subscribed callback, with the calls that are due."""
 
 
 class Subscription:

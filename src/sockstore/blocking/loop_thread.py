@@ -162,12 +162,9 @@ class LoopThread:
 class _Shared:
     """The loop's thread of this process, if there is one."""
 
-    lock: threading.Lock
-    thread: LoopThread | None
-
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.thread = None
+        self.lock = threading.Lock()  # guards `thread`, and the users of each thread
+        self.thread: LoopThread | None = None
 
     def forget(self) -> None:
         """Start afresh after a fork: the thread, which may hold the lock, is the parent's."""

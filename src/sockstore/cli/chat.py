@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room
-from sockstore.cli.common import CommandError, UsageError, as_usage_error, needs, url
+from sockstore.cli.common import CommandError, UsageError, as_usage_error, needs, option, url
 from sockstore.cli.output import PLAIN_TERMINALS
 from sockstore.cli.running import address_of, listen, served
 from sockstore.ui.chat.rooms import in_room, named, room_of
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
-
     from sockstore.cli.chat_app import ChatApp
 
 HELP = """chat in the terminal: rooms, who is here, and what was said before
@@ -42,14 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "url", type=url, nargs="?", metavar="URL", help="ws://HOST:PORT or ws://HOST:PORT/chat/ROOM"
     )
-    parser.add_argument("--name", help="the name that others see (default: your user name)")
-    parser.add_argument(
-        "--room",
-        action="append",
-        default=[],
-        metavar="ROOM",
-        help="a room; may be repeated, and the chat begins in the first one (default: lobby)",
-    )
+    option(parser, "--name", "NAME", "the name that others see (default: your user name)")
+    text = "a room; may be repeated, and the chat begins in the first one (default: lobby)"
+    option(parser, "--room", "ROOM", text, repeats=True)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,14 +50,15 @@ def run(options: argparse.Namespace) -> int:
     with needs("textual", "the chat"):
         from sockstore.cli.chat_app import ChatApp  # noqa: PLC0415 - needs the extra
     name = _user() if options.name is None else options.name
-    if options.url is not None:
-        there = destination(options.url, options.room, name)
-        _check_terminal()
-        return _chat(ChatApp(*there))
-    destination("ws://127.0.0.1", options.room, name)  # fails before a server is started
+    # Wrong arguments fail before a server is started or anything is drawn.
+    there = destination(options.url or "ws://127.0.0.1", options.room, name)
     _check_terminal()
-    listening, app = listen("127.0.0.1", 0), _server()
-    with served(app, listening):
+    if options.url is not None:
+        return _chat(ChatApp(*there))
+    listening = listen("127.0.0.1", 0)
+    with needs("server", "the chat's own server", ", or give the URL of another server"):
+        from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
+    with served(create_app(), listening):
         return _chat(ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)))
 
 
@@ -74,7 +68,7 @@ def _chat(app: ChatApp) -> int:
 
 
 def _check_terminal() -> None:
-    """Check that there is a terminal to draw on, before anything is drawn.
+    """Check that there is a terminal to draw on.
 
     Raises:
         UsageError: If a standard stream is not a terminal, or it only shows lines of text.
@@ -98,12 +92,6 @@ def _user() -> str:
         raise CommandError(
             "your user name is not known: choose the name that others see with --name"
         ) from None
-
-
-def _server() -> ASGIApp:
-    with needs("server", "the chat's own server", ", or give the URL of another server"):
-        from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
-    return create_app()
 
 
 def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[str]]:

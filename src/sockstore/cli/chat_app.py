@@ -30,7 +30,7 @@ from sockstore.ui.textual import (
 
 __all__ = ["ChatApp"]
 
-LONGEST_WAIT = 10.0
+RECONNECT = Reconnect.exponential(max=10.0)
 """Seconds between two attempts: short, because a user is watching."""
 PING_INTERVAL = 5.0
 """Seconds: short, so that the inspector's plot of the latency moves."""
@@ -74,7 +74,7 @@ class RoomScreen(Screen[None]):
             with Vertical(id="rooms"):
                 yield Label("Rooms")
                 yield self._list_of_rooms()
-            with self._provider():
+            with WebSocketProvider(self._url, reconnect=RECONNECT, **self._options):
                 with Horizontal(id="title"):
                     yield Static(Content(f"# {self._room}"), id="room", markup=False)
                     yield ChatMembers()
@@ -83,10 +83,6 @@ class RoomScreen(Screen[None]):
                 yield ChatInput()
                 yield ConnectionInspector()
         yield Footer()
-
-    def _provider(self) -> WebSocketProvider:
-        reconnect = Reconnect.exponential(max=LONGEST_WAIT)
-        return WebSocketProvider(self._url, reconnect=reconnect, **self._options)
 
     def _list_of_rooms(self) -> ListView:
         items = [
@@ -98,14 +94,6 @@ class RoomScreen(Screen[None]):
             for room in self._rooms
         ]
         return ListView(*items, initial_index=self._rooms.index(self._room))
-
-    def toggle_inspector(self) -> None:
-        """Show what the connection does, or hide it."""
-        self.query_one(ConnectionInspector).toggle()
-
-    def reconnect(self) -> None:
-        """Connect again now."""
-        self.query_one(WebSocketProvider).connection.reconnect()
 
 
 class JoinScreen(ModalScreen[str | None]):
@@ -214,12 +202,12 @@ class ChatApp(App[None]):
     def action_inspector(self) -> None:
         """Show what the connection does, or hide it."""
         if isinstance(self.screen, RoomScreen):
-            self.screen.toggle_inspector()
+            self.screen.query_one(ConnectionInspector).toggle()
 
     def action_reconnect(self) -> None:
         """Connect again now."""
         if isinstance(self.screen, RoomScreen):
-            self.screen.reconnect()
+            self.screen.query_one(WebSocketProvider).connection.reconnect()
 
     def action_theme(self) -> None:
         """Change between light and dark."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from sockstore import (
@@ -27,6 +28,7 @@ __all__ = [
     "explain",
     "make_connection",
     "needs",
+    "option",
     "sentence",
     "shown",
 ]
@@ -107,16 +109,6 @@ def url(text: str) -> str:
         ) from None
 
 
-def count(text: str) -> int:
-    """Check a whole number from 1 for argparse."""
-    return whole(text, 1)
-
-
-def retries(text: str) -> int:
-    """Check a whole number from 0 for argparse."""
-    return whole(text, 0)
-
-
 def whole(text: str, least: int) -> int:
     """Check a whole number for argparse."""
     if len(text) > MOST_DIGITS:
@@ -124,11 +116,6 @@ def whole(text: str, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a whole number of at least {least}")
     return int(text)
-
-
-def seconds(text: str) -> float:
-    """Check a positive number of seconds for argparse."""
-    return positive(text, "seconds")
 
 
 def positive(text: str, what: str) -> float:
@@ -140,6 +127,11 @@ def positive(text: str, what: str) -> float:
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"{shown(text)} is not a positive number of {what}")
     return number
+
+
+count = partial(whole, least=1)
+retries = partial(whole, least=0)
+seconds = partial(positive, what="seconds")
 
 
 def header(text: str) -> tuple[str, str]:
@@ -159,37 +151,47 @@ def subprotocol(text: str) -> str:
     return text
 
 
+def option(
+    parser: argparse.ArgumentParser,
+    name: str,
+    metavar: str,
+    text: str,
+    check: Callable[[str], object] = str,
+    *,
+    default: object = None,
+    repeats: bool = False,
+) -> None:
+    """Declare an option with a value.
+
+    Args:
+        parser: The parser of the command.
+        name: The name of the option.
+        metavar: The name of its value.
+        text: The help.
+        check: Returns the value for argparse.
+        default: The value without the option.
+        repeats: Whether it may be given repeatedly; then the values are a list.
+    """
+    values: dict[str, Any] = {"action": "append", "default": []} if repeats else {}
+    parser.add_argument(
+        name, type=check, metavar=metavar, help=text, **{"default": default, **values}
+    )
+
+
 def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of a command that connects."""
     parser.add_argument("url", type=url, metavar="URL", help="ws://... or wss://...")
-    parser.add_argument(
-        "--header",
-        type=header,
-        action="append",
-        default=[],
-        metavar="'NAME: VALUE'",
-        help="add a header to the opening handshake; may be repeated",
+    text = "add a header to the opening handshake; may be repeated"
+    option(parser, "--header", "'NAME: VALUE'", text, header, repeats=True)
+    text = "offer a subprotocol; may be repeated"
+    option(parser, "--subprotocol", "NAME", text, subprotocol, repeats=True)
+    text = (
+        "enter a room of a server that speaks the session of PROTOCOL.md: no message is lost or "
+        "comes twice"
     )
-    parser.add_argument(
-        "--subprotocol",
-        type=subprotocol,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="offer a subprotocol; may be repeated",
-    )
-    parser.add_argument(
-        "--room",
-        metavar="NAME",
-        help="enter a room of a server that speaks the session of PROTOCOL.md: "
-        "no message is lost or comes twice",
-    )
-    parser.add_argument(
-        "--attempts",
-        type=retries,
-        metavar="N",
-        help="give up after N retries in a row; 0 never retries (default: no limit)",
-    )
+    option(parser, "--room", "NAME", text)
+    text = "give up after N retries in a row; 0 never retries (default: no limit)"
+    option(parser, "--attempts", "N", text, retries)
 
 
 def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:

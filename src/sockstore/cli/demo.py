@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockstore.cli import story
-from sockstore.cli.common import CommandError, UsageError, count, needs, url
+from sockstore.cli.common import CommandError, UsageError, count, needs, option, url
 from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
@@ -44,19 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_listening_arguments(parser, 8080)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
-    parser.add_argument(
-        "--server",
-        type=url,
-        metavar="URL",
-        help="connect the pages to another server, such as ws://localhost:8765",
-    )
-    parser.add_argument(
-        "--messages",
-        type=count,
-        default=16,
-        metavar="N",
-        help="with --terminal: send N messages, at least 4 (default: 16)",
-    )
+    text = "connect the pages to another server, such as ws://localhost:8765"
+    option(parser, "--server", "URL", text, url)
+    text = "with --terminal: send N messages, at least 4 (default: 16)"
+    option(parser, "--messages", "N", text, count, default=16)
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--terminal",
@@ -66,13 +57,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     place.add_argument(
         "--browser", action="store_true", help="run the pages' Python in the visitor's browser"
     )
-    parser.add_argument(
-        "--pyodide",
-        type=Path,
-        metavar="PATH",
-        help="with --browser: a folder with Pyodide, such as npm's node_modules/pyodide (default: "
-        "the copy of `make browser-runtime` in a checkout, else the public CDN)",
+    text = (
+        "with --browser: a folder with Pyodide, such as npm's node_modules/pyodide (default: the "
+        "copy of `make browser-runtime` in a checkout, else the public CDN)"
     )
+    option(parser, "--pyodide", "PATH", text, Path)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from sockstore.cli.common import (
     count,
     explain,
     make_connection,
+    option,
     sentence,
 )
 from sockstore.cli.output import OutputFailed, put_bytes, put_json, say
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print status events too, as JSON lines")
     form.add_argument("--raw", action="store_true", help="print text and bytes unchanged")
-    parser.add_argument("--count", type=count, metavar="N", help="end after N messages")
+    option(parser, "--count", "N", "end after N messages", count)
 
 
 def run(options: argparse.Namespace) -> int:

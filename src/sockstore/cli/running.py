@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL
 from typing import TYPE_CHECKING, Any
 
-from sockstore.cli.common import CommandError, UsageError, shown
+from sockstore.cli.common import CommandError, UsageError, option, shown
 from sockstore.cli.descriptors import (
     MOST_RESERVED,
     allowed_connections,
@@ -45,33 +45,16 @@ NOT_OUR_ADDRESS = {EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL}
 
 
 def add_listening_arguments(parser: argparse.ArgumentParser, default_port: int) -> None:
-    """Declare the arguments of a command that listens.
-
-    Args:
-        parser: The parser of the command.
-        default_port: The port, if none is given.
-    """
-    parser.add_argument(
-        "--host",
-        type=host,
-        default="127.0.0.1",
-        help="the address to listen on; 0.0.0.0 is for other machines, too (default: 127.0.0.1)",
+    """Declare the arguments of a command that listens."""
+    text = "the address to listen on; 0.0.0.0 is for other machines, too (default: 127.0.0.1)"
+    option(parser, "--host", "HOST", text, host, default="127.0.0.1")
+    text = f"the port to listen on; 0 takes a free one (default: {default_port})"
+    option(parser, "--port", "PORT", text, port, default=default_port)
+    text = (
+        "accept requests for this host name, such as chat.example.com, when a proxy passes them to "
+        "a loopback address; may be repeated (default: only names such as localhost)"
     )
-    parser.add_argument(
-        "--port",
-        type=port,
-        default=default_port,
-        help=f"the port to listen on; 0 takes a free one (default: {default_port})",
-    )
-    parser.add_argument(
-        "--host-name",
-        type=host_name,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="accept requests for this host name, such as chat.example.com, when a proxy passes "
-        "them to a loopback address; may be repeated (default: only names such as localhost)",
-    )
+    option(parser, "--host-name", "NAME", text, host_name, repeats=True)
 
 
 def host(text: str) -> str:

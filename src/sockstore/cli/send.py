@@ -16,6 +16,7 @@ from sockstore.cli.common import (
     count,
     explain,
     make_connection,
+    option,
     seconds,
 )
 from sockstore.cli.output import put, put_json, read_standard_input
@@ -39,16 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "message", nargs="+", metavar="MESSAGE", help="the text to send; - reads standard input"
     )
-    parser.add_argument(
-        "--timeout",
-        type=seconds,
-        default=10.0,
-        metavar="SECONDS",
-        help="give up after this time (default: 10)",
-    )
-    parser.add_argument(
-        "--replies", type=count, metavar="N", help="wait for N messages of the server, print them"
-    )
+    text = "give up after this time (default: 10)"
+    option(parser, "--timeout", "SECONDS", text, seconds, default=10.0)
+    option(parser, "--replies", "N", "wait for N messages of the server, and print them", count)
 
 
 def run(options: argparse.Namespace) -> int:

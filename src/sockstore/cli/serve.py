@@ -6,11 +6,12 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from sockstore.cli.common import CommandError, UsageError, count, needs, positive, shown
+from sockstore.cli.common import CommandError, UsageError, count, needs, option, positive, shown
 from sockstore.cli.output import put_if_possible
 from sockstore.cli.running import (
     add_listening_arguments,
@@ -45,11 +46,6 @@ class _Checkable(Protocol):
     def check(self) -> None: ...
 
 
-def rate(text: str) -> float:
-    """Check a number of messages a second for argparse."""
-    return positive(text, "messages a second")
-
-
 def proxy(text: str) -> str:
     """Check an address or a network for argparse."""
     try:
@@ -64,54 +60,36 @@ def proxy(text: str) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_listening_arguments(parser, 8765)
-    parser.add_argument(
-        "--history",
-        metavar="URL",
-        help="keep messages in sqlite:///PATH, in sqlite:///:memory: until the server ends, or in "
-        "redis://HOST:PORT/DB for several servers that share the rooms "
-        "(default: history.db in your data directory)",
+    text = (
+        "keep messages in sqlite:///PATH, in sqlite:///:memory: until the server ends, or in "
+        "redis://HOST:PORT/DB for several servers that share the rooms (default: history.db in "
+        "your data directory)"
     )
-    parser.add_argument(
-        "--origin",
-        action="append",
-        default=[],
-        metavar="ORIGIN",
-        help="let pages of this site connect, such as https://example.com; * lets all connect; "
-        "may be repeated (default: only pages of the same host and port)",
+    option(parser, "--history", "URL", text)
+    text = (
+        "let pages of this site connect, such as https://example.com; * lets all connect; may be "
+        "repeated (default: only pages of the same host and port)"
     )
-    parser.add_argument(
-        "--token",
-        help=f"the secret that clients must send; {TOKEN_VARIABLE} in the environment is safer, "
-        "because the list of processes shows arguments",
+    option(parser, "--origin", "ORIGIN", text, repeats=True)
+    text = (
+        f"the secret that clients must send; {TOKEN_VARIABLE} in the environment is safer, because "
+        "the list of processes shows arguments"
     )
-    parser.add_argument(
-        "--rate",
-        type=rate,
-        metavar="N",
-        help="messages a second that one client may send on average (default: 20)",
+    option(parser, "--token", "TOKEN", text)
+    text = "messages a second that one client may send on average (default: 20)"
+    option(parser, "--rate", "N", text, partial(positive, what="messages a second"))
+    text = (
+        "connections that one address, or one IPv6 /64, may have; addresses of this machine are "
+        "not counted (default: 256)"
     )
-    parser.add_argument(
-        "--connections-per-address",
-        type=count,
-        metavar="N",
-        help="connections that one address, or one IPv6 /64, may have; addresses of this machine "
-        "are not counted (default: 256)",
+    option(parser, "--connections-per-address", "N", text, count)
+    text = (
+        "an address or network of your own proxies, such as 10.0.0.0/8, whose headers Forwarded "
+        "and X-Forwarded-For name the client; may be repeated (default: none)"
     )
-    parser.add_argument(
-        "--trusted-proxy",
-        type=proxy,
-        action="append",
-        default=[],
-        metavar="ADDRESS",
-        help="an address or network of your own proxies, such as 10.0.0.0/8, whose headers "
-        "Forwarded and X-Forwarded-For name the client; may be repeated (default: none)",
-    )
-    parser.add_argument(
-        "--max-message-bytes",
-        type=count,
-        metavar="N",
-        help="the largest message that a client may send (default: 65536)",
-    )
+    option(parser, "--trusted-proxy", "ADDRESS", text, proxy, repeats=True)
+    text = "the largest message that a client may send (default: 65536)"
+    option(parser, "--max-message-bytes", "N", text, count)
 
 
 def run(options: argparse.Namespace) -> int:

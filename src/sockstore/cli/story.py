@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from sockstore import ConnectionState, Message, Receipt, Reconnect, WebSocketStore
+from sockstore import ConnectionState, Message, Reconnect, WebSocketStore
 from sockstore.base.tasks import start_task
 from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
@@ -92,7 +92,7 @@ class _Story:
     async def send_all(self, connection: WebSocketStore) -> None:
         for number in range(1, self.messages + 1):
             receipt = connection.send({"type": "chat", "content": f"message {number}"})
-            self.show_receipt(number, receipt)
+            self.tell(f"  -> message {number} {receipt.state}", FAINT)
             await asyncio.sleep(SECONDS_BETWEEN_MESSAGES)
 
     async def wait_until_returned(self, connection: WebSocketStore, number: int) -> None:
@@ -109,9 +109,6 @@ class _Story:
         now = asyncio.get_running_loop().time()
         colour = GREEN if state.status == "connected" else RED if state.error else FAINT
         self.tell(f"status {state.status:<12} {sentence(state, now)}", colour)
-
-    def show_receipt(self, number: int, receipt: Receipt) -> None:
-        self.tell(f"  -> message {number} {receipt.state}", FAINT)
 
     def show_message(self, message: Message) -> None:
         data = message.data
