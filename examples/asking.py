@@ -1,4 +1,4 @@
-"""Requests and answers over one WebSocket; a lost answer is never taken for a "no"."""
+"""Send requests over one WebSocket; if an answer is lost, the error says that it is unknown."""
 
 import asyncio
 import sys
@@ -9,12 +9,12 @@ from sockstore import IdField, OutcomeUnknown, WebSocketStore
 async def main(url: str) -> None:
     async with WebSocketStore(url, request_format=IdField("reqId")) as connection:
         prices = [connection.request({"op": "price", "symbol": name}) for name in ("BTC", "ETH")]
-        for answer in await asyncio.gather(*prices):  # each gets its own, in whatever order
+        for answer in await asyncio.gather(*prices):  # each request gets its own answer
             print(answer)
         try:
             await connection.request({"op": "buy", "symbol": "BTC"}, timeout=5)
         except OutcomeUnknown:
-            print("the connection was lost: nobody knows whether it was bought")
+            print("the connection was lost: it is unknown whether it was bought")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A script without asyncio: what it sends waits for the connection, what comes is read in order."""
+"""A script without asyncio: sent messages wait for the connection, replies are read in order."""
 
 import sys
 

@@ -1,6 +1,6 @@
 """One chat, three kits: `python chat.py` in the terminal, `python chat.py nicegui` as a web page.
 
-In a page whose Python runs in the browser itself (Pyodide) it is the same file once more.
+The same file runs in the browser itself, on Pyodide.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Say hello and print what comes back, through every restart of the server."""
+"""Say hello, and print every message of the server, also after it restarts."""
 
 import asyncio
 import sys

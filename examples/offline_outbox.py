@@ -1,4 +1,4 @@
-"""What is sent while the server is away waits, and leaves in order when it is back."""
+"""Send messages while the server is down: they wait, and are sent in order when it is back."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Subscribe again after every opening handshake: `on_open` runs before anything that waited."""
+"""Subscribe again after every opening handshake: `on_open` sends before messages that waited."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Navigation: each page has a scope, and nothing of it is left on the next page."""
+"""Navigate between pages: each has a scope, which ends with the page and ends all that it owns."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ from sockstore import Navigator, Scope, WebSocketProvider, WebSocketStore
 
 URL = sys.argv[1] if len(sys.argv) > 1 else "ws://localhost:8765/echo"
 navigator = Navigator()
-news = WebSocketStore(URL, close_on_navigate=navigator)  # or: close by the next navigation
+news = WebSocketStore(URL, close_on_navigate=navigator)  # or: the next navigation closes it
 
 
 async def chat(scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""Two connections for two parts of a program, found by name from deep inside."""
+"""Two connections for two parts of a program; any function inside finds them by name."""
 
 import asyncio
 import sys
@@ -7,7 +7,7 @@ from sockstore import WebSocketProvider, use_websocket
 
 
 async def report() -> None:
-    connection = use_websocket("prices")  # no argument was passed down to here
+    connection = use_websocket("prices")  # without an argument that is passed down
     connection.send({"price": 42})
     async for message in connection.stream():
         print("price", message.data["price"])

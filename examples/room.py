@@ -1,4 +1,4 @@
-"""A room: what is sent is stored once, and who comes later reads it from the beginning."""
+"""A room: the server stores each message once, and a later client reads all from the beginning."""
 
 import asyncio
 import sys

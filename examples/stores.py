@@ -1,4 +1,4 @@
-"""Stores need no connection and no event loop: the guide's `status`, made by hand."""
+"""Use stores without a connection and without an event loop: the guide's `status`, made by hand."""
 
 from sockstore import Writable, derived, writable
 

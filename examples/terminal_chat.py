@@ -1,4 +1,4 @@
-"""A chat in the terminal: start `sockstore serve`, then this in two terminals."""
+"""A chat in the terminal: run `sockstore serve`, then this program in two other terminals."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""A live list of trades in the terminal: run it with the url of a feed."""
+"""A live list of trades in the terminal: give it the url of a feed."""
 
 import sys
 

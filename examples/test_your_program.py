@@ -1,4 +1,4 @@
-"""How to test a program that uses sockstore: `pytest examples/test_your_program.py`."""
+"""Test a program that uses sockstore: `pytest examples/test_your_program.py`."""
 
 import pytest
 

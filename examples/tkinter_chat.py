@@ -1,4 +1,4 @@
-"""A chat in a window of Tkinter: start `sockstore serve`, then this twice."""
+"""A chat in a window of Tkinter: run `sockstore serve`, then this program twice."""
 
 import sys
 import tkinter as tk

@@ -1,4 +1,4 @@
-"""A fresh token for each attempt, and a new one at once when the server refuses the old one."""
+"""Get a token before each attempt, and a new one if the server refuses the old one."""
 
 import asyncio
 import sys

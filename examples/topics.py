@@ -1,4 +1,4 @@
-"""Stores of parts of a feed: each tells its subscribers only when its own value changes."""
+"""Make stores of parts of a feed: each calls its subscribers only when its own value changes."""
 
 import asyncio
 import sys
@@ -13,7 +13,7 @@ async def main(url: str) -> None:
         headline = derived((price, news), lambda price, news: f"{price} | {news}")
         with headline.subscribe(print):
             feed.send({"type": "price", "value": 101})
-            feed.send({"type": "weather", "value": "rain"})  # nobody is told
+            feed.send({"type": "weather", "value": "rain"})  # calls no subscriber
             feed.send({"type": "news", "value": "good"})
             await news.wait_for(lambda news: news is not None, timeout=10)
 

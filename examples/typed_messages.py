@@ -1,4 +1,4 @@
-"""Messages as your own types: decoded and validated by msgspec or by pydantic."""
+"""Get messages as your own types, decoded and validated by msgspec or by pydantic."""
 
 import asyncio
 import sys
@@ -20,7 +20,7 @@ class Order(pydantic.BaseModel):
 
 
 def rejected(error: Exception, frame: str | bytes) -> None:
-    print("rejected:", frame)  # it stays in the log as it came
+    print("rejected:", frame)  # the message stays in the log, undecoded
 
 
 async def exchange(url: str, kind: type, *messages: object) -> None:

@@ -1,4 +1,4 @@
-"""A chat page and its server in one program: run it and open http://localhost:8000/?name=Ann."""
+"""A chat page and its server in one program: run it, open http://localhost:8000/?name=Ann."""
 
 import sys
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from sockstore.ui.nicegui import ChatInput, ChatMessages, ConnectionStatus, WebS
 PORT = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
 
 app = FastAPI()
-app.router.routes.extend(ChatServer().routes)  # give it history="sqlite:///chat.db" to keep it
+app.router.routes.extend(ChatServer().routes)  # history="sqlite:///chat.db" keeps messages
 
 
 @ui.page("/")
@@ -27,4 +27,4 @@ def chat(name: str = "") -> None:
 ui.run_with(app, title="Chat")
 
 if __name__ == "__main__":
-    uvicorn.run(app, port=PORT, ws="websockets-sansio")
+    uvicorn.run(app, port=PORT, ws="sockstore.server.uvicorn_protocol:BoundedWebSocketProtocol")

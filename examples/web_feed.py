@@ -1,4 +1,4 @@
-"""A live list of trades in a page: run it with the url of a feed, open http://localhost:8080."""
+"""A live list of trades in a page: give it the url of a feed, open http://localhost:8080."""
 
 import sys
 

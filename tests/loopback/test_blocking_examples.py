@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import runpy
 import shutil
 import subprocess
@@ -18,8 +19,6 @@ from nbclient import NotebookClient
 
 from loopback.processes import SECONDS
 from sockstore.blocking import WebSocket
-from sockstore.cli.running import address_of, listen, served
-from sockstore.server import create_app
 
 pytestmark = [pytest.mark.loopback]
 
@@ -28,9 +27,11 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    listening = listen("127.0.0.1", 0)
-    with served(create_app(), listening):
-        yield f"ws://{address_of(listening)}"
+    """The address of a server: `sockstore serve`, as the examples say."""
+    command = ("-m", "sockstore", "serve", "--port", "0", "--history", "sqlite:///:memory:")
+    with subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True) as process:
+        yield re.search(r"ws://[^/]+", process.stdout.readline())[0]
+        process.terminate()
 
 
 def test_a_script_of_fifteen_lines(server):
