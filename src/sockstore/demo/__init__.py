@@ -1,1 +1,1 @@
-"""Demo package: a server and the guide's two pages on one port."""
+"""The demo: an echo page, a chat page and their server on one port."""

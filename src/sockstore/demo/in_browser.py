@@ -25,7 +25,7 @@ from sockstore.ui.browser.dom import document, window
 __all__ = ["start"]
 
 _running: list[PageHistory] = []
-"""Keeps the history alive as long as the document."""
+"""The history, which must live as long as the document; `start` adds it."""
 
 
 async def start(server: str | None) -> None:
@@ -58,19 +58,16 @@ class _Place:
 
     async def __call__(self, scope: Scope) -> None:
         """Show the page, until the scope is left."""
-        layout = self._chat() if self.path == "/chat" else self._echo()
+        if self.path == "/chat":
+            who = _visitor(self.query)
+            document().title = who.title
+            for cookie in who.cookies:
+                document().cookie = cookie
+            layout = partial(_chat, self.server, who)
+        else:
+            document().title = "Echo · sockstore"
+            layout = partial(_echo, self.server)
         scope.on_destroy(mount(layout).unmount)
-
-    def _echo(self) -> partial[None]:
-        document().title = "Echo · sockstore"
-        return partial(_echo, self.server)
-
-    def _chat(self) -> partial[None]:
-        who = _visitor(self.query)
-        document().title = who.title
-        for cookie in who.cookies:
-            document().cookie = cookie
-        return partial(_chat, self.server, who)
 
 
 def _place(server: str, url: str) -> _Place | None:
@@ -120,7 +117,7 @@ def _chat(server: str, who: Visitor) -> None:
         _rooms(who)
         with Element(classes="demo-column"), WebSocketProvider(who.chat_url(server)):
             with Element(classes="demo-head"):
-                _menu()
+                _rooms_button()
                 Element("h1", text=f"# {who.room}")
                 ChatMembers()
             ConnectionInspector()
@@ -129,20 +126,15 @@ def _chat(server: str, who: Visitor) -> None:
             ChatInput()
 
 
-def _menu() -> None:
+def _rooms_button() -> None:
     """Show the button that opens the rooms on a narrow page."""
-    Element(
-        "button",
-        text="☰ Rooms",
-        classes="demo-menu sockstore-quiet-button",
-        type_="button",
-        popovertarget="rooms",
-    )
+    classes = "demo-menu sockstore-quiet-button"
+    Element("button", text="☰ Rooms", classes=classes, type_="button", popovertarget="rooms")
 
 
 def _rooms(who: Visitor) -> None:
-    """Show the rooms; to join one is a navigation."""
-    # On a narrow page it is a menu: the browser opens it, closes it on Escape, and says which.
+    """Show links to the rooms."""
+    # On a narrow page it is a menu, which the browser opens, and closes on Escape.
     with Element("nav", classes="demo-rooms", id="rooms", popover="auto", aria_label="Rooms"):
         Element("h2", text="Rooms")
         with Element("ul"):
@@ -153,7 +145,7 @@ def _rooms(who: Visitor) -> None:
 
 
 def _who_and_where(who: Visitor) -> None:
-    """Let the visitor choose a name and a room, with a plain form: the browser loads its page."""
+    """Let the visitor choose a name and a room, with a plain form: the browser loads the page."""
     with Element("form", classes="demo-form", action="/chat", method="get"):
         for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
             with Element("label"):

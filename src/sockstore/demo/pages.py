@@ -31,8 +31,7 @@ __all__ = ["create_demo"]
 
 STYLE = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 SECONDS_TO_COME_BACK = 3.0
-"""How long a visitor's own link may be down before the page, and its connections, end."""
-
+"""Seconds that a page and its connections live while the visitor's browser is disconnected."""
 PING_INTERVAL = 2.0
 """Seconds: short, so that the inspector's plot of the latency moves."""
 
@@ -106,11 +105,15 @@ def _page(path: str) -> ui.element:
         ui.label("sockstore").classes("demo-brand")
         with ui.element("nav").props('aria-label="Pages"'):
             for text, target in PAGES:
-                link = ui.link(text, target).classes("demo-link")
-                if target == path:
-                    link.props("aria-current=page")
-    # Quasar has made the `main` around it.
+                _link(text, target, "demo-link", is_here=target == path)
+    # NiceGUI's page has the element `main` around it already.
     return ui.element("div").classes("demo-main").props("id=main tabindex=-1")
+
+
+def _link(text: str, target: str, classes: str, *, is_here: bool) -> None:
+    link = ui.link(text, target).classes(classes)
+    if is_here:
+        link.props("aria-current=page")
 
 
 def _echo(server: str) -> None:
@@ -124,21 +127,19 @@ def _echo(server: str) -> None:
 
 
 def _rooms(who: Visitor) -> None:
-    """Show the rooms; to join one is a navigation."""
-    # On a narrow page it is a menu: the browser opens it, closes it on Escape, and says which.
+    """Show links to the rooms."""
+    # On a narrow page it is a menu, which the browser opens, and closes on Escape.
     with ui.element("nav").classes("demo-rooms").props('id=rooms popover=auto aria-label="Rooms"'):
         TextElement(tag="h2", text="Rooms")
         with ui.element("ul"):
             for room in who.rooms:
                 with ui.element("li"):
-                    link = ui.link(f"# {room}", who.path(room)).classes("demo-room")
-                    if room == who.room:
-                        link.props("aria-current=page")
+                    _link(f"# {room}", who.path(room), "demo-room", is_here=room == who.room)
         _who_and_where(who)
 
 
 def _who_and_where(who: Visitor) -> None:
-    """Let the visitor choose a name and a room, with a plain form: it is a navigation."""
+    """Let the visitor choose a name and a room, with a plain form: the browser loads the page."""
     with ui.element("form").classes("demo-form").props("action=/chat method=get"):
         for label, field, value in (("Name", "name", who.name), ("Room", "room", who.room)):
             with ui.element("label"):

@@ -1,4 +1,4 @@
-"""Visitor of the demo's pages: a name and rooms, which the browser remembers."""
+"""Know a visitor of the demo's pages: a name and rooms, which the browser keeps as cookies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOMS = ("lobby", "help", "random")
 MOST_ROOMS = 12
 TITLE_LENGTH = 64
 REMEMBERED_FOR = 30 * 24 * 3600
-"""Seconds."""
+"""Seconds that the browser keeps the cookies."""
 
 NAME, VISITED = "sockstore-name", "sockstore-rooms"
 

@@ -1,4 +1,4 @@
-"""Run event loops on virtual time: when every task waits, it jumps to the next timer."""
+"""Run event loops on virtual time, which jumps to the next timer when every task waits."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REAL_SECONDS_FOR_OTHER_THREADS = 5.0
 """How long to wait for a thread or a real socket, before virtual time passes without it."""
 
 REAL_SECONDS_BETWEEN_LOOKS = 0.01
-"""How often to check whether a thread that is waited for has ended without calling the loop."""
+"""The time between checks whether a thread has ended without calling the loop."""
 
 
 class _Time:

@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, TypeAlias
 
 from sockstore.base.codecs import encode
@@ -45,9 +46,14 @@ class _Refuse:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Hang:
-    pass
+class _Simple(Enum):
+    """Steps without arguments."""
+
+    HANG = auto()
+    DROP = auto()
+    FREEZE = auto()
+    RECEIVE = auto()
+    ECHO = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,28 +68,8 @@ class _Close:
 
 
 @dataclass(frozen=True, slots=True)
-class _Drop:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Freeze:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
 class _Pause:
     seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Receive:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class _Echo:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +82,12 @@ class _Repeat:
     steps: tuple[Step, ...]
 
 
-_Answer: TypeAlias = _Accept | _Refuse | _Hang
-Step: TypeAlias = (
-    _Answer | _Send | _Close | _Drop | _Freeze | _Pause | _Receive | _Echo | _Slow | _Repeat
-)
+Step: TypeAlias = _Accept | _Refuse | _Simple | _Send | _Close | _Pause | _Slow | _Repeat
 """One step of a script, made by the functions of this module."""
 
 
 def accept(subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Step:
-    """Accept the next handshake; the messages of a `send` right behind it come with the answer."""
+    """Accept the next handshake; messages of a `send` right after it come with the answer."""
     return _Accept(subprotocol, headers)
 
 
@@ -129,7 +112,7 @@ def refuse(
 
 def hang() -> Step:
     """Wait for the next handshake and never answer it."""
-    return _Hang()
+    return _Simple.HANG
 
 
 def send(*messages: Any) -> Step:
@@ -144,12 +127,12 @@ def close(code: int = 1000, reason: str = "") -> Step:
 
 def drop(code: int = 1006) -> Step:
     """Break the connection; with another code than 1006, close it with a close frame."""
-    return _Drop() if code == 1006 else _Close(code, "")
+    return _Simple.DROP if code == 1006 else _Close(code, "")
 
 
 def freeze() -> Step:
     """Stop answering, like a machine whose cable was pulled."""
-    return _Freeze()
+    return _Simple.FREEZE
 
 
 def pause(seconds: float) -> Step:
@@ -159,12 +142,12 @@ def pause(seconds: float) -> Step:
 
 def receive() -> Step:
     """Wait for a message from the client."""
-    return _Receive()
+    return _Simple.RECEIVE
 
 
 def echo() -> Step:
     """Send back every message that arrives on this connection from now on."""
-    return _Echo()
+    return _Simple.ECHO
 
 
 def slow(latency: float = 1.0) -> Step:
@@ -219,7 +202,7 @@ class FakeServer:
         self.connections: list[MemoryPeer] = []
         self._network = MemoryNetwork(self._handshake_received)
         self._script = _play(script)
-        # The step that is under way or comes next; None after the last one.
+        # The present or next step; None after the last one.
         self._step: Step | None = next(self._script, None)
         # Handshakes that no step has answered yet.
         self._waiting: deque[MemoryPeer] = deque()
@@ -301,31 +284,32 @@ class FakeServer:
     def _play(self, step: Step) -> bool:  # noqa: C901 - a table
         """Play a step; return whether the next one may follow now."""
         match step:
-            case _Accept() | _Refuse() | _Hang():
+            case _Accept() | _Refuse() | _Simple.HANG:
                 return self._answer(step)
             case _Send(messages=messages):
                 self.connection.send(*messages)
             case _Close(code=code, reason=reason):
                 self.connection.close(code, reason)
-            case _Drop():
+            case _Simple.DROP:
                 self.connection.drop()
-            case _Freeze():
+            case _Simple.FREEZE:
                 self.connection.freeze()
             case _Slow(latency=latency):
                 self._network.latency = latency
-            case _Echo():
+            case _Simple.ECHO:
                 self.connection.on_message = self.connection.send
             case _Pause(seconds=seconds):
                 self._pause(seconds)
                 return False
-            case _Receive():
+            case _Simple.RECEIVE:
                 self.connection.on_message = self._message_received
                 return False
             case _Repeat():
                 raise AssertionError("repeat() is unrolled before it is played")
         return True
 
-    def _answer(self, step: _Answer) -> bool:
+    def _answer(self, step: Step) -> bool:
+        """Answer the oldest handshake that is not given up; return False if there is none."""
         while self._waiting and self._waiting[0].has_given_up:
             self._waiting.popleft()
         if not self._waiting:
@@ -336,7 +320,7 @@ class FakeServer:
             case _Refuse():
                 peer = self._waiting.popleft()
                 peer.refuse(step.status, step.retry_after, headers=step.headers, body=step.body)
-            case _Hang():
+            case _:
                 self._waiting.popleft()
         return True
 

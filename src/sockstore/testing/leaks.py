@@ -25,7 +25,7 @@ TURNS = 100
 
 @dataclass(frozen=True, slots=True)
 class _Census:
-    """Everything that is alive at one moment."""
+    """The tasks, timers, files, threads and subscribers at one moment."""
 
     tasks: frozenset[asyncio.Task[object]]
     timers: frozenset[asyncio.TimerHandle]
@@ -103,7 +103,7 @@ async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
 async def _let_the_loop_open_its_own() -> None:
     """Let a loop that is not asyncio's open the descriptors that it keeps until its end.
 
-    With the first stream of a loop, libuv (uvloop) opens /dev/null once, as a spare descriptor.
+    libuv (uvloop) opens /dev/null with the first stream of a loop, as a spare descriptor.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, asyncio.BaseEventLoop) or sys.platform in {"emscripten", "win32"}:
@@ -127,10 +127,10 @@ def _is_open(number: int) -> bool:
 
 
 def _is_benign(timer: asyncio.TimerHandle) -> bool:
-    """Whether a timer is counted elsewhere, or not a leak of the program.
+    """Whether a timer is not a leak.
 
-    A sleep is part of its task, which is counted; a fake server's script belongs to the test kit;
-    the timer that notices a machine's sleep ends with the last connection of the loop.
+    A sleep belongs to its task, which is counted; a fake server's script to the test kit; and the
+    timer that notices that a machine slept ends with the last connection of the loop.
     """
     callback = getattr(timer, "_callback", None)
     name = getattr(callback, "__name__", "")

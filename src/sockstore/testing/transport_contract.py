@@ -14,7 +14,7 @@ from sockstore.transports.base import Deliver, Listener, Target, Transport, Tran
 __all__ = ["ServerHalf", "TransportHarness", "check_transport"]
 
 PATIENCE = 10.0
-"""Seconds that things may take which should happen at once."""
+"""Seconds that a step may take; each should take none."""
 
 LIMIT = 64 * 2**10
 """The largest message, in UTF-8 bytes, in these tests."""
@@ -63,12 +63,12 @@ class TransportHarness(Protocol):
 
     @property
     def greeting_url(self) -> str:
-        """The url of a server that sends "hello" and the bytes 0 and 1 along with its answer."""
+        """The url of a server that sends "hello" and the bytes 0 and 1 right after its answer."""
         ...
 
     @property
     def pings(self) -> bool:
-        """Whether this transport can send pings, and sees those of the server."""
+        """Whether this transport can send pings, and notices pings of the server."""
         ...
 
     def make(self, listener: Listener, options: TransportOptions, /) -> Transport:
@@ -97,18 +97,18 @@ async def check_transport(harness: TransportHarness) -> None:
     """
     for check in (
         _opens_with_what_the_server_chose,
-        _delivers_what_came_with_the_handshake_when_others_had_their_turn,
+        _delivers_messages_of_the_handshake_after_a_turn_of_the_loop,
         _carries_text_and_binary_both_ways_in_order,
         _loses_nothing_when_a_slice_ends_early,
-        _discards_what_nobody_wants,
-        _tells_pongs_in_slices,
+        _discards_unwanted_messages,
+        _reports_pongs_in_slices,
         _answers_pings_of_the_server,
         _closes_with_a_handshake,
-        _tells_how_the_server_closed,
-        _tells_a_break_as_1006,
+        _reports_how_the_server_closed,
+        _reports_a_break_as_1006,
         _aborts_at_once,
         _refuses_large_messages_with_1009,
-        _fails_to_open_in_silence,
+        _reports_nothing_if_it_fails_to_open,
         _can_be_cancelled_while_opening,
     ):
         async with asyncio.timeout(3 * PATIENCE):
@@ -158,7 +158,7 @@ class _Recorder:
         self._changed.set()
 
     def pong_received(self, payload: bytes) -> None:
-        assert self.is_in_slice, "a pong is told in the slice of its read"
+        assert self.is_in_slice, "a pong is reported in the slice of its read"
         self.pongs.append(payload)
         self._note("pong")
 
@@ -200,11 +200,15 @@ class _Recorder:
         self._changed.set()
 
 
+def _make(harness: TransportHarness) -> tuple[_Recorder, Transport]:
+    recorder = _Recorder()
+    return recorder, harness.make(recorder, TransportOptions(max_message_bytes=LIMIT))
+
+
 async def _open(
     harness: TransportHarness, *subprotocols: str
 ) -> tuple[_Recorder, Transport, ServerHalf]:
-    recorder = _Recorder()
-    transport = harness.make(recorder, TransportOptions(max_message_bytes=LIMIT))
+    recorder, transport = _make(harness)
     await transport.open(Target(url=harness.url, subprotocols=subprotocols))
     await recorder.until(lambda: recorder.socket)
     return recorder, transport, await harness.server()
@@ -225,16 +229,17 @@ async def _opens_with_what_the_server_chose(harness: TransportHarness) -> None:
     await _end(recorder, transport)
 
 
-async def _delivers_what_came_with_the_handshake_when_others_had_their_turn(
+async def _delivers_messages_of_the_handshake_after_a_turn_of_the_loop(
     harness: TransportHarness,
 ) -> None:
-    recorder = _Recorder()
-    transport = harness.make(recorder, TransportOptions(max_message_bytes=LIMIT))
+    recorder, transport = _make(harness)
     await transport.open(Target(url=harness.greeting_url))
     await recorder.until(lambda: len(recorder.messages) == len(GREETING))
-    assert recorder.messages == list(GREETING), "what came with the handshake is not lost"
+    assert recorder.messages == list(GREETING), "messages that come with the handshake are not lost"
     first = recorder.events[:3]
-    assert first == ["opened", "step", "slice"], f"tasks that opened() woke run first: {first}"
+    assert first == ["opened", "step", "slice"], (
+        f"tasks that opened() woke run before the messages: {first}"
+    )
     await _end(recorder, transport)
 
 
@@ -245,10 +250,10 @@ async def _carries_text_and_binary_both_ways_in_order(harness: TransportHarness)
     for message in sent:
         transport.send(message)
     received = [await server.receive() for _ in sent]
-    assert received == sent, "what the client sends arrives, in order and of its type"
+    assert received == sent, "messages of the client arrive, in order and of their type"
     await server.send(*sent)
     await recorder.until(lambda: len(recorder.messages) == len(sent))
-    assert recorder.messages == sent, "what the server sends arrives, in order and of its type"
+    assert recorder.messages == sent, "messages of the server arrive, in order and of their type"
     assert transport.heard > heard, "bytes that arrive are counted"
     await _end(recorder, transport)
 
@@ -263,7 +268,7 @@ async def _loses_nothing_when_a_slice_ends_early(harness: TransportHarness) -> N
     await _end(recorder, transport)
 
 
-async def _discards_what_nobody_wants(harness: TransportHarness) -> None:
+async def _discards_unwanted_messages(harness: TransportHarness) -> None:
     recorder, transport, server = await _open(harness)
     recorder.wants_messages = False
     await server.send("unwanted")
@@ -275,7 +280,7 @@ async def _discards_what_nobody_wants(harness: TransportHarness) -> None:
     await _end(recorder, transport)
 
 
-async def _tells_pongs_in_slices(harness: TransportHarness) -> None:
+async def _reports_pongs_in_slices(harness: TransportHarness) -> None:
     if not harness.pings:
         return
     recorder, transport, _ = await _open(harness)
@@ -311,7 +316,7 @@ async def _closes_with_a_handshake(harness: TransportHarness) -> None:
     transport.abort()
 
 
-async def _tells_how_the_server_closed(harness: TransportHarness) -> None:
+async def _reports_how_the_server_closed(harness: TransportHarness) -> None:
     recorder, _, server = await _open(harness)
     await server.send("last words")
     await server.close(4002, "bye")
@@ -320,7 +325,7 @@ async def _tells_how_the_server_closed(harness: TransportHarness) -> None:
     assert recorder.close == Close(4002, "bye", clean=True)
 
 
-async def _tells_a_break_as_1006(harness: TransportHarness) -> None:
+async def _reports_a_break_as_1006(harness: TransportHarness) -> None:
     recorder, transport, server = await _open(harness)
     await server.drop()
     await recorder.until_released()
@@ -349,9 +354,8 @@ async def _refuses_large_messages_with_1009(harness: TransportHarness) -> None:
     await recorder.until_released()
 
 
-async def _fails_to_open_in_silence(harness: TransportHarness) -> None:
-    recorder = _Recorder()
-    transport = harness.make(recorder, TransportOptions())
+async def _reports_nothing_if_it_fails_to_open(harness: TransportHarness) -> None:
+    recorder, transport = _make(harness)
     try:
         await transport.open(Target(url=harness.refusing_url))
     except HandshakeFailed:
@@ -362,8 +366,7 @@ async def _fails_to_open_in_silence(harness: TransportHarness) -> None:
 
 
 async def _can_be_cancelled_while_opening(harness: TransportHarness) -> None:
-    recorder = _Recorder()
-    transport = harness.make(recorder, TransportOptions())
+    recorder, transport = _make(harness)
     opening = asyncio.ensure_future(transport.open(Target(url=harness.hanging_url)))
     for _ in range(20):
         await asyncio.sleep(0)

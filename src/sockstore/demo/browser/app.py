@@ -1,10 +1,13 @@
-"""ASGI application of the demo that runs in the visitor's browser: page, files and server."""
+"""Serve the demo whose Python runs in the visitor's browser: its page, its files and a server."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from string import Template
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -14,16 +17,16 @@ from starlette.routing import BaseRoute, Route
 
 from sockstore.demo.browser.archive import Archive, pack_sources
 from sockstore.demo.browser.files import Folder
-from sockstore.demo.browser.page import document, policy
 from sockstore.demo.browser.runtime import CDN, FETCHED, Runtime
 from sockstore.demo.visitor import NO_SERVER_HERE
 from sockstore.server import ChatServer
 from sockstore.server.app import other_paths
 from sockstore.server.middleware import HostGuard
 
-__all__ = ["create_browser_demo"]
+__all__ = ["create_browser_demo", "document", "policy"]
 
 HERE = Path(__file__).parent
+PAGE = HERE / "page.html"
 SCRIPTS = ("boot.css", "boot.js", "failures.js", "loading.js", "too-old.js")
 ASSETS = {**{name: HERE / name for name in SCRIPTS}, "style.css": HERE.parent / "style.css"}
 
@@ -72,13 +75,13 @@ def _routes(runtime: Runtime, server: str | None) -> list[BaseRoute]:
     def show(_: Request) -> Response:
         return HTMLResponse(html, headers=headers)
 
-    # One document: the Python in it looks at the address.
+    # One document: its Python looks at the address.
     pages = [Route("/", show), Route("/chat", show)]
     return [*pages, assets.route(), python.route(), package.route()]
 
 
 def _package(runtime: Runtime, archive: Archive) -> Mapping[str, Path | bytes]:
-    """Return this package as a file: with bytecode, if the staging tool compiled these sources."""
+    """Return this package as a file, with bytecode if the staging tool compiled these sources."""
     compiled = runtime.compiled(archive)
     return {archive.name: archive.data} if compiled is None else {compiled.name: compiled}
 
@@ -89,3 +92,51 @@ def _sizes(python: Folder, package: Folder) -> dict[str, dict[str, int]]:
         return {}
     fetched = {name: python.size(name) for name in FETCHED}
     return fetched | {name: package.size(name) for name in package.files}
+
+
+def document(assets: str, runtime: str, settings: Mapping[str, object]) -> str:
+    """Return the page's HTML.
+
+    Args:
+        assets: The path of its scripts and styles.
+        runtime: The path or the url of Pyodide, with a slash at the end.
+        settings: The settings of its script.
+    """
+    # A closing tag in a value must not end the element that contains it.
+    text = json.dumps({**settings, "runtime": runtime}).replace("<", "\\u003c")
+    template = Template(PAGE.read_text(encoding="utf-8"))
+    return template.substitute(assets=assets, runtime=runtime, settings=text)
+
+
+def policy(runtime: str, server: str | None) -> str:
+    """Return the page's ``Content-Security-Policy``.
+
+    Args:
+        runtime: The path or the url of Pyodide.
+        server: Another server that the page connects to; None if there is none.
+
+    Example:
+        >>> "connect-src 'self' ws://localhost:8765;" in policy("/", "ws://localhost:8765")
+        True
+    """
+    runtimes = _origin(runtime)
+    rules = {
+        "default-src": ["'self'"],
+        # WebAssembly needs the first; the second is for `pyodide.code.run_js`, by which the
+        # components bring their scripts. Python that runs here can do all that a script can.
+        "script-src": ["'self'", "'wasm-unsafe-eval'", "'unsafe-eval'", *runtimes],
+        "connect-src": ["'self'", *runtimes, *_origin(server or "")],
+        # Components bring their own style.
+        "style-src": ["'self'", "'unsafe-inline'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'none'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+    return "; ".join(" ".join([rule, *sources]) for rule, sources in rules.items())
+
+
+def _origin(url: str) -> list[str]:
+    parts = urlsplit(url)
+    return [f"{parts.scheme}://{parts.netloc}"] if parts.netloc else []

@@ -1,4 +1,4 @@
-// Starts Python in this page, shows how far it is, and says in plain words when it cannot.
+// Starts Python in this page, and shows the progress, or why it fails.
 import { whileLoading } from "./loading.js";
 import { Failure, failureOf } from "./failures.js";
 

@@ -1,17 +1,17 @@
-// What can go wrong before Python runs, in words for whoever looks at the page.
+// Failures before Python runs, in words for the visitor of the page.
 
-/** Something went wrong, and its message says what to do. */
+/** A failure whose message says what to do. */
 export class Failure extends Error {}
 
 /**
- * Return what to say of an error.
+ * Return the failure for an error.
  *
- * @param {Error} error What was thrown.
+ * @param {Error} error The error.
  * @param {{runtime: string}} settings The page's settings.
  */
 export function failureOf(error, settings) {
   if (error instanceof Failure) return error;
-  // What an import of Pyodide's own modules throws if they are not there.
+  // An import of Pyodide's own modules throws this if they are missing.
   if (error instanceof TypeError && String(error).includes("module")) {
     return notLoaded(settings.runtime, null);
   }
@@ -22,9 +22,9 @@ export function failureOf(error, settings) {
 }
 
 /**
- * Return what to say of a file that did not come.
+ * Return the failure for a file that was not loaded.
  *
- * @param {string} url Where it should have come from.
+ * @param {string} url The file.
  * @param {number | null} status The server's answer; null if there was none.
  */
 export function notLoaded(url, status) {
@@ -42,7 +42,7 @@ function advice(isOurs) {
         "and start `sockstore demo --browser` again: then nothing comes from elsewhere.";
 }
 
-/** Return what to say of a program that the browser does not understand. */
+/** Return the failure for a program that the browser cannot compile. */
 export function notCompiled() {
   return new Failure(
     "This browser is too old for this Python. " +

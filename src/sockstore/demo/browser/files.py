@@ -1,4 +1,4 @@
-"""Files that a browser may keep without asking again, compressed where it accepts that.
+"""Serve files that a browser may keep without asking again, compressed if it accepts that.
 
 The address of a file changes with the contents of its folder, so a copy never has to be checked.
 """
@@ -63,7 +63,7 @@ class Folder:
         try:
             return self._response(request, name, self.files[name])
         except (KeyError, FileNotFoundError):
-            # It is not one of these files, or it was removed since.
+            # It is not one of these files, or it has been removed.
             return PlainTextResponse(f"there is no {self.url}{name}", 404)
 
     def _response(self, request: Request, name: str, source: Path | bytes) -> Response:

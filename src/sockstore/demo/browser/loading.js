@@ -1,15 +1,15 @@
-// Watches what Pyodide loads. Pyodide only logs a file that is missing or does not compile, and then
-// waits without end; and it does not say how much was loaded.
+// Watches the files that Pyodide loads. If a file is missing or does not compile, Pyodide only logs it
+// and waits without end; and it does not report how much is loaded.
 import { notCompiled, notLoaded } from "./failures.js";
 
 /**
- * Run something that loads files, and return what it returns.
+ * Run a function that loads files, and return its result.
  *
  * @param {{sizes: Record<string, {bytes: number, wire: number}>}} settings The page's settings.
  * @param {(arrived: number, total: number) => void} show Shown how many bytes have come over the
  *     wire, of how many: 0 if that is unknown.
- * @param {() => Promise<T>} work What loads.
- * @throws {Failure} If a file does not come or does not compile.
+ * @param {() => Promise<T>} work The function.
+ * @throws {Failure} If a file is not loaded or does not compile.
  * @template T
  */
 export async function whileLoading({ sizes }, show, work) {
@@ -48,7 +48,7 @@ async function watched(url, fetching, counter) {
     throw notLoaded(url, null);
   });
   if (!response.ok) throw notLoaded(url, response.status);
-  // A copy is read: the browser keeps compiled code for a response that is as it came.
+  // A copy is read: the browser caches compiled code only for the response itself.
   counter.read(url, response.clone());
   return response;
 }
@@ -59,7 +59,7 @@ function understood(error) {
     : error;
 }
 
-/** Counts bytes on the wire, though a page sees them only unpacked: a share of each file has come. */
+/** Counts bytes on the wire. A page sees only unpacked bytes, so each counts as its file's ratio. */
 class Counter {
   arrived = 0;
 
@@ -69,7 +69,7 @@ class Counter {
     this.total = Object.values(sizes).reduce((total, { wire }) => total + wire, 0);
   }
 
-  /** Show no more, though more may come: something else is shown now. */
+  /** Show nothing more: the page shows something else now. */
   stop() {
     this.show = () => {};
   }

@@ -10,14 +10,7 @@ from pathlib import Path
 
 from sockstore.demo.browser.archive import PACKAGE, Archive
 
-__all__ = [
-    "CDN",
-    "FETCHED",
-    "PYODIDE",
-    "Runtime",
-    "RuntimeUnusable",
-    "find_runtime",
-]
+__all__ = ["CDN", "FETCHED", "PYODIDE", "Runtime", "RuntimeUnusable", "find_runtime"]
 
 PYODIDE = "314.0.7"
 """The version that the page is written for and tested with."""
@@ -34,7 +27,7 @@ FILES = (
 """The files that `loadPyodide` requests."""
 
 FETCHED = FILES[2:]
-"""The files that are fetched by a request of their own, not as a module of the page."""
+"""The files that Pyodide fetches; the page imports the others as modules."""
 
 MANIFEST = "manifest.json"
 """The description that the staging tool writes; a copy from elsewhere has none."""

@@ -13,12 +13,11 @@ import pytest
 
 import sockstore
 from sockstore.demo.browser import archive as packing
-from sockstore.demo.browser.archive import pack_sources
 
 
 @pytest.fixture(scope="module")
 def packed():
-    return pack_sources()
+    return packing.pack_sources()
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +26,7 @@ def archive(packed):
 
 
 def test_the_same_sources_make_the_same_archive_byte_for_byte(packed):
-    assert pack_sources() == packed
+    assert packing.pack_sources() == packed
 
 
 def test_other_sources_have_another_digest(packed, tmp_path, monkeypatch):
@@ -35,11 +34,11 @@ def test_other_sources_have_another_digest(packed, tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("1\n")
     monkeypatch.setattr(packing, "PACKAGE", package)
-    digests = {packed.digest, pack_sources().digest}
+    digests = {packed.digest, packing.pack_sources().digest}
     (package / "__init__.py").write_text("2\n")
-    digests.add(pack_sources().digest)
+    digests.add(packing.pack_sources().digest)
     (package / "__init__.py").rename(package / "other.py")
-    digests.add(pack_sources().digest)
+    digests.add(packing.pack_sources().digest)
     assert len(digests) == 4
 
 

@@ -8,18 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sockstore.demo.browser import runtime as finding
-from sockstore.demo.browser.app import create_browser_demo
-from sockstore.demo.browser.archive import pack_sources
-from sockstore.demo.browser.page import document, policy
-from sockstore.demo.browser.runtime import (
-    CDN,
-    FILES,
-    PYODIDE,
-    Runtime,
-    RuntimeUnusable,
-    find_runtime,
-)
+from sockstore.demo.browser import app, archive, runtime
 
 TOOL = Path(__file__).parents[4] / "tools" / "browser_runtime"
 
@@ -27,55 +16,59 @@ TOOL = Path(__file__).parents[4] / "tools" / "browser_runtime"
 @pytest.fixture
 def copy(tmp_path):
     """A folder that looks like a copy of Pyodide."""
-    for name in FILES:
+    for name in runtime.FILES:
         (tmp_path / name).write_text("")
-    (tmp_path / "pyodide.mjs").write_text(f'import ".."; var version="{PYODIDE}";')
+    (tmp_path / "pyodide.mjs").write_text(f'import ".."; var version="{runtime.PYODIDE}";')
     return tmp_path
 
 
 def test_the_staging_tool_installs_the_version_that_the_page_is_for():
     package = json.loads((TOOL / "package.json").read_text())
-    assert package["dependencies"] == {"pyodide": PYODIDE}
+    assert package["dependencies"] == {"pyodide": runtime.PYODIDE}
 
 
 def test_a_copy_that_is_named_is_used(copy):
-    assert find_runtime(copy) == Runtime(copy)
+    assert runtime.find_runtime(copy) == runtime.Runtime(copy)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", runtime.FILES)
 def test_a_copy_that_lacks_a_file_says_which_and_what_to_do(copy, name):
     (copy / name).unlink()
-    with pytest.raises(RuntimeUnusable, match=rf"{re.escape(name)}; .*make browser-runtime"):
-        find_runtime(copy)
+    with pytest.raises(
+        runtime.RuntimeUnusable, match=rf"{re.escape(name)}; .*make browser-runtime"
+    ):
+        runtime.find_runtime(copy)
 
 
 def test_a_copy_of_another_version_says_which_one_is_needed(copy):
     (copy / "pyodide.mjs").write_text('version="0.28.3"')
-    with pytest.raises(RuntimeUnusable, match=rf"Pyodide 0\.28\.3; the page needs {PYODIDE}"):
-        find_runtime(copy)
+    with pytest.raises(
+        runtime.RuntimeUnusable, match=rf"Pyodide 0\.28\.3; the page needs {runtime.PYODIDE}"
+    ):
+        runtime.find_runtime(copy)
 
 
 def test_without_a_name_the_staged_copy_is_used_and_without_that_the_cdn(copy, monkeypatch):
-    monkeypatch.setattr(finding, "_staged", lambda: copy)
-    assert find_runtime(None) == Runtime(copy)
-    monkeypatch.setattr(finding, "_staged", lambda: copy / "nowhere")
-    assert find_runtime(None) == Runtime()
-    assert PYODIDE in CDN
+    monkeypatch.setattr(runtime, "_staged", lambda: copy)
+    assert runtime.find_runtime(None) == runtime.Runtime(copy)
+    monkeypatch.setattr(runtime, "_staged", lambda: copy / "nowhere")
+    assert runtime.find_runtime(None) == runtime.Runtime()
+    assert runtime.PYODIDE in runtime.CDN
 
 
 def test_a_compiled_archive_is_used_only_if_it_is_of_the_same_sources(copy):
-    archive = pack_sources()
+    packed = archive.pack_sources()
     (copy / "ours.zip").write_bytes(b"compiled")
-    for digest, expected in ((archive.digest, copy / "ours.zip"), ("another", None)):
+    for digest, expected in ((packed.digest, copy / "ours.zip"), ("another", None)):
         manifest = {"digest": digest, "archive": "ours.zip"}
         (copy / "manifest.json").write_text(json.dumps(manifest))
-        assert find_runtime(copy).compiled(archive) == expected
+        assert runtime.find_runtime(copy).compiled(packed) == expected
     (copy / "manifest.json").write_text("[no manifest")
-    assert find_runtime(copy).compiled(archive) is None
+    assert runtime.find_runtime(copy).compiled(packed) is None
 
 
 def test_no_value_can_end_the_element_that_holds_the_settings():
-    html = document("/a/", "/r/", {"server": "ws://x/</script><script>alert(1)"})
+    html = app.document("/a/", "/r/", {"server": "ws://x/</script><script>alert(1)"})
     assert "</script><script>alert" not in html
     [text] = re.findall(r'id="sockstore-settings">(.*?)</script>', html)
     assert json.loads(text) == {"runtime": "/r/", "server": "ws://x/</script><script>alert(1)"}
@@ -83,17 +76,18 @@ def test_no_value_can_end_the_element_that_holds_the_settings():
 
 def test_the_page_may_go_where_it_has_to_and_nowhere_else():
     rules = dict(
-        rule.split(" ", 1) for rule in policy(CDN, "wss://chat.example.com:99/x").split("; ")
+        rule.split(" ", 1)
+        for rule in app.policy(runtime.CDN, "wss://chat.example.com:99/x").split("; ")
     )
     cdn = "https://cdn.jsdelivr.net"
     assert rules["connect-src"] == f"'self' {cdn} wss://chat.example.com:99"
     assert rules["script-src"].endswith(cdn)
     assert rules["default-src"] == "'self'"
-    assert "http" not in policy("/runtime/1/", None)
+    assert "http" not in app.policy("/runtime/1/", None)
 
 
 def test_with_a_server_elsewhere_the_demo_has_none_of_its_own(copy):
-    paths = [route.path for route in create_browser_demo(Runtime(copy)).routes]
+    paths = [route.path for route in app.create_browser_demo(runtime.Runtime(copy)).routes]
     assert {"/", "/chat", "/echo"} <= set(paths)
-    elsewhere = create_browser_demo(Runtime(copy), "ws://elsewhere")
+    elsewhere = app.create_browser_demo(runtime.Runtime(copy), "ws://elsewhere")
     assert "/echo" not in [route.path for route in elsewhere.routes]
