@@ -25,7 +25,8 @@ def supported() -> list[str]:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     claimed = re.compile(r"Programming Language :: Python :: (3\.\d+)")
-    return [claim[1] for each in project["classifiers"] if (claim := claimed.fullmatch(each))]
+    claims = map(claimed.fullmatch, project["classifiers"])
+    return [claim[1] for claim in claims if claim]
 
 
 def find(name: str) -> str | None:
@@ -43,7 +44,7 @@ def find(name: str) -> str | None:
 
 
 def _candidates(name: str) -> Iterator[str]:
-    # It may be a shim of pyenv, which works only for the selected versions.
+    # The one on PATH may be a shim of pyenv, which works only for the selected versions.
     if on_path := shutil.which(name):
         yield on_path
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")

@@ -38,6 +38,7 @@ def test_a_connection_and_a_lease_on_it_have_the_same_public_names() -> None:
         ("MessageStream", lambda: WebSocketStore("ws://x").stream()),
         ("Receipt", lambda: WebSocketStore("ws://x").send("hello")),
         ("Scope", Scope),
+        ("blocking.WebSocket", lambda: blocking.WebSocket("ws://x")),
         ("blocking.MessageStream", lambda: blocking.WebSocket("ws://x").stream()),
         ("blocking.Receipt", lambda: blocking.WebSocket("ws://x").send("hello")),
     ],

@@ -1,5 +1,5 @@
-// Compiles Python's standard library and our sources, with Pyodide's own Python, and compresses all
-// that a page loads: node compile.mjs SETTINGS, as JSON, beside a node_modules that has pyodide.
+// Compiles Python's standard library and our sources with Pyodide's own Python, and compresses all
+// files that a page loads. Usage: node compile.mjs SETTINGS (as JSON), beside node_modules/pyodide.
 import { readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -25,13 +25,13 @@ async function compile(archive, options) {
   return Buffer.from(result.data);
 }
 
-/** Return the standard library without its sources: they would be 1.4 MB more on the wire. */
+/** Return the standard library without its sources, which would add 1.4 MB to the download. */
 function compileLibrary() {
   const place = `/lib/python${major}${minor}.zip`;
   return compile(join(shipped, LIBRARY), { place, keep_sources: false });
 }
 
-/** Return our sources and their bytecode: with 0.1 MB of sources a traceback shows their lines. */
+/** Return our sources and their bytecode: 0.1 MB of sources let tracebacks show their lines. */
 function compileOurs() {
   // Where the page unpacks them: its working directory.
   return compile(sources, { place: pyodide.FS.cwd(), keep_sources: true });
@@ -51,14 +51,14 @@ async function write(name, data) {
   await writeFile(join(target, `${name}.gz`), await gzip(data, { level: 9 }));
 }
 
-/** Write what npm has, and nothing of ours: to compare with. */
+/** Write npm's files unchanged, to compare with the compiled ones. */
 async function writeAsShipped() {
   const names = [...AS_SHIPPED, LIBRARY];
   await Promise.all(names.map(async (name) => write(name, await readFile(join(shipped, name)))));
 }
 
 async function writeCompiled() {
-  // The name says whose bytecode is in it.
+  // The name says which Python the bytecode is for.
   const name = `${basename(sources, ".zip")}-cp${major}${minor}.zip`;
   const python = [major, minor, micro].join(".");
   const manifest = { pyodide: version, python, archive: name, digest };

@@ -12,11 +12,11 @@ WHEN = (1980, 1, 1, 0, 0, 0)
 
 
 def compile_archive(archive: Any, *, place: str, keep_sources: bool) -> memoryview:
-    """Return the archive with bytecode, uncompressed: it is compressed better as a whole.
+    """Return the archive with bytecode, uncompressed, because the whole file compresses better.
 
     Args:
         archive: A zip file, as an array of JavaScript.
-        place: Where the archive's modules will be in Pyodide; tracebacks show it.
+        place: The folder of the archive's modules in Pyodide; tracebacks show it.
         keep_sources: Whether the sources stay, and the bytecode goes to ``__pycache__``. Without
             them the bytecode takes their places.
     """
@@ -43,6 +43,6 @@ def _members(name: str, data: bytes, place: str, keep_sources: bool) -> list[tup
 
 
 def _compiled(source: bytes, path: str) -> bytes:
-    # By hash and unchecked: it is not compared with the source, which may be absent or older.
+    # By hash and unchecked: it is not compared with the source, which may be missing.
     code = compile(source, path, "exec", dont_inherit=True, optimize=0)
     return _code_to_hash_pyc(code, source_hash(source), checked=False)

@@ -93,7 +93,7 @@ def _run(command: tuple[str, ...], place: Path, seconds: float, problem: str) ->
     except subprocess.TimeoutExpired:
         raise StagingFailed(f"{problem} within {seconds:.0f} s; try again") from None
     if finished.returncode:
-        raise StagingFailed(f"{problem}: {_gist(finished.stderr) or 'it did not say why'}")
+        raise StagingFailed(f"{problem}: {_gist(finished.stderr) or 'it printed no reason'}")
 
 
 def _gist(output: str) -> str:
