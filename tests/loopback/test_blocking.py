@@ -26,7 +26,6 @@ from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
 from sockstore import Lagged, Reconnect, Session
 from sockstore.blocking import WebSocket, streams
-from sockstore.blocking.loop_thread import LoopThread
 
 pytestmark = pytest.mark.loopback
 
@@ -109,7 +108,14 @@ def test_all_that_are_open_share_one_thread(echo):
 @pytest.mark.contract("CN5")
 def test_those_who_close_at_once_do_not_wait_for_a_thread_that_others_use(echo, monkeypatch):
     waits = []
-    monkeypatch.setattr(LoopThread, "join", lambda *_: waits.append(threading.current_thread()))
+    join = threading.Thread.join
+
+    def watched(thread, timeout=None):
+        if thread.name == "sockstore":
+            waits.append(threading.current_thread())
+        join(thread, timeout)
+
+    monkeypatch.setattr(threading.Thread, "join", watched)
     with WebSocket(echo.url) as other:
         other.ready(PATIENCE)
         for _ in range(20):

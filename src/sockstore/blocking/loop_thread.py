@@ -111,7 +111,9 @@ class LoopThread:
         try:
             return pending.wait(timeout)
         except BaseException:
-            self._abandon(pending)
+            pending.is_abandoned = True
+            with suppress(RuntimeError):  # the loop is closed
+                self.loop.call_soon_threadsafe(pending.cancel)
             raise
 
     def release(self, user: User) -> None:
@@ -125,15 +127,6 @@ class LoopThread:
         """Wait until it has ended, unless the caller runs on it."""
         if not self.is_current:
             self._thread.join(timeout)
-
-    def _abandon(self, pending: Pending[T]) -> None:
-        def cancel() -> None:
-            if pending.task is not None:
-                pending.task.cancel()
-
-        pending.is_abandoned = True
-        with suppress(RuntimeError):  # the loop is closed
-            self.loop.call_soon_threadsafe(cancel)
 
     def _end_if_unused(self) -> None:
         with shared.lock:

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import InvalidOption
-from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback
+from sockstore.blocking.callbacks import Callback, MessageCallback, Runner, StoreCallback
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer
 from sockstore.connection.view import engine_of
@@ -69,13 +69,7 @@ class Subscriptions:
             require_callable("what", what)
         callback = StoreCallback(listener, self._runner.announce)
         unsubscribe = self._hold.call(lambda: self._pick(what).subscribe(callback.receive))
-
-        def stop() -> None:
-            callback.stop()
-            if not self._hold.is_in_another_process:
-                self._hold.call(unsubscribe)
-
-        return stop
+        return self._stop(callback, unsubscribe)
 
     def on_message(
         self,
@@ -98,13 +92,7 @@ class Subscriptions:
             return callback
 
         callback = self._hold.call(begin)
-
-        def stop() -> None:
-            callback.stop()
-            if not self._hold.is_in_another_process:
-                self._hold.call(self._message_callbacks.pop, callback, None)
-
-        return stop
+        return self._stop(callback, lambda: self._message_callbacks.pop(callback, None))
 
     def follow_new_life(self) -> None:
         """Give `on_message` callbacks the messages of a connection that was connected again."""
@@ -112,6 +100,14 @@ class Subscriptions:
             if callback.buffer.is_detached:
                 callback.buffer.is_detached = False
                 engine_of(self._store).log.add_stream(callback.buffer)
+
+    def _stop(self, callback: Callback, forget: Callable[[], object]) -> Callable[[], None]:
+        def stop() -> None:
+            callback.stop()
+            if not self._hold.is_in_another_process:
+                self._hold.call(forget)
+
+        return stop
 
     def _pick(self, what: StoreName | Source[Any]) -> Readable[Any]:
         if callable(what):

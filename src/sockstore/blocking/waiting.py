@@ -99,6 +99,11 @@ class Pending(Generic[T]):
         """Hand over an error in place of a value."""
         self._box.put((None, error))
 
+    def cancel(self) -> None:
+        """Cancel the task, if there is one."""
+        if self.task is not None:
+            self.task.cancel()
+
     def wait(self, timeout: float | None = None) -> T:
         """Return the value, once.
 

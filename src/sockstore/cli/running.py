@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
 
-SECONDS_BETWEEN_PINGS = 20.0
-SECONDS_FOR_PONG = 20.0
+SECONDS_OF_SILENCE = 20.0
+"""Between two pings, and from a ping to its pong."""
 SECONDS_TO_END = 15
 """The most that closing connections and writing histories may take."""
 MOST_ACCEPTED_AT_ONCE = 2
@@ -260,8 +260,8 @@ def _config(
         http=bounded_http(doors),
         ws=BoundedWebSocketProtocol,
         ws_max_size=max_message_bytes,
-        ws_ping_interval=SECONDS_BETWEEN_PINGS,
-        ws_ping_timeout=SECONDS_FOR_PONG,
+        ws_ping_interval=SECONDS_OF_SILENCE,
+        ws_ping_timeout=SECONDS_OF_SILENCE,
         # Compression costs hundreds of kilobytes for each client, and saves little here.
         ws_per_message_deflate=False,
         lifespan="on",

@@ -47,13 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send, and wait for the proof that the messages arrived."""
-    texts = [_read(message) for message in options.message]
+    texts = [read_standard_input() if text == "-" else text for text in options.message]
     messages = texts if options.room is None else [_as_json(text) for text in texts]
     return signals.run(_Sending(options, messages).run())
-
-
-def _read(message: str) -> str:
-    return read_standard_input() if message == "-" else message
 
 
 def _as_json(text: str) -> Any:
@@ -131,7 +127,8 @@ class _Sending:
         unproven = [r for r in self._receipts if r.state not in {"sent", "acknowledged"}]
         missing = []
         if not self._are_drained:
-            missing.append(f"not delivered within {self._timeout:g} s{self._cause()}")
+            cause = "" if self._last_error is None else f": {explain(self._last_error)}"
+            missing.append(f"not delivered within {self._timeout:g} s{cause}")
         elif unproven:
             missing.append(
                 f"{len(unproven)} of {len(self._receipts)} messages were sent, but the server did "
@@ -144,9 +141,6 @@ class _Sending:
             missing.append(f"only {self._replies} of {self._wanted} replies {why_no_reply}")
         if missing:
             raise CommandError("; ".join(missing))
-
-    def _cause(self) -> str:
-        return "" if self._last_error is None else f": {explain(self._last_error)}"
 
 
 def _print(data: Any) -> None:
