@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -22,9 +24,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, 1 after an error, 2 for wrong usage, 128 plus its number after a signal.
     """
     try:
-        # Everything is imported here, so that Ctrl-C prints no traceback in the meantime.
-        from sockstore.cli.command_line import run  # noqa: PLC0415 - see above
-
+        run = _load(is_program=arguments is None)
         return run(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _load(*, is_program: bool) -> Callable[[Sequence[str] | None], int]:
+    """Import everything else; meanwhile Ctrl-C ends the program at once.
+
+    A `KeyboardInterrupt` could become another error: modules in C import others, too.
+    """
+    import signal  # noqa: PLC0415 - inside main(), which handles Ctrl-C
+
+    before = signal.getsignal(signal.SIGINT)
+    is_ours = is_program and before is signal.default_int_handler
+    try:
+        if is_ours:
+            signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    except ValueError:  # not in the main thread
+        is_ours = False
+    from sockstore.cli.command_line import run  # noqa: PLC0415 - the same
+
+    if is_ours:
+        signal.signal(signal.SIGINT, before)
+    return run
