@@ -15,8 +15,9 @@ SOURCE = house.SOURCE / "sockstore"
 FACES = {module.__name__ for module in PUBLIC}
 FILES = sorted(UNIT.rglob("test_*.py"))
 
-ELSEWHERE = {"test_shown.py"}
-"""It asks every store there is for its repr, those of a lease too."""
+ELSEWHERE = {"test_options.py", "test_shown.py"}
+"""Options are tested together, the connection's own ones too; every store is asked for its repr,
+those of a lease too."""
 
 
 def folders(root: Path) -> set[str]:

@@ -1,6 +1,5 @@
 """Options refuse what cannot work when they are made, in one clear sentence."""
 
-import inspect
 import math
 import random
 import ssl
@@ -8,6 +7,7 @@ import ssl
 import pytest
 
 from sockstore import InvalidOption, Outbox, Outcome, Reconnect, WebSocketStore
+from sockstore.machine import Settings
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf, 10**400, -(10**400), "3", True, [], {}, 1j, object()]
 NOT_POSITIVE = [*NO_NUMBERS, 0, -1, 0.0, -0.5]
@@ -35,11 +35,11 @@ BAD_VALUES = [
     *bad(Outbox, "max_bytes", [*NO_COUNTS, 0, None]),
     *bad(Outbox, "ttl", NOT_POSITIVE),
     *bad(Outbox, "overflow", ["drop", "", None, 3, [], {}, True]),
-    *bad(WebSocketStore, "connect_timeout", [*NOT_POSITIVE, None]),
-    *bad(WebSocketStore, "close_timeout", [*NOT_POSITIVE, None]),
-    *bad(WebSocketStore, "ping_interval", NOT_POSITIVE),
-    *bad(WebSocketStore, "ping_timeout", [*NOT_POSITIVE, None]),
-    *bad(WebSocketStore, "idle_timeout", NOT_POSITIVE),
+    *bad(Settings, "connect_timeout", [*NOT_POSITIVE, None]),
+    *bad(Settings, "close_timeout", [*NOT_POSITIVE, None]),
+    *bad(Settings, "ping_interval", NOT_POSITIVE),
+    *bad(Settings, "ping_timeout", [*NOT_POSITIVE, None]),
+    *bad(Settings, "idle_timeout", NOT_POSITIVE),
 ]
 
 
@@ -81,7 +81,7 @@ def test_reconnect_is_true_false_none_or_a_policy(value):
         (Reconnect.exponential, {"base": 30, "factor": 1, "max": 30}),
         (Reconnect.exponential, {"base": 0.001, "factor": 1e9, "max": 1e9}),
         (Outbox, {"limit": 1, "max_bytes": 1, "ttl": 0.001, "overflow": "drop_oldest"}),
-        (WebSocketStore, {"ping_interval": None, "idle_timeout": None}),
+        (Settings, {"ping_interval": None, "idle_timeout": None}),
     ],
 )
 def test_values_at_the_edge_are_taken(make, values):
@@ -102,10 +102,10 @@ def test_options_are_frozen_and_comparable_whatever_their_randomness():
 def test_the_defaults_are_the_contracts():
     assert Outbox() == Outbox(limit=1000, max_bytes=8 * 2**20, ttl=None, overflow="refuse")
     assert (Reconnect.linear().attempts, Reconnect.linear().min_uptime) == (5, 5)
-    defaults = inspect.signature(WebSocketStore).parameters
-    assert [defaults[f"{name}_timeout"].default for name in ("connect", "close")] == [10, 5]
-    assert [defaults[f"ping_{name}"].default for name in ("interval", "timeout")] == [20, 20]
-    assert defaults["idle_timeout"].default is None
+    settings = Settings()
+    assert (settings.connect_timeout, settings.close_timeout) == (10, 5)
+    assert (settings.ping_interval, settings.ping_timeout) == (20, 20)
+    assert settings.idle_timeout is None
 
 
 def test_small_checks_take_none_and_what_they_ask_for():

@@ -124,13 +124,17 @@ class SqliteHistory:
         del lost_sight
         self._published = published
 
+    def _database(self) -> Database:
+        """Return the database, not opened; the benchmarks tune another one."""
+        return Database(self._path, self._keep, self._remember)
+
     def check(self) -> None:
         """Open and close the file in the calling thread, before a server starts.
 
         Raises:
             HistoryUnavailable: If it cannot be used.
         """
-        database = Database(self._path, self._keep, self._remember)
+        database = self._database()
         try:
             database.open()
             database.close()
@@ -209,7 +213,7 @@ class SqliteHistory:
 
     def _serve(self, jobs: SimpleQueue[_Job]) -> None:
         """Do the jobs, in the thread, until the last one."""
-        database = Database(self._path, self._keep, self._remember)
+        database = self._database()
         while True:
             batch = _waiting(jobs)
             done = [*_store(database, batch), *_work(database, batch)]
