@@ -23,7 +23,7 @@ Each error has its facts as attributes, and its text is one sentence.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from sockstore.base.close import Close, FailureReason
 
@@ -252,7 +252,7 @@ class ProviderNotFound(SockstoreError, LookupError):
     def __init__(self, name: str, in_scope: Sequence[str] = (), why: str = "") -> None:
         super().__init__(name, in_scope, why)
         self.name = name
-        self.in_scope = tuple(in_scope)
+        self.in_scope: Final = tuple(in_scope)
         self.why = why
 
     def __str__(self) -> str:

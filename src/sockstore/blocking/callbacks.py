@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Self, TypeAlias
 
 from sockstore.base.errors import InvalidOption, Lagged
 from sockstore.base.plain_calls import PLAIN, refuse_async
@@ -20,7 +20,7 @@ from sockstore.messages.message import Message
 
 __all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscription", "make_runner"]
 
-logger = logging.getLogger("sockstore")
+logger: Final = logging.getLogger("sockstore")
 
 Schedule: TypeAlias = Callable[[Callable[[], None]], object]
 """``schedule(run)`` has `run` called soon, on the thread where callbacks should run."""

@@ -27,7 +27,7 @@ P = ParamSpec("P")
 LIVE: Final = {"connecting", "open", "waiting"}
 """The phases in which messages may still be handed over."""
 
-logger = logging.getLogger("sockstore")
+logger: Final = logging.getLogger("sockstore")
 
 FORKED: Final = (
     "this WebSocket was made before os.fork(), and its connection belongs to the parent process; "

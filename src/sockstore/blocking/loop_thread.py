@@ -44,7 +44,7 @@ class LoopThread:
     """A daemon thread with an event loop, which ends when its last user releases it."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop: Final = asyncio.new_event_loop()
         self.users: set[User] = set()
         """The users that hold it; only touched under the lock of `shared`."""
         # The tasks that `run` started, until they are done.
@@ -237,7 +237,7 @@ def _close_copies(loop: asyncio.AbstractEventLoop) -> None:
             copy.close()
 
 
-shared = _Shared()
+shared: Final = _Shared()
 atexit.register(shared.end_at_exit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=shared.forget)

@@ -137,7 +137,7 @@ class CallbackBuffer(Buffer):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         # Set by `end`, reset when the connection is connected again.
-        self.is_detached = False
+        self.is_detached: bool = False
 
     def end(self, error: Exception | None) -> None:
         """Expect no message until the connection is connected again."""

@@ -86,7 +86,7 @@ class Pending(Generic[T]):
 
     def __init__(self) -> None:
         self._box: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
-        self.is_abandoned = False
+        self.is_abandoned: bool = False
         """Whether the waiting thread gave up; that thread sets it."""
         self.task: asyncio.Task[None] | None = None
         """The task that makes the value, if there is one; set on the loop's thread."""

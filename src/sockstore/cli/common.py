@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from sockstore import (
     ConnectionState,
@@ -129,9 +129,9 @@ def positive(text: str, what: str) -> float:
     return number
 
 
-count = partial(whole, least=1)
-retries = partial(whole, least=0)
-seconds = partial(positive, what="seconds")
+count: Final = partial(whole, least=1)
+retries: Final = partial(whole, least=0)
+seconds: Final = partial(positive, what="seconds")
 
 
 def header(text: str) -> tuple[str, str]:

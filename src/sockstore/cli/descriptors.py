@@ -7,7 +7,7 @@ import errno
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 __all__ = ["allowed_connections", "on_accept_error", "open_descriptors", "raise_limit"]
 
@@ -16,7 +16,7 @@ MOST_RESERVED = 64
 
 OUT_OF_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 def raise_limit(wanted: int) -> int | None:

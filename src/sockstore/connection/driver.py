@@ -11,7 +11,7 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import Attempt, ConnectionState, Hint
@@ -33,7 +33,7 @@ from sockstore.transports import unwatch_platform, watch_platform
 
 __all__ = ["Driver", "UserEffect"]
 
-logger = logging.getLogger("sockstore.connection")
+logger: Final = logging.getLogger("sockstore.connection")
 
 UserEffect: TypeAlias = (
     order.OpenTransport
@@ -84,21 +84,23 @@ class Driver:
         self, machine: Machine, user_side: Callable[[], UserSide | None], where: str
     ) -> None:
         self.machine = machine
-        self.own = OwnLoop(lambda: self.at_rest, self._bury)
+        self.own: Final = OwnLoop(lambda: self.at_rest, self._bury)
         self._user_side = user_side
         self._where = where
         # Transports that are not released, and attempts that are under way, by their numbers.
         self._links: dict[int, Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
-        self.callables = Callables(machine, self.dispatch, self._opening_over, self._callable_done)
+        self.callables: Final = Callables(
+            machine, self.dispatch, self._opening_over, self._callable_done
+        )
         # The timer, and the deadline it was set for: set by `_arm`.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch`
         self.buffered_is_watched = False
-        self.observer = Observer(machine, self.report)
-        self.sender = Sender(machine, self._links, self.observer, self.report)
+        self.observer: Final = Observer(machine, self.report)
+        self.sender: Final = Sender(machine, self._links, self.observer, self.report)
 
     # Called by the connection
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.base.state import Attempt
@@ -79,10 +79,10 @@ class Endpoint:
         subprotocols: PerAttempt[Subprotocols],
         token: PerAttempt[str | None] = None,
     ) -> None:
-        self.token = token
-        self.url = None if url is None else check_endpoint_url(url)
-        self.headers = headers if callable(headers) else _check_headers(headers)
-        self.subprotocols = (
+        self.token: Final = token
+        self.url: PerAttempt[str] | None = None if url is None else check_endpoint_url(url)
+        self.headers: Final = headers if callable(headers) else _check_headers(headers)
+        self.subprotocols: Final = (
             subprotocols if callable(subprotocols) else _check_subprotocols(subprotocols)
         )
 

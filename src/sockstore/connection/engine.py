@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
 from weakref import finalize, ref
 
 from sockstore.base.codecs import CodecLike, make_codec, make_encoder
@@ -91,16 +91,16 @@ class Engine:
         self._transport_options = transport_options
         self._should_reconnect = should_reconnect
         checked = make_codec(codec)
-        self.encoder = make_encoder(checked, only_json=settings.channel is not None)
-        self.machine = Machine(settings, endpoint.url)
+        self.encoder: Final = make_encoder(checked, only_json=settings.channel is not None)
+        self.machine: Final = Machine(settings, endpoint.url)
         where = _caller()
-        self.driver = Driver(self.machine, ref(self), where)
-        self.finalizer = finalize(self, _dropped, self.driver, where)
+        self.driver: Final = Driver(self.machine, ref(self), where)
+        self.finalizer: Final = finalize(self, _dropped, self.driver, where)
         self.finalizer.atexit = False
-        self.log = LogWriter(history, self.driver.report)
-        self.messages = MessageLog(self.log)
-        self.requests = Requests(request_format, self.driver.withdraw)
-        self.receiver = Receiver(
+        self.log: Final = LogWriter(history, self.driver.report)
+        self.messages: Final = MessageLog(self.log)
+        self.requests: Final = Requests(request_format, self.driver.withdraw)
+        self.receiver: Final = Receiver(
             self.log,
             checked,
             on_error,
@@ -111,7 +111,7 @@ class Engine:
         )
         # The state that subscribers see: set by `show`.
         self._shown = self.machine.state
-        self.snapshot = writable(self._shown)
+        self.snapshot: Final = writable(self._shown)
         # The stores that belong to the thread of the loop: `late` adds those of the first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
         for store in self._stores:

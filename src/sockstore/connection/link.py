@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 from weakref import ReferenceType, ref
 
 from sockstore.base.close import Close
@@ -70,13 +70,13 @@ class Link:
     transport: Transport
 
     def __init__(self, number: int, keeper: LinkKeeper, clock: Callable[[], float]) -> None:
-        self.number = number
+        self.number: int = number
         self._keeper = keeper
-        self.tell = keeper.dispatch
+        self.tell: Final = keeper.dispatch
         self._clock = clock
         # `open_link` sets the transport and the token of a session.
         self.token: str | None = None
-        self.has_opened = False  # set by `opened`
+        self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
         # The machine, which knows a room's messages: set by `attend`; None without a session.

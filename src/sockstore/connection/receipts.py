@@ -46,7 +46,7 @@ class Delivery:
         self._watcher: Callable[[], object] | None = None  # set by `watch`
         self.flight = flight
         self.offset: int | None = None
-        self.why = why
+        self.why: str = why
 
     @property
     def state(self) -> ReceiptState:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
 from sockstore.base.options import Heartbeat
@@ -70,7 +70,7 @@ class Receiver:
         resumption: Resumption | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:
-        self.log = log
+        self.log: Final = log
         # Adds a message: the log's method, except once after `before_next_message`.
         self._put = log.append
         self._tell_first: Callable[[], None] | None = None
@@ -81,7 +81,7 @@ class Receiver:
         self._on_error = on_error
         self._report = report
         self._heartbeat = heartbeat
-        self.has_heard_a_word = False
+        self.has_heard_a_word: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded

@@ -212,7 +212,7 @@ class Opening:
         on_open: Callable[[Any], object] | None,
     ) -> None:
         recovery = session or resume
-        self.resumption = None if resume is None else Resumption(resume)
+        self.resumption: Resumption | None = None if resume is None else Resumption(resume)
         self._fetch_state = None if recovery is None else recovery.fetch_state
         self._on_open = on_open
 

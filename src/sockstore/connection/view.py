@@ -6,7 +6,7 @@ import asyncio
 import operator
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from sockstore.base.errors import ScopeClosed, SockstoreError
 from sockstore.base.positions import Position
@@ -50,7 +50,7 @@ class ConnectionView:
     """
 
     def __init__(self, engine: Engine, state: Readable[ConnectionState]) -> None:
-        self.messages = engine.messages
+        self.messages: Final = engine.messages
         self._engine = engine
         self._driver = engine.driver
         self._state = state

@@ -34,11 +34,11 @@ class Outgoing:
     __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
 
     def __init__(self, data: str | bytes, size: int, receipt: object) -> None:
-        self.data = data
-        self.size = size
-        self.receipt = receipt
-        self.expires_at = math.inf
-        self.id = ""
+        self.data: str | bytes = data
+        self.size: int = size
+        self.receipt: object = receipt
+        self.expires_at: float = math.inf
+        self.id: str = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None
 
@@ -58,8 +58,8 @@ class Flight:
     __slots__ = ("lost", "proven")
 
     def __init__(self) -> None:
-        self.proven = False
-        self.lost = False
+        self.proven: bool = False
+        self.lost: bool = False
 
 
 MOST_UNPROVEN_FLIGHTS = 1000

@@ -100,11 +100,11 @@ class Memory:
         # The present phase; set by the transitions, and by `begin_attempt` and `wait`.
         self.phase: AnyPhase = Idle()
         # The phase as users see it; set by `Machine.handle`.
-        self.state = ConnectionState()
+        self.state: ConnectionState = ConnectionState()
         # Transports that were closed, replaced or lost; they leave it when they are released.
         self.retired: Final = RetiredTransports()
         # The number of the newest transport; set by `begin_attempt`.
-        self.transports = 0
+        self.transports: int = 0
         # The number of the last question to `should_reconnect`; set when it is asked.
         self.questions = 0
         # Whether a handshake ever succeeded; set by the first one.
@@ -120,7 +120,7 @@ class Memory:
         # user's code may tell another event while one decision is made.
         self.unsaid: list[Effect] = []
         # Until when retries wait for the platform to be online; set by hints. It may be over.
-        self.offline_until = -math.inf
+        self.offline_until: float = -math.inf
 
     def record(self, decision: Decision) -> None:
         """Keep a decision about the last end."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Outbox
@@ -32,8 +32,8 @@ class HandOver:
     __slots__ = ("data", "entry")
 
     def __init__(self, entry: Outgoing, data: str | bytes) -> None:
-        self.entry = entry
-        self.data = data
+        self.entry: Outgoing = entry
+        self.data: str | bytes = data
 
 
 @frozen
@@ -82,7 +82,7 @@ class OutboxQueue:
     def __init__(self, options: Outbox | None) -> None:
         self._options = options
         self.entries = _NOTHING
-        self.bytes = 0
+        self.bytes: int = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -155,8 +155,8 @@ class Sending:
     __slots__ = ("outbox", "session")
 
     def __init__(self, options: Outbox | None, session: SessionMachine | None) -> None:
-        self.outbox = OutboxQueue(options)
-        self.session = session
+        self.outbox: Final = OutboxQueue(options)
+        self.session: SessionMachine | None = session
 
     @property
     def deadline(self) -> float:

@@ -83,14 +83,14 @@ class Buffer:
         self.waiter: asyncio.Future[None] | None = None
         # Messages that came when the buffer was full: reset when the reader is told.
         self._missed = 0
-        self.beyond = 0
+        self.beyond: int = 0
         # Whether it has ended, and the error of the end: set by `end`.
         self._ended = False
         self._end: Exception | None = None
         self.tell_taken: Callable[[Message], object] | None = None
-        self.limit = limit
-        self.owner = owner
-        self.dropped = 0
+        self.limit: int = limit
+        self.owner: object = owner
+        self.dropped: int = 0
 
     @property
     def lag(self) -> int:
@@ -215,7 +215,7 @@ class Readers:
     def __init__(self) -> None:
         self.streams: tuple[ref[Buffer], ...] = ()
         self.fresh: list[Message] = []
-        self.most = NO_BOUND
+        self.most: int = NO_BOUND
         # A buffer is forgotten in whichever thread drops it.
         self._lock = RLock()
 
@@ -284,7 +284,7 @@ class Beginning(Buffer):
 
     def __init__(self, transport: int) -> None:
         super().__init__(limit=MOST_KEPT, gaps=True)
-        self.transport = transport
+        self.transport: int = transport
 
     def give(self, buffer: Buffer) -> None:
         """Let a stream of ``on_open`` begin with messages that none of its streams has taken."""

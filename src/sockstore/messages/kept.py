@@ -162,8 +162,8 @@ class Kept:
 
     def __init__(self, history: int | None) -> None:
         require_count("history", history, optional=True)
-        self.size = CHUNK if history is None else max(1, min(CHUNK, history))
-        self.total = 0
+        self.size: int = CHUNK if history is None else max(1, min(CHUNK, history))
+        self.total: int = 0
         self._history = history
         self.window: tuple[list[Chunk], int] = ([Chunk()], 0)
 

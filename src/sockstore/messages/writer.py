@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from time import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sockstore.base.positions import Gap, Publication
 from sockstore.messages.buffer import Beginning, Buffer, Readers
@@ -53,7 +53,7 @@ class LogWriter:
     )
 
     def __init__(self, history: int | None, report: Report) -> None:
-        self.kept = Kept(history)
+        self.kept: Final = Kept(history)
         self._report = report
         self._notified = 0  # the total at the last notification; set by `end_slice`
         self._received_at = 0.0  # set by `begin_slice`
@@ -65,7 +65,7 @@ class LogWriter:
         self._beginning: Beginning | None = None  # while a connection opens
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
-        self.store = writable(MessageView(), self._watch)
+        self.store: Final = writable(MessageView(), self._watch)
         self._node = node_of(self.store)
 
     # Called by the log

@@ -47,7 +47,7 @@ class Deadline:
     """
 
     def __init__(self, timeout: float) -> None:
-        self.at = asyncio.get_running_loop().time() + timeout
+        self.at: float = asyncio.get_running_loop().time() + timeout
 
     async def end(self, task: asyncio.Future[Any]) -> bool:
         """Wait for a task until the deadline; then cancel it, and give it up after a grace.

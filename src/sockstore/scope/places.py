@@ -22,13 +22,13 @@ class Place:
     """
 
     def __init__(self, scope: object) -> None:
-        self.scope = scope  # until `leave`
+        self.scope: object = scope  # until `leave`
         # The place around this one: where the scope is made, then where it is entered.
         self.parent = here()
         # The values that code inside the scope finds by name; providers add to it.
         self.provided: dict[str, Any] = {}
         # Set by `leave`; until then the cleanups of the scope are inside.
-        self.has_been_left = False
+        self.has_been_left: bool = False
         # The places of context managers that the scope entered, such as providers.
         self._entered: list[Place] = []
 

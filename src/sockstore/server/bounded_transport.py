@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final
 
 from sockstore.server.connections import Visit
 
@@ -51,7 +52,7 @@ class BoundedTransport:
     ) -> None:
         self.inner = inner
         # uvicorn also uses these, which are the real transport's own.
-        self.get_extra_info = inner.get_extra_info
+        self.get_extra_info: Final = inner.get_extra_info
         self.get_protocol, self.set_protocol = inner.get_protocol, inner.set_protocol
         self.can_write_eof, self.write_eof = inner.can_write_eof, inner.write_eof
         self.write, self.writelines = inner.write, inner.writelines

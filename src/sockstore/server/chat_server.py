@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,7 +45,7 @@ IN_MEMORY = "sqlite:///:memory:"
 SCHEME = "sqlite:///"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 class ChatServer:
@@ -115,7 +115,7 @@ class ChatServer:
         self._is_closing = False
         # Set when the last client leaves; `aclose` waits for it.
         self._all_left = asyncio.Event()
-        self.routes = [
+        self.routes: Final = [
             ExactRoute("/echo", _Endpoint(self._serve, lambda *_: _Plan(None, _echo)), name="echo"),
             ExactRoute("/chat/{room:path}", _Endpoint(self._serve, self._plan_room), name="chat"),
             ExactRoute(

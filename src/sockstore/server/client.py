@@ -33,7 +33,7 @@ class Client:
 
     def __init__(self, peer: Peer, limits: Limits, name: str | None = None) -> None:
         self.name = name
-        self.id = uuid4().hex
+        self.id: str = uuid4().hex
         self._peer = peer
         self._limits = limits
         self._loop = asyncio.get_running_loop()

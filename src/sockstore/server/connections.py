@@ -70,7 +70,7 @@ class Connections:
         group: Callable[[Address], Network | None] = group_of,
     ) -> None:
         # All open connections; `enter` and `end_connection` change it.
-        self.total = 0
+        self.total: int = 0
         # `sockstore serve` sets it again once it knows how many descriptors are free.
         self.most = most
         self._per_address = per_address

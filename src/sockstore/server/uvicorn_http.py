@@ -14,7 +14,7 @@ import asyncio
 import logging
 from collections.abc import Sized
 from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -53,10 +53,10 @@ ANSWERS = {
     503: ("Service Unavailable", "The server takes no more connections now; come back later."),
 }
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 # uvicorn logs a warning for each invalid request, so a peer could fill the disk.
-uvicorns_logger = logging.getLogger("uvicorn.error.http")
+uvicorns_logger: Final = logging.getLogger("uvicorn.error.http")
 uvicorns_logger.setLevel(logging.ERROR)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from sockstore.stores.contract import Subscribable, leaving
@@ -23,7 +23,7 @@ class Foreign(Node[T]):
 
     def __init__(self, store: Subscribable[T]) -> None:
         super().__init__((), None)
-        self.store = store
+        self.store: Final = store
         """Set once: the store of the other library."""
         self.leave_store: Callable[[], object] | None = None
         """How to leave that store: set while this node is live."""

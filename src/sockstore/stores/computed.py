@@ -34,7 +34,7 @@ class Computed(Node[T]):
         differs: Callable[[T, T], bool] | None,
     ) -> None:
         super().__init__(inputs, differs)
-        self.fn = fn
+        self.fn: Final = fn
         """Set once: the user's function."""
         self.error: BaseException | None = _UNREADY
         """The error of the last computation or of an input; `_UNREADY` before the first."""

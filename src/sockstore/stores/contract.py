@@ -82,13 +82,13 @@ class Vertex(Generic[T]):
     def __init__(self, level: int, differs: Callable[[T, T], bool] | None) -> None:
         self.value: T
         """The present value, set by a change or a computation; absent while there is an error."""
-        self.level = level
+        self.level: int = level
         """Set once: a node is computed after all nodes of lower levels."""
         self.differs: Callable[[Any, Any], bool] = differs or changed
         """Set once: whether a new value is a change."""
-        self.live = False
+        self.live: bool = False
         """Whether the value is kept up to date: set when the node begins and when it ends."""
-        self.queued = False
+        self.queued: bool = False
         """Whether it waits to be computed: set by `Scheduler.mark`, cleared when its turn comes."""
         self.subscribers: dict[Unsubscriber, None] = {}
         """The subscribers, in the order of subscribing; a dict, so that leaving is quick."""

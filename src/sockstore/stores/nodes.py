@@ -52,13 +52,13 @@ class Node(Vertex[T]):
             refuse_async(differs, "differs=", PLAIN)
         level = 1 + max([node.level for node in inputs]) if inputs else 0
         super().__init__(level, differs)
-        self.inputs = inputs
+        self.inputs: tuple[Node[Any], ...] = inputs
         """Set once: the nodes that it is computed from."""
         self.dependents: dict[Node[Any], None] = {}
         """The live nodes that are computed from it: added by `_wake`, removed by `rest`."""
-        self.permanent = False
+        self.permanent: bool = False
         """Set once: whether it is always live, because there is nothing to start or stop."""
-        self.pins = 0
+        self.pins: int = 0
         """How many calls of `read` and `subscribe` need the value at this moment."""
         self.scheduler: Scheduler | None = None
         """The scheduler of the thread that it belongs to: set by its first change, by `bind`, and

@@ -49,11 +49,11 @@ class Scheduler:
     )
 
     def __init__(self) -> None:
-        self.depth = 0
+        self.depth: int = 0
         """How many batches, starts and computations are under way; no one is told until it is 0."""
-        self.settling = 0
+        self.settling: int = 0
         """How many calls of `settle` are under way: a computation may read another store."""
-        self.delivering = False
+        self.delivering: bool = False
         """Whether subscribers are being told: set by `deliver` and `call_first` while they run."""
         self.levels: list[int] = []
         """A heap of the levels in `buckets`: `mark` adds to it, `settle` takes from it."""
@@ -69,11 +69,11 @@ class Scheduler:
         `collect` empties it."""
         self.queue: deque[tuple[tuple[Unsubscriber, ...], object]] = deque()
         """Subscribers, and the value to tell them: `collect` adds, and `deliver` takes."""
-        self.unfinished = False
+        self.unfinished: bool = False
         """Whether one of the fields that follow is to be looked at when all were told."""
-        self.cascade = 0
+        self.cascade: int = 0
         """Changes made by subscribers and computations since the outermost change began."""
-        self.failures = Failures()
+        self.failures: Final = Failures()
         """Errors of subscribers and computations, until the outermost change raises them."""
         self.leaving: deque[Callable[[], None]] = deque()
         """Unsubscribers to call when all were told: added by other threads and by the garbage
@@ -281,7 +281,7 @@ class Scheduler:
 
 class _Threads(threading.local):
     def __init__(self) -> None:
-        self.scheduler = Scheduler()
+        self.scheduler: Final = Scheduler()
 
 
 threads: Final = _Threads()

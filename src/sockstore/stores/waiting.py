@@ -124,7 +124,7 @@ class Stream(Generic[T]):
     def __init__(self, store: Subscribable[T], *, buffer: int) -> None:
         if buffer < 1:
             raise ValueError(f"buffer is {buffer}, but a stream keeps at least 1 value")
-        self.dropped = 0
+        self.dropped: int = 0
         """How many values were dropped because newer ones came before they were read."""
         self._values: deque[T] = deque(maxlen=buffer)
         """The values to read: added by the store's changes, taken by the reader."""

@@ -92,7 +92,7 @@ class AnswerReader:
         self._seen = 0  # where to look on for its end; moved by `_next_head`
         self._body: _Body | None = None  # set when a head promises a body
         self.head: Answer | None = None
-        self.rest = b""
+        self.rest: bytes = b""
 
     @property
     def awaits_body(self) -> bool:

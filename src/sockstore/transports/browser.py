@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, Final, TypeAlias, TypeVar, cast
 
 import js as window
 from pyodide.ffi import JsException, create_proxy, to_js
@@ -61,7 +61,7 @@ class BrowserTransport:
         self._polling: asyncio.Handle | None = None
         self._has_opened = False  # set by `_opened`
         self._ending: tuple[Close, str] | None = None  # set by `_end`, reported by `_deliver`
-        self.heard = 0  # counted by `_wake`
+        self.heard: int = 0  # counted by `_wake`
 
     @property
     def buffered_amount(self) -> int:
@@ -337,5 +337,5 @@ class _Page:
 
 
 _page = _Page()
-watch_page = _page.add
-unwatch_page = _page.discard
+watch_page: Final = _page.add
+unwatch_page: Final = _page.discard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
@@ -38,7 +38,7 @@ from sockstore.stores import Readable, Writable, writable
 
 __all__ = ["Observer", "PhaseLog", "Stats"]
 
-logger = logging.getLogger("sockstore.connection")
+logger: Final = logging.getLogger("sockstore.connection")
 
 Report = Callable[[Exception, str], None]
 
@@ -70,7 +70,7 @@ class Observer:
     """
 
     def __init__(self, machine: Machine, report: Report) -> None:
-        self.timeline = Timeline(report)
+        self.timeline: Final = Timeline(report)
         self.latency: float | None = None
         # Made when it is first asked for.
         self._latency_store: Writable[float | None] | None = None

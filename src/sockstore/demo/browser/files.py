@@ -44,7 +44,7 @@ class Folder:
     def __init__(self, path: str, files: Mapping[str, Path | bytes]) -> None:
         self.files = files
         self._version = _fingerprint(files)
-        self.url = f"{path}/{self._version}/"
+        self.url: str = f"{path}/{self._version}/"
 
     def route(self) -> Route:
         """Return the route that serves them; any other name below it is not found."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
 from time import monotonic, time
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sockstore.base.times import utc_time
 from sockstore.server.history.base import Entry, Page, Stored, StoredMessage, bounded
@@ -32,7 +32,7 @@ MOST_FORGOTTEN_AT_ONCE = 256
 
 MOST_IN_A_PAGE = 2**31
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 SCHEMA = f"""
 CREATE TABLE log (epoch TEXT NOT NULL);

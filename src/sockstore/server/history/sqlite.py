@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from sockstore.base.checks import require_count, require_seconds
 from sockstore.server.history.base import (
@@ -30,7 +30,7 @@ MOST_IN_ONE_TRANSACTION = 64
 """Messages; the last unit may exceed it. It also bounds how long sending them to the subscribers
 keeps the event loop busy."""
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sockstore.base.errors import InvalidOption
@@ -23,7 +23,7 @@ REASONS = {
 }
 """By the names of redis-py's errors: importing redis-py, an extra, is not needed for these."""
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 class Connecting:
@@ -41,7 +41,7 @@ class Connecting:
             raise InvalidOption("history", redact_url(url), "give redis://HOST:PORT/DB")
         _check_place(url)
         self.url = url
-        self.shown = redact_url(url)
+        self.shown: str = redact_url(url)
 
     def client(self, *, seconds: float = SECONDS_FOR_A_CALL) -> Any:
         """Return a client.

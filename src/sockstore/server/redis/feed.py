@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sockstore.base.tasks import start_task
 from sockstore.server.redis.connecting import SECONDS_FOR_A_CALL, Connecting, end, explain
@@ -21,7 +21,7 @@ LONGEST_WAIT = 2.0
 
 OnEntry: TypeAlias = Callable[[Mapping[str, str]], None]
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 class Feed:

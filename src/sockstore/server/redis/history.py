@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from secrets import token_hex
 from time import time
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from sockstore.base.checks import require_count, require_seconds, require_text
@@ -39,7 +39,7 @@ FEED_LENGTH = 10_000
 BEYOND = 2**53 - 1
 """A number that no feed reaches, so that any answer of Redis is behind it."""
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +111,8 @@ class RedisHistory:
         require_count("keep", keep, least=1)
         require_seconds("remember_seconds", remember_seconds)
         url, self._tolerates_forgetting = _without_our_option(url)
-        self.connecting = Connecting(url)
-        self.prefix = f"{{{prefix}}}"
+        self.connecting: Final = Connecting(url)
+        self.prefix: str = f"{{{prefix}}}"
         self._keep = keep
         self._remember = remember_seconds
         # Set by `start`.

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Coroutine, Mapping, Sequence
 from itertools import islice
 from secrets import token_hex
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.tasks import start_task
@@ -28,7 +28,7 @@ MOST_RETIRED_NAMES = 64
 _News: TypeAlias = tuple[int, Change, Member]
 """Number in the feed, what happened, and to whom."""
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 class _LocalRoom:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from time import time
+from typing import Final
 
 from sockstore.base.tasks import start_task
 from sockstore.base.times import utc_time
@@ -29,7 +30,7 @@ __all__ = ["Room", "Rooms"]
 PRESENCE_FRAMES_A_SECOND = 1000
 """Presence frames that a crowded room sends in a second, to all of its clients together."""
 
-logger = logging.getLogger("sockstore.server")
+logger: Final = logging.getLogger("sockstore.server")
 
 
 class Room:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import CloseCode, Frame, Opcode
@@ -82,12 +82,12 @@ class FrameHandler:
         writer: Writer,
         end: Callable[[Ending], None],
     ) -> None:
-        self.protocol = protocol
-        self.max_message_bytes = max_message_bytes
+        self.protocol: Final = protocol
+        self.max_message_bytes: int = max_message_bytes
         self._listener = listener
         self._writer = writer
         self._end = end
-        self.short_cut_is_safe = not protocol.extensions
+        self.short_cut_is_safe: bool = not protocol.extensions
         # The message whose last fragment has not arrived; set and reset by `_assemble`.
         self._fragments: _Fragments | None = None
         # The latest ping that came while writing was paused; set by `handle`, reset by

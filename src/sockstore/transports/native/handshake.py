@@ -14,6 +14,7 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Final
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 from websockets.client import ClientProtocol
@@ -128,7 +129,7 @@ class AwaitedAnswer:
         fail: Callable[[Exception], None],
     ) -> None:
         self._loop = loop
-        self.protocol = protocol
+        self.protocol: Final = protocol
         self._accept = accept
         self._fail = fail
         self._reader = AnswerReader({SWITCHING_PROTOCOLS})

@@ -93,8 +93,8 @@ class Incoming:
     __slots__ = ("_later_bytes", "_need", "at", "buffer", "later")
 
     def __init__(self) -> None:
-        self.buffer = b""
-        self.at = 0
+        self.buffer: bytes = b""
+        self.at: int = 0
         self.later: list[bytes] = []
         self._later_bytes = 0  # their size; changed with them
         self._need = SHORTEST_HEADER  # bytes that the next frame needs; set by `wait_for`

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from operator import length_hint
 from time import monotonic
-from typing import Any
+from typing import Any, Final
 
 from sockstore.transports.base import SLICE_SECONDS, Deliver, Listener
 from sockstore.transports.native.frames import DISCARD, FrameHandler
@@ -52,10 +52,10 @@ class Slices:
         self._loop = loop
         self._transport = transport
         self._listener = listener
-        self.frames = frames
+        self.frames: Final = frames
         self._writer = writer
         self._incoming = Incoming()
-        self.reading_paused = False
+        self.reading_paused: bool = False
         # The messages that the listener is taking; set by `_deliver_short_messages`, emptied by
         # `drop`.
         self._messages: list[Any] = []

@@ -82,7 +82,7 @@ class Wire(asyncio.Protocol):
         self._listener = listener
         self._url = url
         self._max_message_bytes = max_message_bytes
-        self.heard = 0
+        self.heard: int = 0
         self.handshake: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None  # set by `connection_made`
         # These three change together, in `_enter`: there is an answer while the wire is opening,

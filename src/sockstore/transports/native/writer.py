@@ -45,8 +45,8 @@ class Writer:
     def __init__(self, loop: asyncio.AbstractEventLoop, transport: asyncio.Transport) -> None:
         self._loop = loop
         self._transport = transport
-        self.holds = False
-        self.is_paused = False
+        self.holds: bool = False
+        self.is_paused: bool = False
         self.gathered: list[bytes] = []
         self._bytes = 0  # their size
         # The end of a turn in which something was sent; set by `send`, reset by `_end_turn`.

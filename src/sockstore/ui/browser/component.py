@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from sockstore.base.tasks import report
 from sockstore.scope.scope import Mounted, Scope
@@ -27,7 +28,7 @@ class Component(Element):
 
     def __init__(self, tag: str = "div", *, classes: str = "", **attributes: object) -> None:
         super().__init__(tag, classes=classes, text="", **attributes)
-        self.scope = Scope()
+        self.scope: Final = Scope()
         self.mounted: Mounted | None = None
         self._held: Mounted | None = None
 

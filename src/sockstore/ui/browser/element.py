@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from inspect import Signature, signature
 from types import MethodType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from sockstore.ui.browser.dom import make, put_text
 
@@ -62,11 +62,11 @@ class Element(metaclass=_Placed):
     def __init__(
         self, tag: str = "div", *, classes: str = "", text: str = "", **attributes: object
     ) -> None:
-        self.parent = self._find_parent()
-        self.node = make(tag, classes, text, **attributes)
-        self.inside = self.node
+        self.parent: Element | None = self._find_parent()
+        self.node: Final = make(tag, classes, text, **attributes)
+        self.inside: Final = self.node
         self.children: list[Element] = []
-        self.is_placed = False
+        self.is_placed: bool = False
         self._entered: list[Element | None] = []
 
     def _find_parent(self) -> Element | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 from itertools import count
+from typing import Final
 
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import writable
@@ -33,7 +34,7 @@ class PlotFigure:
         self._label = label
         self._unit = unit
         self._least = least
-        self.node = make("figure", "sockstore-plot")
+        self.node: Final = make("figure", "sockstore-plot")
         self._latest = make("strong")
         self._highest = make("span")
         self._title = _draw("title", id=f"sockstore-plot-{next(_numbers)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Final
 
 from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.scope.scope import Scope
@@ -103,7 +104,7 @@ class MountedPage:
 
     def __init__(self, layout: Callable[[], object], parent: Node) -> None:
         self._scope = Scope(destroy_timeout=PATIENCE)
-        self.root = Root(self._scope)
+        self.root: Final = Root(self._scope)
         with self.root:
             placed = layout()
             for _ in placed if isinstance(placed, Iterable) else ():

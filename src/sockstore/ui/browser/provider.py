@@ -48,7 +48,7 @@ class WebSocketProvider(ProvidesConnection, Component):
     @shows_options
     def __init__(self, url: PerAttempt[str], **options: Unpack[ProviderOptions]) -> None:
         self._provider = provider.WebSocketProvider(url, **options)
-        self.name = options.get("name", "default")
+        self.name: str = options.get("name", "default")
         self._was_used = False
         super().__init__(classes="sockstore-provider")
 

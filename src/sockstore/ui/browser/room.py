@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
@@ -38,7 +39,7 @@ class ChatRow:
     """
 
     def __init__(self, row: Row) -> None:
-        self.node = make("div")
+        self.node: Final = make("div")
         self._before: list[Node] = []
         self._line = make("div")
         self._sender = make("strong", "sockstore-sender")

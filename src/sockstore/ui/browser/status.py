@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sockstore.base.state import ConnectionState
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
@@ -19,7 +21,7 @@ class ReconnectButton:
     """
 
     def __init__(self, parent: Node) -> None:
-        self.node = make("button", "sockstore-button", type="button")
+        self.node: Final = make("button", "sockstore-button", type="button")
         self._parent = parent
 
     def offer(self, action: str | None) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sockstore.base.characters import harmless
 from sockstore.messages.message import Message
@@ -83,7 +83,7 @@ class Conversation:
         self._is_sorted = True
         # Lines that are kept; each page of older messages raises it.
         self._kept = KEPT
-        self.bookmark = Bookmark()
+        self.bookmark: Final = Bookmark()
         self._places = _Places()
 
     def read(self, messages: Iterable[Message]) -> None:

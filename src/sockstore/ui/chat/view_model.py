@@ -158,7 +158,7 @@ class Unread:
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
         self.first: str | None = None
         # The key of the last line the reader saw that keeps its place; `read` sets it.
         self._last_seen: str | None = None
@@ -240,8 +240,8 @@ class Window:
     """
 
     def __init__(self, limit: int, most: int = MOST) -> None:
-        self.start = 0
-        self.is_full = False
+        self.start: int = 0
+        self.is_full: bool = False
         self._limit = limit
         self._most = max(limit, most)
         # Lines that are shown; it grows while the reader is away from the end.

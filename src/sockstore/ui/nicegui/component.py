@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 from weakref import WeakSet
 
 from nicegui import Client, app, background_tasks, ui
@@ -36,7 +37,7 @@ class Component(Element):
 
     def __init__(self, tag: str = "div") -> None:
         super().__init__(None if self.component else tag)
-        self.scope = Scope()
+        self.scope: Final = Scope()
         self._mounting: asyncio.Task[object] | None = None
         _add_style(self.client)
         if self.client.has_socket_connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from textual.app import App, ComposeResult
 from textual.widget import Widget
@@ -44,7 +45,7 @@ class Component(Widget):
         classes: str | None = None,
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
-        self.scope = Scope()
+        self.scope: Final = Scope()
         self.mounted: Mounted | None = None
         self._has_begun = asyncio.Event()
 
