@@ -445,7 +445,7 @@ class ModelledMachine(RuleBasedStateMachine):
         live, before = self.machine.live_transport, self.machine.state
         pings, aborted = len(self.pings), dict(self.aborted)
         replied = self.now if hears else None
-        told = events.DeadlineReached(self.heard if live else 0, last_word_at=replied)
+        told = events.DeadlineReached(self.heard if live else 0, last_data_at=replied)
         orders = self.tell(told)
         after = self.machine.deadline
         progress = bool(orders) or self.machine.state is not before

@@ -1,4 +1,4 @@
-"""Validate options before any I/O: reconnection, the outbox, the heartbeat."""
+"""Define the options `Reconnect` (with the wait before a retry), `Outbox` and `Heartbeat`."""
 
 from __future__ import annotations
 

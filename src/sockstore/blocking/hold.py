@@ -175,6 +175,7 @@ class Hold:
             raise ConnectionEnded("the connection is closed") from None
 
     async def _visit(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run it on the thread, then release the thread if the connection is at rest."""
         try:
             return await fn(*args, **kwargs)
         finally:
@@ -271,7 +272,7 @@ class Hold:
         await asyncio.sleep(0)
 
     def _living_thread(self) -> LoopThread | None:
-        """Return the thread that is held; one whose loop has ended under it is held no more."""
+        """Return the thread that is held; forget it if its loop has ended."""
         if self._thread is not None and not self._thread.is_alive:
             self._thread = None
         return self._thread

@@ -1,4 +1,4 @@
-"""Give the subcommands their common arguments, checks of arguments, and sentences."""
+"""Share arguments, their checks, and the sentences about a connection between subcommands."""
 
 from __future__ import annotations
 

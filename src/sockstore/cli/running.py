@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
 
 SECONDS_OF_SILENCE = 20.0
-"""Between two pings, and from a ping to its pong."""
+"""Seconds between two pings, and the longest from a ping to its pong."""
 SECONDS_TO_END = 15
 """The most that closing connections and writing histories may take."""
 MOST_ACCEPTED_AT_ONCE = 2
@@ -302,17 +302,17 @@ class _Bound:
     async def _run_lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def hear(message: Message) -> None:
             if message["type"] == "lifespan.startup.failed":
-                self.why_not_started = f": {_last_words(message)}"
+                self.why_not_started = f": {_error_text(message)}"
                 message = {"type": message["type"]}
             elif message["type"] == "lifespan.shutdown.failed":
-                why = _last_words(message)  # only "CancelledError" after a second Ctrl-C
+                why = _error_text(message)  # only "CancelledError" after a second Ctrl-C
                 message = {"type": message["type"], "message": why if " " in why else ""}
             await send(message)
 
         await self._app(scope, receive, hear)
 
 
-def _last_words(message: Message) -> str:
+def _error_text(message: Message) -> str:
     """Return the text of the error whose traceback Starlette sends."""
     text: str = message.get("message", "")
     last = (text.strip().splitlines() or ["it does not say why"])[-1]

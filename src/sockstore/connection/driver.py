@@ -42,11 +42,11 @@ UserEffect: TypeAlias = (
     | order.RunOnOpen
     | order.AskPredicate
 )
-"""The orders that concern users: their callables, and what they read."""
+"""The effects that concern users: their callables, and what they read."""
 
 
 RECORDS = (order.RecordDecision, order.RecordState)
-"""The orders that are for the observer alone."""
+"""The effects that only the observer uses."""
 
 
 class UserSide(Protocol):
@@ -57,7 +57,7 @@ class UserSide(Protocol):
         """The receiver of messages."""
 
     def carry_out(self, effect: UserEffect) -> None:
-        """Carry out an order that concerns users."""
+        """Carry out an effect that concerns users."""
 
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
@@ -84,10 +84,11 @@ class Driver:
         self, machine: Machine, user_side: Callable[[], UserSide | None], where: str
     ) -> None:
         self.machine = machine
-        self.own: Final = OwnLoop(lambda: self.at_rest, self._bury)
+        self.own: Final = OwnLoop(lambda: self.at_rest, self._discard)
         self._user_side = user_side
         self._where = where
-        # Transports that are not released, and attempts that are under way, by their numbers.
+        # The links of transports that are not released, and the tasks of attempts under way, by
+        # number: `start_attempt` adds; `link_released` and `_attempt_done` remove.
         self._links: dict[int, Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self.callables: Final = Callables(
@@ -97,7 +98,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
-        self._watches_platform = False  # set by `_watch`
+        self._watches_platform = False  # set by `_toggle_watching`
         self.buffered_is_watched = False
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
@@ -110,7 +111,8 @@ class Driver:
         return self.machine.at_rest and not (self._attempts or self.callables.tasks or self._links)
 
     @property
-    def _has_ended(self) -> bool:
+    def _wait_is_over(self) -> bool:
+        """Whether `wait_for_rest` may return: nothing is left, or it was connected again."""
         return self.at_rest or self.machine.state.phase not in {"closing", "closed", "failed"}
 
     @property
@@ -125,18 +127,18 @@ class Driver:
 
         If the waiting task is cancelled, all transports are aborted.
         """
-        while not self._has_ended:
+        while not self._wait_is_over:
             waiter = asyncio.get_running_loop().create_future()
             self._rest_waiters.append(waiter)
             try:
                 await waiter
             except asyncio.CancelledError:
-                if not self._has_ended:
+                if not self._wait_is_over:
                     self.abort()
                 raise
 
     def dispatch(self, event: Event, now: float | None = None) -> None:
-        """Pass an event to the machine, carry out its orders, and show the outcome."""
+        """Pass an event to the machine, carry out its effects, and show the new state."""
         now = self.own.now() if now is None else now
         effects = self.machine.handle(event, now)
         self.observer.saw(event, effects, now)
@@ -147,13 +149,13 @@ class Driver:
             self.callables.cancel_obsolete()
         self._arm()
         if self.machine.at_rest is self._watches_platform:
-            self._watch()
+            self._toggle_watching()
         if (user_side := self._user_side()) is not None:
             user_side.show(self.machine.state)
         if self.buffered_is_watched:
             self.buffered_changed()
         if self._rest_waiters:
-            self._wake_if_ended()
+            self._wake_rest_waiters()
 
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
@@ -194,8 +196,8 @@ class Driver:
         else:
             self.own.loop.call_exception_handler({"message": message, "exception": error})
 
-    def _bury(self) -> None:
-        """Discard the tasks, timers and transports of a loop that was closed under them."""
+    def _discard(self) -> None:
+        """Discard tasks, timers and transports: their event loop was closed before them."""
         for link in self._links.values():
             link.retire()
         released: list[Event] = [fact.TransportReleased(number) for number in self._links]
@@ -209,7 +211,7 @@ class Driver:
         self._watches_platform = False
         self._timer, self._timer_for = None, math.inf
 
-    # Orders
+    # Effects
 
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - a table
         match effect:
@@ -250,14 +252,14 @@ class Driver:
     # Time and the platform
 
     def hint(self, hint: Hint) -> None:
-        """The platform says something about the network."""
+        """Pass on what the platform says about the network: offline, online or resume."""
         self.dispatch(fact.Hinted(hint, self._heard_so_far))
 
     def _slept(self, seconds: float) -> None:
         self.dispatch(fact.Slept(seconds, self._heard_so_far))
 
-    def _watch(self) -> None:
-        """Watch the platform while the connection is in use."""
+    def _toggle_watching(self) -> None:
+        """Start or stop watching the platform: it is watched while the connection is in use."""
         if self.own.loop is None:
             return
         self._watches_platform = not self._watches_platform
@@ -292,7 +294,7 @@ class Driver:
             self._heard_so_far,
             link is not None and link.transport.reading_paused,
             None if link is None else link.last_message_at,
-            None if link is None else link.last_word_at,
+            None if link is None else link.last_data_at,
         )
         # The loop may be early by its clock's resolution.
         self.dispatch(event, max(self.own.now(), deadline))
@@ -313,9 +315,9 @@ class Driver:
     def _attempt_done(self, number: int, link: Link, task: asyncio.Task[None]) -> None:
         del self._attempts[number]
         if not self._attempts:
-            self._attempts = {}  # an empty dict keeps the memory of its entries
+            self._attempts = {}  # a dict that was emptied keeps its memory
         if link.has_opened:
-            self._wake_if_ended()
+            self._wake_rest_waiters()
             return
         del self._links[number]
         error = HandshakeFailed("the server", "the attempt was cancelled")
@@ -334,7 +336,7 @@ class Driver:
             link.retire()
 
     def link_released(self, link: Link) -> None:
-        """Nothing is left of a transport."""
+        """Forget a transport that is released, and tell the machine."""
         del self._links[link.number]
         link.retire()
         self.dispatch(fact.TransportReleased(link.number))
@@ -345,7 +347,7 @@ class Driver:
 
     def _callable_done(self) -> None:
         forget_variables(self.machine.state.exception)
-        self._wake_if_ended()
+        self._wake_rest_waiters()
 
     def _live_link(self) -> Link | None:
         number = self.machine.live_transport
@@ -353,11 +355,12 @@ class Driver:
 
     @property
     def _heard_so_far(self) -> int:
+        """Reads of the live transport so far, as in `DeadlineReached.heard`."""
         link = self._live_link()
         return 0 if link is None else link.transport.heard
 
-    def _wake_if_ended(self) -> None:
-        if self._has_ended:
+    def _wake_rest_waiters(self) -> None:
+        if self._wait_is_over:
             waiters, self._rest_waiters = self._rest_waiters, []
             for waiter in waiters:
                 if not waiter.done():

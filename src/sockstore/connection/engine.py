@@ -112,7 +112,7 @@ class Engine:
         # The state that subscribers see: set by `show`.
         self._shown = self.machine.state
         self.snapshot: Final = writable(self._shown)
-        # The stores that belong to the thread of the loop: `late` adds those of the first use.
+        # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
@@ -121,14 +121,14 @@ class Engine:
     # Called by the views
 
     def bind(self, action: str) -> None:
-        """Belong to the running loop from now on.
+        """Bind the connection and its stores to the running event loop.
 
         Raises:
             RuntimeError: If no loop runs here, or the connection lives on another one.
         """
         own = self.driver.own
         if own.bind(action):
-            # A loop on which time is virtual has a clock on its wall, too.
+            # The loop of a `VirtualClock` has a virtual wall clock.
             self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
             bind(*self._stores)
 
@@ -141,9 +141,9 @@ class Engine:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         self._buffered = writable(0, self._watch_buffered)
         adopt(self._buffered, FOREIGN_THREAD, owner=self.connection)
-        return self.late(self._buffered)
+        return self.adopt_late(self._buffered)
 
-    def late(self, store: Readable[T]) -> Readable[T]:
+    def adopt_late(self, store: Readable[T]) -> Readable[T]:
         """Adopt a store that is made at its first use; it belongs to the loop of the others."""
         self._stores.add(store)
         bind_with(store, self.log.store)
@@ -185,13 +185,13 @@ class Engine:
     # Called by the driver
 
     def carry_out(self, effect: UserEffect) -> None:
-        """Carry out an order that concerns users."""
+        """Carry out an effect that concerns users."""
         driver = self.driver
         match effect:
             case order.OpenTransport(transport=number, attempt=attempt):
                 # Without the engine: an attempt under way does not keep the connection alive.
-                ways = self.endpoint, self._transport, self._transport_options
-                driver.start_attempt(number, attempt, partial(open_link, attempt, *ways))
+                parts = self.endpoint, self._transport, self._transport_options
+                driver.start_attempt(number, attempt, partial(open_link, attempt, *parts))
             case order.DeliverGap(gap=gap):
                 self.log.append_gap(gap)
             case order.AwaitMessage(transport=number):

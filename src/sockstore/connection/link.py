@@ -20,7 +20,7 @@ __all__ = ["Link", "LinkKeeper", "open_link"]
 
 
 class LinkKeeper(Protocol):
-    """The driver, as its links see it."""
+    """The methods of the driver that its links call."""
 
     buffered_is_watched: bool
     """Whether the amount that waits to be sent is watched."""
@@ -59,8 +59,8 @@ class Link:
         "_slice_began_at",
         "_total_before",
         "has_opened",
+        "last_data_at",
         "last_message_at",
-        "last_word_at",
         "number",
         "tell",
         "token",
@@ -86,9 +86,10 @@ class Link:
         # When it began, and how many messages had arrived before: set by `begin_slice`.
         self._slice_began_at = 0.0
         self._total_before = 0
-        # When a message, and when a data message of any kind, came last: set by `end_slice`.
+        # When a message was last added to the log, and when any data message last came (None
+        # without a heartbeat): set by `end_slice`.
         self.last_message_at: float | None = None
-        self.last_word_at: float | None = None
+        self.last_data_at: float | None = None
 
     # Called by the driver
 
@@ -114,12 +115,12 @@ class Link:
             receiver.log.drop_beginning(self.number)
 
     def opening_over(self) -> None:
-        """The ``on_open`` of this connection has ended."""
+        """Stop keeping the first messages for ``on_open``, which has ended."""
         if (receiver := self._attended) is not None:
             receiver.log.drop_beginning(self.number)
 
     def deliver(self, publications: Sequence[Published]) -> None:
-        """Deliver the messages a room sent without a connection, until this link is retired."""
+        """Deliver messages that were missed without a connection, until this link is retired."""
         if (receiver := self._attended) is None or self._machine is None:
             return
         receiver.log.expect(len(publications))
@@ -159,15 +160,15 @@ class Link:
     def end_slice(self) -> None:
         """Notify subscribers of the slice, and note when the last message came.
 
-        Only what stands in `messages` counts: pings, pongs, fragments, replies to heartbeats,
-        answers to requests, other frames of a session and repeated messages do not.
+        Only messages that were added to the log count for `last_message_at`; pings, pongs,
+        fragments, replies to heartbeats, answers to requests and repeated messages do not.
         """
         receiver, self._in_slice = self._in_slice, None
         if receiver is None:
             return
-        if receiver.has_heard_a_word:
-            receiver.has_heard_a_word = False
-            self.last_word_at = self._slice_began_at
+        if receiver.has_data:
+            receiver.has_data = False
+            self.last_data_at = self._slice_began_at
         if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
         receiver.log.end_slice()
@@ -222,7 +223,7 @@ class SessionSlice:
         return any(map(self._hear, messages))
 
     def take(self, said: Said) -> bool:
-        """Take one thing that the server said; return whether the slice should end now."""
+        """Take one push or reply of the server; return whether the slice should end now."""
         link = self._link
         if link.is_retired:
             return True

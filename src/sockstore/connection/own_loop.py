@@ -27,7 +27,7 @@ class OwnLoop:
 
     Args:
         is_at_rest: Whether the connection may move to another loop.
-        bury: Discards what is left of a connection whose loop was closed while it was in use.
+        discard: Discards what is left of a connection whose loop was closed while it was in use.
 
     Attributes:
         loop: The loop, and None before the first `bind`.
@@ -35,11 +35,11 @@ class OwnLoop:
         now: Returns the loop's time, which is the machine's clock.
     """
 
-    __slots__ = ("_bury", "_is_at_rest", "loop", "now", "thread")
+    __slots__ = ("_discard", "_is_at_rest", "loop", "now", "thread")
 
-    def __init__(self, is_at_rest: Callable[[], bool], bury: Callable[[], None]) -> None:
+    def __init__(self, is_at_rest: Callable[[], bool], discard: Callable[[], None]) -> None:
         self._is_at_rest = is_at_rest
-        self._bury = bury
+        self._discard = discard
         # All three are set by `bind`.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int | None = None
@@ -77,7 +77,7 @@ class OwnLoop:
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's (ST12), unless the loop is closed."""
         if self.loop is not None and self.loop.is_closed() and not self._is_at_rest():
-            self._bury()
+            self._discard()
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
         if is_foreign and not self._is_at_rest():
             raise RuntimeError(FOREIGN_THREAD)
@@ -87,7 +87,7 @@ class OwnLoop:
         if self.loop is None:
             return
         if self.loop.is_closed():
-            self._bury()
+            self._discard()
         else:
             self.loop.call_soon_threadsafe(fn)
 

@@ -34,11 +34,15 @@ def elapsed_clock() -> float:
 
 
 class _Watch:
+    """Compares the clocks of one event loop and of the machine, every `TICK` seconds."""
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.sleepers: set[Sleeper] = set()
         # Weakly: a value that holds its key would keep both alive.
         self._loop = ref(loop)
+        # Runs while there are sleepers; set by `_look`, reset by `discard`.
         self._timer: asyncio.TimerHandle | None = None
+        # Seconds by which the machine's clock was ahead of the loop's; set by `_look`.
         self._ahead = 0.0
 
     def add(self, sleeper: Sleeper) -> None:

@@ -36,8 +36,8 @@ class Receiver:
 
     Attributes:
         log: The log, whose slices the link begins and ends.
-        has_heard_a_word: Whether the slice had a data message of any kind, a reply to a heartbeat
-            too; set by each message where there is a heartbeat, reset by the link.
+        has_data: Whether the slice had any data message, replies to heartbeats included; set by
+            `_unless_reply` (so only with a heartbeat), reset by the link.
     """
 
     __slots__ = (
@@ -55,7 +55,7 @@ class Receiver:
         "_resumption",
         "_take",
         "_tell_first",
-        "has_heard_a_word",
+        "has_data",
         "log",
     )
 
@@ -71,8 +71,11 @@ class Receiver:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self.log: Final = log
-        # Adds a message: the log's method, except once after `before_next_message`.
+        # A frame passes four steps, chosen here: `_take` skips replies to heartbeats, `_decode`
+        # uses the codec or JSON, `_append` skips repeated messages, and `_put` adds to the log
+        # (it is `_put_first` from `before_next_message` to the next message).
         self._put = log.append
+        # Called before the next message; set by `before_next_message`, reset by `_tell_now`.
         self._tell_first: Callable[[], None] | None = None
         self._append = self._put if resumption is None else self._append_unless_repeated
         self._requests = requests
@@ -81,7 +84,7 @@ class Receiver:
         self._on_error = on_error
         self._report = report
         self._heartbeat = heartbeat
-        self.has_heard_a_word: bool = False
+        self.has_data: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
@@ -92,11 +95,11 @@ class Receiver:
         """Take text messages; return whether the slice should end now."""
         if self._decode_json is decode_json:
             self._decode_json = json_decoder()
-        # A message that was received already cannot answer a request made meanwhile.
+        # Looked at once: these messages cannot answer a request that is made during the slice.
         if self._is_plain and not self._requests.waiting:
             if self._tell_first is not None:
                 self._tell_now()
-            return self.log.extend(messages, self._decode_json, self._no_json)
+            return self.log.extend(messages, self._decode_json, self._not_json)
         return any(map(self._take, messages))
 
     def binaries(self, messages: Iterator[bytes], /) -> bool:
@@ -134,7 +137,7 @@ class Receiver:
         return data, kind
 
     def _unless_reply(self, frame: str | bytes) -> bool:
-        self.has_heard_a_word = True
+        self.has_data = True
         try:
             if self._heartbeat is not None and self._heartbeat.recognises(frame):
                 return False
@@ -148,12 +151,13 @@ class Receiver:
         try:
             data = self._decode_json(frame)
         except (ValueError, RecursionError) as error:
-            return self._no_json(frame, error)
+            return self._not_json(frame, error)
         if self._requests.waiting and self._requests.take(data):
             return False
         return self._append(data, "json")
 
-    def _no_json(self, text: str, error: Exception) -> bool:
+    def _not_json(self, text: str, error: Exception) -> bool:
+        """Add a text that is not valid JSON, as a message of kind ``"text"``."""
         if isinstance(error, RecursionError):
             return self._undecodable(text, ValueError("the JSON text is nested too deeply"))
         return self._append(text, "text")

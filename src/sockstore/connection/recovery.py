@@ -26,7 +26,7 @@ __all__ = ["Opening", "Resume", "Resumption", "Session", "check_recovery"]
 
 @frozen
 class Session:
-    """Nothing lost, nothing twice: one room of a server that speaks PROTOCOL.md's session.
+    """Follow one room without loss, on a server that speaks the session of PROTOCOL.md.
 
     Messages missed while the connection was down arrive later, in order; a sent one is stored
     once, however often it has to be sent. The server is `sockstore serve`, or a Centrifugo server
@@ -37,7 +37,7 @@ class Session:
         token: The token that the server expects; or a sync or async callable that is asked with an
             `Attempt` before each attempt.
         since: The last message that was processed, for example before a restart (the
-            `WebSocketStore.position` of then); ``Position(0)`` is the beginning, None is now.
+            `WebSocketStore.position` at that time); ``Position(0)`` is the beginning, None now.
         fetch_state: A sync or async callable that loads a snapshot. It is called with the
             connection at the first subscription (with `since`, too) and after each gap, once the
             position is known and before the connection is open, so what it loads is never older
@@ -72,11 +72,11 @@ class Session:
 
 @frozen(kw_only=True)
 class Resume:
-    """How to get missed messages from a server that has a way of its own.
+    """Get missed messages from a server that has its own protocol for that.
 
-    All of it is called after each opening handshake that follows an earlier one, before the
-    connection is open: first `fetch_state`, then what `request` returns is sent, then ``on_open``
-    is called. A `Gap` still tells streams that ask for gaps that something may be missing.
+    After each opening handshake but the first, and before the connection is open, `fetch_state` is
+    called, then the message that `request` returns is sent, then ``on_open`` is called. Messages
+    may still be missing, so streams that ask for gaps get a `Gap`.
 
     Args:
         cursor: ``cursor(message)`` is what the server needs to know to go on after this message
@@ -112,7 +112,7 @@ class Resume:
 
 
 def check_recovery(session: object, resume: object, heartbeat: object) -> None:
-    """Refuse options of which a session has its own.
+    """Refuse `resume` and `heartbeat` together with a session, which has its own.
 
     Raises:
         InvalidOption: If one of them cannot be used, or not with the others.
@@ -127,6 +127,7 @@ def check_recovery(session: object, resume: object, heartbeat: object) -> None:
 
 
 KEYS_COMPARED = 10_000
+"""Keys of messages that a `Resumption` remembers; the oldest are forgotten."""
 
 
 class Resumption:
@@ -138,6 +139,7 @@ class Resumption:
 
     def __init__(self, resume: Resume) -> None:
         self._resume = resume
+        # The last cursor that was not None, and the keys, oldest first; set by `is_repeated`.
         self._cursor: Any = None
         self._keys: OrderedDict[Hashable, None] = OrderedDict()
 

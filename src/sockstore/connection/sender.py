@@ -46,11 +46,11 @@ class Sender:
 
     def send_now(self, data: str | bytes) -> Receipt | None:
         """Hand a message over if it may go at once, as usual; otherwise return None."""
-        way = self._machine.open_way
-        if way is None:
+        phase = self._machine.open_phase
+        if phase is None:
             return None
-        self._links[way.transport].transport.send(data)
-        flight, delivery = way.flights.current, self._at_once
+        self._links[phase.transport].transport.send(data)
+        flight, delivery = phase.flights.current, self._at_once
         if delivery is None or delivery.flight is not flight:
             delivery = self._at_once = Delivery("sent", flight=flight)
         self._last = delivery

@@ -37,7 +37,7 @@ class Gate:
 
 
 class ConnectionView:
-    """What one holder of a connection sees of it; nothing here changes the connection.
+    """The read-only side of a connection, for one holder: stores, streams and figures.
 
     The view keeps the engine alive.
 
@@ -104,12 +104,12 @@ class ConnectionView:
     @cached_property
     def timeline(self) -> Readable[tuple[TimelineEvent, ...]]:
         """The last 200 events: attempts, ends, decisions with their reason, waits, gaps, hints."""
-        return self._engine.late(self._driver.observer.timeline.store)
+        return self._engine.adopt_late(self._driver.observer.timeline.store)
 
     @cached_property
     def latency(self) -> Readable[float | None]:
         """Seconds that the last ping took to be answered; None before the first."""
-        return self._engine.late(self._driver.observer.latency_store)
+        return self._engine.adopt_late(self._driver.observer.latency_store)
 
     def explain(self) -> str:
         """Say in one paragraph what the connection is doing, and why.

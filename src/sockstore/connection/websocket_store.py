@@ -189,8 +189,8 @@ class WebSocketStore(ConnectionView):
     def connect(self, url: PerAttempt[str] | None = None) -> None:
         """Connect and stay connected; returns at once.
 
-        Already live with the same url it does nothing; with another one the old socket is retired
-        first. After ``closed`` and ``failed`` it starts afresh and keeps the messages.
+        If it is in use with the same url already, nothing happens; with another url the old socket
+        is retired first. After ``closed`` and ``failed`` it starts again and keeps the messages.
 
         Args:
             url: Where to, if it is not the url given before.

@@ -110,6 +110,8 @@ class Flights:
 
 @frozen
 class _Retired:
+    """A retired transport: when to abort it, its flights, the code of our close frame."""
+
     deadline: float
     flights: Flights
     code: int | None

@@ -1,6 +1,6 @@
 """Define the effects: orders of the machine to the driver, in the imperative.
 
-They are used by the name of this module, as `order.OpenTransport`.
+Other modules import this one `as order`, so an effect reads `order.OpenTransport`.
 """
 
 from __future__ import annotations

@@ -128,6 +128,7 @@ def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float
 
 
 def _ended(memory: Memory, phase: Live, error: SockstoreError, now: float) -> list[Effect]:
+    """Make the outcome of a connection that was open, and decide what follows."""
     outcome = Outcome(
         phase.streak.failures,
         error,
@@ -140,9 +141,11 @@ def _ended(memory: Memory, phase: Live, error: SockstoreError, now: float) -> li
 
 
 def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:
+    """Decide what follows an outcome, record the decision, and enter the next phase."""
     settings = memory.settings
     can_refresh = settings.can_refresh or callable(memory.destination)
-    # Both are user code: if it changed its own connection, its answer does not count.
+    # `classify=` and the schedule are user code: if it closed or reconnected this connection, the
+    # phase is another one afterwards, and its answer is ignored.
     undecided = memory.phase = Waiting(math.inf, streak, outcome.close)
     memory.record(Decision(outcome))
     asked = "Reconnect(classify=)"
@@ -179,11 +182,12 @@ def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> lis
 
 
 def _fail(
-    memory: Memory, give_up: GiveUp, close: Close | None, beneath: Exception | None
+    memory: Memory, give_up: GiveUp, close: Close | None, cause: Exception | None
 ) -> list[Effect]:
+    """Enter the phase `Failed`, and drop all messages; `cause` is the error behind it."""
     if memory.decision is not None and memory.decision.next_step != give_up:
         memory.record(replace(memory.decision, next_step=give_up))
-    memory.phase = Failed(Failure(give_up.reason, beneath), give_up.error, close)
+    memory.phase = Failed(Failure(give_up.reason, cause), give_up.error, close)
     return memory.sending.drop(f"the connection failed: {give_up.error}")
 
 

@@ -1,7 +1,7 @@
 """Define the events: what happened, in the past tense.
 
 Every event of a transport carries the number of that transport, so that an event of an older one
-is recognised and changes nothing. They are used by the name of this module, as `fact.Slept`.
+is recognised and changes nothing. Other modules import this one `as fact`: `fact.Slept`.
 """
 
 from __future__ import annotations
@@ -164,15 +164,15 @@ class DeadlineReached:
     Args:
         heard: Reads that brought bytes from the live transport so far.
         reading_paused: Whether this side stopped reading, because too much waits to be delivered.
-        last_message_at: When the last data message was delivered, in the clock of `now`.
-        last_word_at: When the server's program said anything last, its replies to heartbeats and
-            answers to requests included, in the same clock; None without a heartbeat.
+        last_message_at: When a message was last added to the log, in the clock of `now`.
+        last_data_at: When any data message last came, replies to heartbeats and answers to
+            requests included, in the same clock; None without a heartbeat.
     """
 
     heard: int = 0
     reading_paused: bool = False
     last_message_at: float | None = None
-    last_word_at: float | None = None
+    last_data_at: float | None = None
 
 
 @frozen

@@ -1,4 +1,7 @@
-"""Check that the peer is still there: pings, signs of life, and a loop that was blocked.
+"""Check that the peer is still there: pings, heartbeats, and a loop that was blocked.
+
+`Liveness` and `check` are for the pings of RFC 6455, `Pulse` and `check_pulse` for the heartbeat of
+the application.
 
 Any inbound byte proves life, not only a pong (LV1): a pong may queue behind a long download. The
 driver counts reads, so a peer that answers within one tick of the clock is believed too.
@@ -63,13 +66,13 @@ class Liveness:
 
     @property
     def payload(self) -> bytes:
-        """The last ping's payload."""
+        """The last ping's payload: its number."""
         return self.pings.to_bytes(4, "big")
 
 
 @frozen
 class Checked:
-    """The result of a check.
+    """The result of `check`.
 
     Args:
         liveness: The new state.
@@ -195,7 +198,7 @@ class Pulse:
 
 @frozen
 class Beat:
-    """The result of a check.
+    """The result of `check_pulse`.
 
     Args:
         pulse: The new state.
@@ -249,7 +252,7 @@ def _credit_pulse(pulse: Pulse, observed: DeadlineReached) -> Pulse:
     since = pulse.unanswered_since
     if since is None:
         return pulse
-    heard_at = observed.last_word_at
+    heard_at = observed.last_data_at
     if observed.reading_paused or (heard_at is not None and heard_at >= since):
         return replace(pulse, unanswered_since=None, probed=False)
     return pulse

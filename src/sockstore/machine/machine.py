@@ -113,9 +113,9 @@ class Machine:
         memory = self._memory
         phase = memory.phase
         effects = react(memory, event, now)
-        if memory.unsaid:
-            effects = [*memory.unsaid, *effects]
-            memory.unsaid.clear()
+        if memory.unreported:
+            effects = [*memory.unreported, *effects]
+            memory.unreported.clear()
         if memory.phase is not phase:
             effects += self._show(now)
         return effects
@@ -179,7 +179,7 @@ class Machine:
 
     @property
     def offline_until(self) -> float:
-        """Until when retries wait for the platform to be online; it may be over."""
+        """Until when retries wait for the platform to be online; it may be in the past."""
         return self._memory.offline_until
 
     @property
@@ -207,8 +207,8 @@ class Machine:
         return phase.flights.current if isinstance(phase, LIVE) else None
 
     @property
-    def open_way(self) -> Open | None:
-        """The phase, if messages may be sent at once: open, nothing waits, and no session."""
+    def open_phase(self) -> Open | None:
+        """The phase if a message may be sent at once: open, no session, and nothing waits."""
         phase = self._memory.phase
         if not isinstance(phase, Open) or not phase.writable or self.session is not None:
             return None

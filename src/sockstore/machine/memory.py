@@ -116,16 +116,16 @@ class Memory:
         self.gap: Gap | None = None
         # The decision about the last end; set by `record`.
         self.decision: Decision | None = None
-        # Decisions that no list of effects has said yet; `Machine.handle` says and clears them. The
-        # user's code may tell another event while one decision is made.
-        self.unsaid: list[Effect] = []
+        # Decisions for the next list of effects: `record` adds them, `Machine.handle` returns and
+        # clears them. The user's code may dispatch another event while a decision is being made.
+        self.unreported: list[Effect] = []
         # Until when retries wait for the platform to be online; set by hints. It may be over.
         self.offline_until: float = -math.inf
 
     def record(self, decision: Decision) -> None:
         """Keep a decision about the last end."""
         self.decision = decision
-        self.unsaid.append(order.RecordDecision(decision))
+        self.unreported.append(order.RecordDecision(decision))
 
     def begin_attempt(self, streak: Streak, now: float) -> list[Effect]:
         """Begin an opening handshake, on a new transport."""
@@ -173,7 +173,7 @@ class Memory:
         return now + self.settings.close_timeout
 
     def flush(self, now: float) -> list[Effect]:
-        """Order that waiting messages are handed over."""
+        """Return the effects that hand over waiting messages."""
         if not self.sending.has_something:
             return []
         return [*self.sending.expire(now), order.FlushOutbox()]

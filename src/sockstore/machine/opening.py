@@ -19,7 +19,7 @@ from sockstore.machine.endings import (
 from sockstore.machine.liveness import started, started_pulse
 from sockstore.machine.memory import Memory
 from sockstore.machine.phases import Connecting, Joining, Live, Open, Preparing
-from sockstore.machine.session import Heard, orders_of
+from sockstore.machine.session import Heard, effects_of
 from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
 
 __all__ = [
@@ -80,7 +80,7 @@ def _follow_session(memory: Memory, phase: Live, heard: Heard, now: float) -> li
     if heard.lost is not None:
         retiring = memory.retire(now)
         return [*retiring, *connection_lost(memory, phase, Close(1006), heard.lost, now)]
-    effects = [*_gap_before(memory, heard), *orders_of(phase.transport, heard)]
+    effects = [*_gap_before(memory, heard), *effects_of(phase.transport, heard)]
     if heard.joined and isinstance(phase, Joining):
         return [*effects, *_prepare(memory, phase, now)]
     return [*effects, *memory.flush(now)]

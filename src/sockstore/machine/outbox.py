@@ -1,4 +1,4 @@
-"""Queue messages that wait for an open connection, bounded and in order."""
+"""Queue messages that wait for an open connection, and choose what is sent next."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ _NOTHING: deque[Outgoing] = deque(maxlen=0)
 
 
 class OutboxQueue:
-    """A queue with the limits of an `Outbox` option; with None for it, nothing may wait.
+    """A queue with the limits of the user's `Outbox`; without one nothing may wait.
 
     Attributes:
         entries: The messages, the oldest first; each call that adds or removes one changes it.
@@ -145,7 +145,7 @@ class OutboxQueue:
 
 
 class Sending:
-    """The outbox, and behind it the session, if there is one.
+    """Choose what is sent next: what a session must send again first, then the outbox.
 
     Attributes:
         outbox: The messages that wait to be sent for the first time.

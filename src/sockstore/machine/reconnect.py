@@ -1,4 +1,4 @@
-"""Decide what follows from an outcome: retry, refresh, goodbye or give up."""
+"""Decide what follows an outcome, and how long to wait: retry, refresh, goodbye or give up."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ THROTTLE_STEP = 5
 """A server that asks for less is not retried before the schedule's fifth step (RC6)."""
 
 PROVES_CREDENTIALS = 1.0
-"""Seconds open, at least: a server may accept first and close with 4401 after a look."""
+"""Seconds open after which credentials count as accepted: some servers open, then send 4401."""
 
 
 @frozen
 class Streak:
-    """Attempts in a row without a connection that lived.
+    """The failed attempts in a row; a connection open for `min_uptime` ends the streak.
 
     Args:
         failures: How many failed; the number of the attempt that is under way or waited for.
-        refreshing: Whether the callables were last asked to fetch anew.
+        refreshing: Whether the last attempt asked the callables for fresh values (RC7).
         previous: How the last attempt or connection ended.
         error: The error that the user sees until a connection opens.
     """
@@ -58,7 +58,7 @@ class RetryAfter:
 
 @frozen
 class RefreshNow:
-    """Try again at once, with callables that are asked to fetch anew (RC7)."""
+    """Try again at once, and ask the callables for fresh values: `Attempt.refresh` (RC7)."""
 
     streak: Streak
 
@@ -102,7 +102,7 @@ class Decision:
 
 
 def was_open(outcome: Outcome) -> bool:
-    """Say whether a connection ended, whose opening handshake had succeeded; not an attempt."""
+    """Return whether an open connection ended, and not an attempt to open one."""
     return outcome.uptime is not None
 
 
@@ -161,7 +161,7 @@ def _streak_after(policy: Reconnect | None, outcome: Outcome, streak: Streak) ->
 
 
 def _returns_after_goodbye(policy: Reconnect | None) -> bool:
-    """Say whether a server that said goodbye is visited again (RC5)."""
+    """Return whether to reconnect after a goodbye of the server (RC5)."""
     if policy is None:
         return False
     # Where no retry is allowed, the end that the server chose is not an error.
@@ -177,7 +177,7 @@ def _error_of(outcome: Outcome) -> SockstoreError:
 def _refresh_or_give_up(
     policy: Reconnect | None, outcome: Outcome, streak: Streak, *, can_refresh: bool
 ) -> NextStep:
-    # A refused handshake is asked again even without a policy: it belongs to the same attempt.
+    # A refused handshake is repeated even with reconnect=False: it is part of the same attempt.
     may_try = policy is not None or not was_open(outcome)
     if can_refresh and may_try and not streak.refreshing:
         return RefreshNow(
@@ -194,14 +194,15 @@ def _retry_or_give_up(
     number = streak.failures + 1
     if policy.attempts is not None and number > policy.attempts:
         return GiveUp(FailureReason.ATTEMPTS_EXHAUSTED, _exhausted(policy.attempts, outcome))
-    seconds = _seconds(policy, outcome, number, throttled=throttled)
+    seconds = _wait(policy, outcome, number, throttled=throttled)
     return RetryAfter(seconds, Streak(number, previous=outcome, error=streak.error))
 
 
-def _seconds(policy: Reconnect, outcome: Outcome, number: int, *, throttled: bool) -> float:
-    asked = outcome.retry_after
-    if asked is not None and math.isfinite(asked):
-        return min(max(asked, SMALLEST_RETRY_AFTER), LARGEST_RETRY_AFTER)
+def _wait(policy: Reconnect, outcome: Outcome, number: int, *, throttled: bool) -> float:
+    """Return the seconds before a retry: the server's Retry-After, or else by the schedule."""
+    retry_after = outcome.retry_after
+    if retry_after is not None and math.isfinite(retry_after):
+        return min(max(retry_after, SMALLEST_RETRY_AFTER), LARGEST_RETRY_AFTER)
     return policy.wait(max(number, THROTTLE_STEP) if throttled else number, outcome)
 
 

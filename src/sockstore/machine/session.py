@@ -1,4 +1,4 @@
-"""Keep the session with one room, over all connections to it; do no I/O.
+"""Keep the session with one room over all connections: positions, and what is sent again.
 
 With the position nothing is lost (P34), and with the ids nothing is stored twice (P29 and P35).
 """
@@ -32,7 +32,7 @@ from sockstore.machine.session_frames import (
     joined_at,
 )
 
-__all__ = ["Heard", "Owed", "SessionMachine", "orders_of"]
+__all__ = ["Heard", "Owed", "SessionMachine", "effects_of"]
 
 MOST_UNDER_WAY = 128
 """Messages without a reply, at most."""
@@ -41,14 +41,14 @@ MOST_EARLY = 1000
 """Publications that may come before the answer to the subscription, at most."""
 
 COME_BACK = 2500
-"""From this code on a subscription that the server ended may be asked for again."""
+"""From this code on, a client may subscribe again after the server ended its subscription."""
 
 _Asked: TypeAlias = Literal["connect", "subscribe"] | Outgoing
 
 
 @frozen
 class Owed:
-    """The work that the openings since the last open connection left to do.
+    """What must still be done, or be shown, when the connection opens next.
 
     Args:
         snapshot: Whether a snapshot must be loaded before the connection is open.
@@ -75,8 +75,8 @@ class Heard:
         publications: The missed messages, in order.
         acknowledged: The messages that are stored now.
         refused: A message that the server will never store, and why.
-        error: Why the server does not let us in, or not go on; or None.
-        lost: Why only a new connection helps, or None.
+        error: The error by which the server refused or ended the subscription, or None.
+        lost: Why the connection must be replaced by a new one, or None.
     """
 
     say: str | None = None
@@ -92,8 +92,8 @@ class Heard:
 NOTHING = Heard()
 
 
-def orders_of(transport: int, heard: Heard) -> list[Effect]:
-    """Return the orders to the driver that follow from a `Heard`, except for a gap."""
+def effects_of(transport: int, heard: Heard) -> list[Effect]:
+    """Return the effects that follow from a `Heard`, except for a gap."""
     effects: list[Effect] = []
     if heard.say is not None:
         effects.append(order.SendText(transport, heard.say))
@@ -131,23 +131,23 @@ class SessionMachine:
         self.position = since
         self.owed = Owed()
         self._new_id = new_id
-        # The number of the last command.
+        # The number of the last command; `_ask` counts.
         self._numbers = 0
-        # Commands of this connection without a reply, by their numbers.
+        # Commands of this connection without a reply: `_ask` adds, `_replied` and `lose` remove.
         self._asked: dict[int, _Asked] = {}
-        # Messages without a reply, by their ids, over all connections.
+        # Messages without a reply, by id, over all connections: `write` adds, `_forget` removes.
         self._unproven: dict[str, Outgoing] = {}
-        # The messages among them that this connection has not sent yet; set by `lose`.
+        # Those to be sent again on this connection; set by `lose`, taken by `next_resend`.
         self._to_resend: deque[Outgoing] = deque()
-        # The server's facts about itself; set by the reply to ``connect``.
+        # The server's limits, and the bucket that obeys its rate; set by the reply to ``connect``.
         self._announced = Announced()
         self._pace = TokenBucket.unlimited()
-        # Whether the room has answered on this connection; cleared by `lose`.
+        # Whether the room let us in on this connection; set by `_replied`, reset by `lose`.
         self._is_joined = False
         self._token: str | None = None  # the token of this connection; set by `begin`
         # Set by `begun`: from then on a reader may miss something.
         self._has_begun = since is not None
-        # Publications that came before the answer to this connection's subscription.
+        # Publications before the answer to the subscription: `accept` adds, `_joined` takes.
         self._early: list[Published] = []
 
     @property
@@ -167,14 +167,14 @@ class SessionMachine:
         return f"{connect}\n{subscribe}"
 
     def lose(self) -> None:
-        """Forget the connection: commands without a reply get none."""
+        """Forget the connection: its unanswered commands will not be answered."""
         self._asked.clear()
         self._early.clear()
         self._to_resend = deque(self._unproven.values())
         self._is_joined = False
 
     def begun(self) -> None:
-        """Note that a message was delivered or a connection was open: some can be missed now."""
+        """Note that the first message came or a connection opened: messages can be missed now."""
         self._has_begun = True
 
     def opened(self) -> bool | None:
@@ -351,7 +351,7 @@ class SessionMachine:
 
     def _message_replied(self, entry: Outgoing, reply: Reply) -> Heard:
         if reply.error is not None and reply.error.temporary:
-            # Only a new connection can keep the order: those behind it are under way.
+            # Later messages are under way already, so only a new connection can keep the order.
             return Heard(lost=f"the server cannot store messages now: {reply.error.message}")
         self._forget(entry)
         if reply.error is not None:

@@ -1,4 +1,4 @@
-"""Apply each event to what a machine remembers, and return the orders that follow.
+"""Apply each event to what a machine remembers, and return the effects that follow.
 
 It does no I/O. Phases change here, in `opening.py` and in `endings.py` only.
 """
@@ -62,7 +62,7 @@ _BLOCKED = (
 
 
 def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C901, PLR0911, PLR0912 - a table
-    """Apply an event to the memory, and return the orders that follow."""
+    """Apply an event to the memory, and return the effects that follow."""
     match event:
         case fact.ConnectRequested(destination=destination):
             return _connect_requested(memory, destination, now)
@@ -115,7 +115,7 @@ def _connect_requested(memory: Memory, destination: object, now: float) -> list[
     live = not isinstance(memory.phase, Idle | Closing | Closed | Failed)
     if live and destination == memory.destination:
         return []
-    retiring, dropped = memory.retire(now), _head_for(memory, destination)
+    retiring, dropped = memory.retire(now), _set_destination(memory, destination)
     return [*retiring, *dropped, *memory.begin_attempt(Streak(), now)]
 
 
@@ -134,12 +134,12 @@ def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list
 
 def _reconnect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
     streak = Streak(error=memory.state.exception)
-    retiring, dropped = memory.retire(now), _head_for(memory, destination)
+    retiring, dropped = memory.retire(now), _set_destination(memory, destination)
     return [*retiring, *dropped, *memory.begin_attempt(streak, now)]
 
 
-def _head_for(memory: Memory, destination: object) -> list[Effect]:
-    """Note the destination; messages for another one are dropped (OB2)."""
+def _set_destination(memory: Memory, destination: object) -> list[Effect]:
+    """Set the destination; if it is another one, drop the messages that wait (OB2)."""
     changed = memory.destination is not None and destination != memory.destination
     memory.destination = destination
     return memory.sending.drop("the connection goes to another url now") if changed else []
@@ -280,7 +280,7 @@ def _hinted(memory: Memory, hint: Hint, heard: int, now: float) -> list[Effect]:
 
 
 def _ping(phase: Open) -> Effect:
-    """Order the ping that the liveness of a phase counts on."""
+    """Seal the flight with the ping of the liveness, and return the effect that sends it."""
     payload = phase.liveness.payload
     phase.flights.seal(payload)
     return order.SendPing(phase.transport, payload)

@@ -1,4 +1,4 @@
-"""Keep the messages that wait for a reader, and tell all readers of new ones."""
+"""Buffer the messages that wait for each reader; a reader that fell behind gets `Lagged`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Buffer:
         dropped: How many messages ``drop_oldest`` dropped; counted by `push`.
         waiting: The messages; the reader takes them from the left.
         waiter: The future of the reader that waits for one; set and reset by the reader.
-        beyond: How many may wait beyond the limit; set by `expect`, less by each read.
+        beyond: Messages that may wait above the limit; set by `expect`, reduced by each read.
         tell_taken: Called with each message that the reader takes; set by `begin_with`.
     """
 
@@ -81,7 +81,7 @@ class Buffer:
         self._gaps = gaps
         self.waiting: deque[Message] = deque()
         self.waiter: asyncio.Future[None] | None = None
-        # Messages that came when the buffer was full: reset when the reader is told.
+        # Messages lost since the buffer was full: `push` counts, `ending` reports and resets.
         self._missed = 0
         self.beyond: int = 0
         # Whether it has ended, and the error of the end: set by `end`.
@@ -123,7 +123,7 @@ class Buffer:
 
         Args:
             messages: The messages, gaps included.
-            missed: How many messages followed them.
+            missed: How many later messages were lost.
             tell_taken: Called with each message that a reader takes.
         """
         for message in messages:
@@ -205,9 +205,9 @@ class Readers:
     one.
 
     Attributes:
-        streams: References to the buffers.
-        fresh: Messages that they have not been given yet.
-        most: How many may be kept before a reader that keeps up would lag.
+        streams: References to the buffers; set by `_set`.
+        fresh: Messages that the buffers were not given yet; the writer adds, `tell` empties it.
+        most: Messages that may be collected without making a fast reader lag; set by `_set`.
     """
 
     __slots__ = ("_lock", "fresh", "most", "streams")

@@ -177,7 +177,7 @@ class Kept:
             window = chunks, left_behind = self.window
             total = self.total
             length = total if history is None or total < history else history
-            # Another thread may look while messages come, and the total be of a later window.
+            # Read again if another thread replaced the window between the two reads.
             if self.window is window:
                 first = total - length
                 begins_at = first - left_behind * self.size

@@ -60,7 +60,7 @@ class MessageStream:
         while not buffer.waiting:
             ending = buffer.ending()
             if ending is not None:
-                del self, buffer  # as below: a task that ends by it keeps the error, and its frames
+                del self, buffer  # a task keeps this error, and so this frame: as below
                 raise ending
             buffer.waiter = asyncio.get_running_loop().create_future()
             try:

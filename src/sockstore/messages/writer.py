@@ -1,4 +1,4 @@
-"""Write the message log: bounded, numbered, with any number of readers."""
+"""Add arriving messages to the log, and notify its readers, callbacks and topics."""
 
 from __future__ import annotations
 
@@ -57,12 +57,14 @@ class LogWriter:
         self._report = report
         self._notified = 0  # the total at the last notification; set by `end_slice`
         self._received_at = 0.0  # set by `begin_slice`
-        self._slice_over = False  # set by `stop_slice` and by slow readers
+        self._slice_over = False  # set by `stop_slice`, `_tell_readers`; reset by `begin_slice`
         # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
-        self._beginning: Beginning | None = None  # while a connection opens
+        # The first messages of a connection; set by `keep_beginning`, reset by `drop_beginning`.
+        self._beginning: Beginning | None = None
+        # The watched topics by field and key, and those with news; `end_slice` publishes these.
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
         self.store: Final = writable(MessageView(), self._watch)
@@ -228,7 +230,7 @@ class LogWriter:
         self._readers.add(self._beginning)
 
     def drop_beginning(self, transport: int | None = None) -> None:
-        """The ``on_open`` of this connection is over; without a number, of any."""
+        """Stop keeping first messages: ``on_open`` has ended; None means any transport's."""
         beginning = self._beginning
         if beginning is not None and transport in {None, beginning.transport}:
             beginning.close()
@@ -247,7 +249,7 @@ class LogWriter:
             beginning.give(buffer)
 
     def end_streams(self, error: Exception | None, owner: object = None) -> None:
-        """End the streams of one owner; without one all, as the connection has ended."""
+        """End the streams of one owner; None ends all, because the connection has ended."""
         self._readers.end(error, owner)
 
     # Telling

@@ -116,7 +116,7 @@ class Cleanup(Owned):
 
 
 class Running(Owned, Generic[T]):
-    """A task, which is cancelled."""
+    """A task; destroying it cancels it."""
 
     def __init__(self, task: asyncio.Task[T]) -> None:
         self.task = task
@@ -174,7 +174,7 @@ class Mounting(Running[None]):
 
 
 class Entered(Owned, Generic[T]):
-    """A context manager, async or sync, which is left."""
+    """A context manager, async or sync; destroying it calls its exit method."""
 
     def __init__(self, manager: AbstractAsyncContextManager[T] | AbstractContextManager[T]) -> None:
         self._manager = manager
@@ -254,4 +254,4 @@ class Leaving:
 
 
 _under_way: ContextVar[tuple[Leaving, ...]] = ContextVar("sockstore_leaving", default=())
-"""The scopes that are being left by the cleanup that runs here."""
+"""The scopes whose leaving runs the calling code, the outermost first."""

@@ -54,10 +54,10 @@ class WebSocketProvider:
             guide, unless you say ``Reconnect(after_goodbye=True)``.
         max_reconnect_attempts: Retries in a row before it gives up.
         reconnect_interval: Seconds before the first retry; twice that before the second, and so on.
-        share: Whether providers of the same name and url share one connection: the first one
-            connects, with its options, the last one to leave closes. Disconnecting gives back
-            one's own share.
-        linger: Seconds that a shared connection stays open after the last one has left.
+        share: Whether providers of the same name and url share one connection. The first one
+            connects, with its options; it is closed when the last one leaves. Disconnecting one
+            does not close it for the others.
+        linger: Seconds that a shared connection stays open after its last provider has left.
         options: All other options of `WebSocketStore`.
 
     Raises:

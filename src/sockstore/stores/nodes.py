@@ -55,7 +55,7 @@ class Node(Vertex[T]):
         self.inputs: tuple[Node[Any], ...] = inputs
         """Set once: the nodes that it is computed from."""
         self.dependents: dict[Node[Any], None] = {}
-        """The live nodes that are computed from it: added by `_wake`, removed by `rest`."""
+        """The live nodes that are computed from it: added by `_wake`, removed by `_unlink`."""
         self.permanent: bool = False
         """Set once: whether it is always live, because there is nothing to start or stop."""
         self.pins: int = 0

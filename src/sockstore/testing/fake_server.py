@@ -201,14 +201,14 @@ class FakeServer:
         self.handshakes: list[Handshake] = []
         self.connections: list[MemoryPeer] = []
         self._network = MemoryNetwork(self._handshake_received)
-        self._script = _play(script)
-        # The present or next step; None after the last one.
+        self._script = _unrolled(script)  # the steps that follow `_step`
+        # The present or next step, None after the last one; set by `_play_on` and `_resume`.
         self._step: Step | None = next(self._script, None)
-        # Handshakes that no step has answered yet.
+        # Handshakes that no step has answered yet, oldest first; `_answer` and `_accept` remove.
         self._waiting: deque[MemoryPeer] = deque()
         # Set by `go_down`, reset by `come_up`.
         self._is_down = False
-        # Whether the timer of a `pause` runs.
+        # Whether the timer of a `pause` runs; set by `_pause`, reset by `_resume`.
         self._is_pausing = False
 
     def __call__(self, listener: Listener, options: TransportOptions, /) -> MemoryTransport:
@@ -348,10 +348,11 @@ class FakeServer:
         self._play_on()
 
 
-def _play(steps: tuple[Step, ...]) -> Iterator[Step]:
+def _unrolled(steps: tuple[Step, ...]) -> Iterator[Step]:
+    """Yield the steps, those of `repeat` without end."""
     for step in steps:
         if isinstance(step, _Repeat):
             while True:
-                yield from _play(step.steps)
+                yield from _unrolled(step.steps)
         else:
             yield step

@@ -41,7 +41,7 @@ def test_without_an_answer_it_is_lost_at_the_timeout_and_not_before():
 @pytest.mark.contract("LV2")
 @pytest.mark.parametrize(("at", "lives"), [(14.9, False), (15.0, True), (17.0, True)])
 def test_a_word_of_the_servers_program_since_then_proves_life(at, lives):
-    beat = check(sent(), 20.0, DeadlineReached(last_word_at=at))
+    beat = check(sent(), 20.0, DeadlineReached(last_data_at=at))
     assert (beat.lost is None) == lives
     assert (next_beat(beat.pulse) == 30) == lives
 
@@ -73,7 +73,7 @@ def test_after_a_blocked_loop_there_is_one_more_and_only_one():
     assert late.lost is None
     assert check(late.pulse, 28.5).lost == "no answer to heartbeat"
     assert check(late.pulse, 60.0).lost == "no answer to heartbeat", "late once more"
-    answered = check(late.pulse, 28.4, DeadlineReached(last_word_at=25.0)).pulse
+    answered = check(late.pulse, 28.4, DeadlineReached(last_data_at=25.0)).pulse
     again = check(answered, 38.5).pulse
     assert check(again, 60.0).send, "another block gets another one"
 

@@ -1,4 +1,4 @@
-"""SQLite database of a history: synchronous, and used by one thread only."""
+"""Read and write the SQLite file of a history: its schema and queries, for one thread only."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from sockstore.base.times import utc_time
 from sockstore.server.history.base import Entry, Page, Stored, StoredMessage, bounded
 from sockstore.server.history.files import Files
 
-__all__ = ["Database", "Kept", "Unit", "explain"]
+__all__ = ["Database", "Placed", "Unit", "explain"]
 
 Unit: TypeAlias = tuple[str, Sequence[Entry]]
 """A room, and messages that are stored in it together."""
 
-Kept: TypeAlias = tuple[Stored, StoredMessage | None]
-"""The place of a message, and the message if it is new."""
+Placed: TypeAlias = tuple[Stored, StoredMessage | None]
+"""Where a message is stored; and the message itself, unless it was stored before."""
 
 APPLICATION_ID = 0x50C57035
 """Marks our files; other programs' databases have another one."""
@@ -120,7 +120,7 @@ class Database:
             self._connection, self._files = connection, files
         return self._connection
 
-    def append(self, units: Sequence[Unit]) -> list[list[Kept]]:
+    def append(self, units: Sequence[Unit]) -> list[list[Placed]]:
         """Store messages in one transaction, and return their places."""
         self.open()
         self._check_files()
@@ -222,10 +222,10 @@ class Database:
             self._files = None
             connection.close()
 
-    def _insert(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> list[list[Kept]]:
+    def _insert(self, connection: sqlite3.Connection, units: Sequence[Unit]) -> list[list[Placed]]:
         now, stored_at = self._now(), utc_time(time())
         tops: dict[str, tuple[int, int]] = {}
-        kept: list[list[Kept]] = []
+        kept: list[list[Placed]] = []
         for name, entries in units:
             kept.append([])
             for entry in entries:
@@ -245,7 +245,9 @@ class Database:
         )
         return kept
 
-    def _insert_one(self, room: int, offset: int, entry: Entry, now: float, stored_at: str) -> Kept:
+    def _insert_one(
+        self, room: int, offset: int, entry: Entry, now: float, stored_at: str
+    ) -> Placed:
         connection = self.open()
         sender = entry.sender or ""  # a name is never empty
         row = connection.execute(

@@ -1,4 +1,4 @@
-"""A history in SQLite, whose own thread stores waiting messages in one transaction."""
+"""Keep a history in SQLite: a thread stores waiting messages in one transaction."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sockstore.server.history.base import (
     Stored,
     no_listener,
 )
-from sockstore.server.history.database import Database, Kept, Unit, explain
+from sockstore.server.history.database import Database, Placed, Unit, explain
 
 __all__ = ["SqliteHistory"]
 
@@ -101,7 +101,7 @@ class SqliteHistory:
         self._remember = remember_seconds
         # Set by `start`.
         self._published: Published = no_listener
-        # From the first use to `aclose`.
+        # Set by the first use, in `_ask`; reset by `aclose`.
         self._worker: _Worker | None = None
         # Whether a failure was logged; the next stored message clears it.
         self._was_failing = False
@@ -159,7 +159,7 @@ class SqliteHistory:
             NotStored: If they could not be stored; then they are sent to no client.
         """
         try:
-            kept: list[Kept] = await self._ask(_open, (room, tuple(entries)))
+            kept: list[Placed] = await self._ask(_open, (room, tuple(entries)))
         except Exception as error:
             self._note_failure(error)
             raise NotStored(str(self), explain(error)) from error
@@ -215,7 +215,7 @@ class SqliteHistory:
         """Do the jobs, in the thread, until the last one."""
         database = self._database()
         while True:
-            batch = _waiting(jobs)
+            batch = _next_batch(jobs)
             done = [*_store(database, batch), *_work(database, batch)]
             try:
                 batch[0].future.get_loop().call_soon_threadsafe(self._settle, done)
@@ -249,7 +249,7 @@ class SqliteHistory:
             logger.error("the history %s cannot be used: %s", self, explain(error))
 
 
-def _waiting(jobs: SimpleQueue[_Job]) -> list[_Job]:
+def _next_batch(jobs: SimpleQueue[_Job]) -> list[_Job]:
     """Wait for a job, and take the other waiting jobs with it."""
     batch = [jobs.get()]
     messages = batch[0].messages

@@ -50,8 +50,8 @@ class Room:
 
     def __init__(self, name: str, history: History, presence: Presence, limits: Limits) -> None:
         self.name = name
-        # How many clients use the room; `Rooms` counts them.
-        self.takers = 0
+        # How many clients use the room; counted by `Rooms.take` and `Rooms.give_back`.
+        self.users = 0
         self._history = history
         self._presence = presence
         self._limits = limits
@@ -358,13 +358,13 @@ class Rooms:
         room = self._rooms.get(name)
         if room is None:
             room = self._rooms[name] = Room(name, self.history, self.presence, self.limits)
-        room.takers += 1
+        room.users += 1
         return room
 
     def give_back(self, room: Room) -> None:
         """Remove a room if no other client uses it."""
-        room.takers -= 1
-        if not room.takers:
+        room.users -= 1
+        if not room.users:
             room.close()
             del self._rooms[room.name]
 

@@ -187,6 +187,7 @@ class Membership:
             self._rooms.give_back(room)
 
     def _be_dropped(self, channel: str, name: str) -> None:
+        """Leave a room that cannot continue for this client, and tell the client."""
         self._leave(name)
         self._client.offer(replies.encode_push(channel, "unsubscribe", INSUFFICIENT_STATE))
 

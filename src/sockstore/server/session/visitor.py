@@ -64,7 +64,7 @@ class Visitor:
         self._client = client
         # Set by the command `connect`.
         self._is_connected = False
-        # While `hear` does the commands of a message.
+        # Whether `hear` is doing the commands of a message; `hear` sets and resets it.
         self._is_busy = False
         self._heartbeat = Heartbeat(client, rooms.limits, lambda: self._is_busy)
         self._membership = Membership(rooms, client, only, self._answer_now)
@@ -103,6 +103,7 @@ class Visitor:
         self._membership.leave_all()
 
     async def _take(self, parsed: Parsed) -> None:
+        """Take one line: a pong, a violation of the protocol, or a command within the limits."""
         if isinstance(parsed, Pong) and self._heartbeat.take_pong():
             return
         if isinstance(parsed, Violation):
@@ -115,6 +116,7 @@ class Visitor:
             await self._take_command(parsed)
 
     async def _take_command(self, parsed: Line | Invalid) -> None:
+        """Do a command; messages to store are collected, all else comes after them."""
         is_connect = (
             parsed.name == "connect"
             if isinstance(parsed, Invalid)
@@ -208,6 +210,7 @@ class Visitor:
             self._answer(number, "rpc", {"data": data})
 
     async def _end(self, code: int, reason: str) -> None:
+        """Store what is collected, send the replies, and close the connection."""
         await self._store()
         self._flush()
         self._client.end(code, reason)
@@ -273,6 +276,7 @@ class Heartbeat:
         self._timer = self._loop.call_later(self._limits.pong_seconds, self._judge)
 
     def _judge(self) -> None:
+        """Close the connection if the pong did not come; otherwise plan the next ping."""
         limits = self._limits
         if self._is_asked and self._is_busy():
             self._timer = self._loop.call_later(limits.pong_seconds, self._judge)

@@ -56,8 +56,8 @@ class ReadSize:
             the proactor's reuse their buffer and are not changed.
 
     Attributes:
-        least: Bytes; a smaller read asks for less. Set by `_set`, as the other one.
-        full: Bytes; a read of so many asks for more.
+        least: Bytes; after a smaller read, less is asked for. Set by `_set`.
+        full: Bytes; after a read of so many, more is asked for. Set by `_set`.
     """
 
     __slots__ = ("_size", "_transport", "full", "least")
@@ -244,7 +244,7 @@ def short_messages(buffer: bytes, at: int, limit: int, most: int) -> tuple[bool,
 
     Returns:
         Whether they are texts, the messages, and the index after them. The list ends before a
-        frame that is not a whole message, is masked or is not valid UTF-8: others judge it.
+        frame that is not a whole message, is masked or is not valid UTF-8: `frames` handles it.
 
     Example:
         >>> short_messages(bytes([TEXT, 2]) + b"hi" + bytes([TEXT, 3]), 0, 100, 10)

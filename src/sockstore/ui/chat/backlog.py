@@ -1,7 +1,7 @@
-"""Older messages of a room, loaded when they are wanted.
+"""Load older messages of a room, when its reader scrolls back and to fill gaps.
 
 The next request is a pure function of the lines that are shown (`Shown`) and of the server's
-messages (`Known`); `Backlog` follows a connection and sends.
+answers (`LoadState`); `Backlog` follows a connection and sends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sockstore.ui.chat.lines import HistoryFrame, Line, history_of
 from sockstore.ui.chat.transcript import Transcript
 from sockstore.ui.pacing import Bookmark
 
-__all__ = ["Backlog", "Known", "Shown", "backlog_of", "see"]
+__all__ = ["Backlog", "LoadState", "Shown", "backlog_of", "see"]
 
 PAGES_BY_ITSELF = 3
 """Pages that are loaded after each opening to fill gaps; the rest is loaded on demand."""
@@ -36,7 +36,7 @@ class Shown:
 
     Args:
         oldest: The offset of the oldest message; None if none has one.
-        gaps: The offsets right behind the places where messages are missing, the newest first.
+        gaps: The offsets right after the places where messages are missing, the newest first.
         is_full: Whether no older ones are taken in.
     """
 
@@ -46,8 +46,8 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """The answers of the server, and the wish of the reader.
+class LoadState:
+    """What the server answered so far, and what the reader wants to see.
 
     Args:
         is_open: Whether the server has sent the history on entry, and can be asked for more.
@@ -64,10 +64,10 @@ class Known:
     answered: int | None = None
     pages: int = 0
 
-    def entered(self, history: HistoryFrame) -> Known:
-        """Return the knowledge after the history on entry."""
+    def entered(self, history: HistoryFrame) -> LoadState:
+        """Return the state after the history on entry."""
         if history.more is None:
-            return Known()
+            return LoadState()
         return replace(
             self,
             is_open=True,
@@ -76,15 +76,15 @@ class Known:
             pages=PAGES_BY_ITSELF,
         )
 
-    def paged(self, page: HistoryFrame) -> Known:
-        """Return the knowledge after a page."""
+    def paged(self, page: HistoryFrame) -> LoadState:
+        """Return the state after a page."""
         assert page.before is not None  # noqa: S101 - a page has it
         floor = self.floor if page.more else max(self.floor, _floor(page, page.before))
         wanted = None if self.wanted == page.before else self.wanted
         return replace(self, floor=floor, wanted=wanted, answered=page.before)
 
-    def refused(self) -> Known:
-        """Return the knowledge after a page that the server could not read."""
+    def refused(self) -> LoadState:
+        """Return the state after a page that the server could not read."""
         return replace(self, wanted=None, pages=0)
 
     def has_older(self, shown: Shown) -> bool:
@@ -166,7 +166,7 @@ class Backlog:
         # How many components follow it; `follow` and `_leave` count.
         self._followers = 0
         # The answers of the server; each message about the history replaces it.
-        self._known = Known()
+        self._load_state = LoadState()
         # The lines that the followers show; `shown` sets it.
         self._shown = Shown()
         # Whether a history has come that is not shown yet; `_hear` sets it, `shown` clears it.
@@ -217,7 +217,7 @@ class Backlog:
         """
         self._shown = see(transcript.lines, is_full=transcript.is_full)
         self._is_behind = False
-        self._has_older.set(self._known.has_older(self._shown))
+        self._has_older.set(self._load_state.has_older(self._shown))
         self._go_on()
 
     def load_older(self) -> None:
@@ -225,7 +225,7 @@ class Backlog:
 
         One page is loaded at a time. A request that a lost connection left open is repeated.
         """
-        if self._shown.oldest is not None and self._known.has_older(self._shown):
+        if self._shown.oldest is not None and self._load_state.has_older(self._shown):
             self.load_before(self._shown.oldest)
 
     def load_before(self, offset: int) -> None:
@@ -234,7 +234,7 @@ class Backlog:
         Args:
             offset: The `Line.offset` of the gap.
         """
-        self._known = replace(self._known, wanted=offset)
+        self._load_state = replace(self._load_state, wanted=offset)
         self._go_on()
 
     def _leave(self) -> None:
@@ -242,7 +242,7 @@ class Backlog:
         if not self._followers:
             self._asked = self._receipt = None
             self._was_open = False
-            self._known = replace(self._known, wanted=None)
+            self._load_state = replace(self._load_state, wanted=None)
             self._is_loading.set(False)
 
     def _hear(self, message: Message) -> None:
@@ -256,26 +256,27 @@ class Backlog:
         if kind == "error":
             if self._asked is not None and data.get("code") == "history_unavailable":
                 self._asked = self._receipt = None
-                self._known = self._known.refused()
+                self._load_state = self._load_state.refused()
                 self._go_on()
         elif (history := history_of(message)) is not None:
             self._is_behind = True
             if history.before is None:
-                self._known = self._known.entered(history)
-                self._has_older.set(self._known.has_older(self._shown))
+                self._load_state = self._load_state.entered(history)
+                self._has_older.set(self._load_state.has_older(self._shown))
             else:
-                self._known = self._known.paged(history)
+                self._load_state = self._load_state.paged(history)
                 if history.before == self._asked:
                     self._asked = self._receipt = None
             self._go_on()
 
     def _see(self, state: ConnectionState) -> None:
+        """Follow the connection's state: a request under way is lost with its connection."""
         is_open = state.phase == "open"
         if self._was_open and not is_open:
             # A request that waits in the outbox is sent after the next opening.
             if self._receipt is None or self._receipt.state != "queued":
                 self._asked = self._receipt = None
-            self._known = replace(self._known, is_open=False)
+            self._load_state = replace(self._load_state, is_open=False)
         self._was_open = is_open
         self._go_on()
 
@@ -286,18 +287,18 @@ class Backlog:
             self._asked = self._receipt = None  # it left the outbox unsent
         if connection is not None and self._followers and self._was_open and self._asked is None:
             # The gaps are known again once the history is shown.
-            before = self._known.next(Shown() if self._is_behind else self._shown)
+            before = self._load_state.next(Shown() if self._is_behind else self._shown)
             if before is not None:
                 self._ask(connection, before)
-        is_wanted = self._known.is_open and self._known.wanted is not None
+        is_wanted = self._load_state.is_open and self._load_state.wanted is not None
         self._is_loading.set(is_wanted and self._asked is not None)
 
     def _ask(self, connection: WebSocketStore, before: int) -> None:
         receipt = connection.send({"type": "history", "before": before})
         if receipt:
             self._asked, self._receipt = before, receipt
-            if before != self._known.wanted:
-                self._known = replace(self._known, pages=self._known.pages - 1)
+            if before != self._load_state.wanted:
+                self._load_state = replace(self._load_state, pages=self._load_state.pages - 1)
 
 
 _backlogs: WeakKeyDictionary[WebSocketStore, Backlog] = WeakKeyDictionary()

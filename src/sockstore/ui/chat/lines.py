@@ -10,7 +10,7 @@ from sockstore.base.positions import Publication
 from sockstore.messages.message import Message
 from sockstore.ui.text import as_name, as_text
 
-__all__ = ["Heard", "HistoryFrame", "Kind", "Line", "Mark", "hear", "history_of"]
+__all__ = ["HistoryFrame", "Kind", "Line", "Mark", "ParsedLine", "history_of", "parse_lines"]
 
 Kind: TypeAlias = Literal["message", "notice", "error", "gap"]
 Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
@@ -47,7 +47,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ParsedLine:
     """A line, and the text and the time by which a post of the user is recognised in it."""
 
     line: Line
@@ -90,7 +90,7 @@ def history_of(message: Message) -> HistoryFrame | None:
     )
 
 
-def hear(message: Message, history: HistoryFrame | None) -> list[Heard]:
+def parse_lines(message: Message, history: HistoryFrame | None) -> list[ParsedLine]:
     """Return the lines of a chat that a message holds.
 
     Args:
@@ -99,18 +99,18 @@ def hear(message: Message, history: HistoryFrame | None) -> list[Heard]:
 
     Example:
         >>> message = Message({"sender": "Ann", "content": "hello"}, "json", 1, 0.0)
-        >>> [(heard.line.sender, heard.line.content) for heard in hear(message, None)]
+        >>> [(each.line.sender, each.line.content) for each in parse_lines(message, None)]
         [('Ann', 'hello')]
     """
     data = message.data
     number = str(message.number)
     if message.publication is not None:
-        return [_heard(_published(data, message.publication), number)]
+        return [_parse_line(_published(data, message.publication), number)]
     if not isinstance(data, dict):
-        return [Heard(Line(f"number {number}", as_text(data)))]
+        return [ParsedLine(Line(f"number {number}", as_text(data)))]
     if history is not None:
-        return [_heard(past, f"{number}.{n}") for n, past in enumerate(history.messages)]
-    return [] if data.get("type") == "presence" else [_heard(data, number)]
+        return [_parse_line(past, f"{number}.{n}") for n, past in enumerate(history.messages)]
+    return [] if data.get("type") == "presence" else [_parse_line(data, number)]
 
 
 def _published(data: Any, publication: Publication) -> dict[str, Any]:
@@ -125,25 +125,25 @@ def _published(data: Any, publication: Publication) -> dict[str, Any]:
     return {**(said or {"content": data}), "sender": publication.sender, **name, **place}
 
 
-def _heard(data: dict[str, Any], place: str) -> Heard:
+def _parse_line(data: dict[str, Any], place: str) -> ParsedLine:
     key = f"id {data['id']}" if isinstance(data.get("id"), str) else f"number {place}"
     timestamp = data.get("timestamp")
     time = _time(timestamp)
     match data:
         case {"type": "join", "sender": sender}:
-            return Heard(Line(key, f"{as_name(sender)} joined", time=time, kind="notice"))
+            return ParsedLine(Line(key, f"{as_name(sender)} joined", time=time, kind="notice"))
         case {"type": "leave", "sender": sender}:
-            return Heard(Line(key, f"{as_name(sender)} left", time=time, kind="notice"))
+            return ParsedLine(Line(key, f"{as_name(sender)} left", time=time, kind="notice"))
         case {"type": "error", "message": str(text)}:
-            return Heard(Line(key, as_text(text), time=time, kind="error"))
+            return ParsedLine(Line(key, as_text(text), time=time, kind="error"))
         case {"content": content}:
             offset = _integer(data.get("offset")) if data.get("type") == "message" else None
             line = Line(key, as_text(content), as_name(data.get("sender")), time, offset=offset)
             if isinstance(content, str) and isinstance(timestamp, str):
-                return Heard(line, (content, timestamp))
-            return Heard(line)
+                return ParsedLine(line, (content, timestamp))
+            return ParsedLine(line)
         case _:
-            return Heard(Line(key, as_text(data), time=time))
+            return ParsedLine(Line(key, as_text(data), time=time))
 
 
 def _integer(value: object) -> int | None:

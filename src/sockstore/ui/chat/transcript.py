@@ -1,4 +1,4 @@
-"""Make the lines of a chat, in their order, from messages and posts."""
+"""Put the lines of a chat in order: received messages, and the user's own (posts)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from sockstore.base.characters import harmless
 from sockstore.messages.message import Message
-from sockstore.ui.chat.lines import Line, hear, history_of
+from sockstore.ui.chat.lines import Line, history_of, parse_lines
 from sockstore.ui.chat.own_messages import Post
 from sockstore.ui.pacing import Bookmark
 
@@ -25,8 +25,8 @@ MOST_KEPT = 10_000
 number; after that older ones are not added."""
 
 Place: TypeAlias = tuple[int, int, int, float, int]
-"""Log and offset; then 0 for the message at this offset, or 1 and the order of arrival for a line
-that came while this was the newest offset."""
+"""The sort key of a line: log, offset, 0, 0, 0 for a message with an offset; and log, newest offset
+then, 1, number of the message, index for a line without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +112,14 @@ class Conversation:
 
     def _take_in(self, message: Message) -> None:
         history = history_of(message)
-        heard = hear(message, history)
+        parsed = parse_lines(message, history)
         is_page = history is not None and history.before is not None
         if history is not None and not is_page:
-            self._places.enter([each.line for each in heard], is_whole=history.more is False)
+            lines = [each.line for each in parsed]
+            self._places.compare_history(lines, is_whole=history.more is False)
         if message.publication is not None:
             self._places.see_epoch(message.publication.epoch)
-        for index, each in enumerate(heard):
+        for index, each in enumerate(parsed):
             if each.line.key not in self._entries:
                 place = self._place(each.line, message.number, index, is_page=is_page)
                 entry = self._entries[each.line.key] = _Entry(each.line, place, each.post)
@@ -130,13 +131,13 @@ class Conversation:
 
     def _place(self, line: Line, number: int, index: int, *, is_page: bool) -> Place:
         if line.offset is None:
-            return self._places.at(number, index)
+            return self._places.by_number(number, index)
         if not self._places.numbers:
             # Lines that came before any offset stand right above the first message with one.
             self._places.base = line.offset - 1
             for entry in self._order:
                 entry.place = (0, line.offset - 1, *entry.place[2:])
-        return self._places.of(line.key, line.offset, number, is_page=is_page)
+        return self._places.by_offset(line.key, line.offset, number, is_page=is_page)
 
     def _forget(self, count: int) -> None:
         """Forget the oldest lines."""
@@ -157,7 +158,7 @@ class Conversation:
             _Entry(
                 # Not shortened: it may be the only copy.
                 Line(_key(post), harmless(post.content), me, post.timestamp, mark=post.mark),
-                self._places.at(post.after + 0.5),
+                self._places.by_number(post.after + 0.5),
             )
             for post in waiting
         ]
@@ -179,21 +180,22 @@ class _Places:
         self.top = 0
         self.base = 0
         self.numbers: list[int] = []
-        # The number of earlier logs, and the epoch; `_begin` and `see_epoch` set them.
+        # The number of earlier logs, and the epoch; `_begin_log` and `see_epoch` set them.
         self._log = 0
         self._epoch = ""
         # The keys of the present log's lines, by offset.
         self._keys: dict[int, str] = {}
-        # The log and the highest offset after the message of each of `numbers`; `of` adds to both.
+        # The log and the highest offset after the message of each of `numbers`; `by_offset` adds to
+        # both.
         self._tops: list[tuple[int, int]] = []
 
-    def at(self, number: float, index: int = 0) -> Place:
+    def by_number(self, number: float, index: int = 0) -> Place:
         """Return the place of a line without an offset, by the number of its message."""
         before = bisect_right(self.numbers, number)
         log, top = self._tops[before - 1] if before else (0, self.base)
         return log, top, 1, number, index
 
-    def of(self, key: str, offset: int, number: int, *, is_page: bool) -> Place:
+    def by_offset(self, key: str, offset: int, number: int, *, is_page: bool) -> Place:
         """Return the place of a message, and remember it.
 
         Args:
@@ -203,7 +205,7 @@ class _Places:
             is_page: Whether it came with a page that was asked for, and so is of the present log.
         """
         if not is_page and self._keys.get(offset, key) != key:
-            self._begin()
+            self._begin_log()
         self._keys[offset] = key
         if offset > self.top:
             self.top = offset
@@ -221,7 +223,7 @@ class _Places:
         if line.offset is not None and self._keys.get(line.offset) == line.key:
             del self._keys[line.offset]
 
-    def enter(self, lines: Sequence[Line], *, is_whole: bool) -> None:
+    def compare_history(self, lines: Sequence[Line], *, is_whole: bool) -> None:
         """Begin a new log if the history on entry is not of the present one.
 
         Args:
@@ -236,15 +238,15 @@ class _Places:
         else:
             is_another = bool(self.top) and not lines and is_whole
         if is_another:
-            self._begin()
+            self._begin_log()
 
     def see_epoch(self, epoch: str) -> None:
         """Begin a new log if a message of a session has another epoch."""
         if self._epoch and epoch != self._epoch:
-            self._begin()
+            self._begin_log()
         self._epoch = epoch
 
-    def _begin(self) -> None:
+    def _begin_log(self) -> None:
         self._log += 1
         self.top = 0
         self._keys.clear()

@@ -1,4 +1,4 @@
-"""View model of a chat: what its reader sees, as messages come and the reader scrolls."""
+"""Compute what the reader of a chat sees, as messages come and the reader scrolls."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class ChatView:
 
     Args:
         rows: The rows, the newest last.
-        unread: How many messages came that they have not seen.
+        unread: How many messages of others the reader has not seen.
         has_older: Whether older rows can be shown.
         is_full: Whether there are older ones, but no more can be shown.
         is_loading: Whether older ones are being loaded.
-        has_own_news: Whether the user has sent a message since, which they want to see.
+        has_own_news: Whether the user has sent a message since the last view: scroll to it.
     """
 
     rows: tuple[Row, ...]
@@ -60,7 +60,7 @@ class ChatReader:
         self._backlog: Backlog | None = None
         # Whether the reader looks at the end; `read_on` sets it.
         self._at_end = writable(value=True)
-        # How often `show_older` was called: each time the view is drawn again.
+        # How often `show_older` was called; a change makes `follow` show the view again.
         self._pages_wanted = writable(0)
 
     def read_on(self, *, at_end: bool, last: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Base class of components, which live as long as their screen; `run` shows a layout as one."""
+"""Base class of components, which live as long as their screen; `run` shows a layout as an app."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from sockstore.scope.scope import Mounted, Scope
 __all__ = ["Component", "LayoutApp", "run"]
 
 PATIENCE = 0.25
-"""Seconds for which leaving waits for the end of everything; slower work ends later."""
+"""Seconds that unmounting waits for the scope; slower cleanups go on in the background."""
 
 _leaving: set[asyncio.Task[None]] = set()
+"""The cleanups that go on; the event loop itself keeps no strong reference to a task."""
 
 
 class Component(Widget):
@@ -46,6 +47,7 @@ class Component(Widget):
     ) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self.scope: Final = Scope()
+        # The running `follow`, and an event when it has begun; `on_mount` sets both.
         self.mounted: Mounted | None = None
         self._has_begun = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Widgets that show the messages and the members of a room."""
+"""Widgets that show the messages and the members of a room; `row_content` draws one row."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARKS: dict[Mark, tuple[str, str]] = {
 
 
 def row_content(row: Row, now: datetime, zone: tzinfo | None = None) -> Content:
-    """Return a row, and the rows before it: the day, the marker of new messages.
+    """Draw a row; above it the day, if it is another one, and the marker of new messages.
 
     Args:
         row: The row.
@@ -119,6 +119,7 @@ class ChatMessages(ConnectionComponent):
         self._reader = ChatReader(limit)
         self._list = MessageList("No messages yet")
         self._news = Static(id="news", markup=False)
+        # The view that is shown, and its rows as drawn, so that each is drawn once; set by `_show`.
         self._view = ChatView(())
         self._contents: dict[Row, Content] = {}
 
