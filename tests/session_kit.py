@@ -13,7 +13,7 @@ from sockstore.server.client import Client
 from sockstore.server.plain import visitor as plain
 from sockstore.server.rooms.presence import LocalPresence
 from sockstore.server.rooms.room import Rooms
-from sockstore.server.session.visitor import Visitor
+from sockstore.server.session.visitor import SessionVisitor
 
 UNCOUNTED = {"rate": 1e6, "burst": 1_000_000}
 
@@ -78,7 +78,7 @@ class Person:
             self.shown.append(token)
             return refusal
 
-        self.visitor = Visitor(rooms, only, admit, self.client)
+        self.visitor = SessionVisitor(rooms, only, admit, self.client)
         self._number = 0
 
     @property
@@ -133,7 +133,7 @@ class Guest:
     def __init__(self, rooms: Rooms, name: str | None = None) -> None:
         self.client = Listener(rooms.limits, name)
         self.rooms = rooms
-        self.visitor = plain.Visitor(rooms, "lobby", self.client)
+        self.visitor = plain.PlainVisitor(rooms, "lobby", self.client)
 
     async def enter(self) -> Guest:
         await self.visitor.enter()

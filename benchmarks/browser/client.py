@@ -19,7 +19,7 @@ from typing import Any
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
-from sockstore.cli.running import address_of, listen, served
+from sockstore.cli.serving import address_of, listening_socket, served
 from sockstore.demo.browser.app import create_browser_demo
 from sockstore.demo.browser.runtime import find_runtime
 
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--quick", action="store_true", help="the first visit over loopback only")
     options = parser.parse_args()
-    listening = listen("127.0.0.1", 0)
+    listening = listening_socket("127.0.0.1", 0)
     address = f"http://{address_of(listening)}/"
     with served(create_browser_demo(find_runtime(options.folder)), listening):
         figures = _visits(address, None, warm=not options.quick)

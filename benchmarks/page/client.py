@@ -24,7 +24,7 @@ from starlette.staticfiles import StaticFiles
 
 from benchmarks.browser.client import FLAGS
 from benchmarks.page.floods import COUNTS
-from sockstore.cli.running import address_of, listen, served
+from sockstore.cli.serving import address_of, listening_socket, served
 from sockstore.demo.browser.archive import pack_sources
 
 HERE = Path(__file__).parent
@@ -84,7 +84,7 @@ def _in_python(page: Page, peer: str) -> Receive:
 def _page(pyodide: Path) -> Iterator[tuple[Page, Callable[[], float]]]:
     """Open an empty page; yield it, and a function that returns its CPU seconds so far."""
     chromium = shutil.which("chromium")
-    listening = listen("127.0.0.1", 0)
+    listening = listening_socket("127.0.0.1", 0)
     with served(_site(pyodide), listening), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page()

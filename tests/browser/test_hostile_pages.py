@@ -35,7 +35,7 @@ from browser.demos import (
 )
 from loopback.processes import SECONDS, run, start
 from sockstore import WebSocketStore
-from sockstore.cli.running import serve_until_stopped
+from sockstore.cli.serving import serve_until_stopped
 from sockstore.ui.nicegui import (
     ChatInput,
     ChatMembers,

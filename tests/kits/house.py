@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from sockstore.cli.running import address_of, listen, served
+from sockstore.cli.serving import address_of, listening_socket, served
 from sockstore.server import ChatServer, create_app
 
 
@@ -20,6 +20,6 @@ class House:
 
 @contextmanager
 def house() -> Iterator[House]:
-    listening, app = listen("127.0.0.1", 0), create_app()
+    listening, app = listening_socket("127.0.0.1", 0), create_app()
     with served(app, listening):
         yield House(f"ws://{address_of(listening)}", app.state.chat_server)

@@ -427,7 +427,7 @@ async def test_an_error_of_the_server_closes_with_1011_and_is_logged(caplog, mon
         raise ZeroDivisionError
 
     async with running() as server, server.enter("other") as other:
-        monkeypatch.setattr("sockstore.server.plain.visitor.Visitor.hear", broken)
+        monkeypatch.setattr("sockstore.server.plain.visitor.PlainVisitor.hear", broken)
         async with server.enter() as visitor:
             await visitor.say("x")
             assert await visitor.close_of() == (1011, "internal error")

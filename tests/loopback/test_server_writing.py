@@ -10,7 +10,7 @@ from websockets.frames import Frame
 
 from loopback.server_kit import QUICK, guest, running, until
 from sockstore.server import Limits
-from sockstore.server.asgi import Outgoing
+from sockstore.server.asgi import SharedMessage
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV3")]
 
@@ -69,13 +69,13 @@ async def test_all_arrives_in_order_also_from_a_reader_that_stops_now_and_then()
 async def test_nothing_is_written_while_the_client_does_not_read_or_leaves():
     async with running() as server, server.enter() as person:
         (connection,) = server.state.connections
-        written = [connection.write(Outgoing('{"type":"message","content":"1"}'))]
+        written = [connection.write(SharedMessage('{"type":"message","content":"1"}'))]
         connection.pause_writing()
-        written.append(connection.write(Outgoing("2")))
+        written.append(connection.write(SharedMessage("2")))
         connection.resume_writing()
-        written.append(connection.write(Outgoing('{"type":"message","content":"3"}')))
+        written.append(connection.write(SharedMessage('{"type":"message","content":"3"}')))
         connection.eof_received()
-        written.append(connection.write(Outgoing("4")))
+        written.append(connection.write(SharedMessage("4")))
         assert written == [True, False, True, False]
         assert [message["content"] for message in await person.messages(2)] == ["1", "3"]
 
@@ -84,7 +84,7 @@ async def test_nothing_is_written_behind_the_close_frame():
     async with running() as server, server.enter() as person:
         (connection,) = server.state.connections
         connection.shutdown()
-        assert not connection.write(Outgoing("too late"))
+        assert not connection.write(SharedMessage("too late"))
         assert (await person.close_of())[0] == 1012
 
 

@@ -12,7 +12,7 @@ from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room
 from sockstore.cli.common import CommandError, UsageError, as_usage_error, needs, option, url
 from sockstore.cli.output import PLAIN_TERMINALS
-from sockstore.cli.running import address_of, listen, served
+from sockstore.cli.serving import address_of, listening_socket, served
 from sockstore.ui.chat.rooms import in_room, named, room_of
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     _check_terminal()
     if options.url is not None:
         return _chat(ChatApp(*there))
-    listening = listen("127.0.0.1", 0)
+    listening = listening_socket("127.0.0.1", 0)
     with needs("server", "the chat's own server", ", or give the URL of another server"):
         from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
     with served(create_app(), listening):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from sockstore.cli import story
 from sockstore.cli.common import CommandError, UsageError, count, needs, option, url
 from sockstore.cli.output import put_if_possible
-from sockstore.cli.running import (
+from sockstore.cli.serving import (
     add_listening_arguments,
     address_of,
-    listen,
+    listening_socket,
     serve_until_stopped,
 )
 
@@ -71,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     if options.terminal:
         return story.play(options.messages)
     server = None if options.server is None else _base(options.server)
-    with listen(options.host, options.port) as listening:
+    with listening_socket(options.host, options.port) as listening:
         # A page cannot connect to "all addresses".
         address = address_of(listening).replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
         if options.browser:

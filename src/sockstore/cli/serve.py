@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from sockstore.cli.common import CommandError, UsageError, count, needs, option, positive, shown
 from sockstore.cli.output import put_if_possible
-from sockstore.cli.running import (
+from sockstore.cli.serving import (
     add_listening_arguments,
     address_of,
-    listen,
+    listening_socket,
     serve_until_stopped,
 )
 
@@ -100,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
         from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
     limits = _limits(options)
     token = _token(options)
-    with listen(options.host, options.port) as listening:
+    with listening_socket(options.host, options.port) as listening:
         history = _open_history(options.history)
         app = create_app(
             history=history,

@@ -19,8 +19,8 @@ from sockstore.base.errors import InvalidOption
 from sockstore.server.addresses import read_address
 
 __all__ = [
+    "Denied",
     "Handshake",
-    "Refused",
     "Token",
     "allowed_hosts",
     "check_host",
@@ -49,7 +49,7 @@ HOST = re.compile(
 """The header `Host` in lower case (RFC 9110 section 7.2)."""
 
 
-class Refused(Exception):
+class Denied(Exception):
     """The opening handshake is refused with an HTTP status.
 
     Args:
@@ -93,13 +93,13 @@ class Handshake:
         """The fields of the query, the first of each name.
 
         Raises:
-            Refused: 400, if there are too many.
+            Denied: 400, if there are too many.
         """
         text = self.query_string.decode("latin-1")
         try:
             pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MOST_QUERY_FIELDS)
         except ValueError:
-            raise Refused(400, f"The query has more than {MOST_QUERY_FIELDS} fields.") from None
+            raise Denied(400, f"The query has more than {MOST_QUERY_FIELDS} fields.") from None
         return dict(reversed(pairs))
 
     @property
@@ -194,7 +194,7 @@ def check_host(hosts: Sequence[str], address: str | None, allowed: frozenset[str
         allowed: From `allowed_hosts`.
 
     Raises:
-        Refused: 400, if there is not exactly one `Host`; 403, for the name of another machine.
+        Denied: 400, if there is not exactly one `Host`; 403, for the name of another machine.
 
     Source:
         RFC 9112 section 3.2 (one `Host`); RFC 6761 section 6.3 (``localhost``).
@@ -202,13 +202,13 @@ def check_host(hosts: Sequence[str], address: str | None, allowed: frozenset[str
     if address is None or not _is_loopback(address) or "*" in allowed:
         return
     if len(hosts) != 1:
-        raise Refused(400, "A request has exactly one Host header.")
+        raise Denied(400, "A request has exactly one Host header.")
     match = HOST.fullmatch(hosts[0].lower())
     name = None if match is None else match["literal"] or match["name"].removesuffix(".")
     if name is not None and (name in allowed or _is_loopback(name)):
         return
     shown = ascii((hosts[0] if name is None else name)[:200])
-    raise Refused(
+    raise Denied(
         403,
         f"This server listens on a loopback address, and {shown} is not a loopback name. "
         "If a proxy sends it, start the server with --host-name NAME, or with host_names=[NAME].",
@@ -219,7 +219,7 @@ def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
     """Refuse an `Origin` of another host and port that is not allowed; programs send none.
 
     Raises:
-        Refused: 403, for a page of another site.
+        Denied: 403, for a page of another site.
     """
     origins, hosts = handshake.headers.get("origin"), handshake.headers.get("host", ())
     if not origins or "*" in allowed:
@@ -228,31 +228,31 @@ def check_origin(handshake: Handshake, allowed: frozenset[str]) -> None:
     normal = _normal(origin) or origin
     if len(origins) == 1 and (normal in allowed or (len(hosts) == 1 and _same(origin, hosts[0]))):
         return
-    raise Refused(403, f"Pages of {origin[:200]!a} may not connect; allow that origin if they may.")
+    raise Denied(403, f"Pages of {origin[:200]!a} may not connect; allow that origin if they may.")
 
 
 def check_room(name: str) -> str:
     """Return the name of a room in its one form (NFC).
 
     Raises:
-        Refused: 404, if the name is not valid.
+        Denied: 404, if the name is not valid.
     """
     try:
         return names.check_room(name)
     except InvalidOption as error:
-        raise Refused(404, f"There is no such room: {error.why}.") from None
+        raise Denied(404, f"There is no such room: {error.why}.") from None
 
 
 def check_name(name: str | None) -> str | None:
     """Return the sender's name; None if there is none.
 
     Raises:
-        Refused: 400, if it has more than 64 characters, control characters, or nothing to see.
+        Denied: 400, if it has more than 64 characters, control characters, or nothing to see.
     """
     try:
         return names.check_sender(name)
     except InvalidOption as error:
-        raise Refused(400, f"{error.why[0].upper()}{error.why[1:]}.") from None
+        raise Denied(400, f"{error.why[0].upper()}{error.why[1:]}.") from None
 
 
 async def is_admitted(token: Token, shown: str | None) -> bool:

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
-from sockstore.server.admission import Refused, Token, check_host_names, check_origins
+from sockstore.server.admission import Denied, Token, check_host_names, check_origins
 from sockstore.server.chat_server import IN_MEMORY, ChatServer, ExactRoute
 from sockstore.server.history.base import History
 from sockstore.server.limits import Limits
@@ -95,7 +95,7 @@ def other_paths(sentence: str = NOTHING_HERE) -> ExactRoute:
 
 class _Nowhere:
     def __init__(self, sentence: str) -> None:
-        self._refused = Refused(404, sentence)
+        self._refused = Denied(404, sentence)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await refuse(self._refused, scope, receive, send)

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from starlette.types import Message, Receive, Scope, Send
 
-from sockstore.server.admission import Refused
+from sockstore.server.admission import Denied
 
-__all__ = ["ABORT", "METER", "WRITE", "Outgoing", "Peer", "PeerLeft", "Write", "size_of"]
+__all__ = ["ABORT", "METER", "WRITE", "Peer", "PeerLeft", "SharedMessage", "Write", "size_of"]
 
 ABORT = "sockstore.abort"
 """An ASGI extension of our uvicorn protocol; its "abort" is a callable without arguments."""
@@ -28,7 +28,7 @@ class PeerLeft(Exception):
 
 
 @dataclass(eq=False)
-class Outgoing:
+class SharedMessage:
     """A message for one client or for many, which is framed once and measured once.
 
     Args:
@@ -45,7 +45,7 @@ class Outgoing:
         return size_of(self.message)
 
 
-Write: TypeAlias = Callable[[Outgoing], bool]
+Write: TypeAlias = Callable[[SharedMessage], bool]
 """Writes a message now and returns True; returns False, and writes nothing, if the transport still
 buffers earlier messages."""
 
@@ -117,7 +117,7 @@ class Peer:
         """Send a close frame, once the server takes it."""
         await self._emit({"type": "websocket.close", "code": code, "reason": reason})
 
-    async def refuse(self, refused: Refused) -> None:
+    async def refuse(self, refused: Denied) -> None:
         """Answer the opening handshake with an HTTP status.
 
         A server without the ASGI extension for it answers 403.

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from sockstore.base.errors import InvalidOption
 from sockstore.base.urls import redact_url
 from sockstore.server import addresses, admission
-from sockstore.server.admission import Handshake, Refused, Token
+from sockstore.server.admission import Denied, Handshake, Token
 from sockstore.server.asgi import Peer, PeerLeft
 from sockstore.server.client import Client
 from sockstore.server.connections import Connections, Crowded, Visit
@@ -159,7 +159,7 @@ class ChatServer:
         name = admission.check_name(handshake.query.get("name"))
         if SUBPROTOCOL in scope.get("subprotocols", ()):
             return self._plan_session(handshake, name, room, SUBPROTOCOL)
-        return _Plan(name, lambda client: plain.Visitor(self._rooms, room, client).run())
+        return _Plan(name, lambda client: plain.PlainVisitor(self._rooms, room, client).run())
 
     def _plan_any_room(self, handshake: Handshake, scope: Scope) -> _Plan:
         name = admission.check_name(handshake.query.get("name"))
@@ -178,13 +178,13 @@ class ChatServer:
             try:
                 if not is_checked:
                     await self._check_token(token)
-            except Refused as refused:
+            except Denied as refused:
                 return WRONG_TOKEN if refused.status == 401 else NOT_CHECKED
             return None
 
         return _Plan(
             name,
-            lambda client: session.Visitor(self._rooms, room, admit, client).run(),
+            lambda client: session.SessionVisitor(self._rooms, room, admit, client).run(),
             subprotocol,
             checks_token=is_checked,
         )
@@ -198,7 +198,7 @@ class ChatServer:
             make_plan: That of the route.
 
         Raises:
-            Refused: If the request is not valid, its token is wrong, or the server is full.
+            Denied: If the request is not valid, its token is wrong, or the server is full.
         """
         check_host(scope, self._allowed_hosts)
         handshake = Handshake.read(scope["headers"], scope["query_string"])
@@ -236,17 +236,15 @@ class ChatServer:
         """Count a client for its address.
 
         Raises:
-            Refused: 429, if that address has too many; 400, if its proxies name two addresses.
+            Denied: 429, if that address has too many; 400, if its proxies name two addresses.
         """
         try:
             address = addresses.client_address(host, handshake.headers, self._trusted)
         except ValueError as error:
-            raise Refused(
-                400, f"{error}: your proxy must remove the one it does not set."
-            ) from None
+            raise Denied(400, f"{error}: your proxy must remove the one it does not set.") from None
         counted = self._connections.enter(address)
         if isinstance(counted, Crowded):
-            raise Refused(429, f"Try again later: {counted.value}.", COME_BACK)
+            raise Denied(429, f"Try again later: {counted.value}.", COME_BACK)
         return counted
 
     async def _check_token(self, token: str | None) -> None:
@@ -257,9 +255,9 @@ class ChatServer:
                 is_admitted = await admission.is_admitted(self._token, token)
         except Exception:
             logger.exception("the token check failed, so a client was refused")
-            raise Refused(500, "The server could not check the token.") from None
+            raise Denied(500, "The server could not check the token.") from None
         if not is_admitted:
-            raise Refused(
+            raise Denied(
                 401,
                 "Send the right token, as 'Authorization: Bearer TOKEN' or '?token=TOKEN'.",
                 (("www-authenticate", "Bearer"),),
@@ -335,7 +333,7 @@ class _Plan:
 
 
 MakePlan: TypeAlias = Callable[[Handshake, Scope], _Plan]
-"""Returns the plan for a request of a route, or raises `Refused`."""
+"""Returns the plan for a request of a route, or raises `Denied`."""
 
 
 class _Endpoint:
@@ -353,7 +351,7 @@ class _Endpoint:
         try:
             try:
                 await self._serve(scope, peer, self._make_plan)
-            except Refused as refused:
+            except Denied as refused:
                 await peer.refuse(refused)
         except PeerLeft:
             return  # the client left before it was answered
@@ -363,8 +361,8 @@ class _Endpoint:
                 await peer.close(1011, "internal error")
 
 
-def _unavailable() -> Refused:
-    return Refused(503, "The server takes no more clients now; try again later.", COME_BACK)
+def _unavailable() -> Denied:
+    return Denied(503, "The server takes no more clients now; try again later.", COME_BACK)
 
 
 def _echo(client: Client) -> Awaitable[None]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from sockstore.base.tasks import start_task
 from sockstore.base.token_bucket import TokenBucket
-from sockstore.server.asgi import Outgoing, Peer, PeerLeft, size_of
+from sockstore.server.asgi import Peer, PeerLeft, SharedMessage, size_of
 from sockstore.server.limits import Limits
 
 __all__ = ["Client", "Handle"]
@@ -40,7 +40,7 @@ class Client:
         self._bucket = TokenBucket(limits.rate, limits.burst, self._loop.time())
         self._write_now = peer.write
         # Messages for the writer, and their bytes; `offer` adds, the writer removes.
-        self._buffer: deque[Outgoing] = deque()
+        self._buffer: deque[SharedMessage] = deque()
         self._buffered_bytes = 0
         # Whether the writer still has a message to send, also the one that it is sending; `offer`
         # sets it, the writer clears it.
@@ -63,15 +63,15 @@ class Client:
         """Whether it is being closed; its later messages are ignored."""
         return self._close is not None
 
-    def offer(self, message: Outgoing | str | bytes) -> None:
+    def offer(self, message: SharedMessage | str | bytes) -> None:
         """Send the client a message after all earlier ones; never waits.
 
         Args:
-            message: Text, or bytes for a binary message; an `Outgoing` if other clients get it too.
+            message: Text, or bytes for a binary message; a `SharedMessage` if others get it, too.
         """
         if self._close is not None:
             return
-        outgoing = message if isinstance(message, Outgoing) else Outgoing(message)
+        outgoing = message if isinstance(message, SharedMessage) else SharedMessage(message)
         if self._write_now is not None and not self._is_behind and self._write_now(outgoing):
             return
         self._is_behind = True

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sockstore.server import admission
-from sockstore.server.admission import Refused
+from sockstore.server.admission import Denied
 from sockstore.server.asgi import Peer, PeerLeft
 
 __all__ = ["HostGuard", "Turns", "check_host", "refuse"]
@@ -52,7 +52,7 @@ class HostGuard:
             return
         try:
             check_host(scope, self._allowed)
-        except Refused as refused:
+        except Denied as refused:
             await refuse(refused, scope, receive, send)
         else:
             await self._app(scope, receive, send)
@@ -66,7 +66,7 @@ def check_host(scope: Scope, allowed: frozenset[str]) -> None:
         allowed: As in `admission.check_host`.
 
     Raises:
-        Refused: As `admission.check_host`.
+        Denied: As `admission.check_host`.
     """
     if scope.get(CHECKED) == allowed:
         return
@@ -120,7 +120,7 @@ class Turns:
             self._next = loop.call_soon(self._give_turn, loop)
 
 
-async def refuse(refused: Refused, scope: Scope, receive: Receive, send: Send) -> None:
+async def refuse(refused: Denied, scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request or an opening handshake with an HTTP status."""
     if scope["type"] == "http":
         text = f"{refused.message}\n"

@@ -27,7 +27,7 @@ from websockets.protocol import State
 
 from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import bounded_transport
-from sockstore.server.asgi import ABORT, METER, WRITE, Outgoing
+from sockstore.server.asgi import ABORT, METER, WRITE, SharedMessage
 from sockstore.server.bounded_transport import BoundedTransport
 from sockstore.server.limits import Limits
 
@@ -183,7 +183,7 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if bytes(event.data) == self.pending_ping_payload or self._is_within_limits():
             super().handle_pong(event)
 
-    def write(self, outgoing: Outgoing) -> bool:
+    def write(self, outgoing: SharedMessage) -> bool:
         """Write a message now if the transport is ready; all clients share its frame."""
         inner = self._inner
         if not self.writable.is_set() or self.conn.state is not State.OPEN or inner.is_closing():

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sockstore.server import Limits
-from sockstore.server.asgi import Outgoing, Peer, PeerLeft
+from sockstore.server.asgi import Peer, PeerLeft, SharedMessage
 from sockstore.server.client import Client
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV3")]
@@ -28,7 +28,7 @@ class WritingServer:
         scope = {"extensions": {"sockstore.write": {"write": self.write}}}
         return Peer(scope, self.incoming.get, self.send)
 
-    def write(self, outgoing: Outgoing) -> bool:
+    def write(self, outgoing: SharedMessage) -> bool:
         if self.takes:
             self.sent.append(outgoing.message)
         return self.takes
@@ -60,7 +60,7 @@ async def test_who_takes_what_it_is_sent_waits_for_no_writer():
     client = Client(server.peer(), Limits())
     client.offer("a")
     client.offer(b"b")
-    client.offer(Outgoing("c"))
+    client.offer(SharedMessage("c"))
     assert server.sent == ["a", b"b", "c"]
     assert server.begun == []
 
@@ -117,9 +117,9 @@ async def test_nothing_is_written_behind_the_end():
 
 
 async def test_a_message_for_many_is_measured_once():
-    assert Outgoing("ä" * 3).size == 6
-    assert Outgoing(b"abc").size == 3
-    assert Outgoing("abc").frame is None
+    assert SharedMessage("ä" * 3).size == 6
+    assert SharedMessage(b"abc").size == 3
+    assert SharedMessage("abc").frame is None
 
 
 @pytest.mark.contract("SV3")

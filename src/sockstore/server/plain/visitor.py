@@ -18,7 +18,7 @@ from sockstore.server.rooms.recovery import LastSeen
 from sockstore.server.rooms.room import Rooms
 from sockstore.server.rooms.subscriber import Dialect, Subscriber
 
-__all__ = ["Visitor"]
+__all__ = ["PlainVisitor"]
 
 RESUMING = (1012, "the server cannot continue the room; connect again for its history")
 
@@ -45,7 +45,7 @@ class _Plain:
 PLAIN: Dialect = _Plain()
 
 
-class Visitor:
+class PlainVisitor:
     """One client of plain JSON in one room.
 
     Args:

@@ -12,7 +12,7 @@ from typing import Final
 
 from sockstore.base.tasks import start_task
 from sockstore.base.times import utc_time
-from sockstore.server.asgi import Outgoing
+from sockstore.server.asgi import SharedMessage
 from sockstore.server.history.base import (
     History,
     HistoryError,
@@ -163,7 +163,7 @@ class Room:
     def _deliver(self, message: StoredMessage) -> None:
         """Send the newest message to all that wait for it; each dialect builds its frame once."""
         self._newest = newest = LastSeen(self._epoch or "", message.offset, message.id)
-        frames: dict[Dialect, Outgoing] = {}
+        frames: dict[Dialect, SharedMessage] = {}
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
                 continue
@@ -174,7 +174,7 @@ class Room:
             dialect = subscriber.dialect
             outgoing = frames.get(dialect)
             if outgoing is None:
-                outgoing = frames[dialect] = Outgoing(dialect.message(message))
+                outgoing = frames[dialect] = SharedMessage(dialect.message(message))
             subscriber.client.offer(outgoing)
             subscriber.last_seen = newest
 
@@ -312,14 +312,14 @@ class Room:
             build: Returns the frame of a dialect, if the dialect has one.
             without: The id of a client that is not sent it.
         """
-        frames: dict[Dialect, Outgoing | None] = {}
+        frames: dict[Dialect, SharedMessage | None] = {}
         for subscriber in self._subscribers:
             if not subscriber.hears_members or subscriber.member.client == without:
                 continue
             dialect = subscriber.dialect
             if dialect not in frames:
                 frame = build(dialect)
-                frames[dialect] = None if frame is None else Outgoing(frame)
+                frames[dialect] = None if frame is None else SharedMessage(frame)
             if (outgoing := frames[dialect]) is not None:
                 subscriber.client.offer(outgoing)
 

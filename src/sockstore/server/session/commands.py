@@ -21,7 +21,7 @@ __all__ = [
     "Parsed",
     "Ping",
     "Pong",
-    "Presence",
+    "PresenceCommand",
     "PresenceStats",
     "Publish",
     "Send",
@@ -116,7 +116,7 @@ class History(msgspec.Struct, frozen=True):
     reverse: bool = False
 
 
-class Presence(msgspec.Struct, frozen=True):
+class PresenceCommand(msgspec.Struct, frozen=True):
     """Asks who is in a room."""
 
     channel: str
@@ -148,7 +148,7 @@ Command: TypeAlias = (
     | Send
     | Publish
     | History
-    | Presence
+    | PresenceCommand
     | PresenceStats
     | Ping
     | Disregarded
@@ -161,7 +161,7 @@ COMMANDS: dict[str, type[Any]] = {
     "rpc": _Rpc,
     "publish": Publish,
     "history": History,
-    "presence": Presence,
+    "presence": PresenceCommand,
     "presence_stats": PresenceStats,
     "ping": Ping,
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from sockstore.server.admission import Refused, check_room
+from sockstore.server.admission import Denied, check_room
 from sockstore.server.client import Client
 from sockstore.server.history.base import StoredMessage, continuous
 from sockstore.server.rooms.presence import Member
@@ -111,7 +111,7 @@ class Membership:
         """
         try:
             name = check_room(channel)
-        except Refused as refused:
+        except Denied as refused:
             raise ErrorReply(102, refused.message) from None
         if self._only not in {None, name}:
             raise ErrorReply(

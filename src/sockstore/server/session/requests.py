@@ -16,7 +16,7 @@ from sockstore.server.session.commands import (
     Disregarded,
     History,
     Ping,
-    Presence,
+    PresenceCommand,
     PresenceStats,
     Publish,
     Send,
@@ -74,7 +74,7 @@ class Requests:
             case History():
                 await self._client.drained()
                 return "history", await self._history(command)
-            case Presence(channel=channel):
+            case PresenceCommand(channel=channel):
                 shown = self._membership.members(channel)[:MOST_MEMBERS]
                 members = {member.client: replies.to_client(member) for member in shown}
                 return "presence", {"presence": members}

@@ -28,7 +28,7 @@ from sockstore.server.session.membership import Membership
 from sockstore.server.session.replies import PING, ErrorReply
 from sockstore.server.session.requests import Requests
 
-__all__ = ["Admit", "Heartbeat", "Visitor"]
+__all__ = ["Admit", "Heartbeat", "SessionVisitor"]
 
 Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
 """Checks the token of the first command; returns a close code and reason if it is wrong."""
@@ -48,7 +48,7 @@ NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporar
 NOT_STORED = (3004, "a message could not be stored; send it again")
 
 
-class Visitor:
+class SessionVisitor:
     """One session, which does the commands of its client strictly in their order.
 
     Args:

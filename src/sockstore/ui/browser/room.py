@@ -12,7 +12,7 @@ from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.chat.lines import Line, Mark
-from sockstore.ui.chat.presence import Presence
+from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.text import split_links, tone_of
@@ -226,4 +226,4 @@ class ChatMembers(ConnectionComponent):
     async def on_mount(self) -> None:
         """Follow the members of the room."""
         connection = await self.connection()
-        await Presence().follow(connection, self.scope, partial(put_text, self._label))
+        await MembersFollower().follow(connection, self.scope, partial(put_text, self._label))

@@ -12,18 +12,18 @@ from sockstore.scope.scope import Scope
 from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import as_name
 
-__all__ = ["Presence"]
+__all__ = ["MembersFollower"]
 
 NAMES_SHOWN = 5
 NAMES_KEPT = 1000
 """Names that are kept, so that a server cannot fill the memory with joins."""
 
 
-class Presence:
+class MembersFollower:
     """The people in a room; it must be given each message once, in order.
 
     Example:
-        >>> room = Presence()
+        >>> room = MembersFollower()
         >>> room.read(Message({"type": "presence", "members": ["Ann"], "count": 1}, "json", 1, 0))
         >>> room.read(Message({"type": "join", "sender": "Bob", "count": 2}, "json", 2, 0))
         >>> room.text

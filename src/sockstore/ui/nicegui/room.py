@@ -9,7 +9,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.ui.chat.presence import Presence
+from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
@@ -126,4 +126,4 @@ class ChatMembers(ConnectionComponent):
     async def on_mount(self) -> None:
         """Follow the members of the room."""
         connection = await self.connection()
-        await Presence().follow(connection, self.scope, self._label.set_text)
+        await MembersFollower().follow(connection, self.scope, self._label.set_text)

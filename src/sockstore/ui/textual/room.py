@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.ui.chat.lines import Mark
-from sockstore.ui.chat.presence import Presence
+from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.text import split_links
@@ -214,7 +214,7 @@ class ChatMembers(ConnectionComponent):
     async def follow(self) -> None:
         """Follow the members of the room."""
         connection = await self.connection()
-        await Presence().follow(connection, self.scope, self._show)
+        await MembersFollower().follow(connection, self.scope, self._show)
 
     def _show(self, text: str) -> None:
         self._label.update(Content(text))

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import Message
-from sockstore.ui.chat.presence import NAMES_KEPT, Presence
+from sockstore.ui.chat.presence import NAMES_KEPT, MembersFollower
 
 
-def room(*frames: dict[str, object]) -> Presence:
-    presence = Presence()
+def room(*frames: dict[str, object]) -> MembersFollower:
+    presence = MembersFollower()
     for number, frame in enumerate(frames, 1):
         presence.read(Message(frame, "json", number, 0.0))
     return presence

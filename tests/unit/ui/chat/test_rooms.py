@@ -93,7 +93,7 @@ def test_the_name_in_a_url_is_the_one_that_the_server_reads(query, name):
 def test_what_the_server_would_refuse_is_refused_and_nothing_else(text):
     try:
         room = admission.check_room(text.strip())
-    except admission.Refused:
+    except admission.Denied:
         with pytest.raises(InvalidOption):
             in_room(LOBBY, text)
     else:
@@ -102,7 +102,7 @@ def test_what_the_server_would_refuse_is_refused_and_nothing_else(text):
         assert room_of(url) == room == admission.check_room(unquote(urlsplit(url).path[6:]))
     try:
         name = admission.check_name(text)
-    except admission.Refused:
+    except admission.Denied:
         with pytest.raises(InvalidOption):
             named(LOBBY, text)
     else:

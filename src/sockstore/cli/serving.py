@@ -30,7 +30,13 @@ if TYPE_CHECKING:
     from sockstore.server.limits import Limits
     from sockstore.server.uvicorn_http import Doors
 
-__all__ = ["add_listening_arguments", "address_of", "listen", "serve_until_stopped", "served"]
+__all__ = [
+    "add_listening_arguments",
+    "address_of",
+    "listening_socket",
+    "serve_until_stopped",
+    "served",
+]
 
 SECONDS_OF_SILENCE = 20.0
 """Seconds between two pings, and the longest from a ping to its pong."""
@@ -82,7 +88,7 @@ def host_name(text: str) -> str:
     return text
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listening_socket(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
     Args:
@@ -141,7 +147,7 @@ def serve_until_stopped(
 
     Args:
         app: The ASGI application.
-        listening: From `listen`; it is closed at the end.
+        listening: From `listening_socket`; it is closed at the end.
         on_started: Called once connections are accepted.
         on_bounded: Called then with two numbers, if open files are limited: the connections that
             the limit allows, and the limit.
@@ -155,7 +161,7 @@ def serve_until_stopped(
     Example:
         ::
 
-            listening = listen("127.0.0.1", 0)
+            listening = listening_socket("127.0.0.1", 0)
             serve_until_stopped(app, listening, on_started=lambda: print(address_of(listening)))
     """
     import uvicorn  # noqa: PLC0415 - an extra
@@ -221,7 +227,7 @@ def served(app: ASGIApp, listening: socket.socket) -> Iterator[None]:
 
     Args:
         app: The ASGI application.
-        listening: From `listen`; it is closed at the end.
+        listening: From `listening_socket`; it is closed at the end.
     """
     import uvicorn  # noqa: PLC0415 - an extra
 
