@@ -200,3 +200,25 @@ def test_tasks_are_made_in_one_place():
         if ways.search(file.read_text()) and "testing" not in file.parts
     }
     assert making == {"base/tasks.py"}
+
+
+def test_threads_may_use_the_package_first_at_the_same_time():
+    code = """
+import sys, threading
+sys.setswitchinterval(1e-6)
+import sockstore
+failures = []
+def use(name):
+    try:
+        getattr(sockstore, name)
+    except BaseException as error:
+        failures.append((name, error))
+threads = [threading.Thread(target=use, args=(name,)) for name in sockstore.__all__]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+assert not failures, failures
+sockstore.transports.base.Transport, sockstore.base.errors.Lagged
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

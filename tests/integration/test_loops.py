@@ -59,9 +59,12 @@ def connect_again(connections: list[WebSocketStore]) -> None:
 
 
 def forget(connections: list[WebSocketStore]) -> None:
-    connections.clear()
-    with pytest.warns(ResourceWarning, match="was dropped while it was in use"):
+    def drop() -> None:
+        connections.clear()
         gc.collect()
+
+    with pytest.warns(ResourceWarning, match="was dropped while it was in use"):
+        drop()
 
 
 def close_in_thread(connections: list[WebSocketStore]) -> None:
@@ -295,3 +298,25 @@ def test_a_time_that_passes_while_its_timer_is_set_is_not_missed():
         runner.run(beat_and_come_back())
     assert len(server.handshakes) >= opens
     assert len(server.received) >= beats * opens
+
+
+@pytest.mark.contract("CN4", "CN10")
+def test_a_connection_whose_thread_has_ended_can_be_closed_by_another_one():
+    connection = WebSocketStore("ws://fake", transport=FakeServer(accept()))
+    phases: list[str] = []
+
+    async def use() -> None:
+        async with asyncio.timeout(5):
+            connection.connect()
+            await connection.ready()
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(asyncio.run, use()).result()
+    connection.close()
+    with connection.phase.subscribe(phases.append):
+        pass
+    assert (phases, connection.connected.value, connection.stats().phase) == (
+        ["closed"],
+        False,
+        "closed",
+    )

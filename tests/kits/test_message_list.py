@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 
 import pytest
 from textual.app import App, ComposeResult
@@ -113,6 +115,40 @@ async def test_lines_are_broken_anew_when_the_terminal_is_another_size(virtual_t
         assert messages.virtual_size.height > before
         assert drawn(messages)[-1] == "line 2"
         assert all(strip.cell_length <= 20 for strip in map(messages.render_line, range(6)))
+
+
+def on_screen(app: App[None]) -> list[str]:
+    """What the terminal shows, line by line; `render_line` would draw anew what is out of date."""
+    lines: dict[float, str] = {}
+    for y, text in re.findall(
+        r'<text [^>]*y="([\d.]+)"[^>]*>([^<]*)</text>', app.export_screenshot()
+    ):
+        lines[float(y)] = lines.get(float(y), "") + html.unescape(text).replace("\xa0", " ")
+    return [line.rstrip() for _, line in sorted(lines.items()) if line.strip() not in {"", "Lines"}]
+
+
+@pytest.mark.contract("UI3")
+async def test_the_terminal_shows_the_lines_that_another_size_has_broken_anew(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 8)) as pilot:
+        messages = app.query_one(MessageList)
+        long = Item(1, Content("one two three four five six seven eight nine ten"))
+        messages.show([long, *items(2)])
+        await pilot.pause()
+        assert on_screen(app) == [
+            "one two three four five",
+            "six seven eight nine ten",
+            "line 2",
+        ]
+        await pilot.resize_terminal(60, 8)
+        await pilot.pause()
+        messages.show([long, *items(2, 3)])
+        await pilot.pause()
+        whole = "one two three four five six seven eight nine ten"
+        assert on_screen(app) == [whole, "line 2", "line 3"]
+        await pilot.resize_terminal(30, 8)
+        await pilot.pause()
+        assert on_screen(app)[:2] == ["one two three four five", "six seven eight nine ten"]
 
 
 @pytest.mark.contract("UI3")

@@ -501,8 +501,7 @@ sys.exit(main())
 @pytest.mark.parametrize(
     "where",
     [
-        *("sockstore.base.errors", "asyncio", "sockstore.cli.command_line", "argparse", "getpass"),
-        *("webbrowser", "uvicorn"),
+        *("sockstore.cli.command_line", "argparse", "getpass", "webbrowser", "uvicorn"),
     ],
 )
 async def test_ctrl_c_while_it_is_loading_says_nothing(where):

@@ -59,6 +59,9 @@ class UserSide(Protocol):
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an effect that concerns users."""
 
+    def adopt(self) -> None:
+        """Give the stores to the calling thread."""
+
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
 
@@ -210,6 +213,9 @@ class Driver:
         self.callables.tasks.clear()
         self._watches_platform = False
         self._timer, self._timer_for = None, math.inf
+        if (user_side := self._user_side()) is not None:
+            user_side.adopt()  # their thread may have ended with the loop
+            user_side.show(self.machine.state)
 
     # Effects
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import chain, repeat
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
@@ -65,19 +65,16 @@ class Chunk:
         self.entries[index] = message
         return message
 
-    def messages(self, first: int, end: int, number: int) -> list[Message]:
-        """Return the messages from one index to another, decoded.
+    def messages(self, first: int, end: int, number: int) -> Iterator[Message]:
+        """Yield the messages from one index to another; each is decoded when its turn comes.
 
         Args:
             first: The index of the first one.
             end: The index behind the last one.
             number: The number of the message with the index 0.
         """
-        messages: list[Any] = self.entries[first:end]
-        for index, entry in enumerate(messages, first):
-            if isinstance(entry, str):
-                messages[index - first] = self.message(index, number + index)
-        return messages
+        for index, entry in enumerate(self.entries[first:end], first):
+            yield self.message(index, number + index) if isinstance(entry, str) else entry
 
 
 class MessageView(Sequence["Message"]):
@@ -126,7 +123,6 @@ class MessageView(Sequence["Message"]):
     def __iter__(self) -> Iterator[Message]:
         size, length = self._size, self._length
         chunk, first = divmod(self._first, size)
-        # Each chunk is decoded when its turn comes.
         return chain.from_iterable(
             map(
                 Chunk.messages,

@@ -59,7 +59,7 @@ class HostGuard:
 
 
 def check_host(scope: Scope, allowed: frozenset[str]) -> None:
-    """Check the `Host` of a request, unless it was checked for the same names before.
+    """Check the `Host` of a request, unless the same was checked before.
 
     Args:
         scope: The request.
@@ -68,16 +68,17 @@ def check_host(scope: Scope, allowed: frozenset[str]) -> None:
     Raises:
         Denied: As `admission.check_host`.
     """
-    if scope.get(CHECKED) == allowed:
-        return
     server, port = scope.get("server") or (None, None)
     hosts = [
         value.decode("latin-1").strip()
         for name, value in scope["headers"]
         if name.lower() == b"host"
     ]
-    admission.check_host(hosts, None if port is None else str(server), allowed)
-    scope[CHECKED] = allowed
+    # A middleware in between may have changed any of it.
+    question = hosts, None if port is None else str(server), allowed
+    if scope.get(CHECKED) != question:
+        admission.check_host(*question)
+        scope[CHECKED] = question
 
 
 class Turns:

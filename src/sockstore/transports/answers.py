@@ -187,23 +187,32 @@ def _could_be_named(data: bytes) -> bool:
 def _parse_head(head: bytes) -> Answer:
     status_line, *lines = head.split(b"\n")
     minor, status, reason = _parse_status_line(status_line.removesuffix(b"\r"))
+    # Interned: servers say much the same to every connection. A refusal is not kept for long.
+    keep = intern if status == 101 else str
     headers: list[tuple[str, str]] = []
+    folded: list[str] = []  # the lines after the first one of the last header
     for raw in lines:
         line = raw.removesuffix(b"\r").decode("latin-1")
         if line[:1] in {" ", "\t"} and headers:
-            name, value = headers.pop()  # folded over several lines (RFC 9112 section 5.2)
-            rest = _CONTROLS.sub(" ", line).strip(_BLANKS)
-            headers.append((name, f"{value} {rest}".strip()))
+            folded.append(_CONTROLS.sub(" ", line).strip(_BLANKS))  # RFC 9112 section 5.2
             continue
+        if folded:
+            headers[-1] = _unfolded(*headers[-1], folded)
+            folded = []
         name, colon, value = line.partition(":")
         name = name.rstrip(_BLANKS)
         if not colon or not _NAME.fullmatch(name):
             if status < 400:
                 raise NotAnAnswerError("a line of its head is not a header")
             continue  # a refusal counts, even if its headers are not valid
-        # Interned: servers say much the same in their headers to every connection.
-        headers.append((intern(name), intern(_CONTROLS.sub(" ", value).strip(_BLANKS))))
+        headers.append((keep(name), keep(_CONTROLS.sub(" ", value).strip(_BLANKS))))
+    if folded:
+        headers[-1] = _unfolded(*headers[-1], folded)
     return Answer(status=status, reason=reason, headers=tuple(headers), minor=minor)
+
+
+def _unfolded(name: str, value: str, folded: list[str]) -> tuple[str, str]:
+    return name, " ".join(part for part in (value, *folded) if part)
 
 
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:

@@ -173,6 +173,20 @@ def test_a_guard_that_allows_more_names_does_not_let_them_in_to_the_chat():
 
 
 @pytest.mark.contract("SV12")
+def test_a_host_that_was_changed_behind_the_guard_is_checked_again():
+    server = Router(ChatServer().routes)
+
+    async def forwarded(scope, receive, send):
+        headers = [
+            (n, b"evil.example" if n.lower() == b"host" else value) for n, value in scope["headers"]
+        ]
+        await server({**scope, "headers": headers}, receive, send)
+
+    assert answer(HostGuard(server), [("Host", "localhost")], address="127.0.0.1")[0] == 101
+    assert answer(HostGuard(forwarded), [("Host", "localhost")], address="127.0.0.1")[0] == 403
+
+
+@pytest.mark.contract("SV12")
 @pytest.mark.parametrize("name", ["", "a:80", "http://a", "a/b", "[::1]", "*", "a b", "ü.example"])
 def test_a_host_name_has_neither_scheme_nor_port(name):
     with pytest.raises(InvalidOption, match="host_names"):

@@ -178,6 +178,7 @@ class MessageList(ScrollView, can_focus=True):
             self._to_end()
         else:
             self._go_back_to(*place)
+        self.refresh()  # all lines may have moved
 
     # The reader
 
