@@ -21,7 +21,11 @@ __all__ = ["ConnectionOptions"]
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """The options of `WebSocketStore` that others pass on as they are."""
+    """The options of `WebSocketStore` that others pass on as they are.
+
+    They stand in its constructor, too, and a test holds both equal: `Unpack` there would hide the
+    defaults from editors and from `help()`.
+    """
 
     headers: PerAttempt[Headers]
     subprotocols: PerAttempt[Subprotocols]
