@@ -19,6 +19,9 @@ from sockstore.machine.events import AttemptError, Event
 
 __all__ = ["Callables", "as_attempt_error", "forget_variables"]
 
+OF_TRANSPORTS = {"certificate", "http", "network", "protocol", "subprotocol", "timeout"}
+"""The kinds of `HandshakeFailed` that transports report."""
+
 _opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening", default=None)
 """The `Callables` whose ``on_open`` runs here, and its transport; set by `_on_open`."""
 
@@ -126,7 +129,18 @@ def forget_variables(error: BaseException | None) -> None:
     hold the connection.
     """
     cleared: set[int] = set()
+    # The lines of a transport say nothing that its error does not; and from Python 3.12 on a frame
+    # keeps the variables of its callers, also those of a function that ran the loop and returned.
+    has_lines = not _is_of_transport(error)
     while error is not None and id(error) not in cleared:
         cleared.add(id(error))
         traceback.clear_frames(error.__traceback__)
+        if not has_lines:
+            error.__traceback__ = None
         error = error.__cause__ or error.__context__
+
+
+def _is_of_transport(error: BaseException | None) -> bool:
+    """Whether a transport reported it, and no code that raised something unexpected."""
+    is_reported = isinstance(error, HandshakeFailed) and error.kind in OF_TRANSPORTS
+    return is_reported and error is not None and isinstance(error.__cause__, OSError | None)
