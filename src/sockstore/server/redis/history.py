@@ -224,7 +224,8 @@ class RedisHistory:
         async with self._opening:  # waits for a task that is connecting
             client, self._client = self._client, None
             await self._feed.aclose()
-            if client is not None:
+            # Calls that are under way keep their connections; the last one closes the client.
+            if client is not None and not self._calls[client]:
                 await client.aclose()
 
     @asynccontextmanager
@@ -238,7 +239,7 @@ class RedisHistory:
             if not self._calls[client]:
                 del self._calls[client]
                 if client is not self._client:
-                    # It was closed before its last calls returned their connections to the pool.
+                    # `aclose` came while it was in use.
                     with suppress(Exception):  # the result of the call matters
                         await client.aclose()
 
