@@ -45,10 +45,6 @@ UserEffect: TypeAlias = (
 """The effects that concern users: their callables, and what they read."""
 
 
-RECORDS = (order.RecordDecision, order.RecordState)
-"""The effects that only the observer uses."""
-
-
 class UserSide(Protocol):
     """The user's side of a connection as its driver sees it: stores, log and callables."""
 
@@ -101,7 +97,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
-        self._watches_platform = False  # set by `_toggle_watching`
+        self._watches_platform = False  # set by `_watch_platform`
         self.buffered_is_watched = False
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
@@ -146,13 +142,13 @@ class Driver:
         effects = self.machine.handle(event, now)
         self.observer.saw(event, effects, now)
         for effect in effects:
-            if not isinstance(effect, RECORDS):
-                self._perform(effect)
+            self._perform(effect)
         if self.callables.tasks:
             self.callables.cancel_obsolete()
         self._arm()
-        if self.machine.at_rest is self._watches_platform:
-            self._toggle_watching()
+        is_in_use = not self.machine.at_rest
+        if is_in_use is not self._watches_platform:
+            self._watch_platform(is_in_use=is_in_use)
         if (user_side := self._user_side()) is not None:
             user_side.show(self.machine.state)
         if self.buffered_is_watched:
@@ -221,6 +217,8 @@ class Driver:
 
     def _perform(self, effect: Effect) -> None:  # noqa: C901, PLR0912 - a table
         match effect:
+            case order.RecordDecision() | order.RecordState():
+                pass  # they are for the observer
             case order.RetireTransport(transport=number):
                 if (link := self._links.get(number)) is not None:
                     link.retire()
@@ -240,8 +238,6 @@ class Driver:
                 self.sender.settle(effect)
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
-            case order.RecordDecision() | order.RecordState():
-                pass  # `dispatch` leaves them to the observer
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -264,13 +260,13 @@ class Driver:
     def _slept(self, seconds: float) -> None:
         self.dispatch(fact.Slept(seconds, self._heard_so_far))
 
-    def _toggle_watching(self) -> None:
+    def _watch_platform(self, *, is_in_use: bool) -> None:
         """Start or stop watching the platform: it is watched while the connection is in use."""
         if self.own.loop is None:
             return
-        self._watches_platform = not self._watches_platform
+        self._watches_platform = is_in_use
         sleepers = sleepers_of(self.own.loop)
-        if self._watches_platform:
+        if is_in_use:
             sleepers.add(self._slept)
             watch_platform(self.hint)
         else:

@@ -109,9 +109,7 @@ class Engine:
             resumption=opening.resumption,
             heartbeat=settings.heartbeat,
         )
-        # The state that subscribers see: set by `show`.
-        self._shown = self.machine.state
-        self.snapshot: Final = writable(self._shown)
+        self.snapshot: Final = writable(self.machine.state)
         # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
         for store in self._stores:
@@ -175,7 +173,7 @@ class Engine:
             gaps = self.machine.session is not None
         view = self.connection if view is None else view
         buffer = kind(where, limit, overflow, gaps=gaps, owner=view)
-        state = self._shown if state is None else state
+        state = self.snapshot.value if state is None else state
         if state.phase in ENDED:
             buffer.end(ended_by(state) if state.phase == "failed" else None)
         else:
@@ -208,28 +206,28 @@ class Engine:
 
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
-        before, self._shown = self._shown, state
+        before = self.snapshot.value
         if state is before:
             return
         if state.phase in ENDED:
             self._navigation.stop()
             if before.phase not in ENDED:
                 self.log.end_streams(ended_by(state) if state.phase == "failed" else None)
-        try:
-            self.snapshot.set(state)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self.driver.report(error, "a subscriber of the connection's state")
+        self.tell(self.snapshot, state, "the connection's state")
         if self.requests.waiting:
             self.requests.connection_changed(state.phase)
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""
-        if self._buffered is None:
-            return
+        if self._buffered is not None:
+            self.tell(self._buffered, self.driver.buffered_amount, "buffered_amount")
+
+    def tell(self, store: Writable[T], value: T, name: str) -> None:
+        """Set a store, and report what its subscribers raise: their bug drops no link (ST9)."""
         try:
-            self._buffered.set(self.driver.buffered_amount)
-        except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
-            self.driver.report(error, "a subscriber of buffered_amount")
+            store.set(value)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            self.driver.report(error, f"a subscriber of {name}")
 
     def _ask_predicate(self, outcome: Outcome) -> object:
         return True if self._should_reconnect is None else self._should_reconnect(outcome)

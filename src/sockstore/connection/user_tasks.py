@@ -123,7 +123,7 @@ def as_attempt_error(error: BaseException) -> AttemptError:
 
 
 def forget_variables(error: BaseException | None) -> None:
-    """Keep the lines of a traceback, and release the variables in its frames.
+    """Release the variables that an error's traceback holds, and keep its lines if they help.
 
     The variables hold the attempt, which holds the previous error, and so on; those of ``on_open``
     hold the connection.
@@ -142,5 +142,8 @@ def forget_variables(error: BaseException | None) -> None:
 
 def _is_of_transport(error: BaseException | None) -> bool:
     """Whether a transport reported it, and no code that raised something unexpected."""
-    is_reported = isinstance(error, HandshakeFailed) and error.kind in OF_TRANSPORTS
-    return is_reported and error is not None and isinstance(error.__cause__, OSError | None)
+    return (
+        isinstance(error, HandshakeFailed)
+        and error.kind in OF_TRANSPORTS
+        and isinstance(error.__cause__, OSError | None)
+    )

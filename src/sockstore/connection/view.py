@@ -35,6 +35,11 @@ class Gate:
     def __init__(self) -> None:
         self.is_left = False  # set by the provider, when its scope is left
 
+    def check(self, action: str) -> None:
+        """Raise `ScopeClosed` for an action after the scope was left."""
+        if self.is_left:
+            raise ScopeClosed(action)
+
 
 class ConnectionView:
     """The read-only side of a connection, for one holder: stores, streams and figures.
@@ -55,7 +60,6 @@ class ConnectionView:
         self._driver = engine.driver
         self._state = state
         self._gate = Gate()
-        self._inside = engine, self._gate
 
     @cached_property
     def state(self) -> Readable[ConnectionState]:
@@ -177,8 +181,7 @@ class ConnectionView:
         from sockstore.messages.buffer import Buffer  # noqa: PLC0415 - as `Engine`
         from sockstore.messages.stream import MessageStream  # noqa: PLC0415 - as `Engine`
 
-        if self._gate.is_left:
-            raise ScopeClosed("stream")
+        self._gate.check("stream")
         state = self._state.value
         buffer = self._engine.open_buffer(
             Buffer, where, limit, overflow, gaps=gaps, view=self, state=state
@@ -270,13 +273,9 @@ class ConnectionView:
 
 def engine_of(connection: ConnectionView) -> Engine:
     """Return the engine of a connection, for the rest of the package."""
-    return _inside(connection)[0]
+    return connection._engine  # noqa: SLF001 - users have no name for it
 
 
 def gate_of(connection: ConnectionView) -> Gate:
     """Return the gate of a connection, for its provider."""
-    return _inside(connection)[1]
-
-
-def _inside(connection: ConnectionView) -> tuple[Engine, Gate]:
-    return connection._inside  # noqa: SLF001 - no name for users
+    return connection._gate  # noqa: SLF001 - users have no name for it

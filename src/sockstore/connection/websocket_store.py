@@ -11,7 +11,7 @@ from sockstore.base.checks import require_callable, require_instance, require_se
 from sockstore.base.close import check_close
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.errors import InvalidOption, ScopeClosed
+from sockstore.base.errors import InvalidOption
 from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import Hint
@@ -201,8 +201,7 @@ class WebSocketStore(ConnectionView):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        if self._gate.is_left:
-            raise ScopeClosed("connect")
+        self._gate.check("connect")
         url = self._engine.endpoint.url if url is None else check_endpoint_url(url)
         if url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
@@ -266,8 +265,7 @@ class WebSocketStore(ConnectionView):
             RuntimeError: If no event loop runs here.
             ScopeClosed: If its provider has been left.
         """
-        if self._gate.is_left:
-            raise ScopeClosed("reconnect")
+        self._gate.check("reconnect")
         if self._engine.endpoint.url is None:
             raise InvalidOption("url", None, "give one to WebSocketStore() or to connect()")
         self._engine.bind("reconnect")
@@ -322,8 +320,8 @@ class WebSocketStore(ConnectionView):
             >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
             <Receipt queued>
         """
-        if self._gate.is_left:
-            raise ScopeClosed("send")
+        if self._gate.is_left:  # before the call, as every message comes here
+            self._gate.check("send")
         return self._driver.send(self._engine.encoder(data))
 
     async def request(

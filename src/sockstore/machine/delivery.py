@@ -25,7 +25,7 @@ class Outgoing:
         receipt: The user's receipt; opaque here.
 
     Attributes:
-        expires_at: When it is no longer worth sending; set when it is queued, infinite for never.
+        expires_at: When it is dropped if it still waits, set when it is queued; infinite: never.
         id: Its id in a session, set when it is handed over first; empty before.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.

@@ -160,7 +160,7 @@ class Sending:
 
     @property
     def deadline(self) -> float:
-        """When to look again; infinite if there is no need."""
+        """When the next message expires or may be sent; infinite if none waits for a time."""
         expiry, session = self.outbox.next_expiry, self.session
         if session is None:
             return expiry

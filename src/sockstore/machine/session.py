@@ -276,7 +276,7 @@ class SessionMachine:
         return frame
 
     def deadline(self, *, is_waited_for: bool) -> float:
-        """When to look again: to send more, or to give a message up; infinite if there is no need.
+        """When the next message expires or may be sent; infinite if none waits for a time.
 
         Args:
             is_waited_for: Whether new messages wait to be sent.

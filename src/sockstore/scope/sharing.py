@@ -13,7 +13,7 @@ from collections.abc import Hashable
 from typing import Any, TypeAlias
 
 from sockstore.base.close import check_close
-from sockstore.base.errors import InvalidOption, ScopeClosed
+from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
@@ -124,8 +124,7 @@ class Lease(WebSocketStore):
         Raises:
             InvalidOption: If it is another url: the other holders did not ask for it.
         """
-        if self._gate.is_left:
-            raise ScopeClosed("connect")
+        self._gate.check("connect")
         if url is not None and url != self._engine.endpoint.url:
             raise another_url(url)
         self._shared.take(self)
@@ -146,15 +145,13 @@ class Lease(WebSocketStore):
 
     def reconnect(self) -> None:
         """Take the lease, and open a new connection now, for all holders."""
-        if self._gate.is_left:
-            raise ScopeClosed("reconnect")
+        self._gate.check("reconnect")
         self.connect()
         self._shared.connection.reconnect()
 
     def send(self, data: Any) -> Receipt:
         """Send a message; it is refused unless the lease is taken."""
-        if self._gate.is_left:
-            raise ScopeClosed("send")
+        self._gate.check("send")
         if self._own.value is None:
             return super().send(data)
         self._engine.encoder(data)
@@ -162,10 +159,7 @@ class Lease(WebSocketStore):
         return Receipt(Delivery("refused", why))
 
     def _show(self, own: ConnectionState | None) -> None:
-        try:
-            self._own.set(own)
-        except Exception as error:  # noqa: BLE001 - a user's bug keeps no lease (ST9)
-            self._driver.report(error, "a subscriber of the connection's state")
+        self._engine.tell(self._own, own, "the connection's state")
 
 
 def another_url(url: PerAttempt[str]) -> InvalidOption:
