@@ -10,6 +10,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
 from textual.strip import Strip
+from textual.theme import Theme
 
 from kits.virtual_textual import textual_on_the_virtual_clock
 from sockstore.testing import FakeServer
@@ -162,6 +163,84 @@ async def test_another_theme_draws_everything_anew(virtual_textual):
         await pilot.pause()
         assert messages.render_line(0) != dark
         assert messages.render_line(0).text == dark.text
+
+
+@pytest.mark.contract("UI3")
+async def test_the_terminal_shows_the_colours_of_another_theme(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        for accent in ("red", "lime"):
+            # Nothing of the list itself has another colour, only the text in it.
+            app.register_theme(Theme(accent, primary="blue", accent=accent))
+        app.theme = "red"
+        await pilot.pause()
+        app.query_one(MessageList).show([Item(1, Content.styled("text", "$accent"))])
+        await pilot.pause()
+        red = app.export_screenshot()
+        app.theme = "lime"
+        await pilot.pause()
+        assert app.export_screenshot() != red
+
+
+@pytest.mark.contract("UI3")
+async def test_a_reader_keeps_the_place_when_a_style_breaks_the_lines_anew(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        messages.show([Item(n, Content(f"{n} one two three four")) for n in range(100, 120)])
+        messages.focus()
+        await pilot.press("up", "up")
+        top = on_screen(app)[0].split()[0]
+        messages.styles.padding = (0, 8)
+        messages.notify_style_update()
+        await pilot.pause()
+        assert messages.virtual_size.height > 20
+        assert on_screen(app)[0].split()[0] == top
+
+
+@pytest.mark.contract("UI3")
+@pytest.mark.parametrize("hidden", ["visible", "display"])
+async def test_lines_that_came_while_the_list_was_hidden_are_as_wide_as_others(
+    virtual_textual, hidden
+):
+    app = Lines()
+    async with app.run_test(size=(30, 5)) as pilot:
+        messages = app.query_one(MessageList)
+        assert await shown(messages, pilot, 1) == ["line 1"]
+        for width in (30, 40):
+            setattr(messages, hidden, False)
+            await pilot.resize_terminal(width, 5)
+            messages.show(items(1, 2, width))
+            await pilot.pause()
+            setattr(messages, hidden, True)
+            await pilot.pause()
+            assert on_screen(app) == ["line 1", "line 2", f"line {width}"]
+            assert messages.virtual_size.width == width - 4
+
+
+@pytest.mark.contract("UI3")
+async def test_a_scrollbar_that_takes_room_from_the_lines_breaks_them_anew(virtual_textual):
+    app = Lines()
+    async with app.run_test(size=(14, 4)) as pilot:
+        messages = app.query_one(MessageList)
+        messages.styles.scrollbar_gutter = "auto"
+        for end in (3, 6):
+            messages.show([Item(n, Content(f"a long {n} line")) for n in range(end)])
+            await pilot.pause()
+        assert drawn(messages) == ["a long 4", "line", "a long 5", "line"]
+
+
+@pytest.mark.contract("UI3")
+async def test_a_list_without_room_is_not_drawn_again_and_again(virtual_textual, monkeypatch):
+    app, resized = Lines(), []
+    async with app.run_test(size=(30, 4)) as pilot:
+        await shown(app.query_one(MessageList), pilot, 1, 2)
+        await pilot.resize_terminal(3, 4)
+        monkeypatch.setattr(MessageList, "on_resize", lambda self: resized.append(self.refresh()))
+        app.query_one(MessageList).refresh()
+        for _ in range(5):
+            await pilot.pause()
+        assert not resized
 
 
 class Chat(App[None]):

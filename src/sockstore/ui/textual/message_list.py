@@ -10,7 +10,7 @@ from typing import ClassVar
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import Reactive
 from textual.scroll_view import ScrollView
@@ -72,7 +72,7 @@ class MessageList(ScrollView, can_focus=True):
     def __init__(self, note: str = "") -> None:
         super().__init__()
         self._note = note
-        # The items that are shown; `show` sets them.
+        # The items that are shown; `_lay_out` sets them.
         self._items: Sequence[Item] = ()
         # The lines of each item, the line after its last one, and the width; `_lay_out` sets them.
         self._strips: dict[Hashable, tuple[Content, list[Strip]]] = {}
@@ -94,13 +94,8 @@ class MessageList(ScrollView, can_focus=True):
         """
         if not self.is_attached:
             return 0  # the screen is being left
-        place = None if self._at_end else self._place()
-        height, had_items, self._items = self.virtual_size.height, bool(self._items), items
-        unchanged, characters = self._lay_out()
-        if place is None:
-            self._to_end()
-        else:
-            self._go_back_to(*place)
+        height, had_items = self.virtual_size.height, bool(self._items)
+        unchanged, characters = self._lay_out(items)
         if had_items and items:
             self.refresh_lines(unchanged, max(height, self.virtual_size.height) - unchanged)
         else:
@@ -110,22 +105,24 @@ class MessageList(ScrollView, can_focus=True):
     def action_scroll_end_now(self) -> None:
         """Go to the end."""
         self._set_at_end(at_end=True)
-        self._to_end()
+        self._go_to(None)
 
     # Layout
 
-    def _lay_out(self) -> tuple[int, int]:
+    def _lay_out(self, items: Sequence[Item]) -> tuple[int, int]:
         """Lay out the items that are new or changed, and all of them for another width.
 
         Returns:
             How many lines at the top stay as they were, and how many characters are new.
         """
-        width = max(1, self.scrollable_content_region.width)
+        place = None if self._at_end else self._place()
+        # A list that is not visible has no width; it keeps its last one.
+        width = self.scrollable_content_region.width or max(1, self._width)
         before = self._strips if width == self._width else {}
         drawn = iter(before.values())
-        self._width, self._strips, self._ends = width, {}, []
+        self._items, self._width, self._strips, self._ends = items, width, {}, []
         end = unchanged = characters = 0
-        for item in self._items:
+        for item in items:
             entry = before.get(item.key)
             if entry is None or entry[0] != item.content:
                 entry = (item.content, self._strips_of(item.content, width))
@@ -136,12 +133,22 @@ class MessageList(ScrollView, can_focus=True):
             self._strips[item.key] = entry
             self._ends.append(end)
         self.virtual_size = Size(width, end)
+        self._go_to(place)
         return unchanged, characters
+
+    def _start(self, index: int) -> int:
+        return self._ends[index - 1] if index else 0
 
     def _strips_of(self, content: Content, width: int) -> list[Strip]:
         return Visual.to_strips(
             self, content, width, None, self.visual_style, apply_selection=False
         )
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return some lines of the screen, broken for its width: not all changes are a resize."""
+        if self.scrollable_content_region.width not in {0, self._width}:
+            self.on_resize()
+        return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Return one line of the screen."""
@@ -152,8 +159,7 @@ class MessageList(ScrollView, can_focus=True):
         index = bisect_right(self._ends, line)
         if index >= len(self._items):
             return Strip.blank(width, self.rich_style)
-        strips = self._strips[self._items[index].key][1]
-        strip = strips[line - (self._ends[index] - len(strips))]
+        strip = self._strips[self._items[index].key][1][line - self._start(index)]
         return strip.adjust_cell_length(width, self.rich_style)
 
     def _empty_line(self, y: int, width: int) -> Strip:
@@ -168,16 +174,11 @@ class MessageList(ScrollView, can_focus=True):
         super().notify_style_update()
         self._strips = {}
         if self.is_mounted:
-            self._lay_out()
+            self.on_resize()
 
     def on_resize(self) -> None:
         """Break the lines again."""
-        place = None if self._at_end else self._place()
-        self._lay_out()
-        if place is None:
-            self._to_end()
-        else:
-            self._go_back_to(*place)
+        self._lay_out(self._items)
         self.refresh()  # all lines may have moved
 
     # The reader
@@ -188,18 +189,17 @@ class MessageList(ScrollView, can_focus=True):
         index = bisect_right(self._ends, top)
         if index >= len(self._items):
             return None
-        key = self._items[index].key
-        return key, top - (self._ends[index] - len(self._strips[key][1]))
+        return self._items[index].key, top - self._start(index)
 
-    def _go_back_to(self, key: Hashable, above: int) -> None:
-        keys = [item.key for item in self._items]
-        if key in keys:
-            index = keys.index(key)
-            start = self._ends[index] - len(self._strips[key][1])
-            self.scroll_to(y=start + above, animate=False, immediate=True, force=True)
-
-    def _to_end(self) -> None:
-        self.scroll_to(y=self.virtual_size.height, animate=False, immediate=True, force=True)
+    def _go_to(self, place: tuple[Hashable, int] | None) -> None:
+        """Go to a place, if its item is still there; None is the end."""
+        y = self.virtual_size.height
+        if place is not None:
+            keys = [item.key for item in self._items]
+            if place[0] not in keys:
+                return
+            y = self._start(keys.index(place[0])) + place[1]
+        self.scroll_to(y=y, animate=False, immediate=True, force=True)
 
     def _set_at_end(self, *, at_end: bool) -> None:
         if at_end != self._at_end:
