@@ -23,8 +23,8 @@ _around: ContextVar[Element | None] = ContextVar("sockstore_element", default=No
 class _Placed(type):
     """Places an element after its constructor; if that raises, the element is not placed."""
 
-    def __call__(cls: type[E], *args: Any, **kwargs: Any) -> E:  # type: ignore[misc]
-        element: E = super().__call__(*args, **kwargs)  # type: ignore[misc]
+    def __call__(cls: type[E], *args: Any, **kwargs: Any) -> E:  # type: ignore[misc]  # a class of elements
+        element: E = super().__call__(*args, **kwargs)  # type: ignore[misc]  # as above
         cls._place(element)
         return element
 
