@@ -210,7 +210,9 @@ class BoundedTransport:
 
     def close(self) -> None:
         """Close; abort if the peer has not read everything within some seconds."""
-        if not self.inner.is_closing() and self.inner.get_write_buffer_size():
+        if self.inner.is_closing():
+            return  # after a second `close`, asyncio's TLS transport cannot resume reading
+        if self.inner.get_write_buffer_size():
             self.abort_soon()
         self.inner.close()
 

@@ -14,18 +14,24 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV11")]
 
 
 class Socket(asyncio.Transport):
-    """The real transport's place: notes whether it reads, and what is written."""
+    """The real transport's place: notes whether it reads, and what is written.
+
+    As with asyncio's TLS transport, nothing can be asked of it after a second `close`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.reads = True
         self.said: list[bytes] = []
         self.ended = ""
+        self.closes = 0
 
     def pause_reading(self) -> None:
+        assert self.closes < 2
         self.reads = False
 
     def resume_reading(self) -> None:
+        assert self.closes < 2
         self.reads = True
 
     def is_closing(self) -> bool:
@@ -44,6 +50,7 @@ class Socket(asyncio.Transport):
         return 0
 
     def close(self) -> None:
+        self.closes += 1
         self.ended = "closed"
 
     def abort(self) -> None:
@@ -150,6 +157,15 @@ async def test_whoever_does_not_end_is_aborted(monkeypatch):
     while not parser.socket.ended:
         await asyncio.sleep(0)
     assert parser.socket.ended == "aborted"
+
+
+async def test_a_transport_that_is_closed_twice_may_still_be_told_to_read():
+    parser = Parser()
+    parser.transport.pause_reading()
+    parser.transport.close()
+    parser.transport.close()
+    parser.transport.resume_reading()
+    assert parser.socket.ended == "closed"
 
 
 async def test_a_connection_that_was_lost_leaves_no_timer(monkeypatch):
