@@ -175,6 +175,17 @@ async def test_a_redis_that_was_emptied_and_whose_clock_went_back_is_followed(re
     await told.history.aclose()
 
 
+@pytest.mark.contract("SE3")
+@pytest.mark.asyncio
+async def test_an_entry_of_another_program_does_not_stop_the_feed(redis):
+    told = Told(redis.url)
+    await told.history.open()
+    await redis.ask("XADD", "{sockstore}:feed", "*", "greeting", "hello")
+    await told.history.append("lobby", [entry("a")])
+    await told.wait(lambda: told.offsets == [1] and told.lost)
+    await told.history.aclose()
+
+
 @pytest.mark.parametrize(
     ("command", "why"),
     [

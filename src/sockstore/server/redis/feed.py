@@ -113,8 +113,8 @@ class Feed:
             size = sum(len(text) for _, fields in entries for text in fields.values())
             self._count = max(1, min(MOST_AT_ONCE, MOST_BYTES_AT_ONCE * len(entries) // size))
         for entry_id, fields in entries:
+            self._last_id = entry_id  # an entry of another program is read once
             expected, self._number = self._number + 1, int(fields["number"])
-            self._last_id = entry_id
             if self._number != expected:
                 self._lost_sight()
             self._on_entry(fields)
