@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import parse_qsl
 
 from sockstore.base import names
@@ -182,15 +182,14 @@ def allowed_hosts(host_names: frozenset[str], origins: frozenset[str]) -> frozen
     return host_names | {match["host"].strip("[]").removesuffix(".") for match in matches if match}
 
 
-def check_host(hosts: Sequence[str], address: str | None, allowed: frozenset[str]) -> None:
+def check_host(scope: Mapping[str, Any], allowed: frozenset[str]) -> None:
     """On a loopback address, refuse a `Host` that is neither a loopback name nor allowed.
 
     The page of another site may have pointed its own name at this machine (DNS rebinding). Then its
     `Origin` and its `Host` agree, and only the name is wrong.
 
     Args:
-        hosts: The `Host` headers of the request.
-        address: The address that the server listens on; None if it is unknown.
+        scope: The ASGI scope of the request.
         allowed: From `allowed_hosts`.
 
     Raises:
@@ -199,8 +198,14 @@ def check_host(hosts: Sequence[str], address: str | None, allowed: frozenset[str
     Source:
         RFC 9112 section 3.2 (one `Host`); RFC 6761 section 6.3 (``localhost``).
     """
-    if address is None or not _is_loopback(address) or "*" in allowed:
+    address, port = scope.get("server") or (None, None)  # a Unix socket has no port
+    if port is None or not _is_loopback(str(address)) or "*" in allowed:
         return
+    hosts = [
+        value.decode("latin-1").strip()
+        for name, value in scope["headers"]
+        if name.lower() == b"host"
+    ]
     if len(hosts) != 1:
         raise Denied(400, "A request has exactly one Host header.")
     match = HOST.fullmatch(hosts[0].lower())

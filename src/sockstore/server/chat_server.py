@@ -24,7 +24,6 @@ from sockstore.server.connections import Connections, Crowded, Visit
 from sockstore.server.history.base import History
 from sockstore.server.history.sqlite import SqliteHistory
 from sockstore.server.limits import SECONDS_TO_COME_BACK, Limits
-from sockstore.server.middleware import check_host
 from sockstore.server.plain import visitor as plain
 from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
@@ -200,7 +199,7 @@ class ChatServer:
         Raises:
             Denied: If the request is not valid, its token is wrong, or the server is full.
         """
-        check_host(scope, self._allowed_hosts)
+        admission.check_host(scope, self._allowed_hosts)
         handshake = Handshake.read(scope["headers"], scope["query_string"])
         admission.check_origin(handshake, self._origins)
         plan = make_plan(handshake, scope)

@@ -14,10 +14,7 @@ from sockstore.server import admission
 from sockstore.server.admission import Denied
 from sockstore.server.asgi import Peer, PeerLeft
 
-__all__ = ["HostGuard", "Turns", "check_host", "refuse"]
-
-CHECKED = "sockstore.host"
-"""A key of the scope: the names for which `check_host` has accepted its `Host`."""
+__all__ = ["HostGuard", "Turns", "refuse"]
 
 
 class HostGuard:
@@ -51,34 +48,11 @@ class HostGuard:
             await self._app(scope, receive, send)
             return
         try:
-            check_host(scope, self._allowed)
+            admission.check_host(scope, self._allowed)
         except Denied as refused:
             await refuse(refused, scope, receive, send)
         else:
             await self._app(scope, receive, send)
-
-
-def check_host(scope: Scope, allowed: frozenset[str]) -> None:
-    """Check the `Host` of a request, unless the same was checked before.
-
-    Args:
-        scope: The request.
-        allowed: As in `admission.check_host`.
-
-    Raises:
-        Denied: As `admission.check_host`.
-    """
-    server, port = scope.get("server") or (None, None)
-    hosts = [
-        value.decode("latin-1").strip()
-        for name, value in scope["headers"]
-        if name.lower() == b"host"
-    ]
-    # A middleware in between may have changed any of it.
-    question = hosts, None if port is None else str(server), allowed
-    if scope.get(CHECKED) != question:
-        admission.check_host(*question)
-        scope[CHECKED] = question
 
 
 class Turns:
