@@ -167,13 +167,21 @@ class SqliteHistory:
         return [stored for stored, _ in kept]
 
     async def read(self, room: str, after: int, count: int, max_bytes: int) -> Page:
-        """Read as `History.read`."""
+        """Return the oldest kept messages with a higher offset than `after`.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
         return await self._read_page(lambda database: database.read(room, after, count, max_bytes))
 
     async def newest(
         self, room: str, count: int, max_bytes: int, before: int | None = None
     ) -> Page:
-        """Read as `History.newest`."""
+        """Return the last messages of a room, or the last ones before an offset, by rising offset.
+
+        Raises:
+            HistoryUnavailable: If they cannot be read.
+        """
         return await self._read_page(
             lambda database: database.newest(room, count, max_bytes, before)
         )
