@@ -26,6 +26,9 @@ LONGEST_CHUNK_LINE = 1024
 
 _END_OF_HEAD = re.compile(rb"\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([0-9])[ \t]+([1-9][0-9]{2})(?:[ \t]+(.*))?", re.DOTALL)
+_FOLD = re.compile(rb"\r?\n[ \t]+")
+"""The end of a line, where a value goes on in the next one (RFC 9112 section 5.2)."""
+
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """Characters that become a space in a header (RFC 9110 section 5.5)."""
@@ -185,34 +188,21 @@ def _could_be_named(data: bytes) -> bool:
 
 
 def _parse_head(head: bytes) -> Answer:
-    status_line, *lines = head.split(b"\n")
+    status_line, _, fields = head.partition(b"\n")
     minor, status, reason = _parse_status_line(status_line.removesuffix(b"\r"))
     # Interned: servers say much the same to every connection. A refusal is not kept for long.
     keep = intern if status == 101 else str
     headers: list[tuple[str, str]] = []
-    folded: list[str] = []  # the lines after the first one of the last header
-    for raw in lines:
-        line = raw.removesuffix(b"\r").decode("latin-1")
-        if line[:1] in {" ", "\t"} and headers:
-            folded.append(_CONTROLS.sub(" ", line).strip(_BLANKS))  # RFC 9112 section 5.2
-            continue
-        if folded:
-            headers[-1] = _unfolded(*headers[-1], folded)
-            folded = []
-        name, colon, value = line.partition(":")
+    # A fold becomes a control character: a value has a space in its place, a name must not have it.
+    for line in _FOLD.sub(b"\r", fields).split(b"\n") if fields else ():
+        name, colon, value = line.removesuffix(b"\r").decode("latin-1").partition(":")
         name = name.rstrip(_BLANKS)
         if not colon or not _NAME.fullmatch(name):
             if status < 400:
                 raise NotAnAnswerError("a line of its head is not a header")
             continue  # a refusal counts, even if its headers are not valid
         headers.append((keep(name), keep(_CONTROLS.sub(" ", value).strip(_BLANKS))))
-    if folded:
-        headers[-1] = _unfolded(*headers[-1], folded)
     return Answer(status=status, reason=reason, headers=tuple(headers), minor=minor)
-
-
-def _unfolded(name: str, value: str, folded: list[str]) -> tuple[str, str]:
-    return name, " ".join(part for part in (value, *folded) if part)
 
 
 def _parse_status_line(line: bytes) -> tuple[int, int, str]:

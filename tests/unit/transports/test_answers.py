@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import tracemalloc
+from collections.abc import Callable
+from types import FrameType
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -82,6 +87,36 @@ def test_headers_are_read_as_they_are_sent_in_the_field(
     assert head_of(b"HTTP/1.1 101 x\r\n" + lines + b"\r\n").headers == headers
 
 
+def bytes_allocated_by(function: Callable[[bytes], object], data: bytes) -> int:
+    """Return how many bytes a function allocates in all its lines, those that it frees included."""
+    total = before = 0
+
+    def trace(_frame: FrameType, _event: str, _: object) -> object:
+        nonlocal total, before
+        now, peak = tracemalloc.get_traced_memory()
+        total += peak - before
+        before = now
+        tracemalloc.reset_peak()
+        return trace
+
+    earlier = sys.gettrace()
+    tracemalloc.start()
+    sys.settrace(trace)
+    try:
+        function(data)
+    finally:
+        sys.settrace(earlier)
+        tracemalloc.stop()
+    return total
+
+
+@pytest.mark.contract("CN18")
+def test_a_header_folded_over_many_lines_is_copied_a_few_times_not_once_a_line() -> None:
+    data = b"HTTP/1.1 101 x\r\nA: b\r\n" + b" c\r\n" * 10_000 + b"\r\n"
+    assert head_of(data).headers == (("A", "b" + " c" * 10_000),)
+    assert bytes_allocated_by(head_of, data) < 400 * len(data)
+
+
 INTERIM = [
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 102 Processing\r\n\r\n",
@@ -126,6 +161,7 @@ def test_interim_answers_without_end_are_not_read_without_end() -> None:
         (b"HTTP/1.1 101 x\r\nUpgrade websocket\r\n\r\n", "not a header"),
         (b"HTTP/1.1 101 x\r\n folded: x\r\n\r\n", "not a header"),
         (b"HTTP/1.1 101 x\r\nA B: x\r\n\r\n", "not a header"),
+        (b"HTTP/1.1 101 x\r\nUpgrade\r\n : websocket\r\n\r\n", "not a header"),
         (b"HTTP/1.1 101 x\r\n: x\r\n\r\n", "not a header"),
         (b"HTTP/1.1 101 x\r\nA: " + b"b" * LONGEST_HEAD, "longer than 256 KiB"),
     ],
