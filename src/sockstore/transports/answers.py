@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container
-from sys import intern
+from sys import intern, version_info
 
 from sockstore.base.frozen import frozen
 
@@ -40,6 +40,9 @@ _SPEAKS_HTTP2 = re.compile(rb"\x00.{2}\x04[\x00\x01]\x00{4}", re.DOTALL)
 """Records of TLS, and the SETTINGS frame that begins HTTP/2 (RFC 9113 section 6.5)."""
 
 _WITHOUT_BODY = {204, 205, 304}
+
+_INTERNS_FOR_EVER = version_info[:2] == (3, 12)
+"""Python 3.12 did not free interned strings; 3.11 and 3.13 do."""
 
 
 class NotAnAnswerError(Exception):
@@ -191,7 +194,7 @@ def _parse_head(head: bytes) -> Answer:
     status_line, _, fields = head.partition(b"\n")
     minor, status, reason = _parse_status_line(status_line.removesuffix(b"\r"))
     # Interned: servers say much the same to every connection. A refusal is not kept for long.
-    keep = intern if status == 101 else str
+    keep = intern if status == 101 and not _INTERNS_FOR_EVER else str
     headers: list[tuple[str, str]] = []
     # A fold becomes a control character: a value has a space in its place, a name must not have it.
     for line in _FOLD.sub(b"\r", fields).split(b"\n") if fields else ():

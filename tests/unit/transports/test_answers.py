@@ -117,6 +117,18 @@ def test_a_header_folded_over_many_lines_is_copied_a_few_times_not_once_a_line()
     assert bytes_allocated_by(head_of, data) < 400 * len(data)
 
 
+@pytest.mark.contract("CN18")
+def test_the_headers_of_former_connections_are_not_kept() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            head_of(b"HTTP/1.1 101 x\r\nSet-Cookie: %d%s\r\n\r\n" % (number, b"x" * 1000))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 100_000
+
+
 INTERIM = [
     b"HTTP/1.1 100 Continue\r\n\r\n",
     b"HTTP/1.1 102 Processing\r\n\r\n",
