@@ -499,10 +499,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize(
-    "where",
-    [
-        *("sockstore.cli.command_line", "argparse", "getpass", "webbrowser", "uvicorn"),
-    ],
+    "where", ["sockstore.cli.command_line", "argparse", "getpass", "webbrowser", "uvicorn"]
 )
 async def test_ctrl_c_while_it_is_loading_says_nothing(where):
     code = STARTING.replace("WHERE", repr(where))

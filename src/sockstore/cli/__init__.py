@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Sequence
 
 __all__ = ["main"]
 
@@ -31,12 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _load(*, is_program: bool) -> Callable[[Sequence[str] | None], int]:
-    """Import everything else; meanwhile Ctrl-C ends the program at once.
+    """Import the command's modules; meanwhile Ctrl-C ends the program at once.
 
     A `KeyboardInterrupt` could become another error: modules in C import others, too.
     """
-    import signal  # noqa: PLC0415 - inside main(), which handles Ctrl-C
-
     before = signal.getsignal(signal.SIGINT)
     is_ours = is_program and before is signal.default_int_handler
     try:
@@ -44,7 +40,7 @@ def _load(*, is_program: bool) -> Callable[[Sequence[str] | None], int]:
             signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     except ValueError:  # not in the main thread
         is_ours = False
-    from sockstore.cli.command_line import run  # noqa: PLC0415 - the same
+    from sockstore.cli.command_line import run  # noqa: PLC0415 - Ctrl-C is handled by now
 
     if is_ours:
         signal.signal(signal.SIGINT, before)
