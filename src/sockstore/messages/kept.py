@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import chain, repeat
+from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING, TypeAlias, overload
 
@@ -121,16 +121,11 @@ class MessageView(Sequence["Message"]):
         return self._at(index)
 
     def __iter__(self) -> Iterator[Message]:
-        size, length = self._size, self._length
-        chunk, first = divmod(self._first, size)
+        size, first, number = self._size, self._first, self._number - self._first
+        end = first + self._length
         return chain.from_iterable(
-            map(
-                Chunk.messages,
-                self._chunks[chunk:],
-                chain((first,), repeat(0)),
-                range(first + length, 0, -size),
-                range(self._number - first, self._number + length, size),
-            )
+            self._chunks[start // size].messages(max(0, first - start), end - start, number + start)
+            for start in range(first - first % size, end, size)
         )
 
     def __repr__(self) -> str:

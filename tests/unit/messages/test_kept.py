@@ -53,6 +53,19 @@ def test_who_looks_twice_sees_the_same_object():
 
 
 @pytest.mark.contract("MS2")
+def test_each_message_is_decoded_when_its_turn_comes_and_once():
+    log = WrittenLog(CHUNK + 50, report=fail)
+    fill(log, *["1"] * 2 * CHUNK)
+    with mock.patch("sockstore.messages.kept.decode_json", side_effect=json.loads) as decode:
+        messages = iter(log.value)
+        for read in range(1, 60):
+            assert next(messages).number == CHUNK - 50 + read
+            assert decode.call_count == read
+        assert len(list(messages)) == CHUNK + 50 - 59
+        assert len(list(log.value)) == decode.call_count == CHUNK + 50
+
+
+@pytest.mark.contract("MS2")
 @given(
     slices=st.lists(st.integers(1, CHUNK + 3), max_size=6), history=st.sampled_from([None, 3, 300])
 )
