@@ -217,6 +217,17 @@ def test_a_reader_that_sleeps_is_told_what_it_missed_and_memory_stays_bounded(ec
         assert [dropping.recv(PATIENCE).data for _ in range(10)] == list(range(92, 102))
 
 
+@pytest.mark.contract("MS4")
+def test_a_stream_that_is_closed_drops_what_waits_and_ends(echo):
+    with WebSocket(echo.url) as ws:
+        closed, last = ws.stream(), ws.stream()
+        ws.send(1)
+        last.recv(PATIENCE)
+        assert closed.lag == 1
+        closed.close()
+        assert list(closed) == []
+
+
 COUNTING = """
 from sockstore import Session
 logging.disable()  # of outages; they are what this is about

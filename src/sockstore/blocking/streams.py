@@ -21,7 +21,7 @@ a fast reader may not have run yet."""
 
 
 class Buffer(buffers.Buffer):
-    """A stream that is filled on the loop's thread and read in others.
+    """A buffer that is filled on the loop's thread and read in others.
 
     Several threads may read it: each message goes to one of them.
     """
@@ -61,19 +61,19 @@ class Buffer(buffers.Buffer):
         return False
 
     def push_gap(self, message: Message) -> None:
-        """Take the record that messages are missing."""
+        """Take a gap, even above the limit."""
         with self._lock:
             super().push_gap(message)
         self.on_news()
 
     def end(self, error: Exception | None) -> None:
-        """End the stream: no message will follow."""
+        """Take no further messages: the readers get waiting messages, then `error` or the end."""
         with self._lock:
             super().end(error)
         self.on_news()
 
     def close(self) -> None:
-        """Take no further messages; readers get what is left, then the end."""
+        """Take no further messages; waiting messages are dropped, and readers end."""
         with self._lock:
             super().close()
 
@@ -130,7 +130,7 @@ class Buffer(buffers.Buffer):
 
 
 class CallbackBuffer(Buffer):
-    """A stream for a callback, which continues when the connection is connected again."""
+    """A buffer for a callback, which continues when the connection is connected again."""
 
     __slots__ = ("is_detached",)
 
@@ -200,7 +200,7 @@ class MessageStream:
             raise ConnectionEnded(f"the connection is {state.phase}", close=state.close) from None
 
     def close(self) -> None:
-        """Take no further messages; readers get what is left, then the end."""
+        """Take no further messages; waiting messages are dropped, and readers end."""
         self._buffer.close()
 
     def __iter__(self) -> Self:

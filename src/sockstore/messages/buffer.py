@@ -205,15 +205,15 @@ class Readers:
     one.
 
     Attributes:
-        streams: References to the buffers; set by `_set`.
+        buffers: References to the buffers; set by `_set`.
         fresh: Messages that the buffers were not given yet; the writer adds, `tell` empties it.
         most: Messages that may be collected without making a fast reader lag; set by `_set`.
     """
 
-    __slots__ = ("_lock", "fresh", "most", "streams")
+    __slots__ = ("_lock", "buffers", "fresh", "most")
 
     def __init__(self) -> None:
-        self.streams: tuple[ref[Buffer], ...] = ()
+        self.buffers: tuple[ref[Buffer], ...] = ()
         self.fresh: list[Message] = []
         self.most: int = NO_BOUND
         # A buffer is forgotten in whichever thread drops it.
@@ -223,7 +223,7 @@ class Readers:
         """Tell a reader of every message from now on."""
         self.tell()
         with self._lock:
-            self._set((*self.streams, ref(buffer, self._forget)))
+            self._set((*self.buffers, ref(buffer, self._forget)))
 
     def tell(self) -> bool:
         """Give the fresh messages to all; return whether a reader should get a turn soon."""
@@ -257,15 +257,15 @@ class Readers:
             buffer.end(error)
 
     def _held(self) -> list[Buffer]:
-        buffers = (reference() for reference in self.streams)
+        buffers = (reference() for reference in self.buffers)
         return [buffer for buffer in buffers if buffer is not None]
 
     def _forget(self, reference: ref[Buffer]) -> None:
         with self._lock:
-            self._set(tuple(other for other in self.streams if other is not reference))
+            self._set(tuple(other for other in self.buffers if other is not reference))
 
-    def _set(self, streams: tuple[ref[Buffer], ...]) -> None:
-        self.streams = streams
+    def _set(self, buffers: tuple[ref[Buffer], ...]) -> None:
+        self.buffers = buffers
         self.most = min((max(1, buffer.limit // 2) for buffer in self._held()), default=NO_BOUND)
 
 

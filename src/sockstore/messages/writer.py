@@ -133,7 +133,7 @@ class LogWriter:
         kept.total += 1
         if self._topics:
             self._mark_topics(data)
-        if self._readers.streams:
+        if self._readers.buffers:
             self._readers.fresh.append(message)
             self._tell_readers()
         if (tell := self._tell) is not None:
@@ -162,7 +162,7 @@ class LogWriter:
         number, size = kept.total, kept.size
         make = message_type()
         entries = kept.entries(received_at)
-        if readers.streams:
+        if readers.buffers:
             texts = islice(texts, readers.most)
         try:
             for text in texts:
@@ -180,7 +180,7 @@ class LogWriter:
                     message = make(data, "json", number, received_at)
                     if self._topics:
                         self._mark_topics(data)
-                    if readers.streams:
+                    if readers.buffers:
                         readers.fresh.append(message)
                     if (tell := self._tell) is not None:
                         try:
