@@ -228,6 +228,31 @@ def test_a_stream_that_is_closed_drops_what_waits_and_ends(echo):
         assert list(closed) == []
 
 
+@pytest.mark.contract("MS4")
+def test_a_filter_of_a_callback_that_raises_is_logged_and_each_later_message_comes_once(
+    echo, caplog
+):
+    with WebSocket(echo.url) as ws:
+        seen = []
+        ws.on_message(lambda message: seen.append(message.data), where=lambda m: 1 / m.data)
+        everything = ws.stream()
+
+        def echoed(number: int) -> None:
+            ws.send(number)
+            everything.recv(PATIENCE)
+
+        echoed(1)
+        echoed(0)
+        ws.reconnect()
+        ws.ready(PATIENCE)
+        echoed(2)
+        echoed(3)
+    assert seen == [1, 2, 3]
+    (record,) = (record for record in caplog.records if record.name == "sockstore")
+    assert "where= of on_message raised" in record.getMessage()
+    assert record.exc_info[0] is ZeroDivisionError
+
+
 COUNTING = """
 from sockstore import Session
 logging.disable()  # of outages; they are what this is about

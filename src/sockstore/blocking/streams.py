@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from sockstore.messages import buffer as buffers
 from sockstore.messages.message import Message
 
 __all__ = ["Buffer", "CallbackBuffer", "MessageStream"]
+
+logger: Final = logging.getLogger("sockstore")
 
 PATIENCE: Final = 0.05
 """Seconds that messages wait in total for room in a full buffer: one thread runs at a time, so even
@@ -143,6 +146,10 @@ class CallbackBuffer(Buffer):
         """Expect no message until the connection is connected again."""
         del error
         self.is_detached = True
+
+    def filter_failed(self, error: Exception) -> None:
+        """Log the error, as one of the callback is logged, and go on with later messages."""
+        logger.error("where= of on_message raised an exception", exc_info=error)
 
 
 class MessageStream:

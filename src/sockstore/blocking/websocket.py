@@ -305,7 +305,8 @@ class WebSocket:
 
         The other arguments and the errors are those of `WebSocketStore.stream`. If the callback
         falls behind by more than `limit`, a warning says how many messages it missed, or with
-        ``overflow="drop_oldest"`` the oldest are dropped. Its exceptions are logged.
+        ``overflow="drop_oldest"`` the oldest are dropped. Its exceptions are logged, and so are
+        those of `where`.
         """
         stop = self._subscriptions.on_message(
             callback, where=where, limit=limit, overflow=overflow, gaps=gaps

@@ -186,11 +186,15 @@ class Buffer:
             self._end = error
             self._wake()
 
+    def filter_failed(self, error: Exception) -> None:
+        """End with an error of the reader's own filter."""
+        self.end(error)
+
     def _wants(self, message: Message, where: Callable[[Message], object]) -> bool:
         try:
             return bool(where(message))
         except Exception as error:  # noqa: BLE001 - the reader's own filter: the reader is told
-            self.end(error)
+            self.filter_failed(error)
             return False
 
     def _wake(self) -> None:
