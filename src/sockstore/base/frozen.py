@@ -153,8 +153,9 @@ def _fields(cls: Any) -> dict[str, Field[Any]]:
         entry = default if isinstance(default, Field) else field(default=default)
         entry.kw_only = name in plan.by_name
         specifications.append((name, kinds[name], entry))
-    made: Any = make_dataclass(cls.__name__, specifications, init=False, repr=False, eq=False)
-    return made.__dataclass_fields__  # type: ignore[no-any-return]
+    like: Any = make_dataclass(cls.__name__, specifications, init=False, repr=False, eq=False)
+    made: dict[str, Field[Any]] = like.__dataclass_fields__
+    return made
 
 
 def _kinds(cls: type[Any]) -> dict[str, Any]:
@@ -211,9 +212,10 @@ def _compiled_init(cls: Any) -> Callable[..., None]:
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     init = f"def __init__({', '.join(parameters)}): {'; '.join(body) or 'pass'}"
-    # In the module of the class, so that the names in its annotations can be resolved.
+    # In the module of the class, so that the names in its annotations can be resolved. The text
+    # has only names of fields and our own words in it.
     module, made = vars(sys.modules[cls.__module__]), dict[str, Any]()
-    exec(f"def make({', '.join(namespace)}):\n {init}\n return __init__", module, made)  # noqa: S102
+    exec(f"def make({', '.join(namespace)}):\n {init}\n return __init__", module, made)  # noqa: S102 - see above
     function: Callable[..., None] = made["make"](**namespace)
     function.__qualname__ = f"{cls.__qualname__}.__init__"
     kinds = _kinds(cls)

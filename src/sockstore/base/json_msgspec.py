@@ -13,7 +13,7 @@ from sockstore.base.errors import InvalidOption
 try:
     import msgspec
 except ImportError:  # pragma: no cover - exercised by tests that hide msgspec
-    msgspec = None  # type: ignore[assignment]
+    msgspec = None  # type: ignore[assignment]  # the code below checks for None
 
 __all__ = ["decode_json", "decoder_of", "encode_json"]
 
@@ -34,7 +34,7 @@ def decoder_of(wanted: type[Any]) -> Callable[[str | bytes], Any]:
 
 def _plain(data: Any) -> Any:
     """Return JSON data for a value that msgspec does not support."""
-    from sockstore.base.json_stdlib import plain  # noqa: PLC0415
+    from sockstore.base.json_stdlib import plain  # noqa: PLC0415 - few programs need it
 
     return plain(data)
 

@@ -30,10 +30,10 @@ def default_transport(listener: Listener, options: TransportOptions) -> Transpor
     Its engine is imported here, at the first connect.
     """
     if IN_BROWSER:
-        from sockstore.transports.browser import BrowserTransport  # noqa: PLC0415
+        from sockstore.transports.browser import BrowserTransport  # noqa: PLC0415 - see above
 
         return BrowserTransport(listener, options)
-    from sockstore.transports.native.transport import NativeTransport  # noqa: PLC0415
+    from sockstore.transports.native.transport import NativeTransport  # noqa: PLC0415 - see above
 
     return NativeTransport(listener, options)
 
@@ -46,7 +46,7 @@ def is_browsers_own(transport: TransportFactory) -> bool:
 def watch_platform(tell: Callable[[Hint], object]) -> None:
     """Call `tell` with every hint of the platform about its network; only a browser has some."""
     if IN_BROWSER:
-        from sockstore.transports.browser import watch_page  # noqa: PLC0415
+        from sockstore.transports.browser import watch_page  # noqa: PLC0415 - it needs the page
 
         watch_page(tell)
 
@@ -54,6 +54,6 @@ def watch_platform(tell: Callable[[Hint], object]) -> None:
 def unwatch_platform(tell: Callable[[Hint], object]) -> None:
     """Stop calling `tell`."""
     if IN_BROWSER:
-        from sockstore.transports.browser import unwatch_page  # noqa: PLC0415
+        from sockstore.transports.browser import unwatch_page  # noqa: PLC0415 - the same
 
         unwatch_page(tell)
