@@ -253,6 +253,19 @@ def test_a_filter_of_a_callback_that_raises_is_logged_and_each_later_message_com
     assert record.exc_info[0] is ZeroDivisionError
 
 
+@pytest.mark.contract("MS4")
+def test_the_filter_of_an_unsubscribed_callback_is_not_called_any_more(echo):
+    with WebSocket(echo.url) as ws:
+        asked = []
+        unsubscribe = ws.on_message(print, where=lambda message: asked.append(message.data))
+        everything = ws.stream()
+        for number in (1, 2, 3):
+            ws.send(number)
+            everything.recv(PATIENCE)
+            unsubscribe()
+    assert asked == [1]
+
+
 COUNTING = """
 from sockstore import Session
 logging.disable()  # of outages; they are what this is about

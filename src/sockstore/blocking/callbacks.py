@@ -88,7 +88,7 @@ class MessageCallback:
         announce: Callable[[Callback], None],
     ) -> None:
         self.is_due = False  # set by the runner
-        self.buffer = buffer
+        self.buffer = buffer  # replaced by `stop`
         # None once it is unsubscribed.
         self._callback: Callable[[Message], object] | None = callback
         buffer.on_news = lambda: announce(self)
@@ -96,12 +96,12 @@ class MessageCallback:
     def stop(self) -> None:
         """Stop calling it."""
         self._callback = None
-        self.buffer.on_news = lambda: None
-        self.buffer.close()
+        # The log forgets the former buffer, since nothing else references it.
+        self.buffer = CallbackBuffer()
 
     @property
     def waiting(self) -> int:
-        """How many messages wait; a `Lagged` or an end counts as one."""
+        """How many messages wait; a `Lagged` counts as one."""
         return self.buffer.lag or self.buffer.has_news
 
     def run(self) -> None:
