@@ -224,6 +224,13 @@ async def test_a_reader_that_leaves_ends_it_without_a_word(arguments):
     assert (done.status, done.err) == (0, "")
 
 
+async def test_a_reader_that_leaves_before_the_last_line_ends_the_demo_without_a_word():
+    demo = command("demo", "--terminal", "--messages", "4")
+    done = await shell(f"{demo} | sed '/status disconnected closed/q'; exit ${{PIPESTATUS[0]}}")
+    assert done.out.splitlines()[-1].endswith("status disconnected closed")
+    assert (done.status, done.err) == (0, "")
+
+
 @pytest.mark.parametrize("stream", [">/dev/full", ">&-", "| true"])
 async def test_a_server_serves_also_if_it_cannot_say_where(stream):
     port = free_port()

@@ -87,7 +87,9 @@ class _Story:
                     await sending
                     await self.wait_until_returned(connection, self.messages)
                     await connection.aclose()
-        return self.conclude()
+        status = self.conclude()
+        await asyncio.sleep(0)  # here the task is cancelled if the last line was not printed
+        return status
 
     async def send_all(self, connection: WebSocketStore) -> None:
         for number in range(1, self.messages + 1):
