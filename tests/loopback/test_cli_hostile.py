@@ -402,6 +402,21 @@ async def test_without_a_home_a_name_and_a_terminal_it_says_what_is_missing():
     assert done.out == ""
 
 
+WITHOUT_UVICORN = """
+import sys
+sys.modules["uvicorn"] = None
+from sockstore.cli import chat, main
+chat._check_terminal = lambda: None
+sys.exit(main(["chat", "--name", "Ann"]))
+"""
+
+
+async def test_without_its_extra_the_chat_says_what_to_install_and_leaves_nothing_open():
+    code = (sys.executable, "-W", "always::ResourceWarning", "-c", WITHOUT_UVICORN)
+    done = await shell(shlex.join(code))
+    assert_said(done, 1, "uvicorn", "pip install 'sockstore[server]'", "give the URL")
+
+
 # What became of what was sent
 
 

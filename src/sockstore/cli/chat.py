@@ -55,9 +55,11 @@ def run(options: argparse.Namespace) -> int:
     _check_terminal()
     if options.url is not None:
         return _chat(ChatApp(*there))
-    listening = listening_socket("127.0.0.1", 0)
     with needs("server", "the chat's own server", ", or give the URL of another server"):
+        import uvicorn  # noqa: F401, PLC0415 - an extra
+
         from sockstore.server import create_app  # noqa: PLC0415 - needs the extra
+    listening = listening_socket("127.0.0.1", 0)
     with served(create_app(), listening):
         return _chat(ChatApp(*destination(f"ws://{address_of(listening)}", options.room, name)))
 
