@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import faulthandler
 import os
 import subprocess
@@ -103,6 +104,29 @@ def test_all_that_are_open_share_one_thread(echo):
     for ws in sockets:
         ws.close()
     assert threading.active_count() == before
+
+
+def test_waiting_while_others_subscribe_to_the_phase_fails_for_no_other_reason(echo):
+    is_over = threading.Event()
+
+    def subscribe() -> None:
+        while not is_over.is_set():
+            ws.subscribe("phase", id)()
+
+    interval = sys.getswitchinterval()
+    with WebSocket(echo.url) as ws:
+        ws.ready(PATIENCE)
+        subscribing = threading.Thread(target=subscribe)
+        subscribing.start()
+        try:
+            sys.setswitchinterval(1e-6)
+            for _ in range(40_000):
+                with contextlib.suppress(TimeoutError):
+                    ws.recv(0)
+        finally:
+            sys.setswitchinterval(interval)
+            is_over.set()
+            subscribing.join(PATIENCE)
 
 
 @pytest.mark.contract("CN5")

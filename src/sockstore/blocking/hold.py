@@ -24,9 +24,6 @@ __all__ = ["Hold", "not_connected"]
 T = TypeVar("T")
 P = ParamSpec("P")
 
-LIVE: Final = {"connecting", "open", "waiting"}
-"""The phases in which messages may still be handed over."""
-
 logger: Final = logging.getLogger("sockstore")
 
 FORKED: Final = (
@@ -99,7 +96,7 @@ class Hold:
         """
         self.check_may_block(action)
         store = self._store()
-        if store is not None and store.phase.value == "idle":
+        if store is not None and store.state.value.phase == "idle":
             raise not_connected(action)
 
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -196,7 +193,8 @@ class Hold:
 
     def hand_over(self, store: WebSocketStore) -> None:
         """Before closing, wait until everything that was sent is handed over; warn if it is not."""
-        if self.is_in_another_process or store.phase.value not in LIVE:
+        may_send = store.state.value.phase in {"connecting", "open", "waiting"}
+        if self.is_in_another_process or not may_send:
             return
         try:
             self.run("close", store.drain, self._close_timeout)
