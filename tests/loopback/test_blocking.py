@@ -26,7 +26,7 @@ from loopback.processes import free_port, serving
 from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
 from sockstore import Lagged, Reconnect, Session
-from sockstore.blocking import WebSocket, streams
+from sockstore.blocking import WebSocket, loop_thread, streams
 
 pytestmark = pytest.mark.loopback
 
@@ -127,6 +127,43 @@ def test_waiting_while_others_subscribe_to_the_phase_fails_for_no_other_reason(e
             sys.setswitchinterval(interval)
             is_over.set()
             subscribing.join(PATIENCE)
+
+
+def test_connecting_at_the_moment_when_the_thread_is_released_holds_a_thread(echo, monkeypatch):
+    release, hold = loop_thread.LoopThread.release, loop_thread.shared.hold
+    is_held = threading.Event()
+    errors = []
+
+    def connect() -> None:
+        try:
+            ws.connect()
+        except RuntimeError as error:
+            errors.append(error)
+
+    connecting = threading.Thread(target=connect, daemon=True)
+
+    def slow_release(thread, user):
+        if not connecting.ident:
+            connecting.start()
+            is_held.wait(0.5)
+        release(thread, user)
+
+    def slow_hold(user):
+        thread = hold(user)
+        if threading.current_thread() is connecting:
+            is_held.set()
+            time.sleep(0.5)
+        return thread
+
+    monkeypatch.setattr(loop_thread.LoopThread, "release", slow_release)
+    monkeypatch.setattr(loop_thread.shared, "hold", slow_hold)
+    with WebSocket(echo.url) as ws:
+        ws.ready(PATIENCE)
+        ws.close()
+        connecting.join(PATIENCE)
+        assert (connecting.is_alive(), errors) == (False, [])
+        ws.send("again")
+        assert ws.recv(PATIENCE).data == "again"
 
 
 @pytest.mark.contract("CN5")

@@ -281,7 +281,8 @@ class Hold:
             if thread is None or not self._driver.at_rest:
                 return
             self._thread = None
-        thread.release(self)
+            # Under the lock: a `connect` that holds the thread meanwhile would lose it here.
+            thread.release(self)
 
 
 def not_connected(action: str) -> RuntimeError:
