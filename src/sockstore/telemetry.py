@@ -16,7 +16,6 @@ from opentelemetry.util.types import AttributeValue
 from sockstore.base.version import __version__
 from sockstore.connection.inspection import timeline as happened
 from sockstore.connection.inspection.observer import Stats
-from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 
@@ -137,14 +136,14 @@ class _Spans:
         self.stop_watching()
         self._end(None)
 
-    def _read(self, events: tuple[TimelineEvent, ...]) -> None:
+    def _read(self, events: tuple[happened.TimelineEvent, ...]) -> None:
         places = [index for index, event in enumerate(events) if event is self._last]
         for event in events[places[-1] + 1 :] if places else events:
             self._follow(event)
         if events:
             self._last = events[-1]
 
-    def _follow(self, event: TimelineEvent) -> None:
+    def _follow(self, event: happened.TimelineEvent) -> None:
         match event:
             case happened.AttemptBegan(number=number, at=at):
                 self._begin("websocket attempt", at, {"sockstore.attempt": number})

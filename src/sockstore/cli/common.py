@@ -81,10 +81,8 @@ def needs(extra: str, what: str, alternative: str = "") -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        install = f"pip install 'sockstore[{extra}]'"
-        raise CommandError(
-            f"{what} needs the package {error.name}: {install}{alternative}"
-        ) from None
+        install = f"pip install 'sockstore[{extra}]'{alternative}"
+        raise CommandError(f"{what} needs the package {error.name}: {install}") from None
 
 
 def as_usage_error(error: InvalidOption) -> UsageError:

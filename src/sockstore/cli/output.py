@@ -108,10 +108,10 @@ def put_if_possible(text: str) -> None:
 
 
 def put_text(text: str) -> None:
-    """Print lines of the program itself, unchanged.
+    """Print a text unchanged; the caller replaces characters that control a terminal.
 
     Raises:
-        OutputFailed: If they cannot be printed.
+        OutputFailed: If it cannot be printed.
     """
     try:
         sys.stdout.write(text)

@@ -103,9 +103,8 @@ class _Story:
                 lambda _: len(self.returned) >= number, timeout=2 * SECONDS_TO_START
             )
         except TimeoutError:
-            raise CommandError(
-                f"only {len(self.returned)} of {number} messages came back"
-            ) from None
+            why = f"only {len(self.returned)} of {number} messages came back"
+            raise CommandError(why) from None
 
     def show_state(self, state: ConnectionState) -> None:
         now = asyncio.get_running_loop().time()
