@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import itertools
+import queue
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -138,17 +138,15 @@ def test_a_receipt_is_settled_although_a_task_of_the_closed_loop_awaits_it():
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_blocking_connection_outlives_the_loop_that_a_callable_ended():
     async def leave(store: WebSocketStore) -> None:
-        threads.append(threading.current_thread())
+        threads.put(threading.current_thread())
         asyncio.get_running_loop().stop()
         await asyncio.sleep(100)
 
-    threads: list[threading.Thread] = []
+    threads: queue.Queue[threading.Thread] = queue.Queue()
     connection = blocking.WebSocket("ws://fake", transport=FakeServer(), on_open=leave)
     receipt = connection.send("hello")
     connection.connect()
-    while not threads:
-        time.sleep(0.01)
-    threads[0].join()
+    threads.get(timeout=20).join(20)
     assert receipt.state == "queued"
     connection.close()
     assert repr(receipt) == "<Receipt dropped: the connection was closed>"
@@ -301,7 +299,10 @@ def test_a_time_that_passes_while_its_timer_is_set_is_not_missed():
 
 
 @pytest.mark.contract("CN4", "CN10")
-def test_a_connection_whose_thread_has_ended_can_be_closed_by_another_one():
+@pytest.mark.parametrize(
+    "act", [WebSocketStore.close, lambda connection: connection.send("x")], ids=["close", "send"]
+)
+def test_a_connection_whose_thread_has_ended_can_be_used_by_another_one(act):
     connection = WebSocketStore("ws://fake", transport=FakeServer(accept()))
     phases: list[str] = []
 
@@ -312,7 +313,7 @@ def test_a_connection_whose_thread_has_ended_can_be_closed_by_another_one():
 
     with ThreadPoolExecutor(1) as threads:
         threads.submit(asyncio.run, use()).result()
-    connection.close()
+    act(connection)
     with connection.phase.subscribe(phases.append):
         pass
     assert (phases, connection.connected.value, connection.stats().phase) == (

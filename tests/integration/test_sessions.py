@@ -336,7 +336,6 @@ async def test_what_is_older_than_the_server_remembers_is_never_sent_again():
         with pytest.raises(DeliveryError, match="it is unknown whether it is stored"):
             await receipt
         server.is_mute = False
-        server.is_mute = False
         server.come_up()
         await connection.ready(60)
         await connection.send(2)
