@@ -13,6 +13,7 @@ from tests.loopback.redis_servers import redis_server
 from sockstore.server import SqliteHistory
 from sockstore.server.history.base import Entry, StoredMessage
 from sockstore.server.redis.history import RedisHistory
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV2", "SE2")]
 
@@ -39,9 +40,7 @@ class Kit:
 
     async def told_all(self, count):
         """Wait until so many messages were told."""
-        async with asyncio.timeout(20):
-            while len(self.told) < count:
-                await asyncio.sleep(0.005)
+        await until(lambda: len(self.told) >= count)
         return [(room, message.offset) for room, message in self.told]
 
     async def aclose(self):

@@ -7,6 +7,7 @@ import gc
 
 from sockstore import Close, SocketInfo
 from sockstore.transports.base import Listener, Target, TransportOptions, deliver_one
+from waiting import turns
 
 
 class Puppet:
@@ -93,12 +94,6 @@ class Puppeteer:
         self.newest.accept()
         await turns()
         return self.newest
-
-
-async def turns(count: int = 5) -> None:
-    """Let what is due happen."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def let_go(held: list) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 
 import pytest
-from puppets import Puppeteer, turns
+from puppets import Puppeteer
 from rooms import RoomServer
 
 from sockstore import Close, ConnectionLost, Reconnect, Resume, Session, WebSocketStore
 from sockstore.testing import FakeServer, accept, echo, pause, repeat, send, slow
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

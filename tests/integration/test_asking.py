@@ -9,7 +9,7 @@ import traceback
 import weakref
 
 import pytest
-from puppets import let_go, turns
+from puppets import let_go
 
 from sockstore import (
     Attempt,
@@ -24,6 +24,7 @@ from sockstore import (
 )
 from sockstore.testing import FakeServer, accept, drop, hang, pause, refuse, slow
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -10,7 +10,7 @@ import warnings
 import weakref
 
 import pytest
-from puppets import Puppeteer, let_go, turns
+from puppets import Puppeteer, let_go
 
 from sockstore import (
     Close,
@@ -23,6 +23,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.testing import FakeServer, accept, close, drop, hang, pause, refuse, send
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from puppets import Puppeteer, turns
+from puppets import Puppeteer
 
 from sockstore import Attempt, InvalidURI, Reconnect, SocketInfo, WebSocketStore
 from sockstore.testing import FakeServer, accept, assert_no_leaks, hang, pause, refuse, send, slow
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

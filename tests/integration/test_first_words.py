@@ -7,11 +7,12 @@ import gc
 import weakref
 
 import pytest
-from puppets import Puppeteer, turns
+from puppets import Puppeteer
 from rooms import RoomServer
 
 from sockstore import Lagged, Reconnect, Resume, Session, WebSocketStore
 from sockstore.testing import FakeServer, accept, drop, pause, receive, send
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -14,7 +14,6 @@ from importlib.metadata import entry_points
 from queue import SimpleQueue
 
 import pytest
-from puppets import turns
 
 from sockstore import Reconnect, WebSocketStore
 from sockstore.testing import (
@@ -35,6 +34,7 @@ from sockstore.testing import (
     slow,
 )
 from sockstore.transports.base import Target, TransportOptions
+from waiting import turns
 
 pytestmark = pytest.mark.contract("TK1")
 

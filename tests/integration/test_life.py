@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from puppets import Puppeteer, turns
+from puppets import Puppeteer
 
 from sockstore import (
     Close,
@@ -20,6 +20,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.testing import FakeServer, accept, drop, echo, hang, pause, refuse, send, slow
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

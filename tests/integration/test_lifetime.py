@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puppets import let_go, turns
+from puppets import let_go
 
 from sockstore import ConnectionLost, ConnectionState, Reconnect, WebSocketStore, derived
 from sockstore.testing import (
@@ -33,6 +33,7 @@ from sockstore.testing import (
     slow,
 )
 from sockstore.transports.base import Listener, Transport, TransportOptions
+from waiting import turns
 
 EVERY_SECOND = Reconnect(schedule=lambda attempt, outcome: 1.0)
 

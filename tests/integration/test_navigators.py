@@ -8,7 +8,7 @@ import gc
 import weakref
 
 import pytest
-from puppets import let_go, turns
+from puppets import let_go
 
 from inside import count_watchers
 from sockstore import (
@@ -24,6 +24,7 @@ from sockstore import (
     writable,
 )
 from sockstore.testing import FakeServer, hang, refuse
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -10,7 +10,6 @@ import threading
 import weakref
 
 import pytest
-from puppets import turns
 
 from inside import count_watchers
 from sockstore import (
@@ -25,6 +24,7 @@ from sockstore import (
     use_websocket,
 )
 from sockstore.testing import FakeServer, accept, drop, echo, hang, pause, refuse, repeat, slow
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -11,7 +11,7 @@ import weakref
 
 import msgspec
 import pytest
-from puppets import Puppeteer, count_objects, turns
+from puppets import Puppeteer, count_objects
 
 from sockstore import (
     Close,
@@ -25,6 +25,7 @@ from sockstore import (
 )
 from sockstore.testing import FakeServer, accept, close, drop, pause, refuse, send, slow
 from sockstore.transports.base import deliver_one
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -10,7 +10,6 @@ import random
 import tracemalloc
 
 import pytest
-from puppets import turns
 
 from sockstore import (
     Attempt,
@@ -36,6 +35,7 @@ from sockstore.testing import (
     send,
     slow,
 )
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

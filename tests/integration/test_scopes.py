@@ -10,11 +10,12 @@ import weakref
 from collections.abc import AsyncIterator
 
 import pytest
-from puppets import count_objects, turns
+from puppets import count_objects
 
 from inside import scopes_here
 from sockstore import InvalidOption, Scope, ScopeClosed, derived, writable
 from sockstore.testing import assert_no_leaks
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -10,7 +10,7 @@ import enum
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puppets import Puppeteer, turns
+from puppets import Puppeteer
 
 from sockstore import (
     Close,
@@ -31,6 +31,7 @@ from sockstore.testing import (
     refuse,
     slow,
 )
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -7,7 +7,6 @@ import gc
 import weakref
 
 import pytest
-from puppets import turns
 
 from inside import count_watchers, shared_connections
 from sockstore import (
@@ -19,6 +18,7 @@ from sockstore import (
     use_websocket,
 )
 from sockstore.testing import FakeServer, VirtualClock, accept, hang, pause, refuse, repeat
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -10,7 +10,6 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from puppets import turns
 
 from sockstore import (
     Close,
@@ -35,6 +34,7 @@ from sockstore.testing import (
     send,
     slow,
 )
+from waiting import turns
 
 NAMES = ("state", "socket", "connected", "error", "status", "phase")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from sockstore.server.redis.history import RedisHistory
 from sockstore.server.redis.presence import RedisPresence
 from sockstore.server.rooms.presence import Member
 
-__all__ = ["Member", "RedisHistory", "RedisPresence", "RedisServer", "redis_server", "until"]
+__all__ = ["Member", "RedisHistory", "RedisPresence", "RedisServer", "redis_server"]
 
 SECONDS = 20
 
@@ -100,10 +100,3 @@ async def redis_server(folder: Path, *arguments: str) -> AsyncIterator[RedisServ
         yield server
     finally:
         await server.kill()
-
-
-async def until(is_so: Callable[[], Awaitable[object]]) -> None:
-    """Ask a Redis again and again, until it says so."""
-    async with asyncio.timeout(SECONDS):
-        while not await is_so():
-            await asyncio.sleep(0.01)

@@ -26,6 +26,7 @@ from sockstore.server.uvicorn_http import (
     Doors,
 )
 from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
+from waiting import until
 
 PATIENCE = 20.0
 """Seconds any single step may take before a test fails; far above what it needs."""
@@ -253,10 +254,3 @@ def note_buffered(monkeypatch: pytest.MonkeyPatch, name: str) -> list[int]:
 
     monkeypatch.setattr(Client, "offer", noted)
     return buffered
-
-
-async def until(condition: Any) -> None:
-    """Let the event loop turn until a condition holds."""
-    async with asyncio.timeout(PATIENCE):
-        while not condition():
-            await asyncio.sleep(0.001)

@@ -22,6 +22,7 @@ import trustme
 from sockstore import Close, SocketInfo
 from sockstore.transports.base import Deliver, Listener, Target, TransportOptions
 from sockstore.transports.native.transport import NativeTransport
+from waiting import turns
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 PAUSES_ABOVE, RESUMES_BELOW = 4 * 2**20, 2**20
@@ -230,12 +231,6 @@ async def serve(
         await turns(3)
     if server.errors:
         raise ExceptionGroup("the server's handler failed", server.errors)
-
-
-async def turns(count: int) -> None:
-    """Let the event loop turn a few times."""
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 class Recorder:

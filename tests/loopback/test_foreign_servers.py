@@ -19,6 +19,7 @@ from loopback.foreign.server_programs import (
 from loopback.servers import NotedTransports
 from sockstore import Close, Gap, Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -79,8 +80,7 @@ async def test_every_server_answers_pings_and_a_frozen_one_is_noticed(
         async with WebSocketStore(server.url, transport=transports, **options) as connection:
             await connection.ready()
             since = connection.state.value.since
-            while transports.made[-1].heard < 10:  # nothing but pongs
-                await asyncio.sleep(0.01)
+            await until(lambda: transports.made[-1].heard >= 10)  # nothing but pongs
             assert connection.state.value.since == since
             server.freeze()
             await connection.phase.wait_for(lambda phase: phase == "waiting")

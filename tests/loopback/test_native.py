@@ -25,10 +25,10 @@ from loopback.servers import (
     received,
     serve,
     text,
-    turns,
 )
 from sockstore import Close
 from sockstore.transports.base import Target, TransportOptions
+from waiting import turns
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -29,11 +29,11 @@ from loopback.servers import (
     serve,
     settled,
     text,
-    turns,
 )
 from sockstore import HandshakeFailed, InvalidOption, Reconnect, WebSocketStore
 from sockstore.testing import assert_no_leaks
 from sockstore.transports.base import Target, TransportOptions
+from waiting import turns
 
 try:
     import uvloop

@@ -13,6 +13,7 @@ from sockstore import InvalidOption
 from sockstore.server import ChatServer, HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
 from sockstore.testing import assert_no_leaks
+from waiting import until
 
 pytestmark = [pytest.mark.loopback, pytest.mark.contract("SV2")]
 
@@ -36,11 +37,6 @@ class Told:
 
     def lose(self):
         self.lost += 1
-
-    async def wait(self, is_so):
-        async with asyncio.timeout(20):
-            while not is_so():
-                await asyncio.sleep(0.01)
 
 
 @pytest.mark.asyncio
@@ -67,7 +63,7 @@ async def test_what_was_acknowledged_survives_the_death_of_redis(redis):
     redis.deaths = []
     senders = [asyncio.create_task(send(name)) for name in range(4)]
     for death in range(deaths):
-        await told.wait(lambda death=death: len(stored) > 100 * (death + 1))
+        await until(lambda death=death: len(stored) > 100 * (death + 1))
         await redis.kill()
         await redis.start()
         redis.deaths.append(death)
@@ -75,7 +71,7 @@ async def test_what_was_acknowledged_survives_the_death_of_redis(redis):
     page = await told.history.read("lobby", 0, 100_000, HUGE)
     assert [message.offset for message in page.messages] == [*range(1, page.top + 1)]
     assert sorted(stored.values()) == [*range(1, page.top + 1)]
-    await told.wait(lambda: told.lost >= 1)
+    await until(lambda: told.lost >= 1)
     assert told.offsets == sorted(set(told.offsets))
     await told.history.aclose()
 
@@ -90,7 +86,7 @@ async def test_all_servers_are_told_everything_in_one_order(redis):
         *(side.history.append("lobby", unit) for side in (one, two) for unit in units)
     )
     for side in (one, two):
-        await side.wait(lambda side=side: len(side.offsets) >= 300)
+        await until(lambda side=side: len(side.offsets) >= 300)
         assert side.offsets == [*range(1, 301)]
         assert side.lost == 0
         await side.history.aclose()
@@ -128,11 +124,11 @@ async def test_a_redis_that_is_frozen_or_gone_is_an_answer_in_time(redis, monkey
 async def test_a_redis_that_was_emptied_has_another_epoch_and_everybody_is_told(redis):
     told = Told(redis.url)
     (before,) = await told.history.append("lobby", [entry("a")])
-    await told.wait(lambda: told.offsets)
+    await until(lambda: told.offsets)
     await redis.ask("FLUSHALL")
     (after,) = await told.history.append("lobby", [entry("b")])
     assert (after.offset, after.epoch != before.epoch) == (1, True)
-    await told.wait(lambda: told.lost)
+    await until(lambda: told.lost)
     await told.history.aclose()
 
 
@@ -150,9 +146,9 @@ async def test_a_history_that_reads_the_feed_too_late_is_told_so(redis, monkeypa
         assert (told.lost, told.offsets) == (0, [])
         for pair in proxy.pairs:
             pair.thaw()
-        await told.wait(lambda: told.lost)
+        await until(lambda: told.lost)
         assert told.lost == 1
-        await told.wait(lambda: told.offsets[-1:] == [500])
+        await until(lambda: told.offsets[-1:] == [500])
         assert len(told.offsets) < 500
         await told.history.aclose()
         await other.history.aclose()
@@ -169,9 +165,9 @@ async def test_a_redis_that_was_emptied_and_whose_clock_went_back_is_followed(re
     await told.history.open()
     await redis.ask("FLUSHALL")
     await told.history.append("lobby", [entry("a")])
-    await told.wait(lambda: told.lost)
+    await until(lambda: told.lost)
     await told.history.append("lobby", [entry("b")])
-    await told.wait(lambda: told.offsets[-1:] == [2])
+    await until(lambda: told.offsets[-1:] == [2])
     await told.history.aclose()
 
 

@@ -6,16 +6,18 @@ import asyncio
 import re
 import shutil
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import pytest_asyncio
 from tests.loopback.chaos import ChaosProxy
-from tests.loopback.redis_servers import RedisHistory, RedisServer, redis_server, until
+from tests.loopback.redis_servers import RedisHistory, RedisServer, redis_server
 
 from loopback.processes import serving
 from sockstore import Reconnect, Session, WebSocketStore
 from sockstore.server import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
+from waiting import until
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -286,15 +288,20 @@ async def test_the_feed_is_read_in_portions_of_about_one_size(redis, log):
         for start in range(0, 200, 20):
             unit = [entry(f"{size} {start + n}", size) for n in range(20)]
             await log.history.append("r", unit)
-        async with asyncio.timeout(SECONDS):
-            while heard[-1:] != [(await log.page(100_000)).top]:
-                await asyncio.sleep(0.01)
-            while not (portions and 0.9 * count <= portions[-1] <= count):
-                await asyncio.sleep(0.01)
+        await until(lambda: has_heard_all(log, heard))
+        await until(partial(has_come_to, count, portions))
     assert heard == [*range(1, 401)]
     watching.cancel()
     await asyncio.wait([watching])
     await reader.aclose()
+
+
+async def has_heard_all(log, heard):
+    return heard[-1:] == [(await log.page(100_000)).top]
+
+
+def has_come_to(count, portions):
+    return portions and 0.9 * count <= portions[-1] <= count
 
 
 async def note_portions(redis, portions):

@@ -8,9 +8,10 @@ from collections import Counter
 
 import pytest
 from tests.loopback.chaos import chaos
-from tests.loopback.redis_servers import Member, RedisHistory, RedisPresence, until
+from tests.loopback.redis_servers import Member, RedisHistory, RedisPresence
 
 from sockstore.server.redis.scripts import MEMBERS, SETTLE
+from waiting import until
 
 pytestmark = [pytest.mark.loopback]
 
@@ -98,9 +99,7 @@ async def test_without_redis_a_server_shows_its_own_and_says_so_later(redis):
     await redis.start()
     two = Here(redis.url, lease=0.3)
     await two.enter("Cid")
-    async with asyncio.timeout(20):
-        while sorted(two.names) != ["Ann", "Bob", "Cid"]:
-            await asyncio.sleep(0.01)
+    await until(lambda: sorted(two.names) == ["Ann", "Bob", "Cid"])
     await one.aclose()
     await two.aclose()
 
@@ -262,9 +261,7 @@ async def test_an_old_answer_takes_back_nothing_that_was_heard_since(redis):
     async def wait():
         two.presence.leave("lobby", bob)
         await two.presence.enter("lobby", cid)
-        async with asyncio.timeout(20):
-            while not any(fields.get("client") == cid.client for fields in one.heard):
-                await asyncio.sleep(0.01)
+        await until(lambda: any(fields.get("client") == cid.client for fields in one.heard))
 
     behind_each(one, MEMBERS, wait)
     await one.enter("Ann")

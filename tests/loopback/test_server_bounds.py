@@ -30,10 +30,10 @@ from loopback.server_kit import (
     masked,
     running,
     send_without_end,
-    until,
 )
 from sockstore.server import Limits, create_app
 from sockstore.server.uvicorn_protocol import MOST_FRAMES_AFTER_CLOSE
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV11", "SV3")]
 

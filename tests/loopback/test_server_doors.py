@@ -14,9 +14,10 @@ from starlette.routing import Mount
 from websockets.exceptions import InvalidStatus
 
 from loopback.processes import serving, start
-from loopback.server_kit import PATIENCE, QUICK, Mute, guest, running, until
+from loopback.server_kit import PATIENCE, QUICK, Mute, guest, running
 from sockstore import Attempt, ConnectionEnded, Reconnect, WebSocketStore
 from sockstore.server import ChatServer, Limits, SqliteHistory, create_app
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV4")]
 

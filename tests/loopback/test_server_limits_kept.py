@@ -21,10 +21,10 @@ from loopback.server_kit import (
     note_buffered,
     running,
     send_without_end,
-    until,
 )
 from sockstore.server import Limits, create_app
 from sockstore.server.uvicorn_protocol import BoundedWebSocketProtocol
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV3")]
 

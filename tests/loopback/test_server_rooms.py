@@ -7,12 +7,13 @@ import json
 
 import pytest
 
-from loopback.server_kit import PATIENCE, QUICK, guest, running, until
+from loopback.server_kit import PATIENCE, QUICK, guest, running
 from sockstore import WebSocketStore
 from sockstore.server import Limits, SqliteHistory, create_app
 from sockstore.testing import assert_no_leaks
 from sockstore.ui.chat.backlog import backlog_of
 from sockstore.ui.chat.transcript import Conversation
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -8,9 +8,10 @@ import weakref
 import pytest
 from websockets.frames import Frame
 
-from loopback.server_kit import QUICK, guest, running, until
+from loopback.server_kit import QUICK, guest, running
 from sockstore.server import Limits
 from sockstore.server.asgi import SharedMessage
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback, pytest.mark.contract("SV3")]
 

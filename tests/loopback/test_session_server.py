@@ -13,9 +13,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
-from loopback.server_kit import PATIENCE, QUICK, Mute, note_buffered, running, until
+from loopback.server_kit import PATIENCE, QUICK, Mute, note_buffered, running
 from sockstore.server import Limits, create_app
 from sockstore.testing import assert_no_leaks
+from waiting import until
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -46,7 +46,6 @@ from loopback.servers import (
     sockets_to,
     text,
     timers,
-    turns,
     undelivered,
 )
 from sockstore import (
@@ -58,6 +57,7 @@ from sockstore import (
     WebSocketStore,
 )
 from sockstore.transports.base import Target, TransportOptions
+from waiting import turns
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 

@@ -43,11 +43,11 @@ from loopback.servers import (
     sockets_to,
     text,
     timers,
-    turns,
     undelivered,
 )
 from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
 from sockstore.transports.base import SLICE_SECONDS, Target, TransportOptions
+from waiting import turns
 
 try:
     import uvloop
