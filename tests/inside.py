@@ -17,5 +17,6 @@ def shared_connections() -> int:
 
 
 def timers_of(loop: asyncio.AbstractEventLoop) -> list[asyncio.TimerHandle]:
-    """The timers of asyncio's own loop that were not cancelled."""
-    return [timer for timer in loop._scheduled if not timer.cancelled()]
+    """The timers of asyncio's own loop that were not cancelled; a loop of a test notes its own."""
+    scheduled = loop.noted_timers if hasattr(loop, "noted_timers") else loop._scheduled
+    return [timer for timer in scheduled if not timer.cancelled()]

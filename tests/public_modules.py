@@ -1,6 +1,9 @@
-"""The modules whose names are public: what they show is checked, and stands in the reference."""
+"""The modules whose names are public, which the reference shows; and the imports of any module."""
 
 from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
 
 import sockstore
 import sockstore.blocking
@@ -21,3 +24,16 @@ PUBLIC = [
     sockstore.ui.nicegui,
     sockstore.ui.textual,
 ]
+
+
+def imported_modules(tree: ast.Module) -> Iterator[str]:
+    """The modules of sockstore that a file imports, public or not; each statement counts."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.ImportFrom(module=str(module), level=0):
+                imported = [module]
+            case ast.Import(names=names):
+                imported = [alias.name for alias in names]
+            case _:
+                continue
+        yield from (name for name in imported if name.split(".")[0] == "sockstore")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tools import house
 
-from public_modules import PUBLIC
+from public_modules import PUBLIC, imported_modules
 
 UNIT = house.ROOT / "tests" / "unit"
 SOURCE = house.SOURCE / "sockstore"
@@ -30,14 +30,8 @@ def folders(root: Path) -> set[str]:
 
 def rooms_inside(path: Path) -> set[str]:
     """The rooms from whose inside a file imports; what is public says nothing about the place."""
-    modules: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        match node:
-            case ast.ImportFrom(module=str(module)):
-                modules.add(module)
-            case ast.Import(names=names):
-                modules.update(alias.name for alias in names)
-    return {name.split(".")[1] for name in modules - FACES if name.startswith("sockstore.")}
+    modules = set(imported_modules(ast.parse(path.read_text())))
+    return {name.split(".")[1] for name in modules - FACES}
 
 
 def test_each_folder_of_unit_tests_is_a_folder_of_the_package():

@@ -27,9 +27,9 @@ from browser.demos import (
     served,
     wait_for_lines,
 )
+from inside import count_watchers
 from loopback.processes import SECONDS
 from sockstore.server import create_app
-from sockstore.stores.binding import count_watchers
 from sockstore.testing import assert_no_leaks
 from sockstore.ui.nicegui import (
     ChatInput,

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import trustme
 
+from inside import timers_of
 from sockstore import Close, SocketInfo
 from sockstore.transports.base import Deliver, Listener, Target, TransportOptions
 from sockstore.transports.native.transport import NativeTransport
@@ -381,10 +382,8 @@ def open_files() -> int:
 
 
 def timers() -> int:
-    """Return how many timers of the running loop are armed; a loop of a test may note its own."""
-    loop = asyncio.get_running_loop()
-    scheduled = loop.noted_timers if hasattr(loop, "noted_timers") else loop._scheduled
-    return sum(not handle.cancelled() for handle in scheduled)
+    """Return how many timers of the running loop are armed."""
+    return len(timers_of(asyncio.get_running_loop()))
 
 
 def sockets_to(port: int) -> int:
