@@ -18,8 +18,8 @@ Nanoseconds of CPU time for one operation. Each library runs in a process of its
 documentation says, and delivers synchronously. Each change is a new value, and each subscriber is a
 function that keeps the value. A diamond is one source, 100 stores computed from it and one computed
 from those. A ladder is 100 levels of two stores, each computed from both stores of the level
-before. The last store of a graph has a subscriber. If there is no figure, the library has no such
-operation, overflows the stack, or needs more than a second for one change.
+before. The last store of a graph has a subscriber. A dot (·) means that the library has no
+such operation, overflows the stack, or needs more than a second for one change.
 
 The last five columns are counts, not times. In 60 random graphs: how often a store was computed
 more than once for a change, how often a computation was given values of different moments, and how

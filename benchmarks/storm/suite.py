@@ -19,7 +19,7 @@ ABOUT = f"""
 immediately, until their tenth retry. For each retry in a row, the figure is the share of clients in
 the busiest second, wherever that second begins. Ours are {CLIENTS:,} `WebSocketStore` with their
 defaults, on the virtual clock of the test kit. The others wait by their own functions if Python can
-call them, else by their default formulas. If there is no figure, the client has given up before.
+call them, else by their default formulas. A dot (·) means that the client had given up.
 """
 
 
