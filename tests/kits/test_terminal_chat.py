@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
+from textual.events import Key
 from textual.widgets import Label, Static, TextArea
 
 from kits.house import House, house
@@ -96,6 +97,16 @@ async def test_two_people_chat_and_see_who_is_there(place):
         assert marks == ["acknowledged"]
         members = ann.screen.query_one(ChatMembers).query_one(Static)
         await until(pilot, lambda: "2 here: Ann, Bob" in str(members.content), "both show")
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("UI4")
+async def test_keys_that_arrive_together_are_the_messages_that_were_typed(place):
+    app = app_of(place, "burst")
+    async with chatting(app) as pilot:
+        for key in ("a", "enter", "b", "enter", "c", "enter"):
+            app.post_message(Key(key, key if len(key) == 1 else "\r"))
+        await until(pilot, lambda: said(app) == ["a", "b", "c"], "there are three messages")
 
 
 @pytest.mark.asyncio

@@ -178,7 +178,7 @@ async def test_an_entry_of_another_program_does_not_stop_the_feed(redis):
     await told.history.open()
     await redis.ask("XADD", "{sockstore}:feed", "*", "greeting", "hello")
     await told.history.append("lobby", [entry("a")])
-    await told.wait(lambda: told.offsets == [1] and told.lost)
+    await until(lambda: told.offsets == [1] and told.lost)
     await told.history.aclose()
 
 

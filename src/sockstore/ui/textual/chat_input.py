@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.message import Message
 from textual.widgets import Button, Input, TextArea
 
 from sockstore.connection.websocket_store import WebSocketStore
@@ -24,9 +23,6 @@ class MessageField(TextArea):
     MessageField { height: auto; max-height: 8; width: 1fr; }
     """
 
-    class Submitted(Message):
-        """Posted when the user wants to send the text of the field."""
-
     def __init__(self, placeholder: str) -> None:
         super().__init__(placeholder=placeholder, compact=True, highlight_cursor_line=False)
 
@@ -34,7 +30,10 @@ class MessageField(TextArea):
         if event.key == "enter":
             event.stop()
             event.prevent_default()
-            self.post_message(self.Submitted())
+            # A message to the parent could be handled after the keys that follow Enter. A field
+            # that holds a callback keeps the connection alive: Textual holds removed widgets.
+            if isinstance(self.parent, ChatInput):
+                self.parent.submit()
         elif event.key in NEW_LINE:
             event.stop()
             event.prevent_default()
@@ -113,11 +112,11 @@ class ChatInput(ConnectionComponent):
             if not isinstance(self.screen.focused, Input | TextArea):
                 self._field.focus()
 
-    @on(MessageField.Submitted)
     @on(Button.Pressed)
-    def send(self, event: Message) -> None:
+    def submit(self, event: Button.Pressed | None = None) -> None:
         """Send the text of the field; it stays there unless it is accepted."""
-        event.stop()
+        if event is not None:
+            event.stop()
         connection, text = self._connection, self._field.text
         if connection is None or not connection.connected.value or not text.strip():
             return
