@@ -94,6 +94,20 @@ def test_what_a_closed_loop_left_queued_is_dropped_and_what_it_left_unproven_is_
     assert sent.state == "unknown"
 
 
+@pytest.mark.contract("CN4", "OB2")
+@pytest.mark.parametrize("thread", ["same", "another"])
+def test_a_message_for_a_connection_whose_loop_was_closed_is_refused(thread):
+    connection, sent = left_in_its_closed_loop(FakeServer(accept()))
+    if thread == "same":
+        receipt = connection.send("too late")
+    else:
+        with ThreadPoolExecutor(1) as threads:
+            receipt = threads.submit(connection.send, "too late").result()
+    assert repr(receipt) == "<Receipt refused: the connection is closed>"
+    assert sent.state == "unknown"
+    assert connection.phase.value == "closed"
+
+
 @pytest.mark.contract("CN9")
 def test_a_connection_that_failed_stays_failed_when_its_loop_is_closed():
     connection = WebSocketStore("ws://fake", transport=FakeServer(refuse()), reconnect=False)

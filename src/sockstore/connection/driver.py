@@ -158,8 +158,9 @@ class Driver:
 
     def send(self, data: str | bytes) -> Receipt:
         """Hand a message over, queue it, or refuse it."""
-        if self.own.thread != threading.get_ident():
-            self.own.check_thread()
+        own = self.own
+        if own.thread != threading.get_ident() or own.is_closed():
+            own.check_thread()
         receipt = self.sender.send_now(data)
         if receipt is None:
             from_on_open = self.callables.opening is not None

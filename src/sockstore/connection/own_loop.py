@@ -33,17 +33,19 @@ class OwnLoop:
         loop: The loop, and None before the first `bind`.
         thread: The loop's thread.
         now: Returns the loop's time, which is the machine's clock.
+        is_closed: Returns whether the loop is closed.
     """
 
-    __slots__ = ("_discard", "_is_at_rest", "loop", "now", "thread")
+    __slots__ = ("_discard", "_is_at_rest", "is_closed", "loop", "now", "thread")
 
     def __init__(self, is_at_rest: Callable[[], bool], discard: Callable[[], None]) -> None:
         self._is_at_rest = is_at_rest
         self._discard = discard
-        # All three are set by `bind`.
+        # All four are set by `bind`.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int | None = None
         self.now: Callable[[], float] = _time_without_loop
+        self.is_closed: Callable[[], bool] = _not_closed
 
     def bind(self, action: str) -> bool:
         """Belong to the running loop from now on.
@@ -71,12 +73,13 @@ class OwnLoop:
             self.check_thread()
             if not self._is_at_rest():
                 raise RuntimeError(f"{action}(): this connection is in use on another event loop")
-        self.loop, self.thread, self.now = loop, threading.get_ident(), loop.time
+        self.loop, self.thread = loop, threading.get_ident()
+        self.now, self.is_closed = loop.time, loop.is_closed
         return True
 
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's (ST12), unless the loop is closed."""
-        if self.loop is not None and self.loop.is_closed() and not self._is_at_rest():
+        if self.is_closed() and not self._is_at_rest():
             self._discard()
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
         if is_foreign and not self._is_at_rest():
@@ -86,7 +89,7 @@ class OwnLoop:
         """Call a function on the loop, from any thread; a closed loop's connection is discarded."""
         if self.loop is None:
             return
-        if self.loop.is_closed():
+        if self.is_closed():
             self._discard()
         else:
             self.loop.call_soon_threadsafe(fn)
@@ -118,3 +121,8 @@ def _time_without_loop() -> float:
         return asyncio.get_running_loop().time()
     except RuntimeError:
         return time.monotonic()
+
+
+def _not_closed() -> bool:
+    """Return False: there is no loop yet."""
+    return False
