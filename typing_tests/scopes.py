@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import assert_type
 
 from sockstore import (
+    Connection,
     Navigation,
     Navigator,
     Readable,
@@ -31,16 +32,16 @@ def no_page() -> None: ...
 
 async def main() -> None:
     async with WebSocketProvider("ws://localhost", name="chat", history=10) as connection:
-        assert_type(connection, WebSocketStore)
-        assert_type(use_websocket(), WebSocketStore)
-        assert_type(use_websocket("chat"), WebSocketStore)
+        assert_type(connection, Connection)
+        assert_type(use_websocket(), Connection)
+        assert_type(use_websocket("chat"), Connection)
     WebSocketProvider("ws://localhost", retries=3)  # type: ignore[call-arg]
     WebSocketProvider("ws://localhost", history="all")  # type: ignore[arg-type]
     WebSocketProvider("ws://localhost", "chat")  # type: ignore[call-arg]
 
     async with Scope() as scope:
         assert_type(scope, Scope)
-        assert_type(await scope.enter(WebSocketProvider("ws://localhost")), WebSocketStore)
+        assert_type(await scope.enter(WebSocketProvider("ws://localhost")), Connection)
         assert_type(await scope.enter(answer()), int)
         assert_type(await scope.enter(contextlib.nullcontext("plain")), str)
         assert_type(scope.task(asyncio.sleep(1, "rested")), asyncio.Task[str])

@@ -29,6 +29,7 @@ from sockstore.base.outcomes import Classification, Outcome, classify
 from sockstore.base.positions import Gap, Position, Publication
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__
+from sockstore.connection.connection import Connection
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
@@ -50,6 +51,7 @@ __all__ = [
     "Attempt",
     "Classification",
     "Close",
+    "Connection",
     "ConnectionEnded",
     "ConnectionLost",
     "ConnectionState",

@@ -14,10 +14,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, TracerProvid
 from opentelemetry.util.types import AttributeValue
 
 from sockstore.base.version import __version__
+from sockstore.connection.connection import Connection
 from sockstore.connection.inspection import timeline as happened
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.view import engine_of
-from sockstore.connection.websocket_store import WebSocketStore
 
 __all__ = ["instrument"]
 
@@ -27,7 +27,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 def instrument(
-    connection: WebSocketStore,
+    connection: Connection,
     *,
     name: str | None = None,
     meter_provider: MeterProvider | None = None,
@@ -90,9 +90,9 @@ class _Figures:
     """Observes the stats whenever a metric reader asks, in the reader's thread."""
 
     def __init__(
-        self, connection: WebSocketStore, attributes: Attributes, provider: MeterProvider | None
+        self, connection: Connection, attributes: Attributes, provider: MeterProvider | None
     ) -> None:
-        self._connection: WebSocketStore | None = connection
+        self._connection: Connection | None = connection
         self._attributes = attributes
         meter = metrics.get_meter("sockstore", __version__, provider)
         for name, counted in _COUNTERS.items():
@@ -119,7 +119,7 @@ class _Spans:
     """Turns the timeline into spans."""
 
     def __init__(
-        self, connection: WebSocketStore, attributes: Attributes, provider: TracerProvider | None
+        self, connection: Connection, attributes: Attributes, provider: TracerProvider | None
     ) -> None:
         self._tracer = trace.get_tracer("sockstore", __version__, provider)
         self._connection = connection

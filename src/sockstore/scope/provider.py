@@ -11,6 +11,7 @@ from typing import Unpack
 from sockstore.base.checks import require_at_least, require_flag, require_text
 from sockstore.base.errors import InvalidOption, ProviderNotFound, ScopeClosed
 from sockstore.base.options import Reconnect
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url
 from sockstore.connection.navigation import check_navigator
 from sockstore.connection.options import ConnectionOptions
@@ -108,7 +109,7 @@ class WebSocketProvider:
             check_navigator(self._navigator)
             # Each lease listens itself: a navigation of one holder must not close the others'.
             options["close_on_navigate"] = None
-        self._connection = WebSocketStore(url, reconnect=policy, **options)
+        self._connection: Connection = WebSocketStore(url, reconnect=policy, **options)
         self._shared: Shared | None = None  # set on entry, if it is shared
         # Longer than the closing handshake, which ends by `close_timeout`.
         closing = options.get("close_timeout", 5.0)
@@ -120,7 +121,7 @@ class WebSocketProvider:
         return self._scope
 
     @property
-    def connection(self) -> WebSocketStore:
+    def connection(self) -> Connection:
         """The connection; if it is shared, that of all holders once the block was entered."""
         return self._connection
 
@@ -151,7 +152,7 @@ class WebSocketProvider:
             self._connection.connect(url)
         self._url = url
 
-    async def __aenter__(self) -> WebSocketStore:
+    async def __aenter__(self) -> Connection:
         await self._scope.__aenter__()
         try:
             return self._provide()
@@ -159,7 +160,7 @@ class WebSocketProvider:
             await self._scope.__aexit__(*sys.exc_info())
             raise
 
-    def _provide(self) -> WebSocketStore:
+    def _provide(self) -> Connection:
         if self._share:
             self._shared = share((self._name, self._url), self._connection)
             self._connection = Lease(self._shared, self._linger, self._navigator)
@@ -193,7 +194,7 @@ class WebSocketProvider:
         await self._connection.aclose()
 
 
-def use_websocket(name: str = "default") -> WebSocketStore:
+def use_websocket(name: str = "default") -> Connection:
     """Return the connection of the nearest provider of that name around the calling code.
 
     It is found in every function that is called and in every task that is started inside the
@@ -221,7 +222,7 @@ def use_websocket(name: str = "default") -> WebSocketStore:
     in_scope: dict[str, None] = {}
     for place in places_here():
         if name in place.provided:
-            connection: WebSocketStore = place.provided[name]
+            connection: Connection = place.provided[name]
             return connection
         in_scope.update(dict.fromkeys(place.provided))
     raise ProviderNotFound(name, tuple(in_scope), _usual_cause(in_scope))

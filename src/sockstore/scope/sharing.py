@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.receipts import Delivery, Receipt
-from sockstore.connection.view import ConnectionView, engine_of
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.view import engine_of
 from sockstore.stores import Writable, derived, writable
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
@@ -35,7 +35,7 @@ class Shared:
         connection: The connection.
     """
 
-    def __init__(self, key: Key, connection: WebSocketStore) -> None:
+    def __init__(self, key: Key, connection: Connection) -> None:
         self.connection = connection
         # Leases that may be taken: added by `Lease`, discarded by `leave`.
         self.holders: set[Lease] = set()
@@ -84,7 +84,7 @@ _all_shared: dict[Key, Shared] = {}
 """The shared connections of each event loop, by name and url."""
 
 
-def share(what: Hashable, connection: WebSocketStore) -> Shared:
+def share(what: Hashable, connection: Connection) -> Shared:
     """Return the shared connection of a name on this event loop, or begin to share one.
 
     Args:
@@ -97,7 +97,7 @@ def share(what: Hashable, connection: WebSocketStore) -> Shared:
     return _all_shared.setdefault((loop, what), Shared((loop, what), connection))
 
 
-class Lease(WebSocketStore):
+class Lease(Connection):
     """One holder's share of a connection; its methods raise what those of the connection do.
 
     Args:
@@ -107,15 +107,13 @@ class Lease(WebSocketStore):
     """
 
     def __init__(self, shared: Shared, linger: float, navigator: Navigates | None) -> None:
-        self._navigation = CloseOnNavigate(navigator, self.close)
         self._shared = shared
         self._linger = linger
         # None while the lease is taken; otherwise what its holder sees: set by `_show`.
         self._own: Writable[ConnectionState | None] = writable(ConnectionState())
         engine = engine_of(shared.connection)
         state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
-        # The engine exists already, so nothing is built: a lease is one more view on it.
-        ConnectionView.__init__(self, engine, state)
+        super().__init__(engine, state, CloseOnNavigate(navigator, self.close))
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from sockstore.base.times import say_duration
+from sockstore.connection.connection import Connection
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, derived
 from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import abridge
@@ -70,7 +70,7 @@ class Inspection:
     events: tuple[Row, ...]
 
 
-def inspect(connection: WebSocketStore, zone: tzinfo | None = None) -> Inspection:
+def inspect(connection: Connection, zone: tzinfo | None = None) -> Inspection:
     """Look at a connection.
 
     Args:
@@ -90,7 +90,7 @@ def inspect(connection: WebSocketStore, zone: tzinfo | None = None) -> Inspectio
 
 
 async def watch(
-    connection: WebSocketStore,
+    connection: Connection,
     opened: Readable[object],
     plot: Callable[[Sampler], None],
     show: Callable[[], None],
@@ -158,7 +158,7 @@ class Sampler:
         # `messages.total` at the last sample; None before the first.
         self._received: int | None = None
 
-    def sample(self, connection: WebSocketStore) -> None:
+    def sample(self, connection: Connection) -> None:
         """Record this second.
 
         Args:

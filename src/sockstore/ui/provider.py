@@ -7,8 +7,8 @@ from inspect import signature
 from typing import Protocol, TypeVar
 
 from sockstore.base.errors import ProviderNotFound
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope.provider import WebSocketProvider, use_websocket
 
 __all__ = ["ProvidesConnection", "find_source", "shows_options"]
@@ -33,7 +33,7 @@ class ProvidesConnection:
     """The provider of the connection; the constructor makes it."""
 
     @property
-    def connection(self) -> WebSocketStore:
+    def connection(self) -> Connection:
         """The connection; if it is shared, that of all holders once this one is mounted."""
         return self._provider.connection
 
@@ -58,7 +58,7 @@ class Named(Protocol):
 P = TypeVar("P", bound=Named)
 
 
-def find_source(name: str, around: Iterable[P]) -> P | WebSocketStore:
+def find_source(name: str, around: Iterable[P]) -> P | Connection:
     """Return the provider of that name around a component, or the connection around the code.
 
     Args:

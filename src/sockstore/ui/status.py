@@ -10,7 +10,7 @@ from math import ceil
 from typing import Literal, TypeAlias
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.text import abridge
 
 __all__ = ["StatusText", "action", "describe", "follow"]
@@ -41,7 +41,7 @@ class StatusText:
     action: Action | None = None
 
 
-async def follow(connection: WebSocketStore, show: Callable[[StatusText], object]) -> None:
+async def follow(connection: Connection, show: Callable[[StatusText], object]) -> None:
     """Show the status, and again when it changes and while it counts down, until cancelled.
 
     Args:

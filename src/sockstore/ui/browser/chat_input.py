@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.scope.scope import Scope
 from sockstore.ui.browser.dom import Node, Storage, document, give, listen, make, window
 from sockstore.ui.browser.element import Element
@@ -125,7 +125,7 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
@@ -140,7 +140,7 @@ class ChatInput(ConnectionComponent):
         self._field.follow(self.scope, partial(self._send, connection))
         self.scope.subscribe(connection.connected, self._enable)
 
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:
@@ -151,5 +151,5 @@ class ChatInput(ConnectionComponent):
     def _enable(self, connected: bool) -> None:  # noqa: FBT001 - a subscriber
         self._field.enable(enabled=connected)
 
-    def _send(self, connection: WebSocketStore, text: str) -> bool:
+    def _send(self, connection: Connection, text: str) -> bool:
         return connection.connected.value and self.accept(connection, text)

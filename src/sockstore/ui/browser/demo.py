@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
 from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.dom import make, put_text
@@ -43,7 +43,7 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 200,
@@ -100,5 +100,5 @@ class _Record:
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         return send_to_demo(connection, text)

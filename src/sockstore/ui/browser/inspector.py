@@ -7,7 +7,7 @@ from functools import partial
 from itertools import count
 from typing import Final
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.stores import writable
 from sockstore.ui.browser.dom import Node, Storage, document, give, make, put_text, stand
 from sockstore.ui.browser.provider import ConnectionComponent
@@ -99,7 +99,7 @@ class ConnectionInspector(ConnectionComponent):
                 ConnectionInspector()
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(
             *(connection, name),
             tag="section",
@@ -136,7 +136,7 @@ class ConnectionInspector(ConnectionComponent):
         self._latency.draw(list(sampler.latencies))
         self._rate.draw(list(sampler.rates))
 
-    def _show(self, connection: WebSocketStore) -> None:
+    def _show(self, connection: Connection) -> None:
         inspection = inspect(connection)
         put_text(self._explanation, inspection.explanation)
         self._figures.show(inspection.figures)

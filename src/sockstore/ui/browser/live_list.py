@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.browser.dom import make
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
@@ -40,7 +40,7 @@ class LiveList(ConnectionComponent):
     def __init__(
         self,
         row: Callable[[Any], Cells],
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         columns: Sequence[str] = (),
         key: Callable[[Any], Hashable] | None = None,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TypeAlias, Unpack
 
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope import provider
 from sockstore.scope.provider import ProviderOptions
 from sockstore.ui.browser.component import Component
@@ -76,7 +76,7 @@ class WebSocketProvider(ProvidesConnection, Component):
             self.connection.connect()
 
 
-Source: TypeAlias = WebSocketStore | WebSocketProvider
+Source: TypeAlias = Connection | WebSocketProvider
 
 
 class ConnectionComponent(Component):
@@ -95,7 +95,7 @@ class ConnectionComponent(Component):
 
     def __init__(
         self,
-        connection: WebSocketStore | None,
+        connection: Connection | None,
         name: str,
         *,
         tag: str = "div",
@@ -105,9 +105,9 @@ class ConnectionComponent(Component):
         super().__init__(tag, classes=classes, **attributes)
         self._source: Source = self._find(name) if connection is None else connection
 
-    async def connection(self) -> WebSocketStore:
+    async def connection(self) -> Connection:
         """Return the connection, as soon as its provider is mounted."""
-        if isinstance(self._source, WebSocketStore):
+        if isinstance(self._source, Connection):
             return self._source
         if self._source.mounted is not None:
             await self._source.mounted

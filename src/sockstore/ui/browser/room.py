@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import ConnectionComponent
@@ -153,7 +153,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -218,7 +218,7 @@ class ChatMembers(ConnectionComponent):
                 ChatMembers()
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name, classes="sockstore-members")
         self._label = make("div")
         self.node.append(self._label)

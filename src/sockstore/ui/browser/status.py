@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.status import StatusText, describe, follow
@@ -50,7 +50,7 @@ class ConnectionStatus(ConnectionComponent):
                 ConnectionStatus()
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name, classes="sockstore-status")
         # Only the sentence is announced: a countdown read aloud every second is a nuisance.
         self._sentence = make("div", "sockstore-status-text", role="status")

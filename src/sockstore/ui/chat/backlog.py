@@ -13,8 +13,8 @@ from operator import is_not
 from weakref import WeakKeyDictionary, ref
 
 from sockstore.base.state import ConnectionState
+from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.message import Message
 from sockstore.stores import Readable, readonly, writable
 from sockstore.ui.chat.lines import HistoryFrame, Line, history_of
@@ -161,7 +161,7 @@ class Backlog:
         >>> stop()
     """
 
-    def __init__(self, connection: WebSocketStore) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = ref(connection)
         # How many components follow it; `follow` and `_leave` count.
         self._followers = 0
@@ -293,7 +293,7 @@ class Backlog:
         is_wanted = self._load_state.is_open and self._load_state.wanted is not None
         self._is_loading.set(is_wanted and self._asked is not None)
 
-    def _ask(self, connection: WebSocketStore, before: int) -> None:
+    def _ask(self, connection: Connection, before: int) -> None:
         receipt = connection.send({"type": "history", "before": before})
         if receipt:
             self._asked, self._receipt = before, receipt
@@ -301,10 +301,10 @@ class Backlog:
                 self._load_state = replace(self._load_state, pages=self._load_state.pages - 1)
 
 
-_backlogs: WeakKeyDictionary[WebSocketStore, Backlog] = WeakKeyDictionary()
+_backlogs: WeakKeyDictionary[Connection, Backlog] = WeakKeyDictionary()
 
 
-def backlog_of(connection: WebSocketStore) -> Backlog:
+def backlog_of(connection: Connection) -> Backlog:
     """Return the backlog of a connection, which all components that show it share."""
     backlog = _backlogs.get(connection)
     if backlog is None:

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 from sockstore.base.characters import harmless
 from sockstore.base.times import utc_time
+from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt, delivery_of
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, writable
 from sockstore.ui.chat.lines import Mark
 
@@ -61,7 +61,7 @@ class Posts:
         # The loop on which `_tell` is scheduled; None once it has run.
         self._telling_on: asyncio.AbstractEventLoop | None = None
 
-    def send(self, connection: WebSocketStore, text: str) -> bool:
+    def send(self, connection: Connection, text: str) -> bool:
         """Send the guide's chat message, unless it is blank.
 
         Args:
@@ -103,15 +103,15 @@ class Posts:
         self._posts.update(lambda posts: (*posts,))
 
 
-_posts: WeakKeyDictionary[WebSocketStore, Posts] = WeakKeyDictionary()
+_posts: WeakKeyDictionary[Connection, Posts] = WeakKeyDictionary()
 
 
-def posts_of(connection: WebSocketStore) -> Posts:
+def posts_of(connection: Connection) -> Posts:
     """Return the posts of a connection: its input adds them, its messages show them."""
     return _posts.setdefault(connection, Posts())
 
 
-def send_to_demo(connection: WebSocketStore, text: str) -> bool:
+def send_to_demo(connection: Connection, text: str) -> bool:
     """Send the message of the guide's demo, which also says that it is a chat message.
 
     Returns:

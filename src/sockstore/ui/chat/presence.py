@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
 from sockstore.scope.scope import Scope
 from sockstore.ui.pacing import PAUSE
@@ -53,7 +53,7 @@ class MembersFollower:
         return f"{self._count} here: {shown}"
 
     async def follow(
-        self, connection: WebSocketStore, scope: Scope, show: Callable[[str], object]
+        self, connection: Connection, scope: Scope, show: Callable[[str], object]
     ) -> None:
         """Show the text, and again as messages come, with pauses between, until cancelled.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import dropwhile
 from operator import is_not
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.stores import derived, writable
 from sockstore.ui.chat.backlog import Backlog, backlog_of
 from sockstore.ui.chat.lines import Line
@@ -88,7 +88,7 @@ class ChatReader:
         if self._backlog is not None and row.line.offset is not None:
             self._backlog.load_before(row.line.offset)
 
-    async def follow(self, connection: WebSocketStore, show: Callable[[ChatView], int]) -> None:
+    async def follow(self, connection: Connection, show: Callable[[ChatView], int]) -> None:
         """Show the view, and again after each change, with pauses between, until cancelled.
 
         Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.nicegui.provider import ConnectionComponent
 
@@ -41,13 +41,13 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
     ) -> None:
         super().__init__(connection, name)
-        self._connection: WebSocketStore | None = None
+        self._connection: Connection | None = None
         self.classes("sockstore-input")
         with self:
             self._field = MessageField()
@@ -60,7 +60,7 @@ class ChatInput(ConnectionComponent):
         self._connection = await self.connection()
         self.scope.subscribe(self._connection.connected, self._enable)
 
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:

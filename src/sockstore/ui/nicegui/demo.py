@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.nicegui.chat_input import ChatInput
@@ -45,13 +45,13 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 200,
     ) -> None:
         super().__init__(connection, name)
-        self._connection: WebSocketStore | None = None
+        self._connection: Connection | None = None
         self._limit = limit
         self._shown = ""
         self._rows: dict[int, TextElement] = {}
@@ -100,5 +100,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         return send_to_demo(connection, text)

@@ -11,7 +11,7 @@ from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.stores import Writable, writable
 from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.nicegui.provider import ConnectionComponent
@@ -42,7 +42,7 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
                 ConnectionInspector()
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         # The reader's time zone while the panel is open.
         self._opened: Writable[timezone | None] = writable(None)
@@ -66,7 +66,7 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
         self._latency.draw(sampler.latencies)
         self._rate.draw(sampler.rates)
 
-    def _show(self, connection: WebSocketStore) -> None:
+    def _show(self, connection: Connection) -> None:
         zone = self._opened.value
         inspection = inspect(connection, zone)
         self._explanation.text = inspection.explanation

@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui.element import Element
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 from sockstore.ui.nicegui.message_list import MessageList
 from sockstore.ui.nicegui.provider import ConnectionComponent
@@ -41,7 +41,7 @@ class LiveList(ConnectionComponent):
     def __init__(
         self,
         row: Callable[[Any], Cells],
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         columns: Sequence[str] = (),
         key: Callable[[Any], Hashable] | None = None,

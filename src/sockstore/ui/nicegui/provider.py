@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias, Unpack
 
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope import provider
 from sockstore.scope.provider import ProviderOptions
 from sockstore.ui.nicegui.component import Component
@@ -52,7 +52,7 @@ class WebSocketProvider(ProvidesConnection, Component):
         await self.scope.enter(self._provider)
 
 
-Source: TypeAlias = WebSocketStore | WebSocketProvider
+Source: TypeAlias = Connection | WebSocketProvider
 
 
 class ConnectionComponent(Component):
@@ -67,13 +67,13 @@ class ConnectionComponent(Component):
         ProviderNotFound: If it stands in no such provider.
     """
 
-    def __init__(self, connection: WebSocketStore | None, name: str, *, tag: str = "div") -> None:
+    def __init__(self, connection: Connection | None, name: str, *, tag: str = "div") -> None:
         super().__init__(tag)
         self._source: Source = self._find(name) if connection is None else connection
 
-    async def connection(self) -> WebSocketStore:
+    async def connection(self) -> Connection:
         """Return the connection, as soon as its provider is mounted."""
-        if isinstance(self._source, WebSocketStore):
+        if isinstance(self._source, Connection):
             return self._source
         if self._source.mounted is not None:
             await self._source.mounted

@@ -8,7 +8,7 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
@@ -41,7 +41,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -117,7 +117,7 @@ class ChatMembers(ConnectionComponent):
         ProviderNotFound: If it stands in no such provider.
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self.classes("sockstore-members")
         with self:

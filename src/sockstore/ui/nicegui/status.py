@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.element import Element
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.nicegui.provider import ConnectionComponent
 from sockstore.ui.status import StatusText, describe, follow
 
@@ -22,7 +22,7 @@ class ReconnectButton(Element):
         connection: Returns the connection, or None before it is known.
     """
 
-    def __init__(self, connection: Callable[[], WebSocketStore | None]) -> None:
+    def __init__(self, connection: Callable[[], Connection | None]) -> None:
         super().__init__("button")
         self._connection = connection
         self.classes("sockstore-button").props("type=button")
@@ -62,9 +62,9 @@ class ConnectionStatus(ConnectionComponent):
                 ConnectionStatus()
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
-        self._connection: WebSocketStore | None = None
+        self._connection: Connection | None = None
         self._shown = ""
         self.classes("sockstore-status")
         with self:

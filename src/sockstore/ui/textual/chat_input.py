@@ -6,7 +6,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Button, Input, TextArea
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.textual.provider import ConnectionComponent
 
@@ -71,13 +71,13 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
     ) -> None:
         super().__init__(connection, name)
-        self._connection: WebSocketStore | None = None
+        self._connection: Connection | None = None
         self._field = MessageField(placeholder)
         self._button = Button("Send", variant="primary", compact=True)
         self._field.disabled = self._button.disabled = True
@@ -93,7 +93,7 @@ class ChatInput(ConnectionComponent):
         self._connection = await self.connection()
         self.scope.subscribe(self._connection.connected, self._enable)
 
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:

@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.pacing import Update
 from sockstore.ui.status import action
@@ -54,7 +54,7 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 200,
@@ -101,5 +101,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: WebSocketStore, text: str) -> bool:
+    def accept(self, connection: Connection, text: str) -> bool:
         return send_to_demo(connection, text)

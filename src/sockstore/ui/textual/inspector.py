@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import Collapsible, Sparkline, Static
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.stores import writable
 from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.textual.message_list import Item, MessageList
@@ -52,7 +52,7 @@ class ConnectionInspector(ConnectionComponent):
     ConnectionInspector MessageList { height: 5; padding: 0; }
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._opened = writable(value=False)
         self._explanation = Static(id="explanation", markup=False)
@@ -107,7 +107,7 @@ class ConnectionInspector(ConnectionComponent):
         self._latency_label.update(Content(f"Latency: {latencies[-1]:.1f} ms"))
         self._rate_label.update(Content(f"Messages: {sampler.rates[-1]:.0f} a second"))
 
-    def _show(self, connection: WebSocketStore) -> None:
+    def _show(self, connection: Connection) -> None:
         inspection = inspect(connection)
         self._explanation.update(Content(inspection.explanation))
         figures = "   ".join(f"{name}: {value}" for name, value in inspection.figures)

@@ -8,7 +8,7 @@ from typing import Any
 from textual.app import ComposeResult
 from textual.content import Content
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
@@ -48,7 +48,7 @@ class LiveList(ConnectionComponent):
     def __init__(
         self,
         row: Callable[[Any], Cells],
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         columns: Sequence[str] = (),
         key: Callable[[Any], Hashable] | None = None,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias, Unpack
 
+from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.scope import provider
 from sockstore.scope.provider import ProviderOptions
 from sockstore.ui.provider import ProvidesConnection, find_source, shows_options
@@ -57,7 +57,7 @@ class WebSocketProvider(ProvidesConnection, Component):
         await self.scope.enter(self._provider)
 
 
-Source: TypeAlias = WebSocketStore | WebSocketProvider
+Source: TypeAlias = Connection | WebSocketProvider
 
 
 class ConnectionComponent(Component):
@@ -71,7 +71,7 @@ class ConnectionComponent(Component):
         ProviderNotFound: When it is mounted, if it stands in no such provider.
     """
 
-    def __init__(self, connection: WebSocketStore | None, name: str) -> None:
+    def __init__(self, connection: Connection | None, name: str) -> None:
         super().__init__(name=name)
         self._provider_name = name
         self._source: Source | None = connection
@@ -82,11 +82,11 @@ class ConnectionComponent(Component):
             around = (widget for widget in self.ancestors if isinstance(widget, WebSocketProvider))
             self._source = find_source(self._provider_name, around)
 
-    async def connection(self) -> WebSocketStore:
+    async def connection(self) -> Connection:
         """Return the connection, as soon as its provider is mounted."""
         source = self._source
         assert source is not None  # noqa: S101 - mounting finds it
-        if isinstance(source, WebSocketStore):
+        if isinstance(source, Connection):
             return source
         await source.wait_until_mounted()
         return source.connection

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.chat.lines import Mark
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
@@ -110,7 +110,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: WebSocketStore | None = None,
+        connection: Connection | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -203,7 +203,7 @@ class ChatMembers(ConnectionComponent):
     ChatMembers { height: auto; padding: 0 1; color: $text-muted; }
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._label = Static(markup=False)
 

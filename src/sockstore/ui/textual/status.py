@@ -7,7 +7,7 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.connection import Connection
 from sockstore.ui.status import StatusText, follow
 from sockstore.ui.textual.provider import ConnectionComponent
 
@@ -63,7 +63,7 @@ class ConnectionStatus(ConnectionComponent):
     ConnectionStatus > #detail { width: auto; padding-left: 1; }
     """
 
-    def __init__(self, connection: WebSocketStore | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._sentence = Static(id="sentence", markup=False)
         self._detail = Static(id="detail", markup=False)
