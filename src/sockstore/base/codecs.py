@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
-
-if TYPE_CHECKING:
-    from types import ModuleType
 
 __all__ = [
     "Codec",
@@ -156,18 +153,42 @@ class _PydanticModel:
 def _typed_codec(wanted: type[Any]) -> Codec:
     if hasattr(wanted, "model_validate_json"):
         return _PydanticModel(wanted)
-    return _JsonOf(_json().decoder_of(wanted))
+    try:
+        import msgspec  # noqa: PLC0415 - see `_json`
+
+        return _JsonOf(msgspec.json.Decoder(wanted).decode)
+    except ImportError:
+        raise InvalidOption("codec", wanted, "typed codecs need the msgspec package") from None
+    except TypeError as error:
+        raise InvalidOption("codec", wanted, f"msgspec cannot decode into it: {error}") from error
 
 
 # JSON
 
 
-@cache
-def _json() -> ModuleType:
-    """Load the functions that read and write JSON."""
-    from sockstore.base import json_msgspec as json_texts  # noqa: PLC0415 - it is as large as the rest of the import
+@frozen
+class _Json:
+    decode: Callable[[str], Any]
+    encode: Callable[[Any], bytes]
 
-    return json_texts
+
+@cache
+def _json() -> _Json:
+    """Load the functions that read and write JSON."""
+    try:
+        import msgspec  # noqa: PLC0415 - it is as large as the rest of the import
+    except ImportError:
+        from sockstore.base import json_stdlib  # noqa: PLC0415 - only some browsers need it
+
+        return _Json(json_stdlib.decode_json, json_stdlib.encode_json)
+    return _Json(msgspec.json.Decoder().decode, msgspec.json.Encoder(enc_hook=_plain).encode)
+
+
+def _plain(data: Any) -> Any:
+    """Return JSON data for a value that msgspec does not support."""
+    from sockstore.base.json_stdlib import plain  # noqa: PLC0415 - few programs need it
+
+    return plain(data)
 
 
 @frozen
@@ -190,16 +211,14 @@ def decode_json(text: str) -> Any:
         ValueError: If it is not valid JSON, or its numbers or texts cannot be represented.
         RecursionError: If it is nested too deeply.
     """
-    return _json().decode_json(text)
+    return _json().decode(text)
 
 
 def json_decoder() -> Callable[[str], Any]:
     """Return the function behind `decode_json`, for callers that use it for every message."""
-    decoder: Callable[[str], Any] = _json().decode_json
-    return decoder
+    return _json().decode
 
 
 def encode_json(data: Any) -> str:
     """Return the JSON text of a value; raise `TypeError` or `ValueError` if there is none."""
-    text: str = _json().encode_json(data)
-    return text
+    return _json().encode(data).decode()

@@ -58,11 +58,10 @@ def _finite_float(text: str) -> float:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite_float)
 
 
-def encode_json(data: Any) -> str:
-    """Return the JSON text of a value, as `sockstore.base.codecs.encode_json` says."""
+def encode_json(data: Any) -> bytes:
+    """Return the JSON text of a value in UTF-8, as msgspec does."""
     text = json.dumps(_null_for_nan(data), ensure_ascii=False, separators=(",", ":"), default=plain)
-    text.encode()
-    return text
+    return text.encode()
 
 
 def _null_for_nan(data: Any) -> Any:

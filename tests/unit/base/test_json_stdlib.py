@@ -17,7 +17,7 @@ def test_what_is_nested_too_deeply_is_refused_and_python_lives_on(opening, depth
 
 def test_a_value_as_deep_as_anyone_needs_is_read_and_written():
     text = "[" * 200 + "]" * 200
-    assert encode_json(decode_json(text)) == text
+    assert encode_json(decode_json(text)).decode() == text
 
 
 def test_many_brackets_beside_each_other_are_not_deep():

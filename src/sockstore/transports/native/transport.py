@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from sockstore.base.codecs import json_decoder
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.urls import redact_url
 from sockstore.transports.base import Listener, Target, TransportOptions
@@ -95,7 +96,7 @@ class NativeTransport:
 def _load() -> Any:
     global _engine  # noqa: PLW0603 - one for the process, as modules are
     # The first message needs these two.
-    for module in ("sockstore.messages.message", "sockstore.base.json_msgspec"):
-        import_module(module)
+    import_module("sockstore.messages.message")
+    json_decoder()
     _engine = import_module("sockstore.transports.native.attempt")
     return _engine
