@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
+from operator import is_not
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -67,7 +68,8 @@ class LogWriter:
         # The watched topics by field and key, and those with news; `end_slice` publishes these.
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
-        self.store: Final = writable(MessageView(), self._watch)
+        # Each view is another object, so there is no value to compare.
+        self.store: Final = writable(MessageView(), self._watch, differs=is_not)
         self._node = node_of(self.store)
 
     # Called by the log
