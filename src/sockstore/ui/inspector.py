@@ -13,8 +13,8 @@ from sockstore.base.times import say_duration
 from sockstore.connection.connection import Connection
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
-from sockstore.stores import Readable, derived
-from sockstore.ui.pacing import PAUSE
+from sockstore.stores import Readable
+from sockstore.ui.pacing import PAUSE, watching
 from sockstore.ui.text import abridge
 
 __all__ = [
@@ -103,11 +103,12 @@ async def watch(
         plot: Called once a second with the figures to plot.
         show: Called when the other contents may have changed.
     """
-    stores = (connection.timeline, connection.state, opened)
+    changed = asyncio.Event()
     loop, sampler = asyncio.get_running_loop(), Sampler()
     due = loop.time()
-    with derived(stores, lambda *values: values).stream(buffer=1) as changes:
+    with watching((connection.timeline, connection.state, opened), changed):
         while opened.value:
+            changed.clear()
             if loop.time() >= due:
                 due = loop.time() + 1
                 sampler.sample(connection)
@@ -117,7 +118,7 @@ async def watch(
             with suppress(TimeoutError):
                 # At least a moment ahead: Pyodide's loop refuses a time that has just passed.
                 async with asyncio.timeout_at(max(due, loop.time() + PAUSE)):
-                    await anext(changes)
+                    await changed.wait()
 
 
 def _row(event: TimelineEvent, zone: tzinfo | None) -> Row:

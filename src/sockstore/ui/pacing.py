@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
 
 from sockstore.messages.message import Message
+from sockstore.stores import Readable
 
-__all__ = ["PAUSE", "Bookmark", "Update", "in_slices", "pause"]
+__all__ = ["PAUSE", "Bookmark", "Update", "in_slices", "pause", "watching"]
 
 PAUSE = 0.05
 """Seconds between two updates of a page, so that a burst is one update."""
@@ -19,6 +21,15 @@ CHARACTERS_A_SECOND = 1_000_000
 """Characters that a visitor's browser can lay out in a second and still answer its user."""
 AT_ONCE = 20
 """Messages that are made ready to be shown before other tasks get a turn."""
+
+
+@contextmanager
+def watching(stores: Iterable[Readable[Any]], changed: asyncio.Event) -> Iterator[None]:
+    """Set `changed` now, and whenever one of the stores changes, until the block ends."""
+    with ExitStack() as subscriptions:
+        for store in stores:
+            subscriptions.enter_context(store.subscribe(lambda _: changed.set()))
+        yield
 
 
 def pause(spent: float, characters: int) -> float:

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from sockstore.stores import writable
 from sockstore.testing import VirtualClock
-from sockstore.ui.pacing import CHARACTERS_A_SECOND, PAUSE, SHARE, Update, pause
+from sockstore.ui.pacing import CHARACTERS_A_SECOND, PAUSE, SHARE, Update, pause, watching
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,17 @@ def test_on_a_real_loop_work_makes_the_pause_longer():
         return time.perf_counter() - before
 
     assert asyncio.run(work()) >= PAUSE
+
+
+def test_watching_sets_the_event_at_once_and_at_each_change_until_the_block_ends():
+    count, name, changed = writable(1), writable("Ann"), asyncio.Event()
+    with watching((count, name), changed):
+        assert changed.is_set()
+        changed.clear()
+        name.set("Ann")
+        assert not changed.is_set()
+        name.set("Bob")
+        assert changed.is_set()
+        changed.clear()
+    count.set(2)
+    assert not changed.is_set()

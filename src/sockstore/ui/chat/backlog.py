@@ -16,7 +16,7 @@ from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt
 from sockstore.messages.message import Message
-from sockstore.stores import Readable, readonly, writable
+from sockstore.stores import Readable, writable
 from sockstore.ui.chat.lines import HistoryFrame, Line, history_of
 from sockstore.ui.chat.transcript import Transcript
 from sockstore.ui.pacing import Bookmark
@@ -180,8 +180,8 @@ class Backlog:
         self._was_open = False
         self._has_older = writable(value=False, differs=is_not)
         self._is_loading = writable(value=False, differs=is_not)
-        self.has_older: Readable[bool] = readonly(self._has_older)
-        self.is_loading: Readable[bool] = readonly(self._is_loading)
+        self.has_older: Readable[bool] = self._has_older
+        self.is_loading: Readable[bool] = self._is_loading
 
     def follow(self) -> Callable[[], None]:
         """Follow the connection, and load what is missing, until the last follower has left.

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
-from operator import is_not
 
 from sockstore.connection.connection import Connection
-from sockstore.stores import derived, writable
 from sockstore.ui.chat.backlog import Backlog, backlog_of
 from sockstore.ui.chat.lines import Line
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.chat.rows import Row, rows
 from sockstore.ui.chat.transcript import Conversation
-from sockstore.ui.pacing import Update, in_slices
+from sockstore.ui.pacing import Update, in_slices, watching
 
 __all__ = ["ChatReader", "ChatView", "Unread", "Window"]
 
@@ -59,9 +58,9 @@ class ChatReader:
         # The connection's; None before `follow`.
         self._backlog: Backlog | None = None
         # Whether the reader looks at the end; `read_on` sets it.
-        self._at_end = writable(value=True)
-        # How often `show_older` was called; a change makes `follow` show the view again.
-        self._pages_wanted = writable(0)
+        self._at_end = True
+        # Set when the view may have changed; `follow` clears it and shows the view again.
+        self._changed = asyncio.Event()
 
     def read_on(self, *, at_end: bool, last: str | None = None) -> None:
         """Note whether the reader looks at the end, or has scrolled away from it.
@@ -72,7 +71,9 @@ class ChatReader:
         """
         if last is not None and not at_end:
             self._unread.leave(last)
-        self._at_end.set(at_end)
+        if at_end is not self._at_end:
+            self._at_end = at_end
+            self._changed.set()
 
     def show_older(self) -> None:
         """Show older lines: those that were received, or else a page from the server."""
@@ -81,7 +82,7 @@ class ChatReader:
         if not self._window.start:
             self._backlog.load_older()
         self._window.extend()
-        self._pages_wanted.update(lambda pages: pages + 1)
+        self._changed.set()
 
     def fill(self, row: Row) -> None:
         """Ask for the messages that are missing at a gap."""
@@ -98,43 +99,40 @@ class ChatReader:
         backlog = self._backlog = backlog_of(connection)
         leave = backlog.follow()
         posts, conversation = posts_of(connection).store, Conversation()
-        stores = (
-            *(connection.messages, posts, backlog.has_older, backlog.is_loading),
-            # The state tells when something that was queued has left, or was lost.
-            *(connection.state, self._at_end, self._pages_wanted),
-        )
+        # The state tells when something that was queued has left, or was lost.
+        others = (backlog.has_older, backlog.is_loading, connection.state)
         before = posts.value
         try:
-            async for log, sent, has_older, is_loading, *_ in derived(
-                stores, lambda *values: values, differs=is_not
-            ):
-                update = Update()
-                async for some in in_slices(conversation.bookmark.unread(log)):
-                    conversation.read(some)
-                transcript = conversation.merge(sent)
-                for post in transcript.returned:
-                    post.returned = True
-                view = self._see(transcript.lines, has_older=has_older, is_loading=is_loading)
-                if sent[-1:] != before[-1:]:
-                    view = replace(view, has_own_news=True)
-                before = sent
-                characters = show(view)
-                backlog.shown(transcript)
-                await update.pause(characters)
+            with watching((connection.messages, posts, *others), self._changed):
+                while await self._changed.wait():
+                    self._changed.clear()
+                    update, log = Update(), connection.messages.value
+                    async for some in in_slices(conversation.bookmark.unread(log)):
+                        conversation.read(some)
+                    sent = posts.value
+                    transcript = conversation.merge(sent)
+                    for post in transcript.returned:
+                        post.returned = True
+                    view = self._see(transcript.lines, backlog)
+                    if sent[-1:] != before[-1:]:
+                        view = replace(view, has_own_news=True)
+                    before = sent
+                    characters = show(view)
+                    backlog.shown(transcript)
+                    await update.pause(characters)
         finally:
             leave()
 
-    def _see(self, lines: Sequence[Line], *, has_older: bool, is_loading: bool) -> ChatView:
-        at_end = self._at_end.value
-        self._unread.read(lines, at_end)
-        shown = self._window.of(lines, at_end=at_end)
+    def _see(self, lines: Sequence[Line], backlog: Backlog) -> ChatView:
+        self._unread.read(lines, self._at_end)
+        shown = self._window.of(lines, at_end=self._at_end)
         is_full = self._window.is_full
         return ChatView(
             rows(shown, self._unread.first, can_be_filled=True),
             unread=self._unread.count,
-            has_older=(bool(self._window.start) or has_older) and not is_full,
+            has_older=(bool(self._window.start) or backlog.has_older.value) and not is_full,
             is_full=is_full,
-            is_loading=is_loading,
+            is_loading=backlog.is_loading.value,
         )
 
 
