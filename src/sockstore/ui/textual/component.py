@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from sockstore.base.plain_calls import PLAIN, refuse_async
 from sockstore.base.tasks import start_task
-from sockstore.scope.scope import Mounted, Scope
+from sockstore.scope.scope import Scope
 
 __all__ = ["Component", "LayoutApp", "run"]
 
@@ -48,7 +48,7 @@ class Component(Widget):
         super().__init__(name=name, id=id, classes=classes)
         self.scope: Final = Scope()
         # The running `follow`, and an event when it has begun; `on_mount` sets both.
-        self.mounted: Mounted | None = None
+        self.following: asyncio.Task[None] | None = None
         self._has_begun = asyncio.Event()
 
     async def follow(self) -> None:
@@ -57,12 +57,13 @@ class Component(Widget):
     async def wait_until_mounted(self) -> None:
         """Wait until `follow` is ready for other components."""
         await self._has_begun.wait()
-        if self.mounted is not None:
-            await self.mounted
+        if self.following is not None:
+            await self.following
 
     def on_mount(self) -> None:
         """Begin; Textual calls the children first."""
-        self.mounted = self.scope.mount(self.follow)
+        name = f"follow of {type(self).__name__}"
+        self.following = self.scope.task(self.follow(), name=name)
         self._has_begun.set()
 
     async def on_unmount(self) -> None:
