@@ -31,17 +31,20 @@ class Foreign(Node[T]):
         self.value: Any = None
 
     def _receive(self, value: T) -> None:
-        if self.live:
+        if self.live or self.starting is not None:
             self.put(value)
 
-    def begin(self, _: Scheduler, /) -> None:
+    def begin(self, scheduler: Scheduler, /) -> None:
         """Subscribe to the store."""
-        self.live = True
+        if self.starting is not None:
+            return  # `subscribe` reads a store that is computed from this one
+        self.starting = scheduler
         try:
             self.leave_store = leaving(self.store.subscribe(self._receive))
-        except BaseException:
-            self.live = False
-            raise
+            # Only now, or another thread would read the value of the last subscription.
+            self.live = True
+        finally:
+            self.starting = None
 
     def end(self) -> None:
         """Unsubscribe from the store."""

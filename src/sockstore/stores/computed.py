@@ -46,12 +46,29 @@ class Computed(Node[T]):
     def settled(self) -> T:
         """Return the value, or raise the error of the last computation."""
         if self.error is _UNREADY:
-            computed = f"the store computed by {full_name_of(self.fn)}"
-            raise RuntimeError(f"{computed} was read while its first value is computed")
+            return self.value_within()
         if self.error is not None:
             # Reset the traceback each time, or it would grow with every reading.
             raise self.error.with_traceback(self.trace)
         return self.value
+
+    def glance(self) -> tuple[T] | None:
+        """Return the value or raise the error, if there is one at this moment."""
+        # Read once, for another thread may change it after each line.
+        error = self.error
+        if error is _UNREADY or self.starting is not None:
+            return None
+        if error is not None:
+            raise error.with_traceback(self.trace)
+        try:
+            return (self.value,)
+        except AttributeError:
+            return None
+
+    def value_within(self) -> T:
+        """Refuse a computation that reads its own result."""
+        computed = f"the store computed by {full_name_of(self.fn)}"
+        raise RuntimeError(f"{computed} was read while its first value is computed")
 
     def has_value(self) -> bool:
         """Whether the last computation did not raise."""
@@ -135,8 +152,8 @@ class Derived(Computed[T]):
 
     def begin(self, scheduler: Scheduler, /) -> None:
         """Compute the first value; its error is raised when the value is read."""
-        self.live = True
         self.scheduler = scheduler
+        self.live = True
         try:
             self.value = self.fn(*[source.settled() for source in self.inputs])
             self.error = None
@@ -224,8 +241,8 @@ class Emitting(Computed[T]):
 
     def begin(self, scheduler: Scheduler, /) -> None:
         """Call the function for the first time; its error is raised when the value is read."""
+        self.scheduler = self.starting = scheduler
         self.live = True
-        self.scheduler = scheduler
         if self.error is not None:
             self.value, self.error, self.trace = self.last, None, None
         try:
@@ -233,6 +250,12 @@ class Emitting(Computed[T]):
         except Exception as error:  # noqa: BLE001 - raised when the value is read
             self.emitter = None
             self._fail(error, scheduler)
+        finally:
+            self.starting = None
+
+    def value_within(self) -> T:
+        """Return what was emitted last."""
+        return self.last_value()
 
     def end(self) -> None:
         """Clean up after the last computation."""
@@ -245,7 +268,10 @@ class Emitting(Computed[T]):
 
     def last_value(self) -> T:
         """Return the last emitted value, or the initial value."""
-        return self.value if self.has_value() else self.last
+        try:
+            return self.value
+        except AttributeError:  # a computation raised, perhaps at this moment in another thread
+            return self.last  # type: ignore[no-any-return]  # set from `value`
 
     def sample(self, values: list[Any], /) -> T:
         """Return the value that the function emits at once for these values, and clean up."""

@@ -7,23 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from operator import attrgetter
+from threading import RLock
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeVar
 
 from sockstore.base.plain_calls import (
     ASYNC,
     MARK,
-    PLAIN,
     START_A_TASK,
     refuse_async,
     returns_awaitable,
 )
-from sockstore.stores.contract import Unsubscriber, Vertex
+from sockstore.stores.contract import Unsubscriber
 from sockstore.stores.failures import Failures
+from sockstore.stores.graph import Member, dormant, look, may_begin, owner_of
 from sockstore.stores.scheduling import Scheduler, threads
 
-__all__ = ["Node", "dormant"]
+__all__ = ["Node"]
 
 T = TypeVar("T")
 
@@ -31,62 +31,45 @@ _FOREIGN_THREAD = (
     "this store belongs to another thread, the one that set it first; "
     "use loop.call_soon_threadsafe(store.set, value) to change it from here"
 )
-_by_level: Final = attrgetter("level")
+_beginning_lock: Final = RLock()
+"""Held while a reading makes nodes live that belong to no thread. It is never waited for: another
+thread that reads meanwhile looks instead."""
 
 
-class Node(Vertex[T]):
+class Node(Member[T]):
     """A store as a node of a graph.
 
     It is live while its value is needed: by a subscriber, by a live node computed from it, or by
     a reader at this moment (a pin).
     """
 
-    __slots__ = ("dependents", "inputs", "owner", "permanent", "pins", "scheduler", "thread_error")
-
-    def __init__(
-        self,
-        inputs: tuple[Node[Any], ...],
-        differs: Callable[[T, T], bool] | None,
-    ) -> None:
-        if differs is not None:
-            refuse_async(differs, "differs=", PLAIN)
-        level = 1 + max([node.level for node in inputs]) if inputs else 0
-        super().__init__(level, differs)
-        self.inputs: tuple[Node[Any], ...] = inputs
-        """Set once: the nodes that it is computed from."""
-        self.dependents: dict[Node[Any], None] = {}
-        """The live nodes that are computed from it: added by `_wake`, removed by `_unlink`."""
-        self.permanent: bool = False
-        """Set once: whether it is always live, because there is nothing to start or stop."""
-        self.pins: int = 0
-        """How many calls of `read` and `subscribe` need the value at this moment."""
-        self.scheduler: Scheduler | None = None
-        """The scheduler of the thread that it belongs to: set by its first change, by `bind`, and
-        for a computed node while it is live."""
-        self.thread_error: str | None = None
-        """The sentence that refuses a change from another thread, set by `adopt`; None for ours."""
-        self.owner: object | None = None
-        """The object that must live as long as this store is used, set by `adopt`."""
+    __slots__ = ()
 
     # Reading and subscribing
 
     def read(self) -> T:
         """Return the present value; start the nodes it needs, if nothing watches it."""
         scheduler = threads.scheduler
-        if self.live:
+        if self.live and self.scheduler is scheduler:
             if scheduler.levels:
                 scheduler.settle(self.level)
             return self.settled()
-        if _is_elsewhere(self, scheduler):
-            return _sample_graph(self)
-        value = self._pin(scheduler)
-        self._unpin(scheduler)
-        return value
+        owner = owner_of(self, scheduler)
+        if owner is scheduler:
+            return self._visit(scheduler)
+        if owner is None and may_begin(self, scheduler) and _beginning_lock.acquire(blocking=False):
+            try:
+                return self._visit(scheduler)
+            finally:
+                _beginning_lock.release()
+        if scheduler.levels:
+            scheduler.settle(self.level)
+        return look(self)
 
     def subscribe(self, run: Callable[[T], object], /) -> Unsubscriber:
         """Call `run` with the value, now and on every change."""
         scheduler = threads.scheduler
-        if _is_elsewhere(self, scheduler):
+        if owner_of(self, scheduler) not in (None, scheduler):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         # Functions and bound methods are not examined further, as subscribing is a hot path.
         fn: Any = run.__func__ if isinstance(run, MethodType) else run
@@ -128,6 +111,12 @@ class Node(Vertex[T]):
             unsubscriber()
         else:
             scheduler.leave_later(unsubscriber)
+
+    def _visit(self, scheduler: Scheduler) -> T:
+        """Return the value, and keep this node live for that moment."""
+        value = self._pin(scheduler)
+        self._unpin(scheduler)
+        return value
 
     def _pin(self, scheduler: Scheduler) -> T:
         """Keep this node live until its pin is taken away, and return its value."""
@@ -187,63 +176,8 @@ class Node(Vertex[T]):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         self.scheduler = scheduler
 
-    # Overridden by the kinds of nodes
 
-    def settled(self) -> T:
-        """Return the value, or raise the error in its place."""
-        return self.value
-
-    def begin(self, scheduler: Scheduler, /) -> None:
-        """Become live, after all inputs are."""
-        raise NotImplementedError
-
-    def end(self) -> None:
-        """Clean up after having been live."""
-
-    def sample(self, values: list[Any], /) -> T:
-        """Compute the value from these inputs and change nothing."""
-        raise NotImplementedError
-
-    def has_value(self) -> bool:
-        """Whether there is a value, and not an error."""
-        return True
-
-    def has_effects(self) -> bool:
-        """Whether becoming live runs code that may have effects: a `start`, another library."""
-        return False
-
-    def last_value(self) -> T:
-        """Return the value that it had last."""
-        return self.value
-
-
-def dormant(node: Node[Any]) -> list[Node[Any]]:
-    """Return the node and its direct and indirect inputs that are not live, inputs first."""
-    if not node.inputs:
-        return [node]
-    # A dict, for it keeps the order: the order of the starts is the order of the inputs.
-    visited = {node: None}
-    stack = [node]
-    while stack:
-        for source in stack.pop().inputs:
-            if not source.live and source not in visited:
-                visited[source] = None
-                stack.append(source)
-    return sorted(visited, key=_by_level)
-
-
-def _is_elsewhere(node: Node[Any], scheduler: Scheduler) -> bool:
-    """Whether the node, or one of its inputs, belongs to another thread."""
-    owner = node.scheduler
-    if owner is not None and owner is not scheduler:
-        return True
-    if node.live or not node.inputs:
-        return False
-    ours = (None, scheduler)
-    return any(source.scheduler not in ours for each in dormant(node) for source in each.inputs)
-
-
-def _wake(node: Node[Any], scheduler: Scheduler) -> None:
+def _wake(node: Member[Any], scheduler: Scheduler) -> None:
     """Make the node live, and its inputs before it.
 
     If something raises, some are live and some are only linked; `_rest` undoes both.
@@ -264,7 +198,7 @@ def _wake(node: Node[Any], scheduler: Scheduler) -> None:
         scheduler.depth -= 1
 
 
-def _rest(node: Node[Any]) -> None:
+def _rest(node: Member[Any]) -> None:
     """End a node whose value is no longer needed, and those of its inputs that are not either."""
     failures = Failures()
     stack = [node]
@@ -282,17 +216,7 @@ def _rest(node: Node[Any]) -> None:
     failures.raise_all()
 
 
-def _unlink(source: Node[Any], dependent: Node[Any]) -> bool:
+def _unlink(source: Member[Any], dependent: Member[Any]) -> bool:
     was_linked = dependent in source.dependents
     source.dependents.pop(dependent, None)
     return was_linked
-
-
-def _sample_graph(node: Node[T]) -> T:
-    """Compute the value and leave the graph alone, for it belongs to another thread."""
-    values: dict[Node[Any], Any] = {}
-    for each in dormant(node):
-        values[each] = each.sample(
-            [values[source] if source in values else source.settled() for source in each.inputs]
-        )
-    return values[node]  # type: ignore[no-any-return]  # the values of all nodes, of any type

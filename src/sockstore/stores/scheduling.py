@@ -44,6 +44,7 @@ class Scheduler:
         "newcomers",
         "pending",
         "queue",
+        "sampled",
         "settling",
         "unfinished",
     )
@@ -80,6 +81,8 @@ class Scheduler:
         collector."""
         self.interrupted: list[Vertex[Any]] = []
         """Nodes whose computation Ctrl-C or a cancellation interrupted, to be computed again."""
+        self.sampled: set[Vertex[Any]] = set()
+        """Nodes that `look` computes at this moment, to notice one that reads itself."""
 
     def mark(self, nodes: Iterable[Vertex[Any]]) -> None:
         """Have these nodes computed."""

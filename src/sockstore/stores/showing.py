@@ -11,7 +11,8 @@ from typing import Any, Final
 from sockstore.base.urls import redact_url
 from sockstore.stores.computed import Computed
 from sockstore.stores.failures import NotWatched, full_name_of
-from sockstore.stores.nodes import Node, dormant
+from sockstore.stores.graph import Member, dormant, look
+from sockstore.stores.nodes import Node
 
 __all__ = ["shorten", "show"]
 
@@ -40,7 +41,7 @@ def show(node: Node[Any], kind: str) -> str:
     """
     order = [] if node.live else dormant(node)
     try:
-        value = _value_of(node, order)
+        value = look(node, _last_or_sample)
     except NotWatched:
         return f"<{kind} {_origin(node)}, not watched>"
     except Exception as error:  # noqa: BLE001 - a repr never raises
@@ -68,14 +69,8 @@ def shorten(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
-def _value_of(node: Node[Any], order: list[Node[Any]]) -> object:
-    values: dict[Node[Any], Any] = {}
-    for each in order:
-        inputs = [
-            values[source] if source in values else source.settled() for source in each.inputs
-        ]
-        values[each] = each.last_value() if each.has_effects() else each.sample(inputs)
-    return values[node] if order else node.settled()
+def _last_or_sample(node: Member[Any], inputs: list[Any]) -> Any:
+    return node.last_value() if node.has_effects() else node.sample(inputs)
 
 
 def _origin(node: Node[Any]) -> str:

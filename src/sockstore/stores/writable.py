@@ -129,15 +129,18 @@ class _Source(Node[T]):
         """Return the present value: the short way for a node without inputs."""
         return self.value if self.live else super().read()
 
-    def begin(self, _: Scheduler, /) -> None:
+    def begin(self, scheduler: Scheduler, /) -> None:
         """Call `start`."""
-        self.live = True
+        if self.starting is not None:
+            return  # `start` reads this store, or one that is computed from it
+        self.starting = scheduler
         store = Writable(self)
         try:
             self.stop = _checked(self.start(store.set, store.update))
-        except BaseException:
-            self.live = False
-            raise
+            # Only now, or another thread would read the value before `start` has set it.
+            self.live = True
+        finally:
+            self.starting = None
 
     def end(self) -> None:
         """Call the result of `start`."""
