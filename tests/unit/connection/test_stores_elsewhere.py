@@ -1,0 +1,28 @@
+"""Reading the stores of a connection in a thread that is not its own."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from sockstore import WebSocketStore, get
+
+
+@pytest.mark.contract("ST12")
+@pytest.mark.parametrize(
+    "store_of",
+    [
+        lambda connection: connection.buffered_amount,
+        lambda connection: connection.messages,
+        lambda connection: connection.phase,
+        lambda connection: connection.select(len),
+        lambda connection: connection.timeline,
+        lambda connection: connection.topic("prices"),
+    ],
+)
+def test_a_thread_that_reads_before_the_connection_is_used_does_not_take_its_stores(store_of):
+    connection, told = WebSocketStore("ws://localhost"), []
+    store = store_of(connection)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(get, store).result()
+    with store.subscribe(told.append):
+        assert list(map(repr, told)) == [repr(found)]
