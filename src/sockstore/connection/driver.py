@@ -76,7 +76,7 @@ class Driver:
     Attributes:
         own: The event loop and the thread that the connection belongs to.
         callables: Runs the user's callables.
-        buffered_is_watched: Whether `buffered_amount` is watched; set by the engine.
+        shows_buffered: Whether anybody has asked for `buffered_amount`; set by the engine.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Driver:
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
-        self.buffered_is_watched = False
+        self.shows_buffered = False
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
 
@@ -151,7 +151,7 @@ class Driver:
             self._watch_platform(is_in_use=is_in_use)
         if (user_side := self._user_side()) is not None:
             user_side.show(self.machine.state)
-        if self.buffered_is_watched:
+        if self.shows_buffered:
             self.buffered_changed()
         if self._rest_waiters:
             self._wake_rest_waiters()
@@ -168,7 +168,7 @@ class Driver:
             receipt = Receipt(delivery)
             if delivery.is_pending and self.own.loop is not None:
                 self._arm()
-        if self.buffered_is_watched:
+        if self.shows_buffered:
             self.buffered_changed()
         return receipt
 

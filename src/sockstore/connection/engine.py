@@ -26,7 +26,7 @@ from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.stores import Readable, Writable, readonly, writable
-from sockstore.stores.binding import adopt, bind, bind_with
+from sockstore.stores.binding import adopt, bind, bind_with, is_watched
 from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
@@ -139,6 +139,7 @@ class Engine:
         """Bytes that were sent and not yet given to the network, the outbox included."""
         self._buffered = writable(0, self._watch_buffered)
         adopt(self._buffered, FOREIGN_THREAD, owner=self.connection)
+        self.driver.shows_buffered = True
         return self.adopt_late(self._buffered)
 
     def adopt_late(self, store: Readable[T]) -> Readable[T]:
@@ -219,7 +220,7 @@ class Engine:
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""
-        if self._buffered is not None:
+        if self._buffered is not None and is_watched(self._buffered):
             self.tell(self._buffered, self.driver.buffered_amount, "buffered_amount")
 
     def tell(self, store: Writable[T], value: T, name: str) -> None:
@@ -232,13 +233,8 @@ class Engine:
     def _ask_predicate(self, outcome: Outcome) -> object:
         return True if self._should_reconnect is None else self._should_reconnect(outcome)
 
-    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> Callable[[], None]:
-        self.driver.buffered_is_watched = True
+    def _watch_buffered(self, set_: Callable[[int], None], _: object) -> None:
         set_(self.driver.buffered_amount)
-        return self._unwatch_buffered
-
-    def _unwatch_buffered(self) -> None:
-        self.driver.buffered_is_watched = False
 
 
 def ended_by(state: ConnectionState) -> ConnectionEnded:

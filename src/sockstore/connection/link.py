@@ -22,8 +22,8 @@ __all__ = ["Link", "LinkKeeper", "open_link"]
 class LinkKeeper(Protocol):
     """The methods of the driver that its links call."""
 
-    buffered_is_watched: bool
-    """Whether the amount that waits to be sent is watched."""
+    shows_buffered: bool
+    """Whether anybody has asked for the amount that waits to be sent."""
 
     def dispatch(self, event: Event) -> None:
         """Tell the machine a fact."""
@@ -172,7 +172,7 @@ class Link:
         if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
         receiver.log.end_slice()
-        if self._keeper.buffered_is_watched:
+        if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
 
     def pong_received(self, payload: bytes) -> None:

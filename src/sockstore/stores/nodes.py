@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from threading import RLock
 from types import FunctionType, MethodType
 from typing import Any, Final, TypeVar
@@ -14,16 +15,16 @@ from typing import Any, Final, TypeVar
 from sockstore.base.plain_calls import (
     ASYNC,
     MARK,
+    PLAIN,
     START_A_TASK,
     refuse_async,
     returns_awaitable,
 )
-from sockstore.stores.contract import Unsubscriber
+from sockstore.stores.contract import Unsubscriber, Vertex
 from sockstore.stores.failures import Failures
-from sockstore.stores.graph import Member, dormant, look, may_begin, owner_of
 from sockstore.stores.scheduling import Scheduler, threads
 
-__all__ = ["Node"]
+__all__ = ["Node", "dormant", "look"]
 
 T = TypeVar("T")
 
@@ -31,19 +32,58 @@ _FOREIGN_THREAD = (
     "this store belongs to another thread, the one that set it first; "
     "use loop.call_soon_threadsafe(store.set, value) to change it from here"
 )
-_beginning_lock: Final = RLock()
+_by_level: Final = attrgetter("level")
+_beginning: Final = RLock()
 """Held while a reading makes nodes live that belong to no thread. It is never waited for: another
 thread that reads meanwhile looks instead."""
 
 
-class Node(Member[T]):
+class Node(Vertex[T]):
     """A store as a node of a graph.
 
     It is live while its value is needed: by a subscriber, by a live node computed from it, or by
     a reader at this moment (a pin).
     """
 
-    __slots__ = ()
+    __slots__ = (
+        "dependents",
+        "inputs",
+        "owner",
+        "permanent",
+        "pins",
+        "scheduler",
+        "starting",
+        "thread_error",
+    )
+
+    def __init__(
+        self,
+        inputs: tuple[Node[Any], ...],
+        differs: Callable[[T, T], bool] | None,
+    ) -> None:
+        if differs is not None:
+            refuse_async(differs, "differs=", PLAIN)
+        level = 1 + max([node.level for node in inputs]) if inputs else 0
+        super().__init__(level, differs)
+        self.inputs: tuple[Node[Any], ...] = inputs
+        """Set once: the nodes that it is computed from."""
+        self.dependents: dict[Node[Any], None] = {}
+        """The live nodes that are computed from it: added by `_wake`, removed by `_unlink`."""
+        self.permanent: bool = False
+        """Set once: whether it is always live, because there is nothing to start or stop."""
+        self.pins: int = 0
+        """How many calls of `read` and `subscribe` need the value at this moment."""
+        self.scheduler: Scheduler | None = None
+        """The scheduler of the thread that it belongs to: set by its first change, by `bind`, and
+        for a computed node while it is live. Set before `live` and reset after it, so that another
+        thread that finds the node live also finds whose it is."""
+        self.starting: Scheduler | None = None
+        """The scheduler of the thread that calls the user's code in `begin`, until it returns: the
+        value may still be that of before."""
+        self.thread_error: str | None = None
+        """The sentence that refuses a change from another thread, set by `adopt`; None for ours."""
+        self.owner: object | None = None
+        """The object that must live as long as this store is used, set by `adopt`."""
 
     # Reading and subscribing
 
@@ -54,14 +94,14 @@ class Node(Member[T]):
             if scheduler.levels:
                 scheduler.settle(self.level)
             return self.settled()
-        owner = owner_of(self, scheduler)
+        owner = _owner_of(self, scheduler)
         if owner is scheduler:
             return self._visit(scheduler)
-        if owner is None and may_begin(self, scheduler) and _beginning_lock.acquire(blocking=False):
+        if owner is None and _may_begin(self, scheduler) and _beginning.acquire(blocking=False):
             try:
                 return self._visit(scheduler)
             finally:
-                _beginning_lock.release()
+                _beginning.release()
         if scheduler.levels:
             scheduler.settle(self.level)
         return look(self)
@@ -69,7 +109,7 @@ class Node(Member[T]):
     def subscribe(self, run: Callable[[T], object], /) -> Unsubscriber:
         """Call `run` with the value, now and on every change."""
         scheduler = threads.scheduler
-        if owner_of(self, scheduler) not in (None, scheduler):
+        if _owner_of(self, scheduler) not in (None, scheduler):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         # Functions and bound methods are not examined further, as subscribing is a hot path.
         fn: Any = run.__func__ if isinstance(run, MethodType) else run
@@ -176,8 +216,143 @@ class Node(Member[T]):
             raise RuntimeError(self.thread_error or _FOREIGN_THREAD)
         self.scheduler = scheduler
 
+    # Overridden by the kinds of nodes
 
-def _wake(node: Member[Any], scheduler: Scheduler) -> None:
+    def settled(self) -> T:
+        """Return the value, or raise the error in its place."""
+        return self.value
+
+    def glance(self) -> tuple[T] | None:
+        """Return the value of a live node of another thread in a tuple, or raise its error.
+
+        That thread may end the node meanwhile: None if there is no value at this moment.
+        """
+        return (self.value,)
+
+    def value_within(self) -> T:
+        """Return the value for the node's own `start` or computation that reads it."""
+        return self.value
+
+    def begin(self, scheduler: Scheduler, /) -> None:
+        """Become live, after all inputs are."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """Clean up after having been live."""
+
+    def sample(self, values: list[Any], /) -> T:
+        """Compute the value from these inputs and change nothing."""
+        raise NotImplementedError
+
+    def has_value(self) -> bool:
+        """Whether there is a value, and not an error."""
+        return True
+
+    def has_effects(self) -> bool:
+        """Whether becoming live runs code that may have effects: a `start`, another library."""
+        return False
+
+    def last_value(self) -> T:
+        """Return the value that it had last."""
+        return self.value
+
+
+def dormant(node: Node[Any]) -> list[Node[Any]]:
+    """Return the node and its direct and indirect inputs that are not live, inputs first."""
+    if not node.inputs:
+        return [node]
+    # A dict, for it keeps the order: the order of the starts is the order of the inputs.
+    visited = {node: None}
+    stack = [node]
+    while stack:
+        for source in stack.pop().inputs:
+            if not source.live and source not in visited:
+                visited[source] = None
+                stack.append(source)
+    return sorted(visited, key=_by_level)
+
+
+def _owner_of(node: Node[Any], scheduler: Scheduler) -> Scheduler | None:
+    """Return whose the node and its inputs are; None if no thread has set one of them.
+
+    It does not ask what is live: another thread may change that meanwhile, but an owner stays.
+    """
+    owner = node.scheduler
+    if not node.inputs or (owner is scheduler and node.live):
+        return owner
+    owner = None
+    visited = {node}
+    stack = [node]
+    while stack:
+        each = stack.pop()
+        if each.scheduler is not None:
+            owner = each.scheduler
+            if owner is not scheduler:
+                return owner
+            if each.live:
+                continue
+        for source in each.inputs:
+            if source not in visited:
+                visited.add(source)
+                stack.append(source)
+    return owner
+
+
+def _may_begin(node: Node[Any], scheduler: Scheduler) -> bool:
+    """Whether a reading starts this node of no one: only if there is something to start.
+
+    While it is live it is this thread's, so another one could not subscribe to it meanwhile.
+    """
+    order = dormant(node)
+    return any(each.has_effects() for each in order) and all(
+        each.starting in (None, scheduler) for each in order
+    )
+
+
+def _sample(node: Node[Any], inputs: list[Any]) -> Any:
+    return node.sample(inputs)
+
+
+def look(node: Node[T], sample: Callable[[Node[Any], list[Any]], Any] = _sample) -> T:
+    """Return the value and leave the graph alone, for another thread may use it meanwhile.
+
+    What is live there is looked at; the rest is computed for this call.
+
+    Args:
+        node: The node to look at.
+        sample: `sample(node, inputs)` returns the value of a node that is not live.
+    """
+    scheduler = threads.scheduler
+    values: dict[Node[Any], Any] = {}
+    stack: list[Node[Any]] = [node]
+    scheduler.depth += 1
+    try:
+        while stack:
+            each = stack[-1]
+            if each in values:
+                stack.pop()
+            elif each.live and each.scheduler is scheduler:
+                values[each] = each.settled()
+            elif each.live and (found := each.glance()) is not None:
+                values[each] = found[0]
+            elif each in scheduler.sampled:
+                values[each] = each.value_within()
+            elif missing := [source for source in each.inputs if source not in values]:
+                stack += reversed(missing)
+            else:
+                inputs = [values[source] for source in each.inputs]
+                scheduler.sampled.add(each)
+                try:
+                    values[each] = sample(each, inputs)
+                finally:
+                    scheduler.sampled.discard(each)
+    finally:
+        scheduler.depth -= 1
+        scheduler.run()
+    return values[node]  # type: ignore[no-any-return]  # the values of all nodes, of any type
+
+
+def _wake(node: Node[Any], scheduler: Scheduler) -> None:
     """Make the node live, and its inputs before it.
 
     If something raises, some are live and some are only linked; `_rest` undoes both.
@@ -198,7 +373,7 @@ def _wake(node: Member[Any], scheduler: Scheduler) -> None:
         scheduler.depth -= 1
 
 
-def _rest(node: Member[Any]) -> None:
+def _rest(node: Node[Any]) -> None:
     """End a node whose value is no longer needed, and those of its inputs that are not either."""
     failures = Failures()
     stack = [node]
@@ -216,7 +391,7 @@ def _rest(node: Member[Any]) -> None:
     failures.raise_all()
 
 
-def _unlink(source: Member[Any], dependent: Member[Any]) -> bool:
+def _unlink(source: Node[Any], dependent: Node[Any]) -> bool:
     was_linked = dependent in source.dependents
     source.dependents.pop(dependent, None)
     return was_linked

@@ -11,8 +11,7 @@ from typing import Any, Final
 from sockstore.base.urls import redact_url
 from sockstore.stores.computed import Computed
 from sockstore.stores.failures import NotWatched, full_name_of
-from sockstore.stores.graph import Member, dormant, look
-from sockstore.stores.nodes import Node
+from sockstore.stores.nodes import Node, dormant, look
 
 __all__ = ["shorten", "show"]
 
@@ -69,7 +68,7 @@ def shorten(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
-def _last_or_sample(node: Member[Any], inputs: list[Any]) -> Any:
+def _last_or_sample(node: Node[Any], inputs: list[Any]) -> Any:
     return node.last_value() if node.has_effects() else node.sample(inputs)
 
 
