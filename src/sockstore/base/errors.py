@@ -50,6 +50,7 @@ HandshakeFailureKind = Literal[
     "on_open",  # the on_open or fetch_state callable raised, or did not return in time
     "option",  # a url, headers, subprotocols or token callable raised, or returned a wrong value
     "protocol",  # the answer is not a valid WebSocket handshake
+    "refused",  # the server does not let us in, says its protocol
     "session",  # the server refused the room, did not answer, or broke the session's protocol
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed

@@ -37,6 +37,10 @@ class Classification(StrEnum):
     FATAL = "fatal"
 
 
+Word: TypeAlias = Classification | Literal["retry", "throttle", "unauthorised", "goodbye", "fatal"]
+"""A `Classification`, or its word."""
+
+
 @frozen
 class Outcome:
     """How one attempt, or the connection it opened, ended.
@@ -48,6 +52,7 @@ class Outcome:
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
         in_session: Whether the connection had a session, which has close codes of its own.
+        meaning: What the protocol says it means; None leaves it to the table of `classify`.
     """
 
     attempt: int = 0
@@ -56,6 +61,7 @@ class Outcome:
     uptime: float | None = None
     opened_before: bool = False
     in_session: bool = False
+    meaning: Word | None = None
 
     @property
     def status(self) -> int | None:
@@ -109,7 +115,9 @@ _BY_HTTP_STATUS = (
 _FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
 
 
-def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classification:
+def classify(  # noqa: PLR0911 - a table
+    outcome: Outcome, *, min_uptime: float = MIN_UPTIME
+) -> Classification:
     """Say what an outcome means for the next attempt.
 
     A connection asks ``Reconnect(classify=)`` first.
@@ -134,6 +142,8 @@ def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classificat
     match outcome.exception:
         case InvalidURI() | InvalidOption():
             return Classification.FATAL
+        case _ if outcome.meaning is not None:
+            return Classification(outcome.meaning)
         case HandshakeFailed(status=int(status)):
             return _BY_HTTP_STATUS.get(status, Classification.RETRY)
         case HandshakeFailed(kind=kind) if kind in _FATAL_UNTIL_FIRST_SUCCESS:
@@ -166,7 +176,7 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
             return FailureReason.FATAL_TLS
         case HandshakeFailed(kind="subprotocol"):
             return FailureReason.NO_SUBPROTOCOL
-        case HandshakeFailed(kind="session"):
+        case HandshakeFailed(kind="session" | "refused"):
             return FailureReason.SESSION_REFUSED
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS
@@ -175,9 +185,6 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
         case _:
             return FailureReason.CLASSIFIED_AS_FATAL
 
-
-Word: TypeAlias = Classification | Literal["retry", "throttle", "unauthorised", "goodbye", "fatal"]
-"""A `Classification`, or its word."""
 
 Classifier: TypeAlias = Mapping[int, Word | None] | Callable[[Outcome], Word | None]
 """``{close code or status: word}``, or a function of the outcome; None defers to `classify`."""

@@ -231,8 +231,8 @@ class Driver:
                 self._links[number].transport.ping(payload)
             case order.SendHeartbeat(transport=number):
                 self.sender.send_heartbeat(number)
-            case order.SendText(transport=number, text=text):
-                self._links[number].transport.send(text)
+            case order.SendFrame(transport=number, frame=frame):
+                self._links[number].transport.send(frame)
             case order.FlushOutbox():
                 self.sender.flush(self.own.now())
             case order.SettleReceipts():

@@ -65,7 +65,7 @@ class Sender:
         offer = machine.offer(entry, now, from_on_open=from_on_open)
         match offer:
             case HandOver():
-                self._give(offer.data, (entry,))
+                self._give(offer.data, (entry,), *offer.rest)
                 self._last = delivery
             case Queued(dropped=dropped):
                 self._last = delivery
@@ -82,7 +82,7 @@ class Sender:
             return
         while (offer := self._machine.next_to_send(now)) is not None:
             if isinstance(offer, HandOver):
-                self._give(offer.data, (offer.entry,))
+                self._give(offer.data, (offer.entry,), *offer.rest)
 
     def send_heartbeat(self, number: int) -> None:
         """Send the heartbeat that the server expects."""
@@ -126,10 +126,11 @@ class Sender:
         if frames:
             self._give("\n".join(frames), entries)
 
-    def _give(self, data: str | bytes, entries: Iterable[Outgoing]) -> None:
+    def _give(self, data: str | bytes, entries: Iterable[Outgoing], *rest: str | bytes) -> None:
         number, flight = self._machine.live_transport, self._machine.flight
         assert number is not None  # noqa: S101 - the machine gives nothing away otherwise
-        self._links[number].transport.send(data)
+        for frame in (data, *rest):
+            self._links[number].transport.send(frame)
         for entry in entries:
             _delivery(entry).hand_over(flight)
             self._observer.messages_sent += 1

@@ -7,11 +7,13 @@ A retired transport cannot change the phase, so a new connection never waits for
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from operator import attrgetter
 
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
+from sockstore.protocols.base import Conversation
 
 __all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports"]
 
@@ -29,9 +31,10 @@ class Outgoing:
         id: Its id in a session, set when it is handed over first; empty before.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.
+        say: How a protocol's conversation makes frames of it, set by the sender; None sends `data`.
     """
 
-    __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
+    __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "say", "size")
 
     def __init__(self, data: str | bytes, size: int, receipt: object) -> None:
         self.data: str | bytes = data
@@ -41,6 +44,7 @@ class Outgoing:
         self.id: str = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None
+        self.say: Callable[[Conversation], Iterable[str | bytes]] | None = None
 
 
 class Flight:

@@ -14,6 +14,8 @@ from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
+from sockstore.machine.subscriptions import SubscriptionState
+from sockstore.protocols.base import Ask, Called, Received, WireSubscription
 
 
 @frozen
@@ -86,11 +88,74 @@ class FlushOutbox:
 
 
 @frozen
-class SendText:
-    """Send a frame of the session itself."""
+class SendFrame:
+    """Send a frame of the session or protocol itself."""
 
     transport: int
-    text: str
+    frame: str | bytes
+
+
+@frozen
+class Deliver:
+    """Deliver a message, until this transport is retired."""
+
+    transport: int
+    received: Received
+
+
+@frozen
+class DeliverGapTo:
+    """Tell the readers of a subscription that messages are missing."""
+
+    subscription: WireSubscription
+    gap: Gap
+
+
+@frozen
+class ShowSubscription:
+    """Show users what a subscription does; `answer` is the server's, if it just came."""
+
+    subscription: WireSubscription
+    state: SubscriptionState
+    answer: object = None
+
+
+@frozen
+class AwaitTurn:
+    """Report `TurnEnded` at the end of this turn of the loop."""
+
+
+@frozen
+class AnswerRequest:
+    """Give the caller of a request its answer, or raise `error` there."""
+
+    request: object
+    data: object
+    error: Exception | None
+
+
+@frozen
+class TakeCall:
+    """Call the program's function for this, and report `CallAnswered`."""
+
+    transport: int
+    called: Called
+
+
+@frozen
+class AskProgram:
+    """Ask the program for a parameter, and report `ProgramAnswered`."""
+
+    transport: int
+    question: Ask
+
+
+@frozen
+class ReportError:
+    """Report that a function of the user raised."""
+
+    error: Exception
+    name: str
 
 
 @frozen
@@ -156,7 +221,15 @@ Effect: TypeAlias = (
     | AbortTransport
     | SendPing
     | SendHeartbeat
-    | SendText
+    | SendFrame
+    | Deliver
+    | DeliverGapTo
+    | ShowSubscription
+    | AwaitTurn
+    | AnswerRequest
+    | TakeCall
+    | AskProgram
+    | ReportError
     | DeliverGap
     | DeliverMissed
     | FlushOutbox

@@ -15,7 +15,7 @@ from sockstore.base.errors import (
     SockstoreError,
     said,
 )
-from sockstore.base.outcomes import Outcome
+from sockstore.base.outcomes import Outcome, Word
 from sockstore.base.state import Failure
 from sockstore.base.urls import redact_url
 from sockstore.machine import effects as order
@@ -45,11 +45,13 @@ from sockstore.machine.reconnect import (
     decide,
 )
 from sockstore.machine.session_frames import ErrorReply
+from sockstore.protocols.base import Failed as ConversationFailed
 
 __all__ = [
     "attempt_failed",
     "attempt_raised",
     "connection_lost",
+    "conversation_failed",
     "handshake_failed",
     "predicate_answered",
     "room_refused",
@@ -79,11 +81,14 @@ def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
     return handshake_failed(destination, why, "session", code)
 
 
-def attempt_failed(memory: Memory, exception: AttemptError, now: float) -> list[Effect]:
-    """The attempt that is under way failed."""
+def attempt_failed(
+    memory: Memory, exception: AttemptError, now: float, *, meaning: Word | None = None
+) -> list[Effect]:
+    """The attempt that is under way failed; `meaning` is the protocol's word for it."""
     match memory.phase:
         case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
-            outcome = Outcome(streak.failures, exception, opened_before=memory.opened_before)
+            before = memory.opened_before
+            outcome = Outcome(streak.failures, exception, opened_before=before, meaning=meaning)
             return _follow(memory, outcome, streak, now)
         case _:
             return []
@@ -112,6 +117,18 @@ def session_failed(memory: Memory, phase: Live, error: HandshakeFailed, now: flo
     return [*retiring, *attempt_failed(memory, error, now)]
 
 
+def conversation_failed(
+    memory: Memory, phase: Live, failed: ConversationFailed, now: float
+) -> list[Effect]:
+    """A protocol's conversation cannot go on: an open connection is lost, an attempt fails."""
+    retiring = memory.retire(now)
+    if isinstance(phase, Open):
+        lost = ConnectionLost(failed.why)
+        return [*retiring, *_ended(memory, phase, lost, now, meaning=failed.kind)]
+    refused = handshake_failed(memory.destination, failed.why, "refused")
+    return [*retiring, *attempt_failed(memory, refused, now, meaning=failed.kind)]
+
+
 def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float) -> list[Effect]:
     """``should_reconnect`` answered, or raised."""
     match memory.phase:
@@ -127,15 +144,27 @@ def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float
     return []
 
 
-def _ended(memory: Memory, phase: Live, error: SockstoreError, now: float) -> list[Effect]:
+def _ended(
+    memory: Memory,
+    phase: Live,
+    error: SockstoreError,
+    now: float,
+    *,
+    meaning: Word | None = None,
+) -> list[Effect]:
     """Make the outcome of a connection that was open, and decide what follows."""
+    close = error.close if isinstance(error, ConnectionLost) else None
+    protocol = memory.settings.protocol
+    if meaning is None and close is not None and protocol is not None:
+        meaning = protocol.classify(close.code)
     outcome = Outcome(
         phase.streak.failures,
         error,
-        error.close if isinstance(error, ConnectionLost) else None,
+        close,
         now - phase.opened_at,
         opened_before=True,
         in_session=memory.session is not None,
+        meaning=meaning,
     )
     return _follow(memory, outcome, phase.streak, now)
 

@@ -6,13 +6,16 @@ is recognised and changes nothing. Other modules import this one `as fact`: `fac
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.frozen import frozen
-from sockstore.base.state import Hint, SocketInfo
+from sockstore.base.state import Attempt, Hint, SocketInfo
 from sockstore.machine.session_frames import Said
+from sockstore.protocols.base import Ask, CallFailure, Output, WireSubscription
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """The errors that may end an attempt."""
@@ -49,11 +52,21 @@ class MessageWithdrawn:
 
 @frozen
 class TransportOpened:
-    """The opening handshake succeeded; `token` is the token of a session."""
+    """The opening handshake succeeded.
+
+    Args:
+        transport: Its number.
+        socket: The open socket.
+        token: The token of a session.
+        given: The values of the protocol's parameters.
+        attempt: The attempt that succeeded.
+    """
 
     transport: int
     socket: SocketInfo
     token: str | None = None
+    given: Mapping[str, object] = MappingProxyType({})
+    attempt: Attempt = Attempt()
 
 
 @frozen
@@ -135,6 +148,59 @@ class SessionBroken:
 
 
 @frozen
+class ConversationSaid:
+    """A conversation made of a frame what `Machine.hear` could not leave to its caller."""
+
+    transport: int
+    outputs: tuple[Output, ...]
+
+
+@frozen
+class SubscriptionWanted:
+    """The program wants a subscription from now on."""
+
+    subscription: WireSubscription
+
+
+@frozen
+class SubscriptionReleased:
+    """The program does not want a subscription any more."""
+
+    subscription: WireSubscription
+
+
+@frozen
+class TurnEnded:
+    """The turn of the loop in which subscriptions became wanted, or were released, is over."""
+
+
+@frozen
+class CallAnswered:
+    """The program answered a call of the server, with a result or a failure."""
+
+    transport: int
+    call: object
+    result: object = None
+    failure: CallFailure | None = None
+
+
+@frozen
+class ProgramAnswered:
+    """The program gave the value that a conversation asked it for."""
+
+    transport: int
+    question: Ask
+    value: object
+
+
+@frozen
+class LossDeclared:
+    """The user's program says that the connection is lost."""
+
+    why: str
+
+
+@frozen
 class WritingPaused:
     """The transport's buffer is above its high-water mark."""
 
@@ -200,6 +266,13 @@ Event: TypeAlias = (
     | AttemptFailed
     | MessageComing
     | SnapshotLoaded
+    | ConversationSaid
+    | SubscriptionWanted
+    | SubscriptionReleased
+    | TurnEnded
+    | CallAnswered
+    | ProgramAnswered
+    | LossDeclared
     | OnOpenFinished
     | TransportClosed
     | TransportReleased

@@ -9,6 +9,8 @@ Its laws:
      `deadline`. An event costs microseconds, so two hot paths have methods of their own.
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
+     `hear`, for a frame of a protocol: deliver the messages if it says nothing else, and otherwise
+     report all of it by `ConversationSaid`. `state` never changes here, `deadline` may.
    - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
      transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
 
@@ -23,9 +25,9 @@ Its laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
@@ -51,6 +53,7 @@ from sockstore.machine.phases import (
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
+from sockstore.protocols.base import Output
 
 __all__ = ["Machine"]
 
@@ -128,6 +131,13 @@ class Machine:
             return None
         return session.accept(publication)
 
+    def hear(self, transport: int, frame: str | bytes, now: float) -> Sequence[Output]:
+        """Return what the conversation of this transport makes of a frame."""
+        live = self._memory.live(transport)
+        if live is None or live.conversation is None:
+            return ()
+        return tuple(live.conversation.hear(frame, now))
+
     def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
         """Queue, hand over or refuse a message that the user sends.
 
@@ -136,10 +146,12 @@ class Machine:
         memory = self._memory
         sending = memory.sending
         match memory.phase:
-            case Open(writable=True) if sending.is_free(now):
-                return sending.hand_over(entry, now)
-            case Preparing() if from_on_open and (memory.session is None or sending.is_free(now)):
-                return sending.hand_over(entry, now)
+            case Open(writable=True) as phase if sending.is_free(now):
+                return _framed(sending.hand_over(entry, now), phase)
+            case Preparing() as phase if from_on_open and (
+                memory.session is None or sending.is_free(now)
+            ):
+                return _framed(sending.hand_over(entry, now), phase)
             case Closing() | Closed() | Failed():
                 return Refused(entry, f"the connection is {memory.state.phase}")
             case _:
@@ -148,8 +160,8 @@ class Machine:
     def next_to_send(self, now: float) -> HandOver | Refused | None:
         """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
-            case Open(writable=True):
-                return self._memory.sending.next_to_send(now)
+            case Open(writable=True) as phase:
+                return _framed(self._memory.sending.next_to_send(now), phase)
             case Preparing(writable=True):
                 return self._memory.sending.next_to_send(now, only_again=True)
             case _:
@@ -186,7 +198,9 @@ class Machine:
     def deadline(self) -> float:
         """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
-        return min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
+        due = min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
+        # Those that were refused for a while are asked for again on an open connection.
+        return min(due, memory.book.deadline) if isinstance(memory.phase, Open) else due
 
     @property
     def live_transport(self) -> int | None:
@@ -208,9 +222,11 @@ class Machine:
 
     @property
     def open_phase(self) -> Open | None:
-        """The phase if a message may be sent at once: open, no session, and nothing waits."""
+        """The phase if a message may be sent at once, as it is: open, and nothing waits."""
         phase = self._memory.phase
         if not isinstance(phase, Open) or not phase.writable or self.session is not None:
+            return None
+        if phase.conversation is not None:
             return None
         return None if self.outbox.entries else phase
 
@@ -235,3 +251,14 @@ class Machine:
         if state != left:
             memory.state = state
         return []
+
+
+OfferT = TypeVar("OfferT", HandOver | Refused, HandOver | Refused | None)
+
+
+def _framed(offer: OfferT, phase: Open | Preparing) -> OfferT:
+    """Let the conversation say how a message looks on the wire."""
+    talk = phase.conversation
+    if talk is not None and isinstance(offer, HandOver) and offer.entry.say is not None:
+        offer.data, *offer.rest = offer.entry.say(talk)
+    return offer

@@ -13,6 +13,7 @@ from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap, Position
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
@@ -32,6 +33,8 @@ from sockstore.machine.phases import (
 )
 from sockstore.machine.reconnect import Decision, Streak
 from sockstore.machine.session import SessionMachine
+from sockstore.machine.subscriptions import WAITING, SubscriptionBook
+from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["Memory", "Settings"]
 
@@ -53,6 +56,7 @@ class Settings:
         heartbeat: The application's own ping; None without one.
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
+        protocol: What frames mean on the server; None if they are the program's.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -73,6 +77,7 @@ class Settings:
     heartbeat: Heartbeat | None = None
     channel: str | None = None
     since: Position | None = None
+    protocol: BaseProtocol | None = None
     has_on_open: bool = False
     has_fetch_state: bool = False
     has_predicate: bool = False
@@ -90,11 +95,14 @@ class Memory:
     """Everything that one machine remembers."""
 
     def __init__(self, settings: Settings, destination: object) -> None:
-        channel, since = settings.channel, settings.since
+        channel, since, protocol = settings.channel, settings.since, settings.protocol
         self.settings: Final = settings
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
         self.sending: Final = Sending(settings.outbox, self.session)
+        self.book: Final = SubscriptionBook(self._wait_after_refusals)
+        # What the protocol remembers over connections; only its conversations change it.
+        self.protocol_memory: Final = protocol and protocol.make_memory()
         # The destination; set by each event that asks for a connection.
         self.destination = destination
         # The present phase; set by the transitions, and by `begin_attempt` and `wait`.
@@ -166,7 +174,15 @@ class Memory:
         if self.session is not None:
             self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
-        return [order.RetireTransport(phase.transport)]
+        lost = [order.ShowSubscription(each, WAITING) for each in self.book.lost()]
+        return [order.RetireTransport(phase.transport), *lost]
+
+    def _wait_after_refusals(self, failures: int) -> float | None:
+        """Return how long to wait after so many refusals in a row; None to give up."""
+        policy = self.settings.reconnect
+        if policy is None or (policy.attempts is not None and failures > policy.attempts):
+            return None
+        return policy.wait(failures, Outcome(failures - 1))
 
     def last_moment(self, now: float) -> float:
         """Return when a transport that is retired now is aborted."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sockstore.base.close import Close
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.conversing import follow, say_what_is_due
 from sockstore.machine.delivery import Flights
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
@@ -21,8 +23,10 @@ from sockstore.machine.memory import Memory
 from sockstore.machine.phases import Connecting, Joining, Live, Open, Preparing
 from sockstore.machine.session import Heard, effects_of
 from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
+from sockstore.protocols.base import Opened, Output
 
 __all__ = [
+    "let_in",
     "message_coming",
     "on_open_finished",
     "session_broken",
@@ -42,13 +46,29 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
             memory.opened_before = True
             deadline = now + memory.settings.connect_timeout
             joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
+            if (protocol := memory.settings.protocol) is not None:
+                talk = protocol.converse(memory.protocol_memory, event.attempt)
+                memory.phase = replace(joining, conversation=talk)
+                return let_in(memory, tuple(talk.open(event.given, now)), now)
             if memory.session is not None:
                 memory.phase = joining
-                return [order.SendText(transport, memory.session.begin(event.token))]
+                return [order.SendFrame(transport, memory.session.begin(event.token))]
             memory.gap = RECONNECTED if memory.has_begun else None
             return _prepare(memory, joining, now)
         case _:
             return [order.AbortTransport(event.transport)]
+
+
+def let_in(memory: Memory, outputs: Sequence[Output], now: float) -> list[Effect]:
+    """Follow what a conversation said; once it says `Opened`, prepare to be open."""
+    opens = next((n for n, output in enumerate(outputs) if isinstance(output, Opened)), None)
+    if opens is None or not isinstance(memory.phase, Joining):
+        return follow(memory, outputs, now)
+    effects = follow(memory, outputs[:opens], now)
+    if isinstance(memory.phase, Joining):
+        memory.gap = RECONNECTED if memory.has_begun else None
+        effects += _prepare(memory, memory.phase, now)
+    return effects + follow(memory, outputs[opens + 1 :], now)
 
 
 def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
@@ -107,6 +127,7 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
         joining.streak,
         joining.writable,
         needs_state,
+        joining.conversation,
     )
     if not settings.has_on_open:
         return _open(memory, preparing, now)
@@ -166,8 +187,13 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         preparing.writable,
         None if memory.session is None else memory.session.opened(),
         pulse,
+        preparing.conversation,
     )
-    return [*_begun(memory), *memory.flush(now)]
+    effects = _begun(memory)
+    if preparing.conversation is not None:
+        memory.book.opened()
+        effects += say_what_is_due(memory, now)
+    return [*effects, *memory.flush(now)]
 
 
 def _begun(memory: Memory) -> list[Effect]:

@@ -26,14 +26,15 @@ TOO_LARGE = "it is larger than the server takes"
 
 
 class HandOver:
-    """Give `data`, the frame of the entry, to the live transport now."""
+    """Give `data`, the frame of the entry, and `rest`, further ones, to the live transport now."""
 
     # Not frozen: one is made for each message, and a frozen one takes twice as long to make.
-    __slots__ = ("data", "entry")
+    __slots__ = ("data", "entry", "rest")
 
     def __init__(self, entry: Outgoing, data: str | bytes) -> None:
         self.entry: Outgoing = entry
         self.data: str | bytes = data
+        self.rest: list[str | bytes] = []  # set by `Machine`: a protocol may make several
 
 
 @frozen

@@ -96,7 +96,7 @@ def effects_of(transport: int, heard: Heard) -> list[Effect]:
     """Return the effects that follow from a `Heard`, except for a gap."""
     effects: list[Effect] = []
     if heard.say is not None:
-        effects.append(order.SendText(transport, heard.say))
+        effects.append(order.SendFrame(transport, heard.say))
     if heard.publications:
         effects.append(order.DeliverMissed(transport, heard.publications))
     if heard.acknowledged:

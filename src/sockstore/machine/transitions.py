@@ -13,6 +13,7 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.conversing import say_what_is_due
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -30,6 +31,7 @@ from sockstore.machine.liveness import (
 )
 from sockstore.machine.memory import Memory
 from sockstore.machine.opening import (
+    let_in,
     message_coming,
     on_open_finished,
     session_broken,
@@ -38,6 +40,7 @@ from sockstore.machine.opening import (
     transport_opened,
 )
 from sockstore.machine.phases import (
+    LIVE,
     Closed,
     Closing,
     Connecting,
@@ -78,6 +81,23 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return session_heard(memory, transport, said, now)
         case fact.SessionBroken(transport=transport, why=why):
             return session_broken(memory, transport, why, now)
+        case fact.ConversationSaid(transport=transport, outputs=outputs):
+            live = memory.live(transport)
+            return [] if live is None else let_in(memory, outputs, now)
+        case fact.SubscriptionWanted(subscription=subscription):
+            memory.book.want(subscription)
+            return [order.AwaitTurn()]
+        case fact.SubscriptionReleased(subscription=subscription):
+            memory.book.release(subscription)
+            return [order.AwaitTurn()]
+        case fact.TurnEnded():
+            return say_what_is_due(memory, now)
+        case fact.CallAnswered():
+            return _call_answered(memory, event)
+        case fact.ProgramAnswered():
+            return _program_answered(memory, event, now)
+        case fact.LossDeclared(why=why):
+            return _loss_declared(memory, why, now)
         case fact.AttemptFailed(transport=transport, exception=exception):
             return _attempt_failed(memory, transport, exception, now)
         case fact.MessageComing(transport=transport):
@@ -145,6 +165,34 @@ def _set_destination(memory: Memory, destination: object) -> list[Effect]:
     return memory.sending.drop("the connection goes to another url now") if changed else []
 
 
+def _loss_declared(memory: Memory, why: str, now: float) -> list[Effect]:
+    match memory.phase:
+        case Joining() | Preparing() | Open() as phase:
+            retiring = memory.retire(now, abort=True)
+            return [*retiring, *connection_lost(memory, phase, Close(1006), why, now)]
+        case _:
+            return []
+
+
+# Answers of the program to a conversation
+
+
+def _call_answered(memory: Memory, event: fact.CallAnswered) -> list[Effect]:
+    """Reply on the connection that the call came on, or not at all (OB7)."""
+    live = memory.live(event.transport)
+    if live is None or live.conversation is None:
+        return []
+    frames = live.conversation.reply(event.call, event.result, event.failure)
+    return [order.SendFrame(event.transport, frame) for frame in frames]
+
+
+def _program_answered(memory: Memory, event: fact.ProgramAnswered, now: float) -> list[Effect]:
+    live = memory.live(event.transport)
+    if live is None or live.conversation is None:
+        return []
+    return let_in(memory, tuple(live.conversation.told(event.question, event.value, now)), now)
+
+
 # Events from transports
 
 
@@ -202,7 +250,22 @@ def _writable_changed(
 def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -> list[Effect]:
     effects = memory.sending.expire(now)
     effects += map(order.AbortTransport, memory.retired.take_overdue(now))
+    effects += _conversation_deadline_reached(memory, now)
     return effects + _phase_deadline_reached(memory, event, now)
+
+
+def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
+    phase = memory.phase
+    if not isinstance(phase, LIVE) or phase.conversation is None:
+        return []
+    effects: list[Effect] = []
+    due = phase.conversation.deadline
+    if due is not None and due <= now:
+        effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
+    if memory.book.deadline <= now and isinstance(memory.phase, Open):
+        memory.book.retry(now)
+        effects += say_what_is_due(memory, now)
+    return effects
 
 
 def _phase_deadline_reached(

@@ -24,18 +24,22 @@ from sockstore.testing.fake_server import (
     slow,
 )
 from sockstore.testing.leaks import assert_no_leaks
+from sockstore.testing.protocol_contract import ProtocolHarness, ServerModel, check_protocol
 from sockstore.testing.store_contract import check_store
 from sockstore.testing.transport_contract import ServerHalf, TransportHarness, check_transport
 
 __all__ = [
     "FakeServer",
     "Handshake",
+    "ProtocolHarness",
     "ServerHalf",
+    "ServerModel",
     "Step",
     "TransportHarness",
     "VirtualClock",
     "accept",
     "assert_no_leaks",
+    "check_protocol",
     "check_store",
     "check_transport",
     "close",

@@ -1,0 +1,418 @@
+"""Define what a protocol is asked, and what its conversations answer.
+
+Three lifetimes, each with a type of its own:
+
+- a *protocol* (`BaseProtocol`) is a frozen value, the user's options; connections may share it;
+- its *memory* lives as long as one connection: what a transport learned and the next one needs;
+- a *conversation* (`Conversation`) lives as long as one transport. It holds everything else.
+
+All of them are pure. Frames and times go in; outputs come out: what the server said (in the past
+tense), and what is to be done (`Write`, `Ask`). A conversation reads no clock, waits for nothing
+and raises nothing for what a server said: a server that breaks the protocol is a `Failed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import count
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, TypeAlias
+
+from sockstore.base.codecs import decode_json, encode
+from sockstore.base.errors import RequestFailed
+from sockstore.base.frozen import frozen
+from sockstore.base.outcomes import Word
+from sockstore.base.positions import GapReason, Publication
+from sockstore.base.state import Attempt
+
+__all__ = [
+    "Address",
+    "Answered",
+    "Ask",
+    "BaseProtocol",
+    "CallFailure",
+    "Called",
+    "Conversation",
+    "Ended",
+    "Failed",
+    "Frame",
+    "Missed",
+    "Opened",
+    "Output",
+    "Raised",
+    "Received",
+    "Refused",
+    "Settled",
+    "Subscribed",
+    "WireSubscription",
+    "Write",
+    "json_copy",
+]
+
+Frame: TypeAlias = str | bytes
+"""A text message (`str`) or a binary one (`bytes`) of the WebSocket."""
+
+CallFailure: TypeAlias = RequestFailed | Literal["unknown", "arguments", "raised", "busy"]
+"""Why a call of the server gets no result: the program's own answer; no function handles it; its
+parameters do not fit the function; the function raised; or too many calls are under way."""
+
+
+class WireSubscription:
+    """One subscription as its server sees it, however many handles of the program share it.
+
+    Two are equal only if they are the same object.
+
+    Args:
+        key: What the program calls it.
+        params: What else the server is asked with; part of what tells subscriptions apart.
+
+    Attributes:
+        memory: What the protocol has to remember of it over connections, a position for example;
+            only conversations set it.
+    """
+
+    __slots__ = ("key", "memory", "params")
+
+    def __init__(self, key: Hashable, params: Mapping[str, Any] = MappingProxyType({})) -> None:
+        self.key = key
+        self.params = params
+        self.memory: Any = None
+
+    def __repr__(self) -> str:
+        return f"<WireSubscription {self.key!r}>"
+
+
+# Outputs: what is to be done
+
+
+@frozen
+class Write:
+    """Write this frame on the transport of the conversation, before all that waits."""
+
+    frame: Frame
+
+
+@frozen
+class Ask:
+    """Ask the program for a value that only it knows; `Conversation.told` is called with it.
+
+    Args:
+        what: The name of the parameter, one of `BaseProtocol.parameters`.
+        subscription: The subscription that needs it; None for the connection.
+        refresh: Whether the last value was refused, or is about to expire.
+    """
+
+    what: str
+    subscription: WireSubscription | None = None
+    refresh: bool = False
+
+
+# Outputs: what the server said
+
+
+@frozen
+class Opened:
+    """The server lets us in: ``on_open`` runs next, then subscriptions, then the outbox."""
+
+
+@frozen
+class Received:
+    """A message came.
+
+    Args:
+        data: Its data; bytes and text as they are, everything else as decoded JSON.
+        subscription: Whose message it is; None if it belongs to no subscription.
+        publication: Its place in a log, if the server has one.
+    """
+
+    data: Any
+    subscription: WireSubscription | None = None
+    publication: Publication | None = None
+
+
+@frozen
+class Subscribed:
+    """The server accepted a subscription.
+
+    Args:
+        subscription: The subscription.
+        answer: What the server answered; None if it said nothing.
+        recovered: Whether everything since the last connection follows; None if that was not asked.
+    """
+
+    subscription: WireSubscription
+    answer: Any = None
+    recovered: bool | None = None
+
+
+@frozen
+class Refused:
+    """The server refused a subscription.
+
+    Args:
+        subscription: The subscription.
+        why: The server's words.
+        is_temporary: Whether to ask again after a while.
+    """
+
+    subscription: WireSubscription
+    why: str
+    is_temporary: bool = False
+
+
+@frozen
+class Missed:
+    """Messages of a subscription are missing, before those that follow."""
+
+    subscription: WireSubscription
+    reason: GapReason
+
+
+@frozen
+class Ended:
+    """The server ended a subscription; `error` has its words if that was a failure."""
+
+    subscription: WireSubscription
+    error: str | None = None
+
+
+@frozen
+class Answered:
+    """The answer to a request came; `error` is raised in its caller if it is given."""
+
+    request: object
+    data: Any = None
+    error: Exception | None = None
+
+
+@frozen
+class Called:
+    """The server calls the program.
+
+    Args:
+        name: The name of the method or event.
+        data: Its parameters.
+        call: What `Conversation.reply` is given with the result; None if no reply is expected.
+        subscription: Whose call it is; None if it is the connection's.
+        message: The whole message, for programs that do not handle this name.
+    """
+
+    name: str
+    data: Any
+    call: object = None
+    subscription: WireSubscription | None = None
+    message: Any = None
+
+
+@frozen
+class Settled:
+    """The server acknowledged or refused a message that was handed to `Conversation.send`."""
+
+    entry: object
+    state: Literal["acknowledged", "refused"]
+    why: str = ""
+
+
+@frozen
+class Raised:
+    """A function that the user gave to the protocol raised; it is reported, and nothing is lost."""
+
+    error: Exception
+    name: str
+
+
+@frozen
+class Failed:
+    """The conversation cannot go on; before `Opened` it is a failed attempt, then a loss.
+
+    Args:
+        why: The server's words, or what it did wrong.
+        kind: What to do next, a word of `Classification`.
+    """
+
+    why: str
+    kind: Word = "retry"
+
+
+Output: TypeAlias = (
+    Write
+    | Ask
+    | Opened
+    | Received
+    | Subscribed
+    | Refused
+    | Missed
+    | Ended
+    | Answered
+    | Called
+    | Settled
+    | Raised
+    | Failed
+)
+
+
+@frozen
+class Address:
+    """Where an attempt goes.
+
+    Args:
+        url: The url, with all that the protocol adds to its path and query.
+        subprotocols: What is offered to the server, in order.
+    """
+
+    url: str
+    subprotocols: tuple[str, ...] = ()
+
+
+class Conversation:
+    """What is said over one transport. The defaults fit a server without subscriptions.
+
+    `hear` is called for every message; the machine calls the other methods as their names say. Each
+    returns outputs, to be carried out in order. `now` is in seconds, on a clock that only goes
+    forward.
+
+    Attributes:
+        deadline: When `tick` has to be called; None if nothing is waited for.
+    """
+
+    deadline: float | None = None
+
+    def __init__(self) -> None:
+        # One counter for requests and subscriptions, so that ids never go backwards (OB11).
+        self._ids = count(1)
+
+    def next_id(self) -> int:
+        """Return the next id on this connection, from 1."""
+        return next(self._ids)
+
+    def open(self, given: Mapping[str, Any], now: float) -> Iterable[Output]:
+        """The WebSocket is open; `given` has the values of `BaseProtocol.parameters`."""
+        del given, now
+        return [Opened()]
+
+    def hear(self, frame: Frame, now: float) -> Iterable[Output]:
+        """A message came."""
+        del now
+        return [Received(frame)]
+
+    def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
+        """Ask the server for these, all that became wanted in one turn of the loop."""
+        del now
+        return [Refused(each, "this protocol has no subscriptions") for each in subscriptions]
+
+    def unsubscribe(
+        self, subscriptions: Sequence[WireSubscription], now: float
+    ) -> Iterable[Output]:
+        """Take these back; none of their messages is an output any more."""
+        del subscriptions, now
+        return []
+
+    def send(
+        self, data: Frame, subscription: WireSubscription | None, entry: object
+    ) -> Iterable[Frame]:
+        """A message leaves: return its frames; `entry` is what `Settled` names it by."""
+        del subscription, entry
+        return [data]
+
+    def request(
+        self, data: Any, subscription: WireSubscription | None, request: object
+    ) -> Iterable[Frame]:
+        """A request leaves: return its frames.
+
+        Args:
+            data: What `BaseProtocol.encode_request` made of it.
+            subscription: Whose request it is; None if it is the connection's.
+            request: What `Answered` names it by.
+        """
+        raise NotImplementedError
+
+    def reply(self, call: object, result: Any, failure: CallFailure | None) -> Iterable[Frame]:
+        """The program answers what the server called: return the frames that tell the server.
+
+        Args:
+            call: That of `Called`.
+            result: What the program's function returned.
+            failure: Why there is no result; None if there is one.
+
+        Raises:
+            TypeError: If the result cannot be encoded; reply with a failure instead.
+        """
+        raise NotImplementedError
+
+    def told(self, question: Ask, value: Any, now: float) -> Iterable[Output]:
+        """The program answers an `Ask`."""
+        del question, value, now
+        return []
+
+    def tick(self, now: float) -> Iterable[Output]:
+        """The deadline has passed; afterwards it is later than `now`, or None."""
+        del now
+        return []
+
+
+def json_copy(data: Any) -> Any:
+    """Return what arrives if this is sent as JSON.
+
+    Raises:
+        TypeError: If it cannot be sent.
+    """
+    frame = encode(data)
+    return frame if isinstance(frame, bytes) or isinstance(data, str) else decode_json(frame)
+
+
+class BaseProtocol:
+    """The base of every protocol: the user's options, and how a conversation begins.
+
+    Make a subclass a frozen dataclass, give it fields for its options, and override what differs.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> class Shout(Conversation):
+        ...     def hear(self, frame, now):
+        ...         return [Received(frame.upper())]
+        >>> @dataclass(frozen=True)
+        ... class Shouting(BaseProtocol):
+        ...     def converse(self, memory, attempt):
+        ...         return Shout()
+    """
+
+    __slots__ = ()
+
+    has_subscriptions: ClassVar[bool] = False
+    has_requests: ClassVar[bool] = False
+    has_calls: ClassVar[bool] = False
+    """Whether its servers can be subscribed to, answer requests, and call the program."""
+
+    shares_subscriptions: ClassVar[bool] = True
+    """Whether handles with the same key and parameters share one subscription of the server."""
+
+    def parameters(self) -> Mapping[str, object]:
+        """Return what the program has to give before each attempt, values or callables, by name."""
+        return {}
+
+    def address(self, url: str, given: Mapping[str, Any]) -> Address:
+        """Return where an attempt goes; `given` has the values of `parameters`."""
+        del given
+        return Address(url)
+
+    def encode_request(self, data: Any) -> Any:
+        """Return what `Conversation.request` is given: a copy, as the program may change `data`.
+
+        Raises:
+            TypeError: If `data` cannot be a request.
+        """
+        return json_copy(data)
+
+    def make_memory(self) -> Any:
+        """Return what conversations of one connection remember together."""
+        return None
+
+    def converse(self, memory: Any, attempt: Attempt) -> Conversation:
+        """Begin a conversation, on a new transport."""
+        del memory, attempt
+        return Conversation()
+
+    def classify(self, code: int) -> Word | None:
+        """Return what a close code of the server means; None leaves it to the usual table."""
+        del code
+        return None

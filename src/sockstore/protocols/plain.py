@@ -1,0 +1,129 @@
+"""The protocol of servers without one: every message is the program's, JSON or text."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+from sockstore.base.checks import require_instance
+from sockstore.base.codecs import decode_json, encode
+from sockstore.base.errors import RequestFailed
+from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
+from sockstore.base.state import Attempt
+from sockstore.protocols.base import (
+    Answered,
+    BaseProtocol,
+    Conversation,
+    Frame,
+    Output,
+    Received,
+    WireSubscription,
+    json_copy,
+)
+from sockstore.protocols.requests import IdField, RequestFormat
+
+__all__ = ["Plain", "PlainConversation", "decoded"]
+
+
+@frozen
+class Plain(BaseProtocol):
+    """Messages and requests, and nothing else: the default.
+
+    Args:
+        requests: How a request carries its id, and an answer the id of its request.
+        heartbeat: The application's own ping; None without one.
+
+    Raises:
+        InvalidOption: If a value cannot work.
+
+    Example:
+        >>> Plain(requests=IdField("reqId"))
+        Plain(requests=IdField(name='reqId'), heartbeat=None)
+    """
+
+    has_requests = True
+
+    requests: RequestFormat = IdField()
+    heartbeat: Heartbeat | None = None
+
+    def __post_init__(self) -> None:
+        require_instance("heartbeat", self.heartbeat, Heartbeat, "a Heartbeat or None")
+
+    def encode_request(self, data: Any) -> Any:
+        """Return a copy of the request.
+
+        Raises:
+            TypeError: If it cannot carry an id, or is not JSON.
+        """
+        self.requests.wrap(data, 0)
+        return json_copy(data)
+
+    def converse(self, memory: Any, attempt: Attempt) -> Conversation:
+        """Begin a conversation."""
+        del memory, attempt
+        return PlainConversation(self.requests)
+
+
+class PlainConversation(Conversation):
+    """Match answers with requests; every other message belongs to the program.
+
+    Args:
+        requests: How ids are carried.
+    """
+
+    def __init__(self, requests: RequestFormat) -> None:
+        super().__init__()
+        self._format = requests
+        # What each id that was sent asks for; answers remove them.
+        self._asked: dict[object, object] = {}
+
+    def hear(self, frame: Frame, now: float) -> Iterable[Output]:
+        """Return the answer, or the message."""
+        data = decoded(frame)
+        outputs = self.answers(data, now)
+        return [Received(data)] if outputs is None else outputs
+
+    def request(
+        self, data: Any, subscription: WireSubscription | None, request: object
+    ) -> Iterable[Frame]:
+        """Return the request with its id."""
+        del subscription
+        return [self.ask(data, request)]
+
+    def ask(self, data: Any, what: object) -> Frame:
+        """Number a question, and remember what it asks for."""
+        number = self.next_id()
+        frame = encode(self._format.wrap(data, number))
+        self._asked[number] = what
+        return frame
+
+    def answers(self, data: Any, now: float) -> Iterable[Output] | None:
+        """Return what follows if a message answers a question; None if it does not."""
+        what = self.take_question(data)
+        return None if what is None else self.answered(what, data, now)
+
+    def take_question(self, data: Any) -> object:
+        """Return what the question asked for that this message answers; None if it answers none."""
+        number = self._format.number_of(data)
+        if isinstance(number, bool) or not isinstance(number, Hashable):
+            return None
+        return self._asked.pop(number, None)
+
+    def answered(self, what: object, data: Any, now: float) -> Iterable[Output]:
+        """Return what follows from the answer to a question."""
+        del now
+        try:
+            return [Answered(what, self._format.result_of(data))]
+        except RequestFailed as error:
+            return [Answered(what, error=error)]
+
+
+def decoded(frame: Frame) -> Any:
+    """Return the JSON of a text frame, or the frame as it is if it is not JSON."""
+    if isinstance(frame, bytes):
+        return frame
+    try:
+        return decode_json(frame)
+    except (ValueError, RecursionError):
+        return frame
