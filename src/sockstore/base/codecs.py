@@ -19,6 +19,7 @@ __all__ = [
     "Codec",
     "CodecLike",
     "Unreadable",
+    "converter_of",
     "decode_json",
     "encode",
     "encode_json",
@@ -148,6 +149,12 @@ class _PydanticModel:
     def encode(self, data: Any) -> str:
         dump = getattr(data, "model_dump_json", None)
         return cast("str", dump()) if dump is not None else encode_json(data)
+
+
+def converter_of(wanted: type[Any] | Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return a function that converts decoded JSON into a type."""
+    decode = _typed_codec(cast("type[Any]", wanted)).decode
+    return lambda data: decode(encode_json(data))
 
 
 def _typed_codec(wanted: type[Any]) -> Codec:

@@ -11,6 +11,7 @@
     ├── DeliveryError                     state, why
     ├── OutcomeUnknown                    why
     ├── RequestFailed                     code, message, data
+    ├── SubscriptionRefused               key, why
     ├── Lagged                            missed
     ├── ProviderNotFound(LookupError)     name, in_scope, why
     └── ScopeClosed                       action
@@ -41,6 +42,7 @@ __all__ = [
     "ScopeClosed",
     "SockstoreError",
     "StopReconnecting",
+    "SubscriptionRefused",
 ]
 
 HandshakeFailureKind = Literal[
@@ -221,6 +223,23 @@ class RequestFailed(SockstoreError):
     def __str__(self) -> str:
         message = f": {self.message}" if self.message else ""
         return f"the server answered the request with error {self.code}{message}"
+
+
+class SubscriptionRefused(SockstoreError):
+    """The server refused a subscription, or ended it.
+
+    Args:
+        key: What was subscribed to.
+        why: The server's words.
+    """
+
+    def __init__(self, key: object, why: str) -> None:
+        super().__init__(key, why)
+        self.key = key
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"the server refused the subscription {self.key!r}: {self.why}"
 
 
 class Lagged(SockstoreError):

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
-from typing import Any, ParamSpec, Self, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import check_close
+from sockstore.base.codecs import converter_of
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
-from sockstore.connection.engine import Engine
+from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.receipts import Receipt
+from sockstore.connection.subscriptions import Subscription
 from sockstore.connection.view import ConnectionView
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
+
+if TYPE_CHECKING:
+    from sockstore.connection.talks import Talks
 
 __all__ = ["Connection"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+
+NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+HAS: Final = {
+    "subscribe": "give protocol=Topics(...), or another protocol that has subscriptions",
+    "handle": "give protocol=JsonRpc(), or another protocol that has calls",
+    "request": "give protocol=Topics(requests=...), or another protocol that has requests",
+}
+"""A protocol that has what is missing."""
 
 
 class Connection(ConnectionView):
@@ -181,6 +197,8 @@ class Connection(ConnectionView):
         """
         if self._gate.is_left:  # before the call, as every message comes here
             self._gate.check("send")
+        if self._engine.talks is not None:
+            return self._driver.send_by_protocol(self._engine.encoder(data), None)
         return self._driver.send(self._engine.encoder(data))
 
     async def request(
@@ -225,9 +243,61 @@ class Connection(ConnectionView):
                 "request() cannot be used with a session: a room does not answer requests"
             )
         require_seconds("timeout", timeout)
+        if self._engine.talks is not None:
+            talks = self._talks("request")
+            return await talks.request(data, seconds=timeout, is_idempotent=idempotent)
         return await self._engine.requests.ask(
             self.send, data, seconds=timeout, is_idempotent=idempotent
         )
+
+    def subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: type[Any] | Callable[..., Any] | None = None,  # noqa: A002 - CONTRACT SU3
+        history: int | None = 100,
+    ) -> Subscription[Any]:
+        """Ask the server to tell about something, now and on each connection that follows.
+
+        Handles with the same key and parameters share one subscription of the server.
+
+        Args:
+            key: What to subscribe to, as the protocol names it.
+            params: What else the server is asked with.
+            type: What JSON is decoded into; None leaves it.
+            history: Messages kept in its `messages`; None keeps all, 0 none.
+
+        Raises:
+            RuntimeError: If the protocol has no subscriptions.
+            InvalidOption: If the key is in use with other parameters.
+        """
+        talks = self._talks("subscribe")
+        feed = talks.subscriptions.open(key, params, history, type and converter_of(type))
+        return Subscription(talks.subscriptions, feed, self, caller())
+
+    def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
+        """Answer the server's calls of this name; call what is returned to stop."""
+        return self._talks("handle").handle(name, fn)
+
+    def lose(self, why: str) -> None:
+        """End the live connection as a loss, as if the network had done it."""
+        self._gate.check("lose")
+        self._driver.own.check_thread()
+        self._driver.dispatch(fact.LossDeclared(why))
+
+    def _talks(self, action: str) -> Talks:
+        self._gate.check(action)
+        talks = self._engine.talks
+        has = talks is not None and getattr(
+            talks.protocol,
+            {"subscribe": "has_subscriptions", "handle": "has_calls", "request": "has_requests"}[
+                action
+            ],
+        )
+        if talks is None or not has:
+            raise RuntimeError(f"{action}(): {HAS[action]}")
+        return talks
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.

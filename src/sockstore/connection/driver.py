@@ -10,9 +10,10 @@ import asyncio
 import logging
 import math
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol, TypeAlias
 
+from sockstore.base.codecs import encode
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import Attempt, ConnectionState, Hint
 from sockstore.base.tasks import start_task
@@ -22,13 +23,14 @@ from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
 from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.sender import Sender
+from sockstore.connection.sender import Say, Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
 from sockstore.machine import Machine
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
+from sockstore.protocols.base import Conversation, WireSubscription
 from sockstore.transports import unwatch_platform, watch_platform
 
 __all__ = ["Driver", "UserEffect"]
@@ -41,6 +43,11 @@ UserEffect: TypeAlias = (
     | order.AwaitMessage
     | order.RunOnOpen
     | order.AskPredicate
+    | order.DeliverGapTo
+    | order.ShowSubscription
+    | order.AnswerRequest
+    | order.TakeCall
+    | order.AskProgram
 )
 """The effects that concern users: their callables, and what they read."""
 
@@ -98,7 +105,12 @@ class Driver:
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
+<<<<<<< HEAD
         self.shows_buffered = False
+=======
+        self._awaits_turn = False  # set by `_await_turn`
+        self.buffered_is_watched = False
+>>>>>>> c062d8de (wip: subscriptions over a connection)
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
 
@@ -172,6 +184,32 @@ class Driver:
             self.buffered_changed()
         return receipt
 
+    def send_request(
+        self, data: Any, subscription: WireSubscription | None, number: object
+    ) -> Receipt:
+        """Send a request of a protocol, which numbers it when it is handed over."""
+
+        def say(talk: Conversation) -> Iterable[str | bytes]:
+            return talk.request(data, subscription, number)
+
+        return self._send(encode(data), say)
+
+    def send_by_protocol(self, data: str | bytes, subscription: WireSubscription | None) -> Receipt:
+        """Send a message of a protocol, which frames it when it is handed over."""
+
+        def say(talk: Conversation) -> Iterable[str | bytes]:
+            return talk.send(data, subscription, None)
+
+        return self._send(data, say)
+
+    def _send(self, data: str | bytes, say: Say) -> Receipt:
+        self.own.check_thread()
+        from_on_open = self.callables.opening is not None
+        delivery = self.sender.send(data, self.own.now(), from_on_open=from_on_open, say=say)
+        if delivery.is_pending and self.own.loop is not None:
+            self._arm()
+        return Receipt(delivery)
+
     def withdraw(self, receipt: Receipt) -> None:
         """Take a message back if it still waits."""
         if receipt.state == "queued":
@@ -239,6 +277,12 @@ class Driver:
                 self.sender.settle(effect)
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
+            case order.Deliver(transport=number, received=received):
+                self._links[number].take(received)
+            case order.AwaitTurn():
+                self._await_turn()
+            case order.ReportError(error=error, name=name):
+                self.report(error, name)
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -251,6 +295,15 @@ class Driver:
             link.transport.abort()
         elif attempt is not None:
             attempt.cancel()
+
+    def _await_turn(self) -> None:
+        if self.own.loop is not None and not self._awaits_turn:
+            self._awaits_turn = True
+            self.own.loop.call_soon(self._end_turn)
+
+    def _end_turn(self) -> None:
+        self._awaits_turn = False
+        self.dispatch(fact.TurnEnded())
 
     # Time and the platform
 

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import finalize, ref
 
 from sockstore.base.codecs import CodecLike, make_codec, make_encoder
@@ -30,10 +30,11 @@ from sockstore.stores.binding import adopt, bind, bind_with, is_watched
 from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
+    from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
 
-__all__ = ["ENDED", "Engine", "ended_by"]
+__all__ = ["ENDED", "Engine", "caller", "ended_by"]
 
 T = TypeVar("T")
 BufferT = TypeVar("BufferT", bound="Buffer")
@@ -93,7 +94,7 @@ class Engine:
         checked = make_codec(codec)
         self.encoder: Final = make_encoder(checked, only_json=settings.channel is not None)
         self.machine: Final = Machine(settings, endpoint.url)
-        where = _caller()
+        where = caller()
         self.driver: Final = Driver(self.machine, ref(self), where)
         self.finalizer: Final = finalize(self, _dropped, self.driver, where)
         self.finalizer.atexit = False
@@ -112,6 +113,8 @@ class Engine:
         self.snapshot: Final = writable(self.machine.state)
         # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
+        # The conversations with the server: None without a protocol.
+        self.talks: Final = None if settings.protocol is None else self._make_talks(settings)
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
         self._buffered: Writable[int] | None = None  # made by `buffered_amount`
@@ -181,6 +184,14 @@ class Engine:
             self.log.add_stream(buffer, self.driver.callables.opening)
         return buffer
 
+    def _make_talks(self, settings: Settings) -> Talks:
+        from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
+
+        assert settings.protocol is not None  # noqa: S101 - the caller asked
+        talks = Talks(settings.protocol, self.driver, self.requests, self._stores, self.log.store)
+        self.receiver.subscriptions = talks.subscriptions
+        return talks
+
     # Called by the driver
 
     def carry_out(self, effect: UserEffect) -> None:
@@ -203,7 +214,8 @@ class Engine:
             case order.AskPredicate(question=question, outcome=outcome):
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)
             case _:
-                assert_never(effect)
+                assert self.talks is not None  # noqa: S101 - only a protocol gives such orders
+                self.talks.carry_out(effect, self.receiver)
 
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
@@ -213,7 +225,10 @@ class Engine:
         if state.phase in ENDED:
             self._navigation.stop()
             if before.phase not in ENDED:
-                self.log.end_streams(ended_by(state) if state.phase == "failed" else None)
+                error = ended_by(state) if state.phase == "failed" else None
+                self.log.end_streams(error)
+                if self.talks is not None:
+                    self.talks.subscriptions.end(error or ended_by(state), error)
         self.tell(self.snapshot, state, "the connection's state")
         if self.requests.waiting:
             self.requests.connection_changed(state.phase)
@@ -251,7 +266,7 @@ def ended_by(state: ConnectionState) -> ConnectionEnded:
     return ended
 
 
-def _caller() -> str:
+def caller() -> str:
     """Return where the user's code made the connection."""
     frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads source files
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):

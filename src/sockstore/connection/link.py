@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, cast
 from weakref import ReferenceType, ref
 
 from sockstore.base.close import Close
@@ -14,6 +14,7 @@ from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
 from sockstore.machine.session_frames import FrameError, Published, Said, read
+from sockstore.protocols.base import Received
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
@@ -58,6 +59,8 @@ class Link:
         "_receiver",
         "_slice_began_at",
         "_total_before",
+        "attempt",
+        "given",
         "has_opened",
         "last_data_at",
         "last_message_at",
@@ -74,8 +77,10 @@ class Link:
         self._keeper = keeper
         self.tell: Final = keeper.dispatch
         self._clock = clock
-        # `open_link` sets the transport and the token of a session.
+        # `open_link` sets these, and the transport.
         self.token: str | None = None
+        self.given: Mapping[str, object] = {}  # the values of the protocol's parameters
+        self.attempt: Attempt = Attempt()
         self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
@@ -102,7 +107,8 @@ class Link:
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
         self._receiver = ref(receiver)
-        self._machine = None if machine.session is None else machine
+        is_plain = machine.session is None and machine.settings.protocol is None
+        self._machine = None if is_plain else machine
         if keeps_beginning:
             receiver.log.keep_beginning(self.number)
 
@@ -118,6 +124,17 @@ class Link:
         """Stop keeping the first messages for ``on_open``, which has ended."""
         if (receiver := self._attended) is not None:
             receiver.log.drop_beginning(self.number)
+
+    def take(self, received: Received) -> None:
+        """Deliver one message of a protocol, until this link is retired; also between slices."""
+        if (receiver := self._attended) is None:
+            return
+        is_between = self._in_slice is None
+        if is_between:
+            self.begin_slice()
+        receiver.receive(received)
+        if is_between:
+            self.end_slice()
 
     def deliver(self, publications: Sequence[Published]) -> None:
         """Deliver messages that were missed without a connection, until this link is retired."""
@@ -143,7 +160,7 @@ class Link:
     def opened(self, socket: SocketInfo) -> None:
         """Tell that the handshake succeeded."""
         self.has_opened = True
-        event = fact.TransportOpened(self.number, socket, self.token)
+        event = fact.TransportOpened(self.number, socket, self.token, self.given, self.attempt)
         self._keeper.link_opened(self, event)
 
     def begin_slice(self) -> Deliver | None:
@@ -155,6 +172,8 @@ class Link:
         self._total_before = receiver.log.begin_slice()
         if self._machine is None:
             return receiver
+        if self._machine.session is None:
+            return ConversationSlice(self, self._machine, receiver, self._slice_began_at)
         return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
@@ -170,6 +189,8 @@ class Link:
             receiver.has_data = False
             self.last_data_at = self._slice_began_at
         if receiver.log.kept.total != self._total_before:
+            self.last_message_at = self._slice_began_at
+        if receiver.subscriptions is not None and receiver.subscriptions.end_slice():
             self.last_message_at = self._slice_began_at
         receiver.log.end_slice()
         if self._keeper.shows_buffered:
@@ -245,6 +266,46 @@ class SessionSlice:
         return is_over
 
 
+class ConversationSlice:
+    """Takes the frames of a protocol for one slice.
+
+    Args:
+        link: Where they come from.
+        machine: Asks the conversation what they mean.
+        receiver: Takes the messages.
+        now: When the slice began.
+    """
+
+    __slots__ = ("_link", "_machine", "_now", "_receiver")
+
+    def __init__(self, link: Link, machine: Machine, receiver: Receiver, now: float) -> None:
+        self._link = link
+        self._machine = machine
+        self._receiver = receiver
+        self._now = now
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def _hear(self, frame: str | bytes) -> bool:
+        link = self._link
+        if link.is_retired:
+            return True
+        outputs = self._machine.hear(link.number, frame, self._now)
+        if any(type(output) is not Received for output in outputs):
+            link.tell(fact.ConversationSaid(link.number, tuple(outputs)))
+            return link.is_retired
+        is_over = False
+        for output in outputs:
+            is_over = self._receiver.receive(cast("Received", output)) or is_over
+        return is_over or link.is_retired
+
+
 async def open_link(
     attempt: Attempt,
     endpoint: Endpoint,
@@ -257,5 +318,5 @@ async def open_link(
     asking = endpoint.target(attempt)
     del endpoint, transport  # an attempt under way does not keep the connection alive
     target = await asking
-    link.token = target.token
+    link.token, link.given, link.attempt = target.token, target.given, attempt
     await link.transport.open(target)

@@ -15,6 +15,7 @@ from sockstore.connection.navigation import Navigates
 from sockstore.connection.recovery import Resume, Session
 from sockstore.connection.requests import RequestFormat
 from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
 
 __all__ = ["ConnectionOptions"]
@@ -40,6 +41,7 @@ class ConnectionOptions(TypedDict, total=False):
     outbox: Outbox | None
     session: Session | None
     resume: Resume | None
+    protocol: BaseProtocol | None
     request_format: RequestFormat
     codec: CodecLike | None
     on_open: Callable[[WebSocketStore], object] | None

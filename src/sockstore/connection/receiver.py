@@ -11,8 +11,10 @@ from sockstore.base.positions import Publication
 from sockstore.connection.recovery import Resumption
 from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
+from sockstore.protocols.base import Received
 
 if TYPE_CHECKING:
+    from sockstore.connection.subscriptions import Subscriptions
     from sockstore.messages.message import MessageKind
     from sockstore.messages.writer import LogWriter, Report
 
@@ -57,6 +59,7 @@ class Receiver:
         "_tell_first",
         "has_data",
         "log",
+        "subscriptions",
     )
 
     def __init__(
@@ -75,6 +78,8 @@ class Receiver:
         # uses the codec or JSON, `_append` skips repeated messages, and `_put` adds to the log
         # (it is `_put_first` from `before_next_message` to the next message).
         self._put = log.append
+        # Takes the messages of subscriptions: set by the engine; None without a protocol.
+        self.subscriptions: Subscriptions | None = None
         # Called before the next message; set by `before_next_message`, reset by `_tell_now`.
         self._tell_first: Callable[[], None] | None = None
         self._append = self._put if resumption is None else self._append_unless_repeated
@@ -113,6 +118,15 @@ class Receiver:
         if self._codec is not None or isinstance(data, Unreadable):
             return self._put(*self._read_payload(data), place)
         return self._put(data, "text" if isinstance(data, str) else "json", place)
+
+    def receive(self, received: Received) -> bool:
+        """Take a message of a protocol; return whether the slice should end now."""
+        if received.subscription is not None:
+            return self.subscriptions is not None and self.subscriptions.deliver(received)
+        data = received.data
+        if isinstance(data, bytes):
+            return self._put(data, "binary", received.publication)
+        return self._put(*self._read_payload(data), received.publication)
 
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message is added."""

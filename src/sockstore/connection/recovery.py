@@ -126,6 +126,17 @@ def check_recovery(session: object, resume: object, heartbeat: object) -> None:
         raise InvalidOption("heartbeat", heartbeat, "a session has its own; give one of the two")
 
 
+def check_protocol_alone(protocol: object, session: object, resume: object) -> None:
+    """Refuse options that a protocol has no room for.
+
+    Raises:
+        InvalidOption: If one of them is given beside a protocol.
+    """
+    for option, value in (("session", session), ("resume", resume)):
+        if protocol is not None and value is not None:
+            raise InvalidOption(option, value, "a protocol has its own way; give one of the two")
+
+
 KEYS_COMPARED = 10_000
 """Keys of messages that a `Resumption` remembers; the oldest are forgotten."""
 

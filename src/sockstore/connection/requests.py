@@ -140,9 +140,20 @@ class Requests:
     async def ask(
         self, send: Callable[[Any], Receipt], data: Any, *, seconds: float, is_idempotent: bool
     ) -> Any:
-        """Send a request, and return its answer."""
+        """Send a request with the next id, and return its answer."""
+
+        def numbered(number: int) -> Receipt:
+            return send(self._format.wrap(data, number))
+
+        answer = await self.ask_with(numbered, seconds=seconds, is_idempotent=is_idempotent)
+        return self._format.result_of(answer)
+
+    async def ask_with(
+        self, send: Callable[[int], Receipt], *, seconds: float, is_idempotent: bool
+    ) -> Any:
+        """Send a request under a number, and return what `take` or `answered` was given for it."""
         number = next(self._numbers)
-        repeat = partial(send, self._format.wrap(data, number))
+        repeat = partial(send, number)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         request = _Request(answer, repeat, is_idempotent=is_idempotent)
         if not request.receipt:
@@ -156,7 +167,17 @@ class Requests:
         finally:
             self.waiting.pop(number, None)
             self._withdraw(request.receipt)
-        return self._format.result_of(message)
+        return message
+
+    def answered(self, number: object, data: Any, error: Exception | None) -> None:
+        """Give a request its answer, or the error to raise in its caller."""
+        request = self.waiting.pop(number, None)
+        if request is None or request.answer.done():
+            return
+        if error is None:
+            request.answer.set_result(data)
+        else:
+            request.answer.set_exception(error)
 
     def take(self, data: Any) -> bool:
         """Give a message to the request that it answers; return whether there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
@@ -11,8 +12,11 @@ from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import HandOver, Queued, Refused
+from sockstore.protocols.base import Conversation
 
-__all__ = ["Sender"]
+__all__ = ["Say", "Sender"]
+
+Say: TypeAlias = Callable[[Conversation], Iterable[str | bytes]]
 
 BYTES_IN_ONE_MESSAGE = 16 * 1024
 """Bytes that a session puts into one WebSocket message; its server stores them together."""
@@ -57,11 +61,14 @@ class Sender:
         self._observer.messages_sent += 1
         return Receipt(delivery)
 
-    def send(self, data: str | bytes, now: float, *, from_on_open: bool) -> Delivery:
-        """Hand a message over, queue it, or refuse it."""
+    def send(
+        self, data: str | bytes, now: float, *, from_on_open: bool, say: Say | None = None
+    ) -> Delivery:
+        """Hand a message over, queue it, or refuse it; `say` makes its frames for a protocol."""
         machine = self._machine
         delivery = Delivery(awaits_reply=machine.session is not None)
         entry = Outgoing(data, _size(data), delivery)
+        entry.say = say
         offer = machine.offer(entry, now, from_on_open=from_on_open)
         match offer:
             case HandOver():

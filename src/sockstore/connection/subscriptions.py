@@ -25,7 +25,7 @@ from sockstore.stores.binding import adopt, bind_with
 if TYPE_CHECKING:
     from sockstore.base.positions import Gap
     from sockstore.messages.buffer import Overflow
-    from sockstore.messages.message import Message
+    from sockstore.messages.message import Message, MessageKind
     from sockstore.messages.writer import Report
 
 __all__ = ["Subscription", "Subscriptions"]
@@ -77,7 +77,9 @@ class Feed:
                 data = self._convert(data)
             except Exception as error:  # noqa: BLE001 - a type or codec of the user
                 self._report(error, f"the type of the subscription {self.wire.key!r}")
-        kind = "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
+        kind: MessageKind = (
+            "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
+        )
         return self.log.append(data, kind, received.publication)
 
 
@@ -88,7 +90,9 @@ class Subscriptions:
         protocol: Says whether handles with the same key share a subscription.
         dispatch: Tells the machine what is wanted.
         report: Receives the errors of users' callables.
-        adopt: Gives a store to the thread of the connection's loop.
+        call_soon: Calls a function on the loop's thread, from any thread.
+        stores: The stores that belong to that thread, those of feeds included.
+        thread_of: One of them.
     """
 
     def __init__(
@@ -96,13 +100,16 @@ class Subscriptions:
         protocol: BaseProtocol,
         dispatch: Callable[[Event], None],
         report: Report,
-        owner: Any,
+        *,
+        call_soon: Callable[[Callable[[], None]], object],
+        stores: set[Readable[Any]],
         thread_of: Readable[Any],
     ) -> None:
         self._protocol = protocol
         self._dispatch = dispatch
         self._report = report
-        self._owner = owner
+        self._call_soon = call_soon
+        self._stores = stores
         self._thread_of = thread_of
         # The subscriptions that handles share, by key; and the parameters they were asked with.
         self._shared: dict[Hashable, tuple[str, WireSubscription]] = {}
@@ -123,6 +130,7 @@ class Subscriptions:
         for store in (feed.state, feed.log.store):
             adopt(store, FOREIGN_THREAD)
             bind_with(store, self._thread_of)
+            self._stores.add(store)
         feeds = self._feeds.setdefault(wire, [])
         if feeds:
             feed.state.set(feeds[0].state.value)
@@ -138,11 +146,16 @@ class Subscriptions:
         if feed not in feeds:
             return
         feeds.remove(feed)
+        self._stores.difference_update((feed.state, feed.log.store))
         self._fresh.pop(feed, None)
         feed.log.end_streams(None)
         if not feeds:
             self._forget(feed.wire)
             self._dispatch(fact.SubscriptionReleased(feed.wire))
+
+    def release_soon(self, feed: Feed) -> None:
+        """The same, from any thread in which the garbage collector runs."""
+        self._call_soon(lambda: self.release(feed))
 
     # What the server says
 
@@ -183,11 +196,16 @@ class Subscriptions:
             if is_over:
                 feed.log.end_streams(_refused(feed) if state.error is not None else None)
 
-    def end(self, error: Exception | None) -> None:
-        """The connection has ended: streams end, and nobody waits for an answer."""
+    def end(self, end: Exception, error: Exception | None) -> None:
+        """The connection has ended.
+
+        Args:
+            end: Raised in those who wait for an answer.
+            error: Raised in readers; None just ends their streams.
+        """
         for feeds in self._feeds.values():
             for feed in feeds:
-                feed.end = error
+                feed.end = end
                 self._set(feed, SubscriptionState(error="the connection has ended"))
                 feed.log.end_streams(error)
 
@@ -200,7 +218,7 @@ class Subscriptions:
     def _wire(self, key: Hashable, params: Mapping[str, Any]) -> WireSubscription:
         if not self._protocol.shares_subscriptions:
             return WireSubscription(key, params)
-        text = encode_json(params)
+        text = encode_json(dict(params))
         if (entry := self._shared.get(key)) is not None:
             if entry[0] != text:
                 why = f"this connection is subscribed to {key!r} with other parameters"
@@ -247,15 +265,10 @@ class Subscription(Generic[T]):
     def latest(self) -> Readable[T | None]:
         """The data of its last message; None before the first. The store keeps it subscribed."""
 
-        def last(messages: Any) -> Any:
-            del self_  # noqa: F821
+        def last(messages: Any, _handle: Subscription[T] = self) -> Any:
             return messages[-1].data if messages else None
 
-        self_ = self
-        return derived(self.messages, lambda messages: self._last(messages))
-
-    def _last(self, messages: Any) -> Any:
-        return messages[-1].data if messages else None
+        return derived(self.messages, last)
 
     async def ready(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - CONTRACT SU3
         """Wait until the server has accepted it, and return its answer.
@@ -339,7 +352,7 @@ def _refused(feed: Feed) -> SubscriptionRefused:
 
 def _dropped(subscriptions: Subscriptions, feed: Feed, where: str) -> None:
     """The last reference to a handle is gone."""
-    subscriptions.release(feed)
+    subscriptions.release_soon(feed)
     warnings.warn(
         f"the subscription {feed.wire.key!r} made at {where} was dropped while it was in use; "
         "unsubscribe() it, or use it in an `async with` block",

@@ -78,6 +78,10 @@ class Callables:
         else:
             self._dispatch(fact.PredicateAnswered(question, bool(answer)))
 
+    def run(self, running: Coroutine[Any, Any, None], is_needed: Callable[[], bool]) -> None:
+        """Run a coroutine of the user in a task while it is needed."""
+        self._start(running, is_needed)
+
     def cancel_obsolete(self) -> None:
         """Cancel the callables whose answer is not needed any more."""
         for task, is_awaited in list(self.tasks.items()):

@@ -14,9 +14,16 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
+from sockstore.connection.recovery import (
+    Opening,
+    Resume,
+    Session,
+    check_protocol_alone,
+    check_recovery,
+)
 from sockstore.connection.requests import IdField, RequestFormat
 from sockstore.machine.memory import Settings
+from sockstore.protocols.base import BaseProtocol
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
@@ -52,6 +59,8 @@ class WebSocketStore(Connection):
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
         resume: A `Resume`, for a server that has its own way to send missed messages.
+        protocol: What frames mean on the server: `Topics`, `JsonRpc` or one of your own. None: they
+            are your messages.
         request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
@@ -108,6 +117,7 @@ class WebSocketStore(Connection):
         outbox: Outbox | None = DEFAULT_OUTBOX,
         session: Session | None = None,
         resume: Resume | None = None,
+        protocol: BaseProtocol | None = None,
         request_format: RequestFormat = DEFAULT_FORMAT,
         codec: CodecLike | None = None,
         on_open: Callable[[WebSocketStore], object] | None = None,
@@ -121,12 +131,14 @@ class WebSocketStore(Connection):
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
         check_recovery(session, resume, heartbeat)
+        require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
+        check_protocol_alone(protocol, session, resume)
         require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
-        endpoint = Endpoint(url, headers, subprotocols, token)
+        endpoint = Endpoint(url, headers, subprotocols, token, protocol)
         transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
@@ -145,6 +157,7 @@ class WebSocketStore(Connection):
             heartbeat=heartbeat,
             channel=None if session is None else session.channel,
             since=None if session is None else session.since,
+            protocol=protocol,
             has_on_open=bool(opening),
             has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,

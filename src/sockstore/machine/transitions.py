@@ -182,8 +182,13 @@ def _call_answered(memory: Memory, event: fact.CallAnswered) -> list[Effect]:
     live = memory.live(event.transport)
     if live is None or live.conversation is None:
         return []
-    frames = live.conversation.reply(event.call, event.result, event.failure)
-    return [order.SendFrame(event.transport, frame) for frame in frames]
+    effects: list[Effect] = []
+    try:
+        frames = live.conversation.reply(event.call, event.result, event.failure)
+    except TypeError as error:
+        effects.append(order.ReportError(error, "the result of a handler"))
+        frames = live.conversation.reply(event.call, None, "raised")
+    return effects + [order.SendFrame(event.transport, frame) for frame in frames]
 
 
 def _program_answered(memory: Memory, event: fact.ProgramAnswered, now: float) -> list[Effect]:
