@@ -105,12 +105,8 @@ class Driver:
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
-<<<<<<< HEAD
         self.shows_buffered = False
-=======
         self._awaits_turn = False  # set by `_await_turn`
-        self.buffered_is_watched = False
->>>>>>> c062d8de (wip: subscriptions over a connection)
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
 
