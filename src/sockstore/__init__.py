@@ -23,6 +23,7 @@ from sockstore.base.errors import (
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
+    SubscriptionRefused,
 )
 from sockstore.base.options import Heartbeat, Outbox, Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
@@ -40,6 +41,7 @@ from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
 if TYPE_CHECKING:
+    from sockstore.connection.subscription import Subscription
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
@@ -90,6 +92,8 @@ __all__ = [
     "SockstoreError",
     "Stats",
     "StopReconnecting",
+    "Subscription",
+    "SubscriptionRefused",
     "TimelineEvent",
     "WebSocketProvider",
     "WebSocketStore",
@@ -105,6 +109,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Subscription": "sockstore.connection.subscription",
     "Message": "sockstore.messages.message",
     "MessageStream": "sockstore.messages.stream",
     "MessageView": "sockstore.messages.log",

@@ -73,6 +73,7 @@ class Conversing(RuleBasedStateMachine):
         self.server = Server()
         self.up = deque()
         self.wanted = {}
+        self.leaving = set()  # released in this turn; the server is told at its end
         self.shown = {}
         self.gaps = {}
         self.accepted = set()  # subscriptions that were subscribed once
@@ -106,6 +107,8 @@ class Conversing(RuleBasedStateMachine):
                     self.turns += 1
 
     def deliver(self, received):
+        if received.subscription in self.leaving:
+            return  # it was released in this turn, so that nobody has it
         assert self.wanted.get(received.subscription.key) is received.subscription
         self.got.setdefault(received.subscription, []).append(received.data["n"])
 
@@ -120,6 +123,7 @@ class Conversing(RuleBasedStateMachine):
     def release(self, keys):
         for key in keys:
             if key in self.wanted:
+                self.leaving.add(self.wanted[key])
                 self.handle(fact.SubscriptionReleased(self.wanted.pop(key)))
 
     @rule()
@@ -127,6 +131,7 @@ class Conversing(RuleBasedStateMachine):
         if self.turns:
             self.turns = 0
             self.handle(fact.TurnEnded())
+            self.leaving.clear()
 
     @rule()
     def handshake_ends(self):

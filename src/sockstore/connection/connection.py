@@ -4,24 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
+from types import MappingProxyType, UnionType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar, overload
 
-from sockstore.base.checks import require_seconds
+from sockstore.base.checks import (
+    require_at_least,
+    require_callable,
+    require_count,
+    require_seconds,
+)
 from sockstore.base.close import check_close
-from sockstore.base.codecs import converter_of
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.subscriptions import Subscription
 from sockstore.connection.view import ConnectionView
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
 
 if TYPE_CHECKING:
+    from sockstore.connection.subscription import Subscription
     from sockstore.connection.talks import Talks
 
 __all__ = ["Connection"]
@@ -31,13 +35,6 @@ P = ParamSpec("P")
 
 
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
-
-HAS: Final = {
-    "subscribe": "give protocol=Topics(...), or another protocol that has subscriptions",
-    "handle": "give protocol=JsonRpc(), or another protocol that has calls",
-    "request": "give protocol=Topics(requests=...), or another protocol that has requests",
-}
-"""A protocol that has what is missing."""
 
 
 class Connection(ConnectionView):
@@ -198,7 +195,7 @@ class Connection(ConnectionView):
         if self._gate.is_left:  # before the call, as every message comes here
             self._gate.check("send")
         if self._engine.talks is not None:
-            return self._driver.send_by_protocol(self._engine.encoder(data), None)
+            return self._engine.talks.send(data, None)
         return self._driver.send(self._engine.encoder(data))
 
     async def request(
@@ -250,31 +247,111 @@ class Connection(ConnectionView):
             self.send, data, seconds=timeout, is_idempotent=idempotent
         )
 
+    @overload
     def subscribe(
         self,
         key: Hashable,
         params: Mapping[str, Any] = NO_PARAMS,
         *,
-        type: type[Any] | Callable[..., Any] | None = None,  # noqa: A002 - CONTRACT SU3
+        type: type[T],
         history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
+    ) -> Subscription[T]: ...
+    @overload
+    def subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: UnionType | None = None,
+        history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
+    ) -> Subscription[Any]: ...
+    def subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: Any = None,  # noqa: A002 - CONTRACT SU3
+        history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
     ) -> Subscription[Any]:
         """Ask the server to tell about something, now and on each connection that follows.
 
-        Handles with the same key and parameters share one subscription of the server.
+        It is legal in every phase, and in callbacks. What is asked for in one turn of the event
+        loop goes to the server together. Subscriptions with the same key and parameters share one
+        of the server, if the protocol says so; each is a handle with messages of its own.
 
         Args:
             key: What to subscribe to, as the protocol names it.
-            params: What else the server is asked with.
-            type: What JSON is decoded into; None leaves it.
+            params: What else the server is asked with: JSON.
+            type: A type that its messages are decoded into, or a union of types; None leaves that
+                to the connection's `codec`.
             history: Messages kept in its `messages`; None keeps all, 0 none.
+            limit: Messages that may wait for a reader, and those that are held back at most while
+                the snapshot is loaded.
+            snapshot: A sync or async callable that loads the state that the messages change. It is
+                called once the server has accepted the subscription, and again after each gap;
+                what follows is delivered after it has returned. What it returns, unless None,
+                comes first, as a `Message` of kind ``"snapshot"``. If it raises or takes over
+                `connect_timeout`, it is called again, by the schedule of `reconnect`.
+            linger: Seconds for which the server is not told that the last handle was released.
+
+        Returns:
+            The handle, at once; its `ready` waits for the server.
 
         Raises:
-            RuntimeError: If the protocol has no subscriptions.
-            InvalidOption: If the key is in use with other parameters.
+            RuntimeError: If the protocol has no subscriptions, or from another thread.
+            InvalidOption: If the key is in use with other parameters, or a value cannot be used.
+            TypeError: If the key is a callable or not hashable, or the parameters are not JSON.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> from sockstore.protocols import Topics
+            >>> from sockstore.testing import FakeServer, VirtualClock, accept, pause, send
+            >>> async def main(server: FakeServer) -> None:
+            ...     by_type = Topics(key=lambda data: data.get("type"))
+            ...     async with WebSocketStore(
+            ...         "ws://localhost", protocol=by_type, transport=server
+            ...     ) as connection, connection.subscribe("price") as prices:
+            ...         async for message in prices:
+            ...             print(message.data["value"])
+            ...             break
+            >>> VirtualClock().run(
+            ...     main(FakeServer(accept(), pause(1), send({"type": "price", "value": 101})))
+            ... )
+            101
         """
         talks = self._talks("subscribe")
-        feed = talks.subscriptions.open(key, params, history, type and converter_of(type))
-        return Subscription(talks.subscriptions, feed, self, caller())
+        if callable(key):
+            raise TypeError(
+                "subscribe() takes a key: a connection is not a store. To be told of its state "
+                "use connection.state.subscribe(function)"
+            )
+        require_count("limit", limit, least=1)
+        require_at_least("linger", linger, 0)
+        require_callable("snapshot", snapshot, may_await=True)
+        from sockstore.connection.subscription import Subscription  # noqa: PLC0415 - as `talks`
+
+        feed = talks.subscribe(
+            key,
+            params,
+            owner=self,
+            gate=self._gate,
+            convert=self._engine.receiver.payload_reader(type),
+            history=history,
+            limit=limit,
+            snapshot=snapshot,
+            linger=linger,
+        )
+        return Subscription(talks, feed, self, caller())
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; call what is returned to stop."""
@@ -288,16 +365,13 @@ class Connection(ConnectionView):
 
     def _talks(self, action: str) -> Talks:
         self._gate.check(action)
-        talks = self._engine.talks
-        has = talks is not None and getattr(
-            talks.protocol,
-            {"subscribe": "has_subscriptions", "handle": "has_calls", "request": "has_requests"}[
-                action
-            ],
-        )
-        if talks is None or not has:
-            raise RuntimeError(f"{action}(): {HAS[action]}")
+        talks = self._engine.talks_for(action)
+        self._driver.own.check_thread()
+        self._check_taken(action)
         return talks
+
+    def _check_taken(self, action: str) -> None:
+        """Refuse an action of a holder who has to `connect` first; overridden by leases."""
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.

@@ -45,6 +45,7 @@ UserEffect: TypeAlias = (
     | order.AskPredicate
     | order.DeliverGapTo
     | order.ShowSubscription
+    | order.ForgetSubscription
     | order.AnswerRequest
     | order.TakeCall
     | order.AskProgram
@@ -70,6 +71,9 @@ class UserSide(Protocol):
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""
+
+    def end_turn(self) -> None:
+        """Do what was put off to the end of this turn of the loop."""
 
 
 class Driver:
@@ -299,6 +303,8 @@ class Driver:
 
     def _end_turn(self) -> None:
         self._awaits_turn = False
+        if (user_side := self._user_side()) is not None:
+            user_side.end_turn()
         self.dispatch(fact.TurnEnded())
 
     # Time and the platform

@@ -37,6 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["ENDED", "Engine", "caller", "ended_by"]
 
 T = TypeVar("T")
+HAS: Final = {
+    "subscribe": ("has_subscriptions", "protocol=Topics(...)"),
+    "handle": ("has_calls", "protocol=JsonRpc()"),
+    "request": ("has_requests", "protocol=Topics(requests=IdField())"),
+}
+"""What says whether a protocol has something, and what to give if it has not."""
+
 BufferT = TypeVar("BufferT", bound="Buffer")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
@@ -184,11 +191,38 @@ class Engine:
             self.log.add_stream(buffer, self.driver.callables.opening)
         return buffer
 
+    def talks_for(self, action: str) -> Talks:
+        """Return the conversations with the server, if its protocol has something.
+
+        Raises:
+            RuntimeError: If it has not.
+        """
+        flag, instead = HAS[action]
+        if self.talks is None or not getattr(self.talks.protocol, flag):
+            protocol = "no protocol" if self.talks is None else type(self.talks.protocol).__name__
+            raise RuntimeError(
+                f"{action}(): this connection has {protocol}, which cannot do that; "
+                f"give {instead}, or another one that can"
+            )
+        return self.talks
+
+    def release_subscriptions(self, holder: object) -> None:
+        """Release what one holder of the connection has subscribed to."""
+        if self.talks is not None:
+            self.talks.subscriptions.release_all(holder)
+
     def _make_talks(self, settings: Settings) -> Talks:
         from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
 
         assert settings.protocol is not None  # noqa: S101 - the caller asked
-        talks = Talks(settings.protocol, self.driver, self.requests, self._stores, self.log.store)
+        talks = Talks(
+            settings.protocol,
+            self.driver,
+            self.requests,
+            self.encoder,
+            stores=self._stores,
+            thread_of=self.log.store,
+        )
         self.receiver.subscriptions = talks.subscriptions
         return talks
 
@@ -229,9 +263,16 @@ class Engine:
                 self.log.end_streams(error)
                 if self.talks is not None:
                     self.talks.subscriptions.end(error or ended_by(state), error)
+        elif before.phase in ENDED and self.talks is not None:
+            self.talks.subscriptions.begin()
         self.tell(self.snapshot, state, "the connection's state")
         if self.requests.waiting:
             self.requests.connection_changed(state.phase)
+
+    def end_turn(self) -> None:
+        """Release subscriptions whose handles were dropped in this turn."""
+        if self.talks is not None:
+            self.talks.subscriptions.release_dropped()
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""

@@ -190,9 +190,8 @@ class Link:
             self.last_data_at = self._slice_began_at
         if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
-        if receiver.subscriptions is not None and receiver.subscriptions.end_slice():
+        if receiver.end_slice():
             self.last_message_at = self._slice_began_at
-        receiver.log.end_slice()
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
 

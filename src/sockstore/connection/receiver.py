@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from sockstore.base.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
+from sockstore.base.codecs import (
+    Codec,
+    Unreadable,
+    converter_of,
+    decode_json,
+    encode_json,
+    json_decoder,
+)
 from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Publication
 from sockstore.connection.recovery import Resumption
@@ -111,6 +118,15 @@ class Receiver:
         """Take binary messages; return whether the slice should end now."""
         return any(map(self._take, messages))
 
+    def end_slice(self) -> bool:
+        """Notify subscribers of all messages; return whether subscriptions got one."""
+        if self.subscriptions is None:
+            self.log.end_slice()
+            return False
+        has_news = self.subscriptions.has_news
+        self.subscriptions.end_slice(self.log)
+        return has_news
+
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
@@ -123,15 +139,39 @@ class Receiver:
         """Take a message of a protocol; return whether the slice should end now."""
         if received.subscription is not None:
             return self.subscriptions is not None and self.subscriptions.deliver(received)
-        data = received.data
-        if isinstance(data, bytes):
-            return self._put(data, "binary", received.publication)
-        return self._put(*self._read_payload(data), received.publication)
+        return self._put(*self._read_any_payload(received.data), received.publication)
+
+    def payload_reader(self, wanted: Any) -> Callable[[Any], tuple[Any, MessageKind]] | None:
+        """Return a function that decodes what a protocol received; None if nothing decodes it.
+
+        Args:
+            wanted: The type to decode into; None leaves it to the codec of the connection.
+
+        Raises:
+            InvalidOption: If nothing can be decoded into this type.
+        """
+        if wanted is None:
+            return None if self._codec is None else self._read_any_payload
+        convert = converter_of(wanted)
+
+        def read(data: Any) -> tuple[Any, MessageKind]:
+            if isinstance(data, bytes):
+                return data, "binary"
+            try:
+                return convert(data), "json"
+            except Exception as error:  # noqa: BLE001 - a type may raise anything
+                self._tell(error, encode_json(data))
+                return data, "text" if isinstance(data, str) else "json"
+
+        return read
 
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message is added."""
         self._tell_first = tell
         self._put_with(self._put_first)
+
+    def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
+        return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
 
     def _read_payload(self, data: object) -> tuple[object, MessageKind]:
         """Return the decoded payload and its kind; its text if it cannot be decoded."""

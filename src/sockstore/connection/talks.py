@@ -3,26 +3,44 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sockstore.base.errors import RequestFailed
+from sockstore.base.options import Reconnect
+from sockstore.base.outcomes import Outcome
 from sockstore.base.plain_calls import name_of
 from sockstore.connection.driver import Driver
+from sockstore.connection.feed import Feed, Gate
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.requests import Requests
+from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.connection.subscriptions import Subscriptions
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.protocols.base import Ask, BaseProtocol, Called, CallFailure, Received
+from sockstore.machine.snapshots import OwedSnapshot
+from sockstore.messages.writer import LogWriter
+from sockstore.protocols.base import (
+    Ask,
+    BaseProtocol,
+    Called,
+    CallFailure,
+    Received,
+    WireSubscription,
+)
 from sockstore.stores import Readable
+
+if TYPE_CHECKING:
+    from sockstore.messages.message import MessageKind
 
 __all__ = ["TalkEffect", "Talks"]
 
 TalkEffect: TypeAlias = (
     order.DeliverGapTo
     | order.ShowSubscription
+    | order.ForgetSubscription
     | order.AnswerRequest
     | order.TakeCall
     | order.AskProgram
@@ -40,6 +58,7 @@ class Talks:
         protocol: The protocol.
         driver: Sends, and takes events.
         requests: The requests under way.
+        encoder: Makes the frame of the user's data.
         stores: The stores that belong to the thread of the loop.
         thread_of: One of them.
 
@@ -52,28 +71,108 @@ class Talks:
         protocol: BaseProtocol,
         driver: Driver,
         requests: Requests,
+        encoder: Callable[[Any], str | bytes],
+        *,
         stores: set[Readable[Any]],
         thread_of: Readable[Any],
     ) -> None:
         self.protocol = protocol
-        self.subscriptions = Subscriptions(
-            protocol,
-            driver.dispatch,
+        loader = SnapshotLoader(
+            driver.callables.run,
+            driver.callables.cancel_obsolete,
             driver.report,
-            call_soon=driver.own.call_soon,
-            stores=stores,
-            thread_of=thread_of,
+            driver.machine.settings.connect_timeout,
         )
+        self.subscriptions = Subscriptions(
+            protocol, driver.dispatch, driver.report, loader, stores=stores, thread_of=thread_of
+        )
+        self._encoder = encoder
         self._driver = driver
         self._requests = requests
         # The functions that answer calls, by name; and how many calls are being answered.
         self._handlers: dict[str, Callable[..., object]] = {}
         self._calls = 0
 
-    async def request(self, data: Any, *, seconds: float, is_idempotent: bool) -> Any:
+    # For subscriptions
+
+    @property
+    def is_opening(self) -> bool:
+        """Whether the calling code is the user's ``on_open``, or was started by it."""
+        return self._driver.callables.opening is not None
+
+    def subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any],
+        *,
+        owner: object,
+        gate: Gate,
+        convert: Callable[[Any], tuple[Any, MessageKind]] | None,
+        history: int | None,
+        limit: int,
+        snapshot: Callable[[], object] | None,
+        linger: float,
+    ) -> Feed:
+        """Return what a new handle reads, as `Connection.subscribe` says."""
+        log = LogWriter(history, self._driver.report)
+        feed = Feed(
+            key,
+            params,
+            owner=owner,
+            gate=gate,
+            log=log,
+            convert=convert,
+            limit=limit,
+            linger=linger,
+        )
+        if snapshot is not None:
+            policy = self._driver.machine.settings.reconnect or Reconnect.exponential()
+            feed.load = snapshot
+            feed.owed = OwedSnapshot(limit, lambda n: policy.wait(n, Outcome(n - 1)))
+        self.subscriptions.hold(feed)
+        return feed
+
+    def check_thread(self) -> None:
+        """Refuse a change from another thread than the loop's."""
+        self._driver.own.check_thread()
+
+    def call_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function on the loop, from any thread; at once if there was no loop yet."""
+        if self._driver.own.loop is None:
+            fn()
+        else:
+            self._driver.own.call_soon(fn)
+
+    def check_addressed(self, action: str) -> None:
+        """Refuse what cannot be done in a subscription of this protocol.
+
+        Raises:
+            RuntimeError: If it cannot.
+        """
+        protocol = self.protocol
+        has = {"request": protocol.has_requests, "handle": protocol.has_calls}.get(action, True)
+        if not (has and protocol.addresses_subscriptions):
+            name = type(protocol).__name__
+            raise RuntimeError(
+                f"subscription.{action}(): the subscriptions of {name} have none; "
+                f"use connection.{action}(), or a protocol whose subscriptions are rooms"
+            )
+
+    def send(self, data: Any, subscription: WireSubscription | None) -> Receipt:
+        """Send a message, or queue it."""
+        return self._driver.send_by_protocol(self._encoder(data), subscription)
+
+    async def request(
+        self,
+        data: Any,
+        *,
+        seconds: float,
+        is_idempotent: bool,
+        subscription: WireSubscription | None = None,
+    ) -> Any:
         """Send a request, and return its answer."""
         payload = self.protocol.encode_request(data)
-        send = partial(self._driver.send_request, payload, None)
+        send = partial(self._driver.send_request, payload, subscription)
         return await self._requests.ask_with(send, seconds=seconds, is_idempotent=is_idempotent)
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
@@ -95,6 +194,8 @@ class Talks:
                 self.subscriptions.tell_gap(wire, gap)
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
                 self.subscriptions.show(wire, state, answer)
+            case order.ForgetSubscription(subscription=wire):
+                self.subscriptions.forget(wire)
             case order.AnswerRequest(request=number, data=data, error=error):
                 self._requests.answered(number, data, error)
             case order.TakeCall(transport=number, called=called):
@@ -105,10 +206,13 @@ class Talks:
     # Calls
 
     def _take(self, transport: int, called: Called, receiver: Receiver) -> None:
-        fn = self._handlers.get(called.name)
+        if called.subscription is None:
+            fn = self._handlers.get(called.name)
+        else:
+            fn = self.subscriptions.handler(called.subscription, called.name)
         if fn is None:
             if called.call is None:
-                receiver.receive(Received(called.message))
+                receiver.receive(Received(called.message, called.subscription))
             else:
                 self._reply(transport, called, failure="unknown")
             return

@@ -49,7 +49,8 @@ def say_what_is_due(memory: Memory, now: float) -> list[Effect]:
     phase = memory.phase
     conversation = phase.conversation if isinstance(phase, Open) else None
     turn = memory.book.turn(now, is_open=conversation is not None)
-    effects: list[Effect] = [_shown(memory, each) for each in turn.subscribe]
+    effects: list[Effect] = [order.ForgetSubscription(each) for each in turn.forgotten]
+    effects += [_shown(memory, each) for each in turn.subscribe]
     if conversation is not None and turn.unsubscribe:
         effects += follow(memory, conversation.unsubscribe(turn.unsubscribe, now), now)
     if conversation is not None and turn.subscribe:
@@ -97,7 +98,7 @@ def _follow_subscription(
         case Subscribed(answer=answer):
             gap = book.subscribed(output)
             shown = _shown(memory, subscription, answer)
-            return [shown] if gap is None else [shown, order.DeliverGapTo(subscription, gap)]
+            return [shown] if gap is None else [order.DeliverGapTo(subscription, gap), shown]
         case Refused(why=why):
             if not book.refused(output, now):
                 return [_shown(memory, subscription)]

@@ -121,6 +121,13 @@ class ShowSubscription:
 
 
 @frozen
+class ForgetSubscription:
+    """A subscription that was released is taken back: the next one of its key is another one."""
+
+    subscription: WireSubscription
+
+
+@frozen
 class AwaitTurn:
     """Report `TurnEnded` at the end of this turn of the loop."""
 
@@ -225,6 +232,7 @@ Effect: TypeAlias = (
     | Deliver
     | DeliverGapTo
     | ShowSubscription
+    | ForgetSubscription
     | AwaitTurn
     | AnswerRequest
     | TakeCall

@@ -164,9 +164,10 @@ class SubscriptionWanted:
 
 @frozen
 class SubscriptionReleased:
-    """The program does not want a subscription any more."""
+    """The program does not want a subscription; it is taken back after `linger` seconds."""
 
     subscription: WireSubscription
+    linger: float = 0.0
 
 
 @frozen

@@ -198,9 +198,12 @@ class Machine:
     def deadline(self) -> float:
         """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
-        due = min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
-        # Those that were refused for a while are asked for again on an open connection.
-        return min(due, memory.book.deadline) if isinstance(memory.phase, Open) else due
+        return min(
+            deadline_of(memory.phase),
+            memory.sending.deadline,
+            memory.retired.deadline,
+            memory.book_deadline,
+        )
 
     @property
     def live_transport(self) -> int | None:

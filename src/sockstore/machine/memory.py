@@ -23,7 +23,10 @@ from sockstore.machine.outbox import Sending
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
+    Closed,
+    Closing,
     Connecting,
+    Failed,
     Idle,
     Joining,
     Live,
@@ -182,7 +185,18 @@ class Memory:
         policy = self.settings.reconnect
         if policy is None or (policy.attempts is not None and failures > policy.attempts):
             return None
-        return policy.wait(failures, Outcome(failures - 1))
+        try:
+            return policy.wait(failures, Outcome(failures - 1))
+        except Exception as error:  # noqa: BLE001 - the schedule is user code
+            self.unreported.append(order.ReportError(error, "the reconnect schedule"))
+            return None
+
+    @property
+    def book_deadline(self) -> float:
+        """When to look at the book of subscriptions; never while no connection is asked for."""
+        if isinstance(self.phase, Idle | Closing | Closed | Failed):
+            return math.inf
+        return self.book.deadline(is_open=isinstance(self.phase, Open))
 
     def last_moment(self, now: float) -> float:
         """Return when a transport that is retired now is aborted."""

@@ -46,10 +46,12 @@ class Turn:
     Args:
         subscribe: Ask for these.
         unsubscribe: Take these back.
+        forgotten: Those that were released for good, taken back or never asked for.
     """
 
     subscribe: Sequence[WireSubscription]
     unsubscribe: Sequence[WireSubscription]
+    forgotten: Sequence[WireSubscription] = ()
 
 
 class _Entry:
@@ -84,6 +86,10 @@ class SubscriptionBook:
         self._due: dict[WireSubscription, None] = {}
         # When those that were refused for a while are asked for again.
         self._retries: dict[WireSubscription, float] = {}
+        # When those that were released are taken back.
+        self._lingering: dict[WireSubscription, float] = {}
+        # The earliest of both, or earlier: set by each addition, and anew by `look_at_clock`.
+        self._next_retry = self._next_leave = math.inf
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -93,10 +99,12 @@ class SubscriptionBook:
         entry = self._entries.get(subscription)
         return None if entry is None else entry.state
 
-    @property
-    def deadline(self) -> float:
-        """When a refused subscription is to be asked for again; infinite for never."""
-        return min(self._retries.values(), default=math.inf)
+    def deadline(self, *, is_open: bool) -> float:
+        """Return when `look_at_clock` has to be called; infinite for never.
+
+        Those that were refused for a while are asked for again on an open connection only.
+        """
+        return min(self._next_retry, self._next_leave) if is_open else self._next_leave
 
     # The program
 
@@ -104,15 +112,22 @@ class SubscriptionBook:
         """The program wants this from now on."""
         entry = self._entries.setdefault(subscription, _Entry(subscription))
         entry.is_wanted = True
+        self._lingering.pop(subscription, None)
         if entry.state.phase == "waiting":
             self._due[subscription] = None
 
-    def release(self, subscription: WireSubscription) -> None:
-        """The program does not want this any more."""
+    def release(self, subscription: WireSubscription, until: float = -math.inf) -> None:
+        """The program does not want this any more; it is taken back at that time, or now."""
         entry = self._entries.get(subscription)
-        if entry is not None:
-            entry.is_wanted = False
-            self._due[subscription] = None
+        if entry is None:
+            return
+        if until > -math.inf:
+            self._lingering[subscription] = until
+            self._next_leave = min(self._next_leave, until)
+            return
+        entry.is_wanted = False
+        self._lingering.pop(subscription, None)
+        self._due[subscription] = None
 
     def turn(self, now: float, *, is_open: bool) -> Turn:
         """The turn is over: say what has to be said, and take it as said.
@@ -122,25 +137,38 @@ class SubscriptionBook:
             is_open: Whether anything may be said: the connection is open.
         """
         due, self._due = self._due, {}
-        subscribe, unsubscribe = [], []
+        subscribe, unsubscribe, forgotten = [], [], []
         for subscription in due:
             entry = self._entries.get(subscription)
             if entry is None:
                 continue
             if not entry.is_wanted:
                 self._remove(subscription)
+                forgotten.append(subscription)
                 if is_open and entry.state.phase != "waiting":
                     unsubscribe.append(subscription)
             elif is_open and entry.state.phase == "waiting" and self._may_ask(subscription, now):
                 entry.state = SubscriptionState("subscribing")
                 subscribe.append(subscription)
-        return Turn(subscribe, unsubscribe)
+        return Turn(subscribe, unsubscribe, tuple(forgotten))
+
+    def look_at_clock(self, now: float, *, is_open: bool) -> bool:
+        """Return whether anything is due now: to be asked for again, or to be taken back."""
+        for subscription in [each for each, at in self._lingering.items() if at <= now]:
+            self.release(subscription)
+        if is_open:
+            self._due |= {each: None for each, at in self._retries.items() if at <= now}
+        waiting = (at for at in self._retries.values() if at > now)
+        self._next_retry = min(waiting, default=math.inf)
+        self._next_leave = min(self._lingering.values(), default=math.inf)
+        return bool(self._due)
 
     # The connection
 
     def opened(self) -> None:
         """A connection is open: everything wanted is due, also what was refused for a while."""
         self._retries.clear()
+        self._next_retry = math.inf
         self._due = dict.fromkeys(self._entries)
 
     def lost(self) -> Iterable[WireSubscription]:
@@ -151,10 +179,6 @@ class SubscriptionBook:
                 entry.state = WAITING
                 changed.append(entry.subscription)
         return changed
-
-    def retry(self, now: float) -> None:
-        """The deadline has passed: what was refused for a while is due."""
-        self._due |= {each: None for each, at in self._retries.items() if at <= now}
 
     # The server
 
@@ -182,6 +206,7 @@ class SubscriptionBook:
             self._remove(fact.subscription)
             return True
         self._retries[fact.subscription] = now + seconds
+        self._next_retry = min(self._next_retry, now + seconds)
         entry.state = SubscriptionState(error=fact.why)
         return False
 
@@ -197,4 +222,5 @@ class SubscriptionBook:
 
     def _remove(self, subscription: WireSubscription) -> _Entry | None:
         self._retries.pop(subscription, None)
+        self._lingering.pop(subscription, None)
         return self._entries.pop(subscription, None)

@@ -87,8 +87,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
         case fact.SubscriptionWanted(subscription=subscription):
             memory.book.want(subscription)
             return [order.AwaitTurn()]
-        case fact.SubscriptionReleased(subscription=subscription):
-            memory.book.release(subscription)
+        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
+            memory.book.release(subscription, now + linger if linger else -math.inf)
             return [order.AwaitTurn()]
         case fact.TurnEnded():
             return say_what_is_due(memory, now)
@@ -260,15 +260,14 @@ def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -
 
 
 def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
-    phase = memory.phase
-    if not isinstance(phase, LIVE) or phase.conversation is None:
-        return []
     effects: list[Effect] = []
-    due = phase.conversation.deadline
-    if due is not None and due <= now:
-        effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
-    if memory.book.deadline <= now and isinstance(memory.phase, Open):
-        memory.book.retry(now)
+    phase, book = memory.phase, memory.book
+    if isinstance(phase, LIVE) and phase.conversation is not None:
+        due = phase.conversation.deadline
+        if due is not None and due <= now:
+            effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
+    is_open = isinstance(memory.phase, Open)
+    if memory.book_deadline <= now and book.look_at_clock(now, is_open=is_open):
         effects += say_what_is_due(memory, now)
     return effects
 

@@ -13,7 +13,7 @@ from sockstore.base.positions import Publication
 
 __all__ = ["Message", "MessageKind", "Record"]
 
-MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
+MessageKind: TypeAlias = Literal["json", "text", "binary", "gap", "snapshot"]
 
 if TYPE_CHECKING:
     from msgspec import Struct as Record
@@ -36,7 +36,8 @@ class Message(Record, frozen=True):
     Args:
         data: The decoded value; the text itself if it was not JSON; bytes if it was binary; a
             `Gap` where messages are missing (in streams only).
-        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``.
+        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``; or
+            ``"snapshot"`` for what the ``snapshot=`` of a subscription returned.
         number: 1 for the first message of the connection object, then counted up; that of the
             message before it for a gap.
         received_at: Seconds since the epoch.

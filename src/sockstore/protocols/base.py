@@ -386,6 +386,9 @@ class BaseProtocol:
     shares_subscriptions: ClassVar[bool] = True
     """Whether handles with the same key and parameters share one subscription of the server."""
 
+    addresses_subscriptions: ClassVar[bool] = False
+    """Whether the program can send to a subscription, ask and be called in it, as in a room."""
+
     def parameters(self) -> Mapping[str, object]:
         """Return what the program has to give before each attempt, values or callables, by name."""
         return {}

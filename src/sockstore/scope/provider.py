@@ -189,6 +189,7 @@ class WebSocketProvider:
 
     async def _disconnect(self) -> None:
         gate_of(self._connection).is_left = True
+        engine_of(self._connection).release_subscriptions(self._connection)
         if self._shared is not None and isinstance(self._connection, Lease):
             self._shared.leave(self._connection)
         await self._connection.aclose()

@@ -137,6 +137,7 @@ class Lease(Connection):
         if self._own.value is None or self._own.value.phase == "idle":
             self._show(ConnectionState("closed", since=self._driver.own.now()))
         self._engine.log.end_streams(None, self)
+        self._engine.release_subscriptions(self)
         self._shared.give_back(self, self._linger, code, reason)
 
     disconnect = close
@@ -155,6 +156,11 @@ class Lease(Connection):
         self._engine.encoder(data)
         why = "this share of the connection is not in use: connect() first"
         return Receipt(Delivery("refused", why))
+
+    def _check_taken(self, action: str) -> None:
+        if self._own.value is not None:
+            why = "this share of the connection is not in use: connect() first"
+            raise RuntimeError(f"{action}(): {why}")
 
     def _show(self, own: ConnectionState | None) -> None:
         self._engine.tell(self._own, own, "the connection's state")

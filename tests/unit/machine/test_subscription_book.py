@@ -42,7 +42,8 @@ def test_what_came_and_went_in_a_turn_leaves_no_trace():
         book.want(subscription)
         book.release(subscription)
     book.want(A)
-    assert book.turn(0.0, is_open=True) == Turn([A], [])
+    turn = book.turn(0.0, is_open=True)
+    assert (turn.subscribe, turn.unsubscribe, len(turn.forgotten)) == ([A], [], 1000)
     book.release(A)
     book.want(A)
     assert book.turn(0.0, is_open=True) == Turn([], [])
@@ -54,7 +55,7 @@ def test_nothing_is_said_while_there_is_no_connection_and_all_of_it_afterwards()
     book.want(A)
     book.want(B)
     book.release(B)
-    assert book.turn(0.0, is_open=False) == Turn([], [])
+    assert book.turn(0.0, is_open=False) == Turn([], [], (B,))
     book.opened()
     assert book.turn(0.0, is_open=True) == Turn([A], [])
 
@@ -72,7 +73,7 @@ def test_what_is_released_is_taken_back_once():
     book = opened_with(A)
     book.subscribed(Subscribed(A))
     book.release(A)
-    assert book.turn(0.0, is_open=True) == Turn([], [A])
+    assert book.turn(0.0, is_open=True) == Turn([], [A], (A,))
     assert book.turn(0.0, is_open=True) == Turn([], [])
     assert book.state_of(A) is None
 
@@ -94,12 +95,15 @@ def test_a_temporary_refusal_is_asked_again_by_the_schedule_and_in_the_end_final
     for wait in (1.0, 2.0):
         assert not book.refused(Refused(A, "busy", is_temporary=True), 10.0)
         assert book.state_of(A) == SubscriptionState(error="busy")
-        assert book.deadline == 10.0 + wait
+        assert book.deadline(is_open=True) == 10.0 + wait
+        assert book.deadline(is_open=False) == math.inf
         assert book.turn(10.0, is_open=True) == Turn([], [])
-        book.retry(10.0 + wait)
+        assert book.look_at_clock(10.0 + wait, is_open=True)
         assert book.turn(10.0 + wait, is_open=True) == Turn([A], [])
     assert book.refused(Refused(A, "busy", is_temporary=True), 20.0)
-    assert (book.state_of(A), book.deadline) == (None, math.inf)
+    assert book.state_of(A) is None
+    assert not book.look_at_clock(100.0, is_open=True)
+    assert book.deadline(is_open=True) == math.inf
 
 
 def test_a_refused_one_is_asked_again_at_once_by_the_next_connection():
@@ -108,7 +112,7 @@ def test_a_refused_one_is_asked_again_at_once_by_the_next_connection():
     book.lost()
     book.opened()
     assert book.turn(0.1, is_open=True) == Turn([A], [])
-    assert book.deadline == math.inf
+    assert book.deadline(is_open=True) == math.inf
 
 
 def test_a_final_refusal_or_an_end_is_never_asked_again():
@@ -125,8 +129,34 @@ def test_a_refused_one_that_is_released_is_not_asked_again():
     book = opened_with(A)
     book.refused(Refused(A, "busy", is_temporary=True), 0.0)
     book.release(A)
-    assert book.turn(5.0, is_open=True) == Turn([], [])
-    assert (book.deadline, len(book)) == (math.inf, 0)
+    assert book.turn(5.0, is_open=True) == Turn([], [], (A,))
+    assert not book.look_at_clock(100.0, is_open=True)
+    assert (book.deadline(is_open=True), len(book)) == (math.inf, 0)
+
+
+def test_a_released_one_lingers_and_is_taken_back_later_or_wanted_again():
+    book = opened_with(A, B)
+    book.release(A, until=5.0)
+    book.release(B, until=3.0)
+    assert book.turn(0.0, is_open=True) == Turn([], [])
+    assert book.deadline(is_open=True) == book.deadline(is_open=False) == 3.0
+    book.want(B)
+    assert not book.look_at_clock(3.0, is_open=True)
+    assert book.deadline(is_open=True) == 5.0
+    assert book.look_at_clock(5.0, is_open=True)
+    assert book.turn(5.0, is_open=True) == Turn([], [A], (A,))
+    assert book.deadline(is_open=True) == math.inf
+
+
+def test_one_that_lingers_is_asked_again_after_a_loss_and_leaves_also_without_a_connection():
+    book = opened_with(A)
+    book.release(A, until=5.0)
+    book.lost()
+    book.opened()
+    assert book.turn(1.0, is_open=True) == Turn([A], [])
+    book.lost()
+    assert book.look_at_clock(5.0, is_open=False)
+    assert book.turn(5.0, is_open=False) == Turn([], [], (A,))
 
 
 @given(

@@ -1,0 +1,139 @@
+"""Hold what reaches one handle of a subscription: its messages, its state and its snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import ref
+
+from sockstore.machine.subscriptions import WAITING, SubscriptionState
+from sockstore.messages.writer import LogWriter
+from sockstore.protocols.base import Received, WireSubscription
+from sockstore.stores import Writable, writable
+
+if TYPE_CHECKING:
+    from sockstore.machine.snapshots import OwedSnapshot
+    from sockstore.messages.message import MessageKind
+
+__all__ = ["Feed", "Gate"]
+
+
+class Gate(Protocol):
+    """Tells whether the scope of a holder was left."""
+
+    is_left: bool
+
+
+class Feed:
+    """What reaches one handle. It does not know the handle, so a forgotten one is noticed.
+
+    Args:
+        key: What was subscribed to.
+        params: What else the server is asked with.
+        owner: The `Connection` that was asked; it is not kept alive.
+        gate: The owner's `Gate`: once it is left, nothing is held any more.
+        log: Where the messages go.
+        convert: Makes the data of a message, and its kind, of what came; None leaves it.
+        limit: Messages that are held back while a snapshot is loaded.
+        linger: Seconds for which the subscription is kept after this handle was the last one.
+
+    Attributes:
+        wire: The subscription as its server sees it; set by `Subscriptions.hold`.
+        state: What the subscription does; set by `Subscriptions`.
+        answer: What the server answered last; set by `Subscriptions`.
+        over: Raised in those who wait for the server: it refused, the connection has ended, or this
+            was released; None while they may wait. Set by `Subscriptions`.
+        last: The data of the last message; set by `take` and `loaded`.
+        is_fresh: Whether it got messages in this slice; set and reset by `Subscriptions`.
+        holders: The handle, and whoever watches its latest message: counted by `Subscriptions`.
+        is_closed: Whether it will never be held again; set by `Subscriptions.release_all`.
+        is_lent: Whether others than the handle may hold it; set by `Subscription.latest`.
+        handlers: The functions that answer the server's calls, by name.
+        load: Loads the snapshot; None without one. Set with `owed`, before it is held.
+        owed: Decides when; None without one.
+        loading: The number of the load that was begun last; set by `SnapshotLoader`.
+    """
+
+    __slots__ = (
+        "_convert",
+        "answer",
+        "gate",
+        "handlers",
+        "holders",
+        "is_closed",
+        "is_fresh",
+        "is_lent",
+        "key",
+        "last",
+        "limit",
+        "linger",
+        "load",
+        "loading",
+        "log",
+        "over",
+        "owed",
+        "owner",
+        "params",
+        "state",
+        "wire",
+    )
+
+    wire: WireSubscription
+
+    def __init__(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any],
+        *,
+        owner: Any,
+        gate: Gate,
+        log: LogWriter,
+        convert: Callable[[Any], tuple[Any, MessageKind]] | None,
+        limit: int,
+        linger: float,
+    ) -> None:
+        self.key: Final = key
+        self.params: Final = params
+        self.owner: Final = ref(owner)
+        self.gate: Final = gate
+        self.log: Final = log
+        self.limit: Final = limit
+        self.linger: Final = linger
+        self.state: Final[Writable[SubscriptionState]] = writable(WAITING)
+        self.answer: object = None
+        self.over: Exception | None = None
+        self.last: Any = None
+        self.is_fresh = self.is_closed = self.is_lent = False
+        self.holders: int = 0
+        self.handlers: dict[str, Callable[..., object]] = {}
+        self.load: Callable[[], object] | None = None
+        self.owed: OwedSnapshot[Received] | None = None
+        self.loading: int | None = None
+        self._convert = convert
+
+    def take(self, received: Received) -> bool:
+        """Add a message to the log; return whether the slice should end now."""
+        data = received.data
+        if self._convert is None:
+            kind: MessageKind = (
+                "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
+            )
+        else:
+            data, kind = self._convert(data)
+        self.last = data
+        return self.log.append(data, kind, received.publication)
+
+    def loaded(self, attempt: int, snapshot: object) -> None:
+        """Deliver a snapshot, and what was held back until it was there."""
+        held = None if self.owed is None else self.owed.loaded(attempt)
+        if held is None:
+            return
+        self.log.begin_slice()
+        self.log.expect(len(held) + 1)
+        if snapshot is not None:
+            self.last = snapshot
+            self.log.append(snapshot, "snapshot")
+        for received in held:
+            if self.holders:
+                self.take(received)
+        self.log.end_slice()
