@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import json
+import sys
 import warnings
 from typing import Any
 
@@ -388,6 +389,38 @@ async def test_messages_are_decoded_into_a_type_a_union_or_by_the_codec_of_the_c
         await turns()
         assert plain.latest.value == Price("x", 7)
         plain.unsubscribe()
+
+
+@pytest.mark.contract("SU5")
+async def test_routing_costs_the_same_for_one_key_and_for_hundreds():
+    """Calls of functions are counted, as they do not depend on how busy the machine is."""
+    costs = []
+    for keys in (1, 300):
+        server = FakeServer()
+        async with connect_to(server, routed) as connection:
+            await connection.ready()
+            handles = [connection.subscribe(key) for key in range(keys)]
+            await turns()
+            messages = [{"type": number % keys, "n": number} for number in range(300)]
+            calls = 0
+
+            def count(frame, event, _):
+                nonlocal calls
+                calls += event in {"call", "c_call"}
+
+            server.send(*messages)
+            sys.setprofile(count)
+            try:
+                await turns(20)
+            finally:
+                sys.setprofile(None)
+            costs.append(calls)
+            assert sum(len(each.messages) for each in handles) == (300 if keys > 1 else 100)
+            assert {each.messages.total for each in handles} == {300 // keys}
+            for each in handles:
+                each.unsubscribe()
+    one, many = costs
+    assert many < 1.5 * one
 
 
 # Refusals, ends and gaps

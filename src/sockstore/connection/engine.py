@@ -221,7 +221,7 @@ class Engine:
             self.requests,
             self.encoder,
             stores=self._stores,
-            thread_of=self.log.store,
+            log=self.log,
         )
         self.receiver.subscriptions = talks.subscriptions
         return talks

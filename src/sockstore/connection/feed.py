@@ -115,6 +115,9 @@ class Feed:
         """Add a message to the log; return whether the slice should end now."""
         data = received.data
         if self._convert is None:
+            if received.text is not None:
+                self.last = data
+                return self.log.append_text(received.text, data)
             kind: MessageKind = (
                 "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
             )

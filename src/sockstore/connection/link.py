@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, Protocol, cast
 from weakref import ReferenceType, ref
 
@@ -14,7 +14,7 @@ from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
 from sockstore.machine.session_frames import FrameError, Published, Said, read
-from sockstore.protocols.base import Received
+from sockstore.protocols.base import Output, Received
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
@@ -173,7 +173,10 @@ class Link:
         if self._machine is None:
             return receiver
         if self._machine.session is None:
-            return ConversationSlice(self, self._machine, receiver, self._slice_began_at)
+            hear = self._machine.ear(self.number)
+            if hear is None:
+                return receiver
+            return ConversationSlice(self, hear, receiver, self._slice_began_at)
         return SessionSlice(self, self._machine, receiver)
 
     def end_slice(self) -> None:
@@ -270,39 +273,51 @@ class ConversationSlice:
 
     Args:
         link: Where they come from.
-        machine: Asks the conversation what they mean.
+        hear: Makes outputs of a frame and the time.
         receiver: Takes the messages.
         now: When the slice began.
     """
 
-    __slots__ = ("_link", "_machine", "_now", "_receiver")
+    __slots__ = ("_deliver", "_hear", "_link", "_now", "_receive")
 
-    def __init__(self, link: Link, machine: Machine, receiver: Receiver, now: float) -> None:
+    def __init__(
+        self,
+        link: Link,
+        hear: Callable[[str | bytes, float], Iterable[Output]],
+        receiver: Receiver,
+        now: float,
+    ) -> None:
         self._link = link
-        self._machine = machine
-        self._receiver = receiver
+        self._hear = hear
+        assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
+        self._deliver = receiver.subscriptions.deliver
+        self._receive = receiver.receive
         self._now = now
 
-    def texts(self, messages: Iterator[str], /) -> bool:
-        """Take text frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
+    def texts(self, messages: Iterator[str | bytes], /) -> bool:
+        """Take frames; return whether the slice should end now."""
+        link, hear, now, deliver = self._link, self._hear, self._now, self._deliver
+        for frame in messages:
+            outputs = hear(frame, now)
+            # The hot path: one message of a subscription, and nothing else.
+            if type(outputs) is tuple and len(outputs) == 1:
+                output = outputs[0]
+                if type(output) is Received and output.subscription is not None:
+                    if deliver(output) or link.is_retired:
+                        return True
+                    continue
+            if self._take(tuple(outputs)):
+                return True
+        return False
 
-    def binaries(self, messages: Iterator[bytes], /) -> bool:
-        """Take binary frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
+    binaries = texts
 
-    def _hear(self, frame: str | bytes) -> bool:
-        link = self._link
-        if link.is_retired:
-            return True
-        outputs = self._machine.hear(link.number, frame, self._now)
+    def _take(self, outputs: tuple[Output, ...]) -> bool:
         if any(type(output) is not Received for output in outputs):
-            link.tell(fact.ConversationSaid(link.number, tuple(outputs)))
-            return link.is_retired
-        is_over = False
-        for output in outputs:
-            is_over = self._receiver.receive(cast("Received", output)) or is_over
-        return is_over or link.is_retired
+            self._link.tell(fact.ConversationSaid(self._link.number, outputs))
+            return self._link.is_retired
+        ends = [self._receive(cast("Received", output)) for output in outputs]
+        return any(ends) or self._link.is_retired
 
 
 async def open_link(

@@ -123,9 +123,7 @@ class Receiver:
         if self.subscriptions is None:
             self.log.end_slice()
             return False
-        has_news = self.subscriptions.has_news
-        self.subscriptions.end_slice(self.log)
-        return has_news
+        return self.subscriptions.end_slice()
 
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""

@@ -19,7 +19,7 @@ from sockstore.machine.subscriptions import WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
 from sockstore.protocols.base import BaseProtocol, Received, WireSubscription
 from sockstore.stores import Readable, batch
-from sockstore.stores.binding import adopt, bind_with, is_watched
+from sockstore.stores.binding import adopt, bind_with
 
 if TYPE_CHECKING:
     from sockstore.machine.snapshots import OwedSnapshot
@@ -50,7 +50,7 @@ class Subscriptions:
         report: Receives the errors of users' callables.
         loader: Loads snapshots.
         stores: The stores that belong to the thread of the loop, those of feeds included.
-        thread_of: One of them.
+        log: The log of the connection.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Subscriptions:
         loader: SnapshotLoader,
         *,
         stores: set[Readable[Any]],
-        thread_of: Readable[Any],
+        log: LogWriter,
     ) -> None:
         self._protocol = protocol
         self._dispatch = dispatch
         self._report = report
         self._loader = loader
         self._stores = stores
-        self._thread_of = thread_of
+        self._log = log
         # The subscriptions of the server, and those that handles may share, by key: added by
         # `hold`, removed by `forget` and by a state that is final.
         self._groups: dict[WireSubscription, _Group] = {}
@@ -123,7 +123,7 @@ class Subscriptions:
         feed.wire, is_first = group.wire, not group.feeds
         for store in (feed.state, feed.log.store):
             adopt(store, FOREIGN_THREAD)
-            bind_with(store, self._thread_of)
+            bind_with(store, self._log.store)
             self._stores.add(store)
         group.feeds = (*group.feeds, feed)
         feed.answer, feed.over = group.answer, self._end
@@ -182,33 +182,33 @@ class Subscriptions:
             if not feed.is_fresh:
                 feed.is_fresh = True
                 self._fresh.append(feed)
-                feed.log.begin_slice()
+                feed.log.begin_slice_at(self._log.received_at)
             if feed.take(received):
                 is_over = True
         return is_over
 
-    def end_slice(self, log: LogWriter) -> None:
-        """Notify subscribers of all messages of a slice, those of the connection's log included."""
+    def end_slice(self) -> bool:
+        """Notify subscribers of all messages of a slice, those of the connection's log included.
+
+        Returns:
+            Whether a subscription had a message.
+        """
         fresh, self._fresh = self._fresh, []
-        watched = [log]
+        watched = [self._log]
         for feed in fresh:
             feed.is_fresh = False
-            if is_watched(feed.log.store):
+            if feed.log.is_watched:
                 watched.append(feed.log)
         if len(watched) == 1:
-            log.end_slice()
-            return
+            self._log.end_slice()
+            return bool(fresh)
         try:
             with batch():
                 for each in watched:
                     each.end_slice()
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of messages")
-
-    @property
-    def has_news(self) -> bool:
-        """Whether a message came in this slice."""
-        return bool(self._fresh)
+        return True
 
     def tell_gap(self, wire: WireSubscription, gap: Gap) -> None:
         """Tell the readers of a subscription that messages are missing here."""

@@ -60,7 +60,7 @@ class Talks:
         requests: The requests under way.
         encoder: Makes the frame of the user's data.
         stores: The stores that belong to the thread of the loop.
-        thread_of: One of them.
+        log: The log of the connection.
 
     Attributes:
         subscriptions: All subscriptions.
@@ -74,7 +74,7 @@ class Talks:
         encoder: Callable[[Any], str | bytes],
         *,
         stores: set[Readable[Any]],
-        thread_of: Readable[Any],
+        log: LogWriter,
     ) -> None:
         self.protocol = protocol
         loader = SnapshotLoader(
@@ -84,7 +84,7 @@ class Talks:
             driver.machine.settings.connect_timeout,
         )
         self.subscriptions = Subscriptions(
-            protocol, driver.dispatch, driver.report, loader, stores=stores, thread_of=thread_of
+            protocol, driver.dispatch, driver.report, loader, stores=stores, log=log
         )
         self._encoder = encoder
         self._driver = driver

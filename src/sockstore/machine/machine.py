@@ -9,8 +9,8 @@ Its laws:
      `deadline`. An event costs microseconds, so two hot paths have methods of their own.
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
-     `hear`, for a frame of a protocol: deliver the messages if it says nothing else, and otherwise
-     report all of it by `ConversationSaid`. `state` never changes here, `deadline` may.
+     `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
+     otherwise report all of it by `ConversationSaid`. Listening changes neither of the two.
    - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
      transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
 
@@ -25,7 +25,7 @@ Its laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
@@ -131,12 +131,13 @@ class Machine:
             return None
         return session.accept(publication)
 
-    def hear(self, transport: int, frame: str | bytes, now: float) -> Sequence[Output]:
-        """Return what the conversation of this transport makes of a frame."""
+    def ear(self, transport: int) -> Callable[[str | bytes, float], Iterable[Output]] | None:
+        """Return what makes outputs of a frame and the time; None if its frames do not count.
+
+        It is good until the transport is retired.
+        """
         live = self._memory.live(transport)
-        if live is None or live.conversation is None:
-            return ()
-        return tuple(live.conversation.hear(frame, now))
+        return None if live is None or live.conversation is None else live.conversation.hear
 
     def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
         """Queue, hand over or refuse a message that the user sends.

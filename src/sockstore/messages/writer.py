@@ -35,6 +35,8 @@ class LogWriter:
     Attributes:
         kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
+        received_at: When the messages of the slice came, in seconds since the epoch; set by
+            `begin_slice`.
     """
 
     __slots__ = (
@@ -44,12 +46,12 @@ class LogWriter:
         "_notified",
         "_on_append",
         "_readers",
-        "_received_at",
         "_report",
         "_slice_over",
         "_tell",
         "_topics",
         "kept",
+        "received_at",
         "store",
     )
 
@@ -57,7 +59,7 @@ class LogWriter:
         self.kept: Final = Kept(history)
         self._report = report
         self._notified = 0  # the total at the last notification; set by `end_slice`
-        self._received_at = 0.0  # set by `begin_slice`
+        self.received_at: float = 0.0
         self._slice_over = False  # set by `stop_slice`, `_tell_readers`; reset by `begin_slice`
         # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
@@ -114,9 +116,19 @@ class LogWriter:
         Returns:
             How many messages arrived before.
         """
-        self._received_at = time()
+        self.received_at = time()
         self._slice_over = False
         return self.kept.total
+
+    def begin_slice_at(self, received_at: float) -> None:
+        """Begin a slice whose messages came at that time."""
+        self.received_at = received_at
+        self._slice_over = False
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether anybody watches the store, so that `end_slice` has something to do."""
+        return self._node.live
 
     def stop_slice(self) -> None:
         """End the slice after the message that is being delivered."""
@@ -127,10 +139,10 @@ class LogWriter:
     ) -> bool:
         """Add one message; return whether the slice should end now."""
         kept = self.kept
-        message = message_type()(data, kind, kept.total + 1, self._received_at, publication)
-        entries = kept.entries(self._received_at)
+        message = message_type()(data, kind, kept.total + 1, self.received_at, publication)
+        entries = kept.entries(self.received_at)
         if len(entries) == kept.size:
-            entries = kept.next_entries(self._received_at)
+            entries = kept.next_entries(self.received_at)
         entries.append(message)
         kept.total += 1
         if self._topics:
@@ -143,6 +155,29 @@ class LogWriter:
                 tell(message)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(error, "on_append")
+        return self._slice_over
+
+    def append_text(self, text: str, data: object) -> bool:
+        """Add one message that came as JSON; return whether the slice should end now.
+
+        What is kept is the text, and a message is made only for those who read it now.
+        """
+        kept, received_at = self.kept, self.received_at
+        entries = kept.entries(received_at)
+        if len(entries) == kept.size:
+            entries = kept.next_entries(received_at)
+        entries.append(text)
+        kept.total += 1
+        if self._readers.buffers or self._tell is not None:
+            message = message_type()(data, "json", kept.total, received_at)
+            if self._readers.buffers:
+                self._readers.fresh.append(message)
+                self._tell_readers()
+            if (tell := self._tell) is not None:
+                try:
+                    tell(message)
+                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                    self._report(error, "on_append")
         return self._slice_over
 
     def extend(  # noqa: C901 - hot
@@ -160,7 +195,7 @@ class LogWriter:
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Called with a text that `decode` cannot decode.
         """
-        received_at, kept, readers = self._received_at, self.kept, self._readers
+        received_at, kept, readers = self.received_at, self.kept, self._readers
         number, size = kept.total, kept.size
         make = message_type()
         entries = kept.entries(received_at)
@@ -198,7 +233,7 @@ class LogWriter:
 
     def next_message(self, data: object, kind: MessageKind) -> Message:
         """Return the message that would be appended next."""
-        return message_type()(data, kind, self.kept.total + 1, self._received_at)
+        return message_type()(data, kind, self.kept.total + 1, self.received_at)
 
     def expect(self, count: int) -> None:
         """Make room in the streams for so many messages at once."""

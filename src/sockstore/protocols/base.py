@@ -123,11 +123,13 @@ class Received:
         data: Its data; bytes and text as they are, everything else as decoded JSON.
         subscription: Whose message it is; None if it belongs to no subscription.
         publication: Its place in a log, if the server has one.
+        text: The JSON text of `data`, if it is at hand: a log keeps it, as it is smaller.
     """
 
     data: Any
     subscription: WireSubscription | None = None
     publication: Publication | None = None
+    text: str | None = None
 
 
 @frozen

@@ -188,7 +188,11 @@ class _TopicsConversation(PlainConversation):
         if answer is not None:
             return self._answer(answer, data, now)
         if topic is not None:
-            return () if topic.is_released else (Received(data, topic.subscription),)
+            if topic.is_released:
+                return ()
+            # A dict is what a JSON text was decoded into.
+            text = frame if isinstance(frame, str) and isinstance(data, dict) else None
+            return (Received(data, topic.subscription, None, text),)
         if self._asked and (outputs := self.answers(data, now)) is not None:
             return outputs
         return (Received(data),) if route is None else self._unrouted(route, data)
