@@ -13,6 +13,7 @@ import pytest
 
 from loopback.processes import free_port, serving
 from sockstore import Reconnect, WebSocketStore
+from sockstore.protocols import Topics
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -129,13 +130,17 @@ async def test_web_chat_serves_its_page_and_its_room():
     process = await start(str(EXAMPLES / "web_chat.py"), str(port))
     try:
         room = f"ws://localhost:{port}/chat/lobby?name=Bob"
-        async with WebSocketStore(room, reconnect=OFTEN) as connection:
+        by_type = Topics(key=lambda frame: frame.get("type"))
+        async with (
+            WebSocketStore(room, reconnect=OFTEN, protocol=by_type) as connection,
+            connection.subscribe("message") as messages,
+        ):
             await connection.ready(timeout=60)
             page = await asyncio.to_thread(urlopen, f"http://localhost:{port}/?name=Ann")
             with page:
                 assert "sockstore-input" in page.read().decode()
             connection.send({"content": "hello"})
-            said = await connection.topic("message").wait_for(lambda said: said, timeout=60)
+            said = await messages.latest.wait_for(lambda said: said, timeout=60)
             assert (said["sender"], said["content"], said["offset"]) == ("Bob", "hello", 1)
     finally:
         process.kill()

@@ -269,7 +269,7 @@ class WebSocket:
 
         Args:
             what: The name of one of the connection's stores, or a callable that picks or makes
-                one: ``lambda connection: connection.topic("price")``.
+                one: ``lambda connection: connection.select(len)``.
             callback: Called with one value, where the `callbacks` of this WebSocket run.
 
         Returns:

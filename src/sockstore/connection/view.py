@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -250,25 +250,6 @@ class ConnectionView:
             0
         """
         return derived(self.messages, fn, differs=differs)
-
-    def topic(self, key: Hashable, *, field: str = "type") -> Readable[Any]:
-        """Return a store of the latest JSON object whose `field` equals `key`.
-
-        Args:
-            key: The value to look for, for example ``"price"``.
-            field: Where to look for it; the guide's messages have a ``type``.
-
-        Returns:
-            The store; None until there was such a message.
-
-        Example:
-            >>> from sockstore import WebSocketStore
-            >>> price = WebSocketStore("ws://localhost").topic("price")
-            >>> with price.subscribe(print):
-            ...     pass
-            None
-        """
-        return self._engine.log.topic(key, field)
 
 
 def engine_of(connection: ConnectionView) -> Engine:

@@ -1,8 +1,8 @@
-"""Add arriving messages to the log, and notify its readers, callbacks and topics."""
+"""Add arriving messages to the log, and notify its readers and callbacks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from operator import is_not
 from time import time
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from sockstore.base.positions import Gap, Publication
 from sockstore.messages.buffer import Beginning, Buffer, Readers
 from sockstore.messages.kept import Kept, MessageView, message_type
-from sockstore.stores import Readable, batch, readable, writable
+from sockstore.stores import writable
 from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class LogWriter:
 
     __slots__ = (
         "_beginning",
-        "_fresh_topics",
         "_node",
         "_notified",
         "_on_append",
@@ -49,7 +48,6 @@ class LogWriter:
         "_report",
         "_slice_over",
         "_tell",
-        "_topics",
         "kept",
         "received_at",
         "store",
@@ -67,9 +65,6 @@ class LogWriter:
         self._readers = Readers()
         # The first messages of a connection; set by `keep_beginning`, reset by `drop_beginning`.
         self._beginning: Beginning | None = None
-        # The watched topics by field and key, and those with news; `end_slice` publishes these.
-        self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
-        self._fresh_topics: list[_Topic] = []
         # Each view is another object, so there is no value to compare.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
         self._node = node_of(self.store)
@@ -86,27 +81,6 @@ class LogWriter:
             self._call_on_append(tuple(other for other in self._on_append if other is not entry))
 
         return unsubscribe
-
-    def topic(self, key: Hashable, field: str) -> Readable[Any]:
-        """Return a store of the latest data in which ``data[field] == key``; None before."""
-
-        def start(set_: Callable[[Any], None], _: object) -> Callable[[], None]:
-            topic = _Topic(set_)
-            listening = self._topics.setdefault(field, {}).setdefault(key, [])
-            listening.append(topic)
-            set_(self._latest(key, field))
-
-            def stop() -> None:
-                topic.is_new = False
-                listening.remove(topic)
-                if not listening:
-                    self._topics[field].pop(key, None)
-                if not self._topics[field]:
-                    del self._topics[field]
-
-            return stop
-
-        return readable(None, start)
 
     # Called by the link and the receiver
 
@@ -145,8 +119,6 @@ class LogWriter:
             entries = kept.next_entries(self.received_at)
         entries.append(message)
         kept.total += 1
-        if self._topics:
-            self._mark_topics(data)
         if self._readers.buffers:
             self._readers.fresh.append(message)
             self._tell_readers()
@@ -215,8 +187,6 @@ class LogWriter:
                     entries.append(text)
                     kept.total = number = number + 1
                     message = make(data, "json", number, received_at)
-                    if self._topics:
-                        self._mark_topics(data)
                     if readers.buffers:
                         readers.fresh.append(message)
                     if (tell := self._tell) is not None:
@@ -250,12 +220,7 @@ class LogWriter:
             return
         self._notified = self.kept.total
         try:
-            if self._fresh_topics:
-                with batch():
-                    self._publish_topics()
-                    if self._node.live:
-                        self.store.set(self.kept.view())
-            elif self._node.live:
+            if self._node.live:
                 self.store.set(self.kept.view())
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
@@ -312,49 +277,6 @@ class LogWriter:
 
     def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
         set_(self.kept.view())
-
-    # Topics
-
-    def _latest(self, key: Hashable, field: str) -> Any:
-        for message in reversed(self.kept.view()):
-            data = message.data
-            if isinstance(data, dict) and field in data and data[field] == key:
-                return data
-        return None
-
-    def _mark_topics(self, data: object) -> None:
-        if not isinstance(data, dict):
-            return
-        for field, topics in self._topics.items():
-            if field not in data:
-                continue
-            try:
-                listening = topics.get(data[field], ())
-            except TypeError:  # it cannot be hashed, so no topic has it as its key
-                continue
-            for topic in listening:
-                topic.latest = data
-                if not topic.is_new:
-                    topic.is_new = True
-                    self._fresh_topics.append(topic)
-
-    def _publish_topics(self) -> None:
-        fresh, self._fresh_topics = self._fresh_topics, []
-        for topic in fresh:
-            if topic.is_new:
-                topic.is_new = False
-                topic.set(topic.latest)
-
-
-class _Topic:
-    """The latest data of one topic, until the slice ends."""
-
-    __slots__ = ("is_new", "latest", "set")
-
-    def __init__(self, set_: Callable[[Any], None]) -> None:
-        self.set = set_
-        self.latest: object = None
-        self.is_new = False
 
 
 class _Callback:
