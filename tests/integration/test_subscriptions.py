@@ -24,7 +24,17 @@ from sockstore import (
     WebSocketStore,
     derived,
 )
-from sockstore.protocols import JsonRpc
+from sockstore.protocols import (
+    Answered,
+    BaseProtocol,
+    Called,
+    Conversation,
+    JsonRpc,
+    Received,
+    Subscribed,
+    WireSubscription,
+    Write,
+)
 from sockstore.testing import FakeServer
 from waiting import turns
 
@@ -688,6 +698,102 @@ async def test_ready_inside_on_open_would_wait_for_itself():
         handle.unsubscribe()
     assert len(said) == 1
     assert "would wait for itself" in said[0]
+
+
+# Rooms
+
+
+class RoomTalk(Conversation):
+    """Rooms that are joined, sent to, asked, and that call their members."""
+
+    def __init__(self):
+        super().__init__()
+        self.rooms: dict[Any, WireSubscription] = {}
+        self.asked: dict[int, object] = {}
+
+    def subscribe(self, subscriptions, now):
+        for each in subscriptions:
+            self.rooms[each.key] = each
+            yield Write(json.dumps({"join": each.key, **each.params}))
+            yield Subscribed(each)
+
+    def unsubscribe(self, subscriptions, now):
+        for each in subscriptions:
+            del self.rooms[each.key]
+            yield Write(json.dumps({"leave": each.key}))
+
+    def hear(self, frame, now):
+        said = json.loads(frame)
+        room = self.rooms.get(said.get("room"))
+        if "answer" in said:
+            return [Answered(self.asked.pop(said["answer"]), said["data"])]
+        if "call" in said:
+            return [Called(said["call"], said["data"], said.get("ref"), room, said)]
+        return [Received(said["data"], room)]
+
+    def send(self, data, subscription, entry):
+        room = None if subscription is None else subscription.key
+        return [json.dumps({"room": room, "data": json.loads(data)})]
+
+    def request(self, data, subscription, request):
+        number = self.next_id()
+        self.asked[number] = request
+        return [json.dumps({"room": subscription and subscription.key, "ask": number, "q": data})]
+
+    def reply(self, call, result, failure):
+        return [json.dumps({"ref": call, "result": result, "failure": failure and str(failure)})]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rooms(BaseProtocol):
+    has_subscriptions = has_requests = has_calls = addresses_subscriptions = True
+
+    def converse(self, memory, attempt):
+        return RoomTalk()
+
+
+@pytest.mark.contract("SU8")
+async def test_a_room_is_sent_to_asked_and_calls_its_members():
+    server = FakeServer()
+    async with connect_to(server, Rooms()) as connection:
+        lobby, other = connection.subscribe("lobby", {"as": "Ann"}), connection.subscribe("other")
+        waiting = lobby.send({"text": "before it is open"})
+        assert waiting.state == "queued"
+        await lobby.ready(5)
+        await turns()
+        said = [json.loads(frame) for frame in server.received]
+        assert said == [
+            {"join": "lobby", "as": "Ann"},
+            {"join": "other"},
+            {"room": "lobby", "data": {"text": "before it is open"}},
+        ]
+        asking = asyncio.ensure_future(lobby.request({"who": 1}))
+        await turns()
+        assert json.loads(server.received[-1]) == {"room": "lobby", "ask": 1, "q": {"who": 1}}
+        server.send({"answer": 1, "data": ["Ann"]})
+        assert await asking == ["Ann"]
+        stop = lobby.handle("add", lambda a, b: a + b)
+        with pytest.raises(ValueError, match="answered already"):
+            lobby.handle("add", print)
+        server.send({"room": "lobby", "call": "add", "data": [1, 2], "ref": 7})
+        server.send({"room": "other", "call": "add", "data": [1, 2], "ref": 8})
+        await turns()
+        replies = [json.loads(frame) for frame in server.received[-2:]]
+        assert replies == [
+            {"ref": 7, "result": 3, "failure": None},
+            {"ref": 8, "result": None, "failure": "unknown"},
+        ]
+        stop()
+        stop()
+        server.send({"room": "lobby", "call": "add", "data": [1, 2]})
+        await turns()
+        assert lobby.latest.value["call"] == "add", "what nobody handles is a message"
+        lobby.unsubscribe()
+        other.unsubscribe()
+        refused = lobby.send({"text": "too late"})
+        assert (refused.state, "was released" in refused.why) == ("refused", True)
+        with pytest.raises(RuntimeError, match="was released"):
+            await lobby.request({"who": 1})
 
 
 # Snapshots

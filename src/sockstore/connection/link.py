@@ -193,7 +193,9 @@ class Link:
             self.last_data_at = self._slice_began_at
         if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
-        if receiver.end_slice():
+        if receiver.subscriptions is None:
+            receiver.log.end_slice()
+        elif receiver.subscriptions.end_slice():
             self.last_message_at = self._slice_began_at
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()

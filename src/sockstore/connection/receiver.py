@@ -118,13 +118,6 @@ class Receiver:
         """Take binary messages; return whether the slice should end now."""
         return any(map(self._take, messages))
 
-    def end_slice(self) -> bool:
-        """Notify subscribers of all messages; return whether subscriptions got one."""
-        if self.subscriptions is None:
-            self.log.end_slice()
-            return False
-        return self.subscriptions.end_slice()
-
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
