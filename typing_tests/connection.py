@@ -22,6 +22,7 @@ from sockstore import (
     Session,
     SocketInfo,
     SockstoreError,
+    Subscription,
     WebSocketStore,
     derived,
 )
@@ -86,3 +87,22 @@ async def main() -> None:
     async with connection as same:
         assert_type(same, WebSocketStore)
     connection.messages.on_append(lambda message: print(message.data))
+
+
+class Trade:
+    symbol: str
+
+
+async def subscribe(connection: WebSocketStore) -> None:
+    trades = connection.subscribe("trades", type=Trade)
+    assert_type(trades, Subscription[Trade])
+    assert_type(trades.latest, Readable[Trade | None])
+    assert_type(connection.subscribe("any", {"depth": 5}), Subscription[Any])
+    assert_type(connection.subscribe("any", type=Trade | int), Subscription[Any])
+    assert_type(trades.send("hello"), Receipt)
+    assert_type(trades.stream(gaps=True), MessageStream)
+    connection.subscribe("x", depth=5)  # type: ignore[call-overload]
+    async with trades as entered:
+        assert_type(entered, Subscription[Trade])
+        async for message in trades:
+            assert_type(message, Message)
