@@ -576,6 +576,22 @@ async def test_the_failure_of_the_connection_is_raised_in_readers():
     await connection.aclose()
 
 
+@pytest.mark.contract("LV3", "SU7")
+async def test_messages_that_wait_for_a_snapshot_count_for_the_idle_timeout():
+    market, load = Market(), Loads()
+    async with connect_to(market, idle_timeout=3, connect_timeout=60) as connection:
+        handle = connection.subscribe("x", snapshot=load)
+        await handle.ready(5)
+        for n in range(5):
+            market.publish("x", n)
+            await asyncio.sleep(2)
+        assert len(market.visits) == 1
+        load.calls[0].set_result(None)
+        await turns()
+        assert values(handle) == [0, 1, 2, 3, 4]
+        handle.unsubscribe()
+
+
 # Releasing
 
 

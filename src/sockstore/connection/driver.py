@@ -110,7 +110,8 @@ class Driver:
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
         self.shows_buffered = False
-        self._awaits_turn = False  # set by `_await_turn`
+        # The loop whose turn's end is awaited; set by `_await_turn`, reset by `_end_turn`.
+        self._turn_of: asyncio.AbstractEventLoop | None = None
         self.observer: Final = Observer(machine, self.report)
         self.sender: Final = Sender(machine, self._links, self.observer, self.report)
 
@@ -297,12 +298,13 @@ class Driver:
             attempt.cancel()
 
     def _await_turn(self) -> None:
-        if self.own.loop is not None and not self._awaits_turn:
-            self._awaits_turn = True
-            self.own.loop.call_soon(self._end_turn)
+        loop = self.own.loop
+        if loop is not None and loop is not self._turn_of and not loop.is_closed():
+            self._turn_of = loop
+            loop.call_soon(self._end_turn)
 
     def _end_turn(self) -> None:
-        self._awaits_turn = False
+        self._turn_of = None
         if (user_side := self._user_side()) is not None:
             user_side.end_turn()
         self.dispatch(fact.TurnEnded())

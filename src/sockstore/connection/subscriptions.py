@@ -75,6 +75,8 @@ class Subscriptions:
         self._shared: dict[Hashable, _Group] = {}
         self._dropped: deque[Feed] = deque()  # those of handles that are gone; by any thread
         self._fresh: list[Feed] = []  # the feeds that got messages in this slice
+        # Whether a message of this slice is held back; set by `_hold_back`, reset by `end_slice`.
+        self._has_held = False
         # Why the connection has ended; None while it may go on. Set by `end`, cleared by `begin`.
         self._end: Exception | None = None
 
@@ -191,7 +193,7 @@ class Subscriptions:
         """Notify subscribers of all messages of a slice, those of the connection's log included.
 
         Returns:
-            Whether a subscription had a message.
+            Whether a subscription had a message, also one that waits for a snapshot.
         """
         fresh, self._fresh = self._fresh, []
         watched = [self._log]
@@ -199,9 +201,10 @@ class Subscriptions:
             feed.is_fresh = False
             if feed.log.is_watched:
                 watched.append(feed.log)
+        has_news, self._has_held = bool(fresh) or self._has_held, False
         if len(watched) == 1:
             self._log.end_slice()
-            return bool(fresh)
+            return has_news
         try:
             with batch():
                 for each in watched:
@@ -265,6 +268,7 @@ class Subscriptions:
         """
         self._end = end
         for group in list(self._groups.values()):
+            group.state = WAITING
             for feed in group.feeds:
                 feed.over = end
                 self._finish(feed, _CONNECTION_ENDED, error)
@@ -272,12 +276,14 @@ class Subscriptions:
     def begin(self) -> None:
         """The connection is asked for again, after it had ended."""
         self._end = None
+        self.release_dropped()
         for group in list(self._groups.values()):
             for feed in group.feeds:
                 feed.over = None
                 self._set(feed, group.state)
 
     def _hold_back(self, feed: Feed, owed: OwedSnapshot[Received], received: Received) -> None:
+        self._has_held = True
         if owed.hold(received):
             feed.log.append_gap(Gap(None, None, "overflow"))
         self._loader.follow(feed)

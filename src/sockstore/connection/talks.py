@@ -137,11 +137,15 @@ class Talks:
         self._driver.own.check_thread()
 
     def call_soon(self, fn: Callable[[], object]) -> None:
-        """Call a function on the loop, from any thread; at once if there was no loop yet."""
-        if self._driver.own.loop is None:
+        """Call a function on the loop, from any thread; at once if there was no loop yet.
+
+        It is not called on a loop that is closed.
+        """
+        own = self._driver.own
+        if own.loop is None:
             fn()
-        else:
-            self._driver.own.call_soon(fn)
+        elif not own.is_closed():
+            own.call_soon(fn)
 
     def check_addressed(self, action: str) -> None:
         """Refuse what cannot be done in a subscription of this protocol.
