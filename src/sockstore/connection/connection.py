@@ -7,17 +7,16 @@ from concurrent.futures import Future
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, Self, TypeVar
 
-from sockstore.base.checks import require_seconds
+from sockstore.base.checks import require_seconds, require_text
 from sockstore.base.close import check_close
 from sockstore.base.codecs import converter_of
-from sockstore.base.errors import InvalidOption
+from sockstore.base.errors import DeliveryError, InvalidOption
 from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.sending import SendingSide
 from sockstore.connection.subscriptions import Subscription
-from sockstore.connection.view import ConnectionView
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
 
@@ -40,7 +39,7 @@ HAS: Final = {
 """A protocol that has what is missing."""
 
 
-class Connection(ConnectionView):
+class Connection(SendingSide):
     """A connection as one holder has it: a `WebSocketStore`, or a share of one (PV7).
 
     It is the type to annotate with where either will do; make a `WebSocketStore` to get one.
@@ -175,32 +174,6 @@ class Connection(ConnectionView):
 
     # Messages
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message now, or as soon as the connection is open; never blocks.
-
-        Args:
-            data: `str` goes as text, bytes as binary, everything else as JSON (or as the codec
-                encodes it).
-
-        Returns:
-            A receipt; it is true if the message was handed over or queued.
-
-        Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
-            RuntimeError: If it is called from another thread.
-            ScopeClosed: If its provider has been left.
-
-        Example:
-            >>> from sockstore import WebSocketStore
-            >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
-            <Receipt queued>
-        """
-        if self._gate.is_left:  # before the call, as every message comes here
-            self._gate.check("send")
-        if self._engine.talks is not None:
-            return self._driver.send_by_protocol(self._engine.encoder(data), None)
-        return self._driver.send(self._engine.encoder(data))
-
     async def request(
         self,
         data: Any,
@@ -243,12 +216,13 @@ class Connection(ConnectionView):
                 "request() cannot be used with a session: a room does not answer requests"
             )
         require_seconds("timeout", timeout)
+        self._gate.check("request")
+        if self._gate.why_unused is not None:
+            raise DeliveryError("refused", self._gate.why_unused)
+        ask = self._engine.requests.ask
         if self._engine.talks is not None:
-            talks = self._talks("request")
-            return await talks.request(data, seconds=timeout, is_idempotent=idempotent)
-        return await self._engine.requests.ask(
-            self.send, data, seconds=timeout, is_idempotent=idempotent
-        )
+            ask = self._talks("request").request
+        return await ask(data, self._gate, seconds=timeout, is_idempotent=idempotent)
 
     def subscribe(
         self,
@@ -281,13 +255,33 @@ class Connection(ConnectionView):
         return self._talks("handle").handle(name, fn)
 
     def lose(self, why: str) -> None:
-        """End the live connection as a loss, as if the network had done it."""
-        self._gate.check("lose")
+        """End the live connection as a loss, as if the network had done it.
+
+        It is for a program that knows better than the network: the messages make no sense any
+        more, a sequence number is missing, the server answers nothing useful. The reconnection
+        schedule decides what follows. Without a live connection nothing happens.
+
+        Args:
+            why: The reason, as the end of a sentence; `error` and the timeline show it.
+
+        Raises:
+            InvalidOption: If it is not text, or is empty.
+            RuntimeError: If it is called from another thread.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            ::
+
+                if message.data["seq"] != expected:
+                    connection.lose("the server left out a message")
+        """
+        self._gate.require_use("lose")
+        require_text("why", why, "a reason in words")
         self._driver.own.check_thread()
         self._driver.dispatch(fact.LossDeclared(why))
 
     def _talks(self, action: str) -> Talks:
-        self._gate.check(action)
+        self._gate.require_use(action)
         talks = self._engine.talks
         has = talks is not None and getattr(
             talks.protocol,

@@ -100,7 +100,14 @@ class Engine:
         self.finalizer.atexit = False
         self.log: Final = LogWriter(history, self.driver.report)
         self.messages: Final = MessageLog(self.log)
-        self.requests: Final = Requests(request_format, self.driver.withdraw)
+        sender = self.driver.sender
+        self.requests: Final = Requests(
+            request_format,
+            self.encoder,
+            sender.send_request,
+            sender.withdraw,
+            partial(getattr, self.machine, "live_transport"),
+        )
         self.receiver: Final = Receiver(
             self.log,
             checked,

@@ -8,8 +8,9 @@ from typing import TypedDict
 
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox
+from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
 from sockstore.connection.recovery import Resume, Session

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from sockstore.base.checks import require_callable, require_instance
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
+from sockstore.base.options import Heartbeat, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine

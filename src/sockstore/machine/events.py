@@ -44,10 +44,10 @@ class ReconnectRequested:
 
 
 @frozen
-class MessageWithdrawn:
-    """The message with this receipt was taken back, if it still waits."""
+class MessagesWithdrawn:
+    """The messages with these receipts were taken back, those of them that still wait."""
 
-    receipt: object
+    receipts: tuple[object, ...]
 
 
 @frozen
@@ -261,7 +261,7 @@ Event: TypeAlias = (
     ConnectRequested
     | CloseRequested
     | ReconnectRequested
-    | MessageWithdrawn
+    | MessagesWithdrawn
     | TransportOpened
     | AttemptFailed
     | MessageComing

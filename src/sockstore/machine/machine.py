@@ -11,8 +11,9 @@ Its laws:
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
      `hear`, for a frame of a protocol: deliver the messages if it says nothing else, and otherwise
      report all of it by `ConversationSaid`. `state` never changes here, `deadline` may.
-   - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
-     transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
+   - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
+     `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
+     `deadline` may have changed. Call `admit` until it returns None whenever there may be room.
 
 3. No clock is read and no timer is set: `now` comes in, `deadline` goes out. Asynchronous
    callables are effects, their results come back as events.
@@ -32,7 +33,7 @@ from typing import Final, Protocol, TypeVar
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
-from sockstore.machine.delivery import Flight, Outgoing
+from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.machine.memory import Memory, Settings
@@ -51,11 +52,14 @@ from sockstore.machine.phases import (
     project,
 )
 from sockstore.machine.reconnect import Decision
+from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
 from sockstore.protocols.base import Output
 
 __all__ = ["Machine"]
+
+OfferT = TypeVar("OfferT", HandOver | Refused, Offer)
 
 
 class OutboxView(Protocol):
@@ -66,7 +70,7 @@ class OutboxView(Protocol):
 
     @property
     def entries(self) -> Iterable[Outgoing]:
-        """The messages, the oldest first."""
+        """The messages, the next to leave first."""
 
     @property
     def bytes(self) -> int:
@@ -88,6 +92,10 @@ class SessionView(Protocol):
     def unanswered(self) -> int:
         """How many messages were handed over and are not acknowledged."""
 
+    @property
+    def under_way(self) -> Iterable[Outgoing]:
+        """Those messages, the oldest first."""
+
 
 class Machine:
     """Decides what a managed connection does next; the driver does it.
@@ -98,13 +106,19 @@ class Machine:
         session: The state of a session, to be read only; None without one.
     """
 
-    __slots__ = ("_memory", "outbox", "session", "settings")
+    __slots__ = ("_memory", "_sends_as_it_is", "outbox", "session", "settings")
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
+        # Whether a message goes on the wire as it is, and whatever its size.
+        self._sends_as_it_is: Final = (
+            settings.channel is None
+            and settings.protocol is None
+            and self._memory.sending.limit is None
+        )
 
     # Entry points
 
@@ -138,30 +152,59 @@ class Machine:
             return ()
         return tuple(live.conversation.hear(frame, now))
 
-    def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
+    def offer(
+        self,
+        entry: Outgoing,
+        now: float,
+        *,
+        from_on_open: bool = False,
+        only_now: bool = False,
+        may_wait: bool = False,
+    ) -> Offer:
         """Queue, hand over or refuse a message that the user sends.
 
-        A message that the user's ``on_open`` sends goes before all others.
+        Args:
+            entry: The message.
+            now: The present time.
+            from_on_open: Whether the user's ``on_open`` sends it: then it goes before all others.
+            only_now: Whether it is refused if it cannot be handed over now.
+            may_wait: Whether it waits in line if there is no room for it, instead of a refusal.
         """
         memory = self._memory
         sending = memory.sending
+        if (why := sending.why_never(entry)) is not None:
+            return Refused(entry, why)
+        if memory.session is not None and not entry.id:
+            entry.id = memory.session.new_id()
         match memory.phase:
-            case Open(writable=True) as phase if sending.is_free(now):
-                return _framed(sending.hand_over(entry, now), phase)
+            case Open(writable=True) as phase if not sending.line and sending.is_free(now):
+                return self._framed(sending.hand_over(entry, now), phase)
             case Preparing() as phase if from_on_open and (
                 memory.session is None or sending.is_free(now)
             ):
-                return _framed(sending.hand_over(entry, now), phase)
+                return self._framed(sending.hand_over(entry, now), phase)
             case Closing() | Closed() | Failed():
                 return Refused(entry, f"the connection is {memory.state.phase}")
+            case _ if only_now:
+                return Refused(entry, "it cannot be sent now, and now=True does not let it wait")
             case _:
-                return sending.outbox.offer(entry, now)
+                return sending.offer(entry, now, may_wait=may_wait)
+
+    def admit(self, now: float) -> Offer | None:
+        """Take the first message out of the line if there is room, and return its outcome."""
+        match self._memory.phase:
+            case Open(writable=True) as phase:
+                offer = self._memory.sending.admit(now, is_open=True)
+                return None if offer is None else self._framed(offer, phase)
+            case _:
+                return self._memory.sending.admit(now, is_open=False)
 
     def next_to_send(self, now: float) -> HandOver | Refused | None:
         """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
             case Open(writable=True) as phase:
-                return _framed(self._memory.sending.next_to_send(now), phase)
+                offer = self._memory.sending.next_to_send(now)
+                return None if offer is None else self._framed(offer, phase)
             case Preparing(writable=True):
                 return self._memory.sending.next_to_send(now, only_again=True)
             case _:
@@ -224,9 +267,7 @@ class Machine:
     def open_phase(self) -> Open | None:
         """The phase if a message may be sent at once, as it is: open, and nothing waits."""
         phase = self._memory.phase
-        if not isinstance(phase, Open) or not phase.writable or self.session is not None:
-            return None
-        if phase.conversation is not None:
+        if not isinstance(phase, Open) or not phase.writable or not self._sends_as_it_is:
             return None
         return None if self.outbox.entries else phase
 
@@ -235,10 +276,27 @@ class Machine:
         phase = self._memory.phase
         return isinstance(phase, Preparing) and phase.transport == transport
 
+    @property
+    def line(self) -> Sequence[Outgoing]:
+        """The messages that wait for room in the outbox, the next one first."""
+        return self._memory.sending.line
+
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""
         phase = self._memory.phase
         return isinstance(phase, Deciding) and phase.question == question
+
+    def _framed(self, offer: OfferT, phase: Open | Preparing) -> OfferT | Refused:
+        """Let the conversation say how a message looks on the wire."""
+        if not isinstance(offer, HandOver) or offer.entry.say is None:
+            return offer
+        talk = phase.conversation
+        offer.data, *offer.rest = offer.entry.say(talk, phase.transport)
+        limits = (self._memory.sending.limit, None if talk is None else talk.max_message_bytes)
+        for limit in limits:
+            if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
+                return Refused(offer.entry, TOO_LARGE)
+        return offer
 
     def _show(self, now: float) -> list[Effect]:
         """Show the phase to users; return the effects if they see another one."""
@@ -251,14 +309,3 @@ class Machine:
         if state != left:
             memory.state = state
         return []
-
-
-OfferT = TypeVar("OfferT", HandOver | Refused, HandOver | Refused | None)
-
-
-def _framed(offer: OfferT, phase: Open | Preparing) -> OfferT:
-    """Let the conversation say how a message looks on the wire."""
-    talk = phase.conversation
-    if talk is not None and isinstance(offer, HandOver) and offer.entry.say is not None:
-        offer.data, *offer.rest = offer.entry.say(talk)
-    return offer

@@ -12,14 +12,14 @@ from typing import Final
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.options import Heartbeat, Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap, Position
+from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
-from sockstore.machine.outbox import Sending
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
@@ -32,6 +32,7 @@ from sockstore.machine.phases import (
     Waiting,
 )
 from sockstore.machine.reconnect import Decision, Streak
+from sockstore.machine.sending import Sending
 from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 from sockstore.protocols.base import BaseProtocol

@@ -73,8 +73,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return _close_requested(memory, code, reason, now)
         case fact.ReconnectRequested(destination=destination):
             return _reconnect_requested(memory, destination, now)
-        case fact.MessageWithdrawn(receipt=receipt):
-            return memory.sending.withdraw(receipt)
+        case fact.MessagesWithdrawn(receipts=receipts):
+            return memory.sending.withdraw(receipts)
         case fact.TransportOpened():
             return transport_opened(memory, event, now)
         case fact.SessionHeard(transport=transport, said=said):

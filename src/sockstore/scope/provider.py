@@ -188,7 +188,7 @@ class WebSocketProvider:
         await self._scope.aclose()
 
     async def _disconnect(self) -> None:
-        gate_of(self._connection).is_left = True
+        gate_of(self._connection).leave()
         if self._shared is not None and isinstance(self._connection, Lease):
             self._shared.leave(self._connection)
         await self._connection.aclose()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
+from weakref import WeakSet
 
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
@@ -18,11 +19,13 @@ from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.receipts import Delivery, Receipt
+from sockstore.connection.subscriptions import Subscription
 from sockstore.connection.view import engine_of
 from sockstore.stores import Writable, derived, writable
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
+
+UNUSED = "this share of the connection is not in use: connect() first"
 
 Key: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
 
@@ -114,6 +117,10 @@ class Lease(Connection):
         engine = engine_of(shared.connection)
         state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
         super().__init__(engine, state, CloseOnNavigate(navigator, self.close))
+        self._gate.use(UNUSED)
+        # What this holder has asked for; `subscribe` and `handle` add, `_release` removes.
+        self._subscriptions: WeakSet[Subscription[Any]] = WeakSet()
+        self._handlers: list[Callable[[], None]] = []
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
@@ -137,6 +144,7 @@ class Lease(Connection):
         if self._own.value is None or self._own.value.phase == "idle":
             self._show(ConnectionState("closed", since=self._driver.own.now()))
         self._engine.log.end_streams(None, self)
+        self._release()
         self._shared.give_back(self, self._linger, code, reason)
 
     disconnect = close
@@ -147,16 +155,33 @@ class Lease(Connection):
         self.connect()
         self._shared.connection.reconnect()
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message; it is refused unless the lease is taken."""
-        self._gate.check("send")
-        if self._own.value is None:
-            return super().send(data)
-        self._engine.encoder(data)
-        why = "this share of the connection is not in use: connect() first"
-        return Receipt(Delivery("refused", why))
+    def subscribe(self, *args: Any, **kwargs: Any) -> Subscription[Any]:
+        """Subscribe, until the lease is given back."""
+        subscription = super().subscribe(*args, **kwargs)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def handle(self, *args: Any, **kwargs: Any) -> Callable[[], None]:
+        """Answer calls, until the lease is given back."""
+        stop = super().handle(*args, **kwargs)
+        self._handlers.append(stop)
+        return stop
+
+    def clear_outbox(self) -> list[Any]:
+        """Take back what waits of this holder's messages."""
+        self._gate.check("clear_outbox")
+        return self._sender.clear(self._gate)
+
+    def _release(self) -> None:
+        """Release the subscriptions and handlers of this holder."""
+        for subscription in list(self._subscriptions):
+            subscription.unsubscribe()
+        handlers, self._handlers = self._handlers, []
+        for stop in handlers:
+            stop()
 
     def _show(self, own: ConnectionState | None) -> None:
+        self._gate.use(None if own is None else UNUSED)
         self._engine.tell(self._own, own, "the connection's state")
 
 

@@ -125,7 +125,7 @@ class Observer:
         """Record an event that the machine handled, and its effects."""
         if isinstance(event, RECORDED):
             self._record(event, effects, now)
-        elif isinstance(event, fact.MessageWithdrawn):
+        elif isinstance(event, fact.MessagesWithdrawn):
             return
         add, at = self.timeline.add, self.wall_clock()
         for effect in effects:
