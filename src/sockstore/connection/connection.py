@@ -23,7 +23,7 @@ from sockstore.stores import Readable
 if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "begin"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -166,8 +166,16 @@ class Connection(SendingSide):
         self._driver.hint(hint)
 
     async def __aenter__(self) -> Self:
-        self.connect()
+        begin(self)
         return self
+
+    def _begin(self) -> None:
+        """Connect; a lazy connection does so as soon as it is used."""
+        if self._engine.users is None or self._engine.endpoint.url is None:
+            self.connect()
+            return
+        self._gate.check("connect")
+        self._engine.await_use()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
@@ -217,12 +225,21 @@ class Connection(SendingSide):
             )
         require_seconds("timeout", timeout)
         self._gate.check("request")
+        users = self._engine.users
+        leave = None if users is None else users.stay()
+        try:
+            return await self._ask(data, timeout, is_idempotent=idempotent)
+        finally:
+            if leave is not None:
+                leave()
+
+    async def _ask(self, data: Any, seconds: float, *, is_idempotent: bool) -> Any:
         if self._gate.why_unused is not None:
             raise DeliveryError("refused", self._gate.why_unused)
         ask = self._engine.requests.ask
         if self._engine.talks is not None:
             ask = self._talks("request").request
-        return await ask(data, self._gate, seconds=timeout, is_idempotent=idempotent)
+        return await ask(data, self._gate, seconds=seconds, is_idempotent=is_idempotent)
 
     def subscribe(
         self,
@@ -318,3 +335,8 @@ class Connection(SendingSide):
     def __repr__(self) -> str:
         shown = shown_url(self._engine.endpoint.url)
         return f"<{type(self).__name__} {shown} {self._state.value.phase}>"
+
+
+def begin(connection: Connection) -> None:
+    """Connect as an ``async with`` block does: if it is lazy, only once it is used."""
+    connection._begin()  # noqa: SLF001 - no name for users

@@ -59,6 +59,9 @@ class UserSide(Protocol):
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an effect that concerns users."""
 
+    def look_at_users_soon(self) -> None:
+        """Something may wait for a lazy connection that is not open."""
+
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
 
@@ -173,6 +176,14 @@ class Driver:
             self.buffered_changed()
         if self._rest_waiters:
             self._wake_rest_waiters()
+
+    def queued(self) -> None:
+        """A message waits, or does not any more."""
+        if self.own.loop is not None:
+            self.arm()
+        is_lazy = self.machine.settings.linger is not None
+        if is_lazy and (user_side := self._user_side()) is not None:
+            user_side.look_at_users_soon()
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""

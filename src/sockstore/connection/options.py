@@ -43,6 +43,7 @@ class ConnectionOptions(TypedDict, total=False):
     session: Session | None
     resume: Resume | None
     protocol: BaseProtocol | None
+    lazy: bool
     request_format: RequestFormat
     codec: CodecLike | None
     on_open: Callable[[WebSocketStore], object] | None

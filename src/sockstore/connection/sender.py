@@ -46,8 +46,8 @@ class SenderKeeper(Protocol):
     def dispatch(self, event: Event) -> None:
         """Tell the machine a fact."""
 
-    def arm(self) -> None:
-        """Set the timer for the machine's deadline."""
+    def queued(self) -> None:
+        """A message waits, or was handed over: the machine's deadline may be another one."""
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
@@ -252,8 +252,7 @@ class Sender:
         if isinstance(offer, Queued) and offer.is_in_line:
             self.in_line[entry] = asyncio.get_running_loop().create_future()
         self._take(entry, offer)
-        if self._own.loop is not None:
-            keeper.arm()
+        keeper.queued()
         if keeper.shows_buffered:
             keeper.buffered_changed()
         return delivery_in(entry)

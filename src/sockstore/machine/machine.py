@@ -36,6 +36,7 @@ from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
+from sockstore.machine.lazy import LASTING, end_if_unused, should_begin
 from sockstore.machine.memory import Memory, Settings
 from sockstore.machine.outbox import HandOver, Offer, Refused
 from sockstore.machine.phases import (
@@ -117,6 +118,7 @@ class Machine:
         self._sends_as_it_is: Final = (
             settings.channel is None
             and settings.protocol is None
+            and settings.linger is None
             and self._memory.sending.limit is None
         )
 
@@ -130,6 +132,8 @@ class Machine:
         memory = self._memory
         phase = memory.phase
         effects = react(memory, event, now)
+        if memory.lazy is not None:
+            effects += end_if_unused(memory, now)
         if memory.unreported:
             effects = [*memory.unreported, *effects]
             memory.unreported.clear()
@@ -178,6 +182,7 @@ class Machine:
             entry.id = memory.session.new_id()
         match memory.phase:
             case Open(writable=True) as phase if not sending.line and sending.is_free(now):
+                self._use(now)
                 return self._framed(sending.hand_over(entry, now), phase)
             case Preparing() as phase if from_on_open and (
                 memory.session is None or sending.is_free(now)
@@ -194,6 +199,7 @@ class Machine:
         """Take the first message out of the line if there is room, and return its outcome."""
         match self._memory.phase:
             case Open(writable=True) as phase:
+                self._use(now)
                 offer = self._memory.sending.admit(now, is_open=True)
                 return None if offer is None else self._framed(offer, phase)
             case _:
@@ -204,6 +210,7 @@ class Machine:
         match self._memory.phase:
             case Open(writable=True) as phase:
                 offer = self._memory.sending.next_to_send(now)
+                self._use(now)
                 return None if offer is None else self._framed(offer, phase)
             case Preparing(writable=True):
                 return self._memory.sending.next_to_send(now, only_again=True)
@@ -242,6 +249,8 @@ class Machine:
         """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
         due = min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
+        if memory.lazy is not None and isinstance(memory.phase, LASTING):
+            due = min(due, memory.lazy.until)
         # Those that were refused for a while are asked for again on an open connection.
         return min(due, memory.book.deadline) if isinstance(memory.phase, Open) else due
 
@@ -256,6 +265,10 @@ class Machine:
         """Whether nothing is under way and every transport is released."""
         memory = self._memory
         return isinstance(memory.phase, Idle | Closed | Failed) and not memory.retired
+
+    def should_begin(self, *, has_users: bool) -> bool:
+        """Whether a lazy connection waits to be told `UsersChanged`, because it is wanted."""
+        return should_begin(self._memory, has_users=has_users)
 
     @property
     def flight(self) -> Flight | None:
@@ -297,6 +310,11 @@ class Machine:
             if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
                 return Refused(offer.entry, TOO_LARGE)
         return offer
+
+    def _use(self, now: float) -> None:
+        """Note that a message is handed over, for a lazy connection."""
+        if self._memory.lazy is not None:
+            self._memory.lazy.sent(now)
 
     def _show(self, now: float) -> list[Effect]:
         """Show the phase to users; return the effects if they see another one."""

@@ -20,6 +20,7 @@ from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
+from sockstore.machine.lazy import LazyUse
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
@@ -58,6 +59,7 @@ class Settings:
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
         protocol: What frames mean on the server; None if they are the program's.
+        linger: Seconds that a lazy connection stays open after its last use; None if it is not.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -79,6 +81,7 @@ class Settings:
     channel: str | None = None
     since: Position | None = None
     protocol: BaseProtocol | None = None
+    linger: float | None = None
     has_on_open: bool = False
     has_fetch_state: bool = False
     has_predicate: bool = False
@@ -101,6 +104,8 @@ class Memory:
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
         self.sending: Final = Sending(settings.outbox, self.session)
+        # Who uses it, if it is lazy; changed by its own methods, and by events.
+        self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
         self.book: Final = SubscriptionBook(self._wait_after_refusals)
         # What the protocol remembers over connections; only its conversations change it.
         self.protocol_memory: Final = protocol and protocol.make_memory()

@@ -16,7 +16,7 @@ from weakref import WeakSet
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
-from sockstore.connection.connection import Connection
+from sockstore.connection.connection import Connection, begin
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.subscriptions import Subscription
@@ -47,9 +47,9 @@ class Shared:
         self._key = key
         self._lingering: asyncio.TimerHandle | None = None  # runs while no lease is taken
 
-    def take(self, lease: Lease) -> None:
+    def take(self, lease: Lease, connect: Callable[[Connection], None]) -> None:
         """Connect, and keep the connection open for this lease too."""
-        self.connection.connect()
+        connect(self.connection)
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
@@ -132,7 +132,14 @@ class Lease(Connection):
         self._gate.check("connect")
         if url is not None and url != self._engine.endpoint.url:
             raise another_url(url)
-        self._shared.take(self)
+        self._take(Connection.connect)
+
+    def _begin(self) -> None:
+        self._gate.check("connect")
+        self._take(begin)
+
+    def _take(self, connect: Callable[[Connection], None]) -> None:
+        self._shared.take(self, connect)
         self._navigation.listen()
         self._show(None)
 
