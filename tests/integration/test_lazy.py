@@ -99,7 +99,7 @@ async def test_who_leaves_while_it_cannot_connect_ends_its_attempts():
     attempts = connection.stats().attempts
     await asyncio.sleep(10)
     assert connection.stats().attempts == attempts
-    assert "closed until somebody uses it" in str(connection.timeline.value[-1])
+    assert "closed until somebody uses it" in connection.timeline.value[-1].text
     assert connection.explain().startswith("Nobody uses this connection")
 
 

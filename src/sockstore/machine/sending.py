@@ -104,6 +104,8 @@ class Sending:
         if not self.line:
             return None
         entry = self.line[0]
+        if entry.expires_at <= now:
+            return None  # it expires first
         offer: Offer
         if is_open and self.is_free(now):
             entry.waits = False
