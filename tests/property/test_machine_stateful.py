@@ -282,7 +282,7 @@ class ModelledMachine(RuleBasedStateMachine):
         for dropped in offer.dropped:
             usual = [n for n in self.waiting if not self.entries[n].urgent]
             usual = [n for n in usual if self.entries[n] not in offer.replaced]
-            assert dropped.receipt == usual[0] or not usual, "an urgent one was dropped first"
+            assert not usual or dropped.receipt == usual[0], "an urgent one was dropped first"
             self.leave_outbox([dropped], "dropped")
         queue = self.line if offer.is_in_line else self.waiting
         place = len(queue)
