@@ -36,7 +36,7 @@ from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
-from sockstore.machine.lazy import LASTING, end_if_unused, should_begin
+from sockstore.machine.idling import LASTING, end_if_unused, should_begin
 from sockstore.machine.memory import Memory, Settings
 from sockstore.machine.outbox import HandOver, Offer, Refused
 from sockstore.machine.phases import (

@@ -85,6 +85,10 @@ class Expiries:
         self._number = 0  # the number of the last one, which keeps the order of equal times
         self._most = FEW  # how many may be there before the heap is cleared up; set by `add`
 
+    def __len__(self) -> int:
+        """How many are kept; some of them are of messages that left."""
+        return len(self._heap)
+
     def add(self, entry: Outgoing) -> None:
         """Note when an entry that waits now will expire."""
         if entry.expires_at == inf:

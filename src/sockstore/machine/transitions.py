@@ -22,7 +22,7 @@ from sockstore.machine.endings import (
     predicate_answered,
 )
 from sockstore.machine.events import AttemptError, Event
-from sockstore.machine.lazy import should_begin
+from sockstore.machine.idling import should_begin
 from sockstore.machine.liveness import (
     beat_at_once,
     check,
