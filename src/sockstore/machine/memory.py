@@ -1,6 +1,6 @@
 """Hold a machine's settings and everything that it remembers, and the shared changes.
 
-`transitions.py`, `opening.py` and `endings.py` change the memory; `Machine` reads it.
+`transitions.py`, `opening.py`, `endings.py` and `idling.py` change the memory; `Machine` reads it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
-from sockstore.machine.lazy import LazyUse
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
@@ -38,7 +37,7 @@ from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 from sockstore.protocols.base import BaseProtocol
 
-__all__ = ["Memory", "Settings"]
+__all__ = ["LazyUse", "Memory", "Settings"]
 
 
 @frozen(kw_only=True)
@@ -93,6 +92,38 @@ class Settings:
         require_seconds("ping_interval", self.ping_interval, optional=True)
         require_seconds("ping_timeout", self.ping_timeout)
         require_seconds("idle_timeout", self.idle_timeout, optional=True)
+
+
+class LazyUse:
+    """Who uses a lazy connection.
+
+    Args:
+        linger: Seconds that it stays open after its last use.
+
+    Attributes:
+        linger: The same.
+        has_users: Whether anybody reads its messages, or waits for an answer; set by
+            `UsersChanged`.
+        was_used: Whether anybody has used it since it began; set by `end_if_unused` and `sent`.
+        until: When it closes; infinite while it is used. Set by `end_if_unused` and `sent`.
+    """
+
+    __slots__ = ("has_users", "linger", "until", "was_used")
+
+    def __init__(self, linger: float) -> None:
+        self.linger = linger
+        self.has_users = False
+        self.was_used = False
+        self.until = math.inf
+
+    def began(self) -> None:
+        """It was asked to connect, by the program or by its use."""
+        self.was_used, self.until = False, math.inf
+
+    def sent(self, now: float) -> None:
+        """A message was handed over at once."""
+        self.was_used = True
+        self.until = math.inf if self.has_users else now + self.linger
 
 
 class Memory:

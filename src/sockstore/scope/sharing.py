@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import operator
 from collections.abc import Callable, Hashable
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import WeakSet
 
 from sockstore.base.close import check_close
@@ -19,9 +19,11 @@ from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection, begin
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.subscriptions import Subscription
 from sockstore.connection.view import engine_of
 from sockstore.stores import Writable, derived, writable
+
+if TYPE_CHECKING:
+    from sockstore.connection.subscriptions import Subscription
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
 
