@@ -25,9 +25,10 @@ from sockstore.base.errors import (
     StopReconnecting,
     SubscriptionRefused,
 )
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.options import Heartbeat, Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
 from sockstore.base.positions import Gap, Position, Publication
+from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__
 from sockstore.connection.connection import Connection

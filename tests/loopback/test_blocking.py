@@ -25,7 +25,7 @@ from loopback.blocking_programs import (
 from loopback.processes import free_port, serving
 from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
-from sockstore import Lagged, Reconnect, Session
+from sockstore import InvalidOption, Lagged, Reconnect, Session
 from sockstore.blocking import WebSocket, loop_thread, streams
 
 pytestmark = pytest.mark.loopback
@@ -243,6 +243,28 @@ def test_many_threads_send_and_nothing_is_lost_or_out_of_a_thread_s_order(echo):
             sender.join(PATIENCE)
     for name in range(8):
         assert [number for who, number in came if who == name] == list(range(200))
+
+
+@pytest.mark.contract("OB6", "OB8")
+def test_messages_that_wait_have_the_same_options_and_can_be_taken_back(echo):
+    ws = WebSocket(echo.url)
+    old = ws.send("old", key="x")
+    new = ws.send("new", key="x")
+    assert (old.state, new.state, new.id) == ("dropped", "queued", None)
+    assert not ws.send("now or never", now=True)
+    urgent = ws.send("urgent", 60.0, urgent=True)
+    assert ws.clear_outbox() == ["urgent", "new"]
+    assert (urgent.state, urgent.cancel()) == ("dropped", False)
+    kept, taken = ws.send("kept"), ws.send("taken")
+    assert taken.cancel()
+    with pytest.raises(InvalidOption, match="ttl"):
+        ws.send("x", ttl=0)
+    with pytest.raises(TypeError, match="no ids"):
+        ws.send("x", id="mine")
+    with ws:
+        kept.wait(PATIENCE)
+        assert ws.recv(PATIENCE).data == "kept"
+        assert not kept.cancel()
 
 
 @pytest.mark.contract("MS4")

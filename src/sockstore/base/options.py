@@ -1,4 +1,4 @@
-"""Define the options `Reconnect` (with the wait before a retry), `Outbox` and `Heartbeat`."""
+"""Define the options `Reconnect` (with the wait before a retry) and `Heartbeat`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from dataclasses import field, replace
 from functools import cache
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from sockstore.base.checks import (
     is_finite,
@@ -32,7 +32,7 @@ from sockstore.base.outcomes import (
 )
 from sockstore.base.plain_calls import PLAIN, refuse_async
 
-__all__ = ["Heartbeat", "Outbox", "Reconnect", "Schedule"]
+__all__ = ["Heartbeat", "Reconnect", "Schedule"]
 
 Schedule: TypeAlias = Callable[[int, Outcome], float]
 """``(attempt, outcome) -> seconds`` to wait before the nth retry in a row, n from 1."""
@@ -284,37 +284,6 @@ def reconnect_policy(reconnect: object) -> Reconnect | None:
             return None
         case _:
             raise InvalidOption("reconnect", reconnect, "give True, False or a Reconnect")
-
-
-@frozen(kw_only=True)
-class Outbox:
-    """How many messages may wait for an open connection, and what happens to further ones.
-
-    Args:
-        limit: Messages that may wait.
-        max_bytes: UTF-8 bytes that may wait altogether.
-        ttl: Seconds after which a waiting message expires; None never.
-        overflow: ``"refuse"`` the new message, or ``"drop_oldest"`` to make room for it.
-
-    Raises:
-        InvalidOption: If a value cannot work.
-
-    Example:
-        >>> Outbox(limit=100, ttl=60.0)
-        Outbox(limit=100, max_bytes=8388608, ttl=60.0, overflow='refuse')
-    """
-
-    limit: int = 1000
-    max_bytes: int = 8 * 2**20
-    ttl: float | None = None
-    overflow: Literal["refuse", "drop_oldest"] = "refuse"
-
-    def __post_init__(self) -> None:
-        require_count("limit", self.limit, least=1)
-        require_count("max_bytes", self.max_bytes, least=1)
-        require_seconds("ttl", self.ttl, optional=True)
-        if self.overflow not in ("refuse", "drop_oldest"):
-            raise InvalidOption("overflow", self.overflow, "give 'refuse' or 'drop_oldest'")
 
 
 @frozen

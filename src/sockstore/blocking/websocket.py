@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, Self, TypeVar, Unpack, overload
 
 from sockstore.base.close import check_close
@@ -147,20 +147,25 @@ class WebSocket:
 
     # Messages
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message now, or as soon as the connection is open.
+    def send(  # noqa: PLR0917 - as `WebSocketStore.send`
+        self,
+        data: Any,
+        ttl: float | None = None,
+        key: Hashable = None,
+        urgent: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        now: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        id: str | None = None,  # noqa: A002 - as `WebSocketStore.send`
+    ) -> Receipt:
+        """Send a message now, or as soon as the connection is open, and return its receipt.
 
-        Args:
-            data: As for `WebSocketStore.send`.
-
-        Returns:
-            A receipt, whose `Receipt.wait` blocks.
-
-        Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
+        The arguments and errors are those of `WebSocketStore.send`; `Receipt.wait` blocks.
         """
-        receipt = self._hold.call(self._store.send, data)
-        return Receipt(receipt, self._hold.wait_for, websocket=self)
+        receipt = self._hold.call(self._store.send, data, ttl, key, urgent, now, id)
+        return Receipt(receipt, self._hold.wait_for, self._hold.call, websocket=self)
+
+    def clear_outbox(self) -> list[Any]:
+        """Take back everything that waits to be sent, as `WebSocketStore.clear_outbox`."""
+        return self._hold.call(self._store.clear_outbox)
 
     def recv(self, timeout: float | None = None) -> Message:
         """Wait for the next message; from `connect` on, each is returned once, in order.

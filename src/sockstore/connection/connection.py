@@ -12,15 +12,15 @@ from sockstore.base.checks import (
     require_callable,
     require_count,
     require_seconds,
+    require_text,
 )
 from sockstore.base.close import check_close
-from sockstore.base.errors import InvalidOption
+from sockstore.base.errors import DeliveryError, InvalidOption
 from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
-from sockstore.connection.receipts import Receipt
-from sockstore.connection.view import ConnectionView
+from sockstore.connection.sending import SendingSide
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sockstore.connection.subscription import Subscription
     from sockstore.connection.talks import Talks
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "begin"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
-class Connection(ConnectionView):
+class Connection(SendingSide):
     """A connection as one holder has it: a `WebSocketStore`, or a share of one (PV7).
 
     It is the type to annotate with where either will do; make a `WebSocketStore` to get one.
@@ -164,39 +164,21 @@ class Connection(ConnectionView):
         self._driver.hint(hint)
 
     async def __aenter__(self) -> Self:
-        self.connect()
+        begin(self)
         return self
+
+    def _begin(self) -> None:
+        """Connect; a lazy connection does so as soon as it is used."""
+        if self._engine.users is None or self._engine.endpoint.url is None:
+            self.connect()
+            return
+        self._gate.check("connect")
+        self._engine.await_use()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
     # Messages
-
-    def send(self, data: Any) -> Receipt:
-        """Send a message now, or as soon as the connection is open; never blocks.
-
-        Args:
-            data: `str` goes as text, bytes as binary, everything else as JSON (or as the codec
-                encodes it).
-
-        Returns:
-            A receipt; it is true if the message was handed over or queued.
-
-        Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
-            RuntimeError: If it is called from another thread.
-            ScopeClosed: If its provider has been left.
-
-        Example:
-            >>> from sockstore import WebSocketStore
-            >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
-            <Receipt queued>
-        """
-        if self._gate.is_left:  # before the call, as every message comes here
-            self._gate.check("send")
-        if self._engine.talks is not None:
-            return self._engine.talks.send(data, None)
-        return self._driver.send(self._engine.encoder(data))
 
     async def request(
         self,
@@ -240,12 +222,22 @@ class Connection(ConnectionView):
                 "request() cannot be used with a session: a room does not answer requests"
             )
         require_seconds("timeout", timeout)
+        self._gate.check("request")
+        users = self._engine.users
+        leave = None if users is None else users.stay()
+        try:
+            return await self._ask(data, timeout, is_idempotent=idempotent)
+        finally:
+            if leave is not None:
+                leave()
+
+    async def _ask(self, data: Any, seconds: float, *, is_idempotent: bool) -> Any:
+        if self._gate.why_unused is not None:
+            raise DeliveryError("refused", self._gate.why_unused)
+        ask = self._engine.requests.ask
         if self._engine.talks is not None:
-            talks = self._talks("request")
-            return await talks.request(data, seconds=timeout, is_idempotent=idempotent)
-        return await self._engine.requests.ask(
-            self.send, data, seconds=timeout, is_idempotent=idempotent
-        )
+            ask = self._talks("request").request
+        return await ask(data, self._gate, seconds=seconds, is_idempotent=is_idempotent)
 
     @overload
     def subscribe(
@@ -358,20 +350,36 @@ class Connection(ConnectionView):
         return self._talks("handle").handle(name, fn)
 
     def lose(self, why: str) -> None:
-        """End the live connection as a loss, as if the network had done it."""
-        self._gate.check("lose")
+        """End the live connection as a loss, as if the network had done it.
+
+        It is for a program that knows better than the network: the messages make no sense any
+        more, a sequence number is missing, the server answers nothing useful. The reconnection
+        schedule decides what follows. Without a live connection nothing happens.
+
+        Args:
+            why: The reason, as the end of a sentence; `error` and the timeline show it.
+
+        Raises:
+            InvalidOption: If it is not text, or is empty.
+            RuntimeError: If it is called from another thread.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            ::
+
+                if message.data["seq"] != expected:
+                    connection.lose("the server left out a message")
+        """
+        self._gate.require_use("lose")
+        require_text("why", why, "a reason in words")
         self._driver.own.check_thread()
         self._driver.dispatch(fact.LossDeclared(why))
 
     def _talks(self, action: str) -> Talks:
-        self._gate.check(action)
+        self._gate.require_use(action)
         talks = self._engine.talks_for(action)
         self._driver.own.check_thread()
-        self._check_taken(action)
         return talks
-
-    def _check_taken(self, action: str) -> None:
-        """Refuse an action of a holder who has to `connect` first; overridden by leases."""
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.
@@ -398,3 +406,8 @@ class Connection(ConnectionView):
     def __repr__(self) -> str:
         shown = shown_url(self._engine.endpoint.url)
         return f"<{type(self).__name__} {shown} {self._state.value.phase}>"
+
+
+def begin(connection: Connection) -> None:
+    """Connect as an ``async with`` block does: if it is lazy, only once it is used."""
+    connection._begin()  # noqa: SLF001 - no name for users

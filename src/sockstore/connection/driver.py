@@ -9,28 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeAlias
 
-from sockstore.base.codecs import encode
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import Attempt, ConnectionState, Hint
 from sockstore.base.tasks import start_task
+from sockstore.connection.frame_writer import FrameWriter
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
-from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.sender import Say, Sender
+from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
 from sockstore.machine import Machine
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
-from sockstore.protocols.base import Conversation, WireSubscription
 from sockstore.transports import unwatch_platform, watch_platform
 
 __all__ = ["Driver", "UserEffect"]
@@ -63,6 +60,9 @@ class UserSide(Protocol):
     def carry_out(self, effect: UserEffect) -> None:
         """Carry out an effect that concerns users."""
 
+    def look_at_users_soon(self) -> None:
+        """Something may wait for a lazy connection that is not open."""
+
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
 
@@ -87,6 +87,9 @@ class Driver:
     Attributes:
         own: The event loop and the thread that the connection belongs to.
         callables: Runs the user's callables.
+        observer: Records what happens.
+        writer: Writes frames, and settles receipts.
+        sender: Sends what users send.
         shows_buffered: Whether anybody has asked for `buffered_amount`; set by the engine.
     """
 
@@ -104,7 +107,7 @@ class Driver:
         self.callables: Final = Callables(
             machine, self.dispatch, self._opening_over, self._callable_done
         )
-        # The timer, and the deadline it was set for: set by `_arm`.
+        # The timer, and the deadline it was set for: set by `arm`.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
@@ -113,7 +116,10 @@ class Driver:
         # The loop whose turn's end is awaited; set by `_await_turn`, reset by `_end_turn`.
         self._turn_of: asyncio.AbstractEventLoop | None = None
         self.observer: Final = Observer(machine, self.report)
-        self.sender: Final = Sender(machine, self._links, self.observer, self.report)
+        self.writer: Final = FrameWriter(machine, self._links, self.observer, self.report)
+        self.sender: Final = Sender(
+            machine, self.own, self._links, self.writer, observer=self.observer, keeper=self
+        )
 
     # Called by the connection
 
@@ -126,6 +132,11 @@ class Driver:
     def _wait_is_over(self) -> bool:
         """Whether `wait_for_rest` may return: nothing is left, or it was connected again."""
         return self.at_rest or self.machine.state.phase not in {"closing", "closed", "failed"}
+
+    @property
+    def opening(self) -> int | None:
+        """The transport whose ``on_open`` runs the calling code; None outside of it."""
+        return self.callables.opening
 
     @property
     def buffered_amount(self) -> int:
@@ -156,9 +167,11 @@ class Driver:
         self.observer.saw(event, effects, now)
         for effect in effects:
             self._perform(effect)
+        if self.sender.in_line:
+            self.sender.admit()
         if self.callables.tasks:
             self.callables.cancel_obsolete()
-        self._arm()
+        self.arm()
         is_in_use = not self.machine.at_rest
         if is_in_use is not self._watches_platform:
             self._watch_platform(is_in_use=is_in_use)
@@ -169,52 +182,13 @@ class Driver:
         if self._rest_waiters:
             self._wake_rest_waiters()
 
-    def send(self, data: str | bytes) -> Receipt:
-        """Hand a message over, queue it, or refuse it."""
-        own = self.own
-        if own.thread != threading.get_ident() or own.is_closed():
-            own.check_thread()
-        receipt = self.sender.send_now(data)
-        if receipt is None:
-            from_on_open = self.callables.opening is not None
-            delivery = self.sender.send(data, self.own.now(), from_on_open=from_on_open)
-            receipt = Receipt(delivery)
-            if delivery.is_pending and self.own.loop is not None:
-                self._arm()
-        if self.shows_buffered:
-            self.buffered_changed()
-        return receipt
-
-    def send_request(
-        self, data: Any, subscription: WireSubscription | None, number: object
-    ) -> Receipt:
-        """Send a request of a protocol, which numbers it when it is handed over."""
-
-        def say(talk: Conversation) -> Iterable[str | bytes]:
-            return talk.request(data, subscription, number)
-
-        return self._send(encode(data), say)
-
-    def send_by_protocol(self, data: str | bytes, subscription: WireSubscription | None) -> Receipt:
-        """Send a message of a protocol, which frames it when it is handed over."""
-
-        def say(talk: Conversation) -> Iterable[str | bytes]:
-            return talk.send(data, subscription, None)
-
-        return self._send(data, say)
-
-    def _send(self, data: str | bytes, say: Say) -> Receipt:
-        self.own.check_thread()
-        from_on_open = self.callables.opening is not None
-        delivery = self.sender.send(data, self.own.now(), from_on_open=from_on_open, say=say)
-        if delivery.is_pending and self.own.loop is not None:
-            self._arm()
-        return Receipt(delivery)
-
-    def withdraw(self, receipt: Receipt) -> None:
-        """Take a message back if it still waits."""
-        if receipt.state == "queued":
-            self.dispatch(fact.MessageWithdrawn(delivery_of(receipt)))
+    def queued(self) -> None:
+        """A message waits, or does not any more."""
+        if self.own.loop is not None:
+            self.arm()
+        is_lazy = self.machine.settings.linger is not None
+        if is_lazy and (user_side := self._user_side()) is not None:
+            user_side.look_at_users_soon()
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
@@ -243,7 +217,7 @@ class Driver:
         for event in (fact.CloseRequested(), *released):
             for effect in self.machine.handle(event, self.own.now()):
                 if isinstance(effect, order.SettleReceipts):
-                    self.sender.settle(effect)
+                    self.writer.settle(effect)
         self._links.clear()
         self._attempts.clear()
         self.callables.tasks.clear()
@@ -269,13 +243,13 @@ class Driver:
             case order.SendPing(transport=number, payload=payload):
                 self._links[number].transport.ping(payload)
             case order.SendHeartbeat(transport=number):
-                self.sender.send_heartbeat(number)
+                self.writer.send_heartbeat(number)
             case order.SendFrame(transport=number, frame=frame):
                 self._links[number].transport.send(frame)
             case order.FlushOutbox():
-                self.sender.flush(self.own.now())
+                self.writer.flush(self.own.now())
             case order.SettleReceipts():
-                self.sender.settle(effect)
+                self.writer.settle(effect)
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
             case order.Deliver(transport=number, received=received):
@@ -333,7 +307,8 @@ class Driver:
 
     # The one timer
 
-    def _arm(self) -> None:
+    def arm(self) -> None:
+        """Set the timer for the machine's deadline."""
         deadline = self.machine.deadline
         if deadline == self._timer_for or self.own.loop is None:
             return

@@ -22,6 +22,7 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Opening
 from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.connection.users import Users
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -105,9 +106,19 @@ class Engine:
         self.driver: Final = Driver(self.machine, ref(self), where)
         self.finalizer: Final = finalize(self, _dropped, self.driver, where)
         self.finalizer.atexit = False
-        self.log: Final = LogWriter(history, self.driver.report)
+        # Who uses a lazy connection; None if it is not lazy.
+        self.users: Final = None if settings.linger is None else Users(ref(self))
+        stay = None if self.users is None else self.users.stay
+        self.log: Final = LogWriter(history, self.driver.report, stay)
         self.messages: Final = MessageLog(self.log)
-        self.requests: Final = Requests(request_format, self.driver.withdraw)
+        sender = self.driver.sender
+        self.requests: Final = Requests(
+            request_format,
+            self.encoder,
+            sender.send_request,
+            sender.withdraw,
+            partial(getattr, self.machine, "live_transport"),
+        )
         self.receiver: Final = Receiver(
             self.log,
             checked,
@@ -134,6 +145,11 @@ class Engine:
         Raises:
             RuntimeError: If no loop runs here, or the connection lives on another one.
         """
+        self._bind(action)
+        if self.users is not None:
+            self.users.look_soon()
+
+    def _bind(self, action: str) -> None:
         own = self.driver.own
         if own.bind(action):
             # The loop of a `VirtualClock` has a virtual wall clock.
@@ -226,6 +242,29 @@ class Engine:
         self.receiver.subscriptions = talks.subscriptions
         return talks
 
+    def call_soon(self, fn: Callable[[], object]) -> bool:
+        """Call a function on the loop that the connection is in use on; return whether it is."""
+        own = self.driver.own
+        if own.loop is None or own.is_closed() or self.driver.at_rest:
+            return False
+        own.call_soon(fn)
+        return True
+
+    def look_at_users(self) -> None:
+        """Tell the machine whether a lazy connection has users; it connects if it has."""
+        has_users = bool(self.users)
+        if self.endpoint.url is not None and self.machine.should_begin(has_users=has_users):
+            self._bind("connect")
+            self._navigation.listen()
+        if self.driver.own.loop is not None:
+            self.driver.dispatch(fact.UsersChanged(has_users, self.endpoint.url))
+
+    def await_use(self) -> None:
+        """Let a lazy connection connect on the running loop as soon as it is used."""
+        self._bind("connect")
+        self.driver.dispatch(fact.UsersChanged(bool(self.users), self.endpoint.url, arms=True))
+        self._navigation.listen()
+
     # Called by the driver
 
     def carry_out(self, effect: UserEffect) -> None:
@@ -251,8 +290,15 @@ class Engine:
                 assert self.talks is not None  # noqa: S101 - only a protocol gives such orders
                 self.talks.carry_out(effect, self.receiver)
 
+    def look_at_users_soon(self) -> None:
+        """Something may wait for a lazy connection that is not open."""
+        users = self.users
+        if users is not None and self.machine.should_begin(has_users=bool(users)):
+            users.look_soon()
+
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
+        self.look_at_users_soon()
         before = self.snapshot.value
         if state is before:
             return

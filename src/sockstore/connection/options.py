@@ -8,8 +8,9 @@ from typing import TypedDict
 
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox
+from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
 from sockstore.connection.recovery import Resume, Session
@@ -42,6 +43,7 @@ class ConnectionOptions(TypedDict, total=False):
     session: Session | None
     resume: Resume | None
     protocol: BaseProtocol | None
+    lazy: bool
     request_format: RequestFormat
     codec: CodecLike | None
     on_open: Callable[[WebSocketStore], object] | None

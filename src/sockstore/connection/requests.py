@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
+from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
 
@@ -12,7 +13,8 @@ from sockstore.base.checks import require_text
 from sockstore.base.errors import DeliveryError, OutcomeUnknown, RequestFailed
 from sockstore.base.frozen import frozen
 from sockstore.base.state import Phase
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Receipt, delivery_of
+from sockstore.machine.delivery import Say
 
 __all__ = ["IdField", "JsonRpc", "RequestFormat", "Requests"]
 
@@ -108,16 +110,34 @@ class JsonRpc:
 
 
 class _Request:
-    __slots__ = ("answer", "is_idempotent", "must_repeat", "receipt", "send")
+    """One request.
+
+    Args:
+        answer: Gets the answer.
+        send: Sends it, now and again.
+        is_idempotent: Whether it may be sent again.
+    """
+
+    __slots__ = ("_send", "answer", "is_idempotent", "must_repeat", "receipt")
 
     def __init__(
         self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
     ) -> None:
         self.answer = answer
-        self.send = send
-        self.receipt = send()
+        self._send = send
         self.is_idempotent = is_idempotent
-        self.must_repeat = False
+        self.must_repeat = False  # set by `Requests.connection_changed`
+        self.receipt = self.send()  # the last one; set by `send`
+
+    def send(self) -> Receipt:
+        """Send it, and fail once it is known that it will not be handed over."""
+        self.receipt = self._send()
+        delivery_of(self.receipt).watch(self._look)
+        return self.receipt
+
+    def _look(self) -> None:
+        if not self.receipt and not self.answer.done():
+            self.answer.set_exception(_undelivered(self.receipt))
 
 
 class Requests:
@@ -125,27 +145,55 @@ class Requests:
 
     Args:
         format_: How ids are carried.
+        encoder: Makes frames of messages.
+        send: ``send(draft, say, holder)`` sends one, whose frames `say` makes.
         withdraw: Takes back one that still waits to be sent.
+        live: Returns the transport whose messages count.
 
     Attributes:
-        waiting: The requests by their ids.
+        waiting: The requests by the numbers that they have here.
     """
 
-    def __init__(self, format_: RequestFormat, withdraw: Callable[[Receipt], None]) -> None:
+    def __init__(
+        self,
+        format_: RequestFormat,
+        encoder: Callable[[Any], str | bytes],
+        send: Callable[[str | bytes, Say, object], Receipt],
+        withdraw: Callable[[Receipt], None],
+        live: Callable[[], int | None],
+    ) -> None:
         self.waiting: dict[object, _Request] = {}
         self._format = format_
+        self._encoder = encoder
+        self._send = send
         self._withdraw = withdraw
+        self._live = live
         self._numbers = itertools.count(1)
+        # The ids on the wire begin anew on each transport (OB11): which one it is, the ids that
+        # follow, and which request has which of the others. All set by `_next_id`.
+        self._transport: int | None = None
+        self._ids = itertools.count(1)
+        self._asked: dict[object, int] = {}
+        self._id_of: dict[int, int] = {}
 
-    async def ask(
-        self, send: Callable[[Any], Receipt], data: Any, *, seconds: float, is_idempotent: bool
-    ) -> Any:
-        """Send a request with the next id, and return its answer."""
+    async def ask(self, data: Any, holder: object, *, seconds: float, is_idempotent: bool) -> Any:
+        """Send a request of a connection without a protocol, and return its answer."""
+        draft = self._encoder(self._format.wrap(data, 0))
+        asked = [data]  # until it is handed over; the program may change its own
 
-        def numbered(number: int) -> Receipt:
-            return send(self._format.wrap(data, number))
+        def send(number: int) -> Receipt:
+            def say(talk: object, transport: int) -> Iterable[str | bytes]:
+                del talk
+                return [
+                    self._encoder(self._format.wrap(asked[0], self._next_id(transport, number)))
+                ]
 
-        answer = await self.ask_with(numbered, seconds=seconds, is_idempotent=is_idempotent)
+            receipt = self._send(draft, say, holder)
+            if is_idempotent or receipt.state == "queued":
+                asked[0] = deepcopy(asked[0])
+            return receipt
+
+        answer = await self.ask_with(send, seconds=seconds, is_idempotent=is_idempotent)
         return self._format.result_of(answer)
 
     async def ask_with(
@@ -166,6 +214,7 @@ class Requests:
             raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
         finally:
             self.waiting.pop(number, None)
+            self._asked.pop(self._id_of.pop(number, None), None)
             self._withdraw(request.receipt)
         return message
 
@@ -184,7 +233,9 @@ class Requests:
         number = self._format.number_of(data)
         if isinstance(number, bool) or not isinstance(number, Hashable):
             return False
-        request = self.waiting.pop(number, None)
+        if number not in self._asked or self._live() != self._transport:
+            return False
+        request = self.waiting.pop(self._asked.pop(number), None)
         if request is None:
             return False
         if not request.answer.done():
@@ -201,13 +252,22 @@ class Requests:
             elif phase == "open":
                 if request.must_repeat:
                     request.must_repeat = False
-                    request.receipt = request.send()
+                    request.send()
             elif request.receipt.state != "queued":
                 if request.is_idempotent and phase not in {"closing", "closed", "failed"}:
                     request.must_repeat = True
                 else:
                     lost = OutcomeUnknown("the connection was lost before the answer came")
                     request.answer.set_exception(lost)
+
+    def _next_id(self, transport: int, request: int) -> int:
+        """Number a request that is handed over to this transport."""
+        if transport != self._transport:
+            self._transport, self._ids = transport, itertools.count(1)
+            self._asked, self._id_of = {}, {}
+        number = next(self._ids)
+        self._asked[number], self._id_of[request] = request, number
+        return number
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

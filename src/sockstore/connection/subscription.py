@@ -180,7 +180,7 @@ class Subscription(Generic[T]):
         self._talks.check_addressed("send")
         if not self._feed.holders:
             return Receipt(Delivery("refused", f"the subscription {self.key!r} was released"))
-        return self._talks.send(data, self._feed.wire)
+        return self._talks.send(data, self._feed.gate, self._feed.wire)
 
     async def request(
         self,
@@ -201,7 +201,11 @@ class Subscription(Generic[T]):
         if not self._feed.holders:
             raise RuntimeError(f"request(): the subscription {self.key!r} was released")
         return await self._talks.request(
-            data, seconds=timeout, is_idempotent=idempotent, subscription=self._feed.wire
+            data,
+            self._feed.gate,
+            seconds=timeout,
+            is_idempotent=idempotent,
+            subscription=self._feed.wire,
         )
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:

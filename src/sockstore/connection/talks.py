@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from sockstore.base.codecs import encode
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
@@ -27,6 +28,7 @@ from sockstore.protocols.base import (
     BaseProtocol,
     Called,
     CallFailure,
+    Conversation,
     Received,
     WireSubscription,
 )
@@ -162,13 +164,14 @@ class Talks:
                 f"use connection.{action}(), or a protocol whose subscriptions are rooms"
             )
 
-    def send(self, data: Any, subscription: WireSubscription | None) -> Receipt:
-        """Send a message, or queue it."""
-        return self._driver.send_by_protocol(self._encoder(data), subscription)
+    def send(self, data: Any, holder: object, subscription: WireSubscription) -> Receipt:
+        """Send a message to what is subscribed to, or queue it."""
+        return self._driver.sender.send(self._encoder(data), holder, None, subscription)
 
     async def request(
         self,
         data: Any,
+        holder: object,
         *,
         seconds: float,
         is_idempotent: bool,
@@ -176,7 +179,15 @@ class Talks:
     ) -> Any:
         """Send a request, and return its answer."""
         payload = self.protocol.encode_request(data)
-        send = partial(self._driver.send_request, payload, subscription)
+
+        def send(request: int) -> Receipt:
+            def say(talk: Conversation | None, transport: int) -> Iterable[str | bytes]:
+                del transport
+                assert talk is not None  # noqa: S101 - a protocol has one on each transport
+                return talk.request(payload, subscription, request)
+
+            return self._driver.sender.send_request(encode(payload), say, holder)
+
         return await self._requests.ask_with(send, seconds=seconds, is_idempotent=is_idempotent)
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:

@@ -30,15 +30,41 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Open until the scope that owns a connection is left; then only reading is legal (PV5)."""
+    """Says whether a holder may act on its connection.
+
+    Attributes:
+        is_left: Whether the scope that owns the connection was left; then only reading is legal
+            (PV5). Set by `leave`.
+        why_unused: Why a share of a connection is not in use; None if it is (PV7). Set by `use`.
+        is_shut: Whether one of the two is true; set with them.
+    """
+
+    __slots__ = ("is_left", "is_shut", "why_unused")
 
     def __init__(self) -> None:
-        self.is_left = False  # set by the provider, when its scope is left
+        self.is_left = False
+        self.why_unused: str | None = None
+        self.is_shut = False
+
+    def leave(self) -> None:
+        """The scope was left."""
+        self.is_left = self.is_shut = True
+
+    def use(self, why_unused: str | None) -> None:
+        """The share is in use from now on, or is not, because of `why_unused`."""
+        self.why_unused = why_unused
+        self.is_shut = self.is_left or why_unused is not None
 
     def check(self, action: str) -> None:
         """Raise `ScopeClosed` for an action after the scope was left."""
         if self.is_left:
             raise ScopeClosed(action)
+
+    def require_use(self, action: str) -> None:
+        """Raise `RuntimeError`, too, if the share is not in use."""
+        self.check(action)
+        if self.why_unused is not None:
+            raise RuntimeError(f"{action}(): {self.why_unused}")
 
 
 class ConnectionView:
@@ -58,6 +84,7 @@ class ConnectionView:
         self.messages: Final = engine.messages
         self._engine = engine
         self._driver = engine.driver
+        self._sender = engine.driver.sender
         self._state = state
         self._gate = Gate()
 
@@ -220,7 +247,7 @@ class ConnectionView:
             DeliveryError: If the connection ended, or the last message expired.
         """
         async with asyncio.timeout(timeout):
-            await self._driver.sender.drain()
+            await self._sender.drain()
 
     @property
     def position(self) -> Position | None:

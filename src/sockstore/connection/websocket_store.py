@@ -5,11 +5,18 @@ from __future__ import annotations
 import ssl as tls
 from collections.abc import Callable
 
-from sockstore.base.checks import require_callable, require_instance
+from sockstore.base.checks import (
+    require_at_least,
+    require_callable,
+    require_flag,
+    require_instance,
+)
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
+from sockstore.base.errors import InvalidOption
+from sockstore.base.options import Heartbeat, Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
@@ -61,6 +68,10 @@ class WebSocketStore(Connection):
         resume: A `Resume`, for a server that has its own way to send missed messages.
         protocol: What frames mean on the server: `Topics`, `JsonRpc` or one of your own. None: they
             are your messages.
+        lazy: Whether it connects only for the first subscriber of its messages, stream,
+            subscription, send or request, and closes once nobody uses it. Inside ``async with``, or
+            after `connect`, which connects at once; `close` ends it until then.
+        linger: Seconds that a lazy connection stays open after its last use.
         request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
@@ -118,6 +129,8 @@ class WebSocketStore(Connection):
         session: Session | None = None,
         resume: Resume | None = None,
         protocol: BaseProtocol | None = None,
+        lazy: bool = False,
+        linger: float = 0.0,
         request_format: RequestFormat = DEFAULT_FORMAT,
         codec: CodecLike | None = None,
         on_open: Callable[[WebSocketStore], object] | None = None,
@@ -133,6 +146,10 @@ class WebSocketStore(Connection):
         check_recovery(session, resume, heartbeat)
         require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
         check_protocol_alone(protocol, session, resume)
+        require_flag("lazy", lazy)
+        require_at_least("linger", linger, 0)
+        if linger and not lazy:
+            raise InvalidOption("linger", linger, "give lazy=True, too")
         require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)
@@ -158,6 +175,7 @@ class WebSocketStore(Connection):
             channel=None if session is None else session.channel,
             since=None if session is None else session.since,
             protocol=protocol,
+            linger=linger if lazy else None,
             has_on_open=bool(opening),
             has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,

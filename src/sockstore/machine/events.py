@@ -29,6 +29,23 @@ class ConnectRequested:
 
 
 @frozen
+class UsersChanged:
+    """Somebody uses a lazy connection from now on, or nobody does; or a message waits for it.
+
+    It is told on the loop that the connection may connect on.
+
+    Args:
+        has_users: Whether anybody does.
+        destination: As in `ConnectRequested`; None if it is not known.
+        arms: Whether it is idle from now on if it had ended: then it connects when it is used.
+    """
+
+    has_users: bool
+    destination: object
+    arms: bool = False
+
+
+@frozen
 class CloseRequested:
     """The user called ``close()``; code and reason are already validated."""
 
@@ -44,10 +61,10 @@ class ReconnectRequested:
 
 
 @frozen
-class MessageWithdrawn:
-    """The message with this receipt was taken back, if it still waits."""
+class MessagesWithdrawn:
+    """The messages with these receipts were taken back, those of them that still wait."""
 
-    receipt: object
+    receipts: tuple[object, ...]
 
 
 @frozen
@@ -260,9 +277,10 @@ class Slept:
 
 Event: TypeAlias = (
     ConnectRequested
+    | UsersChanged
     | CloseRequested
     | ReconnectRequested
-    | MessageWithdrawn
+    | MessagesWithdrawn
     | TransportOpened
     | AttemptFailed
     | MessageComing

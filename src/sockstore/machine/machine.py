@@ -11,8 +11,9 @@ Its laws:
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
      `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
      otherwise report all of it by `ConversationSaid`. Listening changes neither of the two.
-   - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
-     transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
+   - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
+     `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
+     `deadline` may have changed. Call `admit` until it returns None whenever there may be room.
 
 3. No clock is read and no timer is set: `now` comes in, `deadline` goes out. Asynchronous
    callables are effects, their results come back as events.
@@ -25,16 +26,17 @@ Its laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
-from sockstore.machine.delivery import Flight, Outgoing
+from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
+from sockstore.machine.idling import LASTING, end_if_unused, should_begin
 from sockstore.machine.memory import Memory, Settings
 from sockstore.machine.outbox import HandOver, Offer, Refused
 from sockstore.machine.phases import (
@@ -51,11 +53,14 @@ from sockstore.machine.phases import (
     project,
 )
 from sockstore.machine.reconnect import Decision
+from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
 from sockstore.protocols.base import Output
 
 __all__ = ["Machine"]
+
+OfferT = TypeVar("OfferT", HandOver | Refused, Offer)
 
 
 class OutboxView(Protocol):
@@ -66,7 +71,7 @@ class OutboxView(Protocol):
 
     @property
     def entries(self) -> Iterable[Outgoing]:
-        """The messages, the oldest first."""
+        """The messages, the next to leave first."""
 
     @property
     def bytes(self) -> int:
@@ -88,6 +93,10 @@ class SessionView(Protocol):
     def unanswered(self) -> int:
         """How many messages were handed over and are not acknowledged."""
 
+    @property
+    def under_way(self) -> Iterable[Outgoing]:
+        """Those messages, the oldest first."""
+
 
 class Machine:
     """Decides what a managed connection does next; the driver does it.
@@ -98,13 +107,20 @@ class Machine:
         session: The state of a session, to be read only; None without one.
     """
 
-    __slots__ = ("_memory", "outbox", "session", "settings")
+    __slots__ = ("_memory", "_sends_as_it_is", "outbox", "session", "settings")
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
+        # Whether a message goes on the wire as it is, and whatever its size.
+        self._sends_as_it_is: Final = (
+            settings.channel is None
+            and settings.protocol is None
+            and settings.linger is None
+            and self._memory.sending.limit is None
+        )
 
     # Entry points
 
@@ -116,6 +132,8 @@ class Machine:
         memory = self._memory
         phase = memory.phase
         effects = react(memory, event, now)
+        if memory.lazy is not None:
+            effects += end_if_unused(memory, now)
         if memory.unreported:
             effects = [*memory.unreported, *effects]
             memory.unreported.clear()
@@ -139,30 +157,62 @@ class Machine:
         live = self._memory.live(transport)
         return None if live is None or live.conversation is None else live.conversation.hear
 
-    def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
+    def offer(
+        self,
+        entry: Outgoing,
+        now: float,
+        *,
+        from_on_open: bool = False,
+        only_now: bool = False,
+        may_wait: bool = False,
+    ) -> Offer:
         """Queue, hand over or refuse a message that the user sends.
 
-        A message that the user's ``on_open`` sends goes before all others.
+        Args:
+            entry: The message.
+            now: The present time.
+            from_on_open: Whether the user's ``on_open`` sends it: then it goes before all others.
+            only_now: Whether it is refused if it cannot be handed over now.
+            may_wait: Whether it waits in line if there is no room for it, instead of a refusal.
         """
         memory = self._memory
         sending = memory.sending
+        if (why := sending.why_never(entry)) is not None:
+            return Refused(entry, why)
+        if memory.session is not None and not entry.id:
+            entry.id = memory.session.new_id()
         match memory.phase:
-            case Open(writable=True) as phase if sending.is_free(now):
-                return _framed(sending.hand_over(entry, now), phase)
+            case Open(writable=True) as phase if not sending.line and sending.is_free(now):
+                self._use(now)
+                return self._framed(sending.hand_over(entry, now), phase)
             case Preparing() as phase if from_on_open and (
                 memory.session is None or sending.is_free(now)
             ):
-                return _framed(sending.hand_over(entry, now), phase)
+                return self._framed(sending.hand_over(entry, now), phase)
             case Closing() | Closed() | Failed():
                 return Refused(entry, f"the connection is {memory.state.phase}")
+            case _ if only_now:
+                return Refused(entry, "it cannot be sent now, and now=True does not let it wait")
             case _:
-                return sending.outbox.offer(entry, now)
+                return sending.offer(entry, now, may_wait=may_wait)
+
+    def admit(self, now: float) -> Offer | None:
+        """Take the first message out of the line if there is room, and return its outcome."""
+        match self._memory.phase:
+            case Open(writable=True) as phase:
+                self._use(now)
+                offer = self._memory.sending.admit(now, is_open=True)
+                return None if offer is None else self._framed(offer, phase)
+            case _:
+                return self._memory.sending.admit(now, is_open=False)
 
     def next_to_send(self, now: float) -> HandOver | Refused | None:
         """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
             case Open(writable=True) as phase:
-                return _framed(self._memory.sending.next_to_send(now), phase)
+                offer = self._memory.sending.next_to_send(now)
+                self._use(now)
+                return None if offer is None else self._framed(offer, phase)
             case Preparing(writable=True):
                 return self._memory.sending.next_to_send(now, only_again=True)
             case _:
@@ -199,12 +249,15 @@ class Machine:
     def deadline(self) -> float:
         """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
-        return min(
+        due = min(
             deadline_of(memory.phase),
             memory.sending.deadline,
             memory.retired.deadline,
             memory.book_deadline,
         )
+        if memory.lazy is not None and isinstance(memory.phase, LASTING):
+            due = min(due, memory.lazy.until)
+        return due
 
     @property
     def live_transport(self) -> int | None:
@@ -218,6 +271,10 @@ class Machine:
         memory = self._memory
         return isinstance(memory.phase, Idle | Closed | Failed) and not memory.retired
 
+    def should_begin(self, *, has_users: bool) -> bool:
+        """Whether a lazy connection waits to be told `UsersChanged`, because it is wanted."""
+        return should_begin(self._memory, has_users=has_users)
+
     @property
     def flight(self) -> Flight | None:
         """The flight of a message that is handed over now."""
@@ -228,9 +285,7 @@ class Machine:
     def open_phase(self) -> Open | None:
         """The phase if a message may be sent at once, as it is: open, and nothing waits."""
         phase = self._memory.phase
-        if not isinstance(phase, Open) or not phase.writable or self.session is not None:
-            return None
-        if phase.conversation is not None:
+        if not isinstance(phase, Open) or not phase.writable or not self._sends_as_it_is:
             return None
         return None if self.outbox.entries else phase
 
@@ -239,10 +294,32 @@ class Machine:
         phase = self._memory.phase
         return isinstance(phase, Preparing) and phase.transport == transport
 
+    @property
+    def line(self) -> Sequence[Outgoing]:
+        """The messages that wait for room in the outbox, the next one first."""
+        return self._memory.sending.line
+
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""
         phase = self._memory.phase
         return isinstance(phase, Deciding) and phase.question == question
+
+    def _framed(self, offer: OfferT, phase: Open | Preparing) -> OfferT | Refused:
+        """Let the conversation say how a message looks on the wire."""
+        if not isinstance(offer, HandOver) or offer.entry.say is None:
+            return offer
+        talk = phase.conversation
+        offer.data, *offer.rest = offer.entry.say(talk, phase.transport)
+        limits = (self._memory.sending.limit, None if talk is None else talk.max_message_bytes)
+        for limit in limits:
+            if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
+                return Refused(offer.entry, TOO_LARGE)
+        return offer
+
+    def _use(self, now: float) -> None:
+        """Note that a message is handed over, for a lazy connection."""
+        if self._memory.lazy is not None:
+            self._memory.lazy.sent(now)
 
     def _show(self, now: float) -> list[Effect]:
         """Show the phase to users; return the effects if they see another one."""
@@ -255,14 +332,3 @@ class Machine:
         if state != left:
             memory.state = state
         return []
-
-
-OfferT = TypeVar("OfferT", HandOver | Refused, HandOver | Refused | None)
-
-
-def _framed(offer: OfferT, phase: Open | Preparing) -> OfferT:
-    """Let the conversation say how a message looks on the wire."""
-    talk = phase.conversation
-    if talk is not None and isinstance(offer, HandOver) and offer.entry.say is not None:
-        offer.data, *offer.rest = offer.entry.say(talk)
-    return offer

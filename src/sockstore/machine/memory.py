@@ -1,6 +1,6 @@
 """Hold a machine's settings and everything that it remembers, and the shared changes.
 
-`transitions.py`, `opening.py` and `endings.py` change the memory; `Machine` reads it.
+`transitions.py`, `opening.py`, `endings.py` and `idling.py` change the memory; `Machine` reads it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Final
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.options import Heartbeat, Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap, Position
+from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
-from sockstore.machine.outbox import Sending
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
@@ -35,11 +35,12 @@ from sockstore.machine.phases import (
     Waiting,
 )
 from sockstore.machine.reconnect import Decision, Streak
+from sockstore.machine.sending import Sending
 from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 from sockstore.protocols.base import BaseProtocol
 
-__all__ = ["Memory", "Settings"]
+__all__ = ["LazyUse", "Memory", "Settings"]
 
 
 @frozen(kw_only=True)
@@ -60,6 +61,7 @@ class Settings:
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
         protocol: What frames mean on the server; None if they are the program's.
+        linger: Seconds that a lazy connection stays open after its last use; None if it is not.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -81,6 +83,7 @@ class Settings:
     channel: str | None = None
     since: Position | None = None
     protocol: BaseProtocol | None = None
+    linger: float | None = None
     has_on_open: bool = False
     has_fetch_state: bool = False
     has_predicate: bool = False
@@ -94,6 +97,38 @@ class Settings:
         require_seconds("idle_timeout", self.idle_timeout, optional=True)
 
 
+class LazyUse:
+    """Who uses a lazy connection.
+
+    Args:
+        linger: Seconds that it stays open after its last use.
+
+    Attributes:
+        linger: The same.
+        has_users: Whether anybody reads its messages, or waits for an answer; set by
+            `UsersChanged`.
+        was_used: Whether anybody has used it since it began; set by `end_if_unused` and `sent`.
+        until: When it closes; infinite while it is used. Set by `end_if_unused` and `sent`.
+    """
+
+    __slots__ = ("has_users", "linger", "until", "was_used")
+
+    def __init__(self, linger: float) -> None:
+        self.linger = linger
+        self.has_users = False
+        self.was_used = False
+        self.until = math.inf
+
+    def began(self) -> None:
+        """It was asked to connect, by the program or by its use."""
+        self.was_used, self.until = False, math.inf
+
+    def sent(self, now: float) -> None:
+        """A message was handed over at once."""
+        self.was_used = True
+        self.until = math.inf if self.has_users else now + self.linger
+
+
 class Memory:
     """Everything that one machine remembers."""
 
@@ -103,6 +138,8 @@ class Memory:
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
         self.sending: Final = Sending(settings.outbox, self.session)
+        # Who uses it, if it is lazy; changed by its own methods, and by events.
+        self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
         self.book: Final = SubscriptionBook(self._wait_after_refusals)
         # What the protocol remembers over connections; only its conversations change it.
         self.protocol_memory: Final = protocol and protocol.make_memory()

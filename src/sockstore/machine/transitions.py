@@ -22,6 +22,7 @@ from sockstore.machine.endings import (
     predicate_answered,
 )
 from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.idling import should_begin
 from sockstore.machine.liveness import (
     beat_at_once,
     check,
@@ -69,12 +70,14 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
     match event:
         case fact.ConnectRequested(destination=destination):
             return _connect_requested(memory, destination, now)
+        case fact.UsersChanged():
+            return _users_changed(memory, event, now)
         case fact.CloseRequested(code=code, reason=reason):
             return _close_requested(memory, code, reason, now)
         case fact.ReconnectRequested(destination=destination):
             return _reconnect_requested(memory, destination, now)
-        case fact.MessageWithdrawn(receipt=receipt):
-            return memory.sending.withdraw(receipt)
+        case fact.MessagesWithdrawn(receipts=receipts):
+            return memory.sending.withdraw(receipts)
         case fact.TransportOpened():
             return transport_opened(memory, event, now)
         case fact.SessionHeard(transport=transport, said=said):
@@ -135,8 +138,18 @@ def _connect_requested(memory: Memory, destination: object, now: float) -> list[
     live = not isinstance(memory.phase, Idle | Closing | Closed | Failed)
     if live and destination == memory.destination:
         return []
-    retiring, dropped = memory.retire(now), _set_destination(memory, destination)
-    return [*retiring, *dropped, *memory.begin_attempt(Streak(), now)]
+    return _begin(memory, destination, Streak(), now)
+
+
+def _users_changed(memory: Memory, event: fact.UsersChanged, now: float) -> list[Effect]:
+    assert memory.lazy is not None  # noqa: S101 - only a lazy connection is told
+    memory.lazy.has_users = event.has_users
+    if event.arms and isinstance(memory.phase, Closing | Closed | Failed):
+        memory.phase = Idle()
+    to = event.destination
+    if to is None or not should_begin(memory, has_users=event.has_users):
+        return []
+    return _begin(memory, to, Streak(), now)
 
 
 def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list[Effect]:
@@ -153,7 +166,12 @@ def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list
 
 
 def _reconnect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
-    streak = Streak(error=memory.state.exception)
+    return _begin(memory, destination, Streak(error=memory.state.exception), now)
+
+
+def _begin(memory: Memory, destination: object, streak: Streak, now: float) -> list[Effect]:
+    if memory.lazy is not None:
+        memory.lazy.began()
     retiring, dropped = memory.retire(now), _set_destination(memory, destination)
     return [*retiring, *dropped, *memory.begin_attempt(streak, now)]
 

@@ -59,6 +59,7 @@ class Buffer:
         "tell_taken",
         "waiter",
         "waiting",
+        "when_over",
     )
 
     def __init__(
@@ -87,6 +88,8 @@ class Buffer:
         # Whether it has ended, and the error of the end: set by `end`.
         self._ended = False
         self._end: Exception | None = None
+        # Called when it has ended: set by the log, if it wants to know.
+        self.when_over: Callable[[], object] | None = None
         self.tell_taken: Callable[[Message], object] | None = None
         self.limit: int = limit
         self.owner: object = owner
@@ -185,6 +188,8 @@ class Buffer:
             self._ended = True
             self._end = error
             self._wake()
+            if self.when_over is not None:
+                self.when_over()
 
     def filter_failed(self, error: Exception) -> None:
         """End with an error of the reader's own filter."""

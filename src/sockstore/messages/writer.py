@@ -7,6 +7,7 @@ from itertools import islice
 from operator import is_not
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import finalize
 
 from sockstore.base.positions import Gap, Publication
 from sockstore.messages.buffer import Beginning, Buffer, Readers
@@ -24,6 +25,8 @@ Report: TypeAlias = Callable[[Exception, str], None]
 
 Tell: TypeAlias = "Callable[[Message], object]"
 
+Stay: TypeAlias = Callable[[], Callable[[], object]]
+
 
 class LogWriter:
     """Write arriving messages into a log, and notify its readers.
@@ -31,6 +34,8 @@ class LogWriter:
     Args:
         history: Messages to keep; None keeps all, 0 none.
         report: Receives the errors of users' callables.
+        stay: Notes one more reader, and returns how to note that it has left; None if nobody wants
+            to know.
 
     Attributes:
         kept: The messages that are kept, and their number.
@@ -47,15 +52,17 @@ class LogWriter:
         "_readers",
         "_report",
         "_slice_over",
+        "_stay",
         "_tell",
         "kept",
         "received_at",
         "store",
     )
 
-    def __init__(self, history: int | None, report: Report) -> None:
+    def __init__(self, history: int | None, report: Report, stay: Stay | None = None) -> None:
         self.kept: Final = Kept(history)
         self._report = report
+        self._stay = stay
         self._notified = 0  # the total at the last notification; set by `end_slice`
         self.received_at: float = 0.0
         self._slice_over = False  # set by `stop_slice`, `_tell_readers`; reset by `begin_slice`
@@ -75,9 +82,12 @@ class LogWriter:
         """Call `fn` once for each message; return how to unsubscribe."""
         entry = _Callback(fn)
         self._call_on_append((*self._on_append, entry))
+        leave = None if self._stay is None else self._stay()
 
         def unsubscribe() -> None:
             entry.fn = None
+            if leave is not None:
+                leave()
             self._call_on_append(tuple(other for other in self._on_append if other is not entry))
 
         return unsubscribe
@@ -246,6 +256,9 @@ class LogWriter:
             opening: The transport whose ``on_open`` makes it: it gets earlier messages, too.
         """
         self._readers.add(buffer)
+        if self._stay is not None:
+            buffer.when_over = self._stay()
+            finalize(buffer, buffer.when_over).atexit = False
         beginning = self._beginning
         if beginning is not None and beginning.transport == opening:
             beginning.give(buffer)
@@ -275,8 +288,10 @@ class LogWriter:
                 except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                     self._report(error, "on_append")
 
-    def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
+    def _watch(self, set_: Callable[[MessageView], None], _: object) -> Callable[[], object] | None:
         set_(self.kept.view())
+        is_sample = self._node.starting is None
+        return None if self._stay is None or is_sample else self._stay()
 
 
 class _Callback:

@@ -275,9 +275,11 @@ class Conversation:
 
     Attributes:
         deadline: When `tick` has to be called; None if nothing is waited for.
+        max_message_bytes: UTF-8 bytes that the server takes in one frame, once it has said so.
     """
 
     deadline: float | None = None
+    max_message_bytes: int | None = None
 
     def __init__(self) -> None:
         # One counter for requests and subscriptions, so that ids never go backwards (OB11).

@@ -13,7 +13,7 @@ from sockstore.ui.browser import WebSocketProvider as BrowserProvider
 from sockstore.ui.nicegui import WebSocketProvider as NiceGUIProvider
 from sockstore.ui.textual import WebSocketProvider as TextualProvider
 
-OWN = {"self", "url", "reconnect"}
+OWN = {"linger", "self", "url", "reconnect"}
 
 
 @pytest.mark.contract("PV1")

@@ -79,6 +79,7 @@ class Circumstances:
     messages_unanswered: int = 0  # messages that a session has sent and that are not acknowledged
     latency: float | None = None  # seconds that the last ping took, or None
     has_outbox: bool = True  # whether messages may wait
+    is_lazy: bool = False  # whether it connects only while somebody uses it
     close_timeout: float = 5.0  # seconds that the closing handshake may take
 
 
@@ -98,6 +99,7 @@ def circumstances(machine: Machine, latency: float | None, now: float) -> Circum
         messages_unanswered=0 if session is None else session.unanswered,
         latency=latency,
         has_outbox=machine.settings.outbox is not None,
+        is_lazy=machine.settings.linger is not None,
         close_timeout=machine.settings.close_timeout,
     )
 
@@ -147,6 +149,9 @@ def explain(facts: Circumstances) -> str:
 def _doing(facts: Circumstances) -> Iterator[str]:
     state = facts.state
     match state.phase:
+        case "idle" if facts.is_lazy:
+            yield "Nobody uses this connection, so it is not open."
+            yield f"It connects to {facts.where} as soon as somebody does."
         case "idle":
             yield f"Nothing has been asked for yet: connect() opens a connection to {facts.where}."
         case "connecting":

@@ -125,7 +125,7 @@ class Observer:
         """Record an event that the machine handled, and its effects."""
         if isinstance(event, RECORDED):
             self._record(event, effects, now)
-        elif isinstance(event, fact.MessageWithdrawn):
+        elif isinstance(event, fact.MessagesWithdrawn):
             return
         add, at = self.timeline.add, self.wall_clock()
         for effect in effects:
@@ -214,6 +214,8 @@ class Observer:
                     add(happened.Flushed(at, waiting))
             case "waiting" if state.retry_at is not None:
                 add(happened.WaitBegan(at, state.retry_at - now, state.attempt))
+            case "idle":
+                add(happened.Ended(at, "idle"))
             case "closed" | "failed":
                 why = state.error or "" if state.phase == "failed" else ""
                 add(happened.Ended(at, "failed" if why else "closed", why))
@@ -272,6 +274,8 @@ class PhaseLog:
                 self._log(logging.ERROR, "gave up: %s", state.error)
             case "closed":
                 self._log(logging.INFO, "closed")
+            case "idle":
+                self._log(logging.INFO, "closed, as nobody uses it")
             case phase:
                 self._began_at = began_at
                 self._log(logging.DEBUG, "%s, retry %d", phase, state.attempt)

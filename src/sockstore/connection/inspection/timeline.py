@@ -169,11 +169,13 @@ class ReconnectAsked(TimelineEvent):
 class Ended(TimelineEvent):
     """There will be no further attempt."""
 
-    phase: Literal["closed", "failed"]  # closed in good order, or failed
+    phase: Literal["closed", "failed", "idle"]  # idle: a lazy connection that nobody uses
     why: str = ""  # the error; empty if the connection is closed
     kind: ClassVar[str] = "end"
 
     def _sentence(self) -> str:
+        if self.phase == "idle":
+            return "It is closed until somebody uses it."
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
