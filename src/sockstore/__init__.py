@@ -23,8 +23,9 @@ from sockstore.base.errors import (
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
+    SubscriptionRefused,
 )
-from sockstore.base.options import Heartbeat, Reconnect
+from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
 from sockstore.base.positions import Gap, Position, Publication
 from sockstore.base.sending import Outbox
@@ -36,11 +37,11 @@ from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.requests import IdField, JsonRpc
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
 if TYPE_CHECKING:
+    from sockstore.connection.subscriptions import Subscription
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
@@ -62,11 +63,8 @@ __all__ = [
     "FailureReason",
     "Gap",
     "HandshakeFailed",
-    "Heartbeat",
-    "IdField",
     "InvalidOption",
     "InvalidURI",
-    "JsonRpc",
     "Lagged",
     "Message",
     "MessageStream",
@@ -91,6 +89,8 @@ __all__ = [
     "SockstoreError",
     "Stats",
     "StopReconnecting",
+    "Subscription",
+    "SubscriptionRefused",
     "TimelineEvent",
     "WebSocketProvider",
     "WebSocketStore",
@@ -111,6 +111,7 @@ _LATER = {
     "MessageView": "sockstore.messages.log",
     "Navigator": "sockstore.scope.navigator",
     "Scope": "sockstore.scope.scope",
+    "Subscription": "sockstore.connection.subscriptions",
     "WebSocketProvider": "sockstore.scope.provider",
     "use_websocket": "sockstore.scope.provider",
 }

@@ -31,12 +31,12 @@ P = ParamSpec("P")
 
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
 
-HAS: Final = {
-    "subscribe": "give protocol=Topics(...), or another protocol that has subscriptions",
-    "handle": "give protocol=JsonRpc(), or another protocol that has calls",
-    "request": "give protocol=Topics(requests=...), or another protocol that has requests",
+NEEDS: Final = {
+    "subscribe": ("has_subscriptions", "subscriptions", "Topics(...)"),
+    "handle": ("has_calls", "calls by the server", "JsonRpc()"),
+    "request": ("has_requests", "requests", "Plain()"),
 }
-"""A protocol that has what is missing."""
+"""What a method needs: the attribute of `BaseProtocol`, its words, and a protocol that has it."""
 
 
 class Connection(SendingSide):
@@ -186,12 +186,12 @@ class Connection(SendingSide):
         The id is added to the request; the answer is not put into `messages`.
 
         Args:
-            data: The request; a dict for the formats that come with this package.
+            data: The request; a dict for the protocols that come with this package.
             timeout: Seconds to wait at most. A request not sent by then is never sent.
             idempotent: Whether it may be done twice: then it is sent again after a loss.
 
         Returns:
-            The answer: the object itself for `IdField`, the result for `JsonRpc`.
+            The answer: the object itself for `Plain` and `Topics`, the result for `JsonRpc`.
 
         Raises:
             TimeoutError: If no answer came in time.
@@ -199,7 +199,7 @@ class Connection(SendingSide):
             RequestFailed: If the answer is an error (`JsonRpc`).
             DeliveryError: If it could not be sent.
             TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session: a room does not answer requests.
+            RuntimeError: If the protocol has no requests.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -211,18 +211,12 @@ class Connection(SendingSide):
             >>> VirtualClock().run(main(FakeServer(accept(), echo())))
             {'op': 'time', 'id': 1}
         """
-        if self._engine.machine.session is not None:
-            raise RuntimeError(
-                "request() cannot be used with a session: a room does not answer requests"
-            )
+        self._require("request")
         require_seconds("timeout", timeout)
-        self._gate.check("request")
         if self._gate.why_unused is not None:
             raise DeliveryError("refused", self._gate.why_unused)
-        ask = self._engine.requests.ask
-        if self._engine.talks is not None:
-            ask = self._talks("request").request
-        return await ask(data, self._gate, seconds=timeout, is_idempotent=idempotent)
+        requests = self._engine.requests
+        return await requests.ask(data, self._gate, seconds=timeout, is_idempotent=idempotent)
 
     def subscribe(
         self,
@@ -282,16 +276,22 @@ class Connection(SendingSide):
 
     def _talks(self, action: str) -> Talks:
         self._gate.require_use(action)
+        self._require(action)
         talks = self._engine.talks
-        has = talks is not None and getattr(
-            talks.protocol,
-            {"subscribe": "has_subscriptions", "handle": "has_calls", "request": "has_requests"}[
-                action
-            ],
-        )
-        if talks is None or not has:
-            raise RuntimeError(f"{action}(): {HAS[action]}")
+        assert talks is not None  # noqa: S101 - only a plain connection has none
         return talks
+
+    def _require(self, action: str) -> None:
+        """Raise a `RuntimeError` if the protocol has no room for this (CN22)."""
+        self._gate.check(action)
+        attribute, words, other = NEEDS[action]
+        protocol = self._engine.machine.settings.protocol
+        if not getattr(protocol, attribute, False):
+            name = "a session" if protocol is None else type(protocol).__name__
+            raise RuntimeError(
+                f"{action}() cannot be used with {name}, which has no {words}; "
+                f"give protocol={other}, or another one that has them"
+            )
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.

@@ -20,6 +20,7 @@ from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
@@ -173,6 +174,12 @@ class Driver:
             self.buffered_changed()
         if self._rest_waiters:
             self._wake_rest_waiters()
+
+    def give_up(self, receipt: Receipt, request: object) -> None:
+        """Take back a request that still waits; else tell the conversation to forget it."""
+        self.sender.withdraw(receipt)
+        if self.machine.live_transport is not None:
+            self.dispatch(fact.RequestGivenUp(request))
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""

@@ -21,7 +21,7 @@ from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Opening
-from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.connection.requests import Requests
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["ENDED", "Engine", "caller", "ended_by"]
 
@@ -60,7 +61,7 @@ class Engine:
         codec: The user's codec.
         on_error: The user's callable, or None.
         should_reconnect: The user's callable, or None.
-        request_format: How requests carry an id.
+        protocol: What frames mean on the server.
         history: Messages that the log keeps; None keeps all.
     """
 
@@ -77,7 +78,7 @@ class Engine:
         codec: CodecLike | None,
         on_error: Callable[[Exception, str | bytes], object] | None,
         should_reconnect: Callable[[Outcome], object] | None,
-        request_format: RequestFormat,
+        protocol: BaseProtocol,
         history: int | None,
     ) -> None:
         # Imported here, as it loads the JSON codec, which takes as long as the rest of the import.
@@ -100,13 +101,12 @@ class Engine:
         self.finalizer.atexit = False
         self.log: Final = LogWriter(history, self.driver.report)
         self.messages: Final = MessageLog(self.log)
-        sender = self.driver.sender
         self.requests: Final = Requests(
-            request_format,
+            protocol,
             self.encoder,
-            sender.send_request,
-            sender.withdraw,
-            partial(getattr, self.machine, "live_transport"),
+            self.driver.sender.send_request,
+            self.driver.give_up,
+            self.machine.match,
         )
         self.receiver: Final = Receiver(
             self.log,
@@ -120,8 +120,8 @@ class Engine:
         self.snapshot: Final = writable(self.machine.state)
         # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
-        # The conversations with the server: None without a protocol.
-        self.talks: Final = None if settings.protocol is None else self._make_talks(settings)
+        # Subscriptions and calls: None without a protocol that has them.
+        self.talks: Final = None if settings.is_plain else self._make_talks(protocol)
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
         self._buffered: Writable[int] | None = None  # made by `buffered_amount`
@@ -191,11 +191,10 @@ class Engine:
             self.log.add_stream(buffer, self.driver.callables.opening)
         return buffer
 
-    def _make_talks(self, settings: Settings) -> Talks:
+    def _make_talks(self, protocol: BaseProtocol) -> Talks:
         from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
 
-        assert settings.protocol is not None  # noqa: S101 - the caller asked
-        talks = Talks(settings.protocol, self.driver, self.requests, self._stores, self.log.store)
+        talks = Talks(protocol, self.driver, self.requests, self._stores, self.log.store)
         self.receiver.subscriptions = talks.subscriptions
         return talks
 

@@ -107,8 +107,7 @@ class Link:
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
         self._receiver = ref(receiver)
-        is_plain = machine.session is None and machine.settings.protocol is None
-        self._machine = None if is_plain else machine
+        self._machine = None if machine.is_plain else machine
         if keeps_beginning:
             receiver.log.keep_beginning(self.number)
 
@@ -296,6 +295,8 @@ class ConversationSlice:
         link = self._link
         if link.is_retired:
             return True
+        if self._receiver.is_reply(frame):
+            return False
         outputs = self._machine.hear(link.number, frame, self._now)
         if any(type(output) is not Received for output in outputs):
             link.tell(fact.ConversationSaid(link.number, tuple(outputs)))

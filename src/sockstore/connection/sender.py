@@ -113,7 +113,7 @@ class Sender:
         phase = self._machine.open_phase
         if phase is None:
             entry = self._entry(data, holder, options or USUAL)
-            if self._machine.settings.protocol is not None:
+            if not self._machine.settings.is_plain:
                 entry.say = _message(data, subscription, entry)
             return Receipt(self._offer(entry, only_now=options is not None and options.now))
         # The hot path: an open connection, on which nothing waits.
@@ -143,7 +143,7 @@ class Sender:
         options = options or USUAL
         self._check(options)
         entry = self._entry(data, holder, options)
-        if self._machine.settings.protocol is not None:
+        if not self._machine.settings.is_plain:
             entry.say = _message(data, subscription, entry)
         delivery = self._offer(entry, may_wait=True)
         if entry in self.in_line:
@@ -282,9 +282,7 @@ class Sender:
 def _message(data: str | bytes, subscription: WireSubscription | None, entry: Outgoing) -> Say:
     """Return how the conversation of a protocol makes frames of a message."""
 
-    def say(talk: Conversation | None, transport: int) -> Iterable[str | bytes]:
-        del transport
-        assert talk is not None  # noqa: S101 - a protocol has one on each transport
+    def say(talk: Conversation) -> Iterable[str | bytes]:
         return talk.send(data, subscription, entry)
 
     return say

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
-from sockstore.base.codecs import encode
 from sockstore.base.errors import RequestFailed
 from sockstore.base.plain_calls import name_of
 from sockstore.connection.driver import Driver
-from sockstore.connection.receipts import Receipt
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.requests import Requests
 from sockstore.connection.subscriptions import Subscriptions
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.protocols.base import Ask, BaseProtocol, Called, CallFailure, Conversation, Received
+from sockstore.protocols.base import Ask, BaseProtocol, Called, CallFailure, Received
 from sockstore.stores import Readable
 
 __all__ = ["TalkEffect", "Talks"]
@@ -71,22 +69,6 @@ class Talks:
         # The functions that answer calls, by name; and how many calls are being answered.
         self._handlers: dict[str, Callable[..., object]] = {}
         self._calls = 0
-
-    async def request(
-        self, data: Any, holder: object, *, seconds: float, is_idempotent: bool
-    ) -> Any:
-        """Send a request, and return its answer."""
-        payload = self.protocol.encode_request(data)
-
-        def send(request: int) -> Receipt:
-            def say(talk: Conversation | None, transport: int) -> Iterable[str | bytes]:
-                del transport
-                assert talk is not None  # noqa: S101 - a protocol has one on each transport
-                return talk.request(payload, None, request)
-
-            return self._driver.sender.send_request(encode(payload), say, holder)
-
-        return await self._requests.ask_with(send, seconds=seconds, is_idempotent=is_idempotent)
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; return how to stop."""

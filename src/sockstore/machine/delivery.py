@@ -74,9 +74,8 @@ class Outgoing:
         self.say: Say | None = None
 
 
-Say: TypeAlias = Callable[[Conversation | None, int], Iterable[str | bytes]]
-"""``say(conversation, transport)`` returns the frames of a message that is handed over: to the
-conversation of this transport, or None without a protocol."""
+Say: TypeAlias = Callable[[Conversation], Iterable[str | bytes]]
+"""``say(conversation)`` returns the frames of a message that is handed over."""
 
 
 class Flight:

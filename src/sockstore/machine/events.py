@@ -175,6 +175,13 @@ class TurnEnded:
 
 
 @frozen
+class RequestGivenUp:
+    """The program waits for the answer to this request no longer."""
+
+    request: object
+
+
+@frozen
 class CallAnswered:
     """The program answered a call of the server, with a result or a failure."""
 
@@ -270,6 +277,7 @@ Event: TypeAlias = (
     | SubscriptionWanted
     | SubscriptionReleased
     | TurnEnded
+    | RequestGivenUp
     | CallAnswered
     | ProgramAnswered
     | LossDeclared

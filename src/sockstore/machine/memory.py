@@ -57,7 +57,7 @@ class Settings:
         heartbeat: The application's own ping; None without one.
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
-        protocol: What frames mean on the server; None if they are the program's.
+        protocol: What frames mean on the server; None with a session.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
@@ -83,6 +83,11 @@ class Settings:
     has_fetch_state: bool = False
     has_predicate: bool = False
     can_refresh: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether frames are the program's messages, which no conversation is asked about."""
+        return self.protocol is None or self.protocol.is_plain
 
     def __post_init__(self) -> None:
         require_seconds("connect_timeout", self.connect_timeout)

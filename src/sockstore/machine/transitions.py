@@ -92,6 +92,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return [order.AwaitTurn()]
         case fact.TurnEnded():
             return say_what_is_due(memory, now)
+        case fact.RequestGivenUp(request=request):
+            return _request_given_up(memory, request)
         case fact.CallAnswered():
             return _call_answered(memory, event)
         case fact.ProgramAnswered():
@@ -175,6 +177,13 @@ def _loss_declared(memory: Memory, why: str, now: float) -> list[Effect]:
 
 
 # Answers of the program to a conversation
+
+
+def _request_given_up(memory: Memory, request: object) -> list[Effect]:
+    phase = memory.phase
+    if isinstance(phase, LIVE) and phase.conversation is not None:
+        phase.conversation.forget(request)
+    return []
 
 
 def _call_answered(memory: Memory, event: fact.CallAnswered) -> list[Effect]:

@@ -1,5 +1,6 @@
 """Protocols: what frames mean on a server. All of them are pure."""
 
+from sockstore.base.options import Heartbeat
 from sockstore.protocols.base import (
     Address,
     Answered,
@@ -39,6 +40,7 @@ __all__ = [
     "Ended",
     "Failed",
     "Frame",
+    "Heartbeat",
     "IdField",
     "JsonRpc",
     "Missed",

@@ -21,6 +21,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from sockstore.base.codecs import decode_json, encode
 from sockstore.base.errors import RequestFailed
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Word
 from sockstore.base.positions import GapReason, Publication
 from sockstore.base.state import Attempt
@@ -346,6 +347,10 @@ class Conversation:
         del question, value, now
         return []
 
+    def forget(self, request: object) -> None:
+        """The program waits for the answer to this request no longer; it goes nowhere."""
+        del request
+
     def tick(self, now: float) -> Iterable[Output]:
         """The deadline has passed; afterwards it is later than `now`, or None."""
         del now
@@ -387,6 +392,15 @@ class BaseProtocol:
 
     shares_subscriptions: ClassVar[bool] = True
     """Whether handles with the same key and parameters share one subscription of the server."""
+
+    is_plain: ClassVar[bool] = False
+    """Whether every message that answers no request is the program's, as it came. Only `Plain` is:
+    no conversation is asked about the messages of such a connection."""
+
+    @property
+    def heartbeat(self) -> Heartbeat | None:
+        """The application's own ping; None without one."""
+        return None
 
     def parameters(self) -> Mapping[str, object]:
         """Return what the program has to give before each attempt, values or callables, by name."""

@@ -22,6 +22,7 @@ from sockstore import (
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
+    SubscriptionRefused,
 )
 
 MODULE = inspect.getmodule(SockstoreError)
@@ -39,6 +40,7 @@ EXAMPLES = [
     RequestFailed(-32601, "no such method"),
     ScopeClosed("send"),
     StopReconnecting("enough"),
+    SubscriptionRefused("btcusdt@trade", "unknown stream"),
 ]
 
 each_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
