@@ -15,6 +15,7 @@ from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
 from sockstore.connection.subscriptions import Subscription
 from sockstore.machine import events as fact
@@ -22,6 +23,7 @@ from sockstore.stores import Readable
 
 if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
+    from sockstore.messages.message import Message
 
 __all__ = ["Connection"]
 
@@ -35,8 +37,10 @@ NEEDS: Final = {
     "subscribe": ("has_subscriptions", "subscriptions", "Topics(...)"),
     "handle": ("has_calls", "calls by the server", "JsonRpc()"),
     "request": ("has_requests", "requests", "Plain()"),
+    "reply": (None, "questions to answer", "Plain()"),
 }
-"""What a method needs: the attribute of `BaseProtocol`, its words, and a protocol that has it."""
+"""What a method needs: the attribute of `BaseProtocol` (None: any protocol), its words, and a
+protocol that has it."""
 
 
 class Connection(SendingSide):
@@ -218,6 +222,36 @@ class Connection(SendingSide):
         requests = self._engine.requests
         return await requests.ask(data, self._gate, seconds=timeout, is_idempotent=idempotent)
 
+    def reply(self, message: Message, data: Any) -> Receipt:
+        """Answer a message on the connection that it came on, or not at all; never blocks.
+
+        So an answer that comes too late never reaches a server that did not ask.
+
+        Args:
+            message: A message of `messages`, of `stream` or of ``on_append`` of this connection; a
+                subscription's messages are counted by themselves, so they cannot be given.
+            data: The answer, as for `send`.
+
+        Returns:
+            A receipt; it is ``dropped`` if that connection is gone, or goes before it can leave.
+
+        Raises:
+            TypeError: If the data cannot be encoded; nothing was sent.
+            RuntimeError: If it is called from another thread, or with a session.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            ::
+
+                async for message in connection.stream():
+                    if message.data["op"] == "ping":
+                        connection.reply(message, {"op": "pong", "id": message.data["id"]})
+        """
+        self._gate.require_use("reply")
+        self._require("reply")
+        data = self._engine.encoder(data)
+        return self._driver.sender.reply(data, message.number, self._gate)
+
     def subscribe(
         self,
         key: Hashable,
@@ -245,7 +279,31 @@ class Connection(SendingSide):
         return Subscription(talks.subscriptions, feed, self, caller())
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
-        """Answer the server's calls of this name; call what is returned to stop."""
+        """Answer the server's calls of this name with what a function returns.
+
+        The answer leaves on the connection that the call came on, and on no other. At most 100
+        calls are answered at once.
+
+        Args:
+            name: The name of the method or event.
+            fn: A sync or async function. It gets a list of parameters by position, an object by
+                name. A `RequestFailed` that it raises is the server's answer.
+
+        Returns:
+            How to stop.
+
+        Raises:
+            ValueError: If another function answers this name.
+            TypeError: If it is no function.
+            RuntimeError: If the protocol has no calls by the server.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> from sockstore.protocols import JsonRpc
+            >>> connection = WebSocketStore("ws://localhost", protocol=JsonRpc())
+            >>> stop = connection.handle("add", lambda a, b: a + b)
+        """
         return self._talks("handle").handle(name, fn)
 
     def lose(self, why: str) -> None:
@@ -286,7 +344,7 @@ class Connection(SendingSide):
         self._gate.check(action)
         attribute, words, other = NEEDS[action]
         protocol = self._engine.machine.settings.protocol
-        if not getattr(protocol, attribute, False):
+        if protocol is None or not (attribute is None or getattr(protocol, attribute)):
             name = "a session" if protocol is None else type(protocol).__name__
             raise RuntimeError(
                 f"{action}() cannot be used with {name}, which has no {words}; "

@@ -60,6 +60,7 @@ class Link:
         "_slice_began_at",
         "_total_before",
         "attempt",
+        "first_number",
         "given",
         "has_opened",
         "last_data_at",
@@ -84,6 +85,8 @@ class Link:
         self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
+        # The number of its first message in the log: set by `attend`.
+        self.first_number: int = 0
         # The machine, which knows a room's messages: set by `attend`; None without a session.
         self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
@@ -107,6 +110,7 @@ class Link:
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
         self._receiver = ref(receiver)
+        self.first_number = receiver.log.kept.total + 1
         self._machine = None if machine.is_plain else machine
         if keeps_beginning:
             receiver.log.keep_beginning(self.number)

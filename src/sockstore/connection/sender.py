@@ -20,7 +20,7 @@ from sockstore.machine.delivery import Outgoing, Say, size_of
 from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Offer, Queued
-from sockstore.machine.sending import REPLACED, TAKEN_BACK
+from sockstore.machine.sending import ASKER_GONE, REPLACED, TAKEN_BACK
 from sockstore.protocols.base import Conversation, WireSubscription
 
 __all__ = ["Sender", "SenderKeeper"]
@@ -125,6 +125,24 @@ class Sender:
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
         return Receipt(delivery)
+
+    def reply(self, data: str | bytes, number: int, holder: object = None) -> Receipt:
+        """Answer the message with this number, on the connection that it came on, or drop it.
+
+        Args:
+            data: The encoded answer.
+            number: The number of a message in the connection's log.
+            holder: Whose it is, for `clear`.
+        """
+        self._own.check_thread()
+        live = self._machine.live_transport
+        if live is None or number < self._links[live].first_number:
+            return Receipt(Delivery("dropped", ASKER_GONE))
+        entry = self._entry(data, holder, USUAL)
+        entry.transport = live
+        if not self._machine.is_plain:
+            entry.say = _message(data, None, entry)
+        return Receipt(self._offer(entry))
 
     async def asend(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
+from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
 from sockstore.base.plain_calls import name_of
 from sockstore.connection.driver import Driver
@@ -72,6 +73,9 @@ class Talks:
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; return how to stop."""
+        require_text("name", name, "the name of a method or event")
+        if not callable(fn):
+            raise TypeError(f"handle({name!r}): {fn!r} is not a function")
         if name in self._handlers:
             raise ValueError(f"{name!r} is answered already, by {name_of(self._handlers[name])}")
         self._handlers[name] = fn

@@ -36,6 +36,8 @@ class Outgoing:
         holder: Whose message it is; opaque here, set by the sender.
         is_request: Whether its sender waits for an answer; set by the sender.
         waits: Whether it is in the outbox, or waits for room there; set by those.
+        transport: The only transport that it may leave on, for an answer; None for any. Set by the
+            sender.
         id: Its id in a session, set by the sender, or when it is offered; empty without a session.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.
@@ -54,6 +56,7 @@ class Outgoing:
         "receipt",
         "say",
         "size",
+        "transport",
         "urgent",
         "waits",
     )
@@ -68,6 +71,7 @@ class Outgoing:
         self.holder: object = None
         self.is_request: bool = False
         self.waits: bool = False
+        self.transport: int | None = None
         self.id: str = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None

@@ -181,7 +181,8 @@ class Memory:
             self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
         lost = [order.ShowSubscription(each, WAITING) for each in self.book.lost()]
-        return [order.RetireTransport(phase.transport), *lost]
+        answers = self.sending.leave_behind()
+        return [order.RetireTransport(phase.transport), *lost, *answers]
 
     def _wait_after_refusals(self, failures: int) -> float | None:
         """Return how long to wait after so many refusals in a row; None to give up."""

@@ -117,7 +117,9 @@ class Topics(BaseProtocol):
             TypeError: If it cannot carry an id, or is not JSON.
         """
         if self.requests is None:
-            raise RuntimeError("Topics(requests=None) knows no requests; say how ids are carried")
+            raise RuntimeError(
+                "request() cannot be used with Topics(requests=None); say how ids are carried"
+            )
         self.requests.wrap(data, 0)
         return json_copy(data)
 
