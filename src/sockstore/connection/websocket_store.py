@@ -150,7 +150,7 @@ class WebSocketStore(Connection):
             has_on_open=bool(opening),
             has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,
-            can_refresh=callable(headers) or callable(token),
+            can_refresh=any(map(callable, (headers, token, *protocol.parameters().values()))),
         )
         navigation = CloseOnNavigate(close_on_navigate, self.close)
         engine = Engine(
