@@ -12,7 +12,6 @@ from sockstore import (
     MessageView,
     Outcome,
     Position,
-    Publication,
     Readable,
     Receipt,
     Reconnect,
@@ -23,7 +22,7 @@ from sockstore import (
     WebSocketStore,
     derived,
 )
-from sockstore.protocols import IdField, JsonRpc, Plain
+from sockstore.protocols import IdField, JsonRpc, Plain, Publication
 
 
 async def token(attempt: Attempt) -> dict[str, str]:

@@ -27,7 +27,7 @@ from sockstore.base.errors import (
 )
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
-from sockstore.base.positions import Gap, Position, Publication
+from sockstore.base.positions import Gap, Position
 from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__
@@ -76,7 +76,6 @@ __all__ = [
     "OutcomeUnknown",
     "Position",
     "ProviderNotFound",
-    "Publication",
     "Readable",
     "Receipt",
     "Reconnect",

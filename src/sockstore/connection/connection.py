@@ -17,11 +17,11 @@ from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
-from sockstore.connection.subscriptions import Subscription
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
 
 if TYPE_CHECKING:
+    from sockstore.connection.subscriptions import Subscription
     from sockstore.connection.talks import Talks
     from sockstore.messages.message import Message
 
@@ -274,6 +274,8 @@ class Connection(SendingSide):
             RuntimeError: If the protocol has no subscriptions.
             InvalidOption: If the key is in use with other parameters.
         """
+        from sockstore.connection.subscriptions import Subscription  # noqa: PLC0415 - few need it
+
         talks = self._talks("subscribe")
         feed = talks.subscriptions.open(key, params, history, type and converter_of(type))
         return Subscription(talks.subscriptions, feed, self, caller())

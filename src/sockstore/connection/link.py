@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from weakref import ReferenceType, ref
 
 from sockstore.base.close import Close
@@ -14,8 +14,10 @@ from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
 from sockstore.machine.session_frames import FrameError, Published, Said, read
-from sockstore.protocols.base import Received
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Received
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
 
@@ -279,9 +281,12 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_link", "_machine", "_now", "_receiver")
+    __slots__ = ("_link", "_machine", "_message", "_now", "_receiver")
 
     def __init__(self, link: Link, machine: Machine, receiver: Receiver, now: float) -> None:
+        from sockstore.protocols.base import Received  # noqa: PLC0415 - few programs need it
+
+        self._message = Received
         self._link = link
         self._machine = machine
         self._receiver = receiver
@@ -302,7 +307,7 @@ class ConversationSlice:
         if self._receiver.is_reply(frame):
             return False
         outputs = self._machine.hear(link.number, frame, self._now)
-        if any(type(output) is not Received for output in outputs):
+        if any(type(output) is not self._message for output in outputs):
             link.tell(fact.ConversationSaid(link.number, tuple(outputs)))
             return link.is_retired
         is_over = False

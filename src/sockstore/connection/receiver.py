@@ -11,12 +11,12 @@ from sockstore.base.positions import Publication
 from sockstore.connection.recovery import Resumption
 from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
-from sockstore.protocols.base import Received
 
 if TYPE_CHECKING:
     from sockstore.connection.subscriptions import Subscriptions
     from sockstore.messages.message import MessageKind
     from sockstore.messages.writer import LogWriter, Report
+    from sockstore.protocols.base import Received
 
 __all__ = ["Receiver"]
 

@@ -14,7 +14,6 @@ from sockstore.base.errors import HandshakeFailed, InvalidOption, StopReconnecti
 from sockstore.base.frozen import frozen
 from sockstore.base.positions import Position
 from sockstore.machine.endings import attempt_raised
-from sockstore.protocols.base import BaseProtocol
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt
@@ -117,6 +116,8 @@ def check_recovery(session: object, resume: object, protocol: object) -> None:
     Raises:
         InvalidOption: If there is one.
     """
+    from sockstore.protocols.base import BaseProtocol  # noqa: PLC0415 - not with the package (CN1)
+
     require_instance("session", session, Session, "a Session or None")
     require_instance("resume", resume, Resume, "a Resume or None")
     require_instance("protocol", protocol, BaseProtocol, "a protocol or None")

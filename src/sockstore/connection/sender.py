@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from threading import get_ident
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sockstore.base.codecs import decode_json
 from sockstore.base.errors import DeliveryError
@@ -21,7 +21,9 @@ from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Offer, Queued
 from sockstore.machine.sending import ASKER_GONE, REPLACED, TAKEN_BACK
-from sockstore.protocols.base import Conversation, WireSubscription
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation, WireSubscription
 
 __all__ = ["Sender", "SenderKeeper"]
 

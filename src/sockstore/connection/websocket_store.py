@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sockstore.base.checks import require_callable, require_instance
 from sockstore.base.codecs import CodecLike
@@ -17,11 +18,12 @@ from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
 from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
 from sockstore.machine.memory import Settings
-from sockstore.protocols.base import BaseProtocol
-from sockstore.protocols.plain import Plain
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["WebSocketStore"]
 
@@ -121,7 +123,10 @@ class WebSocketStore(Connection):
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
         check_recovery(session, resume, protocol)
-        protocol = Plain() if protocol is None else protocol
+        if protocol is None:
+            from sockstore.protocols.plain import Plain  # noqa: PLC0415 - not with the package
+
+            protocol = Plain()
         require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)

@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from operator import attrgetter
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.protocols.base import Conversation
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation
 
 __all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports", "Say", "size_of"]
 
@@ -78,7 +80,7 @@ class Outgoing:
         self.say: Say | None = None
 
 
-Say: TypeAlias = Callable[[Conversation], Iterable[str | bytes]]
+Say: TypeAlias = "Callable[[Conversation], Iterable[str | bytes]]"
 """``say(conversation)`` returns the frames of a message that is handed over."""
 
 

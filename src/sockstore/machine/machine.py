@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
@@ -56,8 +56,10 @@ from sockstore.machine.reconnect import Decision
 from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
-from sockstore.protocols.base import Answered, Output
-from sockstore.protocols.plain import PlainConversation
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Answered, Output
+    from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Machine"]
 
@@ -157,7 +159,9 @@ class Machine:
         """Return the answer to a request that a plain message is; None if it is the program's."""
         phase = self._memory.phase
         talk = phase.conversation if isinstance(phase, LIVE) else None
-        return talk.match(data) if isinstance(talk, PlainConversation) else None
+        if talk is None or not self.is_plain:
+            return None
+        return cast("PlainConversation", talk).match(data)
 
     def offer(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
@@ -35,7 +35,9 @@ from sockstore.machine.reconnect import Decision, Streak
 from sockstore.machine.sending import Sending
 from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
-from sockstore.protocols.base import BaseProtocol
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["Memory", "Settings"]
 

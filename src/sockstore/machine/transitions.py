@@ -13,7 +13,6 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.conversing import say_what_is_due
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -34,6 +33,7 @@ from sockstore.machine.opening import (
     let_in,
     message_coming,
     on_open_finished,
+    say_due,
     session_broken,
     session_heard,
     snapshot_loaded,
@@ -91,7 +91,7 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             memory.book.release(subscription)
             return [order.AwaitTurn()]
         case fact.TurnEnded():
-            return say_what_is_due(memory, now)
+            return say_due(memory, now)
         case fact.RequestGivenUp(request=request):
             return _request_given_up(memory, request)
         case fact.CallAnswered():
@@ -278,7 +278,7 @@ def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
         effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
     if memory.book.deadline <= now and isinstance(memory.phase, Open):
         memory.book.retry(now)
-        effects += say_what_is_due(memory, now)
+        effects += say_due(memory, now)
     return effects
 
 
