@@ -132,7 +132,8 @@ class WebSocketStore(Connection):
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
-        endpoint = Endpoint(url, headers, subprotocols, token, protocol)
+        adds = None if protocol.is_plain else protocol
+        endpoint = Endpoint(url, headers, subprotocols, token, adds)
         transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
