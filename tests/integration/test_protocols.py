@@ -312,3 +312,18 @@ async def test_what_a_protocol_has_not_is_refused_with_its_name_and_one_that_has
     no_requests = speaking(FakeServer(), Topics(key=lambda data: None, requests=None))
     with pytest.raises(RuntimeError, match=r"request\(\).*Topics"):
         await no_requests.request({})
+
+
+@pytest.mark.contract("OB5", "PR3")
+async def test_a_request_that_waits_is_what_it_was_when_it_was_asked():
+    server = FakeServer()
+    server.go_down()
+    async with speaking(server) as connection:
+        asked = {"op": "get", "of": ["a"]}
+        waiting = asyncio.ensure_future(connection.request(asked))
+        await asyncio.sleep(0)
+        asked["of"].append("b")
+        server.come_up()
+        assert await heard(server, 1) == [{"op": "get", "of": ["a"], "id": 1}]
+        server.send({"id": 1})
+        await waiting

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -94,12 +95,15 @@ class Requests:
     ) -> Any:
         """Send a request, and return its answer."""
         name = next(self._names)
-        draft, say = self._saying(data, subscription, name)
+        asked = [self._protocol.encode_request(data)]
+        draft, say = self._saying(asked, subscription, name)
         send = partial(self._send, draft, say, holder)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         request = _Request(answer, send, is_idempotent=is_idempotent)
         if not request.receipt:
             raise _undelivered(request.receipt)
+        if self._protocol.is_plain and (is_idempotent or request.receipt.state == "queued"):
+            asked[0] = deepcopy(data)  # it is encoded later, and the program may change its own
         self.waiting[name] = request
         try:
             async with asyncio.timeout(seconds):
@@ -147,26 +151,30 @@ class Requests:
                     request.answer.set_exception(lost)
 
     def _saying(
-        self, data: Any, subscription: WireSubscription | None, name: object
+        self, asked: list[Any], subscription: WireSubscription | None, name: object
     ) -> tuple[str | bytes, Say]:
         """Return a draft of a request, for the limits of the outbox, and how its frames are made.
 
+        Args:
+            asked: What is asked; one entry, which may be replaced by a copy.
+            subscription: Whose request it is; None if it is the connection's.
+            name: What the conversation names it.
+
         Raises:
-            TypeError: If it cannot be encoded, or cannot carry an id.
+            TypeError: If it cannot be encoded.
         """
-        payload = self._protocol.encode_request(data)
         if not self._protocol.is_plain:
 
             def say(talk: Conversation) -> Iterable[str | bytes]:
-                return talk.request(payload, subscription, name)
+                return talk.request(asked[0], subscription, name)
 
-            return encode(payload), say
+            return encode(asked[0]), say
         encoder = self._encoder
 
         def say_plainly(talk: Conversation) -> Iterable[str | bytes]:
-            return [encoder(cast("PlainConversation", talk).number(payload, name))]
+            return [encoder(cast("PlainConversation", talk).number(asked[0], name))]
 
-        return encoder(payload), say_plainly
+        return encoder(asked[0]), say_plainly
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from copy import deepcopy
 from typing import Any, final
 
 from sockstore.base.checks import require_instance
@@ -52,13 +51,13 @@ class Plain(BaseProtocol):
         require_instance("heartbeat", self.heartbeat, Heartbeat, "a Heartbeat or None")
 
     def encode_request(self, data: Any) -> Any:
-        """Return a copy of the request; the codec of the connection may know more than JSON.
+        """Return the request itself: the codec of the connection encodes it, not this protocol.
 
         Raises:
             TypeError: If it cannot carry an id.
         """
         self.requests.wrap(data, 0)
-        return deepcopy(data)
+        return data
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         """Begin a conversation."""
