@@ -272,7 +272,8 @@ class Sender:
         if isinstance(offer, Queued) and offer.is_in_line:
             self.in_line[entry] = asyncio.get_running_loop().create_future()
         self._take(entry, offer)
-        if self._own.loop is not None:
+        # A deadline is only changed by what waits, and by what a session waits for.
+        if self._own.loop is not None and (entry.waits or self._machine.session is not None):
             keeper.arm()
         if keeper.shows_buffered:
             keeper.buffered_changed()
