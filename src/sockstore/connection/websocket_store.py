@@ -54,7 +54,7 @@ class WebSocketStore(Connection):
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
         resume: A `Resume`, for a server that has its own way to send missed messages.
-        protocol: What frames mean on the server, of `sockstore.protocols`: `Topics`, `JsonRpc` or
+        protocol: What frames mean on the server, of ``sockstore.protocols``: `Topics`, `JsonRpc` or
             one of your own. None is ``Plain()``: they are your messages.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.

@@ -62,7 +62,7 @@ class Topics(BaseProtocol):
 
     Args:
         key: ``key(data)`` is what a message carries to say which subscription it belongs to, or
-            None. It is the key that the program subscribed with, or the `TopicAnswer.route`.
+            None. It is the key that the program subscribed with, or the `route` of its `TopicAnswer`.
         subscribe: ``subscribe(keys)`` is the message that asks for these; None if the server need
             not be asked, so that messages are only routed.
         unsubscribe: ``unsubscribe(routes)`` is the message that takes them back; None if there is
