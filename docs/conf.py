@@ -9,14 +9,18 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 from sockstore.base.version import __version__
-from sockstore.connection import view
+from sockstore.connection import connection, subscriptions, view, websocket_store
 from sockstore.messages import buffer, kept, log, message, stream
+from sockstore.protocols import BaseProtocol
 
 # It imports them for type checkers only; the reference resolves their names, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
     setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
     module.Message = message.Message  # type: ignore[attr-defined]
+websocket_store.BaseProtocol = BaseProtocol  # type: ignore[attr-defined]
+connection.Message = message.Message  # type: ignore[attr-defined]
+connection.Subscription = subscriptions.Subscription  # type: ignore[attr-defined]
 view.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"

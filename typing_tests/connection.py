@@ -7,14 +7,11 @@ from typing import Any, Literal, assert_type
 from sockstore import (
     Attempt,
     ConnectionState,
-    IdField,
-    JsonRpc,
     Message,
     MessageStream,
     MessageView,
     Outcome,
     Position,
-    Publication,
     Readable,
     Receipt,
     Reconnect,
@@ -26,6 +23,7 @@ from sockstore import (
     WebSocketStore,
     derived,
 )
+from sockstore.protocols import IdField, JsonRpc, Plain, Publication
 
 
 async def token(attempt: Attempt) -> dict[str, str]:
@@ -74,8 +72,8 @@ async def main() -> None:
     WebSocketStore("ws://localhost", session=Session("lobby", token="t", since=Position(3)))
     WebSocketStore("ws://localhost", session=Session("lobby", token=lambda attempt: None))
     WebSocketStore("ws://localhost", session="lobby")  # type: ignore[arg-type]
-    WebSocketStore("ws://localhost", request_format=JsonRpc())
-    WebSocketStore("ws://localhost", request_format=IdField("reqId"))
+    WebSocketStore("ws://localhost", protocol=JsonRpc())
+    WebSocketStore("ws://localhost", protocol=Plain(requests=IdField("reqId")))
     WebSocketStore("ws://localhost", resume=Resume(cursor=lambda message: message.number))
     Session("lobby", since=3)  # type: ignore[arg-type]
 

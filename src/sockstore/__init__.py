@@ -25,9 +25,9 @@ from sockstore.base.errors import (
     StopReconnecting,
     SubscriptionRefused,
 )
-from sockstore.base.options import Heartbeat, Reconnect
+from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
-from sockstore.base.positions import Gap, Position, Publication
+from sockstore.base.positions import Gap, Position
 from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__
@@ -37,7 +37,6 @@ from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.requests import IdField, JsonRpc
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
@@ -64,11 +63,8 @@ __all__ = [
     "FailureReason",
     "Gap",
     "HandshakeFailed",
-    "Heartbeat",
-    "IdField",
     "InvalidOption",
     "InvalidURI",
-    "JsonRpc",
     "Lagged",
     "Message",
     "MessageStream",
@@ -80,7 +76,6 @@ __all__ = [
     "OutcomeUnknown",
     "Position",
     "ProviderNotFound",
-    "Publication",
     "Readable",
     "Receipt",
     "Reconnect",

@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import sys
 from pathlib import Path
 from typing import ClassVar
 
@@ -164,35 +165,19 @@ class Routed(Notifier):
 
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "home_assistant.py"
-HomeAssistant = runpy.run_path(str(EXAMPLE))["HomeAssistant"]
 
 
-class House(Model):
-    """Home Assistant: it speaks first, and a subscription has the id of its command."""
-
-    def greet(self):
-        return ['{"type": "auth_required"}']
-
-    def answer(self, said):
-        if said["type"] == "auth":
-            return [{"type": "auth_ok"}]
-        result = {"id": said["id"], "type": "result", "success": True, "result": None}
-        if said["type"] == "unsubscribe_events":
-            number = said["subscription"]
-            self.subscribed = {k: v for k, v in self.subscribed.items() if v != number}
-        elif said["event_type"] == "bad":
-            error = {"code": "not_found", "message": "there is no such event"}
-            return [{**result, "success": False, "error": error}]
-        else:
-            self.subscribed[said["event_type"]] = said["id"]
-        return [result]
-
-    def message(self, route, data):
-        return {"id": route, "type": "event", "event": data}
+def example_harness():
+    """The harness that the page "How to write a protocol" shows."""
+    sys.path.insert(0, str(EXAMPLE.parent))
+    try:
+        return runpy.run_path(str(EXAMPLE.with_name("test_home_assistant.py")))["Harness"]()
+    finally:
+        sys.path.remove(str(EXAMPLE.parent))
 
 
 HARNESSES = {
-    "the example": Harness(HomeAssistant("secret"), House),
+    "the example": example_harness(),
     "plain": PlainHarness(Plain(), Model),
     "topics": Harness(exchange(), Exchange),
     "topics, one key in a message": Harness(exchange(most=1), Exchange),
@@ -238,7 +223,7 @@ def test_nothing_that_a_server_says_raises(harness, data):
     )
     frames = st.text(max_size=5) | st.binary(max_size=5) | json_values.map(json.dumps)
     talk = harness.protocol.converse(None, None)
-    list(talk.open({}, 0.0))
+    list(talk.open(harness.given, 0.0))
     list(talk.subscribe([WireSubscription(key) for key in harness.keys], 0.0))
     for frame in data.draw(st.lists(frames, max_size=8)):
         list(talk.hear(frame, 0.0))

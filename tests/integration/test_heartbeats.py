@@ -8,7 +8,8 @@ import json
 import msgspec
 import pytest
 
-from sockstore import Heartbeat, InvalidOption, Reconnect, Session, WebSocketStore
+from sockstore import InvalidOption, Reconnect, Session, WebSocketStore
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.testing import (
     FakeServer,
     accept,
@@ -32,8 +33,9 @@ def beating(server: FakeServer, **options) -> WebSocketStore:
         interval=options.pop("interval", 15.0),
         timeout=options.pop("timeout", 5.0),
     )
+    protocol = Plain(heartbeat=heartbeat)
     return WebSocketStore(
-        "ws://fake", transport=server, reconnect=MUCH_LATER, heartbeat=heartbeat, **options
+        "ws://fake", transport=server, reconnect=MUCH_LATER, protocol=protocol, **options
     )
 
 
@@ -239,10 +241,12 @@ async def test_what_cannot_work_is_refused_when_it_is_made(options, why):
 
 @pytest.mark.contract("LV2", "SE0")
 async def test_a_session_has_a_heartbeat_of_its_own():
+    with pytest.raises(InvalidOption, match="protocol"):
+        WebSocketStore("ws://fake", session=Session("room"), protocol=Plain())
+    with pytest.raises(InvalidOption, match="protocol"):
+        WebSocketStore("ws://fake", protocol="plain")  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="heartbeat"):
-        WebSocketStore("ws://fake", session=Session("room"), heartbeat=Heartbeat("ping"))
-    with pytest.raises(InvalidOption, match="heartbeat"):
-        WebSocketStore("ws://fake", heartbeat="ping")  # type: ignore[arg-type]
+        Plain(heartbeat="ping")  # type: ignore[arg-type]
 
 
 @pytest.mark.contract("LV2")

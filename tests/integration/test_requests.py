@@ -11,9 +11,7 @@ from sockstore import (
     ConnectionEnded,
     DeliveryError,
     Gap,
-    IdField,
     InvalidOption,
-    JsonRpc,
     Outbox,
     OutcomeUnknown,
     Reconnect,
@@ -23,6 +21,7 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
+from sockstore.protocols import IdField, JsonRpc, Plain
 from sockstore.testing import FakeServer
 
 pytestmark = pytest.mark.virtual_clock
@@ -70,11 +69,11 @@ async def test_the_answer_with_the_id_is_the_answer_and_no_message():
 @pytest.mark.contract("OB5")
 async def test_json_rpc_returns_results_and_raises_errors():
     server = FakeServer()
-    async with asks(server, request_format=JsonRpc()) as connection:
+    async with asks(server, protocol=JsonRpc()) as connection:
         sums = asyncio.ensure_future(connection.request({"method": "add", "params": [1, 2]}))
         (asked,) = await received(server, 1)
         assert asked == {"jsonrpc": "2.0", "method": "add", "params": [1, 2], "id": asked["id"]}
-        server.send({"jsonrpc": "2.0", "method": "tick", "id": asked["id"]})  # no response
+        server.send({"jsonrpc": "2.0", "method": "tick"})  # no response
         server.send({"jsonrpc": "2.0", "id": asked["id"], "result": 3})
         assert await sums == 3
         wrong = asyncio.ensure_future(connection.request({"method": "nothing"}))
@@ -107,12 +106,12 @@ async def test_a_format_of_ones_own():
             return data[1]
 
     server = FakeServer()
-    async with asks(server, request_format=Wrapped()) as connection:
+    async with asks(server, protocol=Plain(requests=Wrapped())) as connection:
         asking = asyncio.ensure_future(connection.request("question"))
         ((number, _),) = await received(server, 1)
         server.send([number, "answer"])
         assert await asking == "answer"
-    async with asks(server, request_format=IdField("reqId")) as connection:
+    async with asks(server, protocol=Plain(requests=IdField("reqId"))) as connection:
         asking = asyncio.ensure_future(connection.request({"op": "book"}))
         *_, asked = await received(server, 2)
         server.send({"reqId": asked["reqId"]})
@@ -211,7 +210,7 @@ async def test_what_cannot_be_sent_is_told_at_once():
             await connection.request({"op": "get"})
         with pytest.raises(InvalidOption):
             await connection.request({"op": "get"}, timeout=0)
-    with pytest.raises(RuntimeError, match="session"):
+    with pytest.raises(RuntimeError, match="a session, which has no requests; give protocol=Plain"):
         await asks(server, session=Session("room")).request({"op": "get"})
 
 

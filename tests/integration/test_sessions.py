@@ -16,12 +16,12 @@ from sockstore import (
     InvalidOption,
     Outbox,
     Position,
-    Publication,
     Reconnect,
     Resume,
     Session,
     WebSocketStore,
 )
+from sockstore.protocols import Publication
 
 pytestmark = pytest.mark.virtual_clock
 

@@ -147,8 +147,9 @@ async def test_web_chat_serves_its_page_and_its_room():
         await process.communicate()
 
 
-async def test_test_your_program():
-    path = str(EXAMPLES / "test_your_program.py")
+@pytest.mark.parametrize("name", ["test_your_program.py", "test_home_assistant.py"])
+async def test_tests_of_the_examples(name):
+    path = str(EXAMPLES / name)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, *command], capture_output=True, text=True, cwd=ROOT

@@ -19,7 +19,6 @@ from sockstore import (
     Close,
     Gap,
     HandshakeFailed,
-    Heartbeat,
     InvalidURI,
     Outbox,
     Reconnect,
@@ -27,6 +26,7 @@ from sockstore import (
     StopReconnecting,
 )
 from sockstore.machine import delivery, effects, events, machine, memory, outbox
+from sockstore.protocols import Heartbeat
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 

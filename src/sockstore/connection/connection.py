@@ -20,6 +20,7 @@ from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine, caller
 from sockstore.connection.navigation import CloseOnNavigate
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
@@ -27,6 +28,7 @@ from sockstore.stores import Readable
 if TYPE_CHECKING:
     from sockstore.connection.subscription import Subscription
     from sockstore.connection.talks import Talks
+    from sockstore.messages.message import Message
 
 __all__ = ["Connection", "begin"]
 
@@ -35,6 +37,15 @@ P = ParamSpec("P")
 
 
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
+
+NEEDS: Final = {
+    "subscribe": ("has_subscriptions", "subscriptions", "Topics(...)"),
+    "handle": ("has_calls", "calls by the server", "JsonRpc()"),
+    "request": ("has_requests", "requests", "Plain()"),
+    "reply": (None, "questions to answer", "Plain()"),
+}
+"""What a method needs: the attribute of `BaseProtocol` (None: any protocol), its words, and a
+protocol that has it."""
 
 
 class Connection(SendingSide):
@@ -192,12 +203,12 @@ class Connection(SendingSide):
         The id is added to the request; the answer is not put into `messages`.
 
         Args:
-            data: The request; a dict for the formats that come with this package.
+            data: The request; a dict for the protocols that come with this package.
             timeout: Seconds to wait at most. A request not sent by then is never sent.
             idempotent: Whether it may be done twice: then it is sent again after a loss.
 
         Returns:
-            The answer: the object itself for `IdField`, the result for `JsonRpc`.
+            The answer: the object itself for `Plain` and `Topics`, the result for `JsonRpc`.
 
         Raises:
             TimeoutError: If no answer came in time.
@@ -205,7 +216,7 @@ class Connection(SendingSide):
             RequestFailed: If the answer is an error (`JsonRpc`).
             DeliveryError: If it could not be sent.
             TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session: a room does not answer requests.
+            RuntimeError: If the protocol has no requests.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -217,12 +228,8 @@ class Connection(SendingSide):
             >>> VirtualClock().run(main(FakeServer(accept(), echo())))
             {'op': 'time', 'id': 1}
         """
-        if self._engine.machine.session is not None:
-            raise RuntimeError(
-                "request() cannot be used with a session: a room does not answer requests"
-            )
+        self._require("request")
         require_seconds("timeout", timeout)
-        self._gate.check("request")
         users = self._engine.users
         leave = None if users is None else users.stay()
         try:
@@ -234,10 +241,38 @@ class Connection(SendingSide):
     async def _ask(self, data: Any, seconds: float, *, is_idempotent: bool) -> Any:
         if self._gate.why_unused is not None:
             raise DeliveryError("refused", self._gate.why_unused)
-        ask = self._engine.requests.ask
-        if self._engine.talks is not None:
-            ask = self._talks("request").request
-        return await ask(data, self._gate, seconds=seconds, is_idempotent=is_idempotent)
+        requests = self._engine.requests
+        return await requests.ask(data, self._gate, seconds=seconds, is_idempotent=is_idempotent)
+
+    def reply(self, message: Message, data: Any) -> Receipt:
+        """Answer a message on the connection that it came on, or not at all; never blocks.
+
+        So an answer that comes too late never reaches a server that did not ask.
+
+        Args:
+            message: A message of `messages`, of `stream` or of ``on_append`` of this connection; a
+                subscription's messages are counted by themselves, so they cannot be given.
+            data: The answer, as for `send`.
+
+        Returns:
+            A receipt; it is ``dropped`` if that connection is gone, or goes before it can leave.
+
+        Raises:
+            TypeError: If the data cannot be encoded; nothing was sent.
+            RuntimeError: If it is called from another thread, or with a session.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            ::
+
+                async for message in connection.stream():
+                    if message.data["op"] == "ping":
+                        connection.reply(message, {"op": "pong", "id": message.data["id"]})
+        """
+        self._gate.require_use("reply")
+        self._require("reply")
+        data = self._engine.encoder(data)
+        return self._driver.sender.reply(data, message.number, self._gate)
 
     @overload
     def subscribe(
@@ -346,7 +381,31 @@ class Connection(SendingSide):
         return Subscription(talks, feed, self, caller())
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
-        """Answer the server's calls of this name; call what is returned to stop."""
+        """Answer the server's calls of this name with what a function returns.
+
+        The answer leaves on the connection that the call came on, and on no other. At most 100
+        calls are answered at once.
+
+        Args:
+            name: The name of the method or event.
+            fn: A sync or async function. It gets a list of parameters by position, an object by
+                name. A `RequestFailed` that it raises is the server's answer.
+
+        Returns:
+            How to stop.
+
+        Raises:
+            ValueError: If another function answers this name.
+            TypeError: If it is no function.
+            RuntimeError: If the protocol has no calls by the server.
+            ScopeClosed: If its provider has been left.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> from sockstore.protocols import JsonRpc
+            >>> connection = WebSocketStore("ws://localhost", protocol=JsonRpc())
+            >>> stop = connection.handle("add", lambda a, b: a + b)
+        """
         return self._talks("handle").handle(name, fn)
 
     def lose(self, why: str) -> None:
@@ -377,9 +436,23 @@ class Connection(SendingSide):
 
     def _talks(self, action: str) -> Talks:
         self._gate.require_use(action)
-        talks = self._engine.talks_for(action)
+        self._require(action)
+        talks = self._engine.talks
+        assert talks is not None  # noqa: S101 - only a plain connection has none
         self._driver.own.check_thread()
         return talks
+
+    def _require(self, action: str) -> None:
+        """Raise a `RuntimeError` if the protocol has no room for this (CN22)."""
+        self._gate.check(action)
+        attribute, words, other = NEEDS[action]
+        protocol = self._engine.machine.settings.protocol
+        if protocol is None or not (attribute is None or getattr(protocol, attribute)):
+            name = "a session" if protocol is None else type(protocol).__name__
+            raise RuntimeError(
+                f"{action}() cannot be used with {name}, which has no {words}; "
+                f"give protocol={other}, or another one that has them"
+            )
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.

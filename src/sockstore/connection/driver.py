@@ -20,6 +20,7 @@ from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
@@ -189,6 +190,12 @@ class Driver:
         is_lazy = self.machine.settings.linger is not None
         if is_lazy and (user_side := self._user_side()) is not None:
             user_side.look_at_users_soon()
+
+    def give_up(self, receipt: Receipt, request: object) -> None:
+        """Take back a request that still waits; else tell the conversation to forget it."""
+        self.sender.withdraw(receipt)
+        if self.machine.live_transport is not None:
+            self.dispatch(fact.RequestGivenUp(request))
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""

@@ -8,13 +8,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.base.state import Attempt
 from sockstore.base.urls import check_url, redact_url
-from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import Target
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = [
     "TOKEN",

@@ -21,7 +21,7 @@ from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Opening
-from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.connection.requests import Requests
 from sockstore.connection.users import Users
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
@@ -34,17 +34,11 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["ENDED", "Engine", "caller", "ended_by"]
 
 T = TypeVar("T")
-HAS: Final = {
-    "subscribe": ("has_subscriptions", "protocol=Topics(...)"),
-    "handle": ("has_calls", "protocol=JsonRpc()"),
-    "request": ("has_requests", "protocol=Topics(requests=IdField())"),
-}
-"""What says whether a protocol has something, and what to give if it has not."""
-
 BufferT = TypeVar("BufferT", bound="Buffer")
 
 ENDED: frozenset[Phase] = frozenset({"closing", "closed", "failed"})
@@ -68,7 +62,7 @@ class Engine:
         codec: The user's codec.
         on_error: The user's callable, or None.
         should_reconnect: The user's callable, or None.
-        request_format: How requests carry an id.
+        protocol: What frames mean on the server.
         history: Messages that the log keeps; None keeps all.
     """
 
@@ -85,7 +79,7 @@ class Engine:
         codec: CodecLike | None,
         on_error: Callable[[Exception, str | bytes], object] | None,
         should_reconnect: Callable[[Outcome], object] | None,
-        request_format: RequestFormat,
+        protocol: BaseProtocol,
         history: int | None,
     ) -> None:
         # Imported here, as it loads the JSON codec, which takes as long as the rest of the import.
@@ -111,13 +105,12 @@ class Engine:
         stay = None if self.users is None else self.users.stay
         self.log: Final = LogWriter(history, self.driver.report, stay)
         self.messages: Final = MessageLog(self.log)
-        sender = self.driver.sender
         self.requests: Final = Requests(
-            request_format,
+            protocol,
             self.encoder,
-            sender.send_request,
-            sender.withdraw,
-            partial(getattr, self.machine, "live_transport"),
+            self.driver.sender.send_request,
+            self.driver.give_up,
+            self.machine.match,
         )
         self.receiver: Final = Receiver(
             self.log,
@@ -131,8 +124,8 @@ class Engine:
         self.snapshot: Final = writable(self.machine.state)
         # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
         self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
-        # The conversations with the server: None without a protocol.
-        self.talks: Final = None if settings.protocol is None else self._make_talks(settings)
+        # Subscriptions and calls: None without a protocol that has them.
+        self.talks: Final = None if settings.is_plain else self._make_talks(protocol)
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
         self._buffered: Writable[int] | None = None  # made by `buffered_amount`
@@ -207,32 +200,16 @@ class Engine:
             self.log.add_stream(buffer, self.driver.callables.opening)
         return buffer
 
-    def talks_for(self, action: str) -> Talks:
-        """Return the conversations with the server, if its protocol has something.
-
-        Raises:
-            RuntimeError: If it has not.
-        """
-        flag, instead = HAS[action]
-        if self.talks is None or not getattr(self.talks.protocol, flag):
-            protocol = "no protocol" if self.talks is None else type(self.talks.protocol).__name__
-            raise RuntimeError(
-                f"{action}(): this connection has {protocol}, which cannot do that; "
-                f"give {instead}, or another one that can"
-            )
-        return self.talks
-
     def release_subscriptions(self, holder: object) -> None:
         """Release what one holder of the connection has subscribed to."""
         if self.talks is not None:
             self.talks.subscriptions.release_all(holder)
 
-    def _make_talks(self, settings: Settings) -> Talks:
+    def _make_talks(self, protocol: BaseProtocol) -> Talks:
         from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
 
-        assert settings.protocol is not None  # noqa: S101 - the caller asked
         talks = Talks(
-            settings.protocol,
+            protocol,
             self.driver,
             self.requests,
             self.encoder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from weakref import ReferenceType, ref
 
 from sockstore.base.close import Close
@@ -14,8 +14,10 @@ from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
 from sockstore.machine.session_frames import FrameError, Published, Said, read
-from sockstore.protocols.base import Output, Received
 from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Output, Received
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
 
@@ -60,6 +62,7 @@ class Link:
         "_slice_began_at",
         "_total_before",
         "attempt",
+        "first_number",
         "given",
         "has_opened",
         "last_data_at",
@@ -84,6 +87,8 @@ class Link:
         self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
+        # The number of its first message in the log: set by `attend`.
+        self.first_number: int = 0
         # The machine, which knows a room's messages: set by `attend`; None without a session.
         self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
@@ -107,8 +112,8 @@ class Link:
             keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
         """
         self._receiver = ref(receiver)
-        is_plain = machine.session is None and machine.settings.protocol is None
-        self._machine = None if is_plain else machine
+        self.first_number = receiver.log.kept.total + 1
+        self._machine = None if machine.is_plain else machine
         if keeps_beginning:
             receiver.log.keep_beginning(self.number)
 
@@ -280,7 +285,7 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_deliver", "_hear", "_link", "_now", "_receive")
+    __slots__ = ("_deliver", "_hear", "_is_reply", "_link", "_message", "_now", "_receive")
 
     def __init__(
         self,
@@ -289,6 +294,10 @@ class ConversationSlice:
         receiver: Receiver,
         now: float,
     ) -> None:
+        from sockstore.protocols.base import Received  # noqa: PLC0415 - few programs need it
+
+        self._message = Received
+        self._is_reply = receiver.is_reply
         self._link = link
         self._hear = hear
         assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
@@ -299,12 +308,15 @@ class ConversationSlice:
     def texts(self, messages: Iterator[str | bytes], /) -> bool:
         """Take frames; return whether the slice should end now."""
         link, hear, now, deliver = self._link, self._hear, self._now, self._deliver
+        message = self._message
         for frame in messages:
+            if self._is_reply(frame):
+                continue
             outputs = hear(frame, now)
             # The hot path: one message of a subscription, and nothing else.
             if type(outputs) is tuple and len(outputs) == 1:
                 output = outputs[0]
-                if type(output) is Received and output.subscription is not None:
+                if type(output) is message and output.subscription is not None:
                     if deliver(output) or link.is_retired:
                         return True
                     continue
@@ -315,7 +327,7 @@ class ConversationSlice:
     binaries = texts
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
-        if any(type(output) is not Received for output in outputs):
+        if any(type(output) is not self._message for output in outputs):
             self._link.tell(fact.ConversationSaid(self._link.number, outputs))
             return self._link.is_retired
         ends = [self._receive(cast("Received", output)) for output in outputs]

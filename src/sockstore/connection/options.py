@@ -8,13 +8,11 @@ from typing import TypedDict
 
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Outcome
 from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
 from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.requests import RequestFormat
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
@@ -36,7 +34,6 @@ class ConnectionOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float
     idle_timeout: float | None
-    heartbeat: Heartbeat | None
     max_message_bytes: int
     history: int | None
     outbox: Outbox | None
@@ -44,7 +41,6 @@ class ConnectionOptions(TypedDict, total=False):
     resume: Resume | None
     protocol: BaseProtocol | None
     lazy: bool
-    request_format: RequestFormat
     codec: CodecLike | None
     on_open: Callable[[WebSocketStore], object] | None
     on_error: Callable[[Exception, str | bytes], object] | None

@@ -18,12 +18,12 @@ from sockstore.base.positions import Publication
 from sockstore.connection.recovery import Resumption
 from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
-from sockstore.protocols.base import Received
 
 if TYPE_CHECKING:
     from sockstore.connection.subscriptions import Subscriptions
     from sockstore.messages.message import MessageKind
     from sockstore.messages.writer import LogWriter, Report
+    from sockstore.protocols.base import Received
 
 __all__ = ["Receiver"]
 
@@ -46,7 +46,7 @@ class Receiver:
     Attributes:
         log: The log, whose slices the link begins and ends.
         has_data: Whether the slice had any data message, replies to heartbeats included; set by
-            `_unless_reply` (so only with a heartbeat), reset by the link.
+            `is_reply` (so only with a heartbeat), reset by the link.
     """
 
     __slots__ = (
@@ -156,6 +156,17 @@ class Receiver:
 
         return read
 
+    def is_reply(self, frame: str | bytes) -> bool:
+        """Whether a frame is the reply to the heartbeat, if there is one; its data is noted."""
+        if self._heartbeat is None:
+            return False
+        self.has_data = True
+        try:
+            return self._heartbeat.recognises(frame)
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self._report(error, "the heartbeat's reply")
+            return False
+
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message is added."""
         self._tell_first = tell
@@ -182,13 +193,7 @@ class Receiver:
         return data, kind
 
     def _unless_reply(self, frame: str | bytes) -> bool:
-        self.has_data = True
-        try:
-            if self._heartbeat is not None and self._heartbeat.recognises(frame):
-                return False
-        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
-            self._report(error, "the heartbeat's reply")
-        return self._decode(frame)
+        return False if self.is_reply(frame) else self._decode(frame)
 
     def _json_or_text(self, frame: str | bytes) -> bool:
         if isinstance(frame, bytes):

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sockstore.base.checks import require_callable, require_instance, require_text
 from sockstore.base.errors import HandshakeFailed, InvalidOption, StopReconnecting
 from sockstore.base.frozen import frozen
-from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Position
 from sockstore.machine.endings import attempt_raised
 
@@ -111,30 +110,23 @@ class Resume:
             raise InvalidOption("request", self.request, "give a cursor too: it asks from there on")
 
 
-def check_recovery(session: object, resume: object, heartbeat: object) -> None:
-    """Refuse `resume` and `heartbeat` together with a session, which has its own.
+def check_recovery(session: object, resume: object, protocol: object) -> None:
+    """Refuse `session`, `resume` and `protocol` that cannot be used, or not with the others.
 
     Raises:
-        InvalidOption: If one of them cannot be used, or not with the others.
+        InvalidOption: If there is one.
     """
+    from sockstore.protocols.base import BaseProtocol  # noqa: PLC0415 - not with the package (CN1)
+
     require_instance("session", session, Session, "a Session or None")
     require_instance("resume", resume, Resume, "a Resume or None")
-    require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
+    require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
     if session is not None and resume is not None:
         raise InvalidOption("resume", resume, "a session needs none; give one of the two")
-    if session is not None and heartbeat is not None:
-        raise InvalidOption("heartbeat", heartbeat, "a session has its own; give one of the two")
-
-
-def check_protocol_alone(protocol: object, session: object, resume: object) -> None:
-    """Refuse options that a protocol has no room for.
-
-    Raises:
-        InvalidOption: If one of them is given beside a protocol.
-    """
-    for option, value in (("session", session), ("resume", resume)):
-        if protocol is not None and value is not None:
-            raise InvalidOption(option, value, "a protocol has its own way; give one of the two")
+    if session is not None and protocol is not None:
+        raise InvalidOption("protocol", protocol, "a session is one; give one of the two")
+    if resume is not None and isinstance(protocol, BaseProtocol) and not protocol.is_plain:
+        raise InvalidOption("resume", resume, "a protocol has its own way; give one of the two")
 
 
 KEYS_COMPARED = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from threading import get_ident
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from sockstore.base.codecs import decode_json
 from sockstore.base.errors import DeliveryError
@@ -20,8 +20,10 @@ from sockstore.machine.delivery import Outgoing, Say, size_of
 from sockstore.machine.events import Event
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import Offer, Queued
-from sockstore.machine.sending import REPLACED, TAKEN_BACK
-from sockstore.protocols.base import Conversation, WireSubscription
+from sockstore.machine.sending import ASKER_GONE, REPLACED, TAKEN_BACK
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation, WireSubscription
 
 __all__ = ["Sender", "SenderKeeper"]
 
@@ -113,7 +115,7 @@ class Sender:
         phase = self._machine.open_phase
         if phase is None:
             entry = self._entry(data, holder, options or USUAL)
-            if self._machine.settings.protocol is not None:
+            if not self._machine.settings.is_plain:
                 entry.say = _message(data, subscription, entry)
             return Receipt(self._offer(entry, only_now=options is not None and options.now))
         # The hot path: an open connection, on which nothing waits.
@@ -125,6 +127,24 @@ class Sender:
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
         return Receipt(delivery)
+
+    def reply(self, data: str | bytes, number: int, holder: object = None) -> Receipt:
+        """Answer the message with this number, on the connection that it came on, or drop it.
+
+        Args:
+            data: The encoded answer.
+            number: The number of a message in the connection's log.
+            holder: Whose it is, for `clear`.
+        """
+        self._own.check_thread()
+        live = self._machine.live_transport
+        if live is None or number < self._links[live].first_number:
+            return Receipt(Delivery("dropped", ASKER_GONE))
+        entry = self._entry(data, holder, USUAL)
+        entry.transport = live
+        if not self._machine.is_plain:
+            entry.say = _message(data, None, entry)
+        return Receipt(self._offer(entry))
 
     async def asend(
         self,
@@ -143,7 +163,7 @@ class Sender:
         options = options or USUAL
         self._check(options)
         entry = self._entry(data, holder, options)
-        if self._machine.settings.protocol is not None:
+        if not self._machine.settings.is_plain:
             entry.say = _message(data, subscription, entry)
         delivery = self._offer(entry, may_wait=True)
         if entry in self.in_line:
@@ -252,7 +272,10 @@ class Sender:
         if isinstance(offer, Queued) and offer.is_in_line:
             self.in_line[entry] = asyncio.get_running_loop().create_future()
         self._take(entry, offer)
-        keeper.queued()
+        # A deadline is only changed by what waits, by what a session waits for, and by use.
+        settings, session = self._machine.settings, self._machine.session
+        if entry.waits or session is not None or settings.linger is not None:
+            keeper.queued()
         if keeper.shows_buffered:
             keeper.buffered_changed()
         return delivery_in(entry)
@@ -281,9 +304,7 @@ class Sender:
 def _message(data: str | bytes, subscription: WireSubscription | None, entry: Outgoing) -> Say:
     """Return how the conversation of a protocol makes frames of a message."""
 
-    def say(talk: Conversation | None, transport: int) -> Iterable[str | bytes]:
-        del transport
-        assert talk is not None  # noqa: S101 - a protocol has one on each transport
+    def say(talk: Conversation) -> Iterable[str | bytes]:
         return talk.send(data, subscription, entry)
 
     return say

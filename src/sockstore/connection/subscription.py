@@ -203,9 +203,9 @@ class Subscription(Generic[T]):
         return await self._talks.request(
             data,
             self._feed.gate,
+            self._feed.wire,
             seconds=timeout,
             is_idempotent=idempotent,
-            subscription=self._feed.wire,
         )
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:

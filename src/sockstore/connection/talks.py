@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sockstore.base.codecs import encode
+from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
@@ -28,7 +28,6 @@ from sockstore.protocols.base import (
     BaseProtocol,
     Called,
     CallFailure,
-    Conversation,
     Received,
     WireSubscription,
 )
@@ -172,26 +171,21 @@ class Talks:
         self,
         data: Any,
         holder: object,
+        subscription: WireSubscription,
         *,
         seconds: float,
         is_idempotent: bool,
-        subscription: WireSubscription | None = None,
     ) -> Any:
-        """Send a request, and return its answer."""
-        payload = self.protocol.encode_request(data)
-
-        def send(request: int) -> Receipt:
-            def say(talk: Conversation | None, transport: int) -> Iterable[str | bytes]:
-                del transport
-                assert talk is not None  # noqa: S101 - a protocol has one on each transport
-                return talk.request(payload, subscription, request)
-
-            return self._driver.sender.send_request(encode(payload), say, holder)
-
-        return await self._requests.ask_with(send, seconds=seconds, is_idempotent=is_idempotent)
+        """Send a request to what is subscribed to, and return its answer."""
+        return await self._requests.ask(
+            data, holder, subscription, seconds=seconds, is_idempotent=is_idempotent
+        )
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; return how to stop."""
+        require_text("name", name, "the name of a method or event")
+        if not callable(fn):
+            raise TypeError(f"handle({name!r}): {fn!r} is not a function")
         if name in self._handlers:
             raise ValueError(f"{name!r} is answered already, by {name_of(self._handlers[name])}")
         self._handlers[name] = fn

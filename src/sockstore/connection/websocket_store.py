@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sockstore.base.checks import (
     require_at_least,
@@ -14,31 +15,25 @@ from sockstore.base.checks import (
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
 from sockstore.base.errors import InvalidOption
-from sockstore.base.options import Heartbeat, Reconnect, reconnect_policy
+from sockstore.base.options import Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
 from sockstore.base.sending import Outbox
 from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.recovery import (
-    Opening,
-    Resume,
-    Session,
-    check_protocol_alone,
-    check_recovery,
-)
-from sockstore.connection.requests import IdField, RequestFormat
+from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
 from sockstore.machine.memory import Settings
-from sockstore.protocols.base import BaseProtocol
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
 
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
+
 __all__ = ["WebSocketStore"]
 
 DEFAULT_OUTBOX = Outbox()
-DEFAULT_FORMAT = IdField()
 
 
 class WebSocketStore(Connection):
@@ -59,20 +54,18 @@ class WebSocketStore(Connection):
         ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
         idle_timeout: Seconds without a new message that end a connection; None for never.
-        heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
         outbox: An `Outbox` for messages while the connection is not open; None refuses them.
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
         resume: A `Resume`, for a server that has its own way to send missed messages.
-        protocol: What frames mean on the server: `Topics`, `JsonRpc` or one of your own. None: they
-            are your messages.
+        protocol: What frames mean on the server, of ``sockstore.protocols``: `Topics`, `JsonRpc` or
+            one of your own. None is ``Plain()``: they are your messages.
         lazy: Whether it connects only for the first subscriber of its messages, stream,
             subscription, send or request, and closes once nobody uses it. Inside ``async with``, or
             after `connect`, which connects at once; `close` ends it until then.
         linger: Seconds that a lazy connection stays open after its last use.
-        request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
         on_open: A sync or async callable that is called with the connection after each opening
@@ -122,7 +115,6 @@ class WebSocketStore(Connection):
         ping_interval: float | None = PING_INTERVAL,
         ping_timeout: float = 20.0,
         idle_timeout: float | None = None,
-        heartbeat: Heartbeat | None = None,
         max_message_bytes: int = 2**20,
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
@@ -131,7 +123,6 @@ class WebSocketStore(Connection):
         protocol: BaseProtocol | None = None,
         lazy: bool = False,
         linger: float = 0.0,
-        request_format: RequestFormat = DEFAULT_FORMAT,
         codec: CodecLike | None = None,
         on_open: Callable[[WebSocketStore], object] | None = None,
         on_error: Callable[[Exception, str | bytes], object] | None = None,
@@ -143,9 +134,11 @@ class WebSocketStore(Connection):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
-        check_recovery(session, resume, heartbeat)
-        require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
-        check_protocol_alone(protocol, session, resume)
+        check_recovery(session, resume, protocol)
+        if protocol is None:
+            from sockstore.protocols.plain import Plain  # noqa: PLC0415 - not with the package
+
+            protocol = Plain()
         require_flag("lazy", lazy)
         require_at_least("linger", linger, 0)
         if linger and not lazy:
@@ -155,7 +148,8 @@ class WebSocketStore(Connection):
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
-        endpoint = Endpoint(url, headers, subprotocols, token, protocol)
+        adds = None if protocol.is_plain else protocol
+        endpoint = Endpoint(url, headers, subprotocols, token, adds)
         transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
@@ -171,15 +165,15 @@ class WebSocketStore(Connection):
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
-            heartbeat=heartbeat,
+            heartbeat=protocol.heartbeat,
             channel=None if session is None else session.channel,
             since=None if session is None else session.since,
-            protocol=protocol,
+            protocol=None if session is not None else protocol,
             linger=linger if lazy else None,
             has_on_open=bool(opening),
             has_fetch_state=opening.has_fetch_state,
             has_predicate=should_reconnect is not None,
-            can_refresh=callable(headers) or callable(token),
+            can_refresh=any(map(callable, (headers, token, *protocol.parameters().values()))),
         )
         navigation = CloseOnNavigate(close_on_navigate, self.close)
         engine = Engine(
@@ -193,7 +187,7 @@ class WebSocketStore(Connection):
             codec=codec,
             on_error=on_error,
             should_reconnect=should_reconnect,
-            request_format=request_format,
+            protocol=protocol,
             history=history,
         )
         super().__init__(engine, engine.snapshot, navigation)

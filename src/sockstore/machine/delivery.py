@@ -10,11 +10,13 @@ import math
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from operator import attrgetter
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.protocols.base import Conversation
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation
 
 __all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports", "Say", "size_of"]
 
@@ -36,6 +38,8 @@ class Outgoing:
         holder: Whose message it is; opaque here, set by the sender.
         is_request: Whether its sender waits for an answer; set by the sender.
         waits: Whether it is in the outbox, or waits for room there; set by those.
+        transport: The only transport that it may leave on, for an answer; None for any. Set by the
+            sender.
         id: Its id in a session, set by the sender, or when it is offered; empty without a session.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.
@@ -54,6 +58,7 @@ class Outgoing:
         "receipt",
         "say",
         "size",
+        "transport",
         "urgent",
         "waits",
     )
@@ -68,15 +73,15 @@ class Outgoing:
         self.holder: object = None
         self.is_request: bool = False
         self.waits: bool = False
+        self.transport: int | None = None
         self.id: str = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None
         self.say: Say | None = None
 
 
-Say: TypeAlias = Callable[[Conversation | None, int], Iterable[str | bytes]]
-"""``say(conversation, transport)`` returns the frames of a message that is handed over: to the
-conversation of this transport, or None without a protocol."""
+Say: TypeAlias = "Callable[[Conversation], Iterable[str | bytes]]"
+"""``say(conversation)`` returns the frames of a message that is handed over."""
 
 
 class Flight:

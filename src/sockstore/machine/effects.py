@@ -5,7 +5,7 @@ Other modules import this one `as order`, so an effect reads `order.OpenTranspor
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
@@ -15,7 +15,9 @@ from sockstore.machine.delivery import Outgoing
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
 from sockstore.machine.subscriptions import SubscriptionState
-from sockstore.protocols.base import Ask, Called, Received, WireSubscription
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Ask, Called, Received, WireSubscription
 
 
 @frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import (
@@ -45,7 +45,9 @@ from sockstore.machine.reconnect import (
     decide,
 )
 from sockstore.machine.session_frames import ErrorReply
-from sockstore.protocols.base import Failed as ConversationFailed
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Failed as ConversationFailed
 
 __all__ = [
     "attempt_failed",

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.frozen import frozen
 from sockstore.base.state import Attempt, Hint, SocketInfo
 from sockstore.machine.session_frames import Said
-from sockstore.protocols.base import Ask, CallFailure, Output, WireSubscription
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """The errors that may end an attempt."""
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Ask, CallFailure, Output, WireSubscription
 
 
 @frozen
@@ -193,6 +195,13 @@ class TurnEnded:
 
 
 @frozen
+class RequestGivenUp:
+    """The program waits for the answer to this request no longer."""
+
+    request: object
+
+
+@frozen
 class CallAnswered:
     """The program answered a call of the server, with a result or a failure."""
 
@@ -289,6 +298,7 @@ Event: TypeAlias = (
     | SubscriptionWanted
     | SubscriptionReleased
     | TurnEnded
+    | RequestGivenUp
     | CallAnswered
     | ProgramAnswered
     | LossDeclared

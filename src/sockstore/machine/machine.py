@@ -11,6 +11,7 @@ Its laws:
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
      `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
      otherwise report all of it by `ConversationSaid`. Listening changes neither of the two.
+     `match`, for a message of a plain connection while requests wait. Neither changes here.
    - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
      `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
      `deadline` may have changed. Call `admit` until it returns None whenever there may be room.
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
@@ -56,7 +57,10 @@ from sockstore.machine.reconnect import Decision
 from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
-from sockstore.protocols.base import Output
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Answered, Output
+    from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Machine"]
 
@@ -105,21 +109,21 @@ class Machine:
         settings: The user's options.
         outbox: The messages that wait to be sent, to be read only.
         session: The state of a session, to be read only; None without one.
+        is_plain: Whether frames are the program's messages: there is neither a session, nor a
+            protocol that has to be asked.
     """
 
-    __slots__ = ("_memory", "_sends_as_it_is", "outbox", "session", "settings")
+    __slots__ = ("_memory", "_sends_as_it_is", "is_plain", "outbox", "session", "settings")
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
+        self.is_plain: Final = self.session is None and settings.is_plain
         # Whether a message goes on the wire as it is, and whatever its size.
         self._sends_as_it_is: Final = (
-            settings.channel is None
-            and settings.protocol is None
-            and settings.linger is None
-            and self._memory.sending.limit is None
+            self.is_plain and settings.linger is None and self._memory.sending.limit is None
         )
 
     # Entry points
@@ -156,6 +160,14 @@ class Machine:
         """
         live = self._memory.live(transport)
         return None if live is None or live.conversation is None else live.conversation.hear
+
+    def match(self, data: object) -> Answered | None:
+        """Return the answer to a request that a plain message is; None if it is the program's."""
+        phase = self._memory.phase
+        talk = phase.conversation if isinstance(phase, LIVE) else None
+        if talk is None or not self.is_plain:
+            return None
+        return cast("PlainConversation", talk).match(data)
 
     def offer(
         self,
@@ -309,8 +321,9 @@ class Machine:
         if not isinstance(offer, HandOver) or offer.entry.say is None:
             return offer
         talk = phase.conversation
-        offer.data, *offer.rest = offer.entry.say(talk, phase.transport)
-        limits = (self._memory.sending.limit, None if talk is None else talk.max_message_bytes)
+        assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
+        offer.data, *offer.rest = offer.entry.say(talk)
+        limits = (self._memory.sending.limit, talk.max_message_bytes)
         for limit in limits:
             if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
                 return Refused(offer.entry, TOO_LARGE)

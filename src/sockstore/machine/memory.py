@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
@@ -38,7 +38,9 @@ from sockstore.machine.reconnect import Decision, Streak
 from sockstore.machine.sending import Sending
 from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
-from sockstore.protocols.base import BaseProtocol
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["LazyUse", "Memory", "Settings"]
 
@@ -60,7 +62,7 @@ class Settings:
         heartbeat: The application's own ping; None without one.
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
-        protocol: What frames mean on the server; None if they are the program's.
+        protocol: What frames mean on the server; None with a session.
         linger: Seconds that a lazy connection stays open after its last use; None if it is not.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
@@ -88,6 +90,11 @@ class Settings:
     has_fetch_state: bool = False
     has_predicate: bool = False
     can_refresh: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether frames are the program's messages, which no conversation is asked about."""
+        return self.protocol is None or self.protocol.is_plain
 
     def __post_init__(self) -> None:
         require_seconds("connect_timeout", self.connect_timeout)
@@ -215,7 +222,8 @@ class Memory:
             self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
         lost = [order.ShowSubscription(each, WAITING) for each in self.book.lost()]
-        return [order.RetireTransport(phase.transport), *lost]
+        answers = self.sending.leave_behind()
+        return [order.RetireTransport(phase.transport), *lost, *answers]
 
     def _wait_after_refusals(self, failures: int) -> float | None:
         """Return how long to wait after so many refusals in a row; None to give up."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sockstore.base.close import Close
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.conversing import follow, say_what_is_due
 from sockstore.machine.delivery import Flights
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
@@ -23,12 +23,15 @@ from sockstore.machine.memory import Memory
 from sockstore.machine.phases import Connecting, Joining, Live, Open, Preparing
 from sockstore.machine.session import Heard, effects_of
 from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
-from sockstore.protocols.base import Opened, Output
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Output
 
 __all__ = [
     "let_in",
     "message_coming",
     "on_open_finished",
+    "say_due",
     "session_broken",
     "session_heard",
     "snapshot_loaded",
@@ -61,6 +64,9 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
 
 def let_in(memory: Memory, outputs: Sequence[Output], now: float) -> list[Effect]:
     """Follow what a conversation said; once it says `Opened`, prepare to be open."""
+    from sockstore.machine.conversing import follow  # noqa: PLC0415 - see `say_due`
+    from sockstore.protocols.base import Opened  # noqa: PLC0415 - see `say_due`
+
     opens = next((n for n, output in enumerate(outputs) if isinstance(output, Opened)), None)
     if opens is None or not isinstance(memory.phase, Joining):
         return follow(memory, outputs, now)
@@ -69,6 +75,16 @@ def let_in(memory: Memory, outputs: Sequence[Output], now: float) -> list[Effect
         memory.gap = RECONNECTED if memory.has_begun else None
         effects += _prepare(memory, memory.phase, now)
     return effects + follow(memory, outputs[opens + 1 :], now)
+
+
+def say_due(memory: Memory, now: float) -> list[Effect]:
+    """A turn of the loop is over, or a connection is open: ask for what became wanted.
+
+    Conversations and protocols are loaded with the first connection, not with the package (CN1).
+    """
+    from sockstore.machine.conversing import say_what_is_due  # noqa: PLC0415 - see above
+
+    return say_what_is_due(memory, now)
 
 
 def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
@@ -192,7 +208,7 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
     effects = _begun(memory)
     if preparing.conversation is not None:
         memory.book.opened()
-        effects += say_what_is_due(memory, now)
+        effects += say_due(memory, now)
     return [*effects, *memory.flush(now)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from sockstore.base.close import Close
 from sockstore.base.errors import SockstoreError
@@ -12,7 +12,9 @@ from sockstore.base.state import ConnectionState, Failure, SocketInfo
 from sockstore.machine.delivery import Flights
 from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check
 from sockstore.machine.reconnect import RetryAfter, Streak
-from sockstore.protocols.base import Conversation
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation
 
 __all__ = [
     "LIVE",

@@ -21,7 +21,9 @@ from sockstore.machine.outbox import (
 )
 from sockstore.machine.session import SessionMachine
 
-__all__ = ["REPLACED", "TAKEN_BACK", "TOO_LARGE", "Sending"]
+__all__ = ["ASKER_GONE", "REPLACED", "TAKEN_BACK", "TOO_LARGE", "Sending"]
+
+ASKER_GONE = "the connection that the message came on is gone"
 
 TAKEN_BACK = "it was taken back"
 
@@ -144,6 +146,13 @@ class Sending:
         for entry in taken:
             self._forget(entry)
         return [order.SettleReceipts(taken, "dropped", TAKEN_BACK)] if taken else []
+
+    def leave_behind(self) -> list[Effect]:
+        """Give up the answers that wait: the connection that they belong to is gone (OB7)."""
+        taken = tuple(entry for entry in self._waiting() if entry.transport is not None)
+        for entry in taken:
+            self._forget(entry)
+        return [order.SettleReceipts(taken, "dropped", ASKER_GONE)] if taken else []
 
     def expire(self, now: float) -> list[Effect]:
         """Give up messages that have expired, and those that must not be sent again."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.frozen import frozen
 from sockstore.base.positions import Gap
-from sockstore.protocols.base import Ended, Refused, Subscribed, WireSubscription
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Ended, Refused, Subscribed, WireSubscription
 
 __all__ = ["WAITING", "SubscriptionBook", "SubscriptionPhase", "SubscriptionState", "Turn"]
 

@@ -13,7 +13,6 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.conversing import say_what_is_due
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -35,6 +34,7 @@ from sockstore.machine.opening import (
     let_in,
     message_coming,
     on_open_finished,
+    say_due,
     session_broken,
     session_heard,
     snapshot_loaded,
@@ -94,7 +94,9 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             memory.book.release(subscription, now + linger if linger else -math.inf)
             return [order.AwaitTurn()]
         case fact.TurnEnded():
-            return say_what_is_due(memory, now)
+            return say_due(memory, now)
+        case fact.RequestGivenUp(request=request):
+            return _request_given_up(memory, request)
         case fact.CallAnswered():
             return _call_answered(memory, event)
         case fact.ProgramAnswered():
@@ -195,6 +197,13 @@ def _loss_declared(memory: Memory, why: str, now: float) -> list[Effect]:
 # Answers of the program to a conversation
 
 
+def _request_given_up(memory: Memory, request: object) -> list[Effect]:
+    phase = memory.phase
+    if isinstance(phase, LIVE) and phase.conversation is not None:
+        phase.conversation.forget(request)
+    return []
+
+
 def _call_answered(memory: Memory, event: fact.CallAnswered) -> list[Effect]:
     """Reply on the connection that the call came on, or not at all (OB7)."""
     live = memory.live(event.transport)
@@ -286,7 +295,7 @@ def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
             effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
     is_open = isinstance(memory.phase, Open)
     if memory.book_deadline <= now and book.look_at_clock(now, is_open=is_open):
-        effects += say_what_is_due(memory, now)
+        effects += say_due(memory, now)
     return effects
 
 

@@ -1,5 +1,13 @@
-"""Protocols: what frames mean on a server. All of them are pure."""
+"""Protocols: what frames mean on a server. All of them are pure.
 
+Those that not every program uses are loaded at their first use.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from sockstore.base.options import Heartbeat
+from sockstore.base.positions import Publication
 from sockstore.protocols.base import (
     Address,
     Answered,
@@ -22,10 +30,12 @@ from sockstore.protocols.base import (
     WireSubscription,
     Write,
 )
-from sockstore.protocols.json_rpc import Call, JsonRpc
 from sockstore.protocols.plain import Plain
 from sockstore.protocols.requests import IdField, RequestFormat
-from sockstore.protocols.topics import TopicAnswer, Topics
+
+if TYPE_CHECKING:
+    from sockstore.protocols.json_rpc import Call, JsonRpc
+    from sockstore.protocols.topics import TopicAnswer, Topics
 
 __all__ = [
     "Address",
@@ -39,12 +49,14 @@ __all__ = [
     "Ended",
     "Failed",
     "Frame",
+    "Heartbeat",
     "IdField",
     "JsonRpc",
     "Missed",
     "Opened",
     "Output",
     "Plain",
+    "Publication",
     "Raised",
     "Received",
     "Refused",
@@ -56,3 +68,24 @@ __all__ = [
     "WireSubscription",
     "Write",
 ]
+
+_LATER = {
+    "Call": "sockstore.protocols.json_rpc",
+    "JsonRpc": "sockstore.protocols.json_rpc",
+    "TopicAnswer": "sockstore.protocols.topics",
+    "Topics": "sockstore.protocols.topics",
+}
+"""The names that are loaded at their first use, and their modules."""
+
+
+def __getattr__(name: str) -> object:
+    module = _LATER.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    thing: object = getattr(import_module(module), name)
+    globals()[name] = thing
+    return thing
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -200,6 +200,13 @@ class _JsonRpcConversation(Conversation):
         self._asked[number] = (None, request)
         return [encode({**data, "id": number})]
 
+    def forget(self, request: object) -> None:
+        """The program waits for this response no longer; it goes nowhere."""
+        for number, (topic, name) in self._asked.items():
+            if topic is None and name == request:
+                del self._asked[number]
+                return
+
     def reply(self, call: object, result: Any, failure: CallFailure | None) -> Iterable[Frame]:
         """Return the response object; those of a batch leave together.
 

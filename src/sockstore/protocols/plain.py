@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from typing import Any
+from typing import Any, final
 
 from sockstore.base.checks import require_instance
 from sockstore.base.codecs import decode_json, encode
@@ -19,13 +19,13 @@ from sockstore.protocols.base import (
     Output,
     Received,
     WireSubscription,
-    json_copy,
 )
 from sockstore.protocols.requests import IdField, RequestFormat
 
 __all__ = ["Plain", "PlainConversation", "decoded"]
 
 
+@final
 @frozen
 class Plain(BaseProtocol):
     """Messages and requests, and nothing else: the default.
@@ -42,7 +42,7 @@ class Plain(BaseProtocol):
         Plain(requests=IdField(name='reqId'), heartbeat=None)
     """
 
-    has_requests = True
+    has_requests = is_plain = True
 
     requests: RequestFormat = IdField()
     heartbeat: Heartbeat | None = None
@@ -51,13 +51,13 @@ class Plain(BaseProtocol):
         require_instance("heartbeat", self.heartbeat, Heartbeat, "a Heartbeat or None")
 
     def encode_request(self, data: Any) -> Any:
-        """Return a copy of the request.
+        """Return the request itself: the codec of the connection encodes it, not this protocol.
 
         Raises:
-            TypeError: If it cannot carry an id, or is not JSON.
+            TypeError: If it cannot carry an id.
         """
         self.requests.wrap(data, 0)
-        return json_copy(data)
+        return data
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         """Begin a conversation."""
@@ -76,7 +76,7 @@ class PlainConversation(Conversation):
         super().__init__()
         self._format = requests
         # What each id that was sent asks for; answers remove them.
-        self._asked: dict[object, object] = {}
+        self._asked: dict[Hashable, object] = {}
 
     def hear(self, frame: Frame, now: float) -> Iterable[Output]:
         """Return the answer, or the message."""
@@ -93,15 +93,24 @@ class PlainConversation(Conversation):
 
     def ask(self, data: Any, what: object) -> Frame:
         """Number a question, and remember what it asks for."""
+        return encode(self.number(data, what))
+
+    def number(self, data: Any, what: object) -> Any:
+        """Return a question with its id, and remember what it asks for."""
         number = self.next_id()
-        frame = encode(self._format.wrap(data, number))
+        question = self._format.wrap(data, number)
         self._asked[number] = what
-        return frame
+        return question
 
     def answers(self, data: Any, now: float) -> Iterable[Output] | None:
         """Return what follows if a message answers a question; None if it does not."""
         what = self.take_question(data)
         return None if what is None else self.answered(what, data, now)
+
+    def match(self, data: Any) -> Answered | None:
+        """Return the answer to a request that a message is; None if it is none."""
+        what = self.take_question(data)
+        return None if what is None else self._answer_to(what, data)
 
     def take_question(self, data: Any) -> object:
         """Return what the question asked for that this message answers; None if it answers none."""
@@ -110,13 +119,23 @@ class PlainConversation(Conversation):
             return None
         return self._asked.pop(number, None)
 
+    def forget(self, request: object) -> None:
+        """The program waits for this answer no longer: it will be a message like others."""
+        for number, what in self._asked.items():
+            if what == request:
+                del self._asked[number]
+                return
+
     def answered(self, what: object, data: Any, now: float) -> Iterable[Output]:
         """Return what follows from the answer to a question."""
         del now
+        return [self._answer_to(what, data)]
+
+    def _answer_to(self, request: object, data: Any) -> Answered:
         try:
-            return [Answered(what, self._format.result_of(data))]
+            return Answered(request, self._format.result_of(data))
         except RequestFailed as error:
-            return [Answered(what, error=error)]
+            return Answered(request, error=error)
 
 
 def decoded(frame: Frame) -> Any:

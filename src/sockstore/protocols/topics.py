@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sockstore.base.checks import require_callable, require_count, require_instance, require_seconds
 from sockstore.base.codecs import encode
@@ -32,6 +32,12 @@ from sockstore.protocols.routes import Routes, Topic
 
 __all__ = ["TopicAnswer", "Topics"]
 
+LATE: Final = object()
+"""What was asked for by a request that nobody waits for any more."""
+
+MOST_LATE = 1000
+"""Such requests that are remembered, so that their answers go nowhere."""
+
 
 @frozen
 class TopicAnswer:
@@ -56,7 +62,8 @@ class Topics(BaseProtocol):
 
     Args:
         key: ``key(data)`` is what a message carries to say which subscription it belongs to, or
-            None. It is the key that the program subscribed with, or the `TopicAnswer.route`.
+            None. It is the key that the program subscribed with, or the `route` of its
+            `TopicAnswer`.
         subscribe: ``subscribe(keys)`` is the message that asks for these; None if the server need
             not be asked, so that messages are only routed.
         unsubscribe: ``unsubscribe(routes)`` is the message that takes them back; None if there is
@@ -111,7 +118,9 @@ class Topics(BaseProtocol):
             TypeError: If it cannot carry an id, or is not JSON.
         """
         if self.requests is None:
-            raise RuntimeError("Topics(requests=None) knows no requests; say how ids are carried")
+            raise RuntimeError(
+                "request() cannot be used with Topics(requests=None); say how ids are carried"
+            )
         self.requests.wrap(data, 0)
         return json_copy(data)
 
@@ -144,6 +153,8 @@ class _TopicsConversation(PlainConversation):
         # Messages that wait for the pace; `tick` writes them.
         self._queue: deque[_Question] = deque()
         self._pace: TokenBucket | None = None  # made by the first message
+        # The ids of requests that nobody waits for, the oldest first; set by `forget`.
+        self._late: deque[Hashable] = deque()
 
     # What the machine calls
 
@@ -175,6 +186,16 @@ class _TopicsConversation(PlainConversation):
             if topic.is_asked:
                 leaving.append(topic)
         return [*self._put(leaving, now, is_leaving=True), *self._unclaimed()]
+
+    def forget(self, request: object) -> None:
+        """The program waits for this answer no longer; it goes nowhere, if it is not too late."""
+        for number, what in self._asked.items():
+            if what == request:
+                self._asked[number] = LATE
+                self._late.append(number)
+                break
+        if len(self._late) > MOST_LATE:
+            self._asked.pop(self._late.popleft(), None)
 
     def hear(self, frame: Frame, now: float) -> Iterable[Output]:
         """Return the message with its subscription, or what an answer says."""
@@ -258,6 +279,8 @@ class _TopicsConversation(PlainConversation):
 
     def answered(self, what: object, data: Any, now: float) -> Iterable[Output]:
         """Return what follows from an answer that carries the id of its question."""
+        if what is LATE:
+            return []
         if not isinstance(what, _Question):
             return super().answered(what, data, now)
         if what.is_leaving:

@@ -11,7 +11,6 @@ from unittest.mock import AsyncMock, MagicMock, Mock
 import pytest
 
 from sockstore import (
-    Heartbeat,
     InvalidOption,
     Navigator,
     Reconnect,
@@ -25,6 +24,7 @@ from sockstore import (
 )
 from sockstore.base.plain_calls import returns_awaitable
 from sockstore.blocking import WebSocket
+from sockstore.protocols import Heartbeat
 from sockstore.stores import derived_emit, subscribe_weakly
 from sockstore.testing import FakeServer, VirtualClock, accept, send
 from sockstore.ui.live_list import LiveRows

@@ -11,7 +11,6 @@ from sockstore import (
     FailureReason,
     Gap,
     HandshakeFailed,
-    Heartbeat,
     InvalidOption,
     InvalidURI,
     Reconnect,
@@ -21,6 +20,7 @@ from sockstore import (
 from sockstore.machine import HandOver, Machine, Outgoing, Queued, Refused, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.protocols import Heartbeat
 
 URL = "ws://server.test/feed"
 OTHER_URL = "ws://other.test/feed"
