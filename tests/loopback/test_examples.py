@@ -142,8 +142,9 @@ async def test_web_chat_serves_its_page_and_its_room():
         await process.communicate()
 
 
-async def test_test_your_program():
-    path = str(EXAMPLES / "test_your_program.py")
+@pytest.mark.parametrize("example", ["test_a_conversation.py", "test_your_program.py"])
+async def test_the_examples_that_are_tests_pass(example):
+    path = str(EXAMPLES / example)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, *command], capture_output=True, text=True, cwd=ROOT
