@@ -5,6 +5,7 @@ a `VirtualClock`. With pytest, the fixtures `fake_server` and `virtual_clock` an
 ``virtual_clock`` are available without an import.
 """
 
+from sockstore.testing.asgi import asgi_transport
 from sockstore.testing.clock import VirtualClock
 from sockstore.testing.fake_client import ClientGone, FakeClient, Handler
 from sockstore.testing.fake_server import FakeServer, Handshake
@@ -41,6 +42,7 @@ __all__ = [
     "TransportHarness",
     "VirtualClock",
     "accept",
+    "asgi_transport",
     "assert_no_leaks",
     "check_protocol",
     "check_store",
