@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -131,7 +132,7 @@ class _Conversation:
                 raise
         finally:
             if not self._peer.is_decided:
-                self._peer.refuse(500, body="Internal Server Error")
+                self._refuse(500)
             elif self._peer.is_open:
                 self._peer.drop()
 
@@ -193,16 +194,23 @@ class _Conversation:
         elif kind == "websocket.accept":
             peer.accept(event.get("subprotocol"), _text(event.get("headers", ())))
         elif kind == "websocket.close":
-            peer.refuse(403)
+            self._refuse(403)
         elif kind == "websocket.http.response.start" and self._refusal is None:
             self._refusal = (event["status"], _text(event.get("headers", ())))
         elif kind == "websocket.http.response.body" and self._refusal is not None:
             self._body += event.get("body", b"")
             if not event.get("more_body", False):
                 status, headers = self._refusal
-                peer.refuse(status, headers=headers, body=self._body)
+                self._refuse(status, headers)
         else:
             raise RuntimeError(f"an ASGI application must not send {kind!r} now")
+
+    def _refuse(self, status: int, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        try:
+            phrase = HTTPStatus(status).phrase
+        except ValueError:
+            phrase = ""
+        self._peer.refuse(status, reason=phrase, headers=headers, body=self._body)
 
     async def _send_open(self, event: Event) -> None:
         if event["type"] == "websocket.send":

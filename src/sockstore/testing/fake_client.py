@@ -128,6 +128,7 @@ class FakeClient(MemoryPeer):
         status: int | None = None,
         retry_after: float | None = None,
         *,
+        reason: str = "",
         headers: tuple[tuple[str, str], ...] = (),
         body: str | bytes = b"",
     ) -> None:
@@ -136,6 +137,7 @@ class FakeClient(MemoryPeer):
         Args:
             status: The HTTP status; None refuses the TCP connection.
             retry_after: Seconds for the Retry-After header.
+            reason: The reason phrase, such as "Forbidden".
             headers: Headers of the answer, as (name, value) pairs.
             body: Its body; text and JSON are shown in the error of the connection.
 
@@ -146,7 +148,7 @@ class FakeClient(MemoryPeer):
         if self._on_refusal is not None:
             self._on_refusal()
         content = body.encode() if isinstance(body, str) else body
-        super().refuse(status, retry_after, headers=headers, body=content)
+        super().refuse(status, retry_after, reason=reason, headers=headers, body=content)
 
     def _decide(self) -> None:
         if self.is_decided:

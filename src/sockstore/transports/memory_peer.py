@@ -107,6 +107,7 @@ class MemoryPeer:
         status: int | None = None,
         retry_after: float | None = None,
         *,
+        reason: str = "",
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes = b"",
     ) -> None:
@@ -116,7 +117,7 @@ class MemoryPeer:
                 self._url, "the connection was refused (is the server running?)"
             )
         else:
-            answer = Answer(status=status, headers=headers, body=body[:LONGEST_BODY])
+            answer = Answer(status=status, reason=reason, headers=headers, body=body[:LONGEST_BODY])
             error = refusal(self.target, answer, retry_after)
         self._refuse(error)
 
