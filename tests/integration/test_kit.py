@@ -534,6 +534,13 @@ async def test_what_a_listener_leaves_comes_again(takes):
     assert listener.messages == sent
 
 
+@pytest.mark.contract("TK2", "MS2")
+def test_a_listener_that_takes_long_ends_the_slice():
+    clock = VirtualClock()
+    _, slices = clock.run(runs_of(*"abcdefg", then=lambda _: clock.block(0.004)))
+    assert slices == [[1, 2], [1, 2], [1]]
+
+
 @pytest.mark.virtual_clock
 @pytest.mark.contract("TK2", "CN6")
 async def test_nothing_is_delivered_after_an_abort():

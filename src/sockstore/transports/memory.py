@@ -20,6 +20,7 @@ from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import SocketInfo
 from sockstore.transports.base import (
     HIGH_WATER,
+    SLICE_SECONDS,
     Deliver,
     Listener,
     Target,
@@ -194,15 +195,17 @@ class MemoryTransport:
             self.to_client.post_first(Arrival(self.read, frames))
 
     def take_slice(self, frames: deque[Frame]) -> None:
-        """Take frames until one read is full, or the receiver ends the slice."""
+        """Take frames until one read is full, the receiver ends the slice, or it takes long."""
         deliver = self._listener.begin_slice()
         self._room, most, is_over = READ_BYTES, 1, False
+        until = self._loop.time() + SLICE_SECONDS
         try:
             while frames and not (is_over or self._is_over):
                 if not self._has_room_for(frames[0]):
                     break
                 if self._is_message(frames[0]):
                     is_over = self._take_messages(frames, deliver, most)
+                    is_over = is_over or self._loop.time() > until
                     most = min(2 * most, MOST_AT_ONCE)
                 else:
                     self.backlog.take(frames[0])
