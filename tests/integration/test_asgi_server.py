@@ -39,7 +39,7 @@ async def test_our_own_server_refuses_with_its_words():
         asgi_transport(create_app()) as transport,
         connected(transport, "/nowhere", reconnect=False) as connection,
     ):
-        with pytest.raises(ConnectionEnded, match="HTTP 404: There is nothing at this address"):
+        with pytest.raises(ConnectionEnded, match="HTTP 404 Not Found: There is nothing at"):
             await connection.ready()
 
 
