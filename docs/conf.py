@@ -66,7 +66,7 @@ made_by_the_package = (
     "sockstore.stores.Stream",
     "sockstore.stores.Unsubscriber",
     "sockstore.stores.Writable",
-    "sockstore.transports.memory.MemoryPeer",
+    "sockstore.testing.FakeClient",
     "sockstore.ui.browser.MountedPage",
 )
 default_role = "py:obj"

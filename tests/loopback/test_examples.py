@@ -147,8 +147,10 @@ async def test_web_chat_serves_its_page_and_its_room():
         await process.communicate()
 
 
-@pytest.mark.parametrize("name", ["test_your_program.py", "test_home_assistant.py"])
-async def test_tests_of_the_examples(name):
+@pytest.mark.parametrize(
+    "name", ["test_a_conversation.py", "test_home_assistant.py", "test_your_program.py"]
+)
+async def test_the_examples_that_are_tests_pass(name):
     path = str(EXAMPLES / name)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
     done = await asyncio.to_thread(
