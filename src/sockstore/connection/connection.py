@@ -226,7 +226,8 @@ class Connection(ConnectionView):
             RequestFailed: If the answer is an error (`JsonRpc`).
             DeliveryError: If it could not be sent.
             TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session: a room does not answer requests.
+            RuntimeError: If the connection has a session: a room does not answer requests; or if
+                ``on_open`` would wait here for its own end.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -243,6 +244,7 @@ class Connection(ConnectionView):
                 "request() cannot be used with a session: a room does not answer requests"
             )
         require_seconds("timeout", timeout)
+        self._driver.callables.refuse_in_opening("request()", "use opening.request()")
         if self._engine.talks is not None:
             talks = self._talks("request")
             return await talks.request(data, seconds=timeout, is_idempotent=idempotent)

@@ -12,9 +12,9 @@ from sockstore.base.options import Heartbeat, Outbox
 from sockstore.base.outcomes import Outcome
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
-from sockstore.connection.recovery import Resume, Session
+from sockstore.connection.opening import Opening
+from sockstore.connection.recovery import Session
 from sockstore.connection.requests import RequestFormat
-from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
 
@@ -40,11 +40,10 @@ class ConnectionOptions(TypedDict, total=False):
     history: int | None
     outbox: Outbox | None
     session: Session | None
-    resume: Resume | None
     protocol: BaseProtocol | None
     request_format: RequestFormat
     codec: CodecLike | None
-    on_open: Callable[[WebSocketStore], object] | None
+    on_open: Callable[[Opening], object] | None
     on_error: Callable[[Exception, str | bytes], object] | None
     should_reconnect: Callable[[Outcome], object] | None
     ssl: tls.SSLContext | None

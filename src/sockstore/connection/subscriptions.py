@@ -315,7 +315,7 @@ class Subscription(Generic[T]):
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterate over its messages, beginning with those that are kept."""
         buffer = Buffer(owner=self)
-        buffer.begin_with(tuple(self.messages.value), 0, lambda message: None)
+        buffer.begin_with(tuple(self.messages.value))
         self._add(buffer)
         return MessageStream(buffer)
 

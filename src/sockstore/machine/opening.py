@@ -26,6 +26,7 @@ from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
 from sockstore.protocols.base import Opened, Output
 
 __all__ = [
+    "heartbeat_given",
     "let_in",
     "message_coming",
     "on_open_finished",
@@ -121,7 +122,7 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     preparing = Preparing(
         joining.transport,
         joining.socket,
-        now + settings.connect_timeout,
+        joining.deadline,
         joining.opened_at,
         joining.flights,
         joining.streak,
@@ -132,13 +133,14 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     if not settings.has_on_open:
         return _open(memory, preparing, now)
     memory.phase = preparing
-    again = [] if session is None else memory.flush(now)
     transport = joining.transport
-    return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
+    # The messages of a session are delivered while it opens: its position has moved past them.
+    before = [] if session is None else [*memory.flush(now), order.AwaitMessage(transport)]
+    return [*before, order.RunOnOpen(transport, needs_state, memory.has_begun)]
 
 
 def message_coming(memory: Memory, transport: int) -> list[Effect]:
-    """The first message of a connection is about to be delivered."""
+    """The first message of a session's connection is about to be delivered."""
     match memory.phase:
         case Preparing(transport=current) if current == transport:
             return _begun(memory)
@@ -160,7 +162,18 @@ def on_open_finished(memory: Memory, event: fact.OnOpenFinished, now: float) -> 
         case Preparing(transport=transport) as preparing if transport == event.transport:
             if event.exception is None:
                 return _open(memory, preparing, now)
-            return [*memory.retire(now), *attempt_failed(memory, event.exception, now)]
+            retiring, meaning = memory.retire(now), event.meaning
+            return [*retiring, *attempt_failed(memory, event.exception, now, meaning=meaning)]
+        case _:
+            return []
+
+
+def heartbeat_given(memory: Memory, event: fact.HeartbeatGiven) -> list[Effect]:
+    """``on_open`` gave its connection a heartbeat, which begins when the connection is open."""
+    match memory.phase:
+        case Preparing(transport=transport) as preparing if transport == event.transport:
+            memory.phase = replace(preparing, heartbeat=event.heartbeat)
+            return [order.ExpectReplies(transport, event.heartbeat)]
         case _:
             return []
 
@@ -173,7 +186,7 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         ping_timeout=settings.ping_timeout,
         idle_timeout=settings.idle_timeout,
     )
-    pulse, heartbeat = None, settings.heartbeat
+    pulse, heartbeat = None, preparing.heartbeat or settings.heartbeat
     if heartbeat is not None:
         timeout = None if heartbeat.reply is None else heartbeat.timeout
         pulse = started_pulse(now, interval=heartbeat.interval, timeout=timeout)
@@ -188,12 +201,16 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         None if memory.session is None else memory.session.opened(),
         pulse,
         preparing.conversation,
+        heartbeat,
     )
     effects = _begun(memory)
     if preparing.conversation is not None:
         memory.book.opened()
         effects += say_what_is_due(memory, now)
-    return [*effects, *memory.flush(now)]
+    effects += memory.flush(now)
+    if memory.session is None and (settings.has_on_open or preparing.conversation is not None):
+        effects.append(order.DeliverLeft(preparing.transport))
+    return effects
 
 
 def _begun(memory: Memory) -> list[Effect]:
