@@ -224,19 +224,18 @@ class Link:
         """Return the receiver of this slice; None if its messages do not count."""
         if self._receiver is None or (receiver := self._receiver()) is None:
             return None
-        deliver = self._begin_slice(receiver)
-        heartbeat = self.heartbeat
-        return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)
-
-    def _begin_slice(self, receiver: Receiver) -> Deliver:
         self._slice_began_at = self._clock()
         self._in_slice = receiver
         self._total_before = receiver.log.begin_slice()
+        deliver: Deliver
         if self._machine is None:
-            return receiver if self.inbox is None else InboxSlice(self.inbox, receiver)
-        if self._machine.session is None:
-            return ConversationSlice(self, self._machine, receiver, self._slice_began_at)
-        return SessionSlice(self, self._machine, receiver)
+            deliver = receiver if self.inbox is None else InboxSlice(self.inbox, receiver)
+        elif self._machine.session is None:
+            deliver = ConversationSlice(self, self._machine, receiver, self._slice_began_at)
+        else:
+            deliver = SessionSlice(self, self._machine, receiver)
+        heartbeat = self.heartbeat
+        return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)
 
     def end_slice(self) -> None:
         """Notify subscribers of the slice, and note when the last message came.
@@ -298,7 +297,7 @@ class Link:
         receiver, inbox = self._attended, self.inbox
         if receiver is None or inbox is None:
             return
-        self._begin_slice(receiver)
+        self.begin_slice()
         try:
             inbox.deliver(receiver)
         finally:
