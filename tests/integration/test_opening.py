@@ -20,8 +20,7 @@ from sockstore import (
     StopReconnecting,
     WebSocketStore,
 )
-from sockstore.protocols import BaseProtocol, Topics
-from sockstore.protocols.base import Conversation, Opened, Received, Write
+from sockstore.protocols import BaseProtocol, Conversation, Opened, Received, Topics, Write
 from sockstore.testing import FakeServer, accept, close, drop, pause, receive, send
 from sockstore.transports.memory import Ping
 from waiting import turns

@@ -18,27 +18,25 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from greeting_server import GreetingServer
 from sockstore import ConnectionEnded, HandshakeFailed, Opening, Reconnect, WebSocketStore
-from sockstore.protocols.base import BaseProtocol
-from sockstore.testing import FakeServer, VirtualClock
-from sockstore.transports.memory import MemoryPeer
+from sockstore.protocols import BaseProtocol
+from sockstore.testing import VirtualClock
 
 DEADLINE, WAIT = 8.0, 1.0
 MOST_HELD = 4 * 2**20
 
 
-class Greeting(FakeServer):
+class Greeting(GreetingServer):
     """Says its first words in the read of the handshake."""
 
-    greetings = 0
+    def __init__(self, story: OpeningStories) -> None:
+        super().__init__()
+        self.story = story
 
-    def _accept(self, step: object) -> None:
-        super()._accept(step)
-        story = self.story
-        story.serve(self.connection)
-        story.say(story.greetings, 10)
-
-    story: OpeningStories
+    def greet(self, peer: object) -> None:
+        self.story.expected_error = ""
+        self.story.say(self.story.greetings, 10)
 
 
 class OpeningStories(RuleBasedStateMachine):
@@ -59,8 +57,7 @@ class OpeningStories(RuleBasedStateMachine):
         self.cut: set[int] = set()  # those that ended, perhaps with bytes that nobody read
         self.expected_error = ""
         self.openings: list[tuple[int, Opening]] = []
-        self.server = Greeting()
-        self.server.story = self
+        self.server = Greeting(self)
         self.commands: asyncio.Queue[str] = asyncio.Queue()
         self.busy = False  # whether on_open carries out a command
         self.run(self.connect(has_protocol, queued))
@@ -142,9 +139,6 @@ class OpeningStories(RuleBasedStateMachine):
     @property
     def newest(self) -> int:
         return len(self.server.connections)
-
-    def serve(self, peer: MemoryPeer) -> None:
-        self.expected_error = ""
 
     def say(self, count, size):
         if self.newest and self.server.connection.is_open:

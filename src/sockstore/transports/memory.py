@@ -69,6 +69,7 @@ class MemoryTransport:
     """The client's half of one memory WebSocket."""
 
     heard = 0
+    reading_paused = False  # set by `pause_reading`, reset by `resume_reading`
 
     def __init__(
         self, network: MemoryNetwork, listener: Listener, options: TransportOptions
@@ -80,7 +81,6 @@ class MemoryTransport:
         self._read_of_first = 0  # bytes of the first frame that earlier reads brought; by `read`
         self._writing_paused = False  # set by `send`, reset by `flush`
         self._ended = False  # set by `end`, and by `open` if it fails
-        self.reading_paused: bool = False  # set by `pause_reading`, reset by `resume_reading`
         self._unread_arrivals: list[Callable[[], None]] = []  # while reading is paused, in order
 
     @property
@@ -166,12 +166,12 @@ class MemoryTransport:
             self._writing_paused = False
             self.to_client.post(self._resume_writing)
 
-    def broken(self, why: str) -> None:
+    def broken(self) -> None:
         """The bytes have stopped; that is noticed once everything before was read."""
         if self.reading_paused:
-            self._unread_arrivals.append(lambda: self.broken(why))
+            self._unread_arrivals.append(self.broken)
         else:
-            self.end(Close(1006), why)
+            self.end(Close(1006), "the connection broke without a close frame")
 
     def end(self, close: Close, why: str) -> None:
         """Report the end of the WebSocket and of the connection that carried it."""
@@ -348,8 +348,7 @@ class MemoryPeer:
         """Break the connection without a close frame."""
         self.is_open = False
         if not self._frozen:
-            why = "the connection broke without a close frame"
-            self.transport.to_client.post(lambda: self.transport.broken(why))
+            self.transport.to_client.post(self.transport.broken)
 
     def freeze(self) -> None:
         """Neither read nor write any more, like a machine whose cable was pulled."""
