@@ -90,6 +90,7 @@ class Opening:
             RuntimeError: If the opening is over.
 
         Example:
+            >>> from sockstore import WebSocketStore
             >>> WebSocketStore("ws://localhost", on_open=lambda opening: opening.send("hello"))
             <WebSocketStore ws://localhost idle>
         """
