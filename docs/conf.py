@@ -80,7 +80,7 @@ nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
+    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [

@@ -5,17 +5,18 @@ from concurrent.futures import Future
 from typing import Any, Literal, assert_type
 
 from sockstore import (
+    Connection,
     Attempt,
     ConnectionState,
     Message,
     MessageStream,
+    Opening,
     MessageView,
     Outcome,
     Position,
     Readable,
     Receipt,
     Reconnect,
-    Resume,
     Session,
     SocketInfo,
     SockstoreError,
@@ -24,6 +25,16 @@ from sockstore import (
     derived,
 )
 from sockstore.protocols import IdField, JsonRpc, Plain, Publication
+
+
+async def sign_in(opening: Opening) -> None:
+    assert_type(await opening.receive(), Message)
+    assert_type(opening.send("hello"), Receipt)
+    assert_type(await opening.request({"op": "sign in"}), Any)
+    assert_type(opening.connection, Connection)
+    assert_type(opening.attempt.refresh, bool)
+    assert_type(opening.is_reconnection, bool)
+    raise opening.unauthorised("no")
 
 
 async def token(attempt: Attempt) -> dict[str, str]:
@@ -74,7 +85,9 @@ async def main() -> None:
     WebSocketStore("ws://localhost", session="lobby")  # type: ignore[arg-type]
     WebSocketStore("ws://localhost", protocol=JsonRpc())
     WebSocketStore("ws://localhost", protocol=Plain(requests=IdField("reqId")))
-    WebSocketStore("ws://localhost", resume=Resume(cursor=lambda message: message.number))
+    WebSocketStore("ws://localhost", on_open=sign_in)
+    WebSocketStore("ws://localhost", on_open=lambda opening: opening.send("hello"))
+    WebSocketStore("ws://localhost", on_open=3)  # type: ignore[arg-type]
     Session("lobby", since=3)  # type: ignore[arg-type]
 
     assert_type(connection.select(len), Readable[int])

@@ -35,8 +35,9 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
+from sockstore.connection.opening import Opening
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.recovery import Resume, Session
+from sockstore.connection.recovery import Session
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
@@ -71,6 +72,7 @@ __all__ = [
     "MessageView",
     "Navigation",
     "Navigator",
+    "Opening",
     "Outbox",
     "Outcome",
     "OutcomeUnknown",
@@ -80,7 +82,6 @@ __all__ = [
     "Receipt",
     "Reconnect",
     "RequestFailed",
-    "Resume",
     "Scope",
     "ScopeClosed",
     "Session",

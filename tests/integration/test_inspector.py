@@ -79,7 +79,7 @@ SITUATIONS = {
     ),
     "on_open runs": (
         (accept(),),
-        {"on_open": lambda connection: asyncio.sleep(5)},
+        {"on_open": lambda _: asyncio.sleep(5)},
         "connecting",
         3,
         "The first attempt has reached ws://fake/feed?*** and waits for on_open to finish, "

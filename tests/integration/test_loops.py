@@ -241,7 +241,7 @@ def test_the_programs_task_factory_changes_nothing(factory):
             "ws://fake",
             transport=server,
             reconnect=Reconnect(schedule=lambda attempt, outcome: 1.0, min_uptime=0),
-            on_open=lambda connection: connection.send("first"),
+            on_open=lambda opening: opening.send("first"),
         )
         await scope.enter(connection)
         scope.subscribe(connection.phase, lambda phase: notes.append(f"{clock.now:g}: {phase}"))

@@ -8,7 +8,6 @@ import json
 import pytest
 
 from sockstore import (
-    ConnectionEnded,
     DeliveryError,
     Gap,
     InvalidOption,
@@ -16,7 +15,6 @@ from sockstore import (
     OutcomeUnknown,
     Reconnect,
     RequestFailed,
-    Resume,
     Session,
     WebSocketProvider,
     WebSocketStore,
@@ -287,84 +285,3 @@ async def test_every_reconnection_is_a_gap_for_streams_that_ask_for_it():
         assert connection.state.value.recovered is None
         with pytest.raises(InvalidOption):
             connection.stream(gaps="yes")
-
-
-@pytest.mark.contract("SE4")
-async def test_resume_asks_from_the_last_cursor_and_drops_what_comes_twice():
-    server = FakeServer()
-    calls = []
-    resume = Resume(
-        cursor=lambda message: message.data["n"],
-        request=lambda cursor: {"replay": cursor},
-        dedupe_key=lambda message: message.data["n"],
-        fetch_state=lambda connection: calls.append("state"),
-    )
-
-    async def on_open(connection):
-        calls.append("on_open")
-        connection.send("hello")
-
-    async with asks(server, resume=resume, on_open=on_open) as connection:
-        stream = connection.stream()
-        connection.send("queued")
-        await connection.ready()
-        assert await frames(server, 2) == ["hello", "queued"]
-        server.send({"n": 1}, {"n": 2}, {"n": 2})
-        server.drop()
-        await connection.state.wait_for(lambda state: state.phase == "waiting")
-        await connection.ready()
-        assert (await frames(server, 4))[2:] == ['{"replay":2}', "hello"]
-        server.send({"n": 2}, {"n": 3})
-        assert [(await anext(stream)).data["n"] for _ in range(3)] == [1, 2, 3]
-        assert connection.messages.total == 3
-        assert calls == ["state", "on_open"] * 2
-
-
-@pytest.mark.contract("SE4", "ST9")
-async def test_what_resume_raises_is_reported_and_loses_nothing(reported):
-    def unhashable(message):
-        return [message.data["n"]]
-
-    server = FakeServer()
-    resume = Resume(
-        cursor=lambda message: message.data["missing"],
-        request=lambda cursor: {"replay": cursor},
-        dedupe_key=unhashable,
-    )
-    async with asks(server, resume=resume) as connection:
-        await connection.ready()
-        server.send({"n": 1})
-        await connection.messages.wait_for(len)
-        server.drop()
-        await connection.state.wait_for(lambda state: state.phase == "waiting")
-        await connection.ready()
-        assert server.received == []
-    assert len(reported) == 2
-    assert "Resume.dedupe_key" in reported[0]["message"]
-    assert "Resume.cursor" in reported[1]["message"]
-
-
-@pytest.mark.contract("SE4", "CN11")
-async def test_a_snapshot_that_cannot_be_loaded_is_a_failed_attempt():
-    server = FakeServer()
-
-    async def fetch(connection):
-        raise OSError("no such state")
-
-    connection = asks(server, resume=Resume(fetch_state=fetch), reconnect=False)
-    connection.connect()
-    with pytest.raises(ConnectionEnded, match="no such state"):
-        await connection.ready()
-
-
-@pytest.mark.contract("SE4")
-async def test_keys_are_remembered_up_to_a_bound():
-    server = FakeServer()
-    async with asks(server, resume=Resume(dedupe_key=lambda message: message.data)) as connection:
-        await connection.ready()
-        server.send(*range(10_001), 0, 10_000)
-        await connection.messages.wait_for(lambda _: connection.messages.total == 10_002)
-        assert [m.data for m in connection.messages.value][-2:] == [10_000, 0]
-        server.send(2, *range(20_000, 20_001), 2, 3)  # 2 came again, so 3 is what came longest ago
-        await connection.messages.wait_for(lambda _: connection.messages.total == 10_004)
-        assert [m.data for m in connection.messages.value][-2:] == [20_000, 3]

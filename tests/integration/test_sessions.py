@@ -17,7 +17,6 @@ from sockstore import (
     Outbox,
     Position,
     Reconnect,
-    Resume,
     Session,
     WebSocketStore,
 )
@@ -623,10 +622,6 @@ def test_options_are_checked_when_they_are_given():
             Session("room", **wrong)
     with pytest.raises(InvalidOption):
         Position(-1)
-    with pytest.raises(InvalidOption, match="give one of the two"):
-        WebSocketStore("ws://fake", session=Session("room"), resume=Resume())
-    with pytest.raises(InvalidOption, match="cursor"):
-        Resume(request=lambda cursor: cursor)
     with pytest.raises(InvalidOption):
         WebSocketStore("ws://fake", session="room")
 

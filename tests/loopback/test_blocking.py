@@ -412,7 +412,7 @@ def test_ctrl_c_gets_out_of_every_blocking_call_and_the_block_closes(call, echo)
     kind, statement = BLOCKING_CALLS[call]
     code = f"""
     entered = threading.Event()
-    def on_open(connection):
+    def on_open(opening):
         entered.set()
         time.sleep(0.3 if {call == "send"} else 0)
     ws = WebSocket(URL, callbacks='pump', close_timeout=0.5, on_open=on_open)
@@ -583,7 +583,7 @@ EXITS = {
         "echo",
         """
         entered = threading.Event()
-        def on_open(connection):
+        def on_open(opening):
             entered.set(); time.sleep(600)
         ws = WebSocket(URL, on_open=on_open); ws.connect()
         assert entered.wait(20)

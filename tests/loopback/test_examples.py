@@ -162,7 +162,7 @@ async def test_the_examples_that_are_tests_pass(name):
 async def test_on_open():
     async with serving() as server:
         printed = await output_of(str(EXAMPLES / "on_open.py"), server.url)
-    assert printed == "subscribe\norder\n"
+    assert printed == "signed in\norder\n"
 
 
 async def test_asking():

@@ -152,7 +152,7 @@ class ModelledMachine(RuleBasedStateMachine):
         self.line = []  # and of those that wait for room there
         self.entries = {}  # message number -> what was offered
         self.stream = []  # the transport of each message and of each opening; "gap" between
-        self.awaited = None  # the transport whose first message is to be told
+        self.given = None  # the heartbeat that the last on_open gave
         for _ in range(queued):
             self.send_one(1, from_on_open=False)
         if connects:
@@ -205,17 +205,20 @@ class ModelledMachine(RuleBasedStateMachine):
             case effects.DeliverGap(gap=gap):
                 assert gap == Gap(None, None, "reconnected")
                 self.stream.append("gap")
-            case effects.AwaitMessage(transport=number):
+            case effects.DeliverLeft(transport=number):
                 assert number == self.machine.live_transport
-                self.awaited = number
+                assert self.settings.has_on_open
+            case effects.ExpectReplies(transport=number, heartbeat=heartbeat):
+                assert number == self.machine.live_transport
+                self.given = heartbeat
             case effects.RunOnOpen(transport=number):
                 assert self.settings.has_on_open
                 assert number in self.standing
             case effects.SendPing(transport=number, payload=payload):
                 assert number == self.machine.live_transport
                 self.pings.append(payload)
-            case effects.SendHeartbeat(transport=number):
-                assert self.settings.heartbeat is not None
+            case effects.SendHeartbeat(transport=number, heartbeat=heartbeat):
+                assert heartbeat in (self.settings.heartbeat, self.given)
                 assert number == self.machine.live_transport
             case effects.FlushOutbox():
                 self.flush()
@@ -398,14 +401,17 @@ class ModelledMachine(RuleBasedStateMachine):
         assert self.machine.live_transport == live
         assert (effects.AbortTransport(number) in orders) == (number != live)
 
-    @precondition(lambda self: self.machine.live_transport)
+    @precondition(lambda self: self.machine.state.phase == "open")
     @rule()
     def message_comes(self):
-        number = self.machine.live_transport
-        if self.awaited == number:
-            self.awaited = None
-            self.tell(events.MessageComing(number))
-        self.something_comes(number)
+        self.something_comes(self.machine.live_transport)
+
+    @precondition(lambda self: self.settings.has_on_open and self.machine.live_transport)
+    @rule(data=st.data(), true=aimed)
+    def on_open_gives_a_heartbeat(self, data, true):
+        number = self.pick(data, self.live_ones(), true=true)
+        orders = self.tell(events.HeartbeatGiven(number, Heartbeat("own", "reply", interval=9)))
+        assert bool(orders) == self.machine.prepares(number)
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed, error=attempt_errors)
@@ -427,8 +433,13 @@ class ModelledMachine(RuleBasedStateMachine):
             self.standing.discard(number)
             self.ended.add(number)
         was_live = number == self.machine.live_transport
-        self.tell(events.TransportClosed(number, close, "it broke"))
-        if was_live and close.code in {1000, 1005}:
+        was_open = self.machine.state.phase == "open"
+        self.tell(events.TransportClosed(number, close, "it broke", last_words="no"))
+        if was_live and not was_open:
+            state = self.machine.state
+            assert state.phase in {"waiting", "failed", "connecting"}
+            assert "before the connection was open; it said last: no" in state.error
+        elif was_live and close.code in {1000, 1005}:
             self.a_goodbye_is_the_end_or_a_loss()
 
     def a_goodbye_is_the_end_or_a_loss(self):
@@ -587,7 +598,8 @@ class ModelledMachine(RuleBasedStateMachine):
         self.opening.discard(number)
         self.standing.add(number)
         orders = self.tell(events.TransportOpened(number, SocketInfo(f"ws://{number}/")))
-        assert orders == [effects.AwaitMessage(number), effects.RunOnOpen(number)]
+        (run,) = orders
+        assert run == effects.RunOnOpen(number, is_reconnection=run.is_reconnection)
         if pauses:
             self.tell(events.WritingPaused(number))
         self.tell(events.OnOpenFinished(self.pick(data, {number}, true=finishes)))

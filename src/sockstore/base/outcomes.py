@@ -48,11 +48,12 @@ class Outcome:
     Args:
         attempt: Which attempt it was: 0 the first, n the nth retry in a row.
         exception: The failed handshake, the lost liveness or the broken transport, if any.
-        close: The close code and reason, if the connection had been open.
+        close: The close code and reason, if the WebSocket was open.
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
         in_session: Whether the connection had a session, which has close codes of its own.
-        meaning: What the protocol says it means; None leaves it to the table of `classify`.
+        meaning: What the program (`Opening`) or its protocol says it means; None leaves it to the
+            table of `classify`.
     """
 
     attempt: int = 0
@@ -257,13 +258,26 @@ def classified(
     """
     word = None if own is None else own(outcome)
     if word is None:
-        return Classified(classify(outcome, min_uptime=min_uptime))
+        return _unless_refused(classify(outcome, min_uptime=min_uptime), outcome, is_own=False)
     try:
-        return Classified(Classification(word), is_own=True)
+        return _unless_refused(Classification(word), outcome, is_own=True)
     except ValueError:
         raise ValueError(
             f"{name_of(own)} returned {word!r}, which is not one of {_WORDS} or None"
         ) from None
+
+
+def _unless_refused(meaning: Classification, outcome: Outcome, *, is_own: bool) -> Classified:
+    """Return the classification; a connection that was never open ends with no goodbye (OP3)."""
+    was_refused = outcome.close is not None or outcome.meaning is not None
+    if (
+        meaning is Classification.GOODBYE
+        and was_refused
+        and isinstance(outcome.exception, HandshakeFailed)
+    ):
+        # A program that calls this code a goodbye wants no further attempt; the error stays.
+        meaning = Classification.FATAL if is_own else Classification.RETRY
+    return Classified(meaning, is_own)
 
 
 def _key(option: str, key: object) -> int:

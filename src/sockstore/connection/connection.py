@@ -216,7 +216,8 @@ class Connection(SendingSide):
             RequestFailed: If the answer is an error (`JsonRpc`).
             DeliveryError: If it could not be sent.
             TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the protocol has no requests.
+            RuntimeError: If the protocol has no requests, or if ``on_open`` would wait here for its
+                own end.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -230,6 +231,7 @@ class Connection(SendingSide):
         """
         self._require("request")
         require_seconds("timeout", timeout)
+        self._driver.callables.refuse_in_opening("request()", "use opening.request()")
         users = self._engine.users
         leave = None if users is None else users.stay()
         try:

@@ -106,7 +106,7 @@ class Driver:
         self._links: dict[int, Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self.callables: Final = Callables(
-            machine, self.dispatch, self._opening_over, self._callable_done
+            machine, self.dispatch, self._on_open_returned, self._callable_done
         )
         # The timer, and the deadline it was set for: set by `arm`.
         self._timer: asyncio.TimerHandle | None = None
@@ -249,8 +249,10 @@ class Driver:
                 self._abort(number)
             case order.SendPing(transport=number, payload=payload):
                 self._links[number].transport.ping(payload)
-            case order.SendHeartbeat(transport=number):
-                self.writer.send_heartbeat(number)
+            case order.SendHeartbeat(transport=number, heartbeat=heartbeat):
+                self.writer.send_heartbeat(number, heartbeat)
+            case order.ExpectReplies(transport=number, heartbeat=heartbeat):
+                self._links[number].heartbeat = None if heartbeat.reply is None else heartbeat
             case order.SendFrame(transport=number, frame=frame):
                 self._links[number].transport.send(frame)
             case order.FlushOutbox():
@@ -261,6 +263,8 @@ class Driver:
                 self._links[number].deliver(publications)
             case order.Deliver(transport=number, received=received):
                 self._links[number].take(received)
+            case order.DeliverLeft(transport=number):
+                self._links[number].deliver_left()
             case order.AwaitTurn():
                 self._await_turn()
             case order.ReportError(error=error, name=name):
@@ -337,6 +341,7 @@ class Driver:
             link is not None and link.transport.reading_paused,
             None if link is None else link.last_message_at,
             None if link is None else link.last_data_at,
+            "" if link is None or link.inbox is None else link.inbox.awaits,
         )
         # The loop may be early by its clock's resolution.
         self.dispatch(event, max(self.own.now(), deadline))
@@ -371,8 +376,7 @@ class Driver:
         """A transport's handshake succeeded."""
         machine = self.machine
         if (user_side := self._user_side()) is not None:
-            has_on_open = machine.settings.has_on_open
-            link.attend(user_side.receiver, machine, keeps_beginning=has_on_open)
+            link.attend(user_side.receiver, machine)
         self.dispatch(event)
         if machine.live_transport != link.number:
             link.retire()
@@ -383,9 +387,19 @@ class Driver:
         link.retire()
         self.dispatch(fact.TransportReleased(link.number))
 
-    def _opening_over(self, number: int) -> None:
+    def link(self, number: int) -> Link:
+        """Return the link of a transport that is not released."""
+        return self._links[number]
+
+    def call_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function in the next turn of the loop, if there is one."""
+        if self.own.loop is not None and not self.own.loop.is_closed():
+            self.own.loop.call_soon(fn)
+
+    def _on_open_returned(self, number: int) -> None:
+        """A connection that the server closed meanwhile was never open."""
         if (link := self._links.get(number)) is not None:
-            link.opening_over()
+            link.tell_end()
 
     def _callable_done(self) -> None:
         forget_variables(self.machine.state.exception)

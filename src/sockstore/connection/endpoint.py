@@ -92,6 +92,15 @@ class Endpoint:
             subprotocols if callable(subprotocols) else _check_subprotocols(subprotocols)
         )
 
+    @property
+    def has_callable(self) -> bool:
+        """Whether headers, a token or a parameter of the protocol are asked for (RC7).
+
+        The url is not looked at: `connect` may give another one.
+        """
+        parameters = {} if self._protocol is None else self._protocol.parameters()
+        return any(map(callable, (self.headers, self.token, *parameters.values())))
+
     async def target(self, attempt: Attempt) -> Target:
         """Ask the callables for this attempt.
 

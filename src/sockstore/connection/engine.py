@@ -20,7 +20,7 @@ from sockstore.connection.link import open_link
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.recovery import Opening
+from sockstore.connection.recovery import Steps
 from sockstore.connection.requests import Requests
 from sockstore.connection.users import Users
 from sockstore.machine import Machine, Settings
@@ -55,7 +55,8 @@ class Engine:
         connection: The `WebSocketStore` that is given to ``on_open``.
         settings: The options of the machine.
         endpoint: The url, headers and subprotocols.
-        opening: Runs before the connection is open for everyone.
+        steps: Run before the connection is open for everyone.
+        make_opening: Makes the `Opening` that they are given.
         navigation: Listens for navigations until the connection has ended.
         transport: Makes a transport for each attempt.
         transport_options: The options that all of them share.
@@ -71,9 +72,10 @@ class Engine:
         connection: Any,
         settings: Settings,
         endpoint: Endpoint,
-        opening: Opening,
+        steps: Steps,
         navigation: CloseOnNavigate,
         *,
+        make_opening: Callable[..., Any],
         transport: TransportFactory,
         transport_options: TransportOptions,
         codec: CodecLike | None,
@@ -88,7 +90,8 @@ class Engine:
 
         self.connection = connection
         self.endpoint = endpoint
-        self._opening = opening
+        self._steps = steps
+        self._make_opening = make_opening
         self._navigation = navigation
         self._transport = transport
         self._transport_options = transport_options
@@ -118,7 +121,6 @@ class Engine:
             on_error,
             self.driver.report,
             requests=self.requests,
-            resumption=opening.resumption,
             heartbeat=settings.heartbeat,
         )
         self.snapshot: Final = writable(self.machine.state)
@@ -197,8 +199,12 @@ class Engine:
         if state.phase in ENDED:
             buffer.end(ended_by(state) if state.phase == "failed" else None)
         else:
-            self.log.add_stream(buffer, self.driver.callables.opening)
+            self.log.add_stream(buffer)
+            buffer.check_wait = self._check_reading
         return buffer
+
+    def _check_reading(self) -> None:
+        self.driver.callables.refuse_in_opening("reading a stream", "use opening.receive()")
 
     def release_subscriptions(self, holder: object) -> None:
         """Release what one holder of the connection has subscribed to."""
@@ -257,9 +263,15 @@ class Engine:
             case order.AwaitMessage(transport=number):
                 coming = partial(driver.dispatch, fact.MessageComing(number))
                 self.receiver.before_next_message(coming)
-            case order.RunOnOpen(transport=number, needs_state=needs_state):
+            case order.RunOnOpen(
+                transport=number, needs_state=needs_state, is_reconnection=is_reconnection
+            ):
                 loaded = partial(driver.dispatch, fact.SnapshotLoaded(number))
-                run = partial(self._opening.run, self.connection, loaded if needs_state else None)
+                link = driver.link(number)
+                opening = self._make_opening(
+                    self.connection, driver, self.receiver, link, is_reconnection=is_reconnection
+                )
+                run = partial(self._steps.run, opening, loaded if needs_state else None)
                 driver.callables.run_on_open(number, run)
             case order.AskPredicate(question=question, outcome=outcome):
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from sockstore.base.options import Heartbeat
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.receipts import Delivery
@@ -71,10 +72,8 @@ class FrameWriter:
             delivery.offset = entry.offset
             delivery.settle(effect.state, effect.why)
 
-    def send_heartbeat(self, number: int) -> None:
+    def send_heartbeat(self, number: int, heartbeat: Heartbeat) -> None:
         """Send the heartbeat that the server expects."""
-        heartbeat = self._machine.settings.heartbeat
-        assert heartbeat is not None  # noqa: S101 - it is what the machine sends
         try:
             data = heartbeat.encode()
         except Exception as error:  # noqa: BLE001 - the user's callable may raise anything

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, cast
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ReferenceType, ref
 
 from sockstore.base.close import Close
+from sockstore.base.options import Heartbeat
 from sockstore.base.state import Attempt, SocketInfo
 from sockstore.connection.endpoint import Endpoint
+from sockstore.connection.inbox import Inbox, size_of
 from sockstore.connection.receiver import Receiver
+from sockstore.connection.slices import (
+    ConversationSlice,
+    HeartbeatSlice,
+    InboxSlice,
+    SessionSlice,
+)
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.session_frames import FrameError, Published, Said, read
-from sockstore.transports.base import Deliver, Transport, TransportFactory, TransportOptions
+from sockstore.machine.session_frames import Published
+from sockstore.transports.base import (
+    Deliver,
+    Target,
+    Transport,
+    TransportFactory,
+    TransportOptions,
+)
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Output, Received
+    from sockstore.protocols.base import Received
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
 
@@ -40,6 +55,9 @@ class LinkKeeper(Protocol):
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
 
+    def call_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function in the next turn of the loop."""
+
 
 class Link:
     """Reports of one transport, stamped with the transport's number.
@@ -55,6 +73,7 @@ class Link:
 
     __slots__ = (
         "_clock",
+        "_end",
         "_in_slice",
         "_keeper",
         "_machine",
@@ -63,13 +82,14 @@ class Link:
         "_total_before",
         "attempt",
         "first_number",
-        "given",
         "has_opened",
+        "heartbeat",
+        "inbox",
         "last_data_at",
         "last_message_at",
         "number",
+        "target",
         "tell",
-        "token",
         "transport",
     )
 
@@ -81,15 +101,14 @@ class Link:
         self.tell: Final = keeper.dispatch
         self._clock = clock
         # `open_link` sets these, and the transport.
-        self.token: str | None = None
-        self.given: Mapping[str, object] = {}  # the values of the protocol's parameters
+        self.target: Target | None = None
         self.attempt: Attempt = Attempt()
         self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
         # The number of its first message in the log: set by `attend`.
         self.first_number: int = 0
-        # The machine, which knows a room's messages: set by `attend`; None without a session.
+        # The machine, which knows what frames mean: set by `attend`; None on a plain connection.
         self._machine: Machine | None = None
         # The slice under way: set by `begin_slice`, cleared by `end_slice`.
         self._in_slice: Receiver | None = None
@@ -100,22 +119,33 @@ class Link:
         # without a heartbeat): set by `end_slice`.
         self.last_message_at: float | None = None
         self.last_data_at: float | None = None
+        # What came before the connection was open, and is not delivered yet: set by `attend`,
+        # cleared by `retire` and once all is delivered; None if nothing is held.
+        self.inbox: Inbox | None = None
+        # The end of the WebSocket, until it is told: set by `closed`, cleared by `tell_end`.
+        self._end: _End | None = None
+        # The heartbeat whose replies are not messages; set by the driver.
+        self.heartbeat: Heartbeat | None = None
 
     # Called by the driver
 
-    def attend(self, receiver: Receiver, machine: Machine, *, keeps_beginning: bool) -> None:
+    def attend(self, receiver: Receiver, machine: Machine) -> None:
         """Give the messages of this transport to a receiver from now on.
 
         Args:
             receiver: The receiver.
-            machine: Knows which messages of a session's room are new.
-            keeps_beginning: Whether streams that ``on_open`` makes begin with the first message.
+            machine: Knows what frames mean, with a session or a protocol.
         """
         self._receiver = ref(receiver)
         self.first_number = receiver.log.kept.total + 1
         self._machine = None if machine.is_plain else machine
-        if keeps_beginning:
-            receiver.log.keep_beginning(self.number)
+        if machine.session is not None:
+            return
+        if machine.settings.has_on_open or not machine.is_plain:
+            self.inbox = Inbox(self.transport)
+        heartbeat = machine.settings.heartbeat
+        if not machine.is_plain and heartbeat is not None and heartbeat.reply is not None:
+            self.heartbeat = heartbeat  # on a plain connection the receiver recognises its replies
 
     def retire(self) -> None:
         """Discard messages from now on, and end the slice under way."""
@@ -123,16 +153,46 @@ class Link:
         self._receiver = None
         if receiver is not None:
             receiver.log.stop_slice()
-            receiver.log.drop_beginning(self.number)
+        if self.inbox is not None:
+            self.inbox.close()
+            self.inbox = None
+        if self._end is not None:
+            self._keeper.call_soon(self.tell_end)
 
-    def opening_over(self) -> None:
-        """Stop keeping the first messages for ``on_open``, which has ended."""
-        if (receiver := self._attended) is not None:
-            receiver.log.drop_beginning(self.number)
+    def deliver_left(self) -> None:
+        """Deliver what nobody took of the inbox, from the loop's next turn but one on.
+
+        So tasks woken by the open connection take a step before the first message.
+        """
+        if self.inbox is not None:
+            self.inbox.leave()
+        self._keeper.call_soon(lambda: self._keeper.call_soon(self._deliver_left))
+
+    @contextmanager
+    def awaiting(self, what: str) -> Iterator[None]:
+        """Note what ``on_open`` waits for."""
+        if self.inbox is None:
+            yield
+        else:
+            with self.inbox.waiting_for(what):
+                yield
+
+    def tell_end(self) -> None:
+        """Tell the end of the WebSocket, if it has ended and that is not told."""
+        if (end := self._end) is None:
+            return
+        self._end = None
+        words = "" if self.inbox is None else self._last_words(self.inbox.last_frame)
+        self.tell(fact.TransportClosed(self.number, *end.closed, words))
+        if end.is_released:
+            self._keeper.link_released(self)
 
     def take(self, received: Received) -> None:
         """Deliver one message of a protocol, until this link is retired; also between slices."""
         if (receiver := self._attended) is None:
+            return
+        if self.inbox is not None:
+            self.inbox.put(received, size_of(self.inbox.last_frame))
             return
         is_between = self._in_slice is None
         if is_between:
@@ -165,7 +225,9 @@ class Link:
     def opened(self, socket: SocketInfo) -> None:
         """Tell that the handshake succeeded."""
         self.has_opened = True
-        event = fact.TransportOpened(self.number, socket, self.token, self.given, self.attempt)
+        target = self.target
+        assert target is not None  # noqa: S101 - `open_link` has set it
+        event = fact.TransportOpened(self.number, socket, target.token, target.given, self.attempt)
         self._keeper.link_opened(self, event)
 
     def begin_slice(self) -> Deliver | None:
@@ -175,14 +237,18 @@ class Link:
         self._slice_began_at = self._clock()
         self._in_slice = receiver
         self._total_before = receiver.log.begin_slice()
+        deliver: Deliver
         if self._machine is None:
-            return receiver
-        if self._machine.session is None:
+            deliver = receiver if self.inbox is None else InboxSlice(self.inbox, receiver)
+        elif self._machine.session is None:
             hear = self._machine.ear(self.number)
             if hear is None:
                 return receiver
-            return ConversationSlice(self, hear, receiver, self._slice_began_at)
-        return SessionSlice(self, self._machine, receiver)
+            deliver = ConversationSlice(self, hear, receiver, self._slice_began_at)
+        else:
+            deliver = SessionSlice(self, self._machine, receiver)
+        heartbeat = self.heartbeat
+        return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)
 
     def end_slice(self) -> None:
         """Notify subscribers of the slice, and note when the last message came.
@@ -218,120 +284,65 @@ class Link:
         self.tell(fact.WritingResumed(self.number))
 
     def closed(self, close: Close, why: str, cause: Exception | None = None) -> None:
-        """Tell that the WebSocket has ended."""
-        self.tell(fact.TransportClosed(self.number, close, why, cause))
+        """Tell that the WebSocket has ended; not before what it brought was read."""
+        if self.inbox is None:
+            self.tell(fact.TransportClosed(self.number, close, why, cause))
+            return
+        self._end = _End((close, why, cause))
+        # ``on_open`` may have been woken by an answer: it takes a step first.
+        self._keeper.call_soon(lambda: self._keeper.call_soon(self._look_at_end))
 
     def released(self) -> None:
         """Tell that the transport is released."""
-        self._keeper.link_released(self)
+        if self._end is None:
+            self._keeper.link_released(self)
+        else:
+            self._end.is_released = True
 
+    def _look_at_end(self) -> None:
+        """Tell the end, unless ``on_open`` or readers are to get what came before it."""
+        inbox = self.inbox
+        if inbox is None or not inbox.waiting or inbox.stage == "held" or inbox.is_asking:
+            self.tell_end()
 
-class SessionSlice:
-    """Takes the frames of a room for one slice.
+    # What came before the connection was open
 
-    Args:
-        link: Where they come from.
-        machine: Knows which publications are new.
-        receiver: Takes those.
-    """
-
-    __slots__ = ("_link", "_machine", "_receiver", "_session")
-
-    def __init__(self, link: Link, machine: Machine, receiver: Receiver) -> None:
-        assert machine.session is not None  # noqa: S101 - else the receiver takes the frames itself
-        self._link = link
-        self._machine = machine
-        self._session = machine.session
-        self._receiver = receiver
-
-    def texts(self, messages: Iterator[str], /) -> bool:
-        """Take text frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
-
-    def binaries(self, messages: Iterator[bytes], /) -> bool:
-        """Take binary frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
-
-    def take(self, said: Said) -> bool:
-        """Take one push or reply of the server; return whether the slice should end now."""
-        link = self._link
-        if link.is_retired:
-            return True
-        if isinstance(said, Published):
-            is_news = self._machine.accept(link.number, said)
-            if is_news is not None:
-                return is_news and self._receiver.publish(said, self._session.epoch)
-        link.tell(fact.SessionHeard(link.number, said))
-        return link.is_retired
-
-    def _hear(self, frame: str | bytes) -> bool:
-        is_over = False
+    def _deliver_left(self) -> None:
+        receiver, inbox = self._attended, self.inbox
+        if receiver is None or inbox is None:
+            return
+        self.begin_slice()
         try:
-            for said in read(frame):
-                is_over = self.take(said) or is_over
-        except FrameError as error:
-            self._link.tell(fact.SessionBroken(self._link.number, str(error)))
-            return True
-        return is_over
+            inbox.deliver(receiver)
+        finally:
+            self.end_slice()
+        if self.is_retired:
+            return
+        if inbox.waiting:
+            self._keeper.call_soon(self._deliver_left)
+        else:
+            self.inbox = None
+            self.tell_end()
+
+    def _last_words(self, frame: str | bytes) -> str:
+        from sockstore.transports.words import words_in  # noqa: PLC0415 - only for a failure
+
+        return words_in(frame, self.target)
 
 
-class ConversationSlice:
-    """Takes the frames of a protocol for one slice.
+class _End:
+    """The end of a WebSocket that is not told yet.
 
-    Args:
-        link: Where they come from.
-        hear: Makes outputs of a frame and the time.
-        receiver: Takes the messages.
-        now: When the slice began.
+    Attributes:
+        closed: How, why, and the exception below it.
+        is_released: Whether the transport is released, too; set by `Link.released`.
     """
 
-    __slots__ = ("_deliver", "_hear", "_is_reply", "_link", "_message", "_now", "_receive")
+    __slots__ = ("closed", "is_released")
 
-    def __init__(
-        self,
-        link: Link,
-        hear: Callable[[str | bytes, float], Iterable[Output]],
-        receiver: Receiver,
-        now: float,
-    ) -> None:
-        from sockstore.protocols.base import Received  # noqa: PLC0415 - few programs need it
-
-        self._message = Received
-        self._is_reply = receiver.is_reply
-        self._link = link
-        self._hear = hear
-        assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
-        self._deliver = receiver.subscriptions.deliver
-        self._receive = receiver.receive
-        self._now = now
-
-    def texts(self, messages: Iterator[str | bytes], /) -> bool:
-        """Take frames; return whether the slice should end now."""
-        link, hear, now, deliver = self._link, self._hear, self._now, self._deliver
-        message = self._message
-        for frame in messages:
-            if self._is_reply(frame):
-                continue
-            outputs = hear(frame, now)
-            # The hot path: one message of a subscription, and nothing else.
-            if type(outputs) is tuple and len(outputs) == 1:
-                output = outputs[0]
-                if type(output) is message and output.subscription is not None:
-                    if deliver(output) or link.is_retired:
-                        return True
-                    continue
-            if self._take(tuple(outputs)):
-                return True
-        return False
-
-    binaries = texts
-
-    def _take(self, outputs: tuple[Output, ...]) -> bool:
-        if any(type(output) is not self._message for output in outputs):
-            self._link.tell(fact.ConversationSaid(self._link.number, outputs))
-            return self._link.is_retired
-        ends = [self._receive(cast("Received", output)) for output in outputs]
-        return any(ends) or self._link.is_retired
+    def __init__(self, closed: tuple[Close, str, Exception | None]) -> None:
+        self.closed = closed
+        self.is_released = False
 
 
 async def open_link(
@@ -346,5 +357,5 @@ async def open_link(
     asking = endpoint.target(attempt)
     del endpoint, transport  # an attempt under way does not keep the connection alive
     target = await asking
-    link.token, link.given, link.attempt = target.token, target.given, attempt
+    link.target, link.attempt = target, attempt
     await link.transport.open(target)

@@ -12,8 +12,8 @@ from sockstore.base.outcomes import Outcome
 from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
-from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.opening import Opening
+from sockstore.connection.recovery import Session
 from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
 
@@ -38,11 +38,10 @@ class ConnectionOptions(TypedDict, total=False):
     history: int | None
     outbox: Outbox | None
     session: Session | None
-    resume: Resume | None
     protocol: BaseProtocol | None
     lazy: bool
     codec: CodecLike | None
-    on_open: Callable[[WebSocketStore], object] | None
+    on_open: Callable[[Opening], object] | None
     on_error: Callable[[Exception, str | bytes], object] | None
     should_reconnect: Callable[[Outcome], object] | None
     ssl: tls.SSLContext | None

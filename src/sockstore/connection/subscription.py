@@ -101,11 +101,9 @@ class Subscription(Generic[T]):
             RuntimeError: If it was released, or inside ``on_open``, which would wait for itself.
         """
         feed = self._feed
-        if self._talks.is_opening:
-            raise RuntimeError(
-                "subscription.ready() inside on_open would wait for itself: the server is asked "
-                "once on_open has returned; use opening.request() for what on_open needs"
-            )
+        self._talks.refuse_in_opening(
+            "subscription.ready()", "use opening.request() for what it needs"
+        )
         try:
             state = await feed.state.wait_for(
                 lambda state: state.phase in SETTLED or feed.over is not None, timeout
@@ -157,10 +155,14 @@ class Subscription(Generic[T]):
         feed = self._feed
         if feed.over is None and feed.holders:
             feed.log.add_stream(buffer)
+            buffer.check_wait = self._check_reading
         else:
             # As with a connection: what was closed ends streams, what failed raises in them.
             buffer.end(feed.over if feed.state.value.error and _is_failure(feed.over) else None)
         return MessageStream(buffer)
+
+    def _check_reading(self) -> None:
+        self._talks.refuse_in_opening("reading a subscription", "use opening.receive()")
 
     # Saying something
 

@@ -96,10 +96,13 @@ class Talks:
 
     # For subscriptions
 
-    @property
-    def is_opening(self) -> bool:
-        """Whether the calling code is the user's ``on_open``, or was started by it."""
-        return self._driver.callables.opening is not None
+    def refuse_in_opening(self, action: str, instead: str) -> None:
+        """Refuse to wait inside ``on_open`` for what comes when it is over.
+
+        Raises:
+            RuntimeError: If the calling code is ``on_open``, or a task that it started.
+        """
+        self._driver.callables.refuse_in_opening(action, instead)
 
     def subscribe(
         self,

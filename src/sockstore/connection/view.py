@@ -182,9 +182,6 @@ class ConnectionView:
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages from now on.
 
-        Inside ``on_open`` it begins with the first message of this connection that no other stream
-        of ``on_open`` has taken, however early the server spoke.
-
         Any number of streams read independently; each gets every message once and in order,
         across reconnects.
 
@@ -224,7 +221,9 @@ class ConnectionView:
         Raises:
             ConnectionEnded: If it is closed, or failed.
             TimeoutError: If it did not open in time; it goes on trying.
+            RuntimeError: If ``on_open`` would wait here for its own end.
         """
+        self._driver.callables.refuse_in_opening("ready()", "use what opening.receive() returns")
         try:
             state = await self._state.wait_for(
                 lambda state: state.phase == "open" or state.phase in ENDED, timeout

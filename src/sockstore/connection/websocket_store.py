@@ -22,7 +22,8 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
+from sockstore.connection.opening import Opening
+from sockstore.connection.recovery import Session, Steps, check_recovery
 from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
@@ -49,7 +50,8 @@ class WebSocketStore(Connection):
             ``Reconnect(after_goodbye=False)``.
         headers: Handshake headers to add, or a callable as for `url`.
         subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
-        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.
+        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake; and as
+            many again for the opening, `on_open` included.
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
         ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
@@ -59,7 +61,6 @@ class WebSocketStore(Connection):
         outbox: An `Outbox` for messages while the connection is not open; None refuses them.
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
-        resume: A `Resume`, for a server that has its own way to send missed messages.
         protocol: What frames mean on the server, of ``sockstore.protocols``: `Topics`, `JsonRpc` or
             one of your own. None is ``Plain()``: they are your messages.
         lazy: Whether it connects only for the first subscriber of its messages, stream,
@@ -68,9 +69,8 @@ class WebSocketStore(Connection):
         linger: Seconds that a lazy connection stays open after its last use.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
-        on_open: A sync or async callable that is called with the connection after each opening
-            handshake, before the connection is open for everyone; what it sends goes first. A
-            `stream` that it makes misses nothing; `ready` would wait for `on_open` itself.
+        on_open: A sync or async callable that is called with an `Opening` after each opening
+            handshake, before the connection is open for everyone: it sends, receives and asks.
         on_error: Called with an exception and the raw frame that could not be decoded.
         should_reconnect: A sync or async callable that is asked with an `Outcome` before each
             retry; if it returns false, the connection fails.
@@ -119,12 +119,11 @@ class WebSocketStore(Connection):
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
         session: Session | None = None,
-        resume: Resume | None = None,
         protocol: BaseProtocol | None = None,
         lazy: bool = False,
         linger: float = 0.0,
         codec: CodecLike | None = None,
-        on_open: Callable[[WebSocketStore], object] | None = None,
+        on_open: Callable[[Opening], object] | None = None,
         on_error: Callable[[Exception, str | bytes], object] | None = None,
         should_reconnect: Callable[[Outcome], object] | None = None,
         ssl: tls.SSLContext | None = None,
@@ -134,7 +133,7 @@ class WebSocketStore(Connection):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
-        check_recovery(session, resume, protocol)
+        check_recovery(session, protocol)
         if protocol is None:
             from sockstore.protocols.plain import Plain  # noqa: PLC0415 - not with the package
 
@@ -155,7 +154,7 @@ class WebSocketStore(Connection):
         )
         if in_browser := is_browsers_own(transport):
             refuse_in_browser(transport_options, headers, ping_interval)
-        opening = Opening(session, resume, on_open)
+        steps = Steps(session, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
@@ -170,18 +169,19 @@ class WebSocketStore(Connection):
             since=None if session is None else session.since,
             protocol=None if session is not None else protocol,
             linger=linger if lazy else None,
-            has_on_open=bool(opening),
-            has_fetch_state=opening.has_fetch_state,
+            has_on_open=bool(steps),
+            has_fetch_state=steps.has_fetch_state,
             has_predicate=should_reconnect is not None,
-            can_refresh=any(map(callable, (headers, token, *protocol.parameters().values()))),
+            can_refresh=on_open is not None or endpoint.has_callable,
         )
         navigation = CloseOnNavigate(close_on_navigate, self.close)
         engine = Engine(
             self,
             settings,
             endpoint,
-            opening,
+            steps,
             navigation,
+            make_opening=Opening,
             transport=transport,
             transport_options=transport_options,
             codec=codec,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap
 from sockstore.base.state import Attempt, ConnectionState
@@ -33,15 +34,36 @@ class RunOnOpen:
     """Load the snapshot if one is needed and report `SnapshotLoaded`; call the user's ``on_open``.
 
     Report `OnOpenFinished` after both, or as soon as one of them fails.
+
+    Args:
+        transport: The transport that is being opened.
+        needs_state: Whether to load a session's snapshot.
+        is_reconnection: Whether a connection was open before.
     """
 
     transport: int
     needs_state: bool = False
+    is_reconnection: bool = False
+
+
+@frozen
+class DeliverLeft:
+    """Deliver what this transport brought before the connection was open, and nobody took."""
+
+    transport: int
+
+
+@frozen
+class ExpectReplies:
+    """Recognise the replies to a heartbeat on this transport: they are not messages."""
+
+    transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
 class AwaitMessage:
-    """Report `MessageComing` before the next message is delivered."""
+    """Report `MessageComing` before the next message of a session is delivered."""
 
     transport: int
 
@@ -82,6 +104,7 @@ class SendHeartbeat:
     """Send the application's heartbeat."""
 
     transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
@@ -224,6 +247,8 @@ class Warn:
 Effect: TypeAlias = (
     OpenTransport
     | RunOnOpen
+    | DeliverLeft
+    | ExpectReplies
     | AwaitMessage
     | RetireTransport
     | CloseTransport

@@ -84,13 +84,32 @@ def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
 
 
 def attempt_failed(
-    memory: Memory, exception: AttemptError, now: float, *, meaning: Word | None = None
+    memory: Memory,
+    exception: AttemptError,
+    now: float,
+    *,
+    close: Close | None = None,
+    meaning: Word | None = None,
 ) -> list[Effect]:
-    """The attempt that is under way failed; `meaning` is the protocol's word for it."""
+    """The attempt that is under way failed.
+
+    Args:
+        memory: What the machine remembers.
+        exception: The error of the attempt.
+        now: The time.
+        close: How the WebSocket was closed, if it ended before the connection was open.
+        meaning: What the program or its protocol says that it means.
+    """
     match memory.phase:
         case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
-            before = memory.opened_before
-            outcome = Outcome(streak.failures, exception, opened_before=before, meaning=meaning)
+            outcome = Outcome(
+                streak.failures,
+                exception,
+                close,
+                opened_before=memory.opened_before,
+                in_session=memory.session is not None,
+                meaning=meaning or _meaning_of(memory, close),
+            )
             return _follow(memory, outcome, streak, now)
         case _:
             return []
@@ -104,8 +123,15 @@ def connection_lost(
     now: float,
     *,
     cause: Exception | None = None,
+    last_words: str = "",
 ) -> list[Effect]:
-    """A connection whose opening handshake had succeeded was lost."""
+    """A connection was lost; before it was open, that is a failed attempt (OP3)."""
+    if not isinstance(phase, Open):
+        words = f"; it said last: {last_words}" if last_words else ""
+        why = f"{why}, before the connection was open{words}"
+        failed = handshake_failed(memory.destination, why, "network")
+        failed.__cause__ = cause
+        return attempt_failed(memory, failed, now, close=close)
     error = ConnectionLost(why, close)
     error.__cause__ = cause
     return _ended(memory, phase, error, now)
@@ -156,9 +182,6 @@ def _ended(
 ) -> list[Effect]:
     """Make the outcome of a connection that was open, and decide what follows."""
     close = error.close if isinstance(error, ConnectionLost) else None
-    protocol = memory.settings.protocol
-    if meaning is None and close is not None and protocol is not None:
-        meaning = protocol.classify(close.code)
     outcome = Outcome(
         phase.streak.failures,
         error,
@@ -166,9 +189,15 @@ def _ended(
         now - phase.opened_at,
         opened_before=True,
         in_session=memory.session is not None,
-        meaning=meaning,
+        meaning=meaning or _meaning_of(memory, close),
     )
     return _follow(memory, outcome, phase.streak, now)
+
+
+def _meaning_of(memory: Memory, close: Close | None) -> Word | None:
+    """Return what the protocol says that a close means."""
+    protocol = memory.settings.protocol
+    return None if protocol is None or close is None else protocol.classify(close.code)
 
 
 def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:

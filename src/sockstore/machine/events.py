@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
+from sockstore.base.outcomes import Word
 from sockstore.base.state import Attempt, Hint, SocketInfo
 from sockstore.machine.session_frames import Said
 
@@ -98,7 +100,7 @@ class AttemptFailed:
 
 @frozen
 class MessageComing:
-    """A message is about to be delivered, the first one of this transport."""
+    """A message of a session is about to be delivered, the first one of this transport."""
 
     transport: int
 
@@ -112,10 +114,25 @@ class SnapshotLoaded:
 
 @frozen
 class OnOpenFinished:
-    """The user's ``on_open`` returned, or it or ``fetch_state`` raised `exception`."""
+    """The user's ``on_open`` returned, or it or ``fetch_state`` raised.
+
+    Args:
+        transport: The transport that was being opened.
+        exception: What was raised; None if it returned.
+        meaning: What the program says that it means; None leaves it to the table.
+    """
 
     transport: int
     exception: AttemptError | None = None
+    meaning: Word | None = None
+
+
+@frozen
+class HeartbeatGiven:
+    """The user's ``on_open`` gave this connection a heartbeat."""
+
+    transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
@@ -127,12 +144,14 @@ class TransportClosed:
         close: Code, reason and cleanness, normalised.
         why: The reason, as the end of a sentence.
         cause: The exception below it, if there was one.
+        last_words: What the server said last, in words to show, if it ended before it was open.
     """
 
     transport: int
     close: Close
     why: str
     cause: Exception | None = None
+    last_words: str = ""
 
 
 @frozen
@@ -260,12 +279,14 @@ class DeadlineReached:
         last_message_at: When a message was last added to the log, in the clock of `now`.
         last_data_at: When any data message last came, replies to heartbeats and answers to
             requests included, in the same clock; None without a heartbeat.
+        awaits: What ``on_open`` waits for, in words; empty if that is not known.
     """
 
     heard: int = 0
     reading_paused: bool = False
     last_message_at: float | None = None
     last_data_at: float | None = None
+    awaits: str = ""
 
 
 @frozen
@@ -303,6 +324,7 @@ Event: TypeAlias = (
     | ProgramAnswered
     | LossDeclared
     | OnOpenFinished
+    | HeartbeatGiven
     | TransportClosed
     | TransportReleased
     | PongReceived

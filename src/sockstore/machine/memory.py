@@ -53,7 +53,7 @@ class Settings:
         reconnect: The policy; None if reconnecting is off.
         outbox: The limits of the outbox; None if nothing may wait.
         connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
-            again for ``fetch_state`` and ``on_open`` together.
+            again for the opening: that of a protocol or session, ``fetch_state``, ``on_open``.
         close_timeout: Seconds for the closing handshake.
         can_ping: Whether the transport can send pings.
         ping_interval: Seconds between pings; None for no pings.
@@ -67,7 +67,7 @@ class Settings:
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
-        can_refresh: Whether a callable makes the headers.
+        can_refresh: Whether a callable could give other credentials.
 
     Raises:
         InvalidOption: If a value cannot work.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sockstore.protocols.base import Output
 
 __all__ = [
+    "heartbeat_given",
     "let_in",
     "message_coming",
     "on_open_finished",
@@ -137,7 +138,7 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     preparing = Preparing(
         joining.transport,
         joining.socket,
-        now + settings.connect_timeout,
+        joining.deadline,
         joining.opened_at,
         joining.flights,
         joining.streak,
@@ -148,13 +149,14 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     if not settings.has_on_open:
         return _open(memory, preparing, now)
     memory.phase = preparing
-    again = [] if session is None else memory.flush(now)
     transport = joining.transport
-    return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
+    # The messages of a session are delivered while it opens: its position has moved past them.
+    before = [] if session is None else [*memory.flush(now), order.AwaitMessage(transport)]
+    return [*before, order.RunOnOpen(transport, needs_state, memory.has_begun)]
 
 
 def message_coming(memory: Memory, transport: int) -> list[Effect]:
-    """The first message of a connection is about to be delivered."""
+    """The first message of a session's connection is about to be delivered."""
     match memory.phase:
         case Preparing(transport=current) if current == transport:
             return _begun(memory)
@@ -176,7 +178,18 @@ def on_open_finished(memory: Memory, event: fact.OnOpenFinished, now: float) -> 
         case Preparing(transport=transport) as preparing if transport == event.transport:
             if event.exception is None:
                 return _open(memory, preparing, now)
-            return [*memory.retire(now), *attempt_failed(memory, event.exception, now)]
+            retiring, meaning = memory.retire(now), event.meaning
+            return [*retiring, *attempt_failed(memory, event.exception, now, meaning=meaning)]
+        case _:
+            return []
+
+
+def heartbeat_given(memory: Memory, event: fact.HeartbeatGiven) -> list[Effect]:
+    """``on_open`` gave its connection a heartbeat, which begins when the connection is open."""
+    match memory.phase:
+        case Preparing(transport=transport) as preparing if transport == event.transport:
+            memory.phase = replace(preparing, heartbeat=event.heartbeat)
+            return [order.ExpectReplies(transport, event.heartbeat)]
         case _:
             return []
 
@@ -189,7 +202,7 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         ping_timeout=settings.ping_timeout,
         idle_timeout=settings.idle_timeout,
     )
-    pulse, heartbeat = None, settings.heartbeat
+    pulse, heartbeat = None, preparing.heartbeat or settings.heartbeat
     if heartbeat is not None:
         timeout = None if heartbeat.reply is None else heartbeat.timeout
         pulse = started_pulse(now, interval=heartbeat.interval, timeout=timeout)
@@ -204,12 +217,16 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         None if memory.session is None else memory.session.opened(),
         pulse,
         preparing.conversation,
+        heartbeat,
     )
     effects = _begun(memory)
     if preparing.conversation is not None:
         memory.book.opened()
         effects += say_due(memory, now)
-    return [*effects, *memory.flush(now)]
+    effects += memory.flush(now)
+    if memory.session is None and (settings.has_on_open or not settings.is_plain):
+        effects.append(order.DeliverLeft(preparing.transport))
+    return effects
 
 
 def _begun(memory: Memory) -> list[Effect]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, assert_never
 from sockstore.base.close import Close
 from sockstore.base.errors import SockstoreError
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.state import ConnectionState, Failure, SocketInfo
 from sockstore.machine.delivery import Flights
 from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check
@@ -76,6 +77,7 @@ class Preparing:
     writable: bool = True
     needs_state: bool = False
     conversation: Conversation | None = None
+    heartbeat: Heartbeat | None = None
 
 
 @frozen
@@ -92,6 +94,7 @@ class Open:
     recovered: bool | None = None
     pulse: Pulse | None = None
     conversation: Conversation | None = None
+    heartbeat: Heartbeat | None = None
 
 
 @frozen

@@ -31,6 +31,7 @@ from sockstore.machine.liveness import (
 )
 from sockstore.machine.memory import Memory
 from sockstore.machine.opening import (
+    heartbeat_given,
     let_in,
     message_coming,
     on_open_finished,
@@ -111,6 +112,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return snapshot_loaded(memory, transport)
         case fact.OnOpenFinished():
             return on_open_finished(memory, event, now)
+        case fact.HeartbeatGiven():
+            return heartbeat_given(memory, event)
         case fact.TransportClosed():
             return _transport_closed(memory, event, now)
         case fact.TransportReleased(transport=transport):
@@ -241,8 +244,10 @@ def _attempt_failed(
 def _transport_closed(memory: Memory, event: fact.TransportClosed, now: float) -> list[Effect]:
     if (phase := memory.live(event.transport)) is not None:
         phase.flights.lose()
-        retiring, close = memory.lose(phase, now), event.close
-        lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
+        retiring, close, words = memory.lose(phase, now), event.close, event.last_words
+        lost = connection_lost(
+            memory, phase, close, event.why, now, cause=event.cause, last_words=words
+        )
         return [*retiring, *lost]
     match memory.phase:
         case Closing(transport=transport) if transport == event.transport:
@@ -306,11 +311,13 @@ def _phase_deadline_reached(
     match memory.phase:
         case Connecting(deadline=deadline) if deadline <= now:
             error = handshake_failed(to, f"no answer within {timeout:g} s", "timeout")
-        case Joining(deadline=deadline) if deadline <= now:
-            error = handshake_failed(to, f"no room within {timeout:g} s", "session")
+        case Joining(deadline=deadline, conversation=talk) if deadline <= now:
+            late = "the protocol's opening took over" if talk is not None else "no room within"
+            error = handshake_failed(to, f"{late} {timeout:g} s", "session")
         case Preparing(deadline=deadline, needs_state=needs_state) if deadline <= now:
             slow = "fetch_state" if needs_state else "on_open"
-            error = handshake_failed(to, f"{slow} took over {timeout:g} s", "on_open")
+            awaited = f"; it waited for {event.awaits}" if event.awaits else ""
+            error = handshake_failed(to, f"{slow} took over {timeout:g} s{awaited}", "on_open")
         case Waiting(until=until, streak=streak) if until <= now:
             return memory.begin_attempt(streak, now)
         case Open() as phase:
@@ -341,7 +348,7 @@ def _check_liveness(
     if checked.ping:
         effects.append(_ping(phase))
     if beat is not None and beat.send:
-        effects.append(order.SendHeartbeat(phase.transport))
+        effects.append(_beat(phase))
     return effects
 
 
@@ -354,7 +361,7 @@ def _look_again(memory: Memory, heard: int, now: float) -> list[Effect]:
             liveness = probe(liveness, heard, now) if can_ping else liveness
             probed = memory.phase = replace(phase, liveness=liveness, pulse=pulse)
             ping = [_ping(probed)] if can_ping else []
-            beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
+            beat = [] if pulse is None else [_beat(probed)]
             return [*ping, *beat]
         case Waiting(until=until, streak=streak) if math.isfinite(until):
             return memory.begin_attempt(streak, now)
@@ -371,6 +378,11 @@ def _hinted(memory: Memory, hint: Hint, heard: int, now: float) -> list[Effect]:
         case Waiting(until=until, streak=streak, close=close) if math.isfinite(until):
             memory.wait(until, streak, close)
     return []
+
+
+def _beat(phase: Open) -> Effect:
+    assert phase.heartbeat is not None  # noqa: S101 - it set the pulse
+    return order.SendHeartbeat(phase.transport, phase.heartbeat)
 
 
 def _ping(phase: Open) -> Effect:

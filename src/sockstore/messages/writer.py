@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import finalize
 
 from sockstore.base.positions import Gap, Publication
-from sockstore.messages.buffer import Beginning, Buffer, Readers
+from sockstore.messages.buffer import Buffer, Readers
 from sockstore.messages.kept import Kept, MessageView, message_type
 from sockstore.stores import writable
 from sockstore.stores.binding import node_of
@@ -45,7 +45,6 @@ class LogWriter:
     """
 
     __slots__ = (
-        "_beginning",
         "_node",
         "_notified",
         "_on_append",
@@ -70,8 +69,6 @@ class LogWriter:
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
-        # The first messages of a connection; set by `keep_beginning`, reset by `drop_beginning`.
-        self._beginning: Beginning | None = None
         # Each view is another object, so there is no value to compare.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
         self._node = node_of(self.store)
@@ -211,9 +208,9 @@ class LogWriter:
                 self._tell_readers()
         return self._slice_over
 
-    def next_message(self, data: object, kind: MessageKind) -> Message:
-        """Return the message that would be appended next."""
-        return message_type()(data, kind, self.kept.total + 1, self.received_at)
+    def message(self, data: object, kind: MessageKind, place: Publication | None) -> Message:
+        """Return a message that is not in the log; its number is 0."""
+        return message_type()(data, kind, 0, time(), place)
 
     def expect(self, count: int) -> None:
         """Make room in the streams for so many messages at once."""
@@ -235,33 +232,12 @@ class LogWriter:
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
 
-    def keep_beginning(self, transport: int) -> None:
-        """Keep the messages of this connection for streams that its ``on_open`` makes."""
-        self.drop_beginning()
-        self._beginning = Beginning(transport)
-        self._readers.add(self._beginning)
-
-    def drop_beginning(self, transport: int | None = None) -> None:
-        """Stop keeping first messages: ``on_open`` has ended; None means any transport's."""
-        beginning = self._beginning
-        if beginning is not None and transport in {None, beginning.transport}:
-            beginning.close()
-            self._beginning = None
-
-    def add_stream(self, buffer: Buffer, opening: int | None = None) -> None:
-        """Give a reader every message from now on, for as long as its buffer is referenced.
-
-        Args:
-            buffer: The messages that wait for it.
-            opening: The transport whose ``on_open`` makes it: it gets earlier messages, too.
-        """
+    def add_stream(self, buffer: Buffer) -> None:
+        """Give a reader every message from now on, for as long as its buffer is referenced."""
         self._readers.add(buffer)
         if self._stay is not None:
             buffer.when_over = self._stay()
             finalize(buffer, buffer.when_over).atexit = False
-        beginning = self._beginning
-        if beginning is not None and beginning.transport == opening:
-            beginning.give(buffer)
 
     def end_streams(self, error: Exception | None, owner: object = None) -> None:
         """End the streams of one owner; None ends all, because the connection has ended."""

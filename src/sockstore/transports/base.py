@@ -185,6 +185,15 @@ class Transport(Protocol):
     def ping(self, payload: bytes) -> None:
         """Write a ping, if this transport can."""
 
+    def pause_reading(self) -> None:
+        """Bring no more messages until `resume_reading`, if this transport can.
+
+        It is called in a slice, which ends by that.
+        """
+
+    def resume_reading(self) -> None:
+        """Bring messages again, from another turn on."""
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; returns at once."""
 

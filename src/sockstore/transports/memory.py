@@ -73,7 +73,7 @@ class MemoryTransport:
     """The client's half of one memory WebSocket."""
 
     heard = 0
-    reading_paused = False
+    reading_paused = False  # set by `pause_reading`, reset by `resume_reading`
 
     def __init__(
         self, network: MemoryNetwork, listener: Listener, options: TransportOptions
@@ -92,6 +92,7 @@ class MemoryTransport:
         self._aborted = False  # set by `abort`
         self._writing_paused = False  # set by `send`, reset by `flush`
         self._ended = False  # set by `end`, and by `open` if it fails
+        self._unread_arrivals: list[Callable[[], None]] = []  # while reading is paused, in order
 
     @property
     def buffered_amount(self) -> int:
@@ -136,6 +137,16 @@ class MemoryTransport:
         if not self._ended:
             self.to_server.post(lambda: self._peer.pinged(payload))
 
+    def pause_reading(self) -> None:
+        """Bring no more messages until `resume_reading`."""
+        self.reading_paused = True
+
+    def resume_reading(self) -> None:
+        """Bring messages again, from another turn on."""
+        self.reading_paused = False
+        while self._unread_arrivals:
+            self.to_client.post_first(self._unread_arrivals.pop())
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
         self.to_server.post(lambda: self._peer.close_received(Close(code, reason, clean=True)))
@@ -169,6 +180,13 @@ class MemoryTransport:
             self._writing_paused = False
             self.to_client.post(self._resume_writing)
 
+    def broken(self) -> None:
+        """The bytes have stopped; that is noticed once everything before was read."""
+        if self.reading_paused:
+            self._unread_arrivals.append(self.broken)
+        else:
+            self.end(Close(1006), "the connection broke without a close frame")
+
     def end(self, close: Close, why: str) -> None:
         """Report the end of the WebSocket and of the connection that carried it."""
         if self._ended:
@@ -183,7 +201,8 @@ class MemoryTransport:
 
     def read(self, frames: deque[Frame]) -> None:
         """Read one slice; the rest takes another turn."""
-        if self._ended:
+        if self._ended or self.reading_paused:
+            self._unread_arrivals.append(Arrival(self.read, frames))
             return
         self.heard += 1
         if isinstance(first := frames[0], Accepted):

@@ -45,8 +45,8 @@ class ClientHalf(Protocol):
     def flush(self) -> None:
         """Let the peer read everything, unless it has stopped reading."""
 
-    def end(self, close: Close, why: str) -> None:
-        """Report the end of the WebSocket."""
+    def broken(self) -> None:
+        """The bytes have stopped; that is noticed once everything before was read."""
 
 
 @dataclass(eq=False)
@@ -146,8 +146,7 @@ class MemoryPeer:
         """Break the connection without a close frame."""
         self.end()
         if not self._frozen:
-            why = "the connection broke without a close frame"
-            self.transport.to_client.post(lambda: self.transport.end(Close(1006), why))
+            self.transport.to_client.post(self.transport.broken)
 
     def freeze(self) -> None:
         """Neither read nor write any more, like a machine whose cable was pulled."""

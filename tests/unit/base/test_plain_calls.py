@@ -14,7 +14,6 @@ from sockstore import (
     InvalidOption,
     Navigator,
     Reconnect,
-    Resume,
     Scope,
     Session,
     WebSocketStore,
@@ -182,9 +181,6 @@ PLACES = {
     "classify": lambda fn: Reconnect.exponential(classify=fn),
     "message of Heartbeat": Heartbeat,
     "reply of Heartbeat": lambda fn: Heartbeat("ping", fn),
-    "cursor of Resume": lambda fn: Resume(cursor=fn),
-    "request of Resume": lambda fn: Resume(cursor=str, request=fn),
-    "dedupe_key of Resume": lambda fn: Resume(dedupe_key=fn),
     "bind": lambda fn: Scope().bind(fn),
     "row of LiveList": LiveRows,
     "key of LiveList": lambda fn: LiveRows(str, key=fn),
@@ -299,7 +295,6 @@ def test_places_that_may_await_take_both(kind):
     # Two attempts, two openings, one question; a mount, a cleanup and a page.
     assert len(told) == 2 * 3 + 2 + 1 + 3
     Session("lobby", token=both(told)[kind], fetch_state=both(told)[kind])
-    Resume(fetch_state=both(told)[kind])
 
 
 def generate(*_):
@@ -316,7 +311,6 @@ AWAITING_PLACES = {
     "on_open": lambda fn: connection(on_open=fn),
     "should_reconnect": lambda fn: connection(should_reconnect=fn),
     "fetch_state of Session": lambda fn: Session("lobby", fetch_state=fn),
-    "fetch_state of Resume": lambda fn: Resume(fetch_state=fn),
     "mount": lambda fn: Scope().mount(fn),
     "on_destroy": lambda fn: Scope().on_destroy(fn),
     "goto": lambda fn: asyncio.run(go(fn)),

@@ -535,7 +535,7 @@ def test_a_timeout_shows_no_secret_of_the_url():
 @pytest.mark.contract("OB2")
 def test_a_connection_is_not_open_before_on_open_has_finished():
     bench = connecting(has_on_open=True)
-    assert bench.open() == [order.AwaitMessage(1), order.RunOnOpen(1)]
+    assert bench.open() == [order.RunOnOpen(1)]
     assert bench.state.phase == "connecting"
     assert bench.machine.live_transport == 1
     bench.tell(fact.OnOpenFinished(1))
@@ -561,10 +561,12 @@ def test_on_open_that_hangs_is_cut():
 
 
 @pytest.mark.contract("CN9")
-def test_a_connection_that_breaks_during_on_open_is_lost():
+def test_a_connection_that_breaks_during_on_open_is_a_failed_attempt():
     bench = preparing()
     bench.lose()
-    assert bench.state.error == "the connection broke"
+    assert bench.state.error.endswith("the connection broke, before the connection was open")
+    assert isinstance(bench.state.exception, HandshakeFailed)
+    assert bench.machine.decision.outcome.uptime is None
     assert bench.tell(fact.OnOpenFinished(1)) == []
     assert bench.state.phase == "waiting"
 
@@ -1152,7 +1154,7 @@ def test_what_on_open_sends_goes_before_what_waits():
     assert isinstance(bench.offer("hello", from_on_open=True), HandOver)
     assert isinstance(bench.offer("later"), Queued)
     assert drain(bench) == []
-    assert bench.tell(fact.OnOpenFinished(1)) == [order.FlushOutbox()]
+    assert bench.tell(fact.OnOpenFinished(1)) == [order.FlushOutbox(), order.DeliverLeft(1)]
     assert drain(bench) == ["waits", "later"]
 
 
@@ -1409,7 +1411,9 @@ def test_where_nothing_can_be_pinged_waking_up_costs_no_connection(hint):
 
 @pytest.mark.contract("LV2", "LV5")
 def test_where_nothing_can_be_pinged_waking_up_sends_the_heartbeat():
-    bench = Bench(can_ping=False, ping_interval=None, heartbeat=Heartbeat("ping", reply="pong"))
+    heartbeat = Heartbeat("ping", reply="pong")
+    bench = Bench(can_ping=False, ping_interval=None, heartbeat=heartbeat)
     bench.connect()
     bench.open()
-    assert bench.tell(fact.Hinted("resume", 0), after=1) == [order.SendHeartbeat(bench.transport)]
+    beat = order.SendHeartbeat(bench.transport, heartbeat)
+    assert bench.tell(fact.Hinted("resume", 0), after=1) == [beat]
