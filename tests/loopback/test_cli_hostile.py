@@ -428,6 +428,15 @@ async def test_what_was_delivered_and_which_reply_did_not_come_is_said():
     assert "not delivered" not in sent.err
 
 
+@pytest.mark.parametrize("replies", [(), ("--replies", "1")], ids=["no reply", "reply"])
+async def test_why_a_server_ended_the_connection_is_said_once(replies):
+    async with serving(0, "--max-message-bytes", "100") as server:
+        sent = await run("send", server.url, "x" * 200, *replies)
+    why = "the server closed the connection with 1009 (message too big)"
+    assert_said(sent, 1, "1 of 1 messages were sent, but it is unknown whether they arrived", why)
+    assert sent.err.count("1009") == 1
+
+
 async def test_a_server_that_closes_before_it_replies_is_said():
     async def leave(websocket) -> None:
         await websocket.recv()
