@@ -241,6 +241,29 @@ async def test_the_list_follows_its_end_only_while_its_reader_is_there(document)
     await page.wait_for_function(AT_END)
 
 
+@pytest.mark.contract("UI1")
+async def test_the_timeline_follows_its_end_also_when_the_panel_was_closed_or_has_less_room(
+    document,
+):
+    page = document.page
+    at_end = AT_END.replace(".sockstore-messages", ".sockstore-timeline")
+    button = page.get_by_role("button", name="Inspector")
+    await button.click()
+    events = page.locator(".sockstore-event")
+    for number in (4, 8, 12):  # of each connection: the end, the decision, an attempt, it opens
+        await document.run("page.root.children[0].connection.reconnect()")
+        await events.nth(number).wait_for()
+    await page.wait_for_function(at_end)
+    timeline = page.get_by_role("log", name="Timeline")
+    assert await timeline.evaluate("one => one.scrollHeight > one.clientHeight + 50")
+    await button.click()
+    await timeline.wait_for(state="detached")
+    await button.click()
+    await page.wait_for_function(at_end)
+    await timeline.evaluate("one => one.style.maxHeight = '60px'")
+    await page.wait_for_function(at_end)
+
+
 @pytest.mark.contract("UI1", "UI6")
 async def test_components_come_later_and_go_earlier(document):
     page = document.page

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
@@ -424,6 +425,28 @@ async def test_the_inspector_shows_what_the_connection_does_and_is_remembered(si
     await page.wait_for_selector(CONNECTED)
     await page.get_by_role("button", name="Inspector").click()
     await panel.get_by_text("Connected to ws://").wait_for()
+
+
+@pytest.mark.contract("UI1")
+async def test_the_timeline_follows_its_end_also_when_its_panel_leaves_it_less_room(open_page):
+    listening = listen()
+    server = f"ws://{address_of(listening)}"
+    at_end = AT_END.replace(LIST, ".sockstore-timeline")
+    async with AsyncExitStack() as life_of_server:
+        await life_of_server.enter_async_context(served(create_app(), listening))
+        async with demo("--server", server) as pages:
+            page = await open_page(pages)
+            await page.wait_for_selector(CONNECTED)
+            await page.get_by_role("button", name="Inspector").click()
+            await page.get_by_text("Open after").wait_for()
+            await life_of_server.aclose()
+            # The explanation of an outage is longer than "Connected to ...", above the timeline.
+            await page.locator("[data-kind=failure]").nth(1).wait_for()
+            timeline = page.get_by_role("log", name="Timeline")
+            assert await timeline.evaluate("one => one.scrollHeight > one.clientHeight + 50")
+            await page.wait_for_function(at_end)
+            await page.set_viewport_size({"width": 1280, "height": 600})
+            await page.wait_for_function(at_end)
 
 
 @pytest.mark.contract("UI2", "UI3")

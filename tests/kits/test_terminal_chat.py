@@ -198,6 +198,22 @@ async def test_the_inspector_opens_and_tells_what_the_connection_does(place):
 
 
 @pytest.mark.asyncio
+@pytest.mark.contract("UI1")
+async def test_a_latency_that_was_never_measured_is_not_shown_as_a_number():
+    url, rooms = chat.destination("ws://localhost:8765", ["lobby"], "Ann")
+    app = ChatApp(url, rooms, {"transport": FakeServer(), "ping_interval": None})
+    async with chatting(app) as pilot:
+        await pilot.press("f2")
+        labels = app.screen.query("ConnectionInspector #plots .label")
+
+        def shown() -> list[str]:
+            return [str(label.content) for label in labels.results(Static)]
+
+        await until(pilot, lambda: shown() != ["Latency", "Messages"], "it has been drawn")
+        assert shown() == ["Latency: \N{EN DASH}", "Messages: 0 a second"]
+
+
+@pytest.mark.asyncio
 @pytest.mark.contract("CL1")
 @pytest.mark.parametrize("key", ["ctrl+c", "ctrl+q"])
 async def test_it_is_left_with_its_key_also_while_a_dialog_is_open(place, key):

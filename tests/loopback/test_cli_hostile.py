@@ -336,7 +336,12 @@ LONG = "9" * 5000
         (("serve", "--max-message-bytes", "1"), ("--max-message-bytes",)),
         (("demo", "--server", "http://h"), ("--server",)),
         (("demo", "--server", "ws://h?x=1"), ("--server",)),
-        (("demo", "--messages", "0"), ("--messages",)),
+        (("demo", "--messages", "8"), ("--messages", "--terminal")),
+        (("demo", "--terminal", "--messages", "3"), ("--messages", "4")),
+        (("demo", "--terminal", "--server", "ws://h"), ("--server", "--terminal")),
+        (("demo", "--terminal", "--port", "0"), ("--port", "--terminal")),
+        (("demo", "--terminal", "--host", "::1"), ("--host", "--terminal")),
+        (("demo", "--terminal", "--host-name", "h"), ("--host-name", "--terminal")),
         (("demo", "--host", "256.1.1.1", "--port", "0"), ("--host",)),
         (("demo", "--pyodide", "nowhere"), ("--pyodide",)),
         (("chat", "http://h"), ("URL",)),
@@ -426,6 +431,15 @@ async def test_what_was_delivered_and_which_reply_did_not_come_is_said():
     assert sent.out == "a\n"
     assert_said(sent, 1, "1 of 1 messages", "only 1 of 2 replies came within 1 s")
     assert "not delivered" not in sent.err
+
+
+@pytest.mark.parametrize("replies", [(), ("--replies", "1")], ids=["no reply", "reply"])
+async def test_why_a_server_ended_the_connection_is_said_once(replies):
+    async with serving(0, "--max-message-bytes", "100") as server:
+        sent = await run("send", server.url, "x" * 200, *replies)
+    why = "the server closed the connection with 1009 (message too big)"
+    assert_said(sent, 1, "1 of 1 messages were sent, but it is unknown whether they arrived", why)
+    assert sent.err.count("1009") == 1
 
 
 async def test_a_server_that_closes_before_it_replies_is_said():

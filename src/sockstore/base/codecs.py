@@ -89,7 +89,7 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
     With `only_json` each frame is JSON on one line, in which text becomes a JSON string.
     """
     if not only_json:
-        return partial(encode_with, encode_json if codec is None else codec.encode)
+        return _text_or_json if codec is None else partial(encode_with, codec.encode)
     return _encode_as_json if codec is None else partial(_encode_as_checked_json, codec)
 
 
@@ -283,3 +283,6 @@ def json_decoder() -> Callable[[str], Any]:
 def encode_json(data: Any) -> str:
     """Return the JSON text of a value; raise `TypeError` or `ValueError` if there is none."""
     return _json().encode(data).decode()
+
+
+_text_or_json = partial(encode_with, encode_json)  # one for all connections

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 HELP = """chat in the terminal: rooms, who is here, and what was said before
 
 Without a URL it starts its own server, whose rooms end with this chat. Other people on this machine
-join it with the address that it shows.
+join it with the address that F2 shows.
 
 examples:
   sockstore chat ws://localhost:8765 --name Ann                   the room "lobby"

@@ -31,6 +31,7 @@ __all__ = [
     "option",
     "sentence",
     "shown",
+    "whole",
 ]
 
 MOST_SHOWN = 80

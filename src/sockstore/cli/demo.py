@@ -8,11 +8,12 @@ import sys
 import threading
 import webbrowser
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockstore.cli import story
-from sockstore.cli.common import CommandError, UsageError, count, needs, option, url
+from sockstore.cli.common import CommandError, UsageError, needs, option, url, whole
 from sockstore.cli.output import put_if_possible
 from sockstore.cli.serving import (
     add_listening_arguments,
@@ -40,14 +41,17 @@ examples:
   sockstore demo --terminal                        a server is killed; no message is lost"""
 
 
+MESSAGES = 16
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_listening_arguments(parser, 8080)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     text = "connect the pages to another server, such as ws://localhost:8765"
     option(parser, "--server", "URL", text, url)
-    text = "with --terminal: send N messages, at least 4 (default: 16)"
-    option(parser, "--messages", "N", text, count, default=16)
+    text = f"with --terminal: send N messages, at least {story.FEWEST} (default: {MESSAGES})"
+    option(parser, "--messages", "N", text, partial(whole, least=story.FEWEST))
     place = parser.add_mutually_exclusive_group()
     place.add_argument(
         "--terminal",
@@ -66,10 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the pages until Ctrl-C or SIGTERM, or play the story in the terminal."""
-    if options.pyodide is not None and not options.browser:
-        raise UsageError("argument --pyodide: it is for --browser, which is missing")
+    _check_that_all_have_an_effect(options)
     if options.terminal:
-        return story.play(options.messages)
+        return story.play(options.messages or MESSAGES)
     server = None if options.server is None else _base(options.server)
     with listening_socket(options.host, options.port) as listening:
         # A page cannot connect to "all addresses".
@@ -89,6 +92,27 @@ def run(options: argparse.Namespace) -> int:
 
         serve_until_stopped(app, listening, on_started=started)
     return 0
+
+
+def _check_that_all_have_an_effect(options: argparse.Namespace) -> None:
+    """Refuse an option that the chosen demo would ignore.
+
+    Raises:
+        UsageError: If there is one.
+    """
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    for argument, demo in (("--messages", "--terminal"), ("--pyodide", "--browser")):
+        if _is_given(parser, options, argument) and not getattr(options, demo[2:]):
+            raise UsageError(f"argument {argument}: it is for {demo}, which is missing")
+    for argument in ("--host", "--port", "--host-name", "--server"):
+        if options.terminal and _is_given(parser, options, argument):
+            raise UsageError(f"argument {argument}: it is for the pages; --terminal shows none")
+
+
+def _is_given(parser: argparse.ArgumentParser, options: argparse.Namespace, argument: str) -> bool:
+    name = argument.removeprefix("--").replace("-", "_")
+    return bool(getattr(options, name) != parser.get_default(name))
 
 
 def _pages(address: str, server: str | None, host_names: list[str]) -> ASGIApp:

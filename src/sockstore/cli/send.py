@@ -6,7 +6,14 @@ import argparse
 import asyncio
 from typing import Any
 
-from sockstore import ConnectionEnded, DeliveryError, Receipt, SockstoreError, WebSocketStore
+from sockstore import (
+    ConnectionEnded,
+    ConnectionState,
+    DeliveryError,
+    Receipt,
+    SockstoreError,
+    WebSocketStore,
+)
 from sockstore.base.characters import one_line
 from sockstore.base.codecs import decode_json
 from sockstore.cli import signals
@@ -32,6 +39,9 @@ examples:
   sockstore send ws://localhost:8765/echo hello --replies 1
   sockstore send 'ws://localhost:8765/chat/lobby?name=Ann' '{"content": "hello"}'
   date | sockstore send ws://localhost:8765/echo -"""
+
+WITHOUT_A_REASON = {1000, 1005, 1006}
+"""Close codes that do not say why a server ended a connection."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,8 +82,9 @@ class _Sending:
         self._replies = 0
         # One for each message; `_talk` adds them.
         self._receipts: list[Receipt] = []
-        # The connection's newest error; `_note_error` sets it.
+        # The connection's newest error, and why it ended early; `_note` sets both.
         self._last_error: SockstoreError | None = None
+        self._why_ended = ""
         # Whether everything was handed to the network; `_talk` sets it.
         self._are_drained = False
 
@@ -84,7 +95,7 @@ class _Sending:
             CommandError: If a message was not delivered, or a reply did not come.
         """
         connection = self._connection
-        connection.error.subscribe(self._note_error)
+        connection.state.subscribe(self._note)
         why_no_reply = ""
         try:
             async with connection:
@@ -99,8 +110,15 @@ class _Sending:
         self._check(why_no_reply)
         return 0
 
-    def _note_error(self, error: SockstoreError | None) -> None:
-        self._last_error = error or self._last_error
+    def _note(self, state: ConnectionState) -> None:
+        self._last_error = state.exception or self._last_error
+        if state.phase == "open":
+            self._why_ended = ""
+        elif state.exception is not None:
+            self._why_ended = explain(state.exception)
+        elif state.close is not None and state.close.code not in WITHOUT_A_REASON:
+            # It crossed our own close frame.
+            self._why_ended = f"the server closed the connection with {state.close}"
 
     async def _talk(self, connection: WebSocketStore) -> str:
         """Send, and print the replies; return why one did not come, or nothing."""
@@ -130,10 +148,8 @@ class _Sending:
             cause = "" if self._last_error is None else f": {explain(self._last_error)}"
             missing.append(f"not delivered within {self._timeout:g} s{cause}")
         elif unproven:
-            missing.append(
-                f"{len(unproven)} of {len(self._receipts)} messages were sent, but the server did "
-                "not confirm the closing handshake, so it is unknown whether they arrived"
-            )
+            sent = f"{len(unproven)} of {len(self._receipts)} messages were sent, but"
+            missing.append(f"{sent} {self._why_unknown(why_no_reply)}")
         if self._are_drained and self._replies < self._wanted:
             if not unproven:
                 count = len(self._receipts)
@@ -141,6 +157,13 @@ class _Sending:
             missing.append(f"only {self._replies} of {self._wanted} replies {why_no_reply}")
         if missing:
             raise CommandError("; ".join(missing))
+
+    def _why_unknown(self, why_no_reply: str) -> str:
+        unknown = "it is unknown whether they arrived"
+        if not self._why_ended:
+            return f"the server did not confirm the closing handshake, so {unknown}"
+        # The sentence about the replies has the reason, too.
+        return unknown if self._why_ended in why_no_reply else f"{unknown}: {self._why_ended}"
 
 
 def _print(data: Any) -> None:

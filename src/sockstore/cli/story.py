@@ -18,6 +18,8 @@ from sockstore.cli import signals
 from sockstore.cli.common import CommandError, sentence
 from sockstore.cli.output import PLAIN_TERMINALS, OutputFailed, put
 
+FEWEST = 4
+"""A quarter of the messages is sent before the server is killed."""
 SECONDS_BETWEEN_MESSAGES = 0.5
 SECONDS_DOWN = 2.5
 SECONDS_TO_START = 30.0
@@ -29,12 +31,12 @@ def play(messages: int) -> int:
     """Play the story: an echo server is killed without warning and started again.
 
     Args:
-        messages: How many to send, one every half second; at least 4.
+        messages: How many to send, one every half second; at least `FEWEST`.
 
     Returns:
         The exit status: 0 if each came back once and in order.
     """
-    return signals.run(_tell(max(4, messages)))
+    return signals.run(_tell(messages))
 
 
 async def _tell(messages: int) -> int:

@@ -94,11 +94,31 @@ class Driver:
         shows_buffered: Whether anybody has asked for `buffered_amount`; set by the engine.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_attempts",
+        "_links",
+        "_rest_waiters",
+        "_timer",
+        "_timer_for",
+        "_turn_of",
+        "_user_side",
+        "_watches_platform",
+        "_where",
+        "callables",
+        "machine",
+        "observer",
+        "own",
+        "sender",
+        "shows_buffered",
+        "writer",
+    )
+
     def __init__(
         self, machine: Machine, user_side: Callable[[], UserSide | None], where: str
     ) -> None:
         self.machine = machine
-        self.own: Final = OwnLoop(lambda: self.at_rest, self._discard)
+        self.own: Final = OwnLoop(self)
         self._user_side = user_side
         self._where = where
         # The links of transports that are not released, and the tasks of attempts under way, by
@@ -216,7 +236,7 @@ class Driver:
         else:
             self.own.loop.call_exception_handler({"message": message, "exception": error})
 
-    def _discard(self) -> None:
+    def discard(self) -> None:
         """Discard tasks, timers and transports: their event loop was closed before them."""
         for link in self._links.values():
             link.retire()

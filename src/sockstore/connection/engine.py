@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import finalize, ref
 
@@ -67,6 +67,32 @@ class Engine:
         history: Messages that the log keeps; None keeps all.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_buffered",
+        "_buffered_shown",
+        "_make_opening",
+        "_navigation",
+        "_should_reconnect",
+        "_steps",
+        "_stores",
+        "_transport",
+        "_transport_options",
+        "connection",
+        "driver",
+        "encoder",
+        "endpoint",
+        "finalizer",
+        "log",
+        "machine",
+        "messages",
+        "receiver",
+        "requests",
+        "snapshot",
+        "talks",
+        "users",
+    )
+
     def __init__(
         self,
         connection: Any,
@@ -124,13 +150,16 @@ class Engine:
             heartbeat=settings.heartbeat,
         )
         self.snapshot: Final = writable(self.machine.state)
-        # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
-        self._stores: set[Readable[Any]] = {self.snapshot, self.log.store}
+        # The stores that belong to the loop's thread, those of subscriptions excepted; `adopt_late`
+        # adds those made at first use.
+        self._stores: list[Readable[Any]] = [self.snapshot, self.log.store]
         # Subscriptions and calls: None without a protocol that has them.
         self.talks: Final = None if settings.is_plain else self._make_talks(protocol)
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
-        self._buffered: Writable[int] | None = None  # made by `buffered_amount`
+        # Both are made by `buffered_amount`.
+        self._buffered: Writable[int] | None = None
+        self._buffered_shown: Readable[int]
 
     # Called by the views
 
@@ -149,23 +178,26 @@ class Engine:
         if own.bind(action):
             # The loop of a `VirtualClock` has a virtual wall clock.
             self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
-            bind(*self._stores)
+            self.adopt()
 
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
-        bind(*self._stores)
+        bind(*self._stores, *(() if self.talks is None else self.talks.subscriptions.stores))
 
-    @cached_property
+    @property
     def buffered_amount(self) -> Readable[int]:
         """Bytes that were sent and not yet given to the network, the outbox included."""
-        self._buffered = writable(0, self._watch_buffered)
-        adopt(self._buffered, FOREIGN_THREAD, owner=self.connection)
-        self.driver.shows_buffered = True
-        return self.adopt_late(self._buffered)
+        if self._buffered is None:
+            self._buffered = writable(0, self._watch_buffered)
+            adopt(self._buffered, FOREIGN_THREAD, owner=self.connection)
+            self.driver.shows_buffered = True
+            self._buffered_shown = self.adopt_late(self._buffered)
+        return self._buffered_shown
 
     def adopt_late(self, store: Readable[T]) -> Readable[T]:
         """Adopt a store that is made at its first use; it belongs to the loop of the others."""
-        self._stores.add(store)
+        if store not in self._stores:  # each view asks for its own
+            self._stores.append(store)
         bind_with(store, self.log.store)
         return readonly(store)
 
@@ -214,14 +246,7 @@ class Engine:
     def _make_talks(self, protocol: BaseProtocol) -> Talks:
         from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
 
-        talks = Talks(
-            protocol,
-            self.driver,
-            self.requests,
-            self.encoder,
-            stores=self._stores,
-            log=self.log,
-        )
+        talks = Talks(protocol, self.driver, self.requests, self.encoder, self.log)
         self.receiver.subscriptions = talks.subscriptions
         return talks
 

@@ -30,6 +30,8 @@ class FrameWriter:
         report: Receives the errors of users' callables.
     """
 
+    __slots__ = ("_links", "_machine", "_observer", "_report")
+
     def __init__(
         self,
         machine: Machine,

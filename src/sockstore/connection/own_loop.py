@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from sockstore.base.plain_calls import refuse_async
 
@@ -22,12 +22,22 @@ FOREIGN_THREAD = (
 )
 
 
+class Movable(Protocol):
+    """A connection that may move from one event loop to another."""
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether it may move now."""
+
+    def discard(self) -> None:
+        """Discard what is left, as the loop was closed while the connection was in use."""
+
+
 class OwnLoop:
     """The event loop that a connection belongs to while it is in use.
 
     Args:
-        is_at_rest: Whether the connection may move to another loop.
-        discard: Discards what is left of a connection whose loop was closed while it was in use.
+        connection: The connection; its driver.
 
     Attributes:
         loop: The loop, and None before the first `bind`.
@@ -36,11 +46,10 @@ class OwnLoop:
         is_closed: Returns whether the loop is closed.
     """
 
-    __slots__ = ("_discard", "_is_at_rest", "is_closed", "loop", "now", "thread")
+    __slots__ = ("_connection", "is_closed", "loop", "now", "thread")
 
-    def __init__(self, is_at_rest: Callable[[], bool], discard: Callable[[], None]) -> None:
-        self._is_at_rest = is_at_rest
-        self._discard = discard
+    def __init__(self, connection: Movable) -> None:
+        self._connection = connection
         # All four are set by `bind`.
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int | None = None
@@ -71,7 +80,7 @@ class OwnLoop:
             return False
         if self.loop is not None:
             self.check_thread()
-            if not self._is_at_rest():
+            if not self._connection.at_rest:
                 raise RuntimeError(f"{action}(): this connection is in use on another event loop")
         self.loop, self.thread = loop, threading.get_ident()
         self.now, self.is_closed = loop.time, loop.is_closed
@@ -79,10 +88,10 @@ class OwnLoop:
 
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's (ST12), unless the loop is closed."""
-        if self.is_closed() and not self._is_at_rest():
-            self._discard()
+        if self.is_closed() and not self._connection.at_rest:
+            self._connection.discard()
         is_foreign = self.thread is not None and self.thread != threading.get_ident()
-        if is_foreign and not self._is_at_rest():
+        if is_foreign and not self._connection.at_rest:
             raise RuntimeError(FOREIGN_THREAD)
 
     def call_soon(self, fn: Callable[[], object]) -> None:
@@ -90,7 +99,7 @@ class OwnLoop:
         if self.loop is None:
             return
         if self.is_closed():
-            self._discard()
+            self._connection.discard()
         else:
             self.loop.call_soon_threadsafe(fn)
 

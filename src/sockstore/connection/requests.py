@@ -68,6 +68,10 @@ class Requests:
         waiting: The requests, by what the conversation names them.
     """
 
+    __slots__ = (
+        "__weakref__", "_encoder", "_give_up", "_match", "_names", "_protocol", "_send", "waiting",
+    )  # fmt: skip
+
     def __init__(
         self,
         protocol: BaseProtocol,

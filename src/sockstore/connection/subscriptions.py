@@ -49,8 +49,10 @@ class Subscriptions:
         dispatch: Tells the machine what is wanted.
         report: Receives the errors of users' callables.
         loader: Loads snapshots.
-        stores: The stores that belong to the thread of the loop, those of feeds included.
         log: The log of the connection.
+
+    Attributes:
+        stores: The stores of feeds that are held; they belong to the thread of the loop.
     """
 
     def __init__(
@@ -59,15 +61,13 @@ class Subscriptions:
         dispatch: Callable[[Event], None],
         report: Report,
         loader: SnapshotLoader,
-        *,
-        stores: set[Readable[Any]],
         log: LogWriter,
     ) -> None:
         self._protocol = protocol
         self._dispatch = dispatch
         self._report = report
         self._loader = loader
-        self._stores = stores
+        self.stores: set[Readable[Any]] = set()
         self._log = log
         # The subscriptions of the server, and those that handles may share, by key: added by
         # `hold`, removed by `forget` and by a state that is final.
@@ -126,7 +126,7 @@ class Subscriptions:
         for store in (feed.state, feed.log.store):
             adopt(store, FOREIGN_THREAD)
             bind_with(store, self._log.store)
-            self._stores.add(store)
+            self.stores.add(store)
         group.feeds = (*group.feeds, feed)
         feed.answer, feed.over = group.answer, self._end
         state = group.state if self._end is None else _CONNECTION_ENDED
@@ -138,7 +138,7 @@ class Subscriptions:
             self._loader.follow(feed)
 
     def _leave(self, feed: Feed) -> None:
-        self._stores.difference_update((feed.state, feed.log.store))
+        self.stores.difference_update((feed.state, feed.log.store))
         group = self._groups.get(feed.wire)
         if group is None or feed not in group.feeds:
             return  # the server has refused or ended it
@@ -238,7 +238,7 @@ class Subscriptions:
                 why = state.error or ("the server ended it" if state.phase == "ended" else "")
                 feed.over = SubscriptionRefused(feed.key, why or "no reason given")
                 self._finish(feed, state, feed.over if state.error is not None else None)
-                self._stores.difference_update((feed.state, feed.log.store))
+                self.stores.difference_update((feed.state, feed.log.store))
                 continue
             if feed.owed is not None:
                 (feed.owed.subscribed if state.phase == "subscribed" else feed.owed.lost)()

@@ -31,7 +31,6 @@ from sockstore.protocols.base import (
     Received,
     WireSubscription,
 )
-from sockstore.stores import Readable
 
 if TYPE_CHECKING:
     from sockstore.messages.message import MessageKind
@@ -60,7 +59,6 @@ class Talks:
         driver: Sends, and takes events.
         requests: The requests under way.
         encoder: Makes the frame of the user's data.
-        stores: The stores that belong to the thread of the loop.
         log: The log of the connection.
 
     Attributes:
@@ -73,8 +71,6 @@ class Talks:
         driver: Driver,
         requests: Requests,
         encoder: Callable[[Any], str | bytes],
-        *,
-        stores: set[Readable[Any]],
         log: LogWriter,
     ) -> None:
         self.protocol = protocol
@@ -84,9 +80,7 @@ class Talks:
             driver.report,
             driver.machine.settings.connect_timeout,
         )
-        self.subscriptions = Subscriptions(
-            protocol, driver.dispatch, driver.report, loader, stores=stores, log=log
-        )
+        self.subscriptions = Subscriptions(protocol, driver.dispatch, driver.report, loader, log)
         self._encoder = encoder
         self._driver = driver
         self._requests = requests

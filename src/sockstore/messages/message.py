@@ -1,8 +1,9 @@
 """Define `Message`, a record that is quick to make, because there may be millions.
 
 A `msgspec.Struct` is made in a quarter of the time of a named tuple, and a third of that of a
-frozen dataclass; where msgspec is missing (some browsers) a dataclass stands in. Importing it takes
-long enough to be felt: the thread that loads the native transport does it, or the first message.
+frozen dataclass; where msgspec is missing (some browsers) a dataclass stands in. Importing msgspec
+takes long enough to be felt: the thread that loads the native transport does it, so this module is
+imported by the first message.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ def inspect(connection: Connection, zone: tzinfo | None = None) -> Inspection:
         The contents of the panel.
 
     Example:
+        >>> from sockstore import WebSocketStore
         >>> inspect(WebSocketStore("ws://localhost")).figures[:2]
         (('Attempts', '0'), ('Losses', '0'))
     """
@@ -147,6 +148,7 @@ class Sampler:
         latencies: Milliseconds that the last ping took, at each second; None before the first.
 
     Example:
+        >>> from sockstore import WebSocketStore
         >>> sampler = Sampler()
         >>> sampler.sample(WebSocketStore("ws://localhost"))
         >>> list(sampler.rates), list(sampler.latencies)

@@ -105,8 +105,6 @@ class NativeTransport:
 
 def _load() -> Any:
     global _engine  # noqa: PLW0603 - one for the process, as modules are
-    # The first message needs these two.
-    import_module("sockstore.messages.message")
-    json_decoder()
+    json_decoder()  # the first message needs it, and its library loads as long as all the rest
     _engine = import_module("sockstore.transports.native.attempt")
     return _engine

@@ -8,8 +8,19 @@ from itertools import count
 from typing import Final
 
 from sockstore.connection.connection import Connection
+from sockstore.scope.scope import Scope
 from sockstore.stores import writable
-from sockstore.ui.browser.dom import Node, Storage, document, give, make, put_text, stand
+from sockstore.ui.browser.dom import (
+    Node,
+    Storage,
+    document,
+    give,
+    imported,
+    make,
+    put_text,
+    stand,
+    telling,
+)
 from sockstore.ui.browser.provider import ConnectionComponent
 from sockstore.ui.inspector import HEIGHT, SECONDS_PLOTTED, Row, Sampler, inspect, plot, watch
 
@@ -75,9 +86,6 @@ def _draw(tag: str, **attributes: object) -> Node:
 
 OPEN, CLOSED = "\N{MULTIPLICATION SIGN}", "\N{SINE WAVE}"
 
-NEAR_THE_END = 16
-"""Pixels."""
-
 
 class ConnectionInspector(ConnectionComponent):
     """Show what a connection is doing and why: its figures, latency, rate and last events.
@@ -126,6 +134,7 @@ class ConnectionInspector(ConnectionComponent):
         """Watch the connection whenever the panel is open."""
         self.listen(self._button, "click", lambda _: self._open(is_open=not self._opened.value))
         self.listen(self.node, "keydown", self._pressed)
+        self._timeline.follow(self.scope)
         self._open(is_open=bool(self._memory.read()))
         connection = await self.connection()
         while True:
@@ -188,16 +197,17 @@ class _Timeline:
         )
         self._events: Sequence[Row] = ()
 
+    def follow(self, scope: Scope) -> None:
+        """Follow the end until the scope is left."""
+        follower = imported("scroll_follower").new(self.node, telling(scope, lambda *_: None))
+        scope.on_destroy(follower.destroy)
+
     def show(self, events: Sequence[Row]) -> None:
         """Show them, if they changed."""
         if events == self._events:
             return
         self._events = events
-        node = self.node
-        is_at_end = node.scrollHeight - node.scrollTop - node.clientHeight < NEAR_THE_END
-        node.replaceChildren(*map(_event, events))
-        if is_at_end:
-            node.scrollTop = node.scrollHeight
+        self.node.replaceChildren(*map(_event, events))
 
 
 def _event(row: Row) -> Node:

@@ -154,6 +154,7 @@ class Backlog:
         is_loading: Whether a page that the reader wants is on its way.
 
     Example:
+        >>> from sockstore import WebSocketStore
         >>> backlog = backlog_of(WebSocketStore("ws://localhost/chat/lobby"))
         >>> stop = backlog.follow()
         >>> backlog.shown(Transcript((Line("a", "hello", offset=7),)))

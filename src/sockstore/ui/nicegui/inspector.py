@@ -15,6 +15,7 @@ from sockstore.connection.connection import Connection
 from sockstore.stores import Writable, writable
 from sockstore.ui.inspector import Sampler, inspect, watch
 from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.web import FOLDER
 
 __all__ = ["ConnectionInspector"]
 
@@ -120,8 +121,8 @@ class _Figures(Element):
                 self._values[name].text = value
 
 
-class _Timeline(Element, component="timeline.js"):
-    """The last events, the newest last."""
+class _Timeline(Element, component="timeline.js", esm={"sockstore-web": str(FOLDER)}):
+    """The last events; it follows its end, unless its reader has scrolled away from there."""
 
     def show(self, events: list[list[str]]) -> None:
         """Show them, if they changed."""

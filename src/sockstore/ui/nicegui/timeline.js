@@ -1,4 +1,6 @@
-// The last events; it follows its end, unless its reader has scrolled away from there.
+// The last events; see scroll_follower.js.
+import { ScrollFollower } from "sockstore-web/scroll_follower.js";
+
 export default {
   template: `
     <div ref="list" class="sockstore-timeline" role="log" tabindex="0" aria-label="Timeline">
@@ -7,21 +9,13 @@ export default {
       </div>
     </div>`,
   props: { events: { type: Array, default: () => [] } },
-  watch: {
-    events: {
-      flush: "pre",
-      handler() {
-        const { scrollHeight, scrollTop, clientHeight } = this.$refs.list;
-        if (scrollHeight - scrollTop - clientHeight < 16) this.$nextTick(this.toEnd);
-      },
-    },
+  created() {
+    this.follower = undefined; // no proxy of Vue's around it
   },
   mounted() {
-    this.toEnd();
+    this.follower = new ScrollFollower(this.$refs.list, () => {});
   },
-  methods: {
-    toEnd() {
-      this.$refs.list.scrollTop = this.$refs.list.scrollHeight;
-    },
+  unmounted() {
+    this.follower.destroy();
   },
 };

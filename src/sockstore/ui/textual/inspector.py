@@ -12,7 +12,7 @@ from textual.widgets import Collapsible, Sparkline, Static
 
 from sockstore.connection.connection import Connection
 from sockstore.stores import writable
-from sockstore.ui.inspector import Sampler, inspect, watch
+from sockstore.ui.inspector import Sampler, inspect, plot, watch
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import ConnectionComponent
 
@@ -101,10 +101,10 @@ class ConnectionInspector(ConnectionComponent):
             await watch(connection, self._opened, self._plot, partial(self._show, connection))
 
     def _plot(self, sampler: Sampler) -> None:
-        latencies = [latency or 0.0 for latency in sampler.latencies]
-        self._latency.data = latencies
+        latency = plot(sampler.latencies, "ms", least=10).latest
+        self._latency.data = [latency or 0.0 for latency in sampler.latencies]
         self._rate.data = list(sampler.rates)
-        self._latency_label.update(Content(f"Latency: {latencies[-1]:.1f} ms"))
+        self._latency_label.update(Content(f"Latency: {latency}"))
         self._rate_label.update(Content(f"Messages: {sampler.rates[-1]:.0f} a second"))
 
     def _show(self, connection: Connection) -> None:
