@@ -20,7 +20,7 @@ from sockstore import (
     StopReconnecting,
     WebSocketStore,
 )
-from sockstore.protocols import BaseProtocol, Conversation, Opened, Received, Topics, Write
+from sockstore.protocols import BaseProtocol, Conversation, Opened, Plain, Received, Topics, Write
 from sockstore.testing import FakeServer, accept, close, drop, pause, receive, send
 from sockstore.transports.memory import Ping
 from waiting import turns
@@ -583,7 +583,8 @@ async def test_an_opening_begins_a_heartbeat_at_the_pace_that_the_server_asks_fo
         opening.heartbeat(Heartbeat({"op": 1}, {"op": 11}, interval=seconds, timeout=3))
 
     server = FakeServer(accept(), send({"heartbeat_interval": 7000}))
-    connection = connect(server, on_open, heartbeat=Heartbeat("option", interval=2))
+    of_the_options = Plain(heartbeat=Heartbeat("option", interval=2))
+    connection = connect(server, on_open, protocol=of_the_options)
     async with connection:
         await connection.ready(10)
         await asyncio.sleep(7.5)

@@ -713,7 +713,7 @@ async def test_ready_inside_on_open_would_wait_for_itself():
         await handle.ready(5)
         handle.unsubscribe()
     assert len(said) == 1
-    assert "would wait for itself" in said[0]
+    assert "inside on_open would wait" in said[0]
 
 
 # Rooms

@@ -10,10 +10,10 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.state import Attempt, ConnectionState, Hint
+from sockstore.base.state import Attempt, Hint
 from sockstore.base.tasks import start_task
 from sockstore.connection.frame_writer import FrameWriter
 from sockstore.connection.inspection.observer import Observer
@@ -21,8 +21,8 @@ from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.receiver import Receiver
 from sockstore.connection.sender import Sender
+from sockstore.connection.user_side import UserSide
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
 from sockstore.machine import Machine
 from sockstore.machine import effects as order
@@ -31,50 +31,9 @@ from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.transports import unwatch_platform, watch_platform
 
-__all__ = ["Driver", "UserEffect"]
+__all__ = ["Driver"]
 
 logger: Final = logging.getLogger("sockstore.connection")
-
-UserEffect: TypeAlias = (
-    order.OpenTransport
-    | order.DeliverGap
-    | order.AwaitMessage
-    | order.RunOnOpen
-    | order.AskPredicate
-    | order.DeliverGapTo
-    | order.ShowSubscription
-    | order.ForgetSubscription
-    | order.AnswerRequest
-    | order.TakeCall
-    | order.AskProgram
-)
-"""The effects that concern users: their callables, and what they read."""
-
-
-class UserSide(Protocol):
-    """The user's side of a connection as its driver sees it: stores, log and callables."""
-
-    @property
-    def receiver(self) -> Receiver:
-        """The receiver of messages."""
-
-    def carry_out(self, effect: UserEffect) -> None:
-        """Carry out an effect that concerns users."""
-
-    def look_at_users_soon(self) -> None:
-        """Something may wait for a lazy connection that is not open."""
-
-    def adopt(self) -> None:
-        """Give the stores to the calling thread."""
-
-    def show(self, state: ConnectionState) -> None:
-        """Show a snapshot to everyone."""
-
-    def show_buffered(self) -> None:
-        """Show how much waits to be sent."""
-
-    def end_turn(self) -> None:
-        """Do what was put off to the end of this turn of the loop."""
 
 
 class Driver:
@@ -356,13 +315,7 @@ class Driver:
     def _time_has_come(self) -> None:
         deadline, self._timer, self._timer_for = self._timer_for, None, math.inf
         link = self._live_link()
-        event = fact.DeadlineReached(
-            self._heard_so_far,
-            link is not None and link.transport.reading_paused,
-            None if link is None else link.last_message_at,
-            None if link is None else link.last_data_at,
-            "" if link is None or link.inbox is None else link.inbox.awaits,
-        )
+        event = fact.DeadlineReached() if link is None else link.at_deadline()
         # The loop may be early by its clock's resolution.
         self.dispatch(event, max(self.own.now(), deadline))
 

@@ -14,7 +14,7 @@ from sockstore.base.codecs import CodecLike, make_codec, make_encoder
 from sockstore.base.errors import ConnectionEnded
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
-from sockstore.connection.driver import Driver, UserEffect
+from sockstore.connection.driver import Driver
 from sockstore.connection.endpoint import Endpoint
 from sockstore.connection.link import open_link
 from sockstore.connection.navigation import CloseOnNavigate
@@ -22,6 +22,7 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Steps
 from sockstore.connection.requests import Requests
+from sockstore.connection.user_side import UserEffect
 from sockstore.connection.users import Users
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order

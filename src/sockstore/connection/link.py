@@ -168,6 +168,16 @@ class Link:
             self.inbox.leave()
         self._keeper.call_soon(lambda: self._keeper.call_soon(self._deliver_left))
 
+    def at_deadline(self) -> fact.DeadlineReached:
+        """Return the event of a deadline that is reached while this transport is live."""
+        return fact.DeadlineReached(
+            self.transport.heard,
+            self.transport.reading_paused,
+            self.last_message_at,
+            self.last_data_at,
+            "" if self.inbox is None else self.inbox.awaits,
+        )
+
     @contextmanager
     def awaiting(self, what: str) -> Iterator[None]:
         """Note what ``on_open`` waits for."""

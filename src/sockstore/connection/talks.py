@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
@@ -19,6 +19,7 @@ from sockstore.connection.receiver import Receiver
 from sockstore.connection.requests import Requests
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.connection.subscriptions import Subscriptions
+from sockstore.connection.user_side import TalkEffect
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.snapshots import OwedSnapshot
@@ -35,17 +36,7 @@ from sockstore.protocols.base import (
 if TYPE_CHECKING:
     from sockstore.messages.message import MessageKind
 
-__all__ = ["TalkEffect", "Talks"]
-
-TalkEffect: TypeAlias = (
-    order.DeliverGapTo
-    | order.ShowSubscription
-    | order.ForgetSubscription
-    | order.AnswerRequest
-    | order.TakeCall
-    | order.AskProgram
-)
-"""The orders that only a protocol gives."""
+__all__ = ["Talks"]
 
 MOST_CALLS = 100
 """Calls of the server that are answered at once; more are refused."""
