@@ -303,7 +303,7 @@ class Engine:
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)
             case _:
                 assert self.talks is not None  # noqa: S101 - only a protocol gives such orders
-                self.talks.carry_out(effect, self.receiver)
+                self.talks.carry_out(effect)
 
     def look_at_users_soon(self) -> None:
         """Something may wait for a lazy connection that is not open."""

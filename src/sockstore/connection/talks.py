@@ -15,7 +15,6 @@ from sockstore.base.plain_calls import name_of
 from sockstore.connection.driver import Driver
 from sockstore.connection.feed import Feed, Gate
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.receiver import Receiver
 from sockstore.connection.requests import Requests
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.connection.subscriptions import Subscriptions
@@ -184,7 +183,7 @@ class Talks:
 
         return stop
 
-    def carry_out(self, effect: TalkEffect, receiver: Receiver) -> None:
+    def carry_out(self, effect: TalkEffect) -> None:
         """Carry out an order of the protocol."""
         match effect:
             case order.DeliverGapTo(subscription=wire, gap=gap):
@@ -196,20 +195,21 @@ class Talks:
             case order.AnswerRequest(request=number, data=data, error=error):
                 self._requests.answered(number, data, error)
             case order.TakeCall(transport=number, called=called):
-                self._take(number, called, receiver)
+                self._take(number, called)
             case order.AskProgram(transport=number, question=question):
                 self._ask(number, question)
 
     # Calls
 
-    def _take(self, transport: int, called: Called, receiver: Receiver) -> None:
+    def _take(self, transport: int, called: Called) -> None:
         if called.subscription is None:
             fn = self._handlers.get(called.name)
         else:
             fn = self.subscriptions.handler(called.subscription, called.name)
         if fn is None:
             if called.call is None:
-                receiver.receive(Received(called.message, called.subscription))
+                message = Received(called.message, called.subscription)
+                self._driver.link(transport).take(message)
             else:
                 self._reply(transport, called, failure="unknown")
             return
