@@ -148,7 +148,7 @@ class Subscription(Generic[T]):
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterate over its messages, beginning with those that are kept."""
         buffer = Buffer(limit=self._feed.limit, owner=self)
-        buffer.begin_with(tuple(self.messages.value), 0, _nothing_to_tell)
+        buffer.begin_with(tuple(self.messages.value))
         return self._read(buffer)
 
     def _read(self, buffer: Buffer) -> MessageStream:
@@ -296,10 +296,6 @@ class _Latest(Derived[Any]):
         if self._is_holding:
             self._is_holding = False
             self._subscriptions.let_go(self._feed)
-
-
-def _nothing_to_tell(message: Message) -> None:
-    """Take note of a message that was read: of those that were kept there is nothing to note."""
 
 
 def _is_failure(over: Exception | None) -> bool:
