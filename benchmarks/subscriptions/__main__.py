@@ -50,6 +50,12 @@ class Wire:
     def ping(self, payload: bytes) -> None:
         del payload
 
+    def pause_reading(self) -> None:
+        raise AssertionError("nothing is held back for so long")
+
+    def resume_reading(self) -> None:
+        raise AssertionError("reading was never paused")
+
     def close(self, code: int, reason: str) -> None:
         del code, reason
         self.abort()
@@ -103,7 +109,7 @@ async def seconds_per_message(keys: int | None, read: Callable[[Any], object] | 
     """Return the median over rounds; without keys, on a plain connection."""
     if keys is None:
         connection, wire = await opened()
-        readers = [connection]
+        readers: list[Any] = [connection]
     else:
         connection, wire = await opened(protocol=topics())
         readers = [connection.subscribe(f"{key}@trade") for key in range(keys)]

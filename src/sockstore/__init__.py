@@ -35,13 +35,13 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
-from sockstore.connection.opening import Opening
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.recovery import Session
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
 if TYPE_CHECKING:
+    from sockstore.connection.opening import Opening
     from sockstore.connection.subscription import Subscription
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
@@ -111,6 +111,7 @@ _LATER = {
     "MessageStream": "sockstore.messages.stream",
     "MessageView": "sockstore.messages.log",
     "Navigator": "sockstore.scope.navigator",
+    "Opening": "sockstore.connection.opening",
     "Scope": "sockstore.scope.scope",
     "WebSocketProvider": "sockstore.scope.provider",
     "use_websocket": "sockstore.scope.provider",

@@ -12,7 +12,6 @@ from rooms import RoomServer
 from sockstore import (
     Close,
     HandshakeFailed,
-    Heartbeat,
     InvalidOption,
     Opening,
     Reconnect,
@@ -20,7 +19,16 @@ from sockstore import (
     StopReconnecting,
     WebSocketStore,
 )
-from sockstore.protocols import BaseProtocol, Conversation, Opened, Plain, Received, Topics, Write
+from sockstore.protocols import (
+    BaseProtocol,
+    Conversation,
+    Heartbeat,
+    Opened,
+    Plain,
+    Received,
+    Topics,
+    Write,
+)
 from sockstore.testing import FakeServer, accept, close, drop, pause, receive, send
 from sockstore.transports.memory import Ping
 from waiting import turns

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import Attempt, Hint
@@ -22,7 +22,6 @@ from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.sender import Sender
-from sockstore.connection.user_side import UserSide
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
 from sockstore.machine import Machine
 from sockstore.machine import effects as order
@@ -30,6 +29,9 @@ from sockstore.machine import events as fact
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.transports import unwatch_platform, watch_platform
+
+if TYPE_CHECKING:
+    from sockstore.connection.user_side import UserSide
 
 __all__ = ["Driver"]
 

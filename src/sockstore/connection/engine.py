@@ -22,8 +22,6 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
 from sockstore.connection.recovery import Steps
 from sockstore.connection.requests import Requests
-from sockstore.connection.user_side import UserEffect
-from sockstore.connection.users import Users
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -33,6 +31,8 @@ from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
+    from sockstore.connection.user_side import UserEffect
+    from sockstore.connection.users import Users
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
     from sockstore.protocols.base import BaseProtocol
@@ -131,7 +131,7 @@ class Engine:
         self.finalizer: Final = finalize(self, _dropped, self.driver, where)
         self.finalizer.atexit = False
         # Who uses a lazy connection; None if it is not lazy.
-        self.users: Final = None if settings.linger is None else Users(ref(self))
+        self.users: Final = None if settings.linger is None else self._make_users()
         stay = None if self.users is None else self.users.stay
         self.log: Final = LogWriter(history, self.driver.report, stay)
         self.messages: Final = MessageLog(self.log)
@@ -243,6 +243,11 @@ class Engine:
         """Release what one holder of the connection has subscribed to."""
         if self.talks is not None:
             self.talks.subscriptions.release_all(holder)
+
+    def _make_users(self) -> Users:
+        from sockstore.connection.users import Users  # noqa: PLC0415 - few programs need it
+
+        return Users(ref(self))
 
     def _make_talks(self, protocol: BaseProtocol) -> Talks:
         from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it

@@ -63,6 +63,10 @@ class Inbox:
             self._transport.pause_reading()
         return self._is_paused
 
+    def put_beside(self, item: Held) -> None:
+        """Hold one more that the last frame brought, or that it led to."""
+        self.put(item, size_of(self.last_frame))
+
     def take(self) -> Held | None:
         """Remove and return the first message that belongs to no subscription; None if none."""
         for number, (item, size) in enumerate(self.waiting):

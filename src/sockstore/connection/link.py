@@ -11,14 +11,7 @@ from sockstore.base.close import Close
 from sockstore.base.options import Heartbeat
 from sockstore.base.state import Attempt, SocketInfo
 from sockstore.connection.endpoint import Endpoint
-from sockstore.connection.inbox import Inbox, size_of
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.slices import (
-    ConversationSlice,
-    HeartbeatSlice,
-    InboxSlice,
-    SessionSlice,
-)
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
@@ -32,6 +25,7 @@ from sockstore.transports.base import (
 )
 
 if TYPE_CHECKING:
+    from sockstore.connection.inbox import Inbox
     from sockstore.protocols.base import Received
 
 __all__ = ["Link", "LinkKeeper", "open_link"]
@@ -142,6 +136,8 @@ class Link:
         if machine.session is not None:
             return
         if machine.settings.has_on_open or not machine.is_plain:
+            from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
+
             self.inbox = Inbox(self.transport)
         heartbeat = machine.settings.heartbeat
         if not machine.is_plain and heartbeat is not None and heartbeat.reply is not None:
@@ -202,7 +198,7 @@ class Link:
         if (receiver := self._attended) is None:
             return
         if self.inbox is not None:
-            self.inbox.put(received, size_of(self.inbox.last_frame))
+            self.inbox.put_beside(received)
             return
         is_between = self._in_slice is None
         if is_between:
@@ -216,6 +212,8 @@ class Link:
         if (receiver := self._attended) is None or self._machine is None:
             return
         receiver.log.expect(len(publications))
+        from sockstore.connection.slices import SessionSlice  # noqa: PLC0415 - few programs need it
+
         slice_ = SessionSlice(self, self._machine, receiver)
         for publication in publications:
             if slice_.take(publication) and self.is_retired:
@@ -247,18 +245,11 @@ class Link:
         self._slice_began_at = self._clock()
         self._in_slice = receiver
         self._total_before = receiver.log.begin_slice()
-        deliver: Deliver
-        if self._machine is None:
-            deliver = receiver if self.inbox is None else InboxSlice(self.inbox, receiver)
-        elif self._machine.session is None:
-            hear = self._machine.ear(self.number)
-            if hear is None:
-                return receiver
-            deliver = ConversationSlice(self, hear, receiver, self._slice_began_at)
-        else:
-            deliver = SessionSlice(self, self._machine, receiver)
-        heartbeat = self.heartbeat
-        return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)
+        if self._machine is None and self.inbox is None and self.heartbeat is None:
+            return receiver
+        from sockstore.connection.slices import slice_of  # noqa: PLC0415 - few programs need it
+
+        return slice_of(self, self._machine, receiver, self._slice_began_at)
 
     def end_slice(self) -> None:
         """Notify subscribers of the slice, and note when the last message came.

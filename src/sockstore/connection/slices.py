@@ -17,7 +17,7 @@ from sockstore.transports.base import Deliver, deliver_one
 if TYPE_CHECKING:
     from sockstore.protocols.base import Output, Received
 
-__all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "SessionSlice"]
+__all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "SessionSlice", "slice_of"]
 
 
 class Source(Protocol):
@@ -28,6 +28,9 @@ class Source(Protocol):
 
     inbox: Inbox | None
     """Where messages go before the connection is open."""
+
+    heartbeat: Heartbeat | None
+    """The heartbeat whose replies are not messages."""
 
     @property
     def is_retired(self) -> bool:
@@ -221,3 +224,24 @@ class InboxSlice:
         if self._receiver.answers(frame):
             return False
         return self._inbox.put(frame, size_of(frame))
+
+
+def slice_of(link: Source, machine: Machine | None, receiver: Receiver, now: float) -> Deliver:
+    """Return what takes the frames of one slice.
+
+    Args:
+        link: Where they come from.
+        machine: What knows what frames mean; None on a plain connection.
+        receiver: Takes the messages.
+        now: When the slice began.
+    """
+    deliver: Deliver = receiver
+    if machine is None:
+        if link.inbox is not None:
+            deliver = InboxSlice(link.inbox, receiver)
+    elif machine.session is not None:
+        deliver = SessionSlice(link, machine, receiver)
+    elif (hear := machine.ear(link.number)) is not None:
+        deliver = ConversationSlice(link, hear, receiver, now)
+    heartbeat = link.heartbeat
+    return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from types import MappingProxyType, UnionType
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from sockstore.base.checks import (
@@ -144,7 +144,7 @@ class TalkingSide(SendingSide):
         key: Hashable,
         params: Mapping[str, Any] = NO_PARAMS,
         *,
-        type: UnionType | None = None,
+        type: Any = None,
         history: int | None = 100,
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,

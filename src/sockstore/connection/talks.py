@@ -18,7 +18,6 @@ from sockstore.connection.receipts import Receipt
 from sockstore.connection.requests import Requests
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.connection.subscriptions import Subscriptions
-from sockstore.connection.user_side import TalkEffect
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.snapshots import OwedSnapshot
@@ -33,6 +32,7 @@ from sockstore.protocols.base import (
 )
 
 if TYPE_CHECKING:
+    from sockstore.connection.user_side import TalkEffect
     from sockstore.messages.message import MessageKind
 
 __all__ = ["Talks"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sockstore.base.checks import (
     require_at_least,
@@ -22,7 +22,6 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.opening import Opening
 from sockstore.connection.recovery import Session, Steps, check_recovery
 from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
@@ -30,6 +29,7 @@ from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
 
 if TYPE_CHECKING:
+    from sockstore.connection.opening import Opening
     from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["WebSocketStore"]
@@ -181,7 +181,7 @@ class WebSocketStore(Connection):
             endpoint,
             steps,
             navigation,
-            make_opening=Opening,
+            make_opening=_make_opening,
             transport=transport,
             transport_options=transport_options,
             codec=codec,
@@ -191,3 +191,9 @@ class WebSocketStore(Connection):
             history=history,
         )
         super().__init__(engine, engine.snapshot, navigation)
+
+
+def _make_opening(*parts: Any, is_reconnection: bool) -> Opening:
+    from sockstore.connection.opening import Opening  # noqa: PLC0415 - few programs need it
+
+    return Opening(*parts, is_reconnection=is_reconnection)
