@@ -5,11 +5,13 @@ Neither the build nor the finished pages use the network.
 
 import sys
 from pathlib import Path
+from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
+from sockstore.base import options
 from sockstore.base.version import __version__
-from sockstore.connection import connection, subscriptions, view, websocket_store
+from sockstore.connection import opening, subscription, talking, talks, view, websocket_store
 from sockstore.messages import buffer, kept, log, message, stream
 from sockstore.protocols import BaseProtocol
 
@@ -19,8 +21,13 @@ for kind in (log.MessageView, message.Message, stream.MessageStream):
 for module in (kept, log, stream):
     module.Message = message.Message  # type: ignore[attr-defined]
 websocket_store.BaseProtocol = BaseProtocol  # type: ignore[attr-defined]
-connection.Message = message.Message  # type: ignore[attr-defined]
-connection.Subscription = subscriptions.Subscription  # type: ignore[attr-defined]
+websocket_store.Opening = opening.Opening  # type: ignore[attr-defined]
+subscription.Message = message.Message  # type: ignore[attr-defined]
+subscription.Overflow = buffer.Overflow  # type: ignore[attr-defined]
+subscription.Talks = talks.Talks  # type: ignore[attr-defined]
+talking.Message = message.Message  # type: ignore[attr-defined]
+talking.Subscription = subscription.Subscription  # type: ignore[attr-defined]
+options.Random = Random  # type: ignore[attr-defined]
 view.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"
@@ -80,7 +87,7 @@ nitpicky = True
 STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
+    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|Feed|Talks|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [

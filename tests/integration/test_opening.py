@@ -425,7 +425,7 @@ async def test_a_token_in_the_first_message_is_refreshed_like_one_in_a_header(co
         await asyncio.sleep(0.5)
         assert asked == [False, True]
         assert connection.state.value.close == Close(code, "expired", clean=True)
-        server.send({"id": 2, "ok": True})
+        server.send({"id": 1, "ok": True})
         await connection.ready(10)
 
 
@@ -531,9 +531,8 @@ async def test_what_the_server_said_before_it_closed_is_read_and_decides(raised,
         raise getattr(opening, raised)(answer["message"])
 
     calls: list[bool] = []
-    first = [receive(), send({"id": 1, **REFUSAL})] if asks else [send("hello", REFUSAL)]
-    again = [receive(), send({"id": 2, **REFUSAL})] if asks else [send("hello", REFUSAL)]
-    server = FakeServer(accept(), *first, close(1000), accept(), *again, close(1000))
+    says = [receive(), send({"id": 1, **REFUSAL})] if asks else [send("hello", REFUSAL)]
+    server = FakeServer(accept(), *says, close(1000), accept(), *says, close(1000))
     connection = connect(server, on_open)
     connection.connect()
     state = await in_phase(connection, "failed")

@@ -12,10 +12,10 @@ from sockstore import (
     InvalidOption,
     Outbox,
     Reconnect,
+    ScopeClosed,
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.base.errors import ScopeClosed
 from sockstore.protocols import JsonRpc, Plain
 from sockstore.testing import FakeServer, accept, echo, refuse
 from waiting import turns, until

@@ -14,10 +14,7 @@ from hypothesis.stateful import (
 )
 
 from sockstore import Close, Reconnect, SocketInfo
-from sockstore.machine import effects as order
-from sockstore.machine import events as fact
-from sockstore.machine.machine import Machine
-from sockstore.machine.memory import Settings
+from sockstore.machine import Machine, Settings, effects, events
 from sockstore.protocols import Received, Subscribed, TopicAnswer, Topics, WireSubscription
 
 KEYS = ["a", "b", "c", "bad", "busy"]
@@ -80,30 +77,30 @@ class Conversing(RuleBasedStateMachine):
         self.got = {}
         self.turns = 0
         self.published = 0
-        self.handle(fact.ConnectRequested(URL))
+        self.handle(events.ConnectRequested(URL))
 
     def handle(self, event):
         for effect in self.machine.handle(event, self.now):
             match effect:
-                case order.OpenTransport(transport=number):
+                case effects.OpenTransport(transport=number):
                     self.number, self.is_open = number, False
-                case order.RetireTransport(transport=number) if number == self.number:
+                case effects.RetireTransport(transport=number) if number == self.number:
                     self.is_open = False
-                case order.SendFrame(transport=number, frame=frame):
+                case effects.SendFrame(transport=number, frame=frame):
                     assert self.is_open
                     assert number == self.number
                     self.up.append(frame)
-                case order.Deliver(received=received):
+                case effects.Deliver(received=received):
                     self.deliver(received)
-                case order.ShowSubscription(subscription=subscription, state=state):
+                case effects.ShowSubscription(subscription=subscription, state=state):
                     self.shown[subscription] = state
                     if state.phase in {"refused", "ended"}:
                         assert subscription.key == "bad"
                         self.wanted.pop("bad", None)
-                case order.DeliverGapTo(subscription=subscription):
+                case effects.DeliverGapTo(subscription=subscription):
                     assert subscription in self.accepted
                     self.gaps[subscription] = self.gaps.get(subscription, 0) + 1
-                case order.AwaitTurn():
+                case effects.AwaitTurn():
                     self.turns += 1
 
     def deliver(self, received):
@@ -117,20 +114,20 @@ class Conversing(RuleBasedStateMachine):
         for key in keys:
             if key not in self.wanted:
                 self.wanted[key] = WireSubscription(key)
-                self.handle(fact.SubscriptionWanted(self.wanted[key]))
+                self.handle(events.SubscriptionWanted(self.wanted[key]))
 
     @rule(keys=st.lists(st.sampled_from(KEYS), min_size=1, unique=True))
     def release(self, keys):
         for key in keys:
             if key in self.wanted:
                 self.leaving.add(self.wanted[key])
-                self.handle(fact.SubscriptionReleased(self.wanted.pop(key)))
+                self.handle(events.SubscriptionReleased(self.wanted.pop(key)))
 
     @rule()
     def turn_ends(self):
         if self.turns:
             self.turns = 0
-            self.handle(fact.TurnEnded())
+            self.handle(events.TurnEnded())
             self.leaving.clear()
 
     @rule()
@@ -139,7 +136,7 @@ class Conversing(RuleBasedStateMachine):
             self.server, self.is_open = Server(), True
             self.up.clear()
             before = {each for each in self.wanted.values() if each in self.accepted}
-            self.handle(fact.TransportOpened(self.number, SocketInfo(URL)))
+            self.handle(events.TransportOpened(self.number, SocketInfo(URL)))
             assert before <= set(self.wanted.values())
 
     @rule()
@@ -147,17 +144,17 @@ class Conversing(RuleBasedStateMachine):
         if self.is_open:
             self.is_open = False
             self.up.clear()
-            self.handle(fact.TransportClosed(self.number, Close(1006), "lost"))
-            self.handle(fact.TransportReleased(self.number))
+            self.handle(events.TransportClosed(self.number, Close(1006), "lost"))
+            self.handle(events.TransportReleased(self.number))
 
     @rule()
     def program_says_that_it_is_lost(self):
         if self.is_open:
             number = self.number
-            self.handle(fact.LossDeclared("the program says so"))
+            self.handle(events.LossDeclared("the program says so"))
             assert self.machine.state.phase == "waiting"
             self.up.clear()
-            self.handle(fact.TransportReleased(number))
+            self.handle(events.TransportReleased(number))
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 40.0]))
     def time_passes(self, seconds):
@@ -165,9 +162,9 @@ class Conversing(RuleBasedStateMachine):
         if self.machine.deadline <= self.now:
             if self.is_open and self.machine.state.phase == "open":
                 # The peer is alive: its last byte came just now.
-                self.handle(fact.DeadlineReached(heard=int(self.now * 10)))
+                self.handle(events.DeadlineReached(heard=int(self.now * 10)))
             else:
-                self.handle(fact.DeadlineReached())
+                self.handle(events.DeadlineReached())
 
     @rule()
     def server_reads(self):
@@ -186,7 +183,7 @@ class Conversing(RuleBasedStateMachine):
                 for output in outputs:
                     self.deliver(output)
             else:
-                self.handle(fact.ConversationSaid(self.number, outputs))
+                self.handle(events.ConversationSaid(self.number, outputs))
 
     @rule(key=st.sampled_from(KEYS))
     def publish(self, key):

@@ -28,7 +28,7 @@ class SubscriptionState:
     """What a subscription does, as users see it.
 
     Args:
-        phase: See `SubscriptionPhase`.
+        phase: ``"waiting"``, ``"subscribing"``, ``"subscribed"``, ``"refused"`` or ``"ended"``.
         error: The server's words, if it refused or ended it; also while it will be asked again.
         recovered: Whether everything since the last connection came; None if that is not known.
     """
