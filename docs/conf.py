@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 from sockstore.base import options
 from sockstore.base.version import __version__
-from sockstore.connection import opening, subscription, talking, talks, view, websocket_store
+from sockstore.connection import opening, subscription, talking, view, websocket_store
 from sockstore.messages import buffer, kept, log, message, stream
 from sockstore.protocols import BaseProtocol
 
@@ -24,7 +24,6 @@ websocket_store.BaseProtocol = BaseProtocol  # type: ignore[attr-defined]
 websocket_store.Opening = opening.Opening  # type: ignore[attr-defined]
 subscription.Message = message.Message  # type: ignore[attr-defined]
 subscription.Overflow = buffer.Overflow  # type: ignore[attr-defined]
-subscription.Talks = talks.Talks  # type: ignore[attr-defined]
 talking.Message = message.Message  # type: ignore[attr-defined]
 talking.Subscription = subscription.Subscription  # type: ignore[attr-defined]
 options.Random = Random  # type: ignore[attr-defined]
@@ -84,10 +83,10 @@ python_maximum_signature_line_length = 88
 # Every name in a signature is a link, except type variables, names of other packages (whose
 # pages would need the network), and internal names.
 nitpicky = True
-STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
+STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl|types"
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|Feed|Talks|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
+    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|(sockstore.connection.feed.)?Feed|Talks|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [
