@@ -83,7 +83,9 @@ python_maximum_signature_line_length = 88
 # Every name in a signature is a link, except type variables, names of other packages (whose
 # pages would need the network), and internal names.
 nitpicky = True
-STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl|types"
+STANDARD = (
+    "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl|types"
+)
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
     "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|(sockstore.connection.feed.)?Feed|Talks|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
