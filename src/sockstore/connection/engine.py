@@ -63,29 +63,6 @@ class Engine:
         history: Messages that the log keeps; None keeps all.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_buffered",
-        "_buffered_shown",
-        "_navigation",
-        "_opening",
-        "_should_reconnect",
-        "_stores",
-        "_transport",
-        "_transport_options",
-        "connection",
-        "driver",
-        "encoder",
-        "endpoint",
-        "finalizer",
-        "log",
-        "machine",
-        "messages",
-        "receiver",
-        "requests",
-        "snapshot",
-    )
-
     def __init__(
         self,
         connection: Any,

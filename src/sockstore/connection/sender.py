@@ -28,15 +28,6 @@ class Sender:
         report: Receives the errors of users' callables.
     """
 
-    __slots__ = (
-        "_at_once",
-        "_last",
-        "_links",
-        "_machine",
-        "_observer",
-        "_report",
-    )
-
     def __init__(
         self,
         machine: Machine,

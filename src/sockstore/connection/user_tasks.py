@@ -41,14 +41,6 @@ class Callables:
             is needed; a task is removed when it ends.
     """
 
-    __slots__ = (
-        "_dispatch",
-        "_finished",
-        "_machine",
-        "_opening_over",
-        "tasks",
-    )
-
     def __init__(
         self,
         machine: Machine,
