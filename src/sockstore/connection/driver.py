@@ -55,26 +55,6 @@ class Driver:
         shows_buffered: Whether anybody has asked for `buffered_amount`; set by the engine.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_attempts",
-        "_links",
-        "_rest_waiters",
-        "_timer",
-        "_timer_for",
-        "_turn_of",
-        "_user_side",
-        "_watches_platform",
-        "_where",
-        "callables",
-        "machine",
-        "observer",
-        "own",
-        "sender",
-        "shows_buffered",
-        "writer",
-    )
-
     def __init__(
         self, machine: Machine, user_side: Callable[[], UserSide | None], where: str
     ) -> None:

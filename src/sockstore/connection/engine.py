@@ -68,32 +68,6 @@ class Engine:
         history: Messages that the log keeps; None keeps all.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_buffered",
-        "_buffered_shown",
-        "_make_opening",
-        "_navigation",
-        "_should_reconnect",
-        "_steps",
-        "_stores",
-        "_transport",
-        "_transport_options",
-        "connection",
-        "driver",
-        "encoder",
-        "endpoint",
-        "finalizer",
-        "log",
-        "machine",
-        "messages",
-        "receiver",
-        "requests",
-        "snapshot",
-        "talks",
-        "users",
-    )
-
     def __init__(
         self,
         connection: Any,

@@ -67,17 +67,6 @@ class Sender:
         keeper: The driver.
     """
 
-    __slots__ = (
-        "_at_once",
-        "_keeper",
-        "_links",
-        "_machine",
-        "_observer",
-        "_own",
-        "_writer",
-        "in_line",
-    )
-
     def __init__(
         self,
         machine: Machine,

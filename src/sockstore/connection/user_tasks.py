@@ -62,14 +62,6 @@ class Callables:
             is needed; a task is removed when it ends.
     """
 
-    __slots__ = (
-        "_dispatch",
-        "_finished",
-        "_machine",
-        "_on_open_returned",
-        "tasks",
-    )
-
     def __init__(
         self,
         machine: Machine,

@@ -69,25 +69,6 @@ class Observer:
         messages_sent: Messages that were handed over; the sender counts them.
     """
 
-    __slots__ = (
-        "_attempt_began_at",
-        "_latency_store",
-        "_machine",
-        "_open_before",
-        "_opened_at",
-        "_outcome",
-        "_phase_log",
-        "_pinged",
-        "_report",
-        "attempts",
-        "connections",
-        "latency",
-        "losses",
-        "messages_sent",
-        "timeline",
-        "wall_clock",
-    )
-
     def __init__(self, machine: Machine, report: Report) -> None:
         self.timeline: Final = Timeline(report)
         self.latency: float | None = None
