@@ -68,7 +68,7 @@ class LogWriter:
         # The watched topics by field and key, and those with news; `end_slice` publishes these.
         self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
         self._fresh_topics: list[_Topic] = []
-        # Each view is another object, so there is no value to compare.
+        # Each view is a new object: comparing views would take time and always find a change.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
         self._node = node_of(self.store)
 
