@@ -131,7 +131,7 @@ def test_waiting_while_others_subscribe_to_the_phase_fails_for_no_other_reason(e
 
 def test_connecting_at_the_moment_when_the_thread_is_released_holds_a_thread(echo, monkeypatch):
     release, hold = loop_thread.LoopThread.release, loop_thread.shared.hold
-    is_held = threading.Event()
+    is_held, is_released = threading.Event(), threading.Event()
     errors = []
 
     def connect() -> None:
@@ -147,12 +147,13 @@ def test_connecting_at_the_moment_when_the_thread_is_released_holds_a_thread(ech
             connecting.start()
             is_held.wait(0.5)
         release(thread, user)
+        is_released.set()
 
     def slow_hold(user):
         thread = hold(user)
         if threading.current_thread() is connecting:
             is_held.set()
-            time.sleep(0.5)
+            is_released.wait(PATIENCE)
         return thread
 
     monkeypatch.setattr(loop_thread.LoopThread, "release", slow_release)

@@ -42,6 +42,7 @@ examples:
 
 
 MESSAGES = 16
+"""Messages that the story sends, if the user does not say how many."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

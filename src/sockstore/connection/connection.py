@@ -32,6 +32,13 @@ class Connection(TalkingSide):
         engine: The connection's parts, which holders may share.
         state: The snapshot that this holder sees.
         navigation: Calls `close` at the next navigation, if that is wanted.
+
+    Example:
+        >>> from sockstore import Connection, WebSocketStore
+        >>> def is_up(connection: Connection) -> bool:
+        ...     return connection.connected.value
+        >>> is_up(WebSocketStore("ws://localhost"))
+        False
     """
 
     def __init__(

@@ -133,5 +133,5 @@ def _time_without_loop() -> float:
 
 
 def _not_closed() -> bool:
-    """Return False: there is no loop yet."""
+    """Return False, as long as no loop is bound that could be closed."""
     return False

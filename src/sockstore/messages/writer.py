@@ -69,7 +69,7 @@ class LogWriter:
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
-        # Each view is another object, so there is no value to compare.
+        # Each view is a new object: comparing views would take time and always find a change.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
         self._node = node_of(self.store)
 

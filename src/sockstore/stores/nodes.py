@@ -225,7 +225,7 @@ class Node(Vertex[T]):
     def glance(self) -> tuple[T] | None:
         """Return the value of a live node of another thread in a tuple, or raise its error.
 
-        That thread may end the node meanwhile: None if there is no value at this moment.
+        It returns None if that thread ends the node at this moment, so that the value is gone.
         """
         return (self.value,)
 
