@@ -44,7 +44,7 @@ class OpeningRefused(HandshakeFailed):
     def __init__(self, url: str, why: str, meaning: Word) -> None:
         super().__init__(url, why, kind="refused")
         self.args = (url, why, meaning)
-        self.meaning = meaning
+        self.meaning: Word = meaning
 
 
 class Callables:
@@ -142,7 +142,7 @@ class Callables:
             failure = error
         if failure is None:
             self._on_open_returned(transport)
-        meaning = failure.meaning if isinstance(failure, OpeningRefused) else None
+        meaning: Word | None = failure.meaning if isinstance(failure, OpeningRefused) else None
         self._dispatch(fact.OnOpenFinished(transport, failure, meaning))
 
     async def _await(self, question: int, answer: Awaitable[object]) -> None:

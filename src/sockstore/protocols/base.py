@@ -215,10 +215,8 @@ class BaseProtocol:
     """Whether every message that answers no request is the program's, as it came. Only `Plain` is:
     no conversation is asked about the messages of such a connection."""
 
-    @property
-    def heartbeat(self) -> Heartbeat | None:
-        """The application's own ping; None without one."""
-        return None
+    heartbeat: Heartbeat | None = None
+    """The application's own ping; None without one."""
 
     def parameters(self) -> Mapping[str, object]:
         """Return what the program has to give before each attempt, values or callables, by name."""

@@ -166,7 +166,7 @@ class _Talk:
         return [
             output
             for output in self.outputs
-            if isinstance(output, kind) and output.subscription is subscription
+            if isinstance(output, kind) and getattr(output, "subscription", None) is subscription
         ]
 
 
