@@ -77,8 +77,9 @@ class Driver:
         self.shows_buffered = False
         # The loop whose turn's end is awaited; set by `_await_turn`, reset by `_end_turn`.
         self._turn_of: asyncio.AbstractEventLoop | None = None
-        self.observer: Final = Observer(machine, self.report)
-        self.writer: Final = FrameWriter(machine, self._links, self.observer, self.report)
+        report = self.report  # one bound method for all
+        self.observer: Final = Observer(machine, report)
+        self.writer: Final = FrameWriter(machine, self._links, self.observer, report)
         self.sender: Final = Sender(
             machine, self.own, self._links, self.writer, observer=self.observer, keeper=self
         )

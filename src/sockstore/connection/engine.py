@@ -109,13 +109,7 @@ class Engine:
         stay = None if self.users is None else self.users.stay
         self.log: Final = LogWriter(history, self.driver.report, stay)
         self.messages: Final = MessageLog(self.log)
-        self.requests: Final = Requests(
-            protocol,
-            self.encoder,
-            self.driver.sender.send_request,
-            self.driver.give_up,
-            self.machine.match,
-        )
+        self.requests: Final = Requests(protocol, self.encoder, self.driver)
         self.receiver: Final = Receiver(
             self.log,
             checked,

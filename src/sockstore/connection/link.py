@@ -53,6 +53,9 @@ class LinkKeeper(Protocol):
         """Call a function in the next turn of the loop."""
 
 
+_FORGOTTEN: Final = Attempt()
+
+
 class Link:
     """Reports of one transport, stamped with the transport's number.
 
@@ -94,9 +97,9 @@ class Link:
         self._keeper = keeper
         self.tell: Final = keeper.dispatch
         self._clock = clock
-        # `open_link` sets these, and the transport.
+        # `open_link` sets these, and the transport; they are forgotten once nothing is held.
         self.target: Target | None = None
-        self.attempt: Attempt = Attempt()
+        self.attempt: Attempt = _FORGOTTEN
         self.has_opened: bool = False  # set by `opened`
         # The receiver of the messages: set by `attend`, cleared by `retire`.
         self._receiver: ReferenceType[Receiver] | None = None
@@ -237,6 +240,8 @@ class Link:
         assert target is not None  # noqa: S101 - `open_link` has set it
         event = fact.TransportOpened(self.number, socket, target.token, target.given, self.attempt)
         self._keeper.link_opened(self, event)
+        if self.inbox is None:
+            self.target, self.attempt = None, _FORGOTTEN
 
     def begin_slice(self) -> Deliver | None:
         """Return the receiver of this slice; None if its messages do not count."""
@@ -322,7 +327,8 @@ class Link:
         if inbox.waiting:
             self._keeper.call_soon(self._deliver_left)
         else:
-            self.inbox = None
+            self.inbox = self.target = None
+            self.attempt = _FORGOTTEN
             self.tell_end()
 
     def _last_words(self, frame: str | bytes) -> str:

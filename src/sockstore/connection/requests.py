@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from sockstore.base.codecs import encode
 from sockstore.base.errors import DeliveryError, OutcomeUnknown
@@ -16,10 +16,25 @@ from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.machine.delivery import Say
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Answered, BaseProtocol, Conversation, WireSubscription
+    from sockstore.connection.sender import Sender
+    from sockstore.machine.machine import Machine
+    from sockstore.protocols.base import BaseProtocol, Conversation, WireSubscription
     from sockstore.protocols.plain import PlainConversation
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "RequestsKeeper"]
+
+
+class RequestsKeeper(Protocol):
+    """What requests need of the driver."""
+
+    machine: Machine
+
+    @property
+    def sender(self) -> Sender:
+        """Sends them."""
+
+    def give_up(self, receipt: Receipt, request: object) -> None:
+        """Take back a request that still waits; else tell the conversation to forget it."""
 
 
 class _Request:
@@ -59,33 +74,26 @@ class Requests:
     Args:
         protocol: Says how a request looks; its conversations number requests, and find the answers.
         encoder: Encodes the requests of a plain connection.
-        send: ``send(draft, say, holder)`` sends one, whose frames `say` makes.
-        give_up: ``give_up(receipt, name)`` takes back one that still waits to be sent, and tells
-            the conversation to forget it.
-        match: Returns the answer that a message of a plain connection is; None if it is none.
+        keeper: The driver.
 
     Attributes:
         waiting: The requests, by what the conversation names them.
     """
 
     __slots__ = (
-        "__weakref__", "_encoder", "_give_up", "_match", "_names", "_protocol", "_send", "waiting",
+        "__weakref__", "_encoder", "_keeper", "_names", "_protocol", "waiting",
     )  # fmt: skip
 
     def __init__(
         self,
         protocol: BaseProtocol,
         encoder: Callable[[Any], str | bytes],
-        send: Callable[[str | bytes, Say, object], Receipt],
-        give_up: Callable[[Receipt, object], None],
-        match: Callable[[object], Answered | None],
+        keeper: RequestsKeeper,
     ) -> None:
         self.waiting: dict[object, _Request] = {}
         self._protocol = protocol
         self._encoder = encoder
-        self._send = send
-        self._give_up = give_up
-        self._match = match
+        self._keeper = keeper
         self._names = itertools.count(1)
 
     async def ask(
@@ -99,9 +107,9 @@ class Requests:
     ) -> Any:
         """Send a request, and return its answer."""
         name = next(self._names)
-        asked = [self._protocol.encode_request(data)]
+        asked = [data if self._protocol.is_plain else self._protocol.encode_request(data)]
         draft, say = self._saying(asked, subscription, name)
-        send = partial(self._send, draft, say, holder)
+        send = partial(self._keeper.sender.send_request, draft, say, holder)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         request = _Request(answer, send, is_idempotent=is_idempotent)
         if not request.receipt:
@@ -116,7 +124,7 @@ class Requests:
             raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
         finally:
             if self.waiting.pop(name, None) is not None:
-                self._give_up(request.receipt, name)
+                self._keeper.give_up(request.receipt, name)
 
     def answered(self, name: object, data: Any, error: Exception | None) -> None:
         """Give a request its answer, or the error to raise in its caller."""
@@ -130,7 +138,7 @@ class Requests:
 
     def take(self, data: Any) -> bool:
         """Give a plain message to the request that it answers; return whether there is one."""
-        answer = self._match(data)
+        answer = self._keeper.machine.match(data)
         if answer is None:
             return False
         self.answered(answer.request, answer.data, answer.error)
@@ -156,29 +164,28 @@ class Requests:
 
     def _saying(
         self, asked: list[Any], subscription: WireSubscription | None, name: object
-    ) -> tuple[str | bytes, Say]:
-        """Return a draft of a request, for the limits of the outbox, and how its frames are made.
+    ) -> tuple[Callable[[], str | bytes], Say]:
+        """Return what makes a draft of a request, and what makes its frames.
+
+        Both raise `TypeError` if it cannot be encoded.
 
         Args:
             asked: What is asked; one entry, which may be replaced by a copy.
             subscription: Whose request it is; None if it is the connection's.
             name: What the conversation names it.
-
-        Raises:
-            TypeError: If it cannot be encoded.
         """
         if not self._protocol.is_plain:
 
             def say(talk: Conversation) -> Iterable[str | bytes]:
                 return talk.request(asked[0], subscription, name)
 
-            return encode(asked[0]), say
-        encoder = self._encoder
+            return lambda: encode(asked[0]), say
+        check, encoder = self._protocol.encode_request, self._encoder
 
         def say_plainly(talk: Conversation) -> Iterable[str | bytes]:
-            return [encoder(cast("PlainConversation", talk).number(asked[0], name))]
+            return [cast("PlainConversation", talk).ask(asked[0], name, encoder)]
 
-        return encoder(asked[0]), say_plainly
+        return lambda: encoder(check(asked[0])), say_plainly
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

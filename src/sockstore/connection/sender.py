@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -85,8 +85,9 @@ class Sender:
         self._keeper = keeper
         # The fate that the messages of the present flight share: set by `send`.
         self._at_once: Delivery | None = None
-        # The callers of `asend` that wait in line: `_wait_in_line` adds and removes.
-        self.in_line: dict[Outgoing, asyncio.Future[None]] = {}
+        # The callers of `asend` that wait in line: `_offer` makes it and adds, `_wait_in_line`
+        # removes.
+        self.in_line: dict[Outgoing, asyncio.Future[None]] | None = None
 
     def send(
         self,
@@ -166,20 +167,29 @@ class Sender:
         if not self._machine.settings.is_plain:
             entry.say = _message(data, subscription, entry)
         delivery = self._offer(entry, may_wait=True)
-        if entry in self.in_line:
-            await self._wait_in_line(entry)
+        if self.in_line and entry in self.in_line:
+            await self._wait_in_line(entry, self.in_line)
         return Receipt(delivery)
 
-    def send_request(self, data: str | bytes, say: Say, holder: object = None) -> Receipt:
+    def send_request(
+        self, draft: Callable[[], str | bytes], say: Say, holder: object = None
+    ) -> Receipt:
         """Send a request, whose frames `say` makes when it is handed over.
 
         Args:
-            data: About what `say` will make, for the limits of the outbox.
+            draft: Makes about what `say` will make, for the limits of the outbox.
             say: Makes the frames, and numbers it.
             holder: Whose it is, for `clear`.
+
+        Raises:
+            TypeError: If it cannot be encoded.
         """
-        self._own.check_thread()
-        entry = self._entry(data, holder, USUAL)
+        self._own.check_thread()  # before it gets a number
+        phase = self._machine.open_phase
+        if phase is not None and phase.conversation is not None:
+            (frame,) = say(phase.conversation)
+            return self.send(frame, holder)
+        entry = self._entry(draft(), holder, USUAL)
         entry.say = say
         entry.is_request = True
         return Receipt(self._offer(entry))
@@ -240,7 +250,7 @@ class Sender:
                 break
             self._take(first, offer)
         still_there = set(self._machine.line)
-        for entry, waiter in self.in_line.items():
+        for entry, waiter in (self.in_line or {}).items():
             if entry not in still_there and not (waiter.done() or waiter.get_loop().is_closed()):
                 waiter.set_result(None)
 
@@ -270,6 +280,7 @@ class Sender:
             may_wait=may_wait,
         )
         if isinstance(offer, Queued) and offer.is_in_line:
+            self.in_line = self.in_line or {}
             self.in_line[entry] = asyncio.get_running_loop().create_future()
         self._take(entry, offer)
         # A deadline is only changed by what waits, by what a session waits for, and by use.
@@ -291,14 +302,16 @@ class Sender:
         self._own.check_thread()
         self._keeper.dispatch(fact.MessagesWithdrawn((delivery,)))
 
-    async def _wait_in_line(self, entry: Outgoing) -> None:
+    async def _wait_in_line(
+        self, entry: Outgoing, line: dict[Outgoing, asyncio.Future[None]]
+    ) -> None:
         try:
-            await self.in_line[entry]
+            await line[entry]
         except asyncio.CancelledError:
             self.withdraw(Receipt(delivery_in(entry)))
             raise
         finally:
-            del self.in_line[entry]
+            del line[entry]
 
 
 def _message(data: str | bytes, subscription: WireSubscription | None, entry: Outgoing) -> Say:

@@ -82,19 +82,17 @@ class TalkingSide(SendingSide):
         self._require("request")
         require_seconds("timeout", timeout)
         self._driver.callables.refuse_in_opening("request()", "use opening.request()")
+        if self._gate.why_unused is not None:
+            raise DeliveryError("refused", self._gate.why_unused)
         users = self._engine.users
         leave = None if users is None else users.stay()
         try:
-            return await self._ask(data, timeout, is_idempotent=idempotent)
+            return await self._engine.requests.ask(
+                data, self._gate, seconds=timeout, is_idempotent=idempotent
+            )
         finally:
             if leave is not None:
                 leave()
-
-    async def _ask(self, data: Any, seconds: float, *, is_idempotent: bool) -> Any:
-        if self._gate.why_unused is not None:
-            raise DeliveryError("refused", self._gate.why_unused)
-        requests = self._engine.requests
-        return await requests.ask(data, self._gate, seconds=seconds, is_idempotent=is_idempotent)
 
     def reply(self, message: Message, data: Any) -> Receipt:
         """Answer a message on the connection that it came on, or not at all; never blocks.

@@ -135,9 +135,9 @@ class WebSocketStore(Connection):
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
         check_recovery(session, protocol)
         if protocol is None:
-            from sockstore.protocols.plain import Plain  # noqa: PLC0415 - not with the package
+            from sockstore.protocols.plain import PLAIN  # noqa: PLC0415 - not with the package
 
-            protocol = Plain()
+            protocol = PLAIN
         require_flag("lazy", lazy)
         require_at_least("linger", linger, 0)
         if linger and not lazy:

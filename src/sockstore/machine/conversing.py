@@ -46,6 +46,8 @@ def follow(memory: Memory, outputs: Iterable[Output], now: float) -> list[Effect
 
 def say_what_is_due(memory: Memory, now: float) -> list[Effect]:
     """A turn of the loop is over, or a connection is open: ask for what became wanted."""
+    if memory.book is None:
+        return []
     phase = memory.phase
     conversation = phase.conversation if isinstance(phase, Open) else None
     turn = memory.book.turn(now, is_open=conversation is not None)
@@ -92,7 +94,7 @@ def _follow_subscription(
     memory: Memory, output: Subscribed | Refused | Ended | Missed, now: float
 ) -> list[Effect]:
     book, subscription = memory.book, output.subscription
-    if book.state_of(subscription) is None:
+    if book is None or book.state_of(subscription) is None:
         return []  # it was released meanwhile
     match output:
         case Subscribed(answer=answer):
@@ -114,6 +116,6 @@ def _follow_subscription(
 
 
 def _shown(memory: Memory, subscription: WireSubscription, answer: object = None) -> Effect:
-    state = memory.book.state_of(subscription)
+    state = None if memory.book is None else memory.book.state_of(subscription)
     assert state is not None  # noqa: S101 - the caller found it in the book
     return order.ShowSubscription(subscription, state, answer)

@@ -43,6 +43,6 @@ def _is_wanted(memory: Memory, *, has_users: bool) -> bool:
         has_users
         or memory.sending.outbox
         or memory.sending.line
-        or len(memory.book)
+        or memory.book
         or (session is not None and session.unanswered)
     )

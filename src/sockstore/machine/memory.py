@@ -147,7 +147,12 @@ class Memory:
         self.sending: Final = Sending(settings.outbox, self.session)
         # Who uses it, if it is lazy; changed by its own methods, and by events.
         self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
-        self.book: Final = SubscriptionBook(self._wait_after_refusals)
+        # What the program wants to be told by the server; None if it cannot be asked.
+        self.book: Final = (
+            SubscriptionBook(self._wait_after_refusals)
+            if protocol is not None and protocol.has_subscriptions
+            else None
+        )
         # What the protocol remembers over connections; only its conversations change it.
         self.protocol_memory: Final = protocol and protocol.make_memory()
         # The destination; set by each event that asks for a connection.
@@ -221,7 +226,8 @@ class Memory:
         if self.session is not None:
             self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
-        lost = [order.ShowSubscription(each, WAITING) for each in self.book.lost()]
+        waiting = () if self.book is None else self.book.lost()
+        lost = [order.ShowSubscription(each, WAITING) for each in waiting]
         answers = self.sending.leave_behind()
         return [order.RetireTransport(phase.transport), *lost, *answers]
 
@@ -239,7 +245,7 @@ class Memory:
     @property
     def book_deadline(self) -> float:
         """When to look at the book of subscriptions; never while no connection is asked for."""
-        if isinstance(self.phase, Idle | Closing | Closed | Failed):
+        if self.book is None or isinstance(self.phase, Idle | Closing | Closed | Failed):
             return math.inf
         return self.book.deadline(is_open=isinstance(self.phase, Open))
 

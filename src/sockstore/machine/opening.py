@@ -220,7 +220,7 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         heartbeat,
     )
     effects = _begun(memory)
-    if preparing.conversation is not None:
+    if memory.book is not None:
         memory.book.opened()
         effects += say_due(memory, now)
     effects += memory.flush(now)

@@ -80,25 +80,27 @@ class Expiries:
     __slots__ = ("_heap", "_most", "_number")
 
     def __init__(self) -> None:
-        # `add` adds; `next` and `take` remove. Those that do not wait any more stay for a while.
-        self._heap: list[tuple[float, int, Outgoing]] = []
+        # `add` makes it and adds; `next` and `due` remove. Those that do not wait any more stay
+        # for a while.
+        self._heap: list[tuple[float, int, Outgoing]] | None = None
         self._number = 0  # the number of the last one, which keeps the order of equal times
         self._most = FEW  # how many may be there before the heap is cleared up; set by `add`
 
     def __len__(self) -> int:
         """How many are kept; some of them are of messages that left."""
-        return len(self._heap)
+        return len(self._heap or ())
 
     def add(self, entry: Outgoing) -> None:
         """Note when an entry that waits now will expire."""
         if entry.expires_at == inf:
             return
         self._number += 1
-        heappush(self._heap, (entry.expires_at, self._number, entry))
-        if len(self._heap) > self._most:
-            self._heap = [each for each in self._heap if each[2].waits]
-            heapify(self._heap)
-            self._most = max(FEW, 2 * len(self._heap))
+        heap = self._heap = self._heap or []
+        heappush(heap, (entry.expires_at, self._number, entry))
+        if len(heap) > self._most:
+            heap = self._heap = [each for each in heap if each[2].waits]
+            heapify(heap)
+            self._most = max(FEW, 2 * len(heap))
 
     @property
     def next(self) -> float:
@@ -110,8 +112,8 @@ class Expiries:
 
     def due(self, now: float) -> Iterator[Outgoing]:
         """Remove and return the entries that have expired; the caller takes them away."""
-        while self.next <= now:
-            yield heappop(self._heap)[2]
+        while (heap := self._heap) and self.next <= now:
+            yield heappop(heap)[2]
 
 
 class OutboxQueue:
@@ -125,20 +127,20 @@ class OutboxQueue:
         entries: The messages, the next to leave first; each call that adds or removes one
             changes it.
         bytes: The size of all entries, changed with them.
-        ids: The entries that have an id, by it; changed with them.
     """
 
-    __slots__ = ("_expiries", "_keyed", "_options", "_urgent", "bytes", "entries", "ids")
+    __slots__ = ("_expiries", "_keyed", "_options", "_urgent", "_with_id", "bytes", "entries")
 
     def __init__(self, options: Outbox | None, expiries: Expiries | None = None) -> None:
         self._options = options
         self._expiries: Final = Expiries() if expiries is None else expiries
         self.entries = _NOTHING
         self.bytes: int = 0
-        self.ids: dict[str, Outgoing] = {}
-        # The entries with a key, and how many of the first ones are urgent; changed with them.
-        self._keyed: dict[Hashable, Outgoing] = {}
-        self._urgent = 0
+        # The entries with an id and those with a key, by it: made by the first one, and changed
+        # with them.
+        self._with_id: dict[str, Outgoing] | None = None
+        self._keyed: dict[Hashable, Outgoing] | None = None
+        self._urgent = 0  # how many of the first ones are urgent; changed with them
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -148,6 +150,10 @@ class OutboxQueue:
         """When the next entry expires; infinite if none will."""
         return self._expiries.next
 
+    def has_id(self, message_id: str) -> bool:
+        """Whether an entry with this id waits."""
+        return self._with_id is not None and message_id in self._with_id
+
     def offer(self, entry: Outgoing, now: float) -> Offer:
         """Queue an entry, or say why not."""
         options = self._options
@@ -156,7 +162,7 @@ class OutboxQueue:
             return Refused(entry, why, may_wait=True)
         if entry.size > options.max_bytes:
             return Refused(entry, "it is larger than the outbox", is_overflow=bool(self.entries))
-        older = None if entry.key is None else self._keyed.get(entry.key)
+        older = None if entry.key is None else (self._keyed or {}).get(entry.key)
         dropped: list[Outgoing] = []
         while not self._has_room(entry, older, options):
             if options.overflow == "refuse":
@@ -216,16 +222,18 @@ class OutboxQueue:
         self.bytes += entry.size
         entry.waits = True
         if entry.key is not None:
+            self._keyed = self._keyed or {}
             self._keyed[entry.key] = entry
         if entry.id:
-            self.ids[entry.id] = entry
+            self._with_id = self._with_id or {}
+            self._with_id[entry.id] = entry
         self._expiries.add(entry)
 
     def _removed(self, entry: Outgoing) -> None:
         entry.waits = False
         self.bytes -= entry.size
         self._urgent -= entry.urgent
-        if entry.key is not None:
+        if entry.key is not None and self._keyed is not None:
             del self._keyed[entry.key]
-        if entry.id:
-            del self.ids[entry.id]
+        if entry.id and self._with_id is not None:
+            del self._with_id[entry.id]

@@ -184,7 +184,7 @@ class Sending:
 
     def _is_under_way(self, message_id: str, session: SessionMachine) -> bool:
         return (
-            message_id in self.outbox.ids
+            self.outbox.has_id(message_id)
             or session.has_under_way(message_id)
             or any(entry.id == message_id for entry in self.line)
         )

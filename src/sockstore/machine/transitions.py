@@ -88,12 +88,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
         case fact.ConversationSaid(transport=transport, outputs=outputs):
             live = memory.live(transport)
             return [] if live is None else let_in(memory, outputs, now)
-        case fact.SubscriptionWanted(subscription=subscription):
-            memory.book.want(subscription)
-            return [order.AwaitTurn()]
-        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
-            memory.book.release(subscription, now + linger if linger else -math.inf)
-            return [order.AwaitTurn()]
+        case fact.SubscriptionWanted() | fact.SubscriptionReleased():
+            return _wishes_changed(memory, event, now)
         case fact.TurnEnded():
             return say_due(memory, now)
         case fact.RequestGivenUp(request=request):
@@ -284,6 +280,19 @@ def _writable_changed(
 # Time and the platform
 
 
+def _wishes_changed(
+    memory: Memory, event: fact.SubscriptionWanted | fact.SubscriptionReleased, now: float
+) -> list[Effect]:
+    book = memory.book
+    assert book is not None  # noqa: S101 - the protocol has subscriptions, or nobody says so
+    match event:
+        case fact.SubscriptionWanted(subscription=subscription):
+            book.want(subscription)
+        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
+            book.release(subscription, now + linger if linger else -math.inf)
+    return [order.AwaitTurn()]
+
+
 def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -> list[Effect]:
     effects = memory.sending.expire(now)
     effects += map(order.AbortTransport, memory.retired.take_overdue(now))
@@ -299,7 +308,11 @@ def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
         if due is not None and due <= now:
             effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
     is_open = isinstance(memory.phase, Open)
-    if memory.book_deadline <= now and book.look_at_clock(now, is_open=is_open):
+    if (
+        book is not None
+        and memory.book_deadline <= now
+        and book.look_at_clock(now, is_open=is_open)
+    ):
         effects += say_due(memory, now)
     return effects
 

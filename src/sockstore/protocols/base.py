@@ -14,7 +14,6 @@ and raises nothing for what a server said: a server that breaks the protocol is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import count
 from typing import Any, ClassVar
 
 from sockstore.base.codecs import decode_json, encode
@@ -92,16 +91,19 @@ class Conversation:
         max_message_bytes: UTF-8 bytes that the server takes in one frame, once it has said so.
     """
 
+    __slots__ = ("_last_id",)
+
     deadline: float | None = None
     max_message_bytes: int | None = None
 
     def __init__(self) -> None:
         # One counter for requests and subscriptions, so that ids never go backwards (OB11).
-        self._ids = count(1)
+        self._last_id = 0
 
     def next_id(self) -> int:
         """Return the next id on this connection, from 1."""
-        return next(self._ids)
+        self._last_id += 1
+        return self._last_id
 
     def open(self, given: Mapping[str, Any], now: float) -> Iterable[Output]:
         """The WebSocket is open; `given` has the values of `BaseProtocol.parameters`."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
-from typing import Any, final
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Final, final
 
 from sockstore.base.checks import require_instance
 from sockstore.base.codecs import decode_json, encode
@@ -22,7 +22,7 @@ from sockstore.protocols.base import (
 )
 from sockstore.protocols.requests import IdField, RequestFormat
 
-__all__ = ["Plain", "PlainConversation", "decoded"]
+__all__ = ["PLAIN", "Plain", "PlainConversation", "decoded"]
 
 
 @final
@@ -65,12 +65,18 @@ class Plain(BaseProtocol):
         return PlainConversation(self.requests)
 
 
+PLAIN: Final = Plain()
+"""What a connection speaks that was given no protocol; one value serves all."""
+
+
 class PlainConversation(Conversation):
     """Match answers with requests; every other message belongs to the program.
 
     Args:
         requests: How ids are carried.
     """
+
+    __slots__ = ("_asked", "_format")
 
     def __init__(self, requests: RequestFormat) -> None:
         super().__init__()
@@ -91,14 +97,14 @@ class PlainConversation(Conversation):
         del subscription
         return [self.ask(data, request)]
 
-    def ask(self, data: Any, what: object) -> Frame:
-        """Number a question, and remember what it asks for."""
-        return encode(self.number(data, what))
+    def ask(self, data: Any, what: object, encoder: Callable[[Any], str | bytes] = encode) -> Frame:
+        """Return a question with its id, and remember what it asks for.
 
-    def number(self, data: Any, what: object) -> Any:
-        """Return a question with its id, and remember what it asks for."""
+        Raises:
+            TypeError: If it cannot be encoded; nothing is remembered then.
+        """
         number = self.next_id()
-        question = self._format.wrap(data, number)
+        question = encoder(self._format.wrap(data, number))
         self._asked[number] = what
         return question
 
