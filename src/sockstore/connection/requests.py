@@ -16,12 +16,18 @@ from sockstore.connection.receipts import Receipt, delivery_of
 from sockstore.machine.delivery import Say
 
 if TYPE_CHECKING:
-    from sockstore.connection.sender import Sender
     from sockstore.machine.machine import Machine
     from sockstore.protocols.base import BaseProtocol, Conversation, WireSubscription
     from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Requests", "RequestsKeeper"]
+
+
+class RequestSender(Protocol):
+    """What requests need of the sender."""
+
+    def send_request(self, draft: Callable[[], str | bytes], say: Say, holder: object) -> Receipt:
+        """Send a request, whose frames `say` makes when it is handed over."""
 
 
 class RequestsKeeper(Protocol):
@@ -30,7 +36,7 @@ class RequestsKeeper(Protocol):
     machine: Machine
 
     @property
-    def sender(self) -> Sender:
+    def sender(self) -> RequestSender:
         """Sends them."""
 
     def give_up(self, receipt: Receipt, request: object) -> None:

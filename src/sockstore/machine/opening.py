@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ __all__ = [
     "session_heard",
     "snapshot_loaded",
     "transport_opened",
+    "wishes_changed",
 ]
 
 PROTOCOL_BROKEN = 107
@@ -76,6 +78,20 @@ def let_in(memory: Memory, outputs: Sequence[Output], now: float) -> list[Effect
         memory.gap = RECONNECTED if memory.has_begun else None
         effects += _prepare(memory, memory.phase, now)
     return effects + follow(memory, outputs[opens + 1 :], now)
+
+
+def wishes_changed(
+    memory: Memory, event: fact.SubscriptionWanted | fact.SubscriptionReleased, now: float
+) -> list[Effect]:
+    """The program wants a subscription, or does not any more: look at it when the turn is over."""
+    book = memory.book
+    assert book is not None  # noqa: S101 - the protocol has subscriptions, or nobody says so
+    match event:
+        case fact.SubscriptionWanted(subscription=subscription):
+            book.want(subscription)
+        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
+            book.release(subscription, now + linger if linger else -math.inf)
+    return [order.AwaitTurn()]
 
 
 def say_due(memory: Memory, now: float) -> list[Effect]:

@@ -40,6 +40,7 @@ from sockstore.machine.opening import (
     session_heard,
     snapshot_loaded,
     transport_opened,
+    wishes_changed,
 )
 from sockstore.machine.phases import (
     LIVE,
@@ -89,7 +90,7 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             live = memory.live(transport)
             return [] if live is None else let_in(memory, outputs, now)
         case fact.SubscriptionWanted() | fact.SubscriptionReleased():
-            return _wishes_changed(memory, event, now)
+            return wishes_changed(memory, event, now)
         case fact.TurnEnded():
             return say_due(memory, now)
         case fact.RequestGivenUp(request=request):
@@ -278,19 +279,6 @@ def _writable_changed(
 
 
 # Time and the platform
-
-
-def _wishes_changed(
-    memory: Memory, event: fact.SubscriptionWanted | fact.SubscriptionReleased, now: float
-) -> list[Effect]:
-    book = memory.book
-    assert book is not None  # noqa: S101 - the protocol has subscriptions, or nobody says so
-    match event:
-        case fact.SubscriptionWanted(subscription=subscription):
-            book.want(subscription)
-        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
-            book.release(subscription, now + linger if linger else -math.inf)
-    return [order.AwaitTurn()]
 
 
 def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -> list[Effect]:
