@@ -21,6 +21,7 @@ from sockstore import (
 )
 from sockstore.protocols import IdField, JsonRpc, Plain
 from sockstore.testing import FakeServer
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -156,6 +157,57 @@ async def test_an_idempotent_request_is_sent_again_with_its_id():
         connection.close()
         with pytest.raises(OutcomeUnknown):
             await ending
+
+
+@pytest.mark.contract("OB5")
+@pytest.mark.parametrize("outbox", [Outbox(limit=5), None])
+async def test_what_is_sent_again_leaves_before_anything_newer(outbox):
+    server = FakeServer()
+    reconnect = Reconnect.linear(interval=8)
+    async with WebSocketStore(
+        "ws://x", transport=server, reconnect=reconnect, outbox=outbox
+    ) as connection:
+        await connection.ready()
+
+        def ask(move: int) -> asyncio.Future[object]:
+            return asyncio.ensure_future(
+                connection.request({"move": move}, timeout=None, idempotent=True)
+            )
+
+        asking = [ask(1), ask(2)]
+        await turns()
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        if outbox is not None:
+            connection.send({"move": 3})
+            connection.send({"move": "urgent"}, urgent=True)
+            asking.append(ask(4))
+            await turns()
+            assert connection.send({"move": 5}).state == "refused", "the outbox is full"
+        connection.phase.subscribe(
+            lambda phase: phase == "open" and connection.send({"move": "at once"})
+        )
+        await connection.ready()
+        await turns()
+        moves = [json.loads(frame)["move"] for frame in server.received]
+        newer = [] if outbox is None else ["urgent", 3, 4]
+        assert moves == [1, 2, 1, 2, *newer, "at once"]
+        for each in asking:
+            each.cancel()
+
+
+@pytest.mark.contract("OB5")
+async def test_what_was_sent_and_cannot_be_sent_again_has_an_unknown_outcome():
+    server = FakeServer()
+    async with WebSocketStore("ws://x", transport=server) as connection:
+        await connection.ready()
+        asking = asyncio.ensure_future(connection.request({"op": "pay"}, idempotent=True))
+        await turns()
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        connection.close()
+        with pytest.raises(OutcomeUnknown):
+            await asking
 
 
 @pytest.mark.contract("OB5")

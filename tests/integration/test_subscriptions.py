@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -810,6 +811,25 @@ async def test_a_room_is_sent_to_asked_and_calls_its_members():
         assert (refused.state, "was released" in refused.why) == ("refused", True)
         with pytest.raises(RuntimeError, match="was released"):
             await lobby.request({"who": 1})
+
+
+@pytest.mark.contract("SU2", "SU8")
+@pytest.mark.parametrize("is_open", [False, True])
+async def test_what_is_said_in_a_room_follows_the_question_for_the_room(is_open):
+    server = FakeServer()
+    async with connect_to(server, Rooms()) as connection:
+        if is_open:
+            await connection.ready()
+        with suppress(TimeoutError):
+            async with connection.subscribe("lobby") as lobby:
+                lobby.send({"text": "hello"})
+                other = connection.subscribe("other")
+                await lobby.request({"who": 1}, timeout=1)
+        other.unsubscribe()
+        said = [json.loads(frame) for frame in server.received]
+        rooms = [each.get("join", each.get("room")) for each in said]
+        assert said[0] == {"join": "lobby"}
+        assert sorted(rooms[1:4]) == ["lobby", "lobby", "other"], "each was said once"
 
 
 # Snapshots

@@ -75,7 +75,7 @@ class Driver:
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
         self.shows_buffered = False
-        # The loop whose turn's end is awaited; set by `_await_turn`, reset by `_end_turn`.
+        # The loop whose turn's end is awaited; set by `_await_turn`, reset by `end_turn`.
         self._turn_of: asyncio.AbstractEventLoop | None = None
         report = self.report  # one bound method for all
         self.observer: Final = Observer(machine, report)
@@ -248,9 +248,10 @@ class Driver:
         loop = self.own.loop
         if loop is not None and loop is not self._turn_of and not loop.is_closed():
             self._turn_of = loop
-            loop.call_soon(self._end_turn)
+            loop.call_soon(self.end_turn)
 
-    def _end_turn(self) -> None:
+    def end_turn(self) -> None:
+        """Say what the program asked for in this turn of the loop."""
         self._turn_of = None
         if (user_side := self._user_side()) is not None:
             user_side.end_turn()

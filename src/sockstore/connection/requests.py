@@ -48,30 +48,38 @@ class _Request:
 
     Args:
         answer: Gets the answer.
-        send: Sends it, now and again.
+        send: Sends it; ``send(again=True)`` sends it once more.
         is_idempotent: Whether it may be sent again.
     """
 
-    __slots__ = ("_send", "answer", "is_idempotent", "must_repeat", "receipt")
+    __slots__ = ("_send", "answer", "is_idempotent", "is_repeated", "receipt")
 
     def __init__(
-        self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
+        self, answer: asyncio.Future[Any], send: Callable[..., Receipt], *, is_idempotent: bool
     ) -> None:
         self.answer = answer
         self._send = send
         self.is_idempotent = is_idempotent
-        self.must_repeat = False  # set by `Requests.connection_changed`
-        self.receipt = self.send()  # the last one; set by `send`
+        self.is_repeated = False  # set by `repeat`
+        self.receipt = self._sent()  # the last one; set by `repeat`, too
 
-    def send(self) -> Receipt:
-        """Send it, and fail once it is known that it will not be handed over."""
-        self.receipt = self._send()
-        delivery_of(self.receipt).watch(self._look)
-        return self.receipt
+    def repeat(self) -> None:
+        """Send it again, before anything that was not sent yet: the connection was lost."""
+        self.is_repeated = True
+        self.receipt = self._sent(again=True)
+
+    def fail(self) -> None:
+        """Tell the caller that it was not handed over; whether it was before is unknown."""
+        self.answer.set_exception(_lost() if self.is_repeated else _undelivered(self.receipt))
+
+    def _sent(self, **how: bool) -> Receipt:
+        receipt = self._send(**how)
+        delivery_of(receipt).watch(self._look)
+        return receipt
 
     def _look(self) -> None:
         if not self.receipt and not self.answer.done():
-            self.answer.set_exception(_undelivered(self.receipt))
+            self.fail()
 
 
 class Requests:
@@ -108,7 +116,7 @@ class Requests:
         holder: object,
         subscription: WireSubscription | None = None,
         *,
-        seconds: float,
+        seconds: float | None,
         is_idempotent: bool,
     ) -> Any:
         """Send a request, and return its answer."""
@@ -127,7 +135,7 @@ class Requests:
             async with asyncio.timeout(seconds):
                 return await answer
         except TimeoutError:
-            raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
+            raise TimeoutError(f"no answer to the request within {seconds or 0:g} s") from None
         finally:
             if self.waiting.pop(name, None) is not None:
                 self._keeper.give_up(request.receipt, name)
@@ -156,17 +164,13 @@ class Requests:
             if request.answer.done():
                 continue
             if not request.receipt:
-                request.answer.set_exception(_undelivered(request.receipt))
-            elif phase == "open":
-                if request.must_repeat:
-                    request.must_repeat = False
-                    request.send()
-            elif request.receipt.state != "queued":
-                if request.is_idempotent and phase not in {"closing", "closed", "failed"}:
-                    request.must_repeat = True
-                else:
-                    lost = OutcomeUnknown("the connection was lost before the answer came")
-                    request.answer.set_exception(lost)
+                request.fail()
+            elif phase == "open" or request.receipt.state == "queued":
+                continue
+            elif request.is_idempotent and phase not in {"closing", "closed", "failed"}:
+                request.repeat()
+            else:
+                request.answer.set_exception(_lost())
 
     def _saying(
         self, asked: list[Any], subscription: WireSubscription | None, name: object
@@ -192,6 +196,10 @@ class Requests:
             return [cast("PlainConversation", talk).ask(asked[0], name, encoder)]
 
         return lambda: encoder(check(asked[0])), say_plainly
+
+
+def _lost() -> OutcomeUnknown:
+    return OutcomeUnknown("the connection was lost before the answer came")
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

@@ -172,7 +172,12 @@ class Sender:
         return Receipt(delivery)
 
     def send_request(
-        self, draft: Callable[[], str | bytes], say: Say, holder: object = None
+        self,
+        draft: Callable[[], str | bytes],
+        say: Say,
+        holder: object = None,
+        *,
+        again: bool = False,
     ) -> Receipt:
         """Send a request, whose frames `say` makes when it is handed over.
 
@@ -180,6 +185,8 @@ class Sender:
             draft: Makes about what `say` will make, for the limits of the outbox.
             say: Makes the frames, and numbers it.
             holder: Whose it is, for `clear`.
+            again: Whether it was sent before the connection was lost: then it leaves before what
+                was not, and the outbox has room for it.
 
         Raises:
             TypeError: If it cannot be encoded.
@@ -191,7 +198,7 @@ class Sender:
             return self.send(frame, holder)
         entry = self._entry(draft(), holder, USUAL)
         entry.say = say
-        entry.is_request = True
+        entry.is_request, entry.again = True, again
         return Receipt(self._offer(entry))
 
     def withdraw(self, receipt: Receipt) -> None:

@@ -187,7 +187,7 @@ class Subscription(Generic[T]):
     async def request(
         self,
         data: Any,
-        timeout: float = 10.0,  # noqa: ASYNC109 - as `WebSocketStore.request`
+        timeout: float | None = 10.0,  # noqa: ASYNC109 - as `WebSocketStore.request`
         *,
         idempotent: bool = False,
     ) -> Any:
@@ -199,7 +199,7 @@ class Subscription(Generic[T]):
             RuntimeError: If the protocol's subscriptions answer no requests, or it was released.
         """
         self._talks.check_addressed("request")
-        require_seconds("timeout", timeout)
+        require_seconds("timeout", timeout, optional=True)
         if not self._feed.holders:
             raise RuntimeError(f"request(): the subscription {self.key!r} was released")
         return await self._talks.request(

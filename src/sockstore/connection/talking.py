@@ -44,7 +44,7 @@ class TalkingSide(SendingSide):
     async def request(
         self,
         data: Any,
-        timeout: float = 10.0,  # noqa: ASYNC109 - CONTRACT OB5
+        timeout: float | None = 10.0,  # noqa: ASYNC109 - CONTRACT OB5
         *,
         idempotent: bool = False,
     ) -> Any:
@@ -54,7 +54,8 @@ class TalkingSide(SendingSide):
 
         Args:
             data: The request; a dict for the protocols that come with this package.
-            timeout: Seconds to wait at most. A request not sent by then is never sent.
+            timeout: Seconds to wait at most; None sets no limit. A request not sent by then is
+                never sent.
             idempotent: Whether it may be done twice: then it is sent again after a loss.
 
         Returns:
@@ -80,7 +81,7 @@ class TalkingSide(SendingSide):
             {'op': 'time', 'id': 1}
         """
         self._require("request")
-        require_seconds("timeout", timeout)
+        require_seconds("timeout", timeout, optional=True)
         self._driver.callables.refuse_in_opening("request()", "use opening.request()")
         if self._gate.why_unused is not None:
             raise DeliveryError("refused", self._gate.why_unused)

@@ -152,7 +152,9 @@ class Talks:
 
     def send(self, data: Any, holder: object, subscription: WireSubscription) -> Receipt:
         """Send a message to what is subscribed to, or queue it."""
-        return self._driver.sender.send(self._encoder(data), holder, None, subscription)
+        data = self._encoder(data)
+        self._ask_for(subscription)
+        return self._driver.sender.send(data, holder, None, subscription)
 
     async def request(
         self,
@@ -160,13 +162,19 @@ class Talks:
         holder: object,
         subscription: WireSubscription,
         *,
-        seconds: float,
+        seconds: float | None,
         is_idempotent: bool,
     ) -> Any:
         """Send a request to what is subscribed to, and return its answer."""
+        self._ask_for(subscription)
         return await self._requests.ask(
             data, holder, subscription, seconds=seconds, is_idempotent=is_idempotent
         )
+
+    def _ask_for(self, subscription: WireSubscription) -> None:
+        """Ask the server before the turn is over: what is said in a subscription comes after it."""
+        if self._driver.machine.is_due(subscription):
+            self._driver.end_turn()
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; return how to stop."""

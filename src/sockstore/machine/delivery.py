@@ -35,6 +35,8 @@ class Outgoing:
         key: A newer message with this key takes its place; None for none. Set by the sender.
         urgent: Whether it leaves before others that wait. Set by the sender; also when it takes the
             place of an urgent one.
+        again: Whether it was handed over before, and waits before all that was not; set by the
+            sender.
         holder: Whose message it is; opaque here, set by the sender.
         is_request: Whether its sender waits for an answer; set by the sender.
         waits: Whether it is in the outbox, or waits for room there; set by those.
@@ -47,6 +49,7 @@ class Outgoing:
     """
 
     __slots__ = (
+        "again",
         "data",
         "expires_at",
         "first_sent_at",
@@ -70,6 +73,7 @@ class Outgoing:
         self.expires_at: float = math.inf
         self.key: Hashable = None
         self.urgent: bool = False
+        self.again: bool = False
         self.holder: object = None
         self.is_request: bool = False
         self.waits: bool = False

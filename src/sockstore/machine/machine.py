@@ -59,7 +59,7 @@ from sockstore.machine.session_frames import Published
 from sockstore.machine.transitions import react
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Answered, Output
+    from sockstore.protocols.base import Answered, Output, WireSubscription
     from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Machine"]
@@ -310,6 +310,13 @@ class Machine:
     def line(self) -> Sequence[Outgoing]:
         """The messages that wait for room in the outbox, the next one first."""
         return self._memory.sending.line
+
+    def is_due(self, subscription: WireSubscription) -> bool:
+        """Whether the server is asked for this subscription at the end of the turn."""
+        memory = self._memory
+        return isinstance(memory.phase, Open) and bool(
+            memory.book and memory.book.is_due(subscription)
+        )
 
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""

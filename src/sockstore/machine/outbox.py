@@ -129,7 +129,16 @@ class OutboxQueue:
         bytes: The size of all entries, changed with them.
     """
 
-    __slots__ = ("_expiries", "_keyed", "_options", "_urgent", "_with_id", "bytes", "entries")
+    __slots__ = (
+        "_again",
+        "_expiries",
+        "_keyed",
+        "_options",
+        "_urgent",
+        "_with_id",
+        "bytes",
+        "entries",
+    )
 
     def __init__(self, options: Outbox | None, expiries: Expiries | None = None) -> None:
         self._options = options
@@ -140,7 +149,8 @@ class OutboxQueue:
         # with them.
         self._with_id: dict[str, Outgoing] | None = None
         self._keyed: dict[Hashable, Outgoing] | None = None
-        self._urgent = 0  # how many of the first ones are urgent; changed with them
+        # How many are sent again, and how many are urgent: they come first, in this order.
+        self._again = self._urgent = 0
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -155,7 +165,10 @@ class OutboxQueue:
         return self._with_id is not None and message_id in self._with_id
 
     def offer(self, entry: Outgoing, now: float) -> Offer:
-        """Queue an entry, or say why not."""
+        """Queue an entry, or say why not; one that is sent again was accepted before."""
+        if entry.again:
+            self._add(entry, None)
+            return QUEUED
         options = self._options
         if options is None:
             why = "it cannot be sent now, and outbox=None lets nothing wait"
@@ -202,7 +215,7 @@ class OutboxQueue:
 
     def _drop_oldest(self, kept: Outgoing | None) -> Outgoing:
         """Remove and return the oldest entry, those that are not urgent first; never `kept`."""
-        usual = islice(self.entries, self._urgent, None)
+        usual = islice(self.entries, self._again + self._urgent, None)
         oldest = next(each for each in chain(usual, self.entries) if each is not kept)
         self.remove(oldest)
         return oldest
@@ -215,8 +228,11 @@ class OutboxQueue:
             place = self.entries.index(older)
             entry.urgent = entry.urgent or older.urgent
             self.remove(older)
-        if entry.urgent:
-            place = min(place, self._urgent)
+        if entry.again:
+            place = self._again
+            self._again += 1
+        elif entry.urgent:
+            place = min(place, self._again + self._urgent)
             self._urgent += 1
         self.entries.insert(place, entry)
         self.bytes += entry.size
@@ -232,6 +248,7 @@ class OutboxQueue:
     def _removed(self, entry: Outgoing) -> None:
         entry.waits = False
         self.bytes -= entry.size
+        self._again -= entry.again
         self._urgent -= entry.urgent
         if entry.key is not None and self._keyed is not None:
             del self._keyed[entry.key]

@@ -101,6 +101,10 @@ class SubscriptionBook:
         entry = self._entries.get(subscription)
         return None if entry is None else entry.state
 
+    def is_due(self, subscription: WireSubscription) -> bool:
+        """Whether the end of this turn will say something about it."""
+        return subscription in self._due
+
     def deadline(self, *, is_open: bool) -> float:
         """Return when `look_at_clock` has to be called; infinite for never.
 
