@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import runpy
 import sys
@@ -10,6 +11,7 @@ from ast import literal_eval
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -20,7 +22,7 @@ from jobs.json_rpc import RpcServer
 from jobs.market import Market
 from jobs.on_loopback import on_loopback
 from sockstore import OutcomeUnknown, SubscriptionRefused, WebSocketStore
-from sockstore.testing import assert_no_leaks
+from sockstore.testing import assert_no_leaks, check_protocol
 from waiting import until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -251,6 +253,50 @@ async def test_two_graphql_operations_with_the_same_query_are_two():
         ) as client:
             async with client.subscribe("endless"), client.subscribe("endless"):
                 await until(lambda: len(server.running) == 2)
+
+
+class GraphQLModel:
+    """The server's side of one connection, for `check_protocol`."""
+
+    def __init__(self):
+        self.running = {}
+
+    @property
+    def subscribed(self):
+        return self.running
+
+    def greet(self):
+        return []
+
+    def hear(self, frame):
+        message = json.loads(frame)
+        match message["type"]:
+            case "connection_init":
+                assert message["payload"] == {"token": "secret"}
+                return ['{"type": "connection_ack"}', '{"type": "ping"}']
+            case "subscribe":
+                self.running[message["payload"]["query"]] = message["id"]
+            case "complete":
+                self.running = {k: v for k, v in self.running.items() if v != message["id"]}
+            case other:
+                assert other == "pong"
+        return []
+
+    def publish(self, key, data):
+        return [json.dumps({"type": "next", "id": self.running[key], "payload": {"data": data}})]
+
+
+class GraphQLHarness:
+    protocol = GraphQL(lambda _: "secret")
+    given: ClassVar = {"token": "secret"}
+    keys = ("subscription { a }", "subscription { b }", "subscription { c }")
+    refused_key = None  # no answer says that an operation was accepted
+    server = GraphQLModel
+
+
+@pytest.mark.contract("PR1")
+def test_the_protocol_of_graphql_keeps_the_contract_of_protocols():
+    check_protocol(GraphQLHarness())
 
 
 # (c) Home Assistant
