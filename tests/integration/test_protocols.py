@@ -8,7 +8,15 @@ import json
 import pytest
 
 from sockstore import DeliveryError, Reconnect, RequestFailed, Session, WebSocketStore
-from sockstore.protocols import BaseProtocol, Heartbeat, IdField, JsonRpc, Plain, Topics
+from sockstore.protocols import (
+    BaseProtocol,
+    Heartbeat,
+    IdField,
+    JsonRpc,
+    Plain,
+    TopicAnswer,
+    Topics,
+)
 from sockstore.testing import FakeServer
 
 pytestmark = pytest.mark.virtual_clock
@@ -327,3 +335,28 @@ async def test_a_request_that_waits_is_what_it_was_when_it_was_asked():
         assert await heard(server, 1) == [{"op": "get", "of": ["a"], "id": 1}]
         server.send({"id": 1})
         await waiting
+
+
+@pytest.mark.contract("OB5", "PR4")
+async def test_an_answer_with_the_id_of_a_request_is_its_answer_though_topics_would_take_it():
+    # As in Home Assistant: a result looks the same, whatever it answers.
+    async def answer(client):
+        async for message in client:
+            question = json.loads(message)
+            await asyncio.sleep(2 if question["type"] == "slow" else 0)
+            client.send({"type": "result", "id": question["id"]})
+
+    topics = Topics(
+        key=lambda data: None,
+        subscribe=lambda keys: {"type": "subscribe", "key": keys[0]},
+        answers=lambda data: TopicAnswer(route=data["id"]) if data["type"] == "result" else None,
+        most=1,
+    )
+    server = FakeServer(answer)
+    async with speaking(server, topics) as connection, connection.subscribe("a") as subscription:
+        assert await connection.request({"type": "states"}) == {"type": "result", "id": 2}
+        assert await subscription.ready() == {"type": "result", "id": 1}
+        with pytest.raises(TimeoutError):
+            await connection.request({"type": "slow"}, timeout=1)
+        assert await connection.request({"type": "states"}) == {"type": "result", "id": 4}
+        assert len(connection.messages) == 0

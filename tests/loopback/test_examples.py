@@ -196,6 +196,6 @@ async def test_typed_messages():
 
 async def test_every_example_has_a_test():
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    examples = [path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}]
+    examples = [path.name for path in EXAMPLES.rglob("*") if path.suffix in {".py", ".ipynb"}]
     assert len(examples) >= 10
     assert not [name for name in examples if f'"{name}"' not in tests]

@@ -298,10 +298,10 @@ class Driver:
 
     def _time_has_come(self) -> None:
         deadline, self._timer, self._timer_for = self._timer_for, None, math.inf
+        now = max(self.own.now(), deadline)  # the loop may be early by its clock's resolution
         link = self._live_link()
-        event = fact.DeadlineReached() if link is None else link.at_deadline()
-        # The loop may be early by its clock's resolution.
-        self.dispatch(event, max(self.own.now(), deadline))
+        event = fact.DeadlineReached() if link is None else link.at_deadline(now)
+        self.dispatch(event, now)
 
     # Attempts
 

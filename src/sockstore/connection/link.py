@@ -76,6 +76,7 @@ class Link:
         "_machine",
         "_receiver",
         "_slice_began_at",
+        "_told_at",
         "_total_before",
         "attempt",
         "first_number",
@@ -116,6 +117,9 @@ class Link:
         # without a heartbeat): set by `end_slice`.
         self.last_message_at: float | None = None
         self.last_data_at: float | None = None
+        # The machine's time at its last deadline: set by `at_deadline`. A timer may come early by
+        # the resolution of the clock, which is behind that time then.
+        self._told_at = 0.0
         # What came before the connection was open, and is not delivered yet: set by `attend`,
         # cleared by `retire` and once all is delivered; None if nothing is held.
         self.inbox: Inbox | None = None
@@ -167,8 +171,9 @@ class Link:
             self.inbox.leave()
         self._keeper.call_soon(lambda: self._keeper.call_soon(self._deliver_left))
 
-    def at_deadline(self) -> fact.DeadlineReached:
+    def at_deadline(self, now: float) -> fact.DeadlineReached:
         """Return the event of a deadline that is reached while this transport is live."""
+        self._told_at = now
         return fact.DeadlineReached(
             self.transport.heard,
             self.transport.reading_paused,
@@ -267,7 +272,7 @@ class Link:
             return
         if receiver.has_data:
             receiver.has_data = False
-            self.last_data_at = self._slice_began_at
+            self.last_data_at = max(self._slice_began_at, self._told_at)
         if receiver.log.kept.total != self._total_before:
             self.last_message_at = self._slice_began_at
         if receiver.subscriptions is None:

@@ -68,8 +68,9 @@ class Topics(BaseProtocol):
             not be asked, so that messages are only routed.
         unsubscribe: ``unsubscribe(routes)`` is the message that takes them back; None if there is
             no such message.
-        answers: ``answers(data)`` is the `TopicAnswer` that a message is, or None. Without it a
-            message with the id of the question is its answer, and a refusal if it has an `error`.
+        answers: ``answers(data)`` is the `TopicAnswer` that a message is, or None; what carries the
+            id of a request is the answer to that request in any case. Without `answers` a message
+            with the id of the question is its answer, and a refusal if it has an `error`.
         requests: How ids are carried; None for servers that know no ids.
         heartbeat: The application's own ping; None without one.
         most: The most keys in one message; None for any number.
@@ -292,22 +293,23 @@ class _TopicsConversation(PlainConversation):
 
     def _answer(self, answer: TopicAnswer, data: Any, now: float) -> Iterable[Output]:
         """Return what follows from a message that `answers` recognised."""
-        topics = self._topics_of(answer, data)
+        question = None
+        if self._protocol.requests is not None:
+            question = self.take_question(data)
+        if question is not None and not isinstance(question, _Question):
+            return self.answered(question, data, now)  # it has the id of a request of the program
+        topics = self._topics_of(answer, question)
         if answer.error is not None:
             return self._refused(topics, answer.error, now, is_temporary=answer.is_temporary)
         if answer.route is not None and len(topics) == 1 and self._routes.has(topics[0]):
             self._routes.route(topics[0], answer.route)
         return [*self._accept(topics, data), *self._leave_late(topics, now)]
 
-    def _topics_of(self, answer: TopicAnswer, data: Any) -> tuple[Topic, ...]:
-        question = None
-        if self._protocol.requests is not None:
-            question = self.take_question(data)
+    def _topics_of(self, answer: TopicAnswer, question: _Question | None) -> tuple[Topic, ...]:
         if answer.key is not None:
             topic = self._routes.named(answer.key)
             return () if topic is None else (topic,)
-        asks = isinstance(question, _Question) and not question.is_leaving
-        return question.topics if asks and isinstance(question, _Question) else ()
+        return () if question is None or question.is_leaving else question.topics
 
     def _refused(
         self, topics: Sequence[Topic], why: str, now: float, *, is_temporary: bool = False
