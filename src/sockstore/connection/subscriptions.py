@@ -144,7 +144,7 @@ class Subscriptions:
             return  # the server has refused or ended it
         group.feeds = tuple(other for other in group.feeds if other is not feed)
         feed.over = RuntimeError(f"the subscription {feed.key!r} was released")
-        self._finish(feed, SubscriptionState("ended"), None)
+        self._finish(feed, SubscriptionState("ended"))
         if not group.feeds:
             self._dispatch(fact.SubscriptionReleased(group.wire, feed.linger))
 
@@ -237,7 +237,7 @@ class Subscriptions:
             if is_final:
                 why = state.error or ("the server ended it" if state.phase == "ended" else "")
                 feed.over = SubscriptionRefused(feed.key, why or "no reason given")
-                self._finish(feed, state, feed.over if state.error is not None else None)
+                self._finish(feed, state, is_failure=state.error is not None)
                 self.stores.difference_update((feed.state, feed.log.store))
                 continue
             if feed.owed is not None:
@@ -271,7 +271,7 @@ class Subscriptions:
             group.state = WAITING
             for feed in group.feeds:
                 feed.over = end
-                self._finish(feed, _CONNECTION_ENDED, error)
+                self._finish(feed, _CONNECTION_ENDED, is_failure=error is not None)
 
     def begin(self) -> None:
         """The connection is asked for again, after it had ended."""
@@ -288,12 +288,12 @@ class Subscriptions:
             feed.log.append_gap(Gap(None, None, "overflow"))
         self._loader.follow(feed)
 
-    def _finish(self, feed: Feed, state: SubscriptionState, error: Exception | None) -> None:
+    def _finish(self, feed: Feed, state: SubscriptionState, *, is_failure: bool = False) -> None:
         if feed.owed is not None:
             feed.owed.ended()
             self._loader.follow(feed)
         self._set(feed, state)
-        feed.log.end_streams(error)
+        feed.log.end_streams(feed.ending() if is_failure else None)
 
     def _feeds_of(self, wire: WireSubscription) -> tuple[Feed, ...]:
         group = self._groups.get(wire)
