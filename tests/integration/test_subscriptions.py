@@ -8,6 +8,7 @@ import gc
 import json
 import sys
 import warnings
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -20,6 +21,7 @@ from sockstore import (
     Lagged,
     Reconnect,
     ScopeClosed,
+    Subscription,
     SubscriptionRefused,
     WebSocketProvider,
     WebSocketStore,
@@ -1023,3 +1025,29 @@ async def test_what_is_asked_for_is_paced_and_goes_on_after_a_loss():
         for each in handles:
             each.unsubscribe()
         await turns()
+
+
+async def use_what_is_refused(connection: Any, how: str) -> weakref.ref[Subscription[Any]]:
+    handle = connection.subscribe("NOPE")
+    try:
+        if how == "ready":
+            await handle.ready()
+        async for _ in handle:
+            pass
+    except SubscriptionRefused:
+        return weakref.ref(handle)
+    raise AssertionError("it was not refused")
+
+
+@pytest.mark.contract("SU6")
+@pytest.mark.parametrize("how", ["ready", "read"])
+async def test_a_handle_that_was_refused_is_freed_with_its_last_reference(how):
+    """A raised error keeps its frames, and they the handle."""
+    market = Market()
+    market.refusals["NOPE"] = "no such symbol"
+    async with connect_to(market, by_answers) as connection:
+        await connection.ready()
+        handle = await use_what_is_refused(connection, how)
+        gc.collect()
+        await turns()
+        assert handle() is None

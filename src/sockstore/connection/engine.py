@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import finalize, ref
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.connection.user_side import UserEffect
     from sockstore.connection.users import Users
+    from sockstore.machine.subscriptions import SubscriptionState
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
     from sockstore.protocols.base import BaseProtocol
@@ -211,6 +212,16 @@ class Engine:
         """Release what one holder of the connection has subscribed to."""
         if self.talks is not None:
             self.talks.subscriptions.release_all(holder)
+
+    @property
+    def messages_received(self) -> int:
+        """Messages that came, those of subscriptions included."""
+        of_subscriptions = 0 if self.talks is None else self.talks.subscriptions.received
+        return self.log.kept.total + of_subscriptions
+
+    def subscription_states(self) -> list[tuple[Hashable, SubscriptionState]]:
+        """Return the key and the state of each subscription."""
+        return [] if self.talks is None else self.talks.subscriptions.states()
 
     def _make_users(self) -> Users:
         from sockstore.connection.users import Users  # noqa: PLC0415 - few programs need it

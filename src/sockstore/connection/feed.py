@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
@@ -110,6 +111,17 @@ class Feed:
         self.owed: OwedSnapshot[Received] | None = None
         self.loading: int | None = None
         self._convert = convert
+
+    def ending(self) -> Exception | None:
+        """Return what to raise: a copy of `over`, as a raised error keeps its frames alive.
+
+        These hold the handle, and this feed lives until its handle is gone.
+        """
+        if self.over is None:
+            return None
+        error = copy(self.over)
+        error.__cause__ = self.over.__cause__
+        return error
 
     def take(self, received: Received) -> bool:
         """Add a message to the log; return whether the slice should end now."""

@@ -114,8 +114,8 @@ class Subscription(Generic[T]):
             raise TimeoutError(
                 f"not subscribed to {self.key!r} within {timeout:g} s{words}"
             ) from None
-        if state.phase != "subscribed" and feed.over is not None:
-            raise feed.over
+        if state.phase != "subscribed" and (error := feed.ending()) is not None:
+            raise error
         return feed.answer
 
     def stream(
@@ -158,7 +158,8 @@ class Subscription(Generic[T]):
             buffer.check_wait = self._check_reading
         else:
             # As with a connection: what was closed ends streams, what failed raises in them.
-            buffer.end(feed.over if feed.state.value.error and _is_failure(feed.over) else None)
+            is_failure = feed.state.value.error is not None and _is_failure(feed.over)
+            buffer.end(feed.ending() if is_failure else None)
         return MessageStream(buffer)
 
     def _check_reading(self) -> None:

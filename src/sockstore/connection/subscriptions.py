@@ -53,6 +53,7 @@ class Subscriptions:
 
     Attributes:
         stores: The stores of feeds that are held; they belong to the thread of the loop.
+        received: The messages that belonged to a subscription; counted by `deliver`.
     """
 
     def __init__(
@@ -68,11 +69,15 @@ class Subscriptions:
         self._report = report
         self._loader = loader
         self.stores: set[Readable[Any]] = set()
+        self.received = 0
         self._log = log
         # The subscriptions of the server, and those that handles may share, by key: added by
         # `hold`, removed by `forget` and by a state that is final.
         self._groups: dict[WireSubscription, _Group] = {}
         self._shared: dict[Hashable, _Group] = {}
+        # The feeds whose subscription the server refused or ended: added by `show`, removed as soon
+        # as they are released.
+        self._over: dict[Feed, None] = {}
         self._dropped: deque[Feed] = deque()  # those of handles that are gone; by any thread
         self._fresh: list[Feed] = []  # the feeds that got messages in this slice
         # Whether a message of this slice is held back; set by `_hold_back`, reset by `end_slice`.
@@ -114,11 +119,11 @@ class Subscriptions:
 
     def release_all(self, owner: object) -> None:
         """Release what one holder of the connection has subscribed to, for good."""
-        for group in list(self._groups.values()):
-            for feed in group.feeds:
-                if feed.owner() is owner:
-                    feed.is_closed, feed.holders = True, 0
-                    self._leave(feed)
+        active = [feed for group in self._groups.values() for feed in group.feeds]
+        for feed in (*active, *self._over):
+            if feed.owner() is owner:
+                feed.is_closed, feed.holders = True, 0
+                self._leave(feed)
 
     def _join(self, feed: Feed) -> None:
         group = self._group(feed.key, feed.params)
@@ -139,12 +144,13 @@ class Subscriptions:
 
     def _leave(self, feed: Feed) -> None:
         self.stores.difference_update((feed.state, feed.log.store))
+        self._over.pop(feed, None)
         group = self._groups.get(feed.wire)
         if group is None or feed not in group.feeds:
             return  # the server has refused or ended it
         group.feeds = tuple(other for other in group.feeds if other is not feed)
         feed.over = RuntimeError(f"the subscription {feed.key!r} was released")
-        self._finish(feed, SubscriptionState("ended"), None)
+        self._finish(feed, SubscriptionState("ended"))
         if not group.feeds:
             self._dispatch(fact.SubscriptionReleased(group.wire, feed.linger))
 
@@ -174,6 +180,7 @@ class Subscriptions:
         group = self._groups.get(received.subscription)  # type: ignore[arg-type]  # None is in none
         if group is None:
             return False
+        self.received += 1
         is_over = False
         for feed in group.feeds:
             if not feed.holders:
@@ -237,7 +244,8 @@ class Subscriptions:
             if is_final:
                 why = state.error or ("the server ended it" if state.phase == "ended" else "")
                 feed.over = SubscriptionRefused(feed.key, why or "no reason given")
-                self._finish(feed, state, feed.over if state.error is not None else None)
+                self._over[feed] = None
+                self._finish(feed, state, is_failure=state.error is not None)
                 self.stores.difference_update((feed.state, feed.log.store))
                 continue
             if feed.owed is not None:
@@ -259,6 +267,15 @@ class Subscriptions:
 
     # The connection
 
+    def states(self) -> list[tuple[Hashable, SubscriptionState]]:
+        """Return the key and the state of each subscription of the server, from any thread.
+
+        Those that it refused or ended are among them until the program releases them.
+        """
+        over = {feed.wire: feed.state.value for feed in list(self._over)}
+        groups = [(group.wire.key, group.state) for group in list(self._groups.values())]
+        return groups + [(wire.key, state) for wire, state in over.items()]
+
     def end(self, end: Exception, error: Exception | None) -> None:
         """The connection has ended.
 
@@ -271,7 +288,7 @@ class Subscriptions:
             group.state = WAITING
             for feed in group.feeds:
                 feed.over = end
-                self._finish(feed, _CONNECTION_ENDED, error)
+                self._finish(feed, _CONNECTION_ENDED, is_failure=error is not None)
 
     def begin(self) -> None:
         """The connection is asked for again, after it had ended."""
@@ -288,12 +305,12 @@ class Subscriptions:
             feed.log.append_gap(Gap(None, None, "overflow"))
         self._loader.follow(feed)
 
-    def _finish(self, feed: Feed, state: SubscriptionState, error: Exception | None) -> None:
+    def _finish(self, feed: Feed, state: SubscriptionState, *, is_failure: bool = False) -> None:
         if feed.owed is not None:
             feed.owed.ended()
             self._loader.follow(feed)
         self._set(feed, state)
-        feed.log.end_streams(error)
+        feed.log.end_streams(feed.ending() if is_failure else None)
 
     def _feeds_of(self, wire: WireSubscription) -> tuple[Feed, ...]:
         group = self._groups.get(wire)

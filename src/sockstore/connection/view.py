@@ -153,7 +153,8 @@ class ConnectionView:
             >>> WebSocketStore("ws://localhost").explain()
             'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
         """
-        return self._driver.observer.explain(self._driver.own.now())
+        states = self._engine.subscription_states()
+        return self._driver.observer.explain(self._driver.own.now(), states)
 
     def stats(self) -> Stats:
         """Return the figures: attempts, losses, messages, latency and more.
@@ -166,8 +167,9 @@ class ConnectionView:
         return self._driver.observer.stats(
             self._state.value.phase,
             self._driver.own.now(),
-            received=self.messages.total,
+            received=self._engine.messages_received,
             bytes_waiting=self._driver.buffered_amount,
+            subscriptions=self._engine.subscription_states(),
         )
 
     # Messages

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
@@ -34,7 +34,11 @@ from sockstore.machine.reconnect import (
     RetryAfter,
     was_open,
 )
+from sockstore.machine.subscriptions import SubscriptionPhase
 from sockstore.stores import Readable, Writable, writable
+
+if TYPE_CHECKING:
+    from sockstore.connection.inspection.subscriptions import SubscriptionStates
 
 __all__ = ["Observer", "PhaseLog", "Stats"]
 
@@ -98,11 +102,19 @@ class Observer:
             self._latency_store = writable(self.latency)
         return self._latency_store
 
-    def explain(self, now: float) -> str:
+    def explain(self, now: float, subscriptions: SubscriptionStates) -> str:
         """Say what the connection is doing, and why, as `WebSocketStore.explain`."""
-        return explain(circumstances(self._machine, self.latency, now))
+        return explain(circumstances(self._machine, self.latency, now, subscriptions))
 
-    def stats(self, phase: Phase, now: float, *, received: int, bytes_waiting: int) -> Stats:
+    def stats(
+        self,
+        phase: Phase,
+        now: float,
+        *,
+        received: int,
+        bytes_waiting: int,
+        subscriptions: SubscriptionStates,
+    ) -> Stats:
         """Return the figures so far, as `WebSocketStore.stats`; some are given, as `Stats` says."""
         session, opened_at = self._machine.session, self._opened_at
         return Stats(
@@ -117,9 +129,10 @@ class Observer:
             messages_unanswered=0 if session is None else session.unanswered,
             bytes_waiting=bytes_waiting,
             latency=self.latency,
+            subscriptions=self._count(subscriptions),
         )
 
-    def saw(  # noqa: C901 - a table
+    def saw(  # noqa: C901, PLR0912 - a table
         self, event: Event, effects: Sequence[Effect], now: float
     ) -> None:
         """Record an event that the machine handled, and its effects."""
@@ -149,10 +162,29 @@ class Observer:
                     self._changed(left, state, now, at)
                 case _:
                     pass
+        if not self._machine.settings.is_plain:
+            self._saw_subscriptions(effects, at)
 
     def overflowed(self, messages: int, policy: Literal["refuse", "drop_oldest"]) -> None:
         """Record messages that found no room in the outbox, or made room for newer ones."""
         self.timeline.add(happened.Overflowed(self.wall_clock(), messages, policy))
+
+    def _saw_subscriptions(self, effects: Sequence[Effect], at: float) -> None:
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+            subscription_events,
+        )
+
+        if events := tuple(subscription_events(effects, at)):
+            self.timeline.add(*events)
+
+    def _count(self, subscriptions: SubscriptionStates) -> Mapping[SubscriptionPhase, int]:
+        if self._machine.settings.is_plain:
+            return {}
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as above
+            count_phases,
+        )
+
+        return count_phases(subscriptions)
 
     def _record(self, event: Event, effects: Sequence[Effect], now: float) -> None:
         add, at = self.timeline.add, self.wall_clock()
@@ -301,6 +333,9 @@ class Stats:
         messages_unanswered: Messages of a session that are not acknowledged yet.
         bytes_waiting: Bytes that were sent and not yet given to the network.
         latency: Seconds that the last ping took; None before the first.
+        subscriptions: How many subscriptions are in each phase of `SubscriptionState`; empty
+            without a protocol. Those that the server refused or ended count until they are
+            released.
     """
 
     phase: Phase
@@ -314,3 +349,4 @@ class Stats:
     messages_unanswered: int
     bytes_waiting: int
     latency: float | None
+    subscriptions: Mapping[SubscriptionPhase, int]
