@@ -52,6 +52,9 @@ class LinkKeeper(Protocol):
     def call_soon(self, fn: Callable[[], object]) -> None:
         """Call a function in the next turn of the loop."""
 
+    def arm(self) -> None:
+        """Set the timer for the machine's deadline."""
+
 
 class Link:
     """Reports of one transport, stamped with the transport's number.
@@ -267,8 +270,10 @@ class Link:
             self.last_message_at = self._slice_began_at
         if receiver.subscriptions is None:
             receiver.log.end_slice()
-        elif receiver.subscriptions.end_slice():
-            self.last_message_at = self._slice_began_at
+        else:
+            if receiver.subscriptions.end_slice():
+                self.last_message_at = self._slice_began_at
+            self._keeper.arm()  # what came may have given the conversation another deadline
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
 

@@ -125,15 +125,20 @@ class ConversationSlice:
             return any(map(self._hear_early, messages))
         hear, now, deliver, message = self._hear, self._now, self._deliver, self._message
         for frame in messages:
-            outputs = hear(frame, now)
+            try:
+                outputs = hear(frame, now)
+                if type(outputs) is not tuple:
+                    outputs = tuple(outputs)
+            except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+                return self._broken(error)
             # The hot path: one message of a subscription, and nothing else.
-            if type(outputs) is tuple and len(outputs) == 1:
+            if len(outputs) == 1:
                 output = outputs[0]
                 if type(output) is message and output.subscription is not None:
                     if deliver(output) or link.is_retired:
                         return True
                     continue
-            if self._take(tuple(outputs)):
+            if self._take(outputs):
                 return True
         return False
 
@@ -151,12 +156,19 @@ class ConversationSlice:
         if (inbox := link.inbox) is None:
             return True
         inbox.last_frame = frame
-        outputs = tuple(self._hear(frame, self._now))
+        try:
+            outputs = tuple(self._hear(frame, self._now))
+        except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+            return self._broken(error)
         if self._say(outputs):
             return link.inbox is None
         size = size_of(frame)
         ends = [inbox.put(cast("Received", output), size) for output in outputs]
         return any(ends)
+
+    def _broken(self, error: Exception) -> bool:
+        self._link.tell(fact.ConversationRaised(self._link.number, error))
+        return True
 
     def _say(self, outputs: tuple[Output, ...]) -> bool:
         """Report outputs that are more than messages; return whether they are."""

@@ -10,7 +10,8 @@ Its laws:
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
      `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
-     otherwise report all of it by `ConversationSaid`. Listening changes neither of the two.
+     otherwise report all of it by `ConversationSaid`. Listening may change
+     `deadline`, and never `state`.
      `match`, for a message of a plain connection while requests wait. Neither changes here.
    - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
      `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
+from sockstore.machine.asking import frames_of
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
@@ -322,7 +324,11 @@ class Machine:
             return offer
         talk = phase.conversation
         assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
-        offer.data, *offer.rest = offer.entry.say(talk)
+        say, method = offer.entry.say, "request" if offer.entry.is_request else "send"
+        frames = frames_of(self._memory, method, lambda: say(talk)) or "it gave no frame"
+        if isinstance(frames, str):
+            return Refused(offer.entry, frames)
+        offer.data, *offer.rest = frames
         limits = (self._memory.sending.limit, talk.max_message_bytes)
         for limit in limits:
             if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
