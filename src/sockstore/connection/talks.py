@@ -189,7 +189,8 @@ class Talks:
             case order.DeliverGapTo(subscription=wire, gap=gap):
                 self.subscriptions.tell_gap(wire, gap)
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
-                self.subscriptions.show(wire, state, answer)
+                if self._driver.machine.is_due(effect):
+                    self.subscriptions.show(wire, state, answer)
             case order.ForgetSubscription(subscription=wire):
                 self.subscriptions.forget(wire)
             case order.AnswerRequest(request=number, data=data, error=error):

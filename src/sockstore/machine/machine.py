@@ -58,6 +58,7 @@ from sockstore.machine.phases import (
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
+from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
 
 if TYPE_CHECKING:
@@ -233,6 +234,11 @@ class Machine:
                 return None
 
     # Reading
+
+    def is_due(self, shown: order.ShowSubscription) -> bool:
+        """Whether a subscription is still so: an effect before this one may have changed it."""
+        entry = self._memory.book.state_of(shown.subscription)
+        return shown.state.phase in FINAL or entry == shown.state
 
     @property
     def state(self) -> ConnectionState:
