@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import pytest
 from markets import Market, by_ids
 
-from sockstore import Reconnect, WebSocketStore
+from sockstore import InvalidOption, Reconnect, WebSocketStore
+from sockstore.protocols import IdField, JsonRpc, Plain, TopicAnswer, Topics
+from sockstore.testing import FakeServer
 from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
@@ -41,3 +45,177 @@ async def test_a_state_that_a_callback_has_made_untrue_is_not_shown(phase):
         await turns()
         assert second.state.value.phase == "waiting"
         assert second.state.value.error == "the connection has ended"
+
+
+# Functions of the user
+
+
+def boom(*args):
+    raise LookupError("a bug")
+
+
+def stream_of(data):
+    return data.get("stream")
+
+
+def asking(keys):
+    return {"subscribe": keys}
+
+
+@pytest.mark.contract("PR4")
+@pytest.mark.parametrize(
+    "answers",
+    [
+        boom,
+        lambda data: True,
+        lambda data: "no answer",
+        lambda data: TopicAnswer(["no key"]),
+        lambda data: TopicAnswer("a", route=["no route"]),
+    ],
+)
+async def test_a_message_that_answers_cannot_read_is_a_message(answers, reported):
+    server = FakeServer()
+    protocol = Topics(key=stream_of, subscribe=asking, answers=answers)
+    async with connect_to(server, protocol) as connection:
+        await connection.ready()
+        async with connection.subscribe("a"):
+            await turns()
+            server.send({"n": 1}, {"n": 2})
+            messages = await connection.messages.wait_for(lambda messages: len(messages) == 2)
+            assert [each.data for each in messages] == [{"n": 1}, {"n": 2}]
+    assert len(reported) == 2
+
+
+@pytest.mark.contract("PR4", "SU6")
+@pytest.mark.parametrize("requests", [None, IdField()])
+@pytest.mark.parametrize("subscribe", [boom, lambda keys: None, lambda keys: {"x": object()}])
+async def test_a_question_that_cannot_be_made_refuses_its_subscription(
+    subscribe, requests, reported
+):
+    server = FakeServer()
+    protocol = Topics(key=stream_of, subscribe=subscribe, unsubscribe=boom, requests=requests)
+    async with connect_to(server, protocol) as connection:
+        await connection.ready()
+        async with connection.subscribe("a") as handle:
+            state = await handle.state.wait_for(lambda state: state.phase == "refused", 5)
+            assert state.error is not None
+            assert state.error.startswith("Topics(subscribe=) raised ")
+    assert server.received == []
+    assert [each["message"].split(" raised")[0] for each in reported] == ["Topics(subscribe=)"]
+
+
+@pytest.mark.contract("PR4", "SU6")
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [("", "no reason given"), (5, "5"), ({"message": "not here"}, "not here"), ("no", "no")],
+)
+async def test_a_refusal_always_has_words(error, words):
+    server = FakeServer()
+    protocol = Topics(
+        key=stream_of,
+        subscribe=asking,
+        answers=lambda data: TopicAnswer("a", error=error) if "refused" in data else None,
+    )
+    async with connect_to(server, protocol) as connection:
+        await connection.ready()
+        async with connection.subscribe("a") as handle:
+            await turns()
+            server.send({"refused": True})
+            state = await handle.state.wait_for(lambda state: state.phase == "refused", 5)
+            assert state.error == words
+
+
+class Format:
+    """A format of requests with a bug."""
+
+    def __init__(self, **methods):
+        self.number_of = methods.get("number_of", lambda data: data["id"])
+        self.result_of = methods.get("result_of", lambda data: data)
+
+    def wrap(self, data, number):
+        return {**data, "id": number}
+
+
+@pytest.mark.contract("OB5", "PR3")
+@pytest.mark.parametrize(
+    "make", [Plain, lambda requests: Topics(key=lambda _: None, requests=requests)]
+)
+async def test_a_format_that_raises_loses_no_message(make, reported):
+    server = FakeServer()
+    async with connect_to(server, make(requests=Format())) as connection:
+        await connection.ready()
+        request = asyncio.create_task(connection.request({"op": "time"}))
+        await turns()
+        server.send([1], {"id": 1, "time": 5}, "after")
+        assert await request == {"id": 1, "time": 5}
+        assert [each.data for each in connection.messages.value] == [[1], "after"]
+    assert len(reported) == 1
+
+
+@pytest.mark.contract("OB5", "PR3")
+async def test_an_answer_that_cannot_be_read_is_raised_in_its_caller():
+    server = FakeServer()
+    async with connect_to(server, Plain(requests=Format(result_of=boom))) as connection:
+        await connection.ready()
+        request = asyncio.create_task(connection.request({"op": "time"}))
+        await turns()
+        server.send({"id": 1}, {"id": 2})
+        with pytest.raises(LookupError, match="a bug"):
+            await request
+        assert [each.data for each in connection.messages.value] == [{"id": 2}]
+
+
+@pytest.mark.contract("PR3", "PR4")
+@pytest.mark.parametrize("requests", [IdField, 5, object()])
+@pytest.mark.parametrize("make", [Plain, lambda requests: Topics(key=stream_of, requests=requests)])
+def test_what_is_no_format_of_requests_is_refused(make, requests):
+    with pytest.raises(InvalidOption, match="requests"):
+        make(requests=requests)
+
+
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), float("inf"), "5"])
+def test_a_rate_that_cannot_be_is_refused(rate):
+    with pytest.raises(InvalidOption, match="messages a second"):
+        Topics(key=stream_of, rate=rate)
+
+
+# Calls by the server
+
+
+@pytest.mark.contract("PR5")
+async def test_what_is_no_call_does_not_hold_up_the_replies_of_its_batch():
+    server = FakeServer()
+    async with connect_to(server, JsonRpc()) as connection:
+        connection.handle("add", lambda a, b: a + b)
+        await connection.ready()
+        odd = [{"method": 5, "id": 1}, {"method": None, "id": 1}, {"id": 1}, 7, [], None]
+        server.send(*([each, {"method": "add", "params": [1, 2], "id": 2}] for each in odd))
+        await turns()
+        three = [{"jsonrpc": "2.0", "id": 2, "result": 3}]
+        assert [json.loads(each) for each in server.received] == [three] * 6
+
+
+@pytest.mark.contract("PR5", "OB7")
+async def test_a_handler_that_is_cancelled_by_its_own_code_replies(reported):
+    async def waits_for_another():
+        other = asyncio.create_task(asyncio.sleep(9))
+        other.cancel()
+        await other
+
+    def cancels():
+        raise asyncio.CancelledError("a bug")
+
+    server = FakeServer()
+    async with connect_to(server, JsonRpc()) as connection:
+        connection.handle("waits", waits_for_another)
+        connection.handle("cancels", cancels)
+        await connection.ready()
+        server.send({"method": "waits", "id": 1}, {"method": "cancels", "id": 2}, "after")
+        await connection.messages.wait_for(len)
+        await turns()
+        replies = [json.loads(each) for each in server.received]
+        assert {(each["id"], each["error"]["code"]) for each in replies} == {
+            (1, -32603),
+            (2, -32603),
+        }
+    assert len(reported) == 2

@@ -174,7 +174,7 @@ class Receiver:
                 data = decode_json(frame)
         except Exception:  # noqa: BLE001 - it is told when the frame is read
             return False
-        return self._requests.take(data)
+        return self._is_answer(data)
 
     def is_reply(self, heartbeat: Heartbeat, frame: str | bytes) -> bool:
         """Return whether a frame is the reply to a heartbeat."""
@@ -187,6 +187,13 @@ class Receiver:
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message of a session is added."""
         self._tell_first = tell
+
+    def _is_answer(self, data: object) -> bool:
+        try:
+            return self._requests.take(data)
+        except Exception as error:  # noqa: BLE001 - the format of requests may raise anything
+            self._report(error, "Plain(requests=)")
+            return False
 
     def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
         return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
@@ -233,7 +240,7 @@ class Receiver:
             data = self._decode_json(frame)
         except (ValueError, RecursionError) as error:
             return self._not_json(frame, error)
-        if self._requests.waiting and self._requests.take(data):
+        if self._requests.waiting and self._is_answer(data):
             return False
         return self._append(data, "json")
 
@@ -250,7 +257,7 @@ class Receiver:
             data = codec.decode(frame)
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
-        if self._requests.waiting and self._requests.take(data):
+        if self._requests.waiting and self._is_answer(data):
             return False
         return self._append(data, "json" if isinstance(frame, str) else "binary")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sockstore.base.checks import require_text
-from sockstore.base.errors import RequestFailed
+from sockstore.base.errors import RequestFailed, said
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.plain_calls import name_of
@@ -225,7 +226,7 @@ class Talks:
     def _call(self, transport: int, called: Called, call: Callable[[], object]) -> None:
         try:
             result = call()
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it may raise anything
             self._failed(transport, called, error)
             return
         if not inspect.isawaitable(result):
@@ -240,17 +241,22 @@ class Talks:
     async def _await(self, transport: int, called: Called, result: Awaitable[object]) -> None:
         try:
             answer = await result
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, asyncio.CancelledError) as error:
+            task = asyncio.current_task()
+            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+                raise  # its connection has gone
             self._failed(transport, called, error)
         else:
             self._reply(transport, called, answer)
         finally:
             self._calls -= 1
 
-    def _failed(self, transport: int, called: Called, error: Exception) -> None:
+    def _failed(self, transport: int, called: Called, error: BaseException) -> None:
         if isinstance(error, RequestFailed):
             self._reply(transport, called, failure=error)
             return
+        if not isinstance(error, Exception):
+            error = RuntimeError(f"it was cancelled: {said(error)}")
         self._driver.report(error, f"the handler of {called.name!r}")
         self._reply(transport, called, failure="raised")
 
