@@ -219,3 +219,30 @@ async def test_a_handler_that_is_cancelled_by_its_own_code_replies(reported):
             (2, -32603),
         }
     assert len(reported) == 2
+
+
+# Answers
+
+
+@pytest.mark.contract("SU4", "OB5")
+@pytest.mark.parametrize("protocol", [Plain(), Topics(key=lambda data: None), JsonRpc()], ids=repr)
+async def test_a_stream_that_is_made_of_an_answer_gets_what_stands_behind_it(protocol):
+    server = FakeServer()
+    async with connect_to(server, protocol) as connection:
+        await connection.ready()
+
+        async def follow():
+            answer = await connection.request({"method": "follow"})
+            number = answer["id"] if isinstance(answer, dict) else answer
+            return connection.stream(where=lambda message: message.data["of"] == number)
+
+        following = asyncio.create_task(follow())
+        await turns()
+        number = json.loads(server.received[-1])["id"]
+        server.send(
+            {"id": number, "result": number}, {"of": number, "n": 1}, {"of": number, "n": 2}
+        )
+        stream = await following
+        server.send({"of": number, "n": 3})
+        got = [(await asyncio.wait_for(anext(stream), 5)).data["n"] for _ in range(3)]
+        assert got == [1, 2, 3]

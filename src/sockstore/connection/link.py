@@ -121,7 +121,7 @@ class Link:
         self.inbox: Inbox | None = None
         # The end of the WebSocket, until it is told: set by `closed`, cleared by `tell_end`.
         self._end: _End | None = None
-        # The heartbeat whose replies are not messages; set by the driver.
+        # With a protocol, the heartbeat whose replies are not messages; set by `expect`.
         self.heartbeat: Heartbeat | None = None
 
     # Called by the driver
@@ -142,9 +142,16 @@ class Link:
             from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
 
             self.inbox = Inbox(self.transport)
-        heartbeat = machine.settings.heartbeat
-        if not machine.is_plain and heartbeat is not None and heartbeat.reply is not None:
-            self.heartbeat = heartbeat  # on a plain connection the receiver recognises its replies
+        self.expect(machine.settings.heartbeat)
+
+    def expect(self, heartbeat: Heartbeat | None) -> None:
+        """Take the replies to this heartbeat, if it has any, out of the messages."""
+        if heartbeat is not None and heartbeat.reply is None:
+            heartbeat = None
+        if self._machine is not None:
+            self.heartbeat = heartbeat
+        elif (receiver := self._attended) is not None:
+            receiver.expect(heartbeat)
 
     def retire(self) -> None:
         """Discard messages from now on, and end the slice under way."""

@@ -79,8 +79,8 @@ class Receiver:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self.log: Final = log
-        # A frame passes three steps, chosen here: `_take` skips replies to heartbeats, `_decode`
-        # uses the codec or JSON, and `_append` adds to the log.
+        # A frame passes three steps: `_take` skips replies to heartbeats (chosen by `expect`),
+        # `_decode` uses the codec or JSON, and `_append` adds to the log.
         # Takes the messages of subscriptions: set by the engine; None without a protocol.
         self.subscriptions: Subscriptions | None = None
         # Called before a session's next message; set by `before_next_message`, reset by `publish`.
@@ -90,13 +90,17 @@ class Receiver:
         self._codec = codec
         self._on_error = on_error
         self._report = report
-        self._heartbeat = heartbeat
         self.has_data: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
+        self.expect(heartbeat)
+
+    def expect(self, heartbeat: Heartbeat | None) -> None:
+        """Take the replies to this heartbeat out of the messages, and no others, from now on."""
+        self._heartbeat = heartbeat
         self._take = self._decode if heartbeat is None else self._unless_reply
-        self._is_plain = codec is None and heartbeat is None
+        self._is_plain = self._codec is None and heartbeat is None
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
@@ -241,7 +245,7 @@ class Receiver:
         except (ValueError, RecursionError) as error:
             return self._not_json(frame, error)
         if self._requests.waiting and self._is_answer(data):
-            return False
+            return True  # its caller takes a step before what stands behind it is delivered
         return self._append(data, "json")
 
     def _not_json(self, text: str, error: Exception) -> bool:
@@ -258,7 +262,7 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
         if self._requests.waiting and self._is_answer(data):
-            return False
+            return True  # its caller takes a step before what stands behind it is delivered
         return self._append(data, "json" if isinstance(frame, str) else "binary")
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:

@@ -99,7 +99,7 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_deliver", "_hear", "_link", "_message", "_now", "_receive")
+    __slots__ = ("_answer", "_deliver", "_hear", "_link", "_message", "_now", "_receive")
 
     def __init__(
         self,
@@ -108,8 +108,9 @@ class ConversationSlice:
         receiver: Receiver,
         now: float,
     ) -> None:
-        from sockstore.protocols.base import Received  # noqa: PLC0415 - not with the package (CN1)
+        from sockstore.protocols.base import Answered, Received  # noqa: PLC0415 - see CN1
 
+        self._answer = Answered
         self._message = Received
         self._link = link
         self._hear = hear
@@ -146,7 +147,9 @@ class ConversationSlice:
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
         if self._say(outputs):
-            return self._link.is_retired
+            # The caller of a request takes a step before what stands behind its answer comes.
+            has_answer = any(type(output) is self._answer for output in outputs)
+            return has_answer or self._link.is_retired
         ends = [self._receive(cast("Received", output)) for output in outputs]
         return any(ends) or self._link.is_retired
 
