@@ -9,8 +9,18 @@ from typing import Any
 import pytest
 from markets import Market, by_ids
 
-from sockstore import InvalidOption, Reconnect, WebSocketStore
-from sockstore.protocols import IdField, JsonRpc, Plain, TopicAnswer, Topics
+from sockstore import ConnectionEnded, InvalidOption, Reconnect, WebSocketStore
+from sockstore.protocols import (
+    Ask,
+    BaseProtocol,
+    Conversation,
+    IdField,
+    JsonRpc,
+    Opened,
+    Plain,
+    TopicAnswer,
+    Topics,
+)
 from sockstore.testing import FakeServer
 from waiting import turns
 
@@ -225,7 +235,11 @@ async def test_a_handler_that_is_cancelled_by_its_own_code_replies(reported):
 
 
 @pytest.mark.contract("SU4", "OB5")
-@pytest.mark.parametrize("protocol", [Plain(), Topics(key=lambda data: None), JsonRpc()], ids=repr)
+@pytest.mark.parametrize(
+    "protocol",
+    [Plain(), Topics(key=lambda data: None), JsonRpc()],
+    ids=["plain", "topics", "json-rpc"],
+)
 async def test_a_stream_that_is_made_of_an_answer_gets_what_stands_behind_it(protocol):
     server = FakeServer()
     async with connect_to(server, protocol) as connection:
@@ -246,3 +260,123 @@ async def test_a_stream_that_is_made_of_an_answer_gets_what_stands_behind_it(pro
         server.send({"of": number, "n": 3})
         got = [(await asyncio.wait_for(anext(stream), 5)).data["n"] for _ in range(3)]
         assert got == [1, 2, 3]
+
+
+@pytest.mark.contract("OB7", "OP2")
+async def test_a_message_of_the_opening_is_answered_there():
+    server, taken = FakeServer(), []
+
+    async def on_open(opening):
+        server.send("who is there?")
+        taken.append(await opening.receive())
+
+    async with connect_to(server, Plain(), on_open=on_open) as connection:
+        await connection.ready()
+        receipt = connection.reply(taken[0], "me")
+        assert (receipt.state, "opening.send()" in receipt.why) == ("refused", True)
+        with pytest.raises(TypeError, match="takes the message that it answers first"):
+            connection.reply({"op": "pong"}, "me")
+    assert server.received == []
+
+
+@pytest.mark.parametrize("params", [None, [1], "x", 5])
+def test_parameters_that_are_no_mapping_are_refused(params):
+    connection = WebSocketStore("ws://fake", protocol=Topics(key=stream_of))
+    with pytest.raises(InvalidOption, match="params"):
+        connection.subscribe("a", params)
+
+
+# What is cancelled by its own code
+
+
+async def waits_for_another(*args):
+    """As a program does whose other task was cancelled."""
+    other = asyncio.create_task(asyncio.sleep(9))
+    other.cancel()
+    await other
+
+
+@pytest.mark.contract("OP3")
+async def test_an_opening_that_is_cancelled_by_its_own_code_is_a_failed_attempt():
+    tries = []
+
+    async def on_open(opening):
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 1:
+            await waits_for_another()
+
+    async with connect_to(FakeServer(), Plain(), on_open=on_open) as connection:
+        error = await connection.error.wait_for(lambda error: error is not None, 5)
+        assert "on_open raised CancelledError" in str(error)
+        await connection.ready(5)
+    assert tries[1] - tries[0] == pytest.approx(1.0, abs=0.1)
+
+
+@pytest.mark.contract("RC9")
+async def test_a_predicate_that_is_cancelled_by_its_own_code_is_a_policy_error():
+    server = FakeServer()
+    async with connect_to(server, Plain(), should_reconnect=waits_for_another) as connection:
+        await connection.ready()
+        server.drop()
+        await connection.connected.wait_for(lambda connected: not connected)
+        with pytest.raises(ConnectionEnded, match="policy error"):
+            await connection.ready(5)
+
+
+@pytest.mark.contract("PR1")
+async def test_a_parameter_that_is_cancelled_by_its_own_code_costs_the_attempt(reported):
+    asked = []
+
+    async def token(question):
+        if isinstance(question, Ask):
+            asked.append(question)
+            if len(asked) == 1:
+                await waits_for_another()
+
+    class Talk(Conversation):
+        def open(self, given, now):
+            return [Ask("token")]
+
+        def told(self, question, value, now):
+            return [Opened()]
+
+    class Asking(BaseProtocol):
+        def parameters(self):
+            return {"token": token}
+
+        def converse(self, memory, attempt):
+            return Talk()
+
+    async with connect_to(FakeServer(), Asking()) as connection:
+        error = await connection.error.wait_for(lambda error: error is not None, 5)
+        assert "the callable for 'token' raised" in str(error)
+        await connection.ready(5)
+    assert len(reported) == 1
+
+
+class Fatal(BaseException):
+    """What `except Exception` does not catch."""
+
+
+@pytest.mark.contract("SU7")
+async def test_a_snapshot_that_ends_in_whatever_way_is_loaded_again(reported):
+    loads = []
+
+    async def load():
+        loads.append(1)
+        if len(loads) == 1:
+            raise Fatal
+        if len(loads) == 2:
+            await waits_for_another()
+        return "snapshot"
+
+    market = Market()
+    async with connect_to(market) as connection, connection.subscribe("a", snapshot=load) as handle:
+        await handle.ready(5)
+        market.publish("a", 1)
+        messages = await handle.messages.wait_for(lambda messages: len(messages) == 2, 10)
+        assert [each.data for each in messages] == ["snapshot", {"arg": "a", "n": 1}]
+    await turns()
+    assert [each["message"].split(" raised")[0] for each in reported[:2]] == [
+        "the snapshot of the subscription 'a'"
+    ] * 2

@@ -9,10 +9,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sockstore.base.checks import require_text
-from sockstore.base.errors import RequestFailed, said
+from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.plain_calls import name_of
+from sockstore.base.tasks import as_exception, is_cancelled
 from sockstore.connection.driver import Driver
 from sockstore.connection.feed import Feed, Gate
 from sockstore.connection.receipts import Receipt
@@ -241,11 +242,12 @@ class Talks:
     async def _await(self, transport: int, called: Called, result: Awaitable[object]) -> None:
         try:
             answer = await result
-        except (Exception, asyncio.CancelledError) as error:
-            task = asyncio.current_task()
-            if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        except BaseException as error:
+            if is_cancelled(error):
                 raise  # its connection has gone
             self._failed(transport, called, error)
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise
         else:
             self._reply(transport, called, answer)
         finally:
@@ -255,9 +257,7 @@ class Talks:
         if isinstance(error, RequestFailed):
             self._reply(transport, called, failure=error)
             return
-        if not isinstance(error, Exception):
-            error = RuntimeError(f"it was cancelled: {said(error)}")
-        self._driver.report(error, f"the handler of {called.name!r}")
+        self._driver.report(as_exception(error), f"the handler of {called.name!r}")
         self._reply(transport, called, failure="raised")
 
     def _reply(
@@ -283,10 +283,12 @@ class Talks:
         try:
             answer = value(question) if callable(value) else value
             answer = await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            self._driver.report(error, f"the callable for {question.what!r}")
-            why = f"the callable for {question.what!r} raised"
-            self._driver.dispatch(fact.LossDeclared(why))
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise  # its connection has gone
+            name = f"the callable for {question.what!r}"
+            self._driver.report(as_exception(error), name)
+            self._driver.dispatch(fact.LossDeclared(f"{name} raised"))
         else:
             self._driver.dispatch(fact.ProgramAnswered(transport, question, answer))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.outcomes import Outcome, Word
-from sockstore.base.tasks import start_task
+from sockstore.base.tasks import as_exception, is_cancelled, start_task
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.endings import attempt_raised
@@ -140,6 +140,14 @@ class Callables:
                 await result
         except (HandshakeFailed, StopReconnecting) as error:
             failure = error
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
+            failed = attempt_raised("on_open", error, "on_open")
+            self._dispatch(fact.OnOpenFinished(transport, failed, None))
+            if isinstance(error, asyncio.CancelledError):
+                return
+            raise
         if failure is None:
             self._on_open_returned(transport)
         meaning: Word | None = failure.meaning if isinstance(failure, OpeningRefused) else None
@@ -148,8 +156,11 @@ class Callables:
     async def _await(self, question: int, answer: Awaitable[object]) -> None:
         try:
             event = fact.PredicateAnswered(question, bool(await answer))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            event = fact.PredicateAnswered(question, allowed=False, exception=error)
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise
+            failure = as_exception(error)
+            event = fact.PredicateAnswered(question, allowed=False, exception=failure)
         self._dispatch(event)
 
     def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
