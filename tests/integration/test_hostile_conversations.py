@@ -380,3 +380,88 @@ async def test_a_snapshot_that_ends_in_whatever_way_is_loaded_again(reported):
     assert [each["message"].split(" raised")[0] for each in reported[:2]] == [
         "the snapshot of the subscription 'a'"
     ] * 2
+
+
+# While the connection opens
+
+
+@pytest.mark.contract("SU2", "OP1")
+async def test_what_is_wanted_while_an_opening_waits_is_asked_once_on_each_connection():
+    market, asked = Market(), []
+
+    async def on_open(opening):
+        asked.append(opening.connection.subscribe(f"begun in opening {len(market.visits)}"))
+        await opening.request({"op": "sign in"})
+        await asyncio.sleep(1)  # somebody else subscribes meanwhile
+
+    async def opening_waits(number):
+        await connection.phase.wait_for(lambda phase: phase == "connecting", 5)
+        while len(market.visits) < number:
+            await asyncio.sleep(0.1)
+
+    async with connect_to(market, on_open=on_open) as connection:
+        asked.append(connection.subscribe("before"))
+        for number in (1, 2, 3):
+            await opening_waits(number)
+            asked.append(connection.subscribe(f"meanwhile {number}"))
+            await asked[-1].ready(5)
+            market.go_down()
+            await turns()
+            asked.append(connection.subscribe(f"in outage {number}"))
+            gone = connection.subscribe(f"released in outage {number}")
+            gone.unsubscribe()
+            market.come_up()
+        await connection.ready(5)
+        await turns()
+        keys = [each.key for each in asked]
+        visits = [each for each in market.visits if each.asked]
+        assert [len(each.asked) for each in visits] == [3, 6, 9, 11]
+        for visit in visits:
+            assert set(visit.asked) <= set(keys)
+            assert len(set(visit.asked)) == len(visit.asked), "asked for once"
+        assert sorted(market.visit.asked) == sorted(keys)
+        for each in asked:
+            each.unsubscribe()
+
+
+@pytest.mark.contract("OP2", "PR5")
+@pytest.mark.parametrize("takes", [0, 1, 2])
+async def test_calls_that_nobody_handles_while_it_opens(takes):
+    server, taken = FakeServer(), []
+
+    def told(number):
+        return {"jsonrpc": "2.0", "method": "told", "params": [number]}
+
+    async def on_open(opening):
+        server.send(told(1), {"jsonrpc": "2.0", "method": "asked", "id": 7}, told(2), "plain")
+        taken.extend([(await opening.receive()).data for _ in range(takes)])
+        await turns()
+
+    async with connect_to(server, JsonRpc(), on_open=on_open) as connection:
+        stream = connection.stream()
+        await connection.ready()
+        await connection.messages.wait_for(len)
+        server.send(told(3))
+        left = [(await asyncio.wait_for(anext(stream), 5)).data for _ in range(4 - takes)]
+        # A request is answered at once, and is no message.
+        assert [*taken, *left] == [told(1), told(2), "plain", told(3)]
+        assert [json.loads(each)["error"]["code"] for each in server.received] == [-32601]
+        assert len(connection.messages.value) == 4 - takes
+
+
+@pytest.mark.contract("OP2", "PR5")
+async def test_calls_that_are_handled_while_it_opens_are_no_messages():
+    server, told = FakeServer(), []
+
+    async def on_open(opening):
+        server.send({"method": "told", "params": [1]}, {"method": "add", "params": [1, 2], "id": 7})
+        await asyncio.sleep(1)
+        assert json.loads(server.received[0])["result"] == 3
+
+    async with connect_to(server, JsonRpc(), on_open=on_open) as connection:
+        connection.handle("told", told.append)
+        connection.handle("add", lambda a, b: a + b)
+        await connection.ready()
+        await turns()
+        assert told == [1]
+        assert len(connection.messages.value) == 0
