@@ -158,7 +158,8 @@ async def test_a_format_that_raises_loses_no_message(make, reported):
         await turns()
         server.send([1], {"id": 1, "time": 5}, "after")
         assert await request == {"id": 1, "time": 5}
-        assert [each.data for each in connection.messages.value] == [[1], "after"]
+        messages = await connection.messages.wait_for(lambda messages: len(messages) == 2)
+        assert [each.data for each in messages] == [[1], "after"]
     assert len(reported) == 1
 
 
@@ -172,7 +173,7 @@ async def test_an_answer_that_cannot_be_read_is_raised_in_its_caller():
         server.send({"id": 1}, {"id": 2})
         with pytest.raises(LookupError, match="a bug"):
             await request
-        assert [each.data for each in connection.messages.value] == [{"id": 2}]
+        assert [each.data for each in await connection.messages.wait_for(len)] == [{"id": 2}]
 
 
 @pytest.mark.contract("PR3", "PR4")
@@ -246,17 +247,20 @@ async def test_a_stream_that_is_made_of_an_answer_gets_what_stands_behind_it(pro
         await connection.ready()
 
         async def follow():
-            answer = await connection.request({"method": "follow"})
+            # In a task of its own, as `asyncio.gather` and, before Python 3.12, `wait_for` do it.
+            answer = await asyncio.create_task(connection.request({"method": "follow"}))
             number = answer["id"] if isinstance(answer, dict) else answer
             return connection.stream(where=lambda message: message.data["of"] == number)
 
-        following = asyncio.create_task(follow())
-        await turns()
+        async def serve():
+            await turns()
+            number = json.loads(server.received[-1])["id"]
+            server.send({"id": number, "result": number}, *({"of": number, "n": n} for n in (1, 2)))
+
+        serving = asyncio.create_task(serve())
+        stream = await follow()
+        await serving
         number = json.loads(server.received[-1])["id"]
-        server.send(
-            {"id": number, "result": number}, {"of": number, "n": 1}, {"of": number, "n": 2}
-        )
-        stream = await following
         server.send({"of": number, "n": 3})
         got = [(await asyncio.wait_for(anext(stream), 5)).data["n"] for _ in range(3)]
         assert got == [1, 2, 3]
@@ -465,3 +469,20 @@ async def test_calls_that_are_handled_while_it_opens_are_no_messages():
         await turns()
         assert told == [1]
         assert len(connection.messages.value) == 0
+
+
+@pytest.mark.contract("SU4", "OB5")
+async def test_many_answers_in_one_read_are_given_at_once_and_the_rest_keeps_its_order():
+    server = FakeServer()
+    async with connect_to(server, Plain()) as connection:
+        await connection.ready()
+        asking = asyncio.gather(*(connection.request({"n": n}) for n in range(100)))
+        await turns()
+        stream = connection.stream()
+        answers = [{"id": json.loads(each)["id"]} for each in server.received]
+        messages = [{"between": n} for n in range(100)]
+        server.send(*(each for pair in zip(answers, messages, strict=True) for each in pair))
+        server.close(1000)
+        async with asyncio.timeout(5):
+            assert await asking == answers
+            assert [(await anext(stream)).data for _ in range(100)] == messages

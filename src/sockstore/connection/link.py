@@ -116,8 +116,8 @@ class Link:
         # without a heartbeat): set by `end_slice`.
         self.last_message_at: float | None = None
         self.last_data_at: float | None = None
-        # What came before the connection was open, and is not delivered yet: set by `attend`,
-        # cleared by `retire` and once all is delivered; None if nothing is held.
+        # What came before the connection was open, or behind an answer, and is not delivered yet:
+        # set by `attend` and `_step_aside`, cleared by `retire` and once all is delivered.
         self.inbox: Inbox | None = None
         # The end of the WebSocket, until it is told: set by `closed`, cleared by `tell_end`.
         self._end: _End | None = None
@@ -281,6 +281,9 @@ class Link:
             if receiver.subscriptions.end_slice():
                 self.last_message_at = self._slice_began_at
             self._keeper.arm()  # what came may have given the conversation another deadline
+        if receiver.gave_answer:
+            receiver.gave_answer = False
+            self._step_aside()
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
 
@@ -318,7 +321,15 @@ class Link:
         if inbox is None or not inbox.waiting or inbox.stage == "held" or inbox.is_asking:
             self.tell_end()
 
-    # What came before the connection was open
+    # What came before the connection was open, or behind an answer
+
+    def _step_aside(self) -> None:
+        """Hold what stands behind an answer, so that its caller may make a reader for it (SU4)."""
+        if self.inbox is None and not self.is_retired:
+            from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
+
+            self.inbox = Inbox(self.transport)
+            self.deliver_left()
 
     def _deliver_left(self) -> None:
         receiver, inbox = self._attended, self.inbox

@@ -48,6 +48,8 @@ class Receiver:
         log: The log, whose slices the link begins and ends.
         has_data: Whether the slice had any data message, replies to heartbeats included; set by
             `is_reply` (so only with a heartbeat), reset by the link.
+        gave_answer: Whether a request got its answer in the slice; set by what takes frames, reset
+            by the link.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class Receiver:
         "_requests",
         "_take",
         "_tell_first",
+        "gave_answer",
         "has_data",
         "log",
         "subscriptions",
@@ -91,6 +94,7 @@ class Receiver:
         self._on_error = on_error
         self._report = report
         self.has_data: bool = False
+        self.gave_answer: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
@@ -194,10 +198,12 @@ class Receiver:
 
     def _is_answer(self, data: object) -> bool:
         try:
-            return self._requests.take(data)
+            is_answer = self._requests.take(data)
         except Exception as error:  # noqa: BLE001 - the format of requests may raise anything
             self._report(error, "Plain(requests=)")
             return False
+        self.gave_answer = self.gave_answer or is_answer
+        return is_answer
 
     def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
         return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
@@ -245,7 +251,7 @@ class Receiver:
         except (ValueError, RecursionError) as error:
             return self._not_json(frame, error)
         if self._requests.waiting and self._is_answer(data):
-            return True  # its caller takes a step before what stands behind it is delivered
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json")
 
     def _not_json(self, text: str, error: Exception) -> bool:
@@ -262,7 +268,7 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
         if self._requests.waiting and self._is_answer(data):
-            return True  # its caller takes a step before what stands behind it is delivered
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json" if isinstance(frame, str) else "binary")
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:

@@ -99,7 +99,7 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_answer", "_deliver", "_hear", "_link", "_message", "_now", "_receive")
+    __slots__ = ("_answer", "_deliver", "_hear", "_link", "_message", "_now", "_receiver")
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class ConversationSlice:
         self._hear = hear
         assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
         self._deliver = receiver.subscriptions.deliver
-        self._receive = receiver.receive
+        self._receiver = receiver
         self._now = now
 
     def texts(self, messages: Iterator[str | bytes], /) -> bool:
@@ -147,10 +147,11 @@ class ConversationSlice:
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
         if self._say(outputs):
-            # The caller of a request takes a step before what stands behind its answer comes.
-            has_answer = any(type(output) is self._answer for output in outputs)
-            return has_answer or self._link.is_retired
-        ends = [self._receive(cast("Received", output)) for output in outputs]
+            if any(type(output) is self._answer for output in outputs):
+                self._receiver.gave_answer = True
+                return True  # what stands behind it waits: see `Link.end_slice`
+            return self._link.is_retired
+        ends = [self._receiver.receive(cast("Received", output)) for output in outputs]
         return any(ends) or self._link.is_retired
 
     def _hear_early(self, frame: str | bytes) -> bool:
