@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import warnings
 from typing import Any
 
 import pytest
@@ -486,3 +488,23 @@ async def test_many_answers_in_one_read_are_given_at_once_and_the_rest_keeps_its
         async with asyncio.timeout(5):
             assert await asking == answers
             assert [(await anext(stream)).data for _ in range(100)] == messages
+
+
+@pytest.mark.contract("OB7", "PR5")
+async def test_a_handler_whose_connection_is_lost_before_it_begins_is_not_begun():
+    server, begun = FakeServer(), []
+
+    async def slow():
+        begun.append(1)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        async with connect_to(server, JsonRpc()) as connection:
+            connection.handle("slow", slow)
+            connection.handle("lose", lambda: connection.lose("enough"))
+            await connection.ready()
+            server.send({"method": "slow", "id": 1}, {"method": "lose"})
+            await connection.phase.wait_for(lambda phase: phase == "waiting")
+            await connection.ready()
+        gc.collect()
+    assert (begun, server.received, caught) == ([], [], [])

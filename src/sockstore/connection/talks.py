@@ -236,7 +236,9 @@ class Talks:
         self._calls += 1
         machine = self._driver.machine
         self._driver.callables.run(
-            self._await(transport, called, result), lambda: machine.live_transport == transport
+            self._await(transport, called, result),
+            lambda: machine.live_transport == transport,
+            result,
         )
 
     async def _await(self, transport: int, called: Called, result: Awaitable[object]) -> None:
