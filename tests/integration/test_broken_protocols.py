@@ -12,6 +12,7 @@ from sockstore.protocols import (
     BaseProtocol,
     Called,
     Conversation,
+    Failed,
     Opened,
     Received,
     Settled,
@@ -122,7 +123,9 @@ async def test_a_conversation_that_raises_costs_its_connection(method, bug, repo
 
 
 @pytest.mark.parametrize(
-    "output", [42, None, Write(42), Settled("no entry", "acknowledged")], ids=repr
+    "output",
+    [42, None, Write(42), Settled("no entry", "acknowledged"), Failed("why", "no word")],
+    ids=repr,
 )
 async def test_an_output_that_is_none_costs_the_connection(output, reported):
     server = FakeServer()
@@ -131,7 +134,7 @@ async def test_an_output_that_is_none_costs_the_connection(output, reported):
         await connection.ready()
         server.send("one")
         error = await connection.error.wait_for(lambda error: error is not None)
-        assert "Speaking: following its outputs raised TypeError" in str(error)
+        assert "Speaking: following its outputs raised" in str(error)
         await connection.ready(5)
     assert len(reported) == 1
 
@@ -194,6 +197,16 @@ async def test_a_conversation_that_cannot_be_made_is_a_failed_attempt(reported):
     async with speaking(server, Making()) as connection:
         error = await connection.error.wait_for(lambda error: error is not None)
         assert "Making: open() raised AttributeError" in str(error)
+        await connection.ready(5)
+    assert len(reported) == 1
+
+
+async def test_a_question_about_no_parameter_costs_the_attempt(reported):
+    server = FakeServer()
+    methods = {"open": lambda self, given, now: [Ask("no parameter")]}
+    async with speaking(server, Speaking(**methods)) as connection:
+        error = await connection.error.wait_for(lambda error: error is not None)
+        assert "the callable for 'no parameter' raised" in str(error)
         await connection.ready(5)
     assert len(reported) == 1
 

@@ -275,14 +275,14 @@ class Talks:
     # Questions
 
     def _ask(self, transport: int, question: Ask) -> None:
-        value = self.protocol.parameters()[question.what]
         machine = self._driver.machine
         self._driver.callables.run(
-            self._answer(transport, question, value), lambda: machine.live_transport == transport
+            self._answer(transport, question), lambda: machine.live_transport == transport
         )
 
-    async def _answer(self, transport: int, question: Ask, value: Any) -> None:
+    async def _answer(self, transport: int, question: Ask) -> None:
         try:
+            value = self.protocol.parameters()[question.what]
             answer = value(question) if callable(value) else value
             answer = await answer if inspect.isawaitable(answer) else answer
         except (Exception, asyncio.CancelledError) as error:

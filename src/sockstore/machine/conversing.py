@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import assert_never
 
+from sockstore.base.outcomes import Classification
 from sockstore.base.positions import Gap
 from sockstore.machine import effects as order
 from sockstore.machine.asking import broken, outputs_of
@@ -125,6 +126,8 @@ def _why_not(output: object) -> Exception | None:
             return TypeError(f"{frame!r} is not a frame: it is neither text nor bytes")
         case Settled(entry=entry) if not isinstance(entry, Outgoing):
             return TypeError("the entry of a Settled is not one that send() was given")
+        case Failed(kind=kind) if kind not in set(Classification):
+            return ValueError(f"Failed(kind={kind!r}) is not a word of Classification")
         case _ if not isinstance(output, Output):
             return TypeError(f"{output!r} is not an output")
         case _:
