@@ -15,6 +15,7 @@ from sockstore import ConnectionEnded, InvalidOption, Reconnect, WebSocketStore
 from sockstore.protocols import (
     Ask,
     BaseProtocol,
+    Call,
     Conversation,
     IdField,
     JsonRpc,
@@ -508,3 +509,21 @@ async def test_a_handler_whose_connection_is_lost_before_it_begins_is_not_begun(
             await connection.ready()
         gc.collect()
     assert (begun, server.received, caught) == ([], [], [])
+
+
+@pytest.mark.contract("ST14", "PR5")
+def test_what_could_never_answer_is_refused_as_a_handler():
+    def numbers():
+        yield 1
+
+    async def later():
+        yield 1
+
+    connection = WebSocketStore("ws://fake", protocol=JsonRpc())
+    for each in (numbers, later):
+        with pytest.raises(TypeError, match="has a yield"):
+            connection.handle("f", each)
+    with pytest.raises(InvalidOption, match="unsubscribe"):
+        Call("subscribe", unsubscribe=5)
+    with pytest.raises(InvalidOption, match="where"):
+        connection.stream(where=5)

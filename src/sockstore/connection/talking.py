@@ -252,7 +252,7 @@ class TalkingSide(SendingSide):
 
         Raises:
             ValueError: If another function answers this name.
-            TypeError: If it is no function.
+            TypeError: If it is no function, or has a yield, so that it could never answer.
             RuntimeError: If the protocol has no calls by the server.
             ScopeClosed: If its provider has been left.
 

@@ -12,7 +12,7 @@ from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
-from sockstore.base.plain_calls import name_of
+from sockstore.base.plain_calls import name_of, refuse_generator
 from sockstore.base.tasks import as_exception, is_cancelled
 from sockstore.connection.driver import Driver
 from sockstore.connection.feed import Feed, Gate
@@ -175,6 +175,7 @@ class Talks:
         require_text("name", name, "the name of a method or event")
         if not callable(fn):
             raise TypeError(f"handle({name!r}): {fn!r} is not a function")
+        refuse_generator(fn, f"handle({name!r})")
         if name in self._handlers:
             raise ValueError(f"{name!r} is answered already, by {name_of(self._handlers[name])}")
         self._handlers[name] = fn

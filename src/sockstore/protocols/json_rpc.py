@@ -65,6 +65,8 @@ class Call:
 
     def __post_init__(self) -> None:
         require_text("method", self.method, "the name of a method")
+        if self.unsubscribe is not None:
+            require_text("unsubscribe", self.unsubscribe, "the name of a method or None")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and self._as_json() == other._as_json()
