@@ -527,3 +527,16 @@ def test_what_could_never_answer_is_refused_as_a_handler():
         Call("subscribe", unsubscribe=5)
     with pytest.raises(InvalidOption, match="where"):
         connection.stream(where=5)
+
+
+@pytest.mark.contract("OP1")
+async def test_an_opening_says_what_to_use_in_place_of_the_connection():
+    async def on_open(opening):
+        async for message in opening.stream():
+            assert message
+
+    async with connect_to(FakeServer(), Plain(), on_open=on_open) as connection:
+        error = await connection.error.wait_for(lambda error: error is not None, 5)
+        assert "an Opening has no 'stream'; here use its send(), receive() and request()" in str(
+            error
+        )
