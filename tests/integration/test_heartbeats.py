@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from sockstore import InvalidOption, Reconnect, Session, WebSocketStore
-from sockstore.protocols import Heartbeat, Plain
+from sockstore.protocols import Heartbeat, Plain, Topics
 from sockstore.testing import (
     FakeServer,
     accept,
@@ -273,3 +273,35 @@ async def test_a_reply_counts_that_comes_before_the_time_for_which_the_heartbeat
                 await asyncio.sleep(0.002)
             assert connection.connected.value, connection.explain()
             assert len(server.received) == 29
+
+
+@pytest.mark.contract("OP5", "LV2")
+@pytest.mark.parametrize("reply", ["new pong", None])
+@pytest.mark.parametrize("make", [Plain, lambda heartbeat: Topics(key=str, heartbeat=heartbeat)])
+async def test_the_replies_to_a_heartbeat_that_was_replaced_are_messages(make, reply):
+    given = [True, False]
+
+    def on_open(opening):
+        if given.pop(0):
+            opening.heartbeat(Heartbeat("new ping", reply, interval=15.0))
+
+    server = FakeServer()
+    connection = WebSocketStore(
+        "ws://fake",
+        transport=server,
+        protocol=make(heartbeat=Heartbeat("old ping", "old pong", interval=15.0)),
+        on_open=on_open,
+        reconnect=Reconnect(schedule=lambda attempt, outcome: 1.0),
+    )
+    async with connection:
+        await connection.ready()
+        server.send("old pong", "new pong", "one")
+        await connection.messages.wait_for(lambda messages: "one" in [m.data for m in messages])
+        first = [each.data for each in connection.messages.value]
+        assert first == (["old pong", "one"] if reply else ["old pong", "new pong", "one"])
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        await connection.ready()
+        server.send("old pong", "new pong", "two")
+        await connection.messages.wait_for(lambda messages: "two" in [m.data for m in messages])
+        assert [m.data for m in connection.messages.value][len(first) :] == ["new pong", "two"]

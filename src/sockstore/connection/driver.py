@@ -214,7 +214,7 @@ class Driver:
             case order.SendHeartbeat(transport=number, heartbeat=heartbeat):
                 self.writer.send_heartbeat(number, heartbeat)
             case order.ExpectReplies(transport=number, heartbeat=heartbeat):
-                self._links[number].heartbeat = None if heartbeat.reply is None else heartbeat
+                self._links[number].expect(heartbeat)
             case order.SendFrame(transport=number, frame=frame):
                 self._links[number].transport.send(frame)
             case order.FlushOutbox():

@@ -52,6 +52,9 @@ class LinkKeeper(Protocol):
     def call_soon(self, fn: Callable[[], object]) -> None:
         """Call a function in the next turn of the loop."""
 
+    def arm(self) -> None:
+        """Set the timer for the machine's deadline."""
+
 
 _FORGOTTEN: Final = Attempt()
 
@@ -120,12 +123,12 @@ class Link:
         # The machine's time at its last deadline: set by `at_deadline`. A timer may come early by
         # the resolution of the clock, which is behind that time then.
         self._told_at = 0.0
-        # What came before the connection was open, and is not delivered yet: set by `attend`,
-        # cleared by `retire` and once all is delivered; None if nothing is held.
+        # What came before the connection was open, or behind an answer, and is not delivered yet:
+        # set by `attend` and `_step_aside`, cleared by `retire` and once all is delivered.
         self.inbox: Inbox | None = None
         # The end of the WebSocket, until it is told: set by `closed`, cleared by `tell_end`.
         self._end: _End | None = None
-        # The heartbeat whose replies are not messages; set by the driver.
+        # With a protocol, the heartbeat whose replies are not messages; set by `expect`.
         self.heartbeat: Heartbeat | None = None
 
     # Called by the driver
@@ -146,9 +149,16 @@ class Link:
             from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
 
             self.inbox = Inbox(self.transport)
-        heartbeat = machine.settings.heartbeat
-        if not machine.is_plain and heartbeat is not None and heartbeat.reply is not None:
-            self.heartbeat = heartbeat  # on a plain connection the receiver recognises its replies
+        self.expect(machine.settings.heartbeat)
+
+    def expect(self, heartbeat: Heartbeat | None) -> None:
+        """Take the replies to this heartbeat, if it has any, out of the messages."""
+        if heartbeat is not None and heartbeat.reply is None:
+            heartbeat = None
+        if self._machine is not None:
+            self.heartbeat = heartbeat
+        elif (receiver := self._attended) is not None:
+            receiver.expect(heartbeat)
 
     def retire(self) -> None:
         """Discard messages from now on, and end the slice under way."""
@@ -277,8 +287,13 @@ class Link:
             self.last_message_at = self._slice_began_at
         if receiver.subscriptions is None:
             receiver.log.end_slice()
-        elif receiver.subscriptions.end_slice():
-            self.last_message_at = self._slice_began_at
+        else:
+            if receiver.subscriptions.end_slice():
+                self.last_message_at = self._slice_began_at
+            self._keeper.arm()  # what came may have given the conversation another deadline
+        if receiver.gave_answer:
+            receiver.gave_answer = False
+            self._step_aside()
         if self._keeper.shows_buffered:
             self._keeper.buffered_changed()
 
@@ -316,7 +331,15 @@ class Link:
         if inbox is None or not inbox.waiting or inbox.stage == "held" or inbox.is_asking:
             self.tell_end()
 
-    # What came before the connection was open
+    # What came before the connection was open, or behind an answer
+
+    def _step_aside(self) -> None:
+        """Hold what stands behind an answer, so that its caller may make a reader for it (SU4)."""
+        if self.inbox is None and not self.is_retired:
+            from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
+
+            self.inbox = Inbox(self.transport)
+            self.deliver_left()
 
     def _deliver_left(self) -> None:
         receiver, inbox = self._attended, self.inbox

@@ -214,6 +214,18 @@ class Opening:
         """
         return self._error(why, "fatal")
 
+    if not TYPE_CHECKING:  # type checkers refuse what is not there
+
+        def __getattr__(self, name: str) -> Any:
+            """Say what to use instead of what connections have, and openings have not."""
+            instead, is_own = "", name.startswith("_") or name in Opening.__slots__
+            if not is_own and hasattr(type(self.connection), name):
+                instead = (
+                    "; here use its send(), receive() and request(), "
+                    f"and opening.connection.{name} when the connection is open"
+                )
+            raise AttributeError(f"an Opening has no {name!r}{instead}", name=name, obj=self)
+
     def _error(self, why: str, meaning: Word) -> HandshakeFailed:
         return OpeningRefused(where_to(self._driver.machine), why, meaning)
 

@@ -48,6 +48,8 @@ class Receiver:
         log: The log, whose slices the link begins and ends.
         has_data: Whether the slice had any data message, replies to heartbeats included; set by
             `is_reply` (so only with a heartbeat), reset by the link.
+        gave_answer: Whether a request got its answer in the slice; set by what takes frames, reset
+            by the link.
     """
 
     __slots__ = (
@@ -63,6 +65,7 @@ class Receiver:
         "_requests",
         "_take",
         "_tell_first",
+        "gave_answer",
         "has_data",
         "log",
         "subscriptions",
@@ -79,8 +82,8 @@ class Receiver:
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self.log: Final = log
-        # A frame passes three steps, chosen here: `_take` skips replies to heartbeats, `_decode`
-        # uses the codec or JSON, and `_append` adds to the log.
+        # A frame passes three steps: `_take` skips replies to heartbeats (chosen by `expect`),
+        # `_decode` uses the codec or JSON, and `_append` adds to the log.
         # Takes the messages of subscriptions: set by the engine; None without a protocol.
         self.subscriptions: Subscriptions | None = None
         # Called before a session's next message; set by `before_next_message`, reset by `publish`.
@@ -90,13 +93,18 @@ class Receiver:
         self._codec = codec
         self._on_error = on_error
         self._report = report
-        self._heartbeat = heartbeat
         self.has_data: bool = False
+        self.gave_answer: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
+        self.expect(heartbeat)
+
+    def expect(self, heartbeat: Heartbeat | None) -> None:
+        """Take the replies to this heartbeat out of the messages, and no others, from now on."""
+        self._heartbeat = heartbeat
         self._take = self._decode if heartbeat is None else self._unless_reply
-        self._is_plain = codec is None and heartbeat is None
+        self._is_plain = self._codec is None and heartbeat is None
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
@@ -174,7 +182,7 @@ class Receiver:
                 data = decode_json(frame)
         except Exception:  # noqa: BLE001 - it is told when the frame is read
             return False
-        return self._requests.take(data)
+        return self._is_answer(data)
 
     def is_reply(self, heartbeat: Heartbeat, frame: str | bytes) -> bool:
         """Return whether a frame is the reply to a heartbeat."""
@@ -187,6 +195,15 @@ class Receiver:
     def before_next_message(self, tell: Callable[[], None]) -> None:
         """Call `tell` once, before the next message of a session is added."""
         self._tell_first = tell
+
+    def _is_answer(self, data: object) -> bool:
+        try:
+            is_answer = self._requests.take(data)
+        except Exception as error:  # noqa: BLE001 - the format of requests may raise anything
+            self._report(error, "Plain(requests=)")
+            return False
+        self.gave_answer = self.gave_answer or is_answer
+        return is_answer
 
     def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
         return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
@@ -233,8 +250,8 @@ class Receiver:
             data = self._decode_json(frame)
         except (ValueError, RecursionError) as error:
             return self._not_json(frame, error)
-        if self._requests.waiting and self._requests.take(data):
-            return False
+        if self._requests.waiting and self._is_answer(data):
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json")
 
     def _not_json(self, text: str, error: Exception) -> bool:
@@ -250,8 +267,8 @@ class Receiver:
             data = codec.decode(frame)
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
-        if self._requests.waiting and self._requests.take(data):
-            return False
+        if self._requests.waiting and self._is_answer(data):
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json" if isinstance(frame, str) else "binary")
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:

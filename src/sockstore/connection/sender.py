@@ -32,6 +32,8 @@ NO_IDS = (
     "stores a message once for each id"
 )
 
+UNNUMBERED = "on_open received this message: answer it there, by opening.send()"
+
 USUAL: Final = SendOptions()
 
 
@@ -138,6 +140,8 @@ class Sender:
             holder: Whose it is, for `clear`.
         """
         self._own.check_thread()
+        if number == 0:
+            return Receipt(Delivery("refused", UNNUMBERED))
         live = self._machine.live_transport
         if live is None or number < self._links[live].first_number:
             return Receipt(Delivery("dropped", ASKER_GONE))

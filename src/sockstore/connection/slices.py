@@ -99,7 +99,7 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_deliver", "_hear", "_link", "_message", "_now", "_receive")
+    __slots__ = ("_answer", "_deliver", "_hear", "_link", "_message", "_now", "_receiver")
 
     def __init__(
         self,
@@ -108,14 +108,15 @@ class ConversationSlice:
         receiver: Receiver,
         now: float,
     ) -> None:
-        from sockstore.protocols.base import Received  # noqa: PLC0415 - not with the package (CN1)
+        from sockstore.protocols.base import Answered, Received  # noqa: PLC0415 - see CN1
 
+        self._answer = Answered
         self._message = Received
         self._link = link
         self._hear = hear
         assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
         self._deliver = receiver.subscriptions.deliver
-        self._receive = receiver.receive
+        self._receiver = receiver
         self._now = now
 
     def texts(self, messages: Iterator[str | bytes], /) -> bool:
@@ -125,15 +126,20 @@ class ConversationSlice:
             return any(map(self._hear_early, messages))
         hear, now, deliver, message = self._hear, self._now, self._deliver, self._message
         for frame in messages:
-            outputs = hear(frame, now)
+            try:
+                outputs = hear(frame, now)
+                if type(outputs) is not tuple:
+                    outputs = tuple(outputs)
+            except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+                return self._broken(error)
             # The hot path: one message of a subscription, and nothing else.
-            if type(outputs) is tuple and len(outputs) == 1:
+            if len(outputs) == 1:
                 output = outputs[0]
                 if type(output) is message and output.subscription is not None:
                     if deliver(output) or link.is_retired:
                         return True
                     continue
-            if self._take(tuple(outputs)):
+            if self._take(outputs):
                 return True
         return False
 
@@ -141,8 +147,11 @@ class ConversationSlice:
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
         if self._say(outputs):
+            if any(type(output) is self._answer for output in outputs):
+                self._receiver.gave_answer = True
+                return True  # what stands behind it waits: see `Link.end_slice`
             return self._link.is_retired
-        ends = [self._receive(cast("Received", output)) for output in outputs]
+        ends = [self._receiver.receive(cast("Received", output)) for output in outputs]
         return any(ends) or self._link.is_retired
 
     def _hear_early(self, frame: str | bytes) -> bool:
@@ -151,12 +160,19 @@ class ConversationSlice:
         if (inbox := link.inbox) is None:
             return True
         inbox.last_frame = frame
-        outputs = tuple(self._hear(frame, self._now))
+        try:
+            outputs = tuple(self._hear(frame, self._now))
+        except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+            return self._broken(error)
         if self._say(outputs):
             return link.inbox is None
         size = size_of(frame)
         ends = [inbox.put(cast("Received", output), size) for output in outputs]
         return any(ends)
+
+    def _broken(self, error: Exception) -> bool:
+        self._link.tell(fact.ConversationRaised(self._link.number, error))
+        return True
 
     def _say(self, outputs: tuple[Output, ...]) -> bool:
         """Report outputs that are more than messages; return whether they are."""

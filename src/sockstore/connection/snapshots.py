@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from sockstore.base.errors import said
+from sockstore.base.tasks import as_exception, is_cancelled
 
 if TYPE_CHECKING:
     from sockstore.connection.feed import Feed
@@ -63,20 +63,23 @@ class SnapshotLoader:
                 snapshot = feed.load()
                 if inspect.isawaitable(snapshot):
                     snapshot = await snapshot
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except BaseException as error:
+            if is_cancelled(error):
                 raise
-            self._failed(owed, attempt, RuntimeError(f"it was cancelled: {said(error)}"), where)
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            slow = TimeoutError(f"it took over {self._seconds:g} s (connect_timeout)")
-            self._failed(owed, attempt, slow if deadline.expired() else error, where)
+            if deadline.expired():
+                error = TimeoutError(f"it took over {self._seconds:g} s (connect_timeout)")
+            self._failed(owed, attempt, error, where)
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                self.follow(feed)
+                raise
         else:
             feed.loaded(attempt, snapshot)
         self.follow(feed)
 
-    def _failed(self, owed: OwedSnapshot[Any], attempt: int, error: Exception, where: str) -> None:
+    def _failed(
+        self, owed: OwedSnapshot[Any], attempt: int, error: BaseException, where: str
+    ) -> None:
         # What fails because the connection was lost is no news: it is loaded again on the next one.
         if owed.attempt == attempt and owed.is_live:
-            self._report(error, where)
+            self._report(as_exception(error), where)
         owed.failed(attempt)

@@ -15,7 +15,7 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.subscriptions import WAITING, SubscriptionState
+from sockstore.machine.subscriptions import FINAL, WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
 from sockstore.protocols.base import BaseProtocol, Received, WireSubscription
 from sockstore.stores import Readable, batch
@@ -236,7 +236,7 @@ class Subscriptions:
         group.state = state
         if state.phase == "subscribed":
             group.answer = answer
-        is_final = state.phase in {"refused", "ended"}
+        is_final = state.phase in FINAL
         if is_final:
             self._forget(group)
         for feed in group.feeds:

@@ -12,7 +12,7 @@ from sockstore.base.checks import (
     require_count,
     require_seconds,
 )
-from sockstore.base.errors import DeliveryError
+from sockstore.base.errors import DeliveryError, InvalidOption
 from sockstore.connection.engine import caller
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
@@ -109,7 +109,7 @@ class TalkingSide(SendingSide):
             A receipt; it is ``dropped`` if that connection is gone, or goes before it can leave.
 
         Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
+            TypeError: If the data cannot be encoded, or `message` is no message; nothing was sent.
             RuntimeError: If it is called from another thread, or with a session.
             ScopeClosed: If its provider has been left.
 
@@ -122,8 +122,10 @@ class TalkingSide(SendingSide):
         """
         self._gate.require_use("reply")
         self._require("reply")
-        data = self._engine.encoder(data)
-        return self._driver.sender.reply(data, message.number, self._gate)
+        number = getattr(message, "number", None)
+        if not isinstance(number, int):
+            raise TypeError(f"reply() takes the message that it answers first, not {message!r:.80}")
+        return self._driver.sender.reply(self._engine.encoder(data), number, self._gate)
 
     @overload
     def subscribe(
@@ -213,6 +215,8 @@ class TalkingSide(SendingSide):
                 "subscribe() takes a key: a connection is not a store. To be told of its state "
                 "use connection.state.subscribe(function)"
             )
+        if not isinstance(params, Mapping):
+            raise InvalidOption("params", params, "give a mapping: what else the server is asked")
         require_count("limit", limit, least=1)
         require_at_least("linger", linger, 0)
         require_callable("snapshot", snapshot, may_await=True)
@@ -247,7 +251,7 @@ class TalkingSide(SendingSide):
 
         Raises:
             ValueError: If another function answers this name.
-            TypeError: If it is no function.
+            TypeError: If it is no function, or has a yield, so that it could never answer.
             RuntimeError: If the protocol has no calls by the server.
             ScopeClosed: If its provider has been left.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
@@ -11,7 +12,8 @@ from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
-from sockstore.base.plain_calls import name_of
+from sockstore.base.plain_calls import name_of, refuse_generator
+from sockstore.base.tasks import as_exception, is_cancelled
 from sockstore.connection.driver import Driver
 from sockstore.connection.feed import Feed, Gate
 from sockstore.connection.receipts import Receipt
@@ -173,7 +175,7 @@ class Talks:
 
     def _ask_for(self, subscription: WireSubscription) -> None:
         """Ask the server before the turn is over: what is said in a subscription comes after it."""
-        if self._driver.machine.is_due(subscription):
+        if self._driver.machine.will_ask_for(subscription):
             self._driver.end_turn()
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
@@ -181,6 +183,7 @@ class Talks:
         require_text("name", name, "the name of a method or event")
         if not callable(fn):
             raise TypeError(f"handle({name!r}): {fn!r} is not a function")
+        refuse_generator(fn, f"handle({name!r})")
         if name in self._handlers:
             raise ValueError(f"{name!r} is answered already, by {name_of(self._handlers[name])}")
         self._handlers[name] = fn
@@ -197,7 +200,8 @@ class Talks:
             case order.DeliverGapTo(subscription=wire, gap=gap):
                 self.subscriptions.tell_gap(wire, gap)
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
-                self.subscriptions.show(wire, state, answer)
+                if self._driver.machine.still_holds(effect):
+                    self.subscriptions.show(wire, state, answer)
             case order.ForgetSubscription(subscription=wire):
                 self.subscriptions.forget(wire)
             case order.AnswerRequest(request=number, data=data, error=error):
@@ -232,7 +236,7 @@ class Talks:
     def _call(self, transport: int, called: Called, call: Callable[[], object]) -> None:
         try:
             result = call()
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it may raise anything
             self._failed(transport, called, error)
             return
         if not inspect.isawaitable(result):
@@ -241,24 +245,30 @@ class Talks:
         self._calls += 1
         machine = self._driver.machine
         self._driver.callables.run(
-            self._await(transport, called, result), lambda: machine.live_transport == transport
+            self._await(transport, called, result),
+            lambda: machine.live_transport == transport,
+            result,
         )
 
     async def _await(self, transport: int, called: Called, result: Awaitable[object]) -> None:
         try:
             answer = await result
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        except BaseException as error:
+            if is_cancelled(error):
+                raise  # its connection has gone
             self._failed(transport, called, error)
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise
         else:
             self._reply(transport, called, answer)
         finally:
             self._calls -= 1
 
-    def _failed(self, transport: int, called: Called, error: Exception) -> None:
+    def _failed(self, transport: int, called: Called, error: BaseException) -> None:
         if isinstance(error, RequestFailed):
             self._reply(transport, called, failure=error)
             return
-        self._driver.report(error, f"the handler of {called.name!r}")
+        self._driver.report(as_exception(error), f"the handler of {called.name!r}")
         self._reply(transport, called, failure="raised")
 
     def _reply(
@@ -274,20 +284,22 @@ class Talks:
     # Questions
 
     def _ask(self, transport: int, question: Ask) -> None:
-        value = self.protocol.parameters()[question.what]
         machine = self._driver.machine
         self._driver.callables.run(
-            self._answer(transport, question, value), lambda: machine.live_transport == transport
+            self._answer(transport, question), lambda: machine.live_transport == transport
         )
 
-    async def _answer(self, transport: int, question: Ask, value: Any) -> None:
+    async def _answer(self, transport: int, question: Ask) -> None:
         try:
+            value = self.protocol.parameters()[question.what]
             answer = value(question) if callable(value) else value
             answer = await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            self._driver.report(error, f"the callable for {question.what!r}")
-            why = f"the callable for {question.what!r} raised"
-            self._driver.dispatch(fact.LossDeclared(why))
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise  # its connection has gone
+            name = f"the callable for {question.what!r}"
+            self._driver.report(as_exception(error), name)
+            self._driver.dispatch(fact.LossDeclared(f"{name} raised"))
         else:
             self._driver.dispatch(fact.ProgramAnswered(transport, question, answer))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.outcomes import Outcome, Word
-from sockstore.base.tasks import start_task
+from sockstore.base.tasks import as_exception, is_cancelled, start_task
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.endings import attempt_raised
@@ -116,13 +116,24 @@ class Callables:
             self._dispatch(fact.PredicateAnswered(question, allowed=False, exception=error))
             return
         if inspect.isawaitable(answer):
-            self._start(self._await(question, answer), lambda: self._machine.asks(question))
+            self._start(self._await(question, answer), lambda: self._machine.asks(question), answer)
         else:
             self._dispatch(fact.PredicateAnswered(question, bool(answer)))
 
-    def run(self, running: Coroutine[Any, Any, None], is_needed: Callable[[], bool]) -> None:
-        """Run a coroutine of the user in a task while it is needed."""
-        self._start(running, is_needed)
+    def run(
+        self,
+        running: Coroutine[Any, Any, None],
+        is_needed: Callable[[], bool],
+        awaits: object = None,
+    ) -> None:
+        """Run a coroutine of the user in a task while it is needed.
+
+        Args:
+            running: The coroutine.
+            is_needed: Returns whether it is.
+            awaits: What it awaits and was made before: a coroutine is closed if it never begins.
+        """
+        self._start(running, is_needed, awaits)
 
     def cancel_obsolete(self) -> None:
         """Cancel the callables whose answer is not needed any more."""
@@ -140,6 +151,14 @@ class Callables:
                 await result
         except (HandshakeFailed, StopReconnecting) as error:
             failure = error
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
+            failed = attempt_raised("on_open", error, "on_open")
+            self._dispatch(fact.OnOpenFinished(transport, failed, None))
+            if isinstance(error, asyncio.CancelledError):
+                return
+            raise
         if failure is None:
             self._on_open_returned(transport)
         meaning: Word | None = failure.meaning if isinstance(failure, OpeningRefused) else None
@@ -148,14 +167,25 @@ class Callables:
     async def _await(self, question: int, answer: Awaitable[object]) -> None:
         try:
             event = fact.PredicateAnswered(question, bool(await answer))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            event = fact.PredicateAnswered(question, allowed=False, exception=error)
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise
+            failure = as_exception(error)
+            event = fact.PredicateAnswered(question, allowed=False, exception=failure)
         self._dispatch(event)
 
-    def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
+    def _start(
+        self,
+        running: Coroutine[Any, Any, None],
+        is_awaited: Callable[[], bool],
+        awaits: object = None,
+    ) -> None:
         task = start_task(running, name="sockstore: a callable of the user")
         self.tasks[task] = is_awaited
         task.add_done_callback(self._done)
+        if inspect.iscoroutine(awaits):
+            # A task that is cancelled before it begins would cause a "never awaited" warning.
+            task.add_done_callback(lambda _: awaits.close())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.tasks.pop(task, None)

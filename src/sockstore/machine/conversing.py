@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import assert_never
 
+from sockstore.base.outcomes import Classification
 from sockstore.base.positions import Gap
 from sockstore.machine import effects as order
+from sockstore.machine.asking import broken, outputs_of
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import conversation_failed
@@ -40,6 +43,8 @@ def follow(memory: Memory, outputs: Iterable[Output], now: float) -> list[Effect
     for output in outputs:
         if not isinstance(memory.phase, LIVE):
             break  # an output before this one ended the conversation
+        if (error := _why_not(output)) is not None:
+            return effects + follow(memory, broken(memory, "following its outputs", error), now)
         effects += _follow(memory, memory.phase, output, now)
     return effects
 
@@ -53,10 +58,11 @@ def say_what_is_due(memory: Memory, now: float) -> list[Effect]:
     turn = memory.book.turn(now, is_open=conversation is not None)
     effects: list[Effect] = [order.ForgetSubscription(each) for each in turn.forgotten]
     effects += [_shown(memory, each) for each in turn.subscribe]
-    if conversation is not None and turn.unsubscribe:
-        effects += follow(memory, conversation.unsubscribe(turn.unsubscribe, now), now)
-    if conversation is not None and turn.subscribe:
-        effects += follow(memory, conversation.subscribe(turn.subscribe, now), now)
+    for method, subscriptions in (("unsubscribe", turn.unsubscribe), ("subscribe", turn.subscribe)):
+        if conversation is None or not subscriptions or memory.phase is not phase:
+            continue
+        ask = partial(getattr(conversation, method), subscriptions, now)
+        effects += follow(memory, outputs_of(memory, method, ask), now)
     return effects
 
 
@@ -113,6 +119,21 @@ def _follow_subscription(
             return [order.DeliverGapTo(subscription, Gap(None, None, reason))]
         case _:
             assert_never(output)
+
+
+def _why_not(output: object) -> Exception | None:
+    """Return what is wrong with an output; None if it can be followed."""
+    match output:
+        case Write(frame=frame) if not isinstance(frame, str | bytes):
+            return TypeError(f"{frame!r} is not a frame: it is neither text nor bytes")
+        case Settled(entry=entry) if not isinstance(entry, Outgoing):
+            return TypeError("the entry of a Settled is not one that send() was given")
+        case Failed(kind=kind) if kind not in set(Classification):
+            return ValueError(f"Failed(kind={kind!r}) is not a word of Classification")
+        case _ if not isinstance(output, Output):
+            return TypeError(f"{output!r} is not an output")
+        case _:
+            return None
 
 
 def _shown(memory: Memory, subscription: WireSubscription, answer: object = None) -> Effect:

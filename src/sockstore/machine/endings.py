@@ -20,6 +20,7 @@ from sockstore.base.state import Failure
 from sockstore.base.urls import redact_url
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import meaning_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import AttemptError
 from sockstore.machine.memory import Memory
@@ -108,7 +109,7 @@ def attempt_failed(
                 close,
                 opened_before=memory.opened_before,
                 in_session=memory.session is not None,
-                meaning=meaning or _meaning_of(memory, close),
+                meaning=meaning or meaning_of(memory, close),
             )
             return _follow(memory, outcome, streak, now)
         case _:
@@ -189,15 +190,9 @@ def _ended(
         now - phase.opened_at,
         opened_before=True,
         in_session=memory.session is not None,
-        meaning=meaning or _meaning_of(memory, close),
+        meaning=meaning or meaning_of(memory, close),
     )
     return _follow(memory, outcome, phase.streak, now)
-
-
-def _meaning_of(memory: Memory, close: Close | None) -> Word | None:
-    """Return what the protocol says that a close means."""
-    protocol = memory.settings.protocol
-    return None if protocol is None or close is None else protocol.classify(close.code)
 
 
 def _follow(memory: Memory, outcome: Outcome, streak: Streak, now: float) -> list[Effect]:

@@ -186,6 +186,14 @@ class SessionBroken:
 
 
 @frozen
+class ConversationRaised:
+    """A conversation raised when it was given a frame: it is the user's, and has a bug."""
+
+    transport: int
+    error: Exception
+
+
+@frozen
 class ConversationSaid:
     """A conversation made of a frame what `Machine.hear` could not leave to its caller."""
 
@@ -315,6 +323,7 @@ Event: TypeAlias = (
     | AttemptFailed
     | MessageComing
     | SnapshotLoaded
+    | ConversationRaised
     | ConversationSaid
     | SubscriptionWanted
     | SubscriptionReleased

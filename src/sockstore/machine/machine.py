@@ -10,7 +10,8 @@ Its laws:
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
      `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
-     otherwise report all of it by `ConversationSaid`. Listening changes neither of the two.
+     otherwise report all of it by `ConversationSaid`. Listening may change
+     `deadline`, and never `state`.
      `match`, for a message of a plain connection while requests wait. Neither changes here.
    - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
      `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
+from sockstore.machine.asking import frames_of
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
@@ -56,6 +58,7 @@ from sockstore.machine.phases import (
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
+from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
 
 if TYPE_CHECKING:
@@ -232,6 +235,12 @@ class Machine:
 
     # Reading
 
+    def still_holds(self, shown: order.ShowSubscription) -> bool:
+        """Whether a subscription is still so: an effect before this one may have changed it."""
+        book = self._memory.book
+        entry = None if book is None else book.state_of(shown.subscription)
+        return shown.state.phase in FINAL or entry == shown.state
+
     @property
     def state(self) -> ConnectionState:
         """The public snapshot of the phase."""
@@ -311,12 +320,11 @@ class Machine:
         """The messages that wait for room in the outbox, the next one first."""
         return self._memory.sending.line
 
-    def is_due(self, subscription: WireSubscription) -> bool:
+    def will_ask_for(self, subscription: WireSubscription) -> bool:
         """Whether the server is asked for this subscription at the end of the turn."""
-        memory = self._memory
-        return isinstance(memory.phase, Open) and bool(
-            memory.book and memory.book.is_due(subscription)
-        )
+        book = self._memory.book
+        is_open = isinstance(self._memory.phase, Open)
+        return is_open and book is not None and book.is_due(subscription)
 
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""
@@ -329,7 +337,11 @@ class Machine:
             return offer
         talk = phase.conversation
         assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
-        offer.data, *offer.rest = offer.entry.say(talk)
+        say, method = offer.entry.say, "request" if offer.entry.is_request else "send"
+        frames = frames_of(self._memory, method, lambda: say(talk)) or "it gave no frame"
+        if isinstance(frames, str):
+            return Refused(offer.entry, frames)
+        offer.data, *offer.rest = frames
         limits = (self._memory.sending.limit, talk.max_message_bytes)
         for limit in limits:
             if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sockstore.base.close import Close
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import outputs_of
 from sockstore.machine.delivery import Flights
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
@@ -53,9 +54,14 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
             deadline = now + memory.settings.connect_timeout
             joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
             if (protocol := memory.settings.protocol) is not None:
-                talk = protocol.converse(memory.protocol_memory, event.attempt)
-                memory.phase = replace(joining, conversation=talk)
-                return let_in(memory, tuple(talk.open(event.given, now)), now)
+                memory.phase = joining
+
+                def begin() -> Iterable[Output]:
+                    talk = protocol.converse(memory.protocol_memory, event.attempt)
+                    memory.phase = replace(joining, conversation=talk)
+                    return talk.open(event.given, now)
+
+                return let_in(memory, outputs_of(memory, "open", begin), now)
             if memory.session is not None:
                 memory.phase = joining
                 return [order.SendFrame(transport, memory.session.begin(event.token))]

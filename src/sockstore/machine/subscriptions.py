@@ -16,7 +16,14 @@ from sockstore.base.positions import Gap
 if TYPE_CHECKING:
     from sockstore.protocols.base import Ended, Refused, Subscribed, WireSubscription
 
-__all__ = ["WAITING", "SubscriptionBook", "SubscriptionPhase", "SubscriptionState", "Turn"]
+__all__ = [
+    "FINAL",
+    "WAITING",
+    "SubscriptionBook",
+    "SubscriptionPhase",
+    "SubscriptionState",
+    "Turn",
+]
 
 SubscriptionPhase: TypeAlias = Literal["waiting", "subscribing", "subscribed", "refused", "ended"]
 """``waiting``: for a connection, or to be asked again; ``subscribing``: the server was asked;
@@ -39,6 +46,9 @@ class SubscriptionState:
 
 
 WAITING = SubscriptionState()
+
+FINAL = frozenset({"refused", "ended"})
+"""The phases in which a subscription is in the book no more."""
 
 
 @frozen

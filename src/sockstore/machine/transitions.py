@@ -13,6 +13,7 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import broken, outputs_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -89,16 +90,15 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
         case fact.ConversationSaid(transport=transport, outputs=outputs):
             live = memory.live(transport)
             return [] if live is None else let_in(memory, outputs, now)
+        case fact.ConversationRaised(transport=transport, error=error):
+            live = memory.live(transport)
+            return [] if live is None else let_in(memory, broken(memory, "hear()", error), now)
         case fact.SubscriptionWanted() | fact.SubscriptionReleased():
             return wishes_changed(memory, event, now)
         case fact.TurnEnded():
             return say_due(memory, now)
-        case fact.RequestGivenUp(request=request):
-            return _request_given_up(memory, request)
-        case fact.CallAnswered():
-            return _call_answered(memory, event)
-        case fact.ProgramAnswered():
-            return _program_answered(memory, event, now)
+        case fact.RequestGivenUp() | fact.CallAnswered() | fact.ProgramAnswered():
+            return _answered(memory, event, now)
         case fact.LossDeclared(why=why):
             return _loss_declared(memory, why, now)
         case fact.AttemptFailed(transport=transport, exception=exception):
@@ -131,6 +131,16 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return _look_again(memory, heard, now)
         case _:
             assert_never(event)
+
+
+def _answered(
+    memory: Memory,
+    event: fact.RequestGivenUp | fact.CallAnswered | fact.ProgramAnswered,
+    now: float,
+) -> list[Effect]:
+    from sockstore.machine.replying import pass_on  # noqa: PLC0415 - only protocols need it (CN1)
+
+    return pass_on(memory, event, now)
 
 
 # Events from the user
@@ -192,37 +202,6 @@ def _loss_declared(memory: Memory, why: str, now: float) -> list[Effect]:
             return [*retiring, *connection_lost(memory, phase, Close(1006), why, now)]
         case _:
             return []
-
-
-# Answers of the program to a conversation
-
-
-def _request_given_up(memory: Memory, request: object) -> list[Effect]:
-    phase = memory.phase
-    if isinstance(phase, LIVE) and phase.conversation is not None:
-        phase.conversation.forget(request)
-    return []
-
-
-def _call_answered(memory: Memory, event: fact.CallAnswered) -> list[Effect]:
-    """Reply on the connection that the call came on, or not at all (OB7)."""
-    live = memory.live(event.transport)
-    if live is None or live.conversation is None:
-        return []
-    effects: list[Effect] = []
-    try:
-        frames = live.conversation.reply(event.call, event.result, event.failure)
-    except TypeError as error:
-        effects.append(order.ReportError(error, "the result of a handler"))
-        frames = live.conversation.reply(event.call, None, "raised")
-    return effects + [order.SendFrame(event.transport, frame) for frame in frames]
-
-
-def _program_answered(memory: Memory, event: fact.ProgramAnswered, now: float) -> list[Effect]:
-    live = memory.live(event.transport)
-    if live is None or live.conversation is None:
-        return []
-    return let_in(memory, tuple(live.conversation.told(event.question, event.value, now)), now)
 
 
 # Events from transports
@@ -291,10 +270,11 @@ def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -
 def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
     effects: list[Effect] = []
     phase, book = memory.phase, memory.book
-    if isinstance(phase, LIVE) and phase.conversation is not None:
-        due = phase.conversation.deadline
+    if isinstance(phase, LIVE) and (talk := phase.conversation) is not None:
+        due = talk.deadline
         if due is not None and due <= now:
-            effects += let_in(memory, tuple(phase.conversation.tick(now)), now)
+            outputs = outputs_of(memory, "tick", lambda: talk.tick(now), now)
+            effects += let_in(memory, outputs, now)
     is_open = isinstance(memory.phase, Open)
     if (
         book is not None

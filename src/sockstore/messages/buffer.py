@@ -10,9 +10,8 @@ from threading import RLock
 from typing import TYPE_CHECKING, Literal, TypeAlias
 from weakref import ref
 
-from sockstore.base.checks import require_count, require_flag
+from sockstore.base.checks import require_callable, require_count, require_flag
 from sockstore.base.errors import InvalidOption, Lagged
-from sockstore.base.plain_calls import PLAIN, refuse_async
 
 if TYPE_CHECKING:
     from sockstore.messages.message import Message
@@ -74,8 +73,7 @@ class Buffer:
         require_count("limit", limit, least=1)
         if overflow not in ("error", "drop_oldest"):
             raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
-        if where is not None:
-            refuse_async(where, "where=", PLAIN)
+        require_callable("where", where)
         require_flag("gaps", gaps)
         self._where = where
         self._overflow = overflow

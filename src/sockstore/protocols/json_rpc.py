@@ -65,6 +65,8 @@ class Call:
 
     def __post_init__(self) -> None:
         require_text("method", self.method, "the name of a method")
+        if self.unsubscribe is not None:
+            require_text("unsubscribe", self.unsubscribe, "the name of a method or None")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Call) and self._as_json() == other._as_json()
@@ -187,8 +189,7 @@ class _JsonRpcConversation(Conversation):
         data = decoded(frame)
         if not isinstance(data, list) or not data:
             return self._one(data, None)
-        calls = sum(isinstance(each, dict) and "method" in each and "id" in each for each in data)
-        batch = _Batch(calls)
+        batch = _Batch(sum(map(_is_call, data)))
         return [output for each in data for output in self._one(each, batch)]
 
     def request(
@@ -229,9 +230,9 @@ class _JsonRpcConversation(Conversation):
     def _one(self, data: Any, batch: _Batch | None) -> Iterable[Output]:
         if not isinstance(data, dict):
             return [Received(data)]
+        if _is_call(data):
+            return [Called(data["method"], data.get("params"), (batch, data["id"]))]
         if isinstance(data.get("method"), str):
-            if "id" in data:
-                return [Called(data["method"], data.get("params"), (batch, data["id"]))]
             return self._notified(data)
         if "result" in data or "error" in data:
             return self._responded(data)
@@ -305,6 +306,11 @@ class _JsonRpcConversation(Conversation):
         if not isinstance(key, Call) or key.unsubscribe is None:
             return []
         return [self._ask(key.unsubscribe, [topic.route], (None, None))]
+
+
+def _is_call(data: Any) -> bool:
+    """Whether a message expects a reply."""
+    return isinstance(data, dict) and isinstance(data.get("method"), str) and "id" in data
 
 
 def _failed(error: Any) -> RequestFailed:

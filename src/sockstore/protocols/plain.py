@@ -7,7 +7,6 @@ from typing import Any, Final, final
 
 from sockstore.base.checks import require_instance
 from sockstore.base.codecs import decode_json, encode
-from sockstore.base.errors import RequestFailed
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat
 from sockstore.base.state import Attempt
@@ -20,7 +19,7 @@ from sockstore.protocols.base import (
     Received,
     WireSubscription,
 )
-from sockstore.protocols.requests import IdField, RequestFormat
+from sockstore.protocols.requests import IdField, RequestFormat, require_format
 
 __all__ = ["PLAIN", "Plain", "PlainConversation", "decoded"]
 
@@ -48,6 +47,7 @@ class Plain(BaseProtocol):
     heartbeat: Heartbeat | None = None
 
     def __post_init__(self) -> None:
+        require_format(self.requests)
         require_instance("heartbeat", self.heartbeat, Heartbeat, "a Heartbeat or None")
 
     def encode_request(self, data: Any) -> Any:
@@ -140,7 +140,7 @@ class PlainConversation(Conversation):
     def _answer_to(self, request: object, data: Any) -> Answered:
         try:
             return Answered(request, self._format.result_of(data))
-        except RequestFailed as error:
+        except Exception as error:  # noqa: BLE001 - the format may be the user's, and raise anything
             return Answered(request, error=error)
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sockstore.base.checks import require_text
+from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
 
-__all__ = ["IdField", "RequestFormat", "error_in"]
+__all__ = ["IdField", "RequestFormat", "error_in", "require_format"]
 
 
 class RequestFormat(Protocol):
@@ -64,6 +65,18 @@ class IdField:
     def result_of(self, data: Any, /) -> Any:
         """Return the answer as it is."""
         return data
+
+
+def require_format(value: object) -> None:
+    """Refuse what is no `RequestFormat`, the class `IdField` itself for example.
+
+    Raises:
+        InvalidOption: If it cannot be used.
+    """
+    methods = ("wrap", "number_of", "result_of")
+    if isinstance(value, type) or not all(callable(getattr(value, each, None)) for each in methods):
+        how = f"give IdField(), or an object with the methods {', '.join(methods)}"
+        raise InvalidOption("requests", value, how)
 
 
 def error_in(answer: Any) -> str | None:

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Final
 
-from sockstore.base.checks import require_callable, require_count, require_instance, require_seconds
+from sockstore.base.checks import is_finite, require_callable, require_count, require_instance
 from sockstore.base.codecs import encode
+from sockstore.base.errors import InvalidOption, said
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat
 from sockstore.base.state import Attempt
@@ -27,7 +28,7 @@ from sockstore.protocols.base import (
     json_copy,
 )
 from sockstore.protocols.plain import PlainConversation, decoded
-from sockstore.protocols.requests import IdField, RequestFormat, error_in
+from sockstore.protocols.requests import IdField, RequestFormat, error_in, require_format
 from sockstore.protocols.routes import Routes, Topic
 
 __all__ = ["TopicAnswer", "Topics"]
@@ -54,6 +55,9 @@ class TopicAnswer:
     route: Hashable = None
     error: str | None = None
     is_temporary: bool = False
+
+    def __post_init__(self) -> None:
+        hash((self.key, self.route))  # raises `TypeError` in the function that made it
 
 
 @frozen(kw_only=True)
@@ -109,7 +113,11 @@ class Topics(BaseProtocol):
         require_instance("heartbeat", self.heartbeat, Heartbeat, "a Heartbeat or None")
         if self.most is not None:
             require_count("most", self.most, least=1)
-        require_seconds("rate", self.rate, optional=True)
+        if self.rate is not None and not (is_finite(self.rate) and self.rate > 0):
+            how = "give a positive number of messages a second, or None"
+            raise InvalidOption("rate", self.rate, how)
+        if self.requests is not None:
+            require_format(self.requests)
 
     def encode_request(self, data: Any) -> Any:
         """Return a copy of the request.
@@ -205,18 +213,22 @@ class _TopicsConversation(PlainConversation):
             answer = None if protocol.answers is None else protocol.answers(data)
             route = protocol.key(data) if answer is None else None
             topic = None if route is None else self._routes.of(route)
+            if answer is not None and not isinstance(answer, TopicAnswer):
+                raise TypeError(f"{answer!r} is neither a TopicAnswer nor None")  # noqa: TRY301
+            asks = topic is None and self._asked  # a message with a topic answers nothing
+            question = self.take_question(data) if asks else None
         except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
-            return [Raised(error, "Topics"), Received(data)]
-        if answer is not None:
-            return self._answer(answer, data, now)
+            return [Raised(error, "a function of Topics"), Received(data)]
         if topic is not None:
             if topic.is_released:
                 return ()
             # A dict is what a JSON text was decoded into.
             text = frame if isinstance(frame, str) and isinstance(data, dict) else None
             return (Received(data, topic.subscription, None, text),)
-        if self._asked and (outputs := self.answers(data, now)) is not None:
-            return outputs
+        if answer is not None:
+            return self._answer(answer, question, data, now)
+        if question is not None:
+            return self.answered(question, data, now)
         return (Received(data),) if route is None else self._unrouted(route, data)
 
     def tick(self, now: float) -> Iterable[Output]:
@@ -261,11 +273,15 @@ class _TopicsConversation(PlainConversation):
         names = [each.route if question.is_leaving else each.subscription.key for each in topics]
         try:
             data = make(names)
+            if data is None:
+                raise TypeError("it returned None instead of a message")  # noqa: TRY301
             numbered = protocol.requests is not None
             write = Write(self.ask(data, question) if numbered else encode(data))
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
-            refused = [] if question.is_leaving else self._refuse(topics, str(error))
-            return [Raised(error, "Topics"), *refused]
+            name = f"Topics({'unsubscribe' if question.is_leaving else 'subscribe'}=)"
+            why = f"{name} raised {said(error)}"
+            refused = [] if question.is_leaving else self._refuse(topics, why)
+            return [Raised(error, name), *refused]
         if question.is_leaving:
             return [write]
         for topic in topics:
@@ -291,16 +307,16 @@ class _TopicsConversation(PlainConversation):
             return self._accept(what.topics, data)
         return self._refused(what.topics, words, now)
 
-    def _answer(self, answer: TopicAnswer, data: Any, now: float) -> Iterable[Output]:
+    def _answer(
+        self, answer: TopicAnswer, question: object, data: Any, now: float
+    ) -> Iterable[Output]:
         """Return what follows from a message that `answers` recognised."""
-        question = None
-        if self._protocol.requests is not None:
-            question = self.take_question(data)
         if question is not None and not isinstance(question, _Question):
             return self.answered(question, data, now)  # it has the id of a request of the program
         topics = self._topics_of(answer, question)
         if answer.error is not None:
-            return self._refused(topics, answer.error, now, is_temporary=answer.is_temporary)
+            words = error_in({"error": answer.error}) or "no reason given"
+            return self._refused(topics, words, now, is_temporary=answer.is_temporary)
         if answer.route is not None and len(topics) == 1 and self._routes.has(topics[0]):
             self._routes.route(topics[0], answer.route)
         return [*self._accept(topics, data), *self._leave_late(topics, now)]
