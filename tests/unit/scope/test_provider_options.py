@@ -8,6 +8,7 @@ from typing import get_type_hints
 import pytest
 
 from sockstore import InvalidOption, WebSocketProvider, WebSocketStore
+from sockstore.connection.opening import Opening
 from sockstore.protocols import BaseProtocol
 from sockstore.scope.provider import ConnectionOptions, ProviderOptions
 from sockstore.ui.browser import WebSocketProvider as BrowserProvider
@@ -25,8 +26,8 @@ def test_it_names_exactly_the_options_of_the_connection_but_url_and_reconnect():
 
 @pytest.mark.contract("PV1")
 def test_each_option_has_the_type_that_it_has_there():
-    # The package loads no protocol, so its own module does not know this name.
-    names = {"BaseProtocol": BaseProtocol}
+    # The package loads no protocol and no opening, so its own module does not know these names.
+    names = {"BaseProtocol": BaseProtocol, "Opening": Opening}
     there = get_type_hints(WebSocketStore.__init__, localns=names)
     here = get_type_hints(ConnectionOptions)
     assert here == {name: there[name] for name in here}
