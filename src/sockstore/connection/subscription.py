@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import AsyncIterator, Callable, Hashable
 from functools import cached_property
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from sockstore.messages.message import Message
     from sockstore.stores.scheduling import Scheduler
 
-__all__ = ["Subscription", "feed_of"]
+__all__ = ["Subscription", "feed_of", "subscriptions_in_use"]
 
 T = TypeVar("T")
 
@@ -287,6 +288,17 @@ class _Latest(Derived[Any]):
         if self._is_holding:
             self._is_holding = False
             self._subscriptions.let_go(self._feed)
+
+
+def subscriptions_in_use() -> dict[Subscription[Any], str]:
+    """Return the handles of this process that are not released, with the places that made them."""
+    found = {}
+    for each in gc.get_objects():
+        if type(each) is Subscription and (made := each._released.peek()) is not None:  # noqa: SLF001 - ours
+            _, feed, where = made[2]
+            if feed.holders and feed.over is None:
+                found[each] = where
+    return found
 
 
 def feed_of(subscription: Subscription[Any]) -> Feed:

@@ -176,7 +176,8 @@ class Lease(Connection):
         return self._sender.clear(self._gate)
 
     def _release(self) -> None:
-        """Release the subscriptions and handlers of this holder."""
+        """Release what this holder has subscribed to, handles, and waits to send."""
+        self._sender.leave_line(self._gate)
         self._engine.release_subscriptions(self)
         handlers, self._handlers = self._handlers, {}
         for stop in handlers:
