@@ -68,7 +68,7 @@ class _Census:
 async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     """Assert that a block leaves no task, timer, socket, file, thread or subscription behind.
 
-    A subscription (`WebSocketStore.subscribe`) counts until it is released or its connection has ended.
+    A subscription (`WebSocketStore.subscribe`) counts until it is released or its connection ends.
 
     Executor threads of the loop count as well: if your code may start some, use the executor once
     before. A name lookup that hangs does not count: nothing can end it, and nothing waits for it.
