@@ -7,7 +7,6 @@ import json
 import queue
 import re
 import threading
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -359,7 +358,8 @@ class Caller:
         async for frame in client:
             said = json.loads(frame)
             if said.get("method") == "call":
-                await client.send({"jsonrpc": "2.0", "id": 7, **said["params"]})
+                called = {"jsonrpc": "2.0", "method": "called"}  # a message: nobody handles it
+                await client.send({"jsonrpc": "2.0", "id": 7, **said["params"]}, called)
             elif "method" not in said:
                 self.answers.put(said)
 
@@ -453,8 +453,8 @@ def test_a_call_whose_connection_is_gone_is_not_made():
     with rpc(caller, callbacks="pump") as ws:
         ws.handle("add", made.append)
         call(ws, "add", 1)
-        while not ws._runner._due:  # it waits for pump()
-            time.sleep(0.001)
+        ws.recv(PATIENCE)
+        ws.stats()  # the loop has turned: the call waits for pump()
         ws.lose("a test said so")
         ws.drain(PATIENCE)
         ws.ready(PATIENCE)
@@ -566,9 +566,11 @@ def test_a_lazy_one_connects_when_it_is_used_and_rests_afterwards(market):
         ws.send({"op": "hello"}).wait(PATIENCE)
         until("open")
         until("idle")
+        messages = iter(ws)  # it is in use from here on: a message alone is none once it has left
+        until("open")
         publish(ws, "b", 1)
-        assert ws.recv(PATIENCE).data["n"] == 1
-        assert ws.phase == "open"  # `recv` goes on reading
+        assert numbers_of(messages, 1) == [1]
+        assert ws.phase == "open"
     assert ws.phase == "closed"
     assert set(threading.enumerate()) == before
 

@@ -7,8 +7,7 @@ from typing import get_type_hints
 
 import pytest
 
-from sockstore import InvalidOption, WebSocketProvider, WebSocketStore
-from sockstore.connection.opening import Opening
+from sockstore import InvalidOption, Opening, WebSocketProvider, WebSocketStore
 from sockstore.protocols import BaseProtocol
 from sockstore.scope.provider import ConnectionOptions, ProviderOptions
 from sockstore.ui.browser import WebSocketProvider as BrowserProvider
