@@ -67,6 +67,11 @@ made_by_the_package = (
     "sockstore.MessageStream",
     "sockstore.MessageView",
     "sockstore.Receipt",
+    "sockstore.Subscription",
+    "sockstore.blocking.MessageStream",
+    "sockstore.blocking.Receipt",
+    "sockstore.blocking.Subscription",
+    "sockstore.blocking.Unsubscriber",
     "sockstore.scope.scope.Mounted",
     "sockstore.stores.Readable",
     "sockstore.stores.Stream",
@@ -88,7 +93,7 @@ STANDARD = (
 )
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|Driver|Link|Receiver|(sockstore.connection.feed.)?Feed|Talks|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
+    "Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [

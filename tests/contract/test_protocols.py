@@ -189,17 +189,20 @@ HARNESSES = {
 }
 
 
+@pytest.mark.contract("PR1", "PR2", "PR3", "PR4", "PR5")
 @pytest.mark.parametrize("harness", HARNESSES.values(), ids=HARNESSES.keys())
 def test_protocols_keep_their_contract(harness):
     check_protocol(harness)
 
 
+@pytest.mark.contract("PR1")
 def test_the_example_has_fewer_than_60_lines_of_code():
     code = [line for line in EXAMPLE.read_text().splitlines() if line.strip()]
     begin = next(n for n, line in enumerate(code) if line.startswith("@dataclass"))
     assert len(code) - begin < 60
 
 
+@pytest.mark.contract("PR1")
 @pytest.mark.parametrize("harness", HARNESSES.values(), ids=HARNESSES.keys())
 @given(data=st.data())
 def test_nothing_that_a_server_says_raises(harness, data):

@@ -111,7 +111,7 @@ def test_waiting_while_others_subscribe_to_the_phase_fails_for_no_other_reason(e
 
     def subscribe() -> None:
         while not is_over.is_set():
-            ws.subscribe("phase", id)()
+            ws.on_change("phase", id)()
 
     interval = sys.getswitchinterval()
     with WebSocket(echo.url) as ws:
@@ -230,6 +230,7 @@ def test_each_thread_with_a_stream_of_its_own_gets_everything_in_order(echo):
 
 def test_many_threads_send_and_nothing_is_lost_or_out_of_a_thread_s_order(echo):
     with WebSocket(echo.url) as ws:
+        ws.ready(PATIENCE)  # before, only as many may wait as the outbox has room for
         everything = ws.stream(limit=5000)
 
         def send(name: int) -> None:
@@ -488,7 +489,7 @@ EXITS = {
         waits = ws.stream()
         logging.disable()
         seen = threading.Event()
-        ws.subscribe('phase', lambda phase: seen.set() if phase == 'waiting' else None)
+        ws.on_change('phase', lambda phase: seen.set() if phase == 'waiting' else None)
         ws.connect()
         assert seen.wait(20)
         """,

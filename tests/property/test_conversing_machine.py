@@ -3,6 +3,7 @@
 import json
 from collections import deque
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -216,5 +217,6 @@ class Conversing(RuleBasedStateMachine):
                 assert state is None or state.phase == "waiting", key
 
 
+@pytest.mark.contract("SU2")
 def test_each_connection_is_asked_for_exactly_what_is_wanted():
     run_state_machine_as_test(Conversing, settings=settings(deadline=None, stateful_step_count=60))

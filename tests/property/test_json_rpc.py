@@ -3,6 +3,7 @@
 import json
 from collections import deque
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -219,5 +220,6 @@ class Conversing(RuleBasedStateMachine):
                 assert self.published[value] == subscription.key.params[0]
 
 
+@pytest.mark.contract("PR5")
 def test_both_sides_call_answer_and_subscribe():
     run_state_machine_as_test(Conversing, settings=settings(deadline=None, stateful_step_count=50))

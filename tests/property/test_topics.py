@@ -237,6 +237,7 @@ class Conversing(RuleBasedStateMachine):
             assert positive == sorted(set(positive))
 
 
+@pytest.mark.contract("PR4")
 @pytest.mark.parametrize("server", [ByNumber, ByKey, ByRoute], ids=lambda each: each.__name__)
 def test_the_server_is_asked_for_what_is_wanted_and_messages_reach_it(server):
     machine = type("Conversing" + server.__name__, (Conversing,), {"server_class": server})

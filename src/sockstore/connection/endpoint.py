@@ -125,7 +125,7 @@ class Endpoint:
         asked = protocol.parameters()
         given = {name: await _ask(name, asked[name], attempt) for name in asked}
         address = protocol.address(url, given)
-        offered = (*address.subprotocols, *subprotocols)
+        offered = dict.fromkeys((*address.subprotocols, *subprotocols))
         return Target(
             url=check_url(address.url),
             headers=headers,

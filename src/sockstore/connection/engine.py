@@ -181,6 +181,7 @@ class Engine:
         gaps: bool | None,
         view: Any = None,
         state: ConnectionState | None = None,
+        is_use: bool = True,
     ) -> BufferT:
         """Return the buffer of a new stream, as `WebSocketStore.stream` says.
 
@@ -192,6 +193,7 @@ class Engine:
             gaps: Whether it yields gaps; None yields them with a session.
             view: The object that the buffer keeps alive; the `WebSocketStore` itself by default.
             state: The state that the view shows, if it has one of its own.
+            is_use: Whether a lazy connection is in use by it from now on.
         """
         if gaps is None:
             gaps = self.machine.session is not None
@@ -201,7 +203,7 @@ class Engine:
         if state.phase in ENDED:
             buffer.end(ended_by(state) if state.phase == "failed" else None)
         else:
-            self.log.add_stream(buffer)
+            (self.log.add_stream if is_use else self.log.listen)(buffer)
             buffer.check_wait = self._check_reading
         return buffer
 

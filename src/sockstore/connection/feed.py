@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
 from copy import copy
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import ref
 
+from sockstore.base.checks import require_callable, require_text
+from sockstore.base.errors import ConnectionEnded, SubscriptionRefused
+from sockstore.base.plain_calls import name_of
 from sockstore.machine.subscriptions import WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
 from sockstore.protocols.base import Received, WireSubscription
@@ -14,9 +17,13 @@ from sockstore.stores import Writable, writable
 
 if TYPE_CHECKING:
     from sockstore.machine.snapshots import OwedSnapshot
+    from sockstore.messages.buffer import Buffer
     from sockstore.messages.message import MessageKind
 
-__all__ = ["Feed", "Gate"]
+__all__ = ["Feed", "Gate", "Handlers", "add_handler"]
+
+Handlers: TypeAlias = dict[str, Callable[..., object]]
+"""The functions that answer a server's calls, by name."""
 
 
 class Gate(Protocol):
@@ -106,7 +113,7 @@ class Feed:
         self.last: Any = None
         self.is_fresh = self.is_closed = self.is_lent = False
         self.holders: int = 0
-        self.handlers: dict[str, Callable[..., object]] = {}
+        self.handlers: Handlers = {}
         self.load: Callable[[], object] | None = None
         self.owed: OwedSnapshot[Received] | None = None
         self.loading: int | None = None
@@ -138,6 +145,15 @@ class Feed:
         self.last = data
         return self.log.append(data, kind, received.publication)
 
+    def add_reader(self, buffer: Buffer) -> None:
+        """Give a reader every message from now on; one of a feed that has ended ends at once."""
+        if self.over is None and self.holders:
+            self.log.add_stream(buffer)
+        else:
+            # As with a connection: what was closed ends streams, what failed raises in them.
+            has_failed = self.state.value.error is not None and _is_failure(self.over)
+            buffer.end(self.ending() if has_failed else None)
+
     def loaded(self, attempt: int, snapshot: object) -> None:
         """Deliver a snapshot, and what was held back until it was there."""
         held = None if self.owed is None else self.owed.loaded(attempt)
@@ -152,3 +168,36 @@ class Feed:
             if self.holders:
                 self.take(received)
         self.log.end_slice()
+
+
+def _is_failure(over: Exception | None) -> bool:
+    if isinstance(over, ConnectionEnded):
+        return over.reason is not None
+    return isinstance(over, SubscriptionRefused)
+
+
+def add_handler(handlers: Handlers, name: str, fn: Callable[..., object]) -> Callable[[], None]:
+    """Answer the calls of a name with a function; return how to stop, which may be called twice.
+
+    Raises:
+        InvalidOption: If the name is not text, or is empty.
+        ValueError: If another function answers this name.
+        TypeError: If it is no function, or one whose call would only make a generator.
+    """
+    require_text("name", name, "the name of a method or event")
+    if not callable(fn):
+        raise TypeError(f"handle({name!r}): {fn!r} is not a function")
+    require_callable("fn", fn, may_await=True)
+    if name in handlers:
+        raise ValueError(f"{name!r} is answered already, by {name_of(handlers[name])}")
+    handlers[name] = fn
+    is_stopped = False
+
+    def stop() -> None:
+        # By now another holder may answer this name.
+        nonlocal is_stopped
+        if not is_stopped:
+            is_stopped = True
+            del handlers[name]
+
+    return stop

@@ -232,6 +232,14 @@ class Sender:
             if not each.is_request
         ]
 
+    def leave_line(self, holder: object) -> None:
+        """Take back what a holder waits in line with; its `asend` returns."""
+        line = self.in_line or ()
+        receipts = [entry.receipt for entry in line if entry.holder is holder]
+        if receipts:
+            self._keeper.dispatch(fact.MessagesWithdrawn(tuple(receipts)))
+            self.admit()
+
     async def drain(self) -> None:
         """Wait until all that was sent so far is handed over, or acknowledged.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import AsyncIterator, Callable, Hashable
 from functools import cached_property
@@ -9,9 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from weakref import finalize
 
-from sockstore.base.checks import require_callable, require_seconds, require_text
-from sockstore.base.errors import ConnectionEnded, SubscriptionRefused
-from sockstore.connection.feed import Feed
+from sockstore.base.checks import require_seconds
+from sockstore.connection.feed import Feed, add_handler
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.connection.subscriptions import Subscriptions
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sockstore.messages.message import Message
     from sockstore.stores.scheduling import Scheduler
 
-__all__ = ["Subscription"]
+__all__ = ["Subscription", "feed_of", "subscriptions_in_use"]
 
 T = TypeVar("T")
 
@@ -104,10 +104,13 @@ class Subscription(Generic[T]):
         self._talks.refuse_in_opening(
             "subscription.ready()", "use opening.request() for what it needs"
         )
+
+        def is_settled(state: SubscriptionState) -> bool:
+            return state.phase in SETTLED or feed.over is not None
+
         try:
-            state = await feed.state.wait_for(
-                lambda state: state.phase in SETTLED or feed.over is not None, timeout
-            )
+            if not is_settled(state := feed.state.value):
+                state = await feed.state.wait_for(is_settled, timeout)
         except TimeoutError:
             because = feed.state.value.error
             words = f"; the last refusal: {because}" if because else ""
@@ -152,14 +155,8 @@ class Subscription(Generic[T]):
         return self._read(buffer)
 
     def _read(self, buffer: Buffer) -> MessageStream:
-        feed = self._feed
-        if feed.over is None and feed.holders:
-            feed.log.add_stream(buffer)
-            buffer.check_wait = self._check_reading
-        else:
-            # As with a connection: what was closed ends streams, what failed raises in them.
-            is_failure = feed.state.value.error is not None and _is_failure(feed.over)
-            buffer.end(feed.ending() if is_failure else None)
+        self._feed.add_reader(buffer)
+        buffer.check_wait = self._check_reading
         return MessageStream(buffer)
 
     def _check_reading(self) -> None:
@@ -223,22 +220,16 @@ class Subscription(Generic[T]):
             A function that stops it.
 
         Raises:
-            RuntimeError: If nothing is called in this protocol's subscriptions.
+            RuntimeError: If nothing is called in this protocol's subscriptions, if it was released,
+                or from another thread.
             ValueError: If this handle answers that name already.
+            TypeError: If it is no function.
         """
         self._talks.check_addressed("handle")
-        require_text("name", name, "the name of a method or event")
-        require_callable("fn", fn, may_await=True)
-        handlers = self._feed.handlers
-        if name in handlers:
-            raise ValueError(f"{name!r} is answered already in the subscription {self.key!r}")
-        handlers[name] = fn
-
-        def stop() -> None:
-            if handlers.get(name) is fn:
-                del handlers[name]
-
-        return stop
+        self._talks.check_thread()
+        if not self._feed.holders:
+            raise RuntimeError(f"handle(): the subscription {self.key!r} was released")
+        return add_handler(self._feed.handlers, name, fn)
 
     # Releasing
 
@@ -299,10 +290,20 @@ class _Latest(Derived[Any]):
             self._subscriptions.let_go(self._feed)
 
 
-def _is_failure(over: Exception | None) -> bool:
-    if isinstance(over, ConnectionEnded):
-        return over.reason is not None
-    return isinstance(over, SubscriptionRefused)
+def subscriptions_in_use() -> dict[Subscription[Any], str]:
+    """Return the handles of this process that are not released, with the places that made them."""
+    found = {}
+    for each in gc.get_objects():
+        if type(each) is Subscription and (made := each._released.peek()) is not None:  # noqa: SLF001 - ours
+            _, feed, where = made[2]
+            if feed.holders and feed.over is None:
+                found[each] = where
+    return found
+
+
+def feed_of(subscription: Subscription[Any]) -> Feed:
+    """Return what a handle reads, for the rest of the package."""
+    return subscription._feed  # noqa: SLF001 - users have no name for it
 
 
 def _dropped(talks: Talks, feed: Feed, where: str) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.messages.message import Message
 
-__all__ = ["TalkingSide"]
+__all__ = ["NO_PARAMS", "TalkingSide", "subscribe_from"]
 
 T = TypeVar("T")
 
@@ -209,6 +209,29 @@ class TalkingSide(SendingSide):
             ... )
             101
         """
+        return self._subscribe(
+            key,
+            params,
+            type=type,
+            history=history,
+            limit=limit,
+            snapshot=snapshot,
+            linger=linger,
+            where=caller(),
+        )
+
+    def _subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any],
+        *,
+        type: Any,  # noqa: A002 - as `subscribe`
+        history: int | None,
+        limit: int,
+        snapshot: Callable[[], object] | None,
+        linger: float,
+        where: str,
+    ) -> Subscription[Any]:
         talks = self._talks("subscribe")
         if callable(key):
             raise TypeError(
@@ -233,7 +256,7 @@ class TalkingSide(SendingSide):
             snapshot=snapshot,
             linger=linger,
         )
-        return Subscription(talks, feed, self, caller())
+        return Subscription(talks, feed, self, where)
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name with what a function returns.
@@ -282,3 +305,18 @@ class TalkingSide(SendingSide):
                 f"{action}() cannot be used with {name}, which has no {words}; "
                 f"give protocol={other}, or another one that has them"
             )
+
+
+def subscribe_from(
+    where: str, connection: TalkingSide, key: Hashable, params: Mapping[str, Any], **options: Any
+) -> Subscription[Any]:
+    """Subscribe for code that runs in another thread.
+
+    Args:
+        where: The place of that code, for the warning about a handle that was dropped.
+        connection: The connection.
+        key: As for `TalkingSide.subscribe`.
+        params: As for `TalkingSide.subscribe`.
+        options: All other arguments of `TalkingSide.subscribe`.
+    """
+    return connection._subscribe(key, params, **options, where=where)  # noqa: SLF001 - no name for users

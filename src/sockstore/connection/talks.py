@@ -8,14 +8,12 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from sockstore.base.checks import require_text
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
-from sockstore.base.plain_calls import name_of, refuse_generator
 from sockstore.base.tasks import as_exception, is_cancelled
 from sockstore.connection.driver import Driver
-from sockstore.connection.feed import Feed, Gate
+from sockstore.connection.feed import Feed, Gate, Handlers, add_handler
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.requests import Requests
 from sockstore.connection.snapshots import SnapshotLoader
@@ -77,7 +75,7 @@ class Talks:
         self._driver = driver
         self._requests = requests
         # The functions that answer calls, by name; and how many calls are being answered.
-        self._handlers: dict[str, Callable[..., object]] = {}
+        self._handlers: Handlers = {}
         self._calls = 0
 
     # For subscriptions
@@ -180,19 +178,7 @@ class Talks:
 
     def handle(self, name: str, fn: Callable[..., object]) -> Callable[[], None]:
         """Answer the server's calls of this name; return how to stop."""
-        require_text("name", name, "the name of a method or event")
-        if not callable(fn):
-            raise TypeError(f"handle({name!r}): {fn!r} is not a function")
-        refuse_generator(fn, f"handle({name!r})")
-        if name in self._handlers:
-            raise ValueError(f"{name!r} is answered already, by {name_of(self._handlers[name])}")
-        self._handlers[name] = fn
-
-        def stop() -> None:
-            if self._handlers.get(name) is fn:
-                del self._handlers[name]
-
-        return stop
+        return add_handler(self._handlers, name, fn)
 
     def carry_out(self, effect: TalkEffect) -> None:
         """Carry out an order of the protocol."""

@@ -234,8 +234,16 @@ class LogWriter:
 
     def add_stream(self, buffer: Buffer) -> None:
         """Give a reader every message from now on, for as long as its buffer is referenced."""
+        self.listen(buffer)
+        self.note_use(buffer)
+
+    def listen(self, buffer: Buffer) -> None:
+        """Give a reader every message, without being a use of a lazy connection."""
         self._readers.add(buffer)
-        if self._stay is not None:
+
+    def note_use(self, buffer: Buffer) -> None:
+        """A lazy connection is in use until this reader ends."""
+        if self._stay is not None and buffer.when_over is None:
             buffer.when_over = self._stay()
             finalize(buffer, buffer.when_over).atexit = False
 

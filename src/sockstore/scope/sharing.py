@@ -116,8 +116,8 @@ class Lease(Connection):
         state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
         super().__init__(engine, state, CloseOnNavigate(navigator, self.close))
         self._gate.use(UNUSED)
-        # How to stop what this holder handles; `handle` adds, `_release` removes.
-        self._handlers: list[Callable[[], None]] = []
+        # How to stop what this holder handles; `handle` adds, `_release` and its holder remove.
+        self._handlers: dict[Callable[[], None], None] = {}
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
@@ -162,8 +162,13 @@ class Lease(Connection):
     def handle(self, *args: Any, **kwargs: Any) -> Callable[[], None]:
         """Answer calls, until the lease is given back."""
         stop = super().handle(*args, **kwargs)
-        self._handlers.append(stop)
-        return stop
+        self._handlers[stop] = None
+
+        def stop_and_forget() -> None:
+            self._handlers.pop(stop, None)
+            stop()
+
+        return stop_and_forget
 
     def clear_outbox(self) -> list[Any]:
         """Take back what waits of this holder's messages."""
@@ -171,9 +176,10 @@ class Lease(Connection):
         return self._sender.clear(self._gate)
 
     def _release(self) -> None:
-        """Release the subscriptions and handlers of this holder."""
+        """Release what this holder has subscribed to, handles, and waits to send."""
+        self._sender.leave_line(self._gate)
         self._engine.release_subscriptions(self)
-        handlers, self._handlers = self._handlers, []
+        handlers, self._handlers = self._handlers, {}
         for stop in handlers:
             stop()
 

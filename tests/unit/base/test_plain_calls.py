@@ -185,12 +185,12 @@ PLACES = {
     "row of LiveList": LiveRows,
     "key of LiveList": lambda fn: LiveRows(str, key=fn),
     "callbacks of blocking": lambda fn: WebSocket("ws://h", callbacks=fn),
-    "subscribe of blocking": callbacks_of_blocking(lambda ws, fn: ws.subscribe("status", fn)),
+    "on_change of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_change("status", fn)),
     "on_status of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_status(fn)),
     "on_message of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_message(fn)),
     "where of on_message": callbacks_of_blocking(lambda ws, fn: ws.on_message(plain, where=fn)),
     "where of a blocking stream": callbacks_of_blocking(lambda ws, fn: ws.stream(where=fn)),
-    "what of a blocking subscribe": callbacks_of_blocking(lambda ws, fn: ws.subscribe(fn, plain)),
+    "what of a blocking on_change": callbacks_of_blocking(lambda ws, fn: ws.on_change(fn, plain)),
 }
 
 

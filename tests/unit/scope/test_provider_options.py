@@ -25,7 +25,7 @@ def test_it_names_exactly_the_options_of_the_connection_but_url_and_reconnect():
 
 @pytest.mark.contract("PV1")
 def test_each_option_has_the_type_that_it_has_there():
-    # The package loads neither protocols nor openings, so its own module does not know these names.
+    # The package loads no protocol and no opening, so its own module does not know these names.
     names = {"BaseProtocol": BaseProtocol, "Opening": Opening}
     there = get_type_hints(WebSocketStore.__init__, localns=names)
     here = get_type_hints(ConnectionOptions)
