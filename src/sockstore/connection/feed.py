@@ -52,7 +52,6 @@ class Feed:
         over: Raised in those who wait for the server: it refused, the connection has ended, or this
             was released; None while they may wait. Set by `Subscriptions`.
         last: The data of the last message; set by `take` and `loaded`.
-        is_fresh: Whether it got messages in this slice; set and reset by `Subscriptions`.
         holders: The handle, and whoever watches its latest message: counted by `Subscriptions`.
         is_closed: Whether it will never be held again; set by `Subscriptions.release_all`.
         is_lent: Whether others than the handle may hold it; set by `Subscription.latest`.
@@ -69,7 +68,6 @@ class Feed:
         "handlers",
         "holders",
         "is_closed",
-        "is_fresh",
         "is_lent",
         "key",
         "last",
@@ -111,7 +109,7 @@ class Feed:
         self.answer: object = None
         self.over: Exception | None = None
         self.last: Any = None
-        self.is_fresh = self.is_closed = self.is_lent = False
+        self.is_closed = self.is_lent = False
         self.holders: int = 0
         self.handlers: Handlers = {}
         self.load: Callable[[], object] | None = None

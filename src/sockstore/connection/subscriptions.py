@@ -79,7 +79,7 @@ class Subscriptions:
         # as they are released.
         self._over: dict[Feed, None] = {}
         self._dropped: deque[Feed] = deque()  # those of handles that are gone; by any thread
-        self._fresh: list[Feed] = []  # the feeds that got messages in this slice
+        self._fresh: list[LogWriter] = []  # of the feeds that got messages in this slice
         # Whether a message of this slice is held back; set by `_hold_back`, reset by `end_slice`.
         self._has_held = False
         # Why the connection has ended; None while it may go on. Set by `end`, cleared by `begin`.
@@ -181,17 +181,19 @@ class Subscriptions:
         if group is None:
             return False
         self.received += 1
-        is_over = False
+        is_over, now = False, self._log.received_at
         for feed in group.feeds:
             if not feed.holders:
                 continue  # a reader of another feed has released it
             if feed.owed is not None and feed.owed.is_owed:
                 self._hold_back(feed, feed.owed, received)
                 continue
-            if not feed.is_fresh:
-                feed.is_fresh = True
-                self._fresh.append(feed)
-                feed.log.begin_slice_at(self._log.received_at)
+            log = feed.log
+            # Each slice has a time of its own: a log that has another one is not in it yet. A
+            # method for these lines would cost as much as all of them.
+            if log.received_at is not now:
+                log.received_at, log.slice_over = now, False
+                self._fresh.append(log)
             if feed.take(received):
                 is_over = True
         return is_over
@@ -203,11 +205,7 @@ class Subscriptions:
             Whether a subscription had a message, also one that waits for a snapshot.
         """
         fresh, self._fresh = self._fresh, []
-        watched = [self._log]
-        for feed in fresh:
-            feed.is_fresh = False
-            if feed.log.is_watched:
-                watched.append(feed.log)
+        watched = [self._log, *[log for log in fresh if log.node.live]]
         has_news, self._has_held = bool(fresh) or self._has_held, False
         if len(watched) == 1:
             self._log.end_slice()

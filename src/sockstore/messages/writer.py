@@ -40,21 +40,24 @@ class LogWriter:
     Attributes:
         kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
+        node: Of the store; ``live`` while anybody watches it.
         received_at: When the messages of the slice came, in seconds since the epoch; set by
-            `begin_slice`.
+            `begin_slice`, and for the log of a subscription by `Subscriptions.deliver`.
+        slice_over: Whether the slice should end now; set by `stop_slice` and `_tell_readers`, reset
+            where `received_at` is set.
     """
 
     __slots__ = (
-        "_node",
         "_notified",
         "_on_append",
         "_readers",
         "_report",
-        "_slice_over",
         "_stay",
         "_tell",
         "kept",
+        "node",
         "received_at",
+        "slice_over",
         "store",
     )
 
@@ -64,14 +67,14 @@ class LogWriter:
         self._stay = stay
         self._notified = 0  # the total at the last notification; set by `end_slice`
         self.received_at: float = 0.0
-        self._slice_over = False  # set by `stop_slice`, `_tell_readers`; reset by `begin_slice`
+        self.slice_over = False
         # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
         # Each view is a new object: comparing views would take time and always find a change.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
-        self._node = node_of(self.store)
+        self.node: Final = node_of(self.store)
 
     # Called by the log
 
@@ -98,22 +101,12 @@ class LogWriter:
             How many messages arrived before.
         """
         self.received_at = time()
-        self._slice_over = False
+        self.slice_over = False
         return self.kept.total
-
-    def begin_slice_at(self, received_at: float) -> None:
-        """Begin a slice whose messages came at that time."""
-        self.received_at = received_at
-        self._slice_over = False
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether anybody watches the store, so that `end_slice` has something to do."""
-        return self._node.live
 
     def stop_slice(self) -> None:
         """End the slice after the message that is being delivered."""
-        self._slice_over = True
+        self.slice_over = True
 
     def append(
         self, data: object, kind: MessageKind, publication: Publication | None = None
@@ -134,7 +127,7 @@ class LogWriter:
                 tell(message)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(error, "on_append")
-        return self._slice_over
+        return self.slice_over
 
     def append_text(self, text: str, data: object) -> bool:
         """Add one message that came as JSON; return whether the slice should end now.
@@ -157,7 +150,7 @@ class LogWriter:
                     tell(message)
                 except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                     self._report(error, "on_append")
-        return self._slice_over
+        return self.slice_over
 
     def extend(  # noqa: C901 - hot
         self,
@@ -201,12 +194,12 @@ class LogWriter:
                             tell(message)
                         except Exception as error:  # noqa: BLE001 - a user's bug drops no link
                             self._report(error, "on_append")
-                if self._slice_over:
+                if self.slice_over:
                     break
         finally:
             if readers.fresh:
                 self._tell_readers()
-        return self._slice_over
+        return self.slice_over
 
     def message(self, data: object, kind: MessageKind, place: Publication | None) -> Message:
         """Return a message that is not in the log; its number is 0."""
@@ -227,7 +220,7 @@ class LogWriter:
             return
         self._notified = self.kept.total
         try:
-            if self._node.live:
+            if self.node.live:
                 self.store.set(self.kept.view())
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
@@ -255,7 +248,7 @@ class LogWriter:
 
     def _tell_readers(self) -> None:
         if self._readers.tell():
-            self._slice_over = True
+            self.slice_over = True
 
     def _call_on_append(self, callbacks: tuple[_Callback, ...]) -> None:
         self._on_append = callbacks
@@ -274,7 +267,7 @@ class LogWriter:
 
     def _watch(self, set_: Callable[[MessageView], None], _: object) -> Callable[[], object] | None:
         set_(self.kept.view())
-        is_sample = self._node.starting is None
+        is_sample = self.node.starting is None
         return None if self._stay is None or is_sample else self._stay()
 
 
