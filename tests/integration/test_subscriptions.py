@@ -35,6 +35,7 @@ from sockstore.protocols import (
     JsonRpc,
     Received,
     Subscribed,
+    Topics,
     WireSubscription,
     Write,
 )
@@ -832,6 +833,31 @@ async def test_what_is_said_in_a_room_follows_the_question_for_the_room(is_open)
         rooms = [each.get("join", each.get("room")) for each in said]
         assert said[0] == {"join": "lobby"}
         assert sorted(rooms[1:4]) == ["lobby", "lobby", "other"], "each was said once"
+
+
+@pytest.mark.contract("OB7", "SU3")
+async def test_a_message_says_its_key_and_only_one_of_the_connection_can_be_replied_to():
+    server = FakeServer()
+    by_type = Topics(key=lambda data: data.get("type"))
+    async with connect_to(server, by_type) as connection:
+        await connection.ready()
+        prices, heard = connection.subscribe("price"), []
+        prices.messages.on_append(heard.append)
+        reading = prices.stream(gaps=True)
+        await turns()
+        server.send({"type": "price", "n": 1}, {"type": "other", "n": 2})
+        await connection.messages.wait_for(lambda messages: len(messages) == 1)
+        (other,) = connection.messages.value
+        messages = [*heard, *prices.messages.value, await anext(reading)]
+        assert [each.key for each in messages] == ["price", "price", "price"]
+        assert other.key is None
+        for each in messages:
+            with pytest.raises(TypeError, match="of the subscription 'price'; send"):
+                connection.reply(each, {"op": "pong"})
+        assert connection.reply(other, {"op": "pong"}).state == "sent"
+        with pytest.raises(TypeError, match="None names nothing"):
+            connection.subscribe(None)
+        prices.unsubscribe()
 
 
 # Snapshots

@@ -101,15 +101,16 @@ class TalkingSide(SendingSide):
         So an answer that comes too late never reaches a server that did not ask.
 
         Args:
-            message: A message of `messages`, of `stream` or of ``on_append`` of this connection; a
-                subscription's messages are counted by themselves, so they cannot be given.
+            message: A message of `messages`, of `stream` or of ``on_append`` of this connection,
+                and not of a subscription, whose messages are counted by themselves.
             data: The answer, as for `send`.
 
         Returns:
             A receipt; it is ``dropped`` if that connection is gone, or goes before it can leave.
 
         Raises:
-            TypeError: If the data cannot be encoded, or `message` is no message; nothing was sent.
+            TypeError: If the data cannot be encoded, or `message` is no message of the connection;
+                nothing was sent.
             RuntimeError: If it is called from another thread, or with a session.
             ScopeClosed: If its provider has been left.
 
@@ -125,6 +126,11 @@ class TalkingSide(SendingSide):
         number = getattr(message, "number", None)
         if not isinstance(number, int):
             raise TypeError(f"reply() takes the message that it answers first, not {message!r:.80}")
+        if message.key is not None:
+            raise TypeError(
+                f"reply() cannot know the connection of a message of the subscription "
+                f"{message.key!r}; send(data, now=True) sends at once, or not at all"
+            )
         return self._driver.sender.reply(self._engine.encoder(data), number, self._gate)
 
     @overload
@@ -189,7 +195,8 @@ class TalkingSide(SendingSide):
         Raises:
             RuntimeError: If the protocol has no subscriptions, or from another thread.
             InvalidOption: If the key is in use with other parameters, or a value cannot be used.
-            TypeError: If the key is a callable or not hashable, or the parameters are not JSON.
+            TypeError: If the key is None, a callable or not hashable, or the parameters are not
+                JSON.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -233,6 +240,8 @@ class TalkingSide(SendingSide):
         where: str,
     ) -> Subscription[Any]:
         talks = self._talks("subscribe")
+        if key is None:
+            raise TypeError("subscribe() takes a key: None names nothing")
         if callable(key):
             raise TypeError(
                 "subscribe() takes a key: a connection is not a store. To be told of its state "

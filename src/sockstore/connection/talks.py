@@ -102,7 +102,7 @@ class Talks:
         linger: float,
     ) -> Feed:
         """Return what a new handle reads, as `Connection.subscribe` says."""
-        log = LogWriter(history, self._driver.report)
+        log = LogWriter(history, self._driver.report, key=key)
         feed = Feed(
             key,
             params,

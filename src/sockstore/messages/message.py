@@ -8,6 +8,7 @@ imported by the first message.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sockstore.base.positions import Publication
@@ -43,6 +44,7 @@ class Message(Record, frozen=True):
             message before it for a gap.
         received_at: Seconds since the epoch.
         publication: Its offset, id and sender in a session's room; None without a session.
+        key: The key of its subscription; None if it belongs to none.
 
     Example:
         >>> Message("hello", "text", 1, 0.0).record
@@ -54,6 +56,7 @@ class Message(Record, frozen=True):
     number: int
     received_at: float
     publication: Publication | None = None
+    key: Hashable = None
 
     @property
     def record(self) -> Any:

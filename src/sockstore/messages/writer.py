@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from itertools import islice
 from operator import is_not
 from time import time
@@ -36,6 +36,7 @@ class LogWriter:
         report: Receives the errors of users' callables.
         stay: Notes one more reader, and returns how to note that it has left; None if nobody wants
             to know.
+        key: The key of the subscription whose messages they are; None for a connection's.
 
     Attributes:
         kept: The messages that are kept, and their number.
@@ -61,8 +62,14 @@ class LogWriter:
         "store",
     )
 
-    def __init__(self, history: int | None, report: Report, stay: Stay | None = None) -> None:
-        self.kept: Final = Kept(history)
+    def __init__(
+        self,
+        history: int | None,
+        report: Report,
+        stay: Stay | None = None,
+        key: Hashable = None,
+    ) -> None:
+        self.kept: Final = Kept(history, key)
         self._report = report
         self._stay = stay
         self._notified = 0  # the total at the last notification; set by `end_slice`
@@ -113,7 +120,9 @@ class LogWriter:
     ) -> bool:
         """Add one message; return whether the slice should end now."""
         kept = self.kept
-        message = message_type()(data, kind, kept.total + 1, self.received_at, publication)
+        message = message_type()(
+            data, kind, kept.total + 1, self.received_at, publication, kept.key
+        )
         entries = kept.entries(self.received_at)
         if len(entries) == kept.size:
             entries = kept.next_entries(self.received_at)
@@ -141,7 +150,7 @@ class LogWriter:
         entries.append(text)
         kept.total += 1
         if self._readers.buffers or self._tell is not None:
-            message = message_type()(data, "json", kept.total, received_at)
+            message = message_type()(data, "json", kept.total, received_at, None, kept.key)
             if self._readers.buffers:
                 self._readers.fresh.append(message)
                 self._tell_readers()
@@ -211,7 +220,7 @@ class LogWriter:
 
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
-        message = message_type()(gap, "gap", self.kept.total, time())
+        message = message_type()(gap, "gap", self.kept.total, time(), None, self.kept.key)
         self._readers.tell_gap(message)
 
     def end_slice(self) -> None:
