@@ -17,6 +17,7 @@ from hypothesis.stateful import (
 
 from sockstore import (
     Close,
+    FailureReason,
     Gap,
     HandshakeFailed,
     InvalidURI,
@@ -438,7 +439,16 @@ class ModelledMachine(RuleBasedStateMachine):
         if was_live and not was_open:
             state = self.machine.state
             assert state.phase in {"waiting", "failed", "connecting"}
-            assert "before the connection was open; it said last: no" in state.error
+            decision = self.machine.decision
+            assert decision is not None
+            words = "before the connection was open; it said last: no"
+            assert words in str(decision.outcome.exception)
+            # What ends all retries has a sentence of its own.
+            if state.failure is None or state.failure.reason not in {
+                FailureReason.ATTEMPTS_EXHAUSTED,
+                FailureReason.POLICY_ERROR,
+            }:
+                assert words in state.error
         elif was_live and close.code in {1000, 1005}:
             self.a_goodbye_is_the_end_or_a_loss()
 
