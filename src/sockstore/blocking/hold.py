@@ -54,7 +54,7 @@ class Hold:
         self._runner = runner
         # Seconds that closing may take.
         self._close_timeout = engine.machine.settings.close_timeout
-        self.awaits_use = False
+        self.awaits_use: bool = False
         self._is_lazy = engine.users is not None
         # Warns if the connection is in use when it is dropped.
         self._finalizer = engine.finalizer

@@ -109,7 +109,8 @@ class Feed:
         self.answer: object = None
         self.over: Exception | None = None
         self.last: Any = None
-        self.is_closed = self.is_lent = False
+        self.is_closed: bool = False
+        self.is_lent: bool = False
         self.holders: int = 0
         self.handlers: Handlers = {}
         self.load: Callable[[], object] | None = None

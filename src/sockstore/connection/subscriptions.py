@@ -69,7 +69,7 @@ class Subscriptions:
         self._report = report
         self._loader = loader
         self.stores: set[Readable[Any]] = set()
-        self.received = 0
+        self.received: int = 0
         self._log = log
         # The subscriptions of the server, and those that handles may share, by key: added by
         # `hold`, removed by `forget` and by a state that is final.

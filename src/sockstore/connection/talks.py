@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
@@ -63,14 +63,16 @@ class Talks:
         encoder: Callable[[Any], str | bytes],
         log: LogWriter,
     ) -> None:
-        self.protocol = protocol
+        self.protocol: Final = protocol
         loader = SnapshotLoader(
             driver.callables.run,
             driver.callables.cancel_obsolete,
             driver.report,
             driver.machine.settings.connect_timeout,
         )
-        self.subscriptions = Subscriptions(protocol, driver.dispatch, driver.report, loader, log)
+        self.subscriptions: Final = Subscriptions(
+            protocol, driver.dispatch, driver.report, loader, log
+        )
         self._encoder = encoder
         self._driver = driver
         self._requests = requests

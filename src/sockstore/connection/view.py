@@ -42,9 +42,9 @@ class Gate:
     __slots__ = ("is_left", "is_shut", "why_unused")
 
     def __init__(self) -> None:
-        self.is_left = False
+        self.is_left: bool = False
         self.why_unused: str | None = None
-        self.is_shut = False
+        self.is_shut: bool = False
 
     def leave(self) -> None:
         """The scope was left."""

@@ -121,7 +121,7 @@ class Flights:
     __slots__ = ("_sealed", "current")
 
     def __init__(self) -> None:
-        self.current = Flight()
+        self.current: Flight = Flight()
         # Each ping without a pong, and the flight before it; oldest first. A deque takes 0.7 KiB,
         # and there is seldom more than one.
         self._sealed: list[tuple[bytes, Flight]] = []

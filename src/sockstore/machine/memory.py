@@ -121,10 +121,10 @@ class LazyUse:
     __slots__ = ("has_users", "linger", "until", "was_used")
 
     def __init__(self, linger: float) -> None:
-        self.linger = linger
-        self.has_users = False
-        self.was_used = False
-        self.until = math.inf
+        self.linger: float = linger
+        self.has_users: bool = False
+        self.was_used: bool = False
+        self.until: float = math.inf
 
     def began(self) -> None:
         """It was asked to connect, by the program or by its use."""

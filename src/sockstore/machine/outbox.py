@@ -143,7 +143,7 @@ class OutboxQueue:
     def __init__(self, options: Outbox | None, expiries: Expiries | None = None) -> None:
         self._options = options
         self._expiries: Final = Expiries() if expiries is None else expiries
-        self.entries = _NOTHING
+        self.entries: deque[Outgoing] = _NOTHING
         self.bytes: int = 0
         # The entries with an id and those with a key, by it: made by the first one, and changed
         # with them.

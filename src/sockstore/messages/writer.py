@@ -74,7 +74,7 @@ class LogWriter:
         self._stay = stay
         self._notified = 0  # the total at the last notification; set by `end_slice`
         self.received_at: float = 0.0
-        self.slice_over = False
+        self.slice_over: bool = False
         # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None

@@ -56,8 +56,8 @@ class WireSubscription:
     __slots__ = ("key", "memory", "params")
 
     def __init__(self, key: Hashable, params: Mapping[str, Any] = MappingProxyType({})) -> None:
-        self.key = key
-        self.params = params
+        self.key: Hashable = key
+        self.params: Mapping[str, Any] = params
         self.memory: Any = None
 
     def __repr__(self) -> str:

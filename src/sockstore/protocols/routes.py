@@ -26,11 +26,11 @@ class Topic:
     __slots__ = ("is_active", "is_asked", "is_released", "route", "subscription")
 
     def __init__(self, subscription: WireSubscription, route: Hashable = None) -> None:
-        self.subscription = subscription  # set anew by `Routes.take_over`
-        self.route = route  # set anew by an answer that has one
-        self.is_asked = False  # set when the message that asks for it is written
-        self.is_active = False  # set by the answer
-        self.is_released = False  # set by `unsubscribe`, cleared if it is wanted again
+        self.subscription: WireSubscription = subscription  # set anew by `Routes.take_over`
+        self.route: Hashable = route  # set anew by an answer that has one
+        self.is_asked: bool = False  # set when the message that asks for it is written
+        self.is_active: bool = False  # set by the answer
+        self.is_released: bool = False  # set by `unsubscribe`, cleared if it is wanted again
 
 
 class Routes:

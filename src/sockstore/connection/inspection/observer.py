@@ -79,7 +79,10 @@ class Observer:
         # Made when it is first asked for.
         self._latency_store: Writable[float | None] | None = None
         self.wall_clock: Callable[[], float] = time.time
-        self.attempts = self.connections = self.losses = self.messages_sent = 0
+        self.attempts: int = 0
+        self.connections: int = 0
+        self.losses: int = 0
+        self.messages_sent: int = 0
         self._machine = machine
         self._report = report
         self._phase_log = PhaseLog(machine)
