@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.errors import RequestFailed
 from sockstore.base.options import Reconnect
@@ -29,6 +29,7 @@ from sockstore.protocols.base import (
     CallFailure,
     Received,
     WireSubscription,
+    how_to_say,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ __all__ = ["Talks"]
 
 MOST_CALLS = 100
 """Calls of the server that are answered at once; more are refused."""
+
+_NEEDED_IN_SUBSCRIPTIONS: Final = {"request": ("has_requests",), "handle": ("has_calls",)}
+"""What a protocol needs for a method of a subscription, beside addresses."""
 
 
 class Talks:
@@ -142,12 +146,14 @@ class Talks:
             RuntimeError: If it cannot.
         """
         protocol = self.protocol
-        has = {"request": protocol.has_requests, "handle": protocol.has_calls}.get(action, True)
-        if not (has and protocol.addresses_subscriptions):
+        needed = ("addresses_subscriptions", *_NEEDED_IN_SUBSCRIPTIONS.get(action, ()))
+        missing = [flag for flag in needed if not getattr(protocol, flag)]
+        if missing:
             name = type(protocol).__name__
+            instead = f"or a protocol whose subscriptions are rooms{how_to_say(protocol, *missing)}"
             raise RuntimeError(
                 f"subscription.{action}(): the subscriptions of {name} have none; "
-                f"use connection.{action}(), or a protocol whose subscriptions are rooms"
+                f"use connection.{action}(), {instead}"
             )
 
     def send(self, data: Any, holder: object, subscription: WireSubscription) -> Receipt:
