@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sockstore.base.errors import RequestFailed
+from sockstore.base.errors import RequestFailed, said
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.tasks import as_exception, is_cancelled
@@ -71,7 +71,7 @@ class Talks:
         loader = SnapshotLoader(
             driver.callables.run,
             driver.callables.cancel_obsolete,
-            driver.report,
+            self._tell_of_snapshot,
             driver.machine.settings.connect_timeout,
         )
         self.subscriptions = Subscriptions(protocol, driver.dispatch, driver.report, loader, log)
@@ -123,6 +123,13 @@ class Talks:
             feed.owed = OwedSnapshot(limit, lambda n: policy.wait(n, Outcome(n - 1)))
         self.subscriptions.hold(feed)
         return feed
+
+    def _tell_of_snapshot(self, feed: Feed, error: Exception | None) -> None:
+        """Report that a snapshot could not be loaded, and show it until one was."""
+        if error is not None:
+            self._driver.report(error, f"the snapshot of the subscription {feed.key!r}")
+            self._driver.observer.snapshot_failed(feed.key, said(error))
+        self.subscriptions.show_snapshot(feed, None if error is None else said(error))
 
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's."""
