@@ -438,7 +438,9 @@ class ModelledMachine(RuleBasedStateMachine):
         if was_live and not was_open:
             state = self.machine.state
             assert state.phase in {"waiting", "failed", "connecting"}
-            assert "before the connection was open; it said last: no" in state.error
+            is_policy_error = state.failure is not None and state.failure.reason == "policy error"
+            words = "before the connection was open; it said last: no"
+            assert is_policy_error or words in state.error
         elif was_live and close.code in {1000, 1005}:
             self.a_goodbye_is_the_end_or_a_loss()
 
