@@ -265,9 +265,13 @@ class BaseProtocol:
     __slots__ = ()
 
     has_subscriptions: ClassVar[bool] = False
+    """Whether the program can subscribe; its conversations then have `Conversation.subscribe`."""
+
     has_requests: ClassVar[bool] = False
+    """Whether servers answer requests; its conversations then have `Conversation.request`."""
+
     has_calls: ClassVar[bool] = False
-    """Whether its servers can be subscribed to, answer requests, and call the program."""
+    """Whether servers call the program; a call that expects a reply needs `Conversation.reply`."""
 
     shares_subscriptions: ClassVar[bool] = True
     """Whether handles with the same key and parameters share one subscription of the server."""

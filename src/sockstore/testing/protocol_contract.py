@@ -80,7 +80,10 @@ class ProtocolHarness(Protocol):
 
     @property
     def keys(self) -> Sequence[Hashable]:
-        """Three keys that the server accepts; none for a protocol without subscriptions."""
+        """Three keys that the server accepts.
+
+        None for a protocol without subscriptions, or whose server is never asked for one.
+        """
 
     @property
     def refused_key(self) -> Hashable | None:
