@@ -227,7 +227,8 @@ def test_nothing_that_a_server_says_raises(harness, data):
     frames = st.text(max_size=5) | st.binary(max_size=5) | json_values.map(json.dumps)
     talk = harness.protocol.converse(None, None)
     list(talk.open(harness.given, 0.0))
-    list(talk.subscribe([WireSubscription(key) for key in harness.keys], 0.0))
+    if harness.keys:
+        list(talk.subscribe([WireSubscription(key) for key in harness.keys], 0.0))
     for frame in data.draw(st.lists(frames, max_size=8)):
         list(talk.hear(frame, 0.0))
 
@@ -296,3 +297,18 @@ def test_a_protocol_that_breaks_its_contract_is_found(fault):
 
     with pytest.raises(AssertionError):
         check_protocol(Harness(Faulty(), Exchange))
+
+
+@pytest.mark.contract("PR1")
+def test_a_method_that_a_protocol_promises_and_has_not_is_named():
+    class Bare(Conversation):
+        pass
+
+    class Promising(BaseProtocol):
+        has_requests = True
+
+        def converse(self, memory, attempt):
+            return Bare()
+
+    with pytest.raises(AssertionError, match=r"has_requests = True, and .* no method request\(\)"):
+        check_protocol(Harness(Promising(), Exchange))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sockstore import DeliveryError, Reconnect, WebSocketStore
+from sockstore import ConnectionEnded, DeliveryError, Reconnect, WebSocketStore
 from sockstore.protocols import (
     Ask,
     BaseProtocol,
@@ -196,7 +196,7 @@ async def test_a_conversation_that_cannot_be_made_is_a_failed_attempt(reported):
 
     async with speaking(server, Making()) as connection:
         error = await connection.error.wait_for(lambda error: error is not None)
-        assert "Making: open() raised AttributeError" in str(error)
+        assert "Making: converse() raised TypeError" in str(error)
         await connection.ready(5)
     assert len(reported) == 1
 
@@ -254,3 +254,123 @@ async def test_a_deadline_that_a_message_sets_is_kept():
         await asyncio.sleep(10)
         assert ticks == [pytest.approx(sent_at + 1, abs=0.1)]
         assert server.received == ["acknowledged"]
+
+
+# What a protocol promises and does not have
+
+
+class Empty(BaseProtocol):
+    """Has what a test says; its conversation has no methods."""
+
+    def __init__(self, *flags: str, **methods) -> None:
+        self.methods = methods
+        for flag in flags:
+            setattr(self, flag, True)
+
+    def converse(self, memory, attempt):
+        return type("Bare", (Conversation,), self.methods)()
+
+
+@pytest.mark.parametrize(
+    ("flag", "method"), [("has_requests", "request"), ("has_subscriptions", "subscribe")]
+)
+async def test_a_method_that_a_protocol_promises_and_has_not_is_named_at_once(
+    flag, method, reported
+):
+    server = FakeServer()
+    async with speaking(server, Empty(flag)) as connection:
+        with pytest.raises(ConnectionEnded) as ended:
+            await connection.ready(5)
+        assert str(ended.value).endswith(
+            f"cannot connect to ws://fake: Empty says {flag} = True, "
+            f"and the conversation Bare has no method {method}()"
+        )
+        assert connection.phase.value == "failed", "no attempt would find it either"
+    assert len(server.connections) == 1
+    assert not reported
+
+
+@pytest.mark.parametrize("made", [None, Conversation, "talk"])
+async def test_what_is_no_conversation_is_named(made, reported):
+    protocol = Empty()
+    protocol.converse = lambda memory, attempt: made
+    async with speaking(FakeServer(), protocol) as connection:
+        error = await connection.error.wait_for(lambda error: error is not None)
+        assert "Empty: converse() raised TypeError" in str(error)
+        assert f"{made!r} is not a Conversation" in str(error)
+    reported.clear()
+
+
+async def test_a_call_that_no_method_replies_to_is_reported_with_the_name_of_the_method(reported):
+    server = FakeServer()
+    protocol = Empty("has_calls", hear=lambda self, frame, now: [Called("f", None, 1)])
+    async with speaking(server, protocol) as connection:
+        connection.handle("f", lambda: 5)
+        await connection.ready()
+        server.send("call")
+        await asyncio.sleep(0.1)
+        assert connection.phase.value == "open"
+    (report,) = reported
+    assert report["message"].startswith("Empty: reply() raised")
+    assert str(report["exception"]) == "the conversation Bare has no method reply()"
+    reported.clear()
+
+
+async def test_events_that_expect_no_reply_need_no_method_for_it(reported):
+    server, told = FakeServer(), []
+    protocol = Empty("has_calls", hear=lambda self, frame, now: [Called("f", frame)])
+    async with speaking(server, protocol) as connection:
+        connection.handle("f", told.append)
+        await connection.ready()
+        server.send("event")
+        await asyncio.sleep(0.1)
+    assert told == ["event"]
+    assert not reported
+
+
+async def test_a_message_to_a_subscription_never_leaves_without_its_address(reported):
+    server = FakeServer()
+    protocol = Empty(
+        "has_subscriptions",
+        "addresses_subscriptions",
+        subscribe=lambda self, subscriptions, now: [Subscribed(each) for each in subscriptions],
+    )
+    async with speaking(server, protocol) as connection:
+        async with connection.subscribe("room") as room:
+            await room.ready(5)
+            receipt = room.send("to whom?")
+            await asyncio.sleep(0.1)
+            assert receipt.state == "refused"
+            assert "the conversation Bare has no method send()" in receipt.why
+        assert not server.received
+    reported.clear()
+
+
+@pytest.mark.parametrize(
+    ("action", "flag"),
+    [("subscribe", "has_subscriptions"), ("request", "has_requests"), ("handle", "has_calls")],
+)
+async def test_what_a_protocol_does_not_have_is_refused_with_the_name_of_its_flag(action, flag):
+    async with speaking(FakeServer(), Empty()) as connection:
+        with pytest.raises(RuntimeError, match=f"says so: {flag} = True in Empty"):
+            done = getattr(connection, action)(*(("f", print) if action == "handle" else ({},)))
+            await done
+
+
+@pytest.mark.parametrize(
+    ("action", "flags"),
+    [
+        ("send", "addresses_subscriptions"),
+        ("request", "addresses_subscriptions = has_requests"),
+        ("handle", "addresses_subscriptions = has_calls"),
+    ],
+)
+async def test_what_a_subscription_does_not_have_is_refused_with_the_name_of_its_flags(
+    action, flags
+):
+    methods = {"subscribe": Talk.subscribe}
+    async with speaking(FakeServer(), Empty("has_subscriptions", **methods)) as connection:
+        async with connection.subscribe("room") as room:
+            with pytest.raises(RuntimeError, match=f"says so: {flags} = True in Empty"):
+                done = getattr(room, action)(*(("f", print) if action == "handle" else ("x",)))
+                await done

@@ -34,7 +34,7 @@ def connect_to(market: Any, protocol: Any = by_answers, **options: Any) -> WebSo
 
 
 def about_subscriptions(connection: Any) -> list[tuple[str, str]]:
-    kinds = {"subscribe", "refusal", "ended", "gap"}
+    kinds = {"subscribe", "refusal", "ended", "gap", "snapshot"}
     events = [event for event in connection.timeline.value if event.kind in kinds]
     return [(event.kind, event.text) for event in events if hasattr(event, "keys")]
 
@@ -317,3 +317,60 @@ async def test_notifications_of_a_method_need_no_answer_and_count_as_subscribed(
             await turns()
             assert explained(connection) == "1 subscribed."
             assert about_subscriptions(connection) == [("subscribe", "Subscribed to 'tick'.")]
+
+
+@pytest.mark.contract("SU7")
+async def test_a_snapshot_that_cannot_be_loaded_is_shown_until_it_was(reported):
+    market, failures, states = Market(), ["HTTP 500", "HTTP 502"], []
+
+    async def load():
+        if failures:
+            raise OSError(failures.pop(0))
+        return "state"
+
+    async with connect_to(market) as connection:
+        plain = connection.subscribe("ACME")
+        handle = connection.subscribe("ACME", snapshot=load)
+        handle.state.subscribe(lambda state: states.append((state.phase, state.error)))
+        await handle.ready()
+        await turns()
+        assert explained(connection) == (
+            "1 subscribed. "
+            "The snapshot of 'ACME' could not be loaded (OSError('HTTP 500')); it is tried again."
+        )
+        await handle.ready(), "the server has accepted it"
+        await handle.latest.wait_for(lambda newest: newest == "state")
+        assert explained(connection) == "1 subscribed."
+        assert plain.state.value.error is None, "it has no snapshot"
+        plain.unsubscribe(), handle.unsubscribe()
+    prefix = "the snapshot could not be loaded: OSError"
+    assert states[-5:-1] == [
+        ("subscribed", None),
+        ("subscribed", f"{prefix}('HTTP 500')"),
+        ("subscribed", f"{prefix}('HTTP 502')"),
+        ("subscribed", None),
+    ]
+    assert [text for kind, text in about_subscriptions(connection) if kind == "snapshot"] == [
+        f"The snapshot of 'ACME' could not be loaded (OSError('{why}')); it is tried again."
+        for why in ("HTTP 500", "HTTP 502")
+    ]
+    assert len(reported) == 2
+    reported.clear()
+
+
+@pytest.mark.contract("SU7")
+async def test_a_released_handle_takes_the_trouble_of_its_snapshot_with_it(reported):
+    market = Market()
+
+    def load():
+        raise OSError("HTTP 500")
+
+    async with connect_to(market) as connection:
+        plain = connection.subscribe("ACME")
+        async with connection.subscribe("ACME", snapshot=load) as handle:
+            await handle.state.wait_for(lambda state: state.error is not None)
+            assert "could not be loaded" in explained(connection)
+        assert explained(connection) == "1 subscribed."
+        assert (handle.state.value.phase, handle.state.value.error) == ("ended", None)
+        plain.unsubscribe()
+    reported.clear()

@@ -520,8 +520,7 @@ async def test_giving_up_is_one_error(caplog):
     assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
         (
             "ERROR",
-            "ws://fake/feed?***: gave up: cannot connect to ws://fake/feed?***: "
-            "the server answered HTTP 404",
+            "ws://fake/feed?***: gave up: cannot connect: the server answered HTTP 404",
         )
     ]
 

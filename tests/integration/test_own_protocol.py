@@ -19,6 +19,7 @@ from sockstore import (
 )
 from sockstore.protocols import (
     Address,
+    Answered,
     Ask,
     BaseProtocol,
     Conversation,
@@ -294,8 +295,9 @@ async def test_what_a_conversation_says_of_functions_messages_and_gaps_reaches_t
         reader = again.stream()
         await again.ready(5)
         server.send("end a kicked out")
-        with pytest.raises(SubscriptionRefused, match="kicked out"):
+        with pytest.raises(SubscriptionRefused) as ended:
             await anext(reader)
+        assert str(ended.value) == "the server ended the subscription 'a': kicked out"
         assert (again.state.value.phase, again.state.value.error) == ("ended", "kicked out")
     assert [each["message"] for each in reported if "key raised" in each["message"]]
     reported.clear()
@@ -319,6 +321,50 @@ async def test_what_the_server_announced_as_its_limit_refuses_a_larger_message_h
         await phase(connection, "waiting")
         assert connection.send("x" * 21), "the next server has not said it"
         await connection.ready(5)
+
+
+class Asking(Talk):
+    """Answers each request with the first frame that says `answer`."""
+
+    def request(self, data, subscription, request):
+        self.asked = request
+        return ["request"]
+
+    def hear(self, frame, now):
+        if frame == "answer":
+            return [Answered(self.asked, frame)]
+        if frame.startswith("end"):
+            return [Write("over"), *super().hear(frame, now)]
+        return super().hear(frame, now)
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnAsking(Own):
+    has_requests = True
+
+    def converse(self, memory, attempt):
+        return Asking(self, memory)
+
+
+@pytest.mark.contract("SU4", "SU6", "SU7")
+@pytest.mark.parametrize("end", ["end a", "end a kicked out"])
+async def test_what_is_said_of_a_subscription_stays_behind_the_messages_that_wait(end):
+    server, told = FakeServer(), []
+    async with speaking(server, OwnAsking()) as connection:
+        connection.messages.on_append(lambda message: told.append(message.data))
+        handle = connection.subscribe("a")
+        handle.messages.on_append(lambda message: told.append(message.data))
+        handle.state.subscribe(lambda state: told.append(state.phase))
+        stream = handle.stream(gaps=True)
+        await handle.ready(5)
+        asking = asyncio.create_task(connection.request({}))
+        await turns()
+        server.send("answer", "news", "for a", "missed a", end)
+        assert await asking == "answer"
+        await turns()
+        assert told == ["waiting", "subscribed", "news", "for a", "next", "ended"]
+        assert [(await anext(stream)).kind for _ in range(3)] == ["text", "gap", "text"]
+        assert server.received[-1] == "over"
 
 
 # Ending

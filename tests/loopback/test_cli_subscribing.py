@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import unicodedata
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -21,7 +22,11 @@ LIMIT = 60
 EVIL = "no\u009b31m\x1b]0;title\x07\n[connected]"
 
 FEED = """
-from sockstore.protocols import Plain, TopicAnswer, Topics
+import json
+
+from sockstore.protocols import (
+    BaseProtocol, Conversation, Missed, Plain, Received, Subscribed, TopicAnswer, Topics, Write
+)
 
 
 def _answer(data):
@@ -39,6 +44,30 @@ exchange = Topics(
 careless = Topics(key=lambda data: data["nothing"], subscribe=_subscribe, requests=None)
 plain = Plain()
 number = 1
+
+
+class _Counted(Conversation):
+    def subscribe(self, subscriptions, now):
+        self.each, self.next = subscriptions[0], 0
+        return [Write('{"subscribe": ["ACME"]}'), Subscribed(self.each)]
+
+    def hear(self, frame, now):
+        said = json.loads(frame)
+        if "price" not in said:
+            return []
+        gap = [] if said["price"] == self.next else [Missed(self.each, "unavailable")]
+        self.next = said["price"] + 1
+        return [*gap, Received(said, self.each)]
+
+
+class Counting(BaseProtocol):
+    has_subscriptions = True
+
+    def converse(self, memory, attempt):
+        return _Counted()
+
+
+counted = Counting()
 """
 
 
@@ -59,11 +88,13 @@ class Exchange:
     Attributes:
         asked: What each connection said, as it came.
         refusals: The words to refuse a symbol with.
+        prices: The prices that it tells of each symbol.
     """
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []
         self.refusals: dict[str, str] = {}
+        self.prices: Sequence[int] = range(3)
         self.connections: list[Any] = []
 
     async def talk(self, websocket: Any) -> None:
@@ -82,7 +113,7 @@ class Exchange:
         error = self.refusals.get(symbol)
         await websocket.send(json.dumps({"answer": symbol, "error": error}))
         if error is None:
-            for price in range(3):
+            for price in self.prices:
                 await websocket.send(json.dumps({"symbol": symbol, "price": price}))
 
 
@@ -239,6 +270,33 @@ async def test_in_words_each_key_is_named_and_ctrl_c_ends_it_cleanly(modules):
     assert not [c for c in err if c != "\n" and unicodedata.category(c) == "Cc"]
 
 
+@pytest.mark.contract("SU7")
+@pytest.mark.parametrize("shows_events", [False, True])
+async def test_a_gap_in_the_middle_of_a_connection_is_told_before_what_follows(
+    shows_events, modules
+):
+    exchange = Exchange()
+    exchange.prices = (0, 1, 5, 6)
+    form = ("--json",) if shows_events else ()
+    async with running(exchange) as url:
+        heard = await run(
+            *("listen", url, *form, "--protocol", "feed:counted", "--subscribe", "ACME"),
+            *("--count", "4"),
+            environment=modules,
+        )
+    assert heard.status == 0
+    if not shows_events:
+        assert [line["price"] for line in lines(heard.out)] == [0, 1, 5, 6]
+        assert heard.err.count("[messages may be missing: 'ACME']") == 1
+        return
+    told = [
+        line["data"]["price"] if line["event"] == "message" else (line["phase"], line["gap"])
+        for line in lines(heard.out)
+        if line["event"] in {"message", "subscription"} and line.get("phase") != "subscribing"
+    ]
+    assert told == [("subscribed", False), 0, 1, ("subscribed", True), 5, 6]
+
+
 async def test_once_the_server_has_ended_or_refused_all_it_is_over(modules):
     exchange = Exchange()
     exchange.refusals["NOPE"] = "no such symbol"
@@ -264,7 +322,7 @@ async def test_what_the_protocol_raises_is_said_once_and_the_messages_are_printe
     assert heard.status == 0
     assert len(heard.out.splitlines()) == 4
     said = [line for line in heard.err.splitlines() if "raised" in line]
-    assert said == ["sockstore listen: the protocol raised KeyError: 'nothing' (feed.py, line 17)"]
+    assert said == ["sockstore listen: the protocol raised KeyError: 'nothing' (feed.py, line 21)"]
     assert "Traceback" not in heard.err
 
 

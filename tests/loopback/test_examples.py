@@ -148,7 +148,8 @@ async def test_web_chat_serves_its_page_and_its_room():
 
 
 @pytest.mark.parametrize(
-    "name", ["test_a_conversation.py", "test_home_assistant.py", "test_your_program.py"]
+    "name",
+    ["test_a_conversation.py", "test_board.py", "test_home_assistant.py", "test_your_program.py"],
 )
 async def test_the_examples_that_are_tests_pass(name):
     path = str(EXAMPLES / name)

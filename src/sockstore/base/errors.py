@@ -11,7 +11,7 @@
     ├── DeliveryError                     state, why
     ├── OutcomeUnknown                    why
     ├── RequestFailed                     code, message, data
-    ├── SubscriptionRefused               key, why
+    ├── SubscriptionRefused               key, why, has_ended
     ├── Lagged                            missed
     ├── ProviderNotFound(LookupError)     name, in_scope, why
     └── ScopeClosed                       action
@@ -230,16 +230,25 @@ class SubscriptionRefused(SockstoreError):
 
     Args:
         key: What was subscribed to.
-        why: The server's words.
+        why: The server's words; empty if it said none.
+        has_ended: Whether it ended the subscription, and did not refuse it.
     """
 
-    def __init__(self, key: object, why: str) -> None:
-        super().__init__(key, why)
+    def __init__(
+        self,
+        key: object,
+        why: str,
+        has_ended: bool = False,  # noqa: FBT001, FBT002 - an error is pickled by place
+    ) -> None:
+        super().__init__(key, why, has_ended)
         self.key = key
         self.why = why
+        self.has_ended = has_ended
 
     def __str__(self) -> str:
-        return f"the server refused the subscription {self.key!r}: {self.why}"
+        did = "ended" if self.has_ended else "refused"
+        words = f": {self.why}" if self.why else ""
+        return f"the server {did} the subscription {self.key!r}{words}"
 
 
 class Lagged(SockstoreError):

@@ -14,7 +14,8 @@ GapReason: TypeAlias = Literal[
 ]
 """``trimmed``: the server has deleted that part of the history; ``epoch``: the room's log was
 replaced; ``forked``: the log differs from the one that was read, as after the restore of a backup;
-``unavailable``: the server does not say why; ``reconnected``: messages are not counted here."""
+``unavailable``: the server does not say why; ``reconnected``: messages are not counted here;
+``overflow``: more came than is held back while a snapshot is loaded."""
 
 
 @frozen

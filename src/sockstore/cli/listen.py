@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
@@ -23,7 +23,9 @@ from sockstore.cli.common import (
 )
 from sockstore.cli.output import OutputFailed, put_bytes, put_json, say
 from sockstore.cli.subscribing import Wanted
+from sockstore.connection.subscription import feed_of
 from sockstore.machine.subscriptions import SubscriptionState
+from sockstore.messages.buffer import Buffer
 
 HELP = """print the messages of a WebSocket, one a line, and stay connected
 
@@ -99,10 +101,14 @@ class _Printer:
         self._states: dict[str, SubscriptionState] = {}
         # The subscriptions that the server has accepted; from then on messages can be missed.
         self._begun: set[str] = set()
+        # Those of which nothing came since a gap was told; `message_arrived` removes them.
+        self._told_gaps: set[str] = set()
         # Whether a subscription has failed; set by `_subscription_changed`.
         self._has_failed = False
 
     def message_arrived(self, message: Message, of: Wanted | None = None) -> None:
+        if of is not None:
+            self._told_gaps.discard(of.key)
         if not self._try(lambda: self._show(message, of)) or self._remaining is None:
             return
         self._remaining -= 1
@@ -116,7 +122,10 @@ class _Printer:
     def follow(self, wanted: Wanted, subscription: Subscription[Any]) -> Callable[[], None]:
         """Print what a subscription does and brings; return how to stop that."""
         self._states[wanted.key] = subscription.state.value
+        gaps = _Gaps(partial(self._gap_came, wanted))
+        feed_of(subscription).add_reader(gaps)
         stops = (
+            gaps.close,
             subscription.messages.on_append(partial(self.message_arrived, of=wanted)),
             subscription.state.subscribe(partial(self._subscription_changed, wanted)),
         )
@@ -140,11 +149,24 @@ class _Printer:
             return
         if is_subscribed:
             self._begun.add(wanted.key)
+            if has_gap:
+                self._told_gaps.add(wanted.key)
         elif state.phase in {"refused", "ended"}:
             del self._states[wanted.key]
             self._has_failed = self._has_failed or state.error is not None
             if not self._states:
                 self._finish()
+
+    def _gap_came(self, wanted: Wanted) -> None:
+        """Messages are missing; a gap before the answer of the server is told with the answer."""
+        state = self._states.get(wanted.key)
+        if state is None or state.phase != "subscribed" or wanted.key in self._told_gaps:
+            return
+        self._told_gaps.add(wanted.key)
+        if self._shows_events:
+            self._try(lambda: put_json(_subscription_event(wanted, state, has_gap=True)))
+        else:
+            self._try(lambda: say(f"[messages may be missing: {wanted.name}]"))
 
     def _finish(self, *, is_failure: bool = False) -> None:
         self.finished.set_result(1 if is_failure or self._has_failed else 0)
@@ -189,6 +211,29 @@ class _Printer:
                 say(f"[ended: {wanted.name}]")
             case _:
                 pass
+
+
+class _Gaps(Buffer):
+    """A reader that takes nothing but gaps, and tells of each at once."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        super().__init__(gaps=True)
+        self._tell = tell
+
+    def push(self, message: Message) -> bool:
+        """Take no message."""
+        del message
+        return False
+
+    def push_all(self, messages: Sequence[Message]) -> bool:
+        """Take no messages."""
+        del messages
+        return False
+
+    def push_gap(self, message: Message) -> None:
+        """Tell of a gap."""
+        del message
+        self._tell()
 
 
 class _OfProtocol:

@@ -59,6 +59,8 @@ class Feed:
         load: Loads the snapshot; None without one. Set with `owed`, before it is held.
         owed: Decides when; None without one.
         loading: The number of the load that was begun last; set by `SnapshotLoader`.
+        problem: Why that snapshot could not be loaded; None if nothing is wrong. Set by
+            `Subscriptions`, cleared once it was loaded and when the connection is lost.
     """
 
     __slots__ = (
@@ -80,6 +82,7 @@ class Feed:
         "owed",
         "owner",
         "params",
+        "problem",
         "state",
         "wire",
     )
@@ -116,6 +119,7 @@ class Feed:
         self.load: Callable[[], object] | None = None
         self.owed: OwedSnapshot[Received] | None = None
         self.loading: int | None = None
+        self.problem: str | None = None
         self._convert = convert
 
     def ending(self) -> Exception | None:

@@ -7,14 +7,21 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Final, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar, cast
 
+from sockstore.machine import events as fact
+from sockstore.machine.events import Event
 from sockstore.transports.base import SLICE_SECONDS, Transport
 
 if TYPE_CHECKING:
     from sockstore.connection.receiver import Held, Receiver
+    from sockstore.protocols.base import Ended, Missed, Received, Refused, Subscribed
 
 __all__ = ["Inbox", "size_of"]
+
+SubscriptionNews: TypeAlias = "Subscribed | Refused | Ended | Missed"
+
+Waiting: TypeAlias = "Held | SubscriptionNews"
 
 T = TypeVar("T", str, bytes)
 
@@ -23,37 +30,52 @@ RESUME_BELOW: Final = 2**20
 """Bytes that wait, above which reading pauses, and below which it goes on (OP2)."""
 
 
-class Inbox:
-    """The messages that one transport brought and that are not delivered yet.
+class Source(Protocol):
+    """The link that an inbox belongs to."""
 
-    ``on_open`` takes the first ones; what it leaves is delivered once the connection is open.
+    number: int
+
+    @property
+    def transport(self) -> Transport:
+        """The transport."""
+
+    def tell(self, event: Event) -> object:
+        """Tell the machine."""
+
+
+class Inbox:
+    """What one transport brought and that is not delivered yet.
+
+    ``on_open`` takes the first messages; what it leaves is delivered once the connection is open.
 
     Args:
-        transport: Its reading is paused while too much waits.
+        link: The reading of its transport is paused while too much waits. It is told what the
+            server said of subscriptions behind messages that wait.
 
     Attributes:
-        waiting: The messages with their sizes, oldest first; `put` adds.
+        waiting: What waits with its sizes, oldest first; `put` adds.
         last_frame: The last frame that came, taken or not; set by those who fill the inbox.
         stage: ``"held"`` at first; ``"read"`` while an ``on_open`` may take messages, set by
             `Opening`; ``"left"`` while the rest is delivered, set by `leave`.
         awaits: What ``on_open`` waits for, in words; set by `waiting_for`.
     """
 
-    __slots__ = ("_bytes", "_is_paused", "_transport", "_waiter", "awaits", "last_frame",
+    __slots__ = ("_bytes", "_is_paused", "_link", "_transport", "_waiter", "awaits", "last_frame",
                  "stage", "waiting")  # fmt: skip
 
-    def __init__(self, transport: Transport) -> None:
-        self.waiting: Final[deque[tuple[Held, int]]] = deque()
+    def __init__(self, link: Source) -> None:
+        self.waiting: Final[deque[tuple[Waiting, int]]] = deque()
         self.last_frame: str | bytes = ""
         self.stage: Literal["held", "read", "left"] = "held"
         self.awaits: str = ""
-        self._transport = transport
+        self._link = link
+        self._transport = link.transport
         self._bytes = 0  # of those that wait; changed with them
         self._is_paused = False  # set by `put`, reset by `_taken` and `close`
         # The future of the reader that waits for a message; set and reset by `wait`.
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, item: Held, size: int) -> bool:
+    def put(self, item: Waiting, size: int) -> bool:
         """Hold one more; return whether the slice should end now, because too much waits."""
         self.waiting.append((item, size))
         self._bytes += size
@@ -116,8 +138,16 @@ class Inbox:
                 is_over = receiver.binaries(self._next(bytes, until))
             else:
                 self.waiting.popleft()
-                is_over = receiver.receive(item)
                 self._taken(size)
+                is_over = self._deliver(item, receiver)
+
+    def _deliver(self, item: Received | SubscriptionNews, receiver: Receiver) -> bool:
+        from sockstore.protocols.base import Received  # noqa: PLC0415 - not for a plain connection
+
+        if isinstance(item, Received):
+            return receiver.receive(item)
+        self._link.tell(fact.ConversationSaid(self._link.number, (item,)))
+        return False
 
     def leave(self) -> None:
         """The opening is over: what waits is delivered from now on, and nobody takes more."""

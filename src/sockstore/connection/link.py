@@ -148,7 +148,7 @@ class Link:
         if machine.settings.has_on_open or not machine.is_plain:
             from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
 
-            self.inbox = Inbox(self.transport)
+            self.inbox = Inbox(self)
         self.expect(machine.settings.heartbeat)
 
     def expect(self, heartbeat: Heartbeat | None) -> None:
@@ -338,7 +338,7 @@ class Link:
         if self.inbox is None and not self.is_retired:
             from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
 
-            self.inbox = Inbox(self.transport)
+            self.inbox = Inbox(self)
             self.deliver_left()
 
     def _deliver_left(self) -> None:

@@ -99,7 +99,17 @@ class ConversationSlice:
         now: When the slice began.
     """
 
-    __slots__ = ("_answer", "_deliver", "_hear", "_link", "_message", "_now", "_receiver")
+    __slots__ = (
+        "_answer",
+        "_deliver",
+        "_follows",
+        "_hear",
+        "_link",
+        "_message",
+        "_now",
+        "_receiver",
+        "_turns",
+    )
 
     def __init__(
         self,
@@ -108,9 +118,21 @@ class ConversationSlice:
         receiver: Receiver,
         now: float,
     ) -> None:
-        from sockstore.protocols.base import Answered, Received  # noqa: PLC0415 - see CN1
+        from sockstore.protocols.base import (  # noqa: PLC0415 - see CN1
+            Answered,
+            Ended,
+            Failed,
+            Missed,
+            Opened,
+            Received,
+            Refused,
+            Subscribed,
+        )
 
         self._answer = Answered
+        # What keeps its place among the messages that wait, and what changes everything.
+        self._follows = (Received, Subscribed, Refused, Ended, Missed)
+        self._turns = (Opened, Failed)
         self._message = Received
         self._link = link
         self._hear = hear
@@ -164,9 +186,16 @@ class ConversationSlice:
             outputs = tuple(self._hear(frame, self._now))
         except Exception as error:  # noqa: BLE001 - a protocol may be the user's
             return self._broken(error)
+        size = size_of(frame)
+        if inbox.waiting and not any(isinstance(each, self._turns) for each in outputs):
+            # What is said of a subscription stays behind the messages that wait.
+            others = tuple(each for each in outputs if not isinstance(each, self._follows))
+            if self._say(others) and link.inbox is None:
+                return True
+            ends = [inbox.put(each, size) for each in outputs if isinstance(each, self._follows)]
+            return any(ends)
         if self._say(outputs):
             return link.inbox is None
-        size = size_of(frame)
         ends = [inbox.put(cast("Received", output), size) for output in outputs]
         return any(ends)
 

@@ -12,7 +12,6 @@ from sockstore.base.tasks import as_exception, is_cancelled
 if TYPE_CHECKING:
     from sockstore.connection.feed import Feed
     from sockstore.machine.snapshots import OwedSnapshot
-    from sockstore.messages.writer import Report
 
 __all__ = ["SnapshotLoader"]
 
@@ -23,7 +22,7 @@ class SnapshotLoader:
     Args:
         run: ``run(coroutine, is_needed)`` runs it in a task while it is needed.
         cancel_obsolete: Cancels those tasks that are not needed any more.
-        report: Receives the errors of the functions.
+        tell: ``tell(feed, error)``: a load that was wanted failed; with None it returned.
         seconds: The seconds that a load may take.
     """
 
@@ -31,12 +30,12 @@ class SnapshotLoader:
         self,
         run: Callable[[Coroutine[Any, Any, None], Callable[[], bool]], None],
         cancel_obsolete: Callable[[], None],
-        report: Report,
+        tell: Callable[[Feed, Exception | None], None],
         seconds: float,
     ) -> None:
         self._run = run
         self._cancel_obsolete = cancel_obsolete
-        self._report = report
+        self._tell = tell
         self._seconds = seconds
 
     def follow(self, feed: Feed) -> None:
@@ -56,7 +55,6 @@ class SnapshotLoader:
             await asyncio.sleep(owed.delay)
         if not owed.begun(attempt) or feed.load is None:
             return
-        where = f"the snapshot of the subscription {feed.key!r}"
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
@@ -68,18 +66,20 @@ class SnapshotLoader:
                 raise
             if deadline.expired():
                 error = TimeoutError(f"it took over {self._seconds:g} s (connect_timeout)")
-            self._failed(owed, attempt, error, where)
+            self._failed(feed, owed, attempt, error)
             if not isinstance(error, Exception | asyncio.CancelledError):
                 self.follow(feed)
                 raise
         else:
+            if owed.attempt == attempt:
+                self._tell(feed, None)
             feed.loaded(attempt, snapshot)
         self.follow(feed)
 
     def _failed(
-        self, owed: OwedSnapshot[Any], attempt: int, error: BaseException, where: str
+        self, feed: Feed, owed: OwedSnapshot[Any], attempt: int, error: BaseException
     ) -> None:
         # What fails because the connection was lost is no news: it is loaded again on the next one.
         if owed.attempt == attempt and owed.is_live:
-            self._report(as_exception(error), where)
+            self._tell(feed, as_exception(error))
         owed.failed(attempt)

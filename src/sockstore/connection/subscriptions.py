@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.codecs import decode_json, encode
@@ -15,6 +16,7 @@ from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
+from sockstore.machine.snapshots import SNAPSHOT_FAILED
 from sockstore.machine.subscriptions import FINAL, WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
 from sockstore.protocols.base import BaseProtocol, Received, WireSubscription
@@ -39,6 +41,12 @@ class _Group:
         self.feeds: tuple[Feed, ...] = ()  # replaced by `hold` and `let_go`
         self.state = WAITING  # set by `show`
         self.answer: object = None  # set by `show`
+
+    @property
+    def shown(self) -> SubscriptionState:
+        """The state, with what is wrong with a snapshot of one of its feeds."""
+        problem = next((feed.problem for feed in self.feeds if feed.problem), None)
+        return self.state if problem is None else replace(self.state, error=problem)
 
 
 class Subscriptions:
@@ -240,8 +248,8 @@ class Subscriptions:
         for feed in group.feeds:
             feed.answer = group.answer
             if is_final:
-                why = state.error or ("the server ended it" if state.phase == "ended" else "")
-                feed.over = SubscriptionRefused(feed.key, why or "no reason given")
+                has_ended = state.phase == "ended"
+                feed.over = SubscriptionRefused(feed.key, state.error or "", has_ended)
                 self._over[feed] = None
                 self._finish(feed, state, is_failure=state.error is not None)
                 self.stores.difference_update((feed.state, feed.log.store))
@@ -250,6 +258,13 @@ class Subscriptions:
                 (feed.owed.subscribed if state.phase == "subscribed" else feed.owed.lost)()
                 self._loader.follow(feed)
             self._set(feed, state)
+
+    def show_snapshot(self, feed: Feed, why: str | None) -> None:
+        """Show why a feed's snapshot could not be loaded; None: it was."""
+        problem = None if why is None else f"{SNAPSHOT_FAILED}{why}"
+        if problem != feed.problem:
+            feed.problem = problem
+            self._set(feed, replace(feed.state.value, error=None))
 
     def forget(self, wire: WireSubscription) -> None:
         """A subscription was taken back: the next one of its key is another one."""
@@ -271,7 +286,7 @@ class Subscriptions:
         Those that it refused or ended are among them until the program releases them.
         """
         over = {feed.wire: feed.state.value for feed in list(self._over)}
-        groups = [(group.wire.key, group.state) for group in list(self._groups.values())]
+        groups = [(group.wire.key, group.shown) for group in list(self._groups.values())]
         return groups + [(wire.key, state) for wire, state in over.items()]
 
     def end(self, end: Exception, error: Exception | None) -> None:
@@ -315,6 +330,10 @@ class Subscriptions:
         return () if group is None else group.feeds
 
     def _set(self, feed: Feed, state: SubscriptionState) -> None:
+        if state.phase != "subscribed":
+            feed.problem = None  # what is loaded next is another snapshot
+        elif feed.problem is not None:
+            state = replace(state, error=feed.problem)
         try:
             feed.state.set(state)
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)

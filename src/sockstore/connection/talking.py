@@ -309,10 +309,14 @@ class TalkingSide(SendingSide):
         attribute, words, other = NEEDS[action]
         protocol = self._engine.machine.settings.protocol
         if protocol is None or not (attribute is None or getattr(protocol, attribute)):
-            name = "a session" if protocol is None else type(protocol).__name__
+            name, hint = "a session", ""
+            if protocol is not None and attribute is not None:
+                from sockstore.protocols.base import how_to_say  # noqa: PLC0415 - as `talks`
+
+                name, hint = type(protocol).__name__, how_to_say(protocol, attribute)
             raise RuntimeError(
                 f"{action}() cannot be used with {name}, which has no {words}; "
-                f"give protocol={other}, or another one that has them"
+                f"give protocol={other}, or another one that has them{hint}"
             )
 
 

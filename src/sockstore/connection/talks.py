@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from sockstore.base.errors import RequestFailed
+from sockstore.base.errors import RequestFailed, said
 from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Outcome
 from sockstore.base.tasks import as_exception, is_cancelled
@@ -29,6 +29,7 @@ from sockstore.protocols.base import (
     CallFailure,
     Received,
     WireSubscription,
+    how_to_say,
 )
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ __all__ = ["Talks"]
 
 MOST_CALLS = 100
 """Calls of the server that are answered at once; more are refused."""
+
+_NEEDED_IN_SUBSCRIPTIONS: Final = {"request": ("has_requests",), "handle": ("has_calls",)}
+"""What a protocol needs for a method of a subscription, beside addresses."""
 
 
 class Talks:
@@ -67,7 +71,7 @@ class Talks:
         loader = SnapshotLoader(
             driver.callables.run,
             driver.callables.cancel_obsolete,
-            driver.report,
+            self._tell_of_snapshot,
             driver.machine.settings.connect_timeout,
         )
         self.subscriptions: Final = Subscriptions(
@@ -122,6 +126,13 @@ class Talks:
         self.subscriptions.hold(feed)
         return feed
 
+    def _tell_of_snapshot(self, feed: Feed, error: Exception | None) -> None:
+        """Report that a snapshot could not be loaded, and show it until one was."""
+        if error is not None:
+            self._driver.report(error, f"the snapshot of the subscription {feed.key!r}")
+            self._driver.observer.snapshot_failed(feed.key, said(error))
+        self.subscriptions.show_snapshot(feed, None if error is None else said(error))
+
     def check_thread(self) -> None:
         """Refuse a change from another thread than the loop's."""
         self._driver.own.check_thread()
@@ -144,12 +155,14 @@ class Talks:
             RuntimeError: If it cannot.
         """
         protocol = self.protocol
-        has = {"request": protocol.has_requests, "handle": protocol.has_calls}.get(action, True)
-        if not (has and protocol.addresses_subscriptions):
+        needed = ("addresses_subscriptions", *_NEEDED_IN_SUBSCRIPTIONS.get(action, ()))
+        missing = [flag for flag in needed if not getattr(protocol, flag)]
+        if missing:
             name = type(protocol).__name__
+            instead = f"or a protocol whose subscriptions are rooms{how_to_say(protocol, *missing)}"
             raise RuntimeError(
                 f"subscription.{action}(): the subscriptions of {name} have none; "
-                f"use connection.{action}(), or a protocol whose subscriptions are rooms"
+                f"use connection.{action}(), {instead}"
             )
 
     def send(self, data: Any, holder: object, subscription: WireSubscription) -> Receipt:

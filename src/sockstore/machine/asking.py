@@ -19,9 +19,28 @@ from sockstore.machine.memory import Memory
 from sockstore.machine.phases import LIVE
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Frame, Output
+    from sockstore.base.state import Attempt
+    from sockstore.protocols.base import Conversation, Frame, Output
 
-__all__ = ["broken", "frames_of", "meaning_of", "outputs_of"]
+__all__ = ["broken", "conversation_of", "frames_of", "meaning_of", "outputs_of"]
+
+
+def conversation_of(memory: Memory, attempt: Attempt) -> Conversation | tuple[Output, ...]:
+    """Begin a conversation; return what one would say that cannot begin."""
+    from sockstore.protocols import base  # noqa: PLC0415 - not with the package
+
+    protocol = memory.settings.protocol
+    assert protocol is not None  # noqa: S101 - a session has no conversation
+    try:
+        conversation: object = protocol.converse(memory.protocol_memory, attempt)
+    except Exception as error:  # noqa: BLE001 - a protocol may be the user's, and raise anything
+        return broken(memory, "converse()", error)
+    if not isinstance(conversation, base.Conversation):
+        none = TypeError(f"{conversation!r} is not a Conversation")
+        return broken(memory, "converse()", none)
+    # It will not have the method at the next attempt either.
+    missing = base.missing_method(protocol, conversation)
+    return conversation if missing is None else (base.Failed(missing, "fatal"),)
 
 
 def outputs_of(

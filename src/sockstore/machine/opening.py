@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sockstore.base.close import Close
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.asking import outputs_of
+from sockstore.machine.asking import conversation_of, outputs_of
 from sockstore.machine.delivery import Flights
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
@@ -53,15 +54,14 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
             memory.opened_before = True
             deadline = now + memory.settings.connect_timeout
             joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
-            if (protocol := memory.settings.protocol) is not None:
+            if memory.settings.protocol is not None:
                 memory.phase = joining
-
-                def begin() -> Iterable[Output]:
-                    talk = protocol.converse(memory.protocol_memory, event.attempt)
-                    memory.phase = replace(joining, conversation=talk)
-                    return talk.open(event.given, now)
-
-                return let_in(memory, outputs_of(memory, "open", begin), now)
+                talk = conversation_of(memory, event.attempt)
+                if isinstance(talk, tuple):
+                    return let_in(memory, talk, now)
+                memory.phase = replace(joining, conversation=talk)
+                opens = partial(talk.open, event.given, now)
+                return let_in(memory, outputs_of(memory, "open", opens), now)
             if memory.session is not None:
                 memory.phase = joining
                 return [order.SendFrame(transport, memory.session.begin(event.token))]

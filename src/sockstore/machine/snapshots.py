@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-__all__ = ["OwedSnapshot"]
+__all__ = ["SNAPSHOT_FAILED", "OwedSnapshot"]
+
+SNAPSHOT_FAILED: Final = "the snapshot could not be loaded: "
+"""What an error about a snapshot begins with."""
 
 T = TypeVar("T")
 

@@ -37,6 +37,7 @@ class SubscriptionState:
     Args:
         phase: ``"waiting"``, ``"subscribing"``, ``"subscribed"``, ``"refused"`` or ``"ended"``.
         error: The server's words, if it refused or ended it; also while it will be asked again.
+            While it is subscribed: why its snapshot could not be loaded, until one was.
         recovered: Whether everything since the last connection came; None if that is not known.
     """
 

@@ -62,7 +62,9 @@ __all__ = [
     "Subscribed",
     "WireSubscription",
     "Write",
+    "how_to_say",
     "json_copy",
+    "missing_method",
 ]
 
 
@@ -80,11 +82,13 @@ class Address:
 
 
 class Conversation:
-    """What is said over one transport. The defaults fit a server without subscriptions.
+    """What is said over one transport. The defaults fit a server that only sends messages.
 
     `hear` is called for every message; the machine calls the other methods as their names say. Each
     returns outputs, to be carried out in order. `now` is in seconds, on a clock that only goes
     forward.
+
+    Whoever overrides `__init__` calls that of this class first: it makes what `next_id` counts.
 
     Attributes:
         deadline: When `tick` has to be called; None if nothing is waited for.
@@ -106,7 +110,14 @@ class Conversation:
         return self._last_id
 
     def open(self, given: Mapping[str, Any], now: float) -> Iterable[Output]:
-        """The WebSocket is open; `given` has the values of `BaseProtocol.parameters`."""
+        """The WebSocket is open: by default that is enough, and `Opened` is said at once.
+
+        Return nothing if the server speaks first, and let `hear` say `Opened` when it lets us in.
+
+        Args:
+            given: The values of `BaseProtocol.parameters`.
+            now: The time.
+        """
         del given, now
         return [Opened()]
 
@@ -116,9 +127,12 @@ class Conversation:
         return [Received(frame)]
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
-        """Ask the server for these, all that became wanted in one turn of the loop."""
-        del now
-        return [Refused(each, "this protocol has no subscriptions") for each in subscriptions]
+        """Ask the server for these, all that became wanted in one turn of the loop.
+
+        Say `Subscribed` at once for those that the server need not be asked for. A protocol that
+        ``has_subscriptions`` has this method.
+        """
+        raise NotImplementedError(_lacks(self, "subscribe"))
 
     def unsubscribe(
         self, subscriptions: Sequence[WireSubscription], now: float
@@ -130,24 +144,35 @@ class Conversation:
     def send(
         self, data: Frame, subscription: WireSubscription | None, entry: object
     ) -> Iterable[Frame]:
-        """A message leaves: return its frames; `entry` is what `Settled` names it by."""
-        del subscription, entry
+        """A message leaves: return its frames; by default the message itself.
+
+        Args:
+            data: What the program sent, encoded.
+            subscription: Where `Subscription.send` sent it, in a protocol that
+                ``addresses_subscriptions``: such a protocol has this method. Else None.
+            entry: What `Settled` names it by.
+        """
+        if subscription is not None:
+            raise NotImplementedError(_lacks(self, "send"))
+        del entry
         return [data]
 
     def request(
         self, data: Any, subscription: WireSubscription | None, request: object
     ) -> Iterable[Frame]:
-        """A request leaves: return its frames.
+        """A request leaves: return its frames. A protocol that ``has_requests`` has this method.
 
         Args:
             data: What `BaseProtocol.encode_request` made of it.
             subscription: Whose request it is; None if it is the connection's.
             request: What `Answered` names it by.
         """
-        raise NotImplementedError
+        raise NotImplementedError(_lacks(self, "request"))
 
     def reply(self, call: object, result: Any, failure: CallFailure | None) -> Iterable[Frame]:
         """The program answers what the server called: return the frames that tell the server.
+
+        A protocol that ``has_calls`` has this method, unless no call of its server expects a reply.
 
         Args:
             call: That of `Called`.
@@ -157,7 +182,7 @@ class Conversation:
         Raises:
             TypeError: If the result cannot be encoded; reply with a failure instead.
         """
-        raise NotImplementedError
+        raise NotImplementedError(_lacks(self, "reply"))
 
     def told(self, question: Ask, value: Any, now: float) -> Iterable[Output]:
         """The program answers an `Ask`."""
@@ -165,13 +190,50 @@ class Conversation:
         return []
 
     def forget(self, request: object) -> None:
-        """The program waits for the answer to this request no longer; it goes nowhere."""
+        """The program waits for the answer to this request no longer; it goes nowhere.
+
+        Drop what is remembered of it: it was given up, timed out, or answered already.
+        """
         del request
 
     def tick(self, now: float) -> Iterable[Output]:
         """The deadline has passed; afterwards it is later than `now`, or None."""
         del now
         return []
+
+
+def _lacks(conversation: Conversation, method: str) -> str:
+    return f"the conversation {type(conversation).__name__} has no method {method}()"
+
+
+def missing_method(protocol: BaseProtocol, conversation: Conversation) -> str | None:
+    """Say which method a protocol promises, and its conversation does not have; None for none.
+
+    Example:
+        >>> class Asking(BaseProtocol):
+        ...     has_requests = True
+        >>> missing_method(Asking(), Conversation())
+        'Asking says has_requests = True, and the conversation Conversation has no method request()'
+    """
+    for flag, method in (("has_subscriptions", "subscribe"), ("has_requests", "request")):
+        inherited = getattr(Conversation, method)
+        if getattr(protocol, flag) and getattr(type(conversation), method) is inherited:
+            name = type(protocol).__name__
+            return f"{name} says {flag} = True, and {_lacks(conversation, method)}"
+    return None
+
+
+def how_to_say(protocol: BaseProtocol, *flags: str) -> str:
+    """Return how a protocol of the user's says that it has something; empty for one of ours.
+
+    Example:
+        >>> how_to_say(BaseProtocol(), "has_requests")
+        ''
+    """
+    cls = type(protocol)
+    if cls.__module__.partition(".")[0] == __name__.partition(".")[0]:
+        return ""
+    return f" (a protocol of your own says so: {' = '.join(flags)} = True in {cls.__name__})"
 
 
 def json_copy(data: Any) -> Any:
@@ -203,9 +265,13 @@ class BaseProtocol:
     __slots__ = ()
 
     has_subscriptions: ClassVar[bool] = False
+    """Whether the program can subscribe; its conversations then have `Conversation.subscribe`."""
+
     has_requests: ClassVar[bool] = False
+    """Whether servers answer requests; its conversations then have `Conversation.request`."""
+
     has_calls: ClassVar[bool] = False
-    """Whether its servers can be subscribed to, answer requests, and call the program."""
+    """Whether servers call the program; a call that expects a reply needs `Conversation.reply`."""
 
     shares_subscriptions: ClassVar[bool] = True
     """Whether handles with the same key and parameters share one subscription of the server."""

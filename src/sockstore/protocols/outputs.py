@@ -69,7 +69,10 @@ class WireSubscription:
 
 @frozen
 class Write:
-    """Write this frame on the transport of the conversation, before all that waits."""
+    """Write this frame on the transport of the conversation, before all that waits in the outbox.
+
+    What was handed to the network already leaves before it.
+    """
 
     frame: Frame
 
@@ -94,7 +97,10 @@ class Ask:
 
 @frozen
 class Opened:
-    """The server lets us in: ``on_open`` runs next, then subscriptions, then the outbox."""
+    """The server lets us in: ``on_open`` runs next, then subscriptions, then the outbox.
+
+    It is said once; a second one does nothing.
+    """
 
 
 @frozen
@@ -131,7 +137,7 @@ class Subscribed:
 
 @frozen
 class Refused:
-    """The server refused a subscription.
+    """The server refused a subscription that it has not accepted.
 
     Args:
         subscription: The subscription.
@@ -146,7 +152,14 @@ class Refused:
 
 @frozen
 class Missed:
-    """Messages of a subscription are missing, before those that follow."""
+    """Messages of a subscription are missing, before those that follow.
+
+    Streams that ask for gaps get one here, and a snapshot is loaded again.
+
+    Args:
+        subscription: The subscription.
+        reason: Why, for people.
+    """
 
     subscription: WireSubscription
     reason: GapReason
@@ -154,7 +167,12 @@ class Missed:
 
 @frozen
 class Ended:
-    """The server ended a subscription; `error` has its words if that was a failure."""
+    """The server ended a subscription that it had accepted.
+
+    Args:
+        subscription: The subscription.
+        error: The server's words if that was a failure; None if it is complete.
+    """
 
     subscription: WireSubscription
     error: str | None = None
@@ -190,7 +208,10 @@ class Called:
 
 @frozen
 class Settled:
-    """The server acknowledged or refused a message that was handed to `Conversation.send`."""
+    """The server acknowledged or refused a message that was handed to `Conversation.send`.
+
+    Its receipt shows that in `state` and `why`; ``await receipt`` has returned at ``"sent"``.
+    """
 
     entry: object
     state: Literal["acknowledged", "refused"]

@@ -22,6 +22,7 @@ from sockstore.protocols import (
     WireSubscription,
     Write,
 )
+from sockstore.protocols.base import missing_method
 
 __all__ = ["ProtocolHarness", "ServerModel", "check_protocol"]
 
@@ -79,7 +80,10 @@ class ProtocolHarness(Protocol):
 
     @property
     def keys(self) -> Sequence[Hashable]:
-        """Three keys that the server accepts; none for a protocol without subscriptions."""
+        """Three keys that the server accepts.
+
+        None for a protocol without subscriptions, or whose server is never asked for one.
+        """
 
     @property
     def refused_key(self) -> Hashable | None:
@@ -116,6 +120,8 @@ class _Talk:
         protocol, self.server = harness.protocol, harness.server()
         self.given = harness.given
         self.conversation: Conversation = protocol.converse(protocol.make_memory(), Attempt())
+        missing = missing_method(protocol, self.conversation)
+        assert missing is None, missing
         self.now = 0.0
         self.up: deque[Frame] = deque()
         self.down: deque[Frame] = deque(self.server.greet())
@@ -159,7 +165,8 @@ class _Talk:
 
     def subscribe(self, keys: Iterable[Hashable]) -> list[WireSubscription]:
         subscriptions = [WireSubscription(key) for key in keys]
-        self.take(self.conversation.subscribe(subscriptions, self.now))
+        if subscriptions:
+            self.take(self.conversation.subscribe(subscriptions, self.now))
         return subscriptions
 
     def of(self, kind: type[Any], subscription: WireSubscription) -> list[Any]:

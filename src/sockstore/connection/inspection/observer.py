@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from sockstore.base.errors import HandshakeFailed
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
@@ -172,6 +173,15 @@ class Observer:
         """Record messages that found no room in the outbox, or made room for newer ones."""
         self.timeline.add(happened.Overflowed(self.wall_clock(), messages, policy))
 
+    def snapshot_failed(self, key: Hashable, why: str) -> None:
+        """Record that the snapshot of a subscription could not be loaded."""
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+            SnapshotFailure,
+        )
+
+        at = self.wall_clock()
+        self.timeline.add(SnapshotFailure(at, (key,), 1, at, why))
+
     def _saw_subscriptions(self, effects: Sequence[Effect], at: float) -> None:
         from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
             subscription_events,
@@ -289,15 +299,16 @@ class PhaseLog:
             now: Seconds, in any clock that only goes forward.
         """
         began_at, self._began_at = self._began_at, None
+        error = _error(state, where_to(self._machine))
         match state.phase:
             case "waiting":
                 self._began_at = now if began_at is None else began_at
                 self._attempts = state.attempt
                 # A server that accepts and drops at once causes one outage: the retries count on.
                 if state.attempt <= 1:
-                    self._log(logging.WARNING, "%s; it will be tried again", state.error)
+                    self._log(logging.WARNING, "%s; it will be tried again", error)
                 else:
-                    self._log(logging.INFO, "%s; retry %d follows", state.error, state.attempt)
+                    self._log(logging.INFO, "%s; retry %d follows", error, state.attempt)
             case "open":
                 if began_at is None:
                     self._log(logging.INFO, "connected")
@@ -306,7 +317,7 @@ class PhaseLog:
                     again = "connected again after %s, retry %d"
                     self._log(logging.INFO, again, lasted, self._attempts)
             case "failed":
-                self._log(logging.ERROR, "gave up: %s", state.error)
+                self._log(logging.ERROR, "gave up: %s", error)
             case "closed":
                 self._log(logging.INFO, "closed")
             case "idle":
@@ -318,6 +329,14 @@ class PhaseLog:
     def _log(self, level: int, text: str, *arguments: object) -> None:
         if logger.isEnabledFor(level):
             logger.log(level, "%s: %s", where_to(self._machine), text % arguments)
+
+
+def _error(state: ConnectionState, where: str) -> str | None:
+    """Return the error for a line that begins with the address, so that it is named once."""
+    failed = state.exception
+    if isinstance(failed, HandshakeFailed) and failed.url in {where, "the server"}:
+        return f"cannot connect: {failed.why}"
+    return state.error
 
 
 @frozen(kw_only=True)

@@ -13,10 +13,12 @@ from sockstore.base.frozen import frozen
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.machine import effects as order
 from sockstore.machine.effects import Effect
+from sockstore.machine.snapshots import SNAPSHOT_FAILED
 from sockstore.machine.subscriptions import SubscriptionPhase, SubscriptionState
 from sockstore.protocols.base import WireSubscription
 
 __all__ = [
+    "SnapshotFailure",
     "Subscribed",
     "SubscriptionEnd",
     "SubscriptionEvent",
@@ -141,6 +143,17 @@ class SubscriptionGap(SubscriptionEvent):
         return f"Messages of {self._names} may be missing ({self.reason})."
 
 
+@frozen
+class SnapshotFailure(SubscriptionEvent):
+    """The snapshots of subscriptions could not be loaded; each is tried again."""
+
+    why: str = ""  # the error of the first
+    kind: ClassVar[str] = "snapshot"
+
+    def _sentence(self) -> str:
+        return _say_snapshot(self._names, self._say_why(self.why))
+
+
 def subscription_events(effects: Sequence[Effect], at: float) -> Iterator[SubscriptionEvent]:
     """Return what orders of the machine mean for subscriptions."""
     for effect in effects:
@@ -197,10 +210,12 @@ def explain_subscriptions(states: SubscriptionStates, *, is_open: bool) -> Itera
     yield f"Subscriptions: {', '.join(counts)}."
     about: dict[SubscriptionPhase, list[tuple[Hashable, SubscriptionState]]] = {}
     for key, state in states:
-        if state.phase != "waiting" or state.error is not None:
+        if state.phase not in {"waiting", "subscribed"} or state.error is not None:
             about.setdefault(state.phase, []).append((key, state))
     if is_open and "subscribing" in about:
         yield f"The server has not answered for {_names_of(about['subscribing'])} yet."
+    if "subscribed" in about:
+        yield _say_snapshot(_names_of(about["subscribed"]), _why(about["subscribed"]))
     if "waiting" in about:
         yield f"The server refused {_names_of(about['waiting'])} for now{_why(about['waiting'])}."
     if "refused" in about:
@@ -215,7 +230,11 @@ def _names_of(states: SubscriptionStates) -> str:
 
 def _why(states: SubscriptionStates) -> str:
     key, state = states[0]
-    return _say_words(key, state.error or "", len(states))
+    return _say_words(key, (state.error or "").removeprefix(SNAPSHOT_FAILED), len(states))
+
+
+def _say_snapshot(names: str, why: str) -> str:
+    return f"The snapshot of {names} could not be loaded{why}; it is tried again."
 
 
 def _say_words(key: Hashable, words: str, number: int) -> str:
