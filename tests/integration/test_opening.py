@@ -471,7 +471,7 @@ async def test_refused_is_fatal_and_any_other_error_is_a_failed_attempt():
     state = await in_phase(connection, "failed")
     assert state.error == "cannot connect to ws://fake: this account is closed"
     assert isinstance(state.exception, HandshakeFailed)
-    assert (state.exception.kind, state.failure.reason) == ("refused", "session refused")
+    assert (state.exception.kind, state.failure.reason) == ("refused", "refused by the server")
     await connection.aclose()
 
 

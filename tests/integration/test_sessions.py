@@ -524,9 +524,9 @@ async def test_a_token_is_shown_and_asked_for_anew_when_it_is_refused():
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        ({"code": 102, "message": "no such room"}, "session refused"),
+        ({"code": 102, "message": "no such room"}, "refused by the server"),
         ({"code": 103, "message": "not you"}, "unauthorised"),
-        ({"code": 1000, "message": "an application's own"}, "session refused"),
+        ({"code": 1000, "message": "an application's own"}, "refused by the server"),
     ],
 )
 async def test_a_room_that_refuses_is_the_end(error, reason):
@@ -601,7 +601,7 @@ async def test_a_server_that_speaks_another_protocol_is_not_tried_again(frame):
         server.connection.send(frame)
         with pytest.raises(ConnectionEnded, match="protocol"):
             await connection.ready()
-        assert connection.state.value.failure.reason == "session refused"
+        assert connection.state.value.failure.reason == "refused by the server"
 
 
 @pytest.mark.contract("CN12")

@@ -178,7 +178,7 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
         case HandshakeFailed(kind="subprotocol"):
             return FailureReason.NO_SUBPROTOCOL
         case HandshakeFailed(kind="session" | "refused"):
-            return FailureReason.SESSION_REFUSED
+            return FailureReason.REFUSED_BY_SERVER
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS
         case _ if outcome.close is not None:

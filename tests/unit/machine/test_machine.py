@@ -634,7 +634,7 @@ OWN_WORD = {"reconnect": Reconnect.linear(classify=lambda outcome: "fatal")}
         ({}, fatal(status=404), FailureReason.FATAL_HTTP_STATUS),
         ({}, fatal(CERTIFICATE), FailureReason.FATAL_TLS),
         ({}, fatal(SUBPROTOCOL), FailureReason.NO_SUBPROTOCOL),
-        ({}, fatal(NO_SUCH_ROOM), FailureReason.SESSION_REFUSED),
+        ({}, fatal(NO_SUCH_ROOM), FailureReason.REFUSED_BY_SERVER),
         ({}, fatal(InvalidURI("x", "bad")), FailureReason.FATAL_URL),
         ({}, fatal(InvalidOption("headers", "X-A", "bad")), FailureReason.FATAL_OPTION),
         ({}, fatal(status=401), FailureReason.UNAUTHORISED),
