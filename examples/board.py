@@ -5,7 +5,7 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sockstore.base.state import Attempt
+from sockstore import Attempt
 from sockstore.protocols import (
     Answered,
     BaseProtocol,

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import pytest
 from board import Boards
 
 from sockstore import Subscription, SubscriptionRefused, WebSocketStore
-from sockstore.testing import FakeClient, FakeServer, assert_no_leaks
+from sockstore.protocols import Frame
+from sockstore.testing import FakeClient, FakeServer, assert_no_leaks, check_protocol
 
 URL = "ws://boards"
 
@@ -97,3 +99,44 @@ async def test_the_server_asks_on_a_board_and_the_program_answers() -> None:
         server.send({"call": 1, "name": "may I?", "data": ["milk"], "board": "todo"})
         await asyncio.sleep(1)
         assert json.loads(server.received[-1]) == {"call": 1, "result": True}
+
+
+class Model:
+    """The server's side of one connection, for `check_protocol`."""
+
+    def __init__(self) -> None:
+        self.subscribed: dict[Hashable, int] = {}
+
+    def greet(self) -> Iterable[Frame]:
+        return []
+
+    def hear(self, frame: Frame) -> Iterable[Frame]:
+        match json.loads(frame):
+            case {"join": "secret" as key}:
+                return [json.dumps({"board": key, "refused": "no access"})]
+            case {"join": key}:
+                self.subscribed[key] = 1
+                return [json.dumps({"board": key, "joined": 1, "recovered": None})]
+            case {"leave": key}:
+                del self.subscribed[key]
+                return []
+            case {"ask": question, "n": n}:
+                return [json.dumps({"answer": question, "n": n})]
+            case _:
+                return []
+
+    def publish(self, key: Hashable, data: Any) -> Iterable[Frame]:
+        self.subscribed[key] += 1
+        return [json.dumps({"board": key, "version": self.subscribed[key], "change": data})]
+
+
+class Harness:
+    protocol = Boards()
+    given: ClassVar[Mapping[str, Any]] = {}
+    keys: Sequence[Hashable] = ("todo", "done", "later")
+    refused_key = "secret"
+    server = Model
+
+
+def test_the_protocol_keeps_the_contract_of_protocols() -> None:
+    check_protocol(Harness())

@@ -164,20 +164,20 @@ class Routed(Notifier):
         return {"type": route, "data": data}
 
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "home_assistant.py"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def example_harness():
-    """The harness that the page "How to write a protocol" shows."""
-    sys.path.insert(0, str(EXAMPLE.parent))
+def example_harness(name):
+    """A harness that the page "How to write a protocol" shows."""
+    sys.path.insert(0, str(EXAMPLES))
     try:
-        return runpy.run_path(str(EXAMPLE.with_name("test_home_assistant.py")))["Harness"]()
+        return runpy.run_path(str(EXAMPLES / f"test_{name}"))["Harness"]()
     finally:
-        sys.path.remove(str(EXAMPLE.parent))
+        sys.path.remove(str(EXAMPLES))
 
 
 HARNESSES = {
-    "the example": example_harness(),
+    **{name: example_harness(name) for name in ("home_assistant.py", "board.py")},
     "plain": PlainHarness(Plain(), Model),
     "topics": Harness(exchange(), Exchange),
     "topics, one key in a message": Harness(exchange(most=1), Exchange),
@@ -197,7 +197,9 @@ def test_protocols_keep_their_contract(harness):
 
 @pytest.mark.contract("PR1")
 def test_the_example_has_fewer_than_60_lines_of_code():
-    code = [line for line in EXAMPLE.read_text().splitlines() if line.strip()]
+    code = [
+        line for line in (EXAMPLES / "home_assistant.py").read_text().splitlines() if line.strip()
+    ]
     begin = next(n for n, line in enumerate(code) if line.startswith("@dataclass"))
     assert len(code) - begin < 60
 
