@@ -5,18 +5,28 @@ Neither the build nor the finished pages use the network.
 
 import sys
 from pathlib import Path
+from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
+from sockstore.base import options
 from sockstore.base.version import __version__
-from sockstore.connection import view
+from sockstore.connection import opening, subscription, talking, view, websocket_store
 from sockstore.messages import buffer, kept, log, message, stream
+from sockstore.protocols import BaseProtocol
 
 # It imports them for type checkers only; the reference resolves their names, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
     setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
     module.Message = message.Message  # type: ignore[attr-defined]
+websocket_store.BaseProtocol = BaseProtocol  # type: ignore[attr-defined]
+websocket_store.Opening = opening.Opening  # type: ignore[attr-defined]
+subscription.Message = message.Message  # type: ignore[attr-defined]
+subscription.Overflow = buffer.Overflow  # type: ignore[attr-defined]
+talking.Message = message.Message  # type: ignore[attr-defined]
+talking.Subscription = subscription.Subscription  # type: ignore[attr-defined]
+options.Random = Random  # type: ignore[attr-defined]
 view.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 
 project = "sockstore"
@@ -57,12 +67,17 @@ made_by_the_package = (
     "sockstore.MessageStream",
     "sockstore.MessageView",
     "sockstore.Receipt",
+    "sockstore.Subscription",
+    "sockstore.blocking.MessageStream",
+    "sockstore.blocking.Receipt",
+    "sockstore.blocking.Subscription",
+    "sockstore.blocking.Unsubscriber",
     "sockstore.scope.scope.Mounted",
     "sockstore.stores.Readable",
     "sockstore.stores.Stream",
     "sockstore.stores.Unsubscriber",
     "sockstore.stores.Writable",
-    "sockstore.transports.memory.MemoryPeer",
+    "sockstore.testing.FakeClient",
     "sockstore.ui.browser.MountedPage",
 )
 default_role = "py:obj"
@@ -73,10 +88,12 @@ python_maximum_signature_line_length = 88
 # Every name in a signature is a link, except type variables, names of other packages (whose
 # pages would need the network), and internal names.
 nitpicky = True
-STANDARD = "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl"
+STANDARD = (
+    "abc|_?asyncio|collections|concurrent|contextlib|contextvars|datetime|pathlib|random|ssl|types"
+)
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|sockstore.blocking.streams.Buffer|CallbackBuffer|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
+    "Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [

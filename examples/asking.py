@@ -3,11 +3,13 @@
 import asyncio
 import sys
 
-from sockstore import IdField, OutcomeUnknown, WebSocketStore
+from sockstore import OutcomeUnknown, WebSocketStore
+from sockstore.protocols import IdField, Plain
 
 
 async def main(url: str) -> None:
-    async with WebSocketStore(url, request_format=IdField("reqId")) as connection:
+    protocol = Plain(requests=IdField("reqId"))
+    async with WebSocketStore(url, protocol=protocol) as connection:
         prices = [connection.request({"op": "price", "symbol": name}) for name in ("BTC", "ETH")]
         for answer in await asyncio.gather(*prices):  # each request gets its own answer
             print(answer)

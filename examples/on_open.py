@@ -1,17 +1,21 @@
-"""Subscribe again after every opening handshake: `on_open` sends before messages that waited."""
+"""Sign in after every opening handshake: what `on_open` sends leaves before everything else."""
 
 import asyncio
 import sys
 
-from sockstore import WebSocketStore
+from sockstore import Opening, WebSocketStore
 
 
-async def subscribe(connection: WebSocketStore) -> None:
-    connection.send({"type": "subscribe", "symbols": ["BTC", "ETH"]})
+async def sign_in(opening: Opening) -> None:
+    opening.send({"type": "sign in", "fresh_token": opening.attempt.refresh})
+    answer = await opening.receive()
+    if answer.data["type"] != "sign in":  # the echo server says it back
+        raise opening.unauthorised("the server refused the token")
+    print("signed in")
 
 
 async def main(url: str) -> None:
-    async with WebSocketStore(url, on_open=subscribe) as feed:
+    async with WebSocketStore(url, on_open=sign_in) as feed:
         feed.send({"type": "order", "symbol": "BTC"})  # waits for the connection
         async for message in feed.stream():
             print(message.data["type"])

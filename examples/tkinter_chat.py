@@ -23,7 +23,7 @@ class Chat(tk.Tk):
             widget.pack(fill="x", padx=8, pady=4)
         self.field.bind("<Return>", self.say)
         self.field.focus()
-        ws.subscribe("status", self.show_status)
+        ws.on_status(self.show_status)
         ws.on_message(self.show_message)
         self.pump()
 

@@ -4,12 +4,15 @@ import asyncio
 import sys
 
 from sockstore import WebSocketStore, derived
+from sockstore.protocols import Topics
+
+BY_TYPE = Topics(key=lambda data: data.get("type"))  # the server need not be asked
 
 
 async def main(url: str) -> None:
-    async with WebSocketStore(url) as feed:
-        price = feed.topic("price")  # the latest object whose "type" is "price"
-        news = feed.topic("news")
+    async with WebSocketStore(url, protocol=BY_TYPE) as feed:
+        price = feed.subscribe("price").latest  # the latest object whose "type" is "price"
+        news = feed.subscribe("news").latest
         headline = derived((price, news), lambda price, news: f"{price} | {news}")
         with headline.subscribe(print):
             feed.send({"type": "price", "value": 101})

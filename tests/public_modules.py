@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import sockstore
 import sockstore.blocking
+import sockstore.protocols
 import sockstore.server
 import sockstore.stores
 import sockstore.testing
@@ -17,6 +18,7 @@ import sockstore.ui.textual
 PUBLIC = [
     sockstore,
     sockstore.blocking,
+    sockstore.protocols,
     sockstore.server,
     sockstore.stores,
     sockstore.testing,

@@ -16,7 +16,8 @@ from sockstore import (
     WebSocketStore,
     derived,
 )
-from sockstore.blocking import MessageStream, Receipt, Subscription, WebSocket
+from sockstore.blocking import MessageStream, Receipt, Subscription, Unsubscriber, WebSocket
+from sockstore.protocols import JsonRpc
 
 
 def script() -> None:
@@ -42,17 +43,37 @@ def script() -> None:
     WebSocket("ws://localhost", session=Session("room", since=Position(0)))
 
 
+def conversations() -> None:
+    with WebSocket("ws://localhost", protocol=JsonRpc(), lazy=True, linger=1.0) as ws:
+        with ws.subscribe("price", type=int) as prices:
+            assert_type(prices, Subscription[int])
+            assert_type(prices.latest, int | None)
+            assert_type(prices.messages, MessageView)
+            for message in prices:
+                assert_type(message, Message)
+            assert_type(prices.stream(limit=1), MessageStream)
+            assert_type(prices.on_message(lambda message: None), Unsubscriber)
+            assert_type(prices.on_change("latest", lambda price: price), Unsubscriber)
+            prices.on_change("phase", print)  # type: ignore[call-overload]
+            assert_type(prices.send(1), Receipt)
+        assert_type(ws.subscribe("chat", {"room": 1}), Subscription[Any])
+        assert_type(ws.handle("add", lambda a, b: a + b), Unsubscriber)
+        assert_type(ws.send("x", wait=True), Receipt)
+        assert_type(ws.reply(ws.recv(), {"ok": True}), Receipt)
+        assert_type(ws.position, Position | None)
+
+
 def callbacks(frame: Callable[[Callable[[], object]], object]) -> None:
     def heard(message: Message) -> None: ...
     def told(status: Literal["connected", "disconnected", "error"]) -> None: ...
     def priced(price: int) -> None: ...
 
     ws = WebSocket("ws://localhost", callbacks="pump")
-    assert_type(ws.on_message(heard, limit=10), Subscription)
-    assert_type(ws.subscribe("status", told), Subscription)
-    ws.subscribe("status", priced)  # type: ignore[call-overload]
-    ws.subscribe("nothing", told)  # type: ignore[call-overload]
-    assert_type(ws.subscribe(price, priced), Subscription)
+    assert_type(ws.on_message(heard, limit=10), Unsubscriber)
+    assert_type(ws.on_change("status", told), Unsubscriber)
+    ws.on_change("status", priced)  # type: ignore[call-overload]
+    ws.on_change("nothing", told)  # type: ignore[call-overload]
+    assert_type(ws.on_change(price, priced), Unsubscriber)
     assert_type(ws.pump(), int)
     with ThreadPoolExecutor() as pool:
         WebSocket("ws://localhost", callbacks=pool)

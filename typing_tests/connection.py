@@ -5,26 +5,36 @@ from concurrent.futures import Future
 from typing import Any, Literal, assert_type
 
 from sockstore import (
+    Connection,
     Attempt,
     ConnectionState,
-    IdField,
-    JsonRpc,
     Message,
     MessageStream,
+    Opening,
     MessageView,
     Outcome,
     Position,
-    Publication,
     Readable,
     Receipt,
     Reconnect,
-    Resume,
     Session,
     SocketInfo,
     SockstoreError,
+    Subscription,
     WebSocketStore,
     derived,
 )
+from sockstore.protocols import IdField, JsonRpc, Plain, Publication
+
+
+async def sign_in(opening: Opening) -> None:
+    assert_type(await opening.receive(), Message)
+    assert_type(opening.send("hello"), Receipt)
+    assert_type(await opening.request({"op": "sign in"}), Any)
+    assert_type(opening.connection, Connection)
+    assert_type(opening.attempt.refresh, bool)
+    assert_type(opening.is_reconnection, bool)
+    raise opening.unauthorised("no")
 
 
 async def token(attempt: Attempt) -> dict[str, str]:
@@ -73,9 +83,11 @@ async def main() -> None:
     WebSocketStore("ws://localhost", session=Session("lobby", token="t", since=Position(3)))
     WebSocketStore("ws://localhost", session=Session("lobby", token=lambda attempt: None))
     WebSocketStore("ws://localhost", session="lobby")  # type: ignore[arg-type]
-    WebSocketStore("ws://localhost", request_format=JsonRpc())
-    WebSocketStore("ws://localhost", request_format=IdField("reqId"))
-    WebSocketStore("ws://localhost", resume=Resume(cursor=lambda message: message.number))
+    WebSocketStore("ws://localhost", protocol=JsonRpc())
+    WebSocketStore("ws://localhost", protocol=Plain(requests=IdField("reqId")))
+    WebSocketStore("ws://localhost", on_open=sign_in)
+    WebSocketStore("ws://localhost", on_open=lambda opening: opening.send("hello"))
+    WebSocketStore("ws://localhost", on_open=3)  # type: ignore[arg-type]
     Session("lobby", since=3)  # type: ignore[arg-type]
 
     assert_type(connection.select(len), Readable[int])
@@ -86,3 +98,22 @@ async def main() -> None:
     async with connection as same:
         assert_type(same, WebSocketStore)
     connection.messages.on_append(lambda message: print(message.data))
+
+
+class Trade:
+    symbol: str
+
+
+async def subscribe(connection: WebSocketStore) -> None:
+    trades = connection.subscribe("trades", type=Trade)
+    assert_type(trades, Subscription[Trade])
+    assert_type(trades.latest, Readable[Trade | None])
+    assert_type(connection.subscribe("any", {"depth": 5}), Subscription[Any])
+    assert_type(connection.subscribe("any", type=Trade | int), Subscription[Any])
+    assert_type(trades.send("hello"), Receipt)
+    assert_type(trades.stream(gaps=True), MessageStream)
+    connection.subscribe("x", depth=5)  # type: ignore[call-overload]
+    async with trades as entered:
+        assert_type(entered, Subscription[Trade])
+        async for message in trades:
+            assert_type(message, Message)

@@ -23,10 +23,12 @@ from sockstore.base.errors import (
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
+    SubscriptionRefused,
 )
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.options import Reconnect
 from sockstore.base.outcomes import Classification, Outcome, classify
-from sockstore.base.positions import Gap, Position, Publication
+from sockstore.base.positions import Gap, Position
+from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState, Failure, SocketInfo
 from sockstore.base.version import __version__
 from sockstore.connection.connection import Connection
@@ -34,12 +36,13 @@ from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.requests import IdField, JsonRpc
+from sockstore.connection.recovery import Session
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
 if TYPE_CHECKING:
+    from sockstore.connection.opening import Opening
+    from sockstore.connection.subscription import Subscription
     from sockstore.messages.log import MessageView
     from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
@@ -61,28 +64,24 @@ __all__ = [
     "FailureReason",
     "Gap",
     "HandshakeFailed",
-    "Heartbeat",
-    "IdField",
     "InvalidOption",
     "InvalidURI",
-    "JsonRpc",
     "Lagged",
     "Message",
     "MessageStream",
     "MessageView",
     "Navigation",
     "Navigator",
+    "Opening",
     "Outbox",
     "Outcome",
     "OutcomeUnknown",
     "Position",
     "ProviderNotFound",
-    "Publication",
     "Readable",
     "Receipt",
     "Reconnect",
     "RequestFailed",
-    "Resume",
     "Scope",
     "ScopeClosed",
     "Session",
@@ -90,6 +89,8 @@ __all__ = [
     "SockstoreError",
     "Stats",
     "StopReconnecting",
+    "Subscription",
+    "SubscriptionRefused",
     "TimelineEvent",
     "WebSocketProvider",
     "WebSocketStore",
@@ -105,10 +106,12 @@ __all__ = [
 ]
 
 _LATER = {
+    "Subscription": "sockstore.connection.subscription",
     "Message": "sockstore.messages.message",
     "MessageStream": "sockstore.messages.stream",
     "MessageView": "sockstore.messages.log",
     "Navigator": "sockstore.scope.navigator",
+    "Opening": "sockstore.connection.opening",
     "Scope": "sockstore.scope.scope",
     "WebSocketProvider": "sockstore.scope.provider",
     "use_websocket": "sockstore.scope.provider",

@@ -35,9 +35,10 @@ def instrument(
 ) -> Callable[[], None]:
     """Report a connection to OpenTelemetry, until the returned callable is called.
 
-    Metrics: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
-    ``sockstore.losses`` (counters), ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``
-    and ``sockstore.latency`` (seconds; gauges). Spans: ``websocket attempt`` and
+    Counters: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
+    ``sockstore.losses``. Gauges: ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``,
+    ``sockstore.latency`` (seconds), and with a protocol ``sockstore.subscriptions`` for each phase,
+    which is its attribute ``sockstore.subscription.phase``. Spans: ``websocket attempt`` and
     ``websocket connection``, with the timeline's events in between.
 
     Args:
@@ -100,6 +101,7 @@ class _Figures:
         for name, measured in _GAUGES.items():
             unit = "s" if name == "sockstore.latency" else ""
             meter.create_observable_gauge(name, [self._observe(measured)], unit)
+        meter.create_observable_gauge("sockstore.subscriptions", [self._count_subscriptions])
 
     def stop(self) -> None:
         """Observe nothing any more; a meter cannot remove its instruments."""
@@ -113,6 +115,15 @@ class _Figures:
             return [] if value is None else [Observation(value, self._attributes)]
 
         return observe
+
+    def _count_subscriptions(self, _: CallbackOptions) -> Iterable[Observation]:
+        if self._connection is None:
+            return []
+        counts = self._connection.stats().subscriptions
+        return [
+            Observation(number, {**self._attributes, "sockstore.subscription.phase": phase})
+            for phase, number in counts.items()
+        ]
 
 
 class _Spans:

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from sockstore import Scope, WebSocketStore, blocking
+from sockstore.protocols import Topics
 from sockstore.scope.sharing import Lease, Shared
 
+TYPES = Topics(key=lambda data: data.get("type"))
+HANDLE = WebSocketStore("ws://x", protocol=TYPES).subscribe("x")
+BLOCKING_HANDLE = blocking.WebSocket("ws://x", protocol=TYPES).subscribe("x")
 CONTRACT = Path(__file__).parents[2] / "docs" / "contract.md"
 
 
@@ -37,8 +41,10 @@ def test_a_connection_and_a_lease_on_it_have_the_same_public_names() -> None:
         ("MessageLog", lambda: WebSocketStore("ws://x").messages),
         ("MessageStream", lambda: WebSocketStore("ws://x").stream()),
         ("Receipt", lambda: WebSocketStore("ws://x").send("hello")),
+        ("Subscription", lambda: HANDLE),
         ("Scope", Scope),
         ("blocking.WebSocket", lambda: blocking.WebSocket("ws://x")),
+        ("blocking.Subscription", lambda: BLOCKING_HANDLE),
         ("blocking.MessageStream", lambda: blocking.WebSocket("ws://x").stream()),
         ("blocking.Receipt", lambda: blocking.WebSocket("ws://x").send("hello")),
     ],

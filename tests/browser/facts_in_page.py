@@ -17,12 +17,12 @@ import js as window
 from sockstore import (
     Close,
     HandshakeFailed,
-    Heartbeat,
     InvalidOption,
     InvalidURI,
     Reconnect,
     WebSocketStore,
 )
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.transports import default_transport
 from sockstore.transports.base import Listener, Target, Transport, TransportOptions
 
@@ -139,7 +139,9 @@ async def a_heartbeat_runs_if_one_is_configured(url: str, refusing: str) -> None
         made.append(default_transport(listener, options))
         return made[-1]
 
-    async with WebSocketStore(url, heartbeat=heartbeat, transport=make) as connection:
+    async with WebSocketStore(
+        url, protocol=Plain(heartbeat=heartbeat), transport=make
+    ) as connection:
         await connection.ready()
         await connection.latency.wait_for(lambda latency: True)
         (transport,) = made

@@ -24,6 +24,7 @@ from browser.demos import (
     wait_for_lines,
 )
 from sockstore import WebSocketStore
+from sockstore.protocols import Topics
 from sockstore.server import Limits, create_app
 
 pytestmark = [
@@ -73,13 +74,18 @@ class Site:
 
     async def tell(self, room: str, *contents: str, day: int = 23) -> None:
         """Let Bob come, say something, and go."""
-        async with WebSocketStore(f"{self.server}/chat/{room}?name=Bob") as bob:
+        by_type = Topics(key=lambda frame: frame.get("type"))
+        url = f"{self.server}/chat/{room}?name=Bob"
+        async with (
+            WebSocketStore(url, protocol=by_type) as bob,
+            bob.subscribe("message") as messages,
+        ):
             await bob.ready()
             for second, content in enumerate(contents):
                 said = f"2026-01-{day}T12:{second // 60:02}:{second % 60:02}.000Z"
                 bob.send({"content": content, "timestamp": said})
             last = contents[-1]
-            await bob.topic("message").wait_for(lambda one: one and one["content"] == last)
+            await messages.latest.wait_for(lambda one: one and one["content"] == last)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

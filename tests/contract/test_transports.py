@@ -1,4 +1,4 @@
-"""Every transport keeps one contract: the memory network and real sockets alike."""
+"""Every transport keeps one contract: the memory network, fake servers and real sockets alike."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from loopback.servers import BINARY, Peer, frame, text
 from loopback.servers import serve as serve_raw
-from sockstore.testing import assert_no_leaks, check_transport
+from sockstore.testing import (
+    FakeClient,
+    FakeServer,
+    asgi_transport,
+    assert_no_leaks,
+    check_transport,
+)
+from sockstore.transports.base import TransportFactory
 from sockstore.transports.memory import MemoryNetwork, MemoryPeer
 from sockstore.transports.native.transport import NativeTransport
 
@@ -80,6 +87,132 @@ class MemoryHarness:
 async def test_the_memory_transport_keeps_the_contract(latency):
     async with assert_no_leaks():
         await check_transport(MemoryHarness(latency))
+
+
+class HandlerServerHalf:
+    def __init__(self, client: FakeClient) -> None:
+        self.client = client
+
+    async def receive(self) -> str | bytes:
+        return await self.client.receive()
+
+    async def send(self, *messages: str | bytes) -> None:
+        self.client.send(*messages)
+
+    async def ping(self) -> None:
+        pongs = self.client.pongs
+        self.client.ping()
+        async with asyncio.timeout(10):
+            while self.client.pongs == pongs:
+                await asyncio.sleep(0.001)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.client.close(code, reason)
+
+    async def drop(self) -> None:
+        self.client.drop()
+
+
+class HandlerHarness:
+    url = "ws://fake/accepts"
+    refusing_url = "ws://fake/refuses"
+    hanging_url = "ws://fake/hangs"
+    greeting_url = "ws://fake/greets"
+    pings = True
+
+    def __init__(self) -> None:
+        self.server_ = FakeServer(self.handle)
+        self.make = self.server_
+        self.newest: FakeClient | None = None
+
+    async def handle(self, client: FakeClient) -> None:
+        match client.path:
+            case "/refuses":
+                client.refuse(403)
+            case "/greets":
+                await client.send(*GREETING)
+            case "/hangs":
+                client.hang()
+            case _:
+                self.newest = client
+        await client.wait_closed()
+
+    async def server(self) -> HandlerServerHalf:
+        assert self.newest is not None
+        return HandlerServerHalf(self.newest)
+
+
+async def test_a_fake_server_with_a_handler_keeps_the_contract():
+    async with assert_no_leaks(), asyncio.timeout(60):
+        await check_transport(HandlerHarness())
+
+
+class ApplicationServerHalf:
+    """An ASGI application's side of one connection, with what our server's extension adds."""
+
+    def __init__(self, scope, receive, send) -> None:
+        self.scope, self.events, self.write = scope, receive, send
+
+    async def receive(self) -> str | bytes:
+        event = await self.events()
+        return event["text"] if event.get("text") is not None else event["bytes"]
+
+    async def send(self, *messages: str | bytes) -> None:
+        for message in messages:
+            key = "text" if isinstance(message, str) else "bytes"
+            await self.write({"type": "websocket.send", key: message})
+
+    async def ping(self) -> None:
+        raise NotImplementedError
+
+    async def close(self, code: int, reason: str) -> None:
+        await self.write({"type": "websocket.close", "code": code, "reason": reason})
+
+    async def drop(self) -> None:
+        self.scope["extensions"]["sockstore.abort"]["abort"]()
+
+
+class ApplicationHarness:
+    url = "ws://app/accepts"
+    refusing_url = "ws://app/refuses"
+    hanging_url = "ws://app/hangs"
+    greeting_url = "ws://app/greets"
+    pings = False  # an ASGI application has no pings
+
+    def __init__(self) -> None:
+        self.newest: ApplicationServerHalf | None = None
+        self.make: TransportFactory
+
+    async def __call__(self, scope, receive, send) -> None:
+        if scope["type"] == "lifespan":
+            raise NotImplementedError
+        await receive()
+        half = ApplicationServerHalf(scope, receive, send)
+        match scope["path"]:
+            case "/refuses":
+                await send({"type": "websocket.close"})
+            case "/greets":
+                await send({"type": "websocket.accept"})
+                await half.send(*GREETING)
+                await receive()
+            case "/hangs":
+                await receive()
+            case _:
+                chosen = "chat" if "chat" in scope["subprotocols"] else None
+                self.newest = half
+                await send({"type": "websocket.accept", "subprotocol": chosen})
+                await asyncio.sleep(3600)
+
+    async def server(self) -> ApplicationServerHalf:
+        assert self.newest is not None
+        return self.newest
+
+
+async def test_an_asgi_application_in_the_process_keeps_the_contract(monkeypatch):
+    monkeypatch.setattr("sockstore.testing.asgi.SECONDS_TO_LEAVE", 0.01)
+    harness = ApplicationHarness()
+    async with assert_no_leaks(), asgi_transport(harness) as harness.make:
+        await check_transport(harness)
 
 
 class NativeServerHalf:

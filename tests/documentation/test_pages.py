@@ -57,7 +57,7 @@ def test_every_block_says_what_it_is_or_why_it_is_not_run(page):
         assert known, f"{page}:{block.line}: {block.language}"
         assert block.not_run is None or block.not_run.endswith("."), f"{page}:{block.line}"
     for included in included_by(page):
-        is_run = included.parent == ROOT / "examples" or included.is_relative_to(ROOT / "tests")
+        is_run = any(included.is_relative_to(ROOT / folder) for folder in ("examples", "tests"))
         assert is_run, f"{included} is run by no test"
         assert included.exists()
 
@@ -122,7 +122,7 @@ def is_installable(requirement):
 
 def test_every_example_is_shown():
     shown = {file for page in PAGES for file in included_by(page)}
-    assert shown >= set((ROOT / "examples").glob("*.py"))
+    assert shown >= set((ROOT / "examples").rglob("*.py"))
 
 
 ABOUT_FILES = [

@@ -34,6 +34,12 @@ class Puppet:
     def ping(self, payload: bytes) -> None:
         self.pings.append(payload)
 
+    def pause_reading(self) -> None:
+        self.reading_paused = True
+
+    def resume_reading(self) -> None:
+        self.reading_paused = False
+
     def close(self, code: int, reason: str) -> None:
         self.orders.append(f"close {code} {reason}".strip())
 

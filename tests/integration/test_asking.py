@@ -18,6 +18,7 @@ from sockstore import (
     HandshakeFailed,
     InvalidOption,
     InvalidURI,
+    Opening,
     Reconnect,
     StopReconnecting,
     WebSocketStore,
@@ -249,10 +250,10 @@ async def test_a_callable_that_swallows_cancellation_is_not_waited_for_by_users(
 @pytest.mark.contract("CN11", "CN10")
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_what_a_failed_on_open_leaves_does_not_keep_the_connection_alive(is_async):
-    def broken(connection: WebSocketStore) -> None:
+    def broken(_: Opening) -> None:
         raise ValueError("not today")
 
-    async def broken_later(connection: WebSocketStore) -> None:
+    async def broken_later(_: Opening) -> None:
         await asyncio.sleep(0)
         raise ValueError("not today")
 
@@ -279,10 +280,10 @@ async def test_what_a_failed_on_open_leaves_does_not_keep_the_connection_alive(i
 async def test_on_open_runs_before_the_connection_is_open_for_everyone():
     order: list[str] = []
 
-    async def log_in(connection: WebSocketStore) -> None:
+    async def log_in(opening: Opening) -> None:
         assert connection.phase.value == "connecting"
-        connection.send({"login": "me"})
-        await connection.messages.wait_for(len)
+        opening.send({"login": "me"})
+        assert (await opening.receive()).data == "welcome"
         order.append("logged in")
 
     server = FakeServer(accept(), pause(2))

@@ -404,7 +404,7 @@ async def test_a_subscription_that_centrifugo_refuses_is_the_end_in_its_words(er
     async with join(server) as connection:
         with pytest.raises(ConnectionEnded, match=error["message"]):
             await connection.ready(60)
-        assert connection.state.value.failure.reason == "session refused"
+        assert connection.state.value.failure.reason == "refused by the server"
         assert len(server.handshakes) == 1
 
 

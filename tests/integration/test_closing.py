@@ -22,8 +22,11 @@ from sockstore import (
     StopReconnecting,
     WebSocketStore,
 )
+from sockstore.protocols import Topics
 from sockstore.testing import FakeServer, accept, close, drop, hang, pause, refuse, send
 from waiting import turns
+
+BY_TYPE = Topics(key=lambda data: data.get("type"))
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -200,7 +203,7 @@ CALLBACKS = [
     "status subscriber",
     "on_append",
     "messages subscriber",
-    "topic subscriber",
+    "latest subscriber",
     "select function",
     "select subscriber",
     "buffered_amount subscriber",
@@ -268,6 +271,7 @@ async def test_close_is_legal_inside_every_callback(callback):
         transport=make,
         headers=then(()) if callback == "headers" else (),
         subprotocols=later(()) if callback == "async subprotocols" else (),
+        protocol=BY_TYPE if callback == "latest subscriber" else None,
         codec=(decode, str) if callback in {"codec", "on_error"} else None,
         on_error=shut if callback == "on_error" else None,
         on_open={"on_open": shut, "async on_open": later(None)}.get(callback),
@@ -298,8 +302,9 @@ async def test_close_is_legal_inside_every_callback(callback):
             connection.select(len).subscribe(lambda count: count and shut())
         case "select", "function":
             connection.select(lambda view: view and shut()).subscribe(lambda _: None)
-        case "topic", "subscriber":
-            connection.topic("price").subscribe(lambda price: price and shut())
+        case "latest", "subscriber":
+            latest = connection.subscribe("price").latest
+            latest.subscribe(lambda price: price and shut())
         case "messages", "subscriber":
             connection.messages.subscribe(lambda view: view and shut())
         case name, "subscriber":
@@ -532,7 +537,7 @@ HELD = {
     "error": lambda connection: connection.error,
     "messages": lambda connection: connection.messages,
     "buffered_amount": lambda connection: connection.buffered_amount,
-    "topic": lambda connection: connection.topic("price"),
+    "latest": lambda connection: connection.subscribe("price").latest,
     "select": lambda connection: connection.select(len),
     "stream": lambda connection: connection.stream(),
     "subscription": lambda connection: connection.state.subscribe(lambda state: None),
@@ -544,7 +549,8 @@ HELD = {
 @pytest.mark.parametrize("what", HELD)
 async def test_what_is_held_of_a_connection_keeps_it_alive(what):
     server = FakeServer()
-    connection = WebSocketStore("ws://fake", transport=server)
+    protocol = BY_TYPE if what == "latest" else None
+    connection = WebSocketStore("ws://fake", transport=server, protocol=protocol)
     held = [HELD[what](connection)]
     connection.connect()
     await connection.ready()
@@ -588,7 +594,7 @@ async def test_after_the_end_nothing_refers_to_a_subscriber_any_more():
                 connection.state.subscribe(self.draw),
                 connection.messages.subscribe(self.draw),
                 connection.messages.on_append(self.draw),
-                connection.topic("x").subscribe(self.draw),
+                connection.subscribe("x").latest.subscribe(self.draw),
                 connection.buffered_amount.subscribe(self.draw),
             ]
 
@@ -596,11 +602,14 @@ async def test_after_the_end_nothing_refers_to_a_subscriber_any_more():
             pass
 
     server = FakeServer(accept(), send({"type": "x"}))
-    connection = WebSocketStore("ws://fake", transport=server, outbox=Outbox(limit=3))
+    connection = WebSocketStore(
+        "ws://fake", transport=server, outbox=Outbox(limit=3), protocol=BY_TYPE
+    )
     screen = Screen(connection)
     gone = weakref.ref(screen)
     async with connection:
-        await connection.messages.wait_for(len)
+        await connection.ready()
+        await turns()
         for stop_ in screen.stops:
             stop_()
             stop_()

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from sockstore import Heartbeat, InvalidOption, Reconnect, WebSocketStore
+from sockstore import InvalidOption, Reconnect, WebSocketStore
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.testing import FakeServer, VirtualClock
 
 LATER = Reconnect(schedule=lambda attempt, outcome: 20)
@@ -142,7 +143,7 @@ async def test_waking_up_sends_a_heartbeat_at_once(virtual_clock):
     server = FakeServer()
     heartbeat = Heartbeat("ping", "pong", interval=15, timeout=5)
     async with WebSocketStore(
-        "ws://fake", transport=server, reconnect=LATER, heartbeat=heartbeat
+        "ws://fake", transport=server, reconnect=LATER, protocol=Plain(heartbeat=heartbeat)
     ) as connection:
         await connection.ready()
         await asyncio.sleep(2)

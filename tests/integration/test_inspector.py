@@ -79,7 +79,7 @@ SITUATIONS = {
     ),
     "on_open runs": (
         (accept(),),
-        {"on_open": lambda connection: asyncio.sleep(5)},
+        {"on_open": lambda _: asyncio.sleep(5)},
         "connecting",
         3,
         "The first attempt has reached ws://fake/feed?*** and waits for on_open to finish, "
@@ -520,8 +520,7 @@ async def test_giving_up_is_one_error(caplog):
     assert [(one.levelname, one.getMessage()) for one in caplog.records] == [
         (
             "ERROR",
-            "ws://fake/feed?***: gave up: cannot connect to ws://fake/feed?***: "
-            "the server answered HTTP 404",
+            "ws://fake/feed?***: gave up: cannot connect: the server answered HTTP 404",
         )
     ]
 

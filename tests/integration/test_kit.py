@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 import subprocess
@@ -482,3 +483,66 @@ async def test_what_is_sent_with_two_calls_arrives_apart():
         server.send("c")
 
     assert await slices_of(act=act) == ["opened", [1, 1], [1]]
+
+
+class Runs(Slices):
+    """A listener that writes down how many messages came in each call, and may leave some."""
+
+    def __init__(self, takes: int = 1000, then=lambda: None) -> None:
+        super().__init__()
+        self.takes, self.then = takes, then
+        self.messages: list[object] = []
+
+    def texts(self, messages) -> bool:
+        run = list(itertools.islice(messages, self.takes))
+        self.slice.append(len(run))
+        self.messages += run
+        self.then()
+        return False
+
+    binaries = texts
+
+
+async def runs_of(*messages, **options) -> tuple[Runs, list[object]]:
+    server, listener = FakeServer(), Runs(**options)
+    transport = server(listener, TransportOptions())
+    if "then" in options:
+        listener.then = lambda: options["then"](transport)
+    await transport.open(Target(url="ws://fake"))
+    await turns(3)
+    server.connection.send(*messages)
+    await turns(300)
+    return listener, [told for told in listener.told if isinstance(told, list)]
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2")
+async def test_messages_come_in_runs_of_one_type_as_on_a_socket():
+    listener, slices = await runs_of(*"abcdef", b"1", b"2", *"gh")
+    assert slices == [[1, 2, 3, 2, 2]]
+    assert listener.messages == [*"abcdef", b"1", b"2", *"gh"]
+    listener, slices = await runs_of(*["x" * 1000] * 40)
+    assert slices == [[1, 2, 4, 8, 1], [1, 2, 4, 8, 1], [1, 2, 4, 1]]
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2")
+@pytest.mark.parametrize("takes", [1, 2, 3])
+async def test_what_a_listener_leaves_comes_again(takes):
+    sent = [str(number) * 500 for number in range(100)]
+    listener, _ = await runs_of(*sent, takes=takes)
+    assert listener.messages == sent
+
+
+@pytest.mark.contract("TK2", "MS2")
+def test_a_listener_that_takes_long_ends_the_slice():
+    clock = VirtualClock()
+    _, slices = clock.run(runs_of(*"abcdefg", then=lambda _: clock.block(0.004)))
+    assert slices == [[1, 2], [1, 2], [1]]
+
+
+@pytest.mark.virtual_clock
+@pytest.mark.contract("TK2", "CN6")
+async def test_nothing_is_delivered_after_an_abort():
+    listener, _ = await runs_of(*"abcdef", then=lambda transport: transport.abort())
+    assert listener.messages == ["a"]

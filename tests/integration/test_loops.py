@@ -12,7 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sockstore import Heartbeat, Navigator, Receipt, Reconnect, Scope, WebSocketStore, blocking
+from sockstore import Navigator, Receipt, Reconnect, Scope, WebSocketStore, blocking
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.testing import FakeServer, VirtualClock, accept, drop, receive, refuse, repeat, send
 
 
@@ -240,7 +241,7 @@ def test_the_programs_task_factory_changes_nothing(factory):
             "ws://fake",
             transport=server,
             reconnect=Reconnect(schedule=lambda attempt, outcome: 1.0, min_uptime=0),
-            on_open=lambda connection: connection.send("first"),
+            on_open=lambda opening: opening.send("first"),
         )
         await scope.enter(connection)
         scope.subscribe(connection.phase, lambda phase: notes.append(f"{clock.now:g}: {phase}"))
@@ -297,7 +298,7 @@ def test_a_time_that_passes_while_its_timer_is_set_is_not_missed():
         "ws://fake",
         transport=server,
         reconnect=Reconnect(schedule=lambda attempt, outcome: 0.0),
-        heartbeat=Heartbeat("beat", interval=2**-11),
+        protocol=Plain(heartbeat=Heartbeat("beat", interval=2**-11)),
     )
 
     async def beat_and_come_back() -> None:

@@ -8,22 +8,20 @@ import json
 import pytest
 
 from sockstore import (
-    ConnectionEnded,
     DeliveryError,
     Gap,
-    IdField,
     InvalidOption,
-    JsonRpc,
     Outbox,
     OutcomeUnknown,
     Reconnect,
     RequestFailed,
-    Resume,
     Session,
     WebSocketProvider,
     WebSocketStore,
 )
+from sockstore.protocols import IdField, JsonRpc, Plain
 from sockstore.testing import FakeServer
+from waiting import turns
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -70,11 +68,11 @@ async def test_the_answer_with_the_id_is_the_answer_and_no_message():
 @pytest.mark.contract("OB5")
 async def test_json_rpc_returns_results_and_raises_errors():
     server = FakeServer()
-    async with asks(server, request_format=JsonRpc()) as connection:
+    async with asks(server, protocol=JsonRpc()) as connection:
         sums = asyncio.ensure_future(connection.request({"method": "add", "params": [1, 2]}))
         (asked,) = await received(server, 1)
         assert asked == {"jsonrpc": "2.0", "method": "add", "params": [1, 2], "id": asked["id"]}
-        server.send({"jsonrpc": "2.0", "method": "tick", "id": asked["id"]})  # no response
+        server.send({"jsonrpc": "2.0", "method": "tick"})  # no response
         server.send({"jsonrpc": "2.0", "id": asked["id"], "result": 3})
         assert await sums == 3
         wrong = asyncio.ensure_future(connection.request({"method": "nothing"}))
@@ -107,12 +105,12 @@ async def test_a_format_of_ones_own():
             return data[1]
 
     server = FakeServer()
-    async with asks(server, request_format=Wrapped()) as connection:
+    async with asks(server, protocol=Plain(requests=Wrapped())) as connection:
         asking = asyncio.ensure_future(connection.request("question"))
         ((number, _),) = await received(server, 1)
         server.send([number, "answer"])
         assert await asking == "answer"
-    async with asks(server, request_format=IdField("reqId")) as connection:
+    async with asks(server, protocol=Plain(requests=IdField("reqId"))) as connection:
         asking = asyncio.ensure_future(connection.request({"op": "book"}))
         *_, asked = await received(server, 2)
         server.send({"reqId": asked["reqId"]})
@@ -159,6 +157,57 @@ async def test_an_idempotent_request_is_sent_again_with_its_id():
         connection.close()
         with pytest.raises(OutcomeUnknown):
             await ending
+
+
+@pytest.mark.contract("OB5")
+@pytest.mark.parametrize("outbox", [Outbox(limit=5), None])
+async def test_what_is_sent_again_leaves_before_anything_newer(outbox):
+    server = FakeServer()
+    reconnect = Reconnect.linear(interval=8)
+    async with WebSocketStore(
+        "ws://x", transport=server, reconnect=reconnect, outbox=outbox
+    ) as connection:
+        await connection.ready()
+
+        def ask(move: int) -> asyncio.Future[object]:
+            return asyncio.ensure_future(
+                connection.request({"move": move}, timeout=None, idempotent=True)
+            )
+
+        asking = [ask(1), ask(2)]
+        await turns()
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        if outbox is not None:
+            connection.send({"move": 3})
+            connection.send({"move": "urgent"}, urgent=True)
+            asking.append(ask(4))
+            await turns()
+            assert connection.send({"move": 5}).state == "refused", "the outbox is full"
+        connection.phase.subscribe(
+            lambda phase: phase == "open" and connection.send({"move": "at once"})
+        )
+        await connection.ready()
+        await turns()
+        moves = [json.loads(frame)["move"] for frame in server.received]
+        newer = [] if outbox is None else ["urgent", 3, 4]
+        assert moves == [1, 2, 1, 2, *newer, "at once"]
+        for each in asking:
+            each.cancel()
+
+
+@pytest.mark.contract("OB5")
+async def test_what_was_sent_and_cannot_be_sent_again_has_an_unknown_outcome():
+    server = FakeServer()
+    async with WebSocketStore("ws://x", transport=server) as connection:
+        await connection.ready()
+        asking = asyncio.ensure_future(connection.request({"op": "pay"}, idempotent=True))
+        await turns()
+        server.drop()
+        await connection.phase.wait_for(lambda phase: phase == "waiting")
+        connection.close()
+        with pytest.raises(OutcomeUnknown):
+            await asking
 
 
 @pytest.mark.contract("OB5")
@@ -211,7 +260,7 @@ async def test_what_cannot_be_sent_is_told_at_once():
             await connection.request({"op": "get"})
         with pytest.raises(InvalidOption):
             await connection.request({"op": "get"}, timeout=0)
-    with pytest.raises(RuntimeError, match="session"):
+    with pytest.raises(RuntimeError, match="a session, which has no requests; give protocol=Plain"):
         await asks(server, session=Session("room")).request({"op": "get"})
 
 
@@ -288,84 +337,3 @@ async def test_every_reconnection_is_a_gap_for_streams_that_ask_for_it():
         assert connection.state.value.recovered is None
         with pytest.raises(InvalidOption):
             connection.stream(gaps="yes")
-
-
-@pytest.mark.contract("SE4")
-async def test_resume_asks_from_the_last_cursor_and_drops_what_comes_twice():
-    server = FakeServer()
-    calls = []
-    resume = Resume(
-        cursor=lambda message: message.data["n"],
-        request=lambda cursor: {"replay": cursor},
-        dedupe_key=lambda message: message.data["n"],
-        fetch_state=lambda connection: calls.append("state"),
-    )
-
-    async def on_open(connection):
-        calls.append("on_open")
-        connection.send("hello")
-
-    async with asks(server, resume=resume, on_open=on_open) as connection:
-        stream = connection.stream()
-        connection.send("queued")
-        await connection.ready()
-        assert await frames(server, 2) == ["hello", "queued"]
-        server.send({"n": 1}, {"n": 2}, {"n": 2})
-        server.drop()
-        await connection.state.wait_for(lambda state: state.phase == "waiting")
-        await connection.ready()
-        assert (await frames(server, 4))[2:] == ['{"replay":2}', "hello"]
-        server.send({"n": 2}, {"n": 3})
-        assert [(await anext(stream)).data["n"] for _ in range(3)] == [1, 2, 3]
-        assert connection.messages.total == 3
-        assert calls == ["state", "on_open"] * 2
-
-
-@pytest.mark.contract("SE4", "ST9")
-async def test_what_resume_raises_is_reported_and_loses_nothing(reported):
-    def unhashable(message):
-        return [message.data["n"]]
-
-    server = FakeServer()
-    resume = Resume(
-        cursor=lambda message: message.data["missing"],
-        request=lambda cursor: {"replay": cursor},
-        dedupe_key=unhashable,
-    )
-    async with asks(server, resume=resume) as connection:
-        await connection.ready()
-        server.send({"n": 1})
-        await connection.messages.wait_for(len)
-        server.drop()
-        await connection.state.wait_for(lambda state: state.phase == "waiting")
-        await connection.ready()
-        assert server.received == []
-    assert len(reported) == 2
-    assert "Resume.dedupe_key" in reported[0]["message"]
-    assert "Resume.cursor" in reported[1]["message"]
-
-
-@pytest.mark.contract("SE4", "CN11")
-async def test_a_snapshot_that_cannot_be_loaded_is_a_failed_attempt():
-    server = FakeServer()
-
-    async def fetch(connection):
-        raise OSError("no such state")
-
-    connection = asks(server, resume=Resume(fetch_state=fetch), reconnect=False)
-    connection.connect()
-    with pytest.raises(ConnectionEnded, match="no such state"):
-        await connection.ready()
-
-
-@pytest.mark.contract("SE4")
-async def test_keys_are_remembered_up_to_a_bound():
-    server = FakeServer()
-    async with asks(server, resume=Resume(dedupe_key=lambda message: message.data)) as connection:
-        await connection.ready()
-        server.send(*range(10_001), 0, 10_000)
-        await connection.messages.wait_for(lambda _: connection.messages.total == 10_002)
-        assert [m.data for m in connection.messages.value][-2:] == [10_000, 0]
-        server.send(2, *range(20_000, 20_001), 2, 3)  # 2 came again, so 3 is what came longest ago
-        await connection.messages.wait_for(lambda _: connection.messages.total == 10_004)
-        assert [m.data for m in connection.messages.value][-2:] == [20_000, 3]

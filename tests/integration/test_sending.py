@@ -16,6 +16,7 @@ from sockstore import (
     Close,
     DeliveryError,
     InvalidOption,
+    Opening,
     Outbox,
     Reconnect,
     WebSocketStore,
@@ -256,12 +257,12 @@ def test_the_outbox_counts_utf_8_bytes():
 
 @pytest.mark.contract("OB2", "CN11")
 async def test_what_on_open_sends_goes_first_on_every_connection():
-    async def log_in(connection: WebSocketStore) -> None:
-        connection.send("login 1")
+    async def log_in(opening: Opening) -> None:
+        opening.send("login 1")
         await asyncio.sleep(0.5)
 
         async def helper() -> None:
-            connection.send("login 2")
+            opening.connection.send("login 2")
 
         await asyncio.create_task(helper())
 
@@ -287,8 +288,8 @@ async def test_what_on_open_sends_goes_first_on_every_connection():
 async def test_what_a_failed_on_open_left_behind_stays_queued_in_order():
     attempts: list[int] = []
 
-    async def log_in(connection: WebSocketStore) -> None:
-        attempts.append(connection.send("login").state == "sent")
+    async def log_in(opening: Opening) -> None:
+        attempts.append(opening.send("login").state == "sent")
         if len(attempts) == 1:
             raise ValueError("not today")
 
@@ -402,10 +403,10 @@ async def test_above_the_high_water_mark_messages_wait_and_drain_resumes():
 
 @pytest.mark.contract("OB4", "OB2")
 async def test_a_peer_that_stops_reading_during_on_open_holds_back_the_others():
-    async def flood(connection: WebSocketStore) -> None:
+    async def flood(opening: Opening) -> None:
         server.connection.stall()
         for _ in range(5):
-            assert connection.send(b"x" * 20_000).state == "sent", "on_open goes before all others"
+            assert opening.send(b"x" * 20_000).state == "sent", "on_open goes before all others"
 
     server = FakeServer()
     async with WebSocketStore("ws://fake", transport=server, on_open=flood) as connection:
@@ -549,7 +550,7 @@ async def test_send_never_raises_because_of_the_state_whatever_the_phase():
     def send(moment: str) -> None:
         states[moment] = connection.send(moment).state
 
-    async def slow_open(_: WebSocketStore) -> None:
+    async def slow_open(_: Opening) -> None:
         await asyncio.sleep(1)
 
     async def slow_predicate(outcome: object) -> bool:
@@ -609,7 +610,7 @@ async def test_send_never_raises_because_of_the_state_whatever_the_phase():
 async def test_what_a_plain_on_open_sends_goes_first_too():
     server = FakeServer()
     connection = WebSocketStore(
-        "ws://fake", transport=server, on_open=lambda connection: connection.send("login")
+        "ws://fake", transport=server, on_open=lambda opening: opening.send("login")
     )
     for text in "abc":
         connection.send(text)
@@ -624,11 +625,10 @@ async def test_what_a_plain_on_open_sends_goes_first_too():
 async def test_on_open_may_wait_for_an_answer_and_what_is_queued_waits_with_it():
     answers: list[object] = []
 
-    async def log_in(connection: WebSocketStore) -> None:
-        stream = connection.stream()
-        connection.send("hello")
-        answers.append((await anext(stream)).data)
-        connection.send("token")
+    async def log_in(opening: Opening) -> None:
+        opening.send("hello")
+        answers.append((await opening.receive()).data)
+        opening.send("token")
 
     server = FakeServer()
     connection = WebSocketStore(

@@ -16,12 +16,11 @@ from sockstore import (
     InvalidOption,
     Outbox,
     Position,
-    Publication,
     Reconnect,
-    Resume,
     Session,
     WebSocketStore,
 )
+from sockstore.protocols import Publication
 
 pytestmark = pytest.mark.virtual_clock
 
@@ -525,9 +524,9 @@ async def test_a_token_is_shown_and_asked_for_anew_when_it_is_refused():
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        ({"code": 102, "message": "no such room"}, "session refused"),
+        ({"code": 102, "message": "no such room"}, "refused by the server"),
         ({"code": 103, "message": "not you"}, "unauthorised"),
-        ({"code": 1000, "message": "an application's own"}, "session refused"),
+        ({"code": 1000, "message": "an application's own"}, "refused by the server"),
     ],
 )
 async def test_a_room_that_refuses_is_the_end(error, reason):
@@ -602,7 +601,7 @@ async def test_a_server_that_speaks_another_protocol_is_not_tried_again(frame):
         server.connection.send(frame)
         with pytest.raises(ConnectionEnded, match="protocol"):
             await connection.ready()
-        assert connection.state.value.failure.reason == "session refused"
+        assert connection.state.value.failure.reason == "refused by the server"
 
 
 @pytest.mark.contract("CN12")
@@ -623,9 +622,73 @@ def test_options_are_checked_when_they_are_given():
             Session("room", **wrong)
     with pytest.raises(InvalidOption):
         Position(-1)
-    with pytest.raises(InvalidOption, match="give one of the two"):
-        WebSocketStore("ws://fake", session=Session("room"), resume=Resume())
-    with pytest.raises(InvalidOption, match="cursor"):
-        Resume(request=lambda cursor: cursor)
     with pytest.raises(InvalidOption):
         WebSocketStore("ws://fake", session="room")
+
+
+# Ids of the sender's own, urgent messages
+
+
+@pytest.mark.contract("OB6", "OB8", "SE2")
+async def test_a_message_has_its_id_from_the_beginning_and_keeps_the_senders_own():
+    server = RoomServer()
+    connection = join(server)
+    own, other = connection.send("mine", id="order-7"), connection.send("other")
+    assert own.id == "order-7"
+    assert other.id
+    assert other.id != own.id
+    ids = own.id, other.id
+    async with connection:
+        await other
+        assert (own.id, other.id) == ids
+        assert [each["rpc"]["data"]["id"] for each in server.sent] == [*ids]
+
+
+@pytest.mark.contract("OB6", "SE2")
+async def test_a_program_that_was_killed_sends_again_and_it_is_stored_once():
+    server = RoomServer()
+    for _ in range(2):
+        async with join(server) as connection:
+            receipt = await connection.send("once", id="order-7")
+            assert receipt.state == "acknowledged"
+    assert [each["data"] for each in server.log] == ["once"]
+
+
+@pytest.mark.contract("OB6", "SE2")
+async def test_an_id_that_is_on_its_way_is_refused_a_second_time():
+    server = RoomServer()
+    connection = join(server)
+    first, second = connection.send(1, id="x"), connection.send(2, id="x")
+    assert (first.state, second.state) == ("queued", "refused")
+    assert second.why == "a message with this id is on its way already"
+    async with connection:
+        await first
+        assert (await connection.send(1, id="x")).state == "acknowledged"
+
+
+@pytest.mark.contract("OB6", "OB8", "SE2")
+async def test_urgent_never_overtakes_what_is_sent_again_which_cannot_be_taken_back():
+    server = RoomServer()
+    async with join(server) as connection:
+        await connection.ready()
+        server.is_mute = True
+        again = [connection.send(number) for number in range(2)]
+        await asyncio.sleep(1)
+        server.drop()
+        await connection.state.wait_for(lambda state: state.phase == "waiting")
+        connection.send("usual")
+        urgent = connection.send("urgent", urgent=True)
+        assert [receipt.cancel() for receipt in again] == [False, False]
+        server.is_mute = False
+        await connection.ready()
+        await connection.drain()
+        assert urgent.state == "acknowledged"
+        assert [each["data"] for each in server.log] == [0, 1, "urgent", "usual"]
+
+
+@pytest.mark.contract("OB8", "SE0")
+async def test_what_is_taken_back_of_a_session_is_what_was_sent():
+    connection = join(RoomServer())
+    for data in ({"n": 1}, "text", None):
+        connection.send(data)
+    assert connection.clear_outbox() == [{"n": 1}, "text", None]

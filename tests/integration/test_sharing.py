@@ -13,6 +13,7 @@ from sockstore import (
     ConnectionEnded,
     InvalidOption,
     Navigator,
+    Opening,
     ScopeClosed,
     WebSocketProvider,
     use_websocket,
@@ -540,8 +541,8 @@ async def test_a_shared_connection_is_gone_once_nobody_holds_it(fake_server):
     class Opened:
         """The ``on_open`` of the connection, which lives as long as what holds it."""
 
-        def __call__(self, connection: object) -> None:
-            gone.append(weakref.ref(connection))
+        def __call__(self, opening: Opening) -> None:
+            gone.append(weakref.ref(opening.connection))
 
     for _ in range(3):
         on_open = Opened()

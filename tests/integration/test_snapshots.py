@@ -282,7 +282,6 @@ async def test_bugs_of_subscribers_and_undecodable_messages_set_no_error_and_dro
         getattr(connection, name).subscribe(broken)
         getattr(connection, name).subscribe(seen.append)
     connection.messages.on_append(broken)
-    connection.topic("x").subscribe(broken)
     connection.select(len).subscribe(broken)
     armed.append(1)
     async with connection:

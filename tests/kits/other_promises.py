@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,15 @@ from typing import Any
 from kits.harness import SETTLING, Kit
 from kits.layouts import chat, inspected
 from kits.script import URL, Layout
-from sockstore import InvalidOption, InvalidURI, ProviderNotFound, WebSocketProvider, WebSocketStore
+from sockstore import (
+    InvalidOption,
+    InvalidURI,
+    ProviderNotFound,
+    Subscription,
+    WebSocketProvider,
+    WebSocketStore,
+)
+from sockstore.protocols import Topics
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
 from sockstore.ui.chat.backlog import backlog_of
 from sockstore.ui.chat.own_messages import posts_of
@@ -183,6 +192,60 @@ async def leaves_the_programs_connection_alone(kit: Kit, *, messages: int) -> No
         assert len(server.open_connections) == 1
 
 
+def by_type() -> Topics:
+    return Topics(
+        key=lambda data: data.get("type"),
+        subscribe=lambda keys: {"subscribe": list(keys)},
+        unsubscribe=lambda keys: {"unsubscribe": list(keys)},
+        requests=None,
+    )
+
+
+async def releases_what_was_subscribed_for_a_component(kit: Kit) -> None:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        shown = kit.ConnectionStatus(connection)
+        for key in ("price", "news"):
+            shown.scope.on_destroy(connection.subscribe(key).unsubscribe)
+        yield shown
+
+    server = FakeServer()
+    async with WebSocketStore(URL, transport=server, protocol=by_type()) as connection:
+        await connection.ready()
+        async with connection.subscribe("price") as of_the_program:
+            await of_the_program.ready()
+            async with assert_no_leaks(), kit.running() as program:
+                screen = await program.open(layout, server)
+                await asyncio.sleep(SETTLING)
+                await screen.leave()
+                await asyncio.sleep(SETTLING)
+            assert of_the_program.state.value.phase == "subscribed"
+            said = [json.loads(str(frame)) for frame in server.received]
+            assert said == [
+                {"subscribe": ["price"]},
+                {"subscribe": ["news"]},
+                {"unsubscribe": ["news"]},
+            ], said
+
+
+async def a_provider_of_a_page_carries_a_protocol_and_releases_what_was_subscribed(
+    kit: Kit,
+) -> None:
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        with kit.WebSocketProvider(URL, transport=server, protocol=by_type()) as provider:
+            yield kit.ConnectionStatus()
+        handles.append(provider.connection.subscribe("price"))
+
+    handles: list[Subscription[Any]] = []
+    server = FakeServer()
+    async with assert_no_leaks(), kit.running() as program:
+        screen = await program.open(layout, server)
+        await asyncio.sleep(SETTLING)
+        assert [handle.state.value.phase for handle in handles] == ["subscribed"]
+        await screen.leave()
+        await asyncio.sleep(SETTLING)
+        assert [handle.state.value.phase for handle in handles] == ["ended"]
+
+
 async def a_hundred_pages_leave_nothing_on_either_side(kit: Kit) -> None:
     def stores() -> int:
         gc.collect()
@@ -218,6 +281,16 @@ PROMISES = (
             partial(leaves_the_programs_connection_alone, messages=messages),
         )
         for messages in (0, 1000)
+    ),
+    Promise(
+        "what was subscribed for a component is released with its page",
+        ("UI6", "SU1", "LC1"),
+        releases_what_was_subscribed_for_a_component,
+    ),
+    Promise(
+        "a page's provider carries a protocol, and releases what was subscribed in it",
+        ("UI6", "SU1", "PV1", "PV5"),
+        a_provider_of_a_page_carries_a_protocol_and_releases_what_was_subscribed,
     ),
     Promise(
         "a hundred pages leave nothing on either side",

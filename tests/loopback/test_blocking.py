@@ -25,7 +25,7 @@ from loopback.blocking_programs import (
 from loopback.processes import free_port, serving
 from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
-from sockstore import Lagged, Reconnect, Session
+from sockstore import InvalidOption, Lagged, Reconnect, Session
 from sockstore.blocking import WebSocket, loop_thread, streams
 
 pytestmark = pytest.mark.loopback
@@ -111,7 +111,7 @@ def test_waiting_while_others_subscribe_to_the_phase_fails_for_no_other_reason(e
 
     def subscribe() -> None:
         while not is_over.is_set():
-            ws.subscribe("phase", id)()
+            ws.on_change("phase", id)()
 
     interval = sys.getswitchinterval()
     with WebSocket(echo.url) as ws:
@@ -230,6 +230,7 @@ def test_each_thread_with_a_stream_of_its_own_gets_everything_in_order(echo):
 
 def test_many_threads_send_and_nothing_is_lost_or_out_of_a_thread_s_order(echo):
     with WebSocket(echo.url) as ws:
+        ws.ready(PATIENCE)  # before, only as many may wait as the outbox has room for
         everything = ws.stream(limit=5000)
 
         def send(name: int) -> None:
@@ -244,6 +245,28 @@ def test_many_threads_send_and_nothing_is_lost_or_out_of_a_thread_s_order(echo):
             sender.join(PATIENCE)
     for name in range(8):
         assert [number for who, number in came if who == name] == list(range(200))
+
+
+@pytest.mark.contract("OB6", "OB8")
+def test_messages_that_wait_have_the_same_options_and_can_be_taken_back(echo):
+    ws = WebSocket(echo.url)
+    old = ws.send("old", key="x")
+    new = ws.send("new", key="x")
+    assert (old.state, new.state, new.id) == ("dropped", "queued", None)
+    assert not ws.send("now or never", now=True)
+    urgent = ws.send("urgent", 60.0, urgent=True)
+    assert ws.clear_outbox() == ["urgent", "new"]
+    assert (urgent.state, urgent.cancel()) == ("dropped", False)
+    kept, taken = ws.send("kept"), ws.send("taken")
+    assert taken.cancel()
+    with pytest.raises(InvalidOption, match="ttl"):
+        ws.send("x", ttl=0)
+    with pytest.raises(TypeError, match="no ids"):
+        ws.send("x", id="mine")
+    with ws:
+        kept.wait(PATIENCE)
+        assert ws.recv(PATIENCE).data == "kept"
+        assert not kept.cancel()
 
 
 @pytest.mark.contract("MS4")
@@ -391,7 +414,7 @@ def test_ctrl_c_gets_out_of_every_blocking_call_and_the_block_closes(call, echo)
     kind, statement = BLOCKING_CALLS[call]
     code = f"""
     entered = threading.Event()
-    def on_open(connection):
+    def on_open(opening):
         entered.set()
         time.sleep(0.3 if {call == "send"} else 0)
     ws = WebSocket(URL, callbacks='pump', close_timeout=0.5, on_open=on_open)
@@ -466,7 +489,7 @@ EXITS = {
         waits = ws.stream()
         logging.disable()
         seen = threading.Event()
-        ws.subscribe('phase', lambda phase: seen.set() if phase == 'waiting' else None)
+        ws.on_change('phase', lambda phase: seen.set() if phase == 'waiting' else None)
         ws.connect()
         assert seen.wait(20)
         """,
@@ -562,7 +585,7 @@ EXITS = {
         "echo",
         """
         entered = threading.Event()
-        def on_open(connection):
+        def on_open(opening):
             entered.set(); time.sleep(600)
         ws = WebSocket(URL, on_open=on_open); ws.connect()
         assert entered.wait(20)

@@ -13,6 +13,7 @@ import pytest
 
 from loopback.processes import free_port, serving
 from sockstore import Reconnect, WebSocketStore
+from sockstore.protocols import Topics
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.loopback]
 
@@ -129,21 +130,29 @@ async def test_web_chat_serves_its_page_and_its_room():
     process = await start(str(EXAMPLES / "web_chat.py"), str(port))
     try:
         room = f"ws://localhost:{port}/chat/lobby?name=Bob"
-        async with WebSocketStore(room, reconnect=OFTEN) as connection:
+        by_type = Topics(key=lambda frame: frame.get("type"))
+        async with (
+            WebSocketStore(room, reconnect=OFTEN, protocol=by_type) as connection,
+            connection.subscribe("message") as messages,
+        ):
             await connection.ready(timeout=60)
             page = await asyncio.to_thread(urlopen, f"http://localhost:{port}/?name=Ann")
             with page:
                 assert "sockstore-input" in page.read().decode()
             connection.send({"content": "hello"})
-            said = await connection.topic("message").wait_for(lambda said: said, timeout=60)
+            said = await messages.latest.wait_for(lambda said: said, timeout=60)
             assert (said["sender"], said["content"], said["offset"]) == ("Bob", "hello", 1)
     finally:
         process.kill()
         await process.communicate()
 
 
-async def test_test_your_program():
-    path = str(EXAMPLES / "test_your_program.py")
+@pytest.mark.parametrize(
+    "name",
+    ["test_a_conversation.py", "test_board.py", "test_home_assistant.py", "test_your_program.py"],
+)
+async def test_the_examples_that_are_tests_pass(name):
+    path = str(EXAMPLES / name)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", path]
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, *command], capture_output=True, text=True, cwd=ROOT
@@ -154,7 +163,7 @@ async def test_test_your_program():
 async def test_on_open():
     async with serving() as server:
         printed = await output_of(str(EXAMPLES / "on_open.py"), server.url)
-    assert printed == "subscribe\norder\n"
+    assert printed == "signed in\norder\n"
 
 
 async def test_asking():
@@ -188,6 +197,6 @@ async def test_typed_messages():
 
 async def test_every_example_has_a_test():
     tests = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    examples = [path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".ipynb"}]
+    examples = [path.name for path in EXAMPLES.rglob("*") if path.suffix in {".py", ".ipynb"}]
     assert len(examples) >= 10
     assert not [name for name in examples if f'"{name}"' not in tests]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
@@ -12,12 +12,14 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
 
 from loopback.server_kit import running
 from loopback.servers import CLOSE, PATIENCE, PING, PONG, Peer, frame, text
 from loopback.servers import serve as serve_raw
-from sockstore import WebSocketStore
+from sockstore import Opening, WebSocketStore
 from sockstore.testing import assert_no_leaks
+from waiting import until
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -92,27 +94,87 @@ async def in_one_packet() -> AsyncIterator[str]:
 SERVERS = [with_aiohttp, with_websockets, with_starlette, in_one_packet]
 
 
-@pytest.mark.contract("CN11", "MS4")
+@pytest.mark.contract("OP2", "MS4")
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.__name__)
 async def test_on_open_hears_what_the_server_says_first_each_time(server):
     heard: list[list[object]] = []
 
-    async def log_in(connection: WebSocketStore) -> None:
-        words = connection.stream()
-        first = [(await anext(words)).data for _ in SAID]
-        connection.send("it is me")
-        heard.append([*first, (await anext(words)).data])
+    async def log_in(opening: Opening) -> None:
+        first = [(await opening.receive()).data for _ in SAID]
+        opening.send("it is me")
+        heard.append([*first, (await opening.receive()).data])
 
     async with server() as url, assert_no_leaks(), asyncio.timeout(4 * PATIENCE):
         for _ in range(TIMES):
             connection = WebSocketStore(url, on_open=log_in, reconnect=False)
-            before = connection.stream()
             async with connection:
                 await connection.ready()
                 assert heard.pop() == [*SAID, "it is me"]
-                assert [(await anext(before)).data for _ in range(3)] == [*SAID, "it is me"]
-                assert before.lag == 0
-                assert connection.messages.total == 3
+                assert connection.messages.total == 0
+
+
+@pytest.mark.contract("OP2", "MS4")
+@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.__name__)
+async def test_what_on_open_leaves_is_delivered_each_time_once(server):
+    async def take_one(opening: Opening) -> None:
+        heard.append((await opening.receive()).data)
+
+    heard: list[object] = []
+    async with server() as url, assert_no_leaks(), asyncio.timeout(4 * PATIENCE):
+        for _ in range(TIMES):
+            async with WebSocketStore(url, on_open=take_one, reconnect=False) as connection:
+                await connection.ready()
+                words = connection.stream()
+                assert heard.pop() == HELLO
+                assert (await anext(words)).data == SAID[1]
+                connection.send("and then")
+                assert (await anext(words)).data == "and then"
+                assert connection.messages.total == 2
+
+
+SIZE, COUNT = 64 * 2**10, 400  # 25 MiB
+
+
+@pytest.mark.contract("OP2", "MS2")
+@pytest.mark.parametrize("how", ["takes it", "leaves it", "raises", "is too slow"])
+async def test_a_server_that_says_too_much_is_not_read_meanwhile(how):
+    sent: list[int] = []
+
+    async def speak(connection: ServerConnection) -> None:
+        with suppress(ConnectionClosed):
+            for number in range(COUNT):
+                await connection.send(f"{number} " + "x" * SIZE)
+                sent.append(number)
+            await connection.wait_closed()
+
+    async def on_open(opening: Opening) -> None:
+        await until(lambda: len(sent) * SIZE > 4 * 2**20)
+        match how:
+            case "takes it":
+                heard.extend([(await opening.receive()).data for _ in range(COUNT)])
+            case "raises":
+                raise OSError("too much")
+            case "is too slow":
+                await asyncio.sleep(PATIENCE)
+
+    heard: list[str] = []
+    async with serve(speak, "127.0.0.1", 0) as server, assert_no_leaks():
+        connection = WebSocketStore(
+            f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+            on_open=on_open,
+            reconnect=False,
+            connect_timeout=2 if how == "is too slow" else PATIENCE,
+        )
+        words = connection.stream(limit=COUNT)
+        async with connection, asyncio.timeout(2 * PATIENCE):
+            if how in {"raises", "is too slow"}:
+                await connection.phase.wait_for(lambda phase: phase == "failed")
+                assert len(sent) < COUNT
+                return
+            await connection.ready()
+            if how == "leaves it":
+                heard.extend([(await anext(words)).data for _ in range(COUNT)])
+            assert [text.split()[0] for text in heard] == [str(n) for n in range(COUNT)]
 
 
 @pytest.mark.contract("CN4", "MS4")

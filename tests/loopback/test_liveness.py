@@ -21,7 +21,8 @@ from loopback.servers import (
     frame,
     serve,
 )
-from sockstore import Heartbeat, Session, WebSocketStore
+from sockstore import Session, WebSocketStore
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.server import Limits
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
@@ -80,7 +81,9 @@ async def test_a_feed_is_idle_whatever_comes_that_is_no_message(parts):
 @pytest.mark.parametrize("parts", WITHOUT_A_MESSAGE.values(), ids=WITHOUT_A_MESSAGE)
 async def test_a_heartbeat_is_unanswered_whatever_comes_that_no_program_said(parts):
     heartbeat = Heartbeat("are you there?", reply="yes", interval=0.2, timeout=0.2)
-    error = await how_it_ended(saying(*parts), heartbeat=heartbeat, ping_interval=0.1)
+    error = await how_it_ended(
+        saying(*parts), protocol=Plain(heartbeat=heartbeat), ping_interval=0.1
+    )
     assert error == "no answer to heartbeat"
 
 

@@ -45,7 +45,7 @@ from loopback.servers import (
     timers,
     undelivered,
 )
-from sockstore import Close, HandshakeFailed, Reconnect, WebSocketStore
+from sockstore import Close, HandshakeFailed, Opening, Reconnect, WebSocketStore
 from sockstore.transports.base import SLICE_SECONDS, Target, TransportOptions
 from waiting import turns
 
@@ -857,9 +857,10 @@ async def test_on_open_misses_nothing_although_many_reads_come_in_the_turn_of_th
             await peer.write(frame(BINARY, bytes(LARGEST_READ)) + text(str(number)))
         await answer_the_close(peer)
 
-    async def on_open(connection: WebSocketStore) -> None:
-        words = connection.stream(lambda message: message.kind == "json")
-        heard.extend([(await anext(words)).data for _ in range(reads)])
+    async def on_open(opening: Opening) -> None:
+        while len(heard) < reads:
+            if (message := await opening.receive()).kind == "json":
+                heard.append(message.data)
 
     trust = Trust() if tls else None
     async with (

@@ -319,7 +319,7 @@ class Client:
                 self.awaited = number
             case effects.RunOnOpen(transport=number, needs_state=needs_state):
                 self.preparing = number, needs_state
-            case effects.SendText(text=text):
+            case effects.SendFrame(frame=text):
                 self.write(text)
             case effects.FlushOutbox():
                 self.flush()

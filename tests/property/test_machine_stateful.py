@@ -17,9 +17,9 @@ from hypothesis.stateful import (
 
 from sockstore import (
     Close,
+    FailureReason,
     Gap,
     HandshakeFailed,
-    Heartbeat,
     InvalidURI,
     Outbox,
     Reconnect,
@@ -27,6 +27,7 @@ from sockstore import (
     StopReconnecting,
 )
 from sockstore.machine import delivery, effects, events, machine, memory, outbox
+from sockstore.protocols import Heartbeat
 
 URLS = ["ws://one.test/", "ws://two.test/"]
 
@@ -79,6 +80,17 @@ machine_settings = st.builds(
     has_on_open=st.sampled_from([True, False]),
     has_predicate=st.sampled_from([True, False]),
     can_refresh=st.booleans(),
+)
+
+# How a message is sent; most have no option.
+send_options = st.fixed_dictionaries(
+    {},
+    optional={
+        "ttl": st.sampled_from([2.0, 30.0]),
+        "key": st.sampled_from(["a", "b"]),
+        "urgent": st.booleans(),
+        "how": st.sampled_from(["now", "wait"]),
+    },
 )
 
 # Four times of five an event is true: it comes from a transport in a state to send it.
@@ -138,8 +150,10 @@ class ModelledMachine(RuleBasedStateMachine):
         self.sent = 0
         self.fate = {}  # message number -> what became of it
         self.waiting = []  # message numbers in the outbox, in order
+        self.line = []  # and of those that wait for room there
+        self.entries = {}  # message number -> what was offered
         self.stream = []  # the transport of each message and of each opening; "gap" between
-        self.awaited = None  # the transport whose first message is to be told
+        self.given = None  # the heartbeat that the last on_open gave
         for _ in range(queued):
             self.send_one(1, from_on_open=False)
         if connects:
@@ -163,6 +177,7 @@ class ModelledMachine(RuleBasedStateMachine):
             assert machine.phase is inside
         for each in orders:
             self.carry_out(each)
+        self.admit()
         if machine.state.phase == "open" and inside is not machine.phase:
             self.something_comes(machine.live_transport)
         if before.phase == "closing" and not user:
@@ -191,17 +206,20 @@ class ModelledMachine(RuleBasedStateMachine):
             case effects.DeliverGap(gap=gap):
                 assert gap == Gap(None, None, "reconnected")
                 self.stream.append("gap")
-            case effects.AwaitMessage(transport=number):
+            case effects.DeliverLeft(transport=number):
                 assert number == self.machine.live_transport
-                self.awaited = number
+                assert self.settings.has_on_open
+            case effects.ExpectReplies(transport=number, heartbeat=heartbeat):
+                assert number == self.machine.live_transport
+                self.given = heartbeat
             case effects.RunOnOpen(transport=number):
                 assert self.settings.has_on_open
                 assert number in self.standing
             case effects.SendPing(transport=number, payload=payload):
                 assert number == self.machine.live_transport
                 self.pings.append(payload)
-            case effects.SendHeartbeat(transport=number):
-                assert self.settings.heartbeat is not None
+            case effects.SendHeartbeat(transport=number, heartbeat=heartbeat):
+                assert heartbeat in (self.settings.heartbeat, self.given)
                 assert number == self.machine.live_transport
             case effects.FlushOutbox():
                 self.flush()
@@ -230,15 +248,55 @@ class ModelledMachine(RuleBasedStateMachine):
 
     def leave_outbox(self, entries, fate):
         for entry in entries:
-            assert self.waiting.pop(0) == entry.receipt
-            assert entry.receipt not in self.fate
-            self.fate[entry.receipt] = fate
+            number = entry.receipt
+            (self.waiting if number in self.waiting else self.line).remove(number)
+            assert number not in self.fate
+            assert not entry.waits
+            self.fate[number] = fate
 
     def flush(self):
         while (offer := self.machine.next_to_send(self.now)) is not None:
             assert self.machine.live_transport not in self.paused
+            assert offer.entry.receipt == self.waiting[0]
+            assert offer.entry.expires_at > self.now
             self.leave_outbox([offer.entry], "handed over")
             assert self.machine.flight is not None
+
+    def admit(self):
+        """Let those in that wait in line, as the driver does after each event."""
+        while self.line and (offer := self.machine.admit(self.now)) is not None:
+            number = self.line[0]
+            if isinstance(offer, outbox.HandOver):
+                assert offer.entry.receipt == number
+                assert not self.waiting, "it overtook what waits"
+                assert offer.entry.expires_at > self.now
+                self.leave_outbox([offer.entry], "handed over")
+            elif isinstance(offer, outbox.Refused):
+                self.leave_outbox([offer.entry], "refused")
+            else:
+                self.line.pop(0)
+                self.queue(number, offer)
+
+    def queue(self, number, offer):
+        """A message was queued, or is in line: put it where it belongs."""
+        entry = self.entries[number]
+        for older in offer.replaced:
+            assert older.key == entry.key
+            assert older.receipt < number or offer.is_in_line is False
+        for dropped in offer.dropped:
+            usual = [n for n in self.waiting if not self.entries[n].urgent]
+            usual = [n for n in usual if self.entries[n] not in offer.replaced]
+            assert not usual or dropped.receipt == usual[0], "an urgent one was dropped first"
+            self.leave_outbox([dropped], "dropped")
+        queue = self.line if offer.is_in_line else self.waiting
+        place = len(queue)
+        for older in offer.replaced:
+            if older.receipt in queue:
+                place = queue.index(older.receipt)
+            self.leave_outbox([older], "replaced")
+        if entry.urgent:
+            place = min(place, sum(self.entries[n].urgent for n in queue))
+        queue.insert(place, number)
 
     def pick(self, data, numbers, *, true):
         """A transport of which this event is true, or any number of which it is not."""
@@ -277,29 +335,55 @@ class ModelledMachine(RuleBasedStateMachine):
         assert (state.connected, state.error, state.socket) == (False, None, None)
         assert not self.machine.outbox
         assert not self.waiting
+        assert not self.line
 
-    @rule(size=st.integers(0, 6), from_on_open=st.booleans(), count=st.integers(1, 4))
-    def send(self, size, from_on_open, count):
+    @rule(
+        size=st.integers(0, 6),
+        from_on_open=st.booleans(),
+        count=st.integers(1, 4),
+        options=send_options,
+    )
+    def send(self, size, from_on_open, count, options):
         for _ in range(count):
-            self.send_one(size, from_on_open=from_on_open)
+            self.send_one(size, from_on_open=from_on_open, **options)
 
-    def send_one(self, size, *, from_on_open):
+    @precondition(lambda self: self.waiting or self.line)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def take_back(self, data, count):
+        waiting = [*self.waiting, *self.line]
+        taken = {data.draw(st.sampled_from(waiting)) for _ in range(count)}
+        receipts = tuple(self.entries[number].receipt for number in taken)
+        self.tell(events.MessagesWithdrawn(receipts), user=True)
+        assert {self.fate.get(number) for number in taken} == {"dropped"}
+
+    def send_one(self, size, *, from_on_open, ttl=None, key=None, urgent=False, how=""):
         self.sent += 1
-        entry = delivery.Outgoing("x" * size, size, self.sent)
-        offer = self.machine.offer(entry, self.now, from_on_open=from_on_open)
+        entry = self.entries[self.sent] = delivery.Outgoing("x" * size, size, self.sent)
+        entry.key, entry.urgent = key, urgent
+        if ttl is not None:
+            entry.expires_at = self.now + ttl
+        offer = self.machine.offer(
+            entry,
+            self.now,
+            from_on_open=from_on_open,
+            only_now=how == "now",
+            may_wait=how == "wait",
+        )
         match offer:
             case outbox.HandOver(data=data):
                 assert data == entry.data
                 on_open = from_on_open and self.machine.state.phase == "connecting"
-                assert on_open or not self.waiting, "it overtook what waits"
+                assert on_open or not self.waiting + self.line, "it overtook what waits"
                 assert self.machine.live_transport in self.standing
                 assert on_open or self.machine.live_transport not in self.paused
                 self.fate[self.sent] = "handed over"
-            case outbox.Queued(dropped=dropped):
-                self.leave_outbox(dropped, "dropped")
-                self.waiting.append(self.sent)
+            case outbox.Queued():
+                assert how != "now"
+                assert how == "wait" or not offer.is_in_line
+                self.queue(self.sent, offer)
             case outbox.Refused():
                 assert offer.why
+                assert how != "wait" or not offer.may_wait
                 self.fate[self.sent] = "refused"
 
     # Rules: what transports tell
@@ -318,14 +402,17 @@ class ModelledMachine(RuleBasedStateMachine):
         assert self.machine.live_transport == live
         assert (effects.AbortTransport(number) in orders) == (number != live)
 
-    @precondition(lambda self: self.machine.live_transport)
+    @precondition(lambda self: self.machine.state.phase == "open")
     @rule()
     def message_comes(self):
-        number = self.machine.live_transport
-        if self.awaited == number:
-            self.awaited = None
-            self.tell(events.MessageComing(number))
-        self.something_comes(number)
+        self.something_comes(self.machine.live_transport)
+
+    @precondition(lambda self: self.settings.has_on_open and self.machine.live_transport)
+    @rule(data=st.data(), true=aimed)
+    def on_open_gives_a_heartbeat(self, data, true):
+        number = self.pick(data, self.live_ones(), true=true)
+        orders = self.tell(events.HeartbeatGiven(number, Heartbeat("own", "reply", interval=9)))
+        assert bool(orders) == self.machine.prepares(number)
 
     @precondition(lambda self: self.newest > 0)
     @rule(data=st.data(), true=aimed, error=attempt_errors)
@@ -347,8 +434,22 @@ class ModelledMachine(RuleBasedStateMachine):
             self.standing.discard(number)
             self.ended.add(number)
         was_live = number == self.machine.live_transport
-        self.tell(events.TransportClosed(number, close, "it broke"))
-        if was_live and close.code in {1000, 1005}:
+        was_open = self.machine.state.phase == "open"
+        self.tell(events.TransportClosed(number, close, "it broke", last_words="no"))
+        if was_live and not was_open:
+            state = self.machine.state
+            assert state.phase in {"waiting", "failed", "connecting"}
+            decision = self.machine.decision
+            assert decision is not None
+            words = "before the connection was open; it said last: no"
+            assert words in str(decision.outcome.exception)
+            # What ends all retries has a sentence of its own.
+            if state.failure is None or state.failure.reason not in {
+                FailureReason.ATTEMPTS_EXHAUSTED,
+                FailureReason.POLICY_ERROR,
+            }:
+                assert words in state.error
+        elif was_live and close.code in {1000, 1005}:
             self.a_goodbye_is_the_end_or_a_loss()
 
     def a_goodbye_is_the_end_or_a_loss(self):
@@ -507,7 +608,8 @@ class ModelledMachine(RuleBasedStateMachine):
         self.opening.discard(number)
         self.standing.add(number)
         orders = self.tell(events.TransportOpened(number, SocketInfo(f"ws://{number}/")))
-        assert orders == [effects.AwaitMessage(number), effects.RunOnOpen(number)]
+        (run,) = orders
+        assert run == effects.RunOnOpen(number, is_reconnection=run.is_reconnection)
         if pauses:
             self.tell(events.WritingPaused(number))
         self.tell(events.OnOpenFinished(self.pick(data, {number}, true=finishes)))
@@ -577,7 +679,13 @@ class ModelledMachine(RuleBasedStateMachine):
     def every_message_is_in_exactly_one_place_and_in_order(self):
         queue = [entry.receipt for entry in self.machine.outbox.entries]
         assert queue == self.waiting
-        assert queue == sorted(queue)
+        assert [entry.receipt for entry in self.machine.line] == self.line
+        usual = [entry for entry in self.machine.outbox.entries if not entry.urgent]
+        assert [*self.machine.outbox.entries][len(queue) - len(usual) :] == usual
+        in_order = [entry.receipt for entry in usual if entry.key is None]
+        assert in_order == sorted(in_order)
+        queue += self.line
+        assert len(set(queue)) == len(queue)
         assert set(queue) | set(self.fate) == set(range(1, self.sent + 1))
         assert not set(queue) & set(self.fate)
         assert self.machine.outbox.bytes == sum(e.size for e in self.machine.outbox.entries)
@@ -586,6 +694,7 @@ class ModelledMachine(RuleBasedStateMachine):
     def nothing_waits_where_nothing_can_leave(self):
         if self.machine.state.phase in {"closing", "closed", "failed"}:
             assert not self.machine.outbox
+            assert not self.line
 
     @invariant()
     def one_transport_at_most_decides_and_it_was_not_told_to_end(self):
@@ -616,7 +725,9 @@ class ModelledMachine(RuleBasedStateMachine):
             assert self.machine._memory.retired.deadline == math.inf
 
 
-@pytest.mark.contract("CN2", "CN5", "CN6", "CN7", "CN9", "RC10", "OB2", "OB3", "LV1")
+@pytest.mark.contract(
+    "CN2", "CN5", "CN6", "CN7", "CN9", "RC10", "OB2", "OB3", "OB6", "OB8", "OB9", "LV1"
+)
 def test_the_machine_keeps_its_laws_in_every_story():
     run_state_machine_as_test(
         ModelledMachine,

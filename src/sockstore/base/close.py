@@ -86,7 +86,7 @@ class FailureReason(StrEnum):
     FATAL_URL = "fatal url"
     FATAL_OPTION = "fatal option"
     NO_SUBPROTOCOL = "no common subprotocol"
-    SESSION_REFUSED = "session refused"
+    REFUSED_BY_SERVER = "refused by the server"
     UNAUTHORISED = "unauthorised"
     CLASSIFIED_AS_FATAL = "classified as fatal"
     POLICY_ERROR = "policy error"

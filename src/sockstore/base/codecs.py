@@ -9,7 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
+from types import UnionType
+from typing import (
+    Any,
+    Protocol,
+    TypeAlias,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    runtime_checkable,
+)
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import InvalidOption
@@ -19,6 +29,7 @@ __all__ = [
     "Codec",
     "CodecLike",
     "Unreadable",
+    "converter_of",
     "decode_json",
     "encode",
     "encode_json",
@@ -43,9 +54,12 @@ class Codec(Protocol):
 
 
 CodecLike: TypeAlias = (
-    Codec | type[Any] | tuple[Callable[[str | bytes], Any], Callable[[Any], str | bytes]]
+    Codec
+    | type[Any]
+    | UnionType
+    | tuple[Callable[[str | bytes], Any], Callable[[Any], str | bytes]]
 )
-"""A codec, a type to decode JSON into, or a pair of functions (decode, encode)."""
+"""A codec, a type (or union) to decode JSON into, or a pair of functions (decode, encode)."""
 
 
 def make_codec(codec: CodecLike | None) -> Codec | None:
@@ -58,6 +72,8 @@ def make_codec(codec: CodecLike | None) -> Codec | None:
             require_callable("codec", encode_)
             return _FunctionPair(decode, encode_)
         case type():
+            return _typed_codec(codec)
+        case _ if get_origin(codec) in {Union, UnionType}:
             return _typed_codec(codec)
         case Codec():
             require_callable("codec", codec.decode)
@@ -150,7 +166,49 @@ class _PydanticModel:
         return cast("str", dump()) if dump is not None else encode_json(data)
 
 
-def _typed_codec(wanted: type[Any]) -> Codec:
+def converter_of(wanted: Any) -> Callable[[Any], Any]:
+    """Return a function that converts decoded JSON into a type, or into one of a union's types.
+
+    Raises:
+        InvalidOption: If data cannot be converted into it.
+    """
+    if hasattr(wanted, "model_validate_json"):
+        return _through_text(_PydanticModel(wanted))
+    try:
+        import msgspec  # noqa: PLC0415 - see `_json`
+
+        msgspec.json.Decoder(wanted)  # refuses types that it does not support
+    except ImportError:
+        raise InvalidOption("type", wanted, "types need the msgspec package") from None
+    except TypeError as error:
+        if get_origin(wanted) not in {Union, UnionType}:
+            raise InvalidOption(
+                "type", wanted, f"msgspec cannot decode into it: {error}"
+            ) from error
+        return _first_of([converter_of(each) for each in get_args(wanted)])
+    return partial(msgspec.convert, type=wanted, str_keys=True)
+
+
+def _through_text(codec: Codec) -> Callable[[Any], Any]:
+    return lambda data: codec.decode(encode_json(data))
+
+
+def _first_of(converters: list[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return a function that makes of data the first of several types that fits."""
+
+    def convert(data: Any) -> Any:
+        errors = []
+        for each in converters:
+            try:
+                return each(data)
+            except ValueError as error:  # also that of msgspec, and of pydantic
+                errors.append(str(error))
+        raise ValueError(f"none of the types fits: {'; '.join(errors)}")
+
+    return convert
+
+
+def _typed_codec(wanted: Any) -> Codec:
     if hasattr(wanted, "model_validate_json"):
         return _PydanticModel(wanted)
     try:
@@ -160,7 +218,10 @@ def _typed_codec(wanted: type[Any]) -> Codec:
     except ImportError:
         raise InvalidOption("codec", wanted, "typed codecs need the msgspec package") from None
     except TypeError as error:
-        raise InvalidOption("codec", wanted, f"msgspec cannot decode into it: {error}") from error
+        if get_origin(wanted) not in {Union, UnionType}:
+            why = f"msgspec cannot decode into it: {error}"
+            raise InvalidOption("codec", wanted, why) from error
+        return _JsonOf(_first_of([_typed_codec(each).decode for each in get_args(wanted)]))
 
 
 # JSON

@@ -11,6 +11,7 @@
     ├── DeliveryError                     state, why
     ├── OutcomeUnknown                    why
     ├── RequestFailed                     code, message, data
+    ├── SubscriptionRefused               key, why, has_ended
     ├── Lagged                            missed
     ├── ProviderNotFound(LookupError)     name, in_scope, why
     └── ScopeClosed                       action
@@ -41,6 +42,7 @@ __all__ = [
     "ScopeClosed",
     "SockstoreError",
     "StopReconnecting",
+    "SubscriptionRefused",
 ]
 
 HandshakeFailureKind = Literal[
@@ -50,6 +52,7 @@ HandshakeFailureKind = Literal[
     "on_open",  # the on_open or fetch_state callable raised, or did not return in time
     "option",  # a url, headers, subprotocols or token callable raised, or returned a wrong value
     "protocol",  # the answer is not a valid WebSocket handshake
+    "refused",  # the server does not let us in, says its protocol
     "session",  # the server refused the room, did not answer, or broke the session's protocol
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed
@@ -220,6 +223,32 @@ class RequestFailed(SockstoreError):
     def __str__(self) -> str:
         message = f": {self.message}" if self.message else ""
         return f"the server answered the request with error {self.code}{message}"
+
+
+class SubscriptionRefused(SockstoreError):
+    """The server refused a subscription, or ended it.
+
+    Args:
+        key: What was subscribed to.
+        why: The server's words; empty if it said none.
+        has_ended: Whether it ended the subscription, and did not refuse it.
+    """
+
+    def __init__(
+        self,
+        key: object,
+        why: str,
+        has_ended: bool = False,  # noqa: FBT001, FBT002 - an error is pickled by place
+    ) -> None:
+        super().__init__(key, why, has_ended)
+        self.key = key
+        self.why = why
+        self.has_ended = has_ended
+
+    def __str__(self) -> str:
+        did = "ended" if self.has_ended else "refused"
+        words = f": {self.why}" if self.why else ""
+        return f"the server {did} the subscription {self.key!r}{words}"
 
 
 class Lagged(SockstoreError):

@@ -49,7 +49,7 @@ def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
     names = [name for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)]
     namespace = {**_SHARED, **vars(cls)}
     own = {name: namespace.pop(name, MISSING) for name in names}
-    inherited: _Plan = getattr(cls, "__plan__", _Plan({}, {}))
+    inherited: _Plan = getattr(cls, "_plan", _Plan({}, {}))
     plan = _Plan(
         inherited.by_place if kw_only else inherited.by_place | own,
         inherited.by_name | own if kw_only else inherited.by_name,
@@ -57,7 +57,7 @@ def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
     namespace |= {
         "__slots__": tuple(names),
         "__match_args__": tuple(plan.by_place),
-        "__plan__": plan,
+        "_plan": plan,
     }
     # Slots cannot be added to a class, so it is made again, as `dataclass` does.
     for name in ("__dict__", "__weakref__"):
@@ -66,7 +66,7 @@ def _frozen(cls: type[Any], *, kw_only: bool) -> Any:
     made.__qualname__ = cls.__qualname__
 
     def init(self: Any, *values: Any, **named: Any) -> None:
-        """Compile the real `__init__`, put it in place of this one, and call it."""
+        # Compile the real one, put it in place of this one, and call it.
         made.__init__ = _compiled_init(made)
         made.__init__(self, *values, **named)
 
@@ -113,7 +113,7 @@ def _hash(self: Any) -> int:
 @cache
 def _compared(cls: Any) -> Callable[[Any], Any]:
     """Return a function that returns the fields of a value that are compared."""
-    plan: _Plan = cls.__plan__
+    plan: _Plan = cls._plan
     names = [name for name, entry in plan.fields.items() if getattr(entry, "compare", True)]
     return attrgetter(*names) if names else lambda _: ()
 
@@ -129,11 +129,11 @@ def _delattr(self: Any, name: str) -> None:
 
 
 def _getstate(self: Any) -> list[Any]:
-    return [getattr(self, name) for name in self.__plan__.fields]
+    return [getattr(self, name) for name in self._plan.fields]
 
 
 def _setstate(self: Any, state: list[Any]) -> None:
-    for name, value in zip(self.__plan__.fields, state, strict=True):
+    for name, value in zip(self._plan.fields, state, strict=True):
         object.__setattr__(self, name, value)
 
 
@@ -146,7 +146,7 @@ class _Fields:
 
 @cache
 def _fields(cls: Any) -> dict[str, Field[Any]]:
-    plan: _Plan = cls.__plan__
+    plan: _Plan = cls._plan
     kinds = _kinds(cls)
     specifications = []
     for name, default in plan.fields.items():
@@ -160,7 +160,7 @@ def _fields(cls: Any) -> dict[str, Field[Any]]:
 
 def _kinds(cls: type[Any]) -> dict[str, Any]:
     """Return the annotations of all fields."""
-    classes = (base for base in cls.__mro__ if hasattr(base, "__plan__"))
+    classes = (base for base in cls.__mro__ if hasattr(base, "_plan"))
     return {name: kind for base in classes for name, kind in base.__annotations__.items()}
 
 
@@ -197,8 +197,10 @@ _SHARED = {
 
 def _compiled_init(cls: Any) -> Callable[..., None]:
     """Return the `__init__` of a class: the one method whose text depends on the fields."""
-    plan: _Plan = cls.__plan__
-    namespace: dict[str, Any] = {"_set": object.__setattr__, "_ABSENT": _Absent()}
+    plan: _Plan = cls._plan
+    # The descriptors of the slots: a third faster than `object.__setattr__`.
+    setters = {f"_set_{name}": getattr(cls, name).__set__ for name in plan.fields}
+    namespace: dict[str, Any] = {**setters, "_ABSENT": _Absent()}
     parameters = [
         "self",
         *(_parameter(*item, namespace) for item in plan.by_place.items()),
@@ -208,7 +210,7 @@ def _compiled_init(cls: Any) -> Callable[..., None]:
             "*",
             *(_parameter(*item, namespace) for item in plan.by_name.items()),
         ]
-    body = [f"_set(self, {name!r}, {_value(name, namespace)})" for name in plan.fields]
+    body = [f"_set_{name}(self, {_value(name, namespace)})" for name in plan.fields]
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
     init = f"def __init__({', '.join(parameters)}): {'; '.join(body) or 'pass'}"

@@ -1,13 +1,12 @@
-"""Define the options `Reconnect` (with the wait before a retry), `Outbox` and `Heartbeat`."""
+"""Define the options `Reconnect` (with the wait before a retry) and `Heartbeat`."""
 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Callable
 from dataclasses import field, replace
 from functools import cache
-from typing import Any, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from sockstore.base.checks import (
     is_finite,
@@ -32,7 +31,10 @@ from sockstore.base.outcomes import (
 )
 from sockstore.base.plain_calls import PLAIN, refuse_async
 
-__all__ = ["Heartbeat", "Outbox", "Reconnect", "Schedule"]
+if TYPE_CHECKING:
+    from random import Random
+
+__all__ = ["Heartbeat", "Reconnect", "Schedule"]
 
 Schedule: TypeAlias = Callable[[int, Outcome], float]
 """``(attempt, outcome) -> seconds`` to wait before the nth retry in a row, n from 1."""
@@ -42,8 +44,12 @@ SMALLEST_RETRY_AFTER = 1.0
 """Seconds; a server's Retry-After is limited to this range, so that no retry is immediate (RC8)."""
 
 
-_SYSTEM = random.SystemRandom()
-"""Shared by all policies: without a state of 2.5 KiB, which a fork would duplicate."""
+@cache
+def _system() -> Random:
+    """Return what all policies share: without a state of 2.5 KiB, which a fork would duplicate."""
+    from random import SystemRandom  # noqa: PLC0415 - the first retry loads it, with five others
+
+    return SystemRandom()
 
 
 @frozen
@@ -96,7 +102,7 @@ class Reconnect:
             ``{4406: "fatal", 1008: "retry", 404: "retry"}`` by close code and HTTP status, or
             ``(outcome) -> word``. The words are those of `Classification`; codes not listed, and
             None, are left to the table. An end that you classify as a goodbye is final.
-        rng: The source of randomness, a `random.Random`.
+        rng: The source of randomness, a `random.Random`; None for the operating system's.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -117,7 +123,7 @@ class Reconnect:
     min_uptime: float = MIN_UPTIME
     after_goodbye: bool | None = None
     classify: Classifier | None = None
-    rng: random.Random = field(default=_SYSTEM, repr=False, compare=False)
+    rng: Random | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not callable(self.schedule):
@@ -127,7 +133,10 @@ class Reconnect:
         require_flag("after_goodbye", self.after_goodbye, optional=True)
         require_at_least("spread_first", self.spread_first, 0)
         require_at_least("min_uptime", self.min_uptime, 0)
-        require_instance("rng", self.rng, random.Random, "a random.Random")
+        if self.rng is not None:
+            from random import Random  # noqa: PLC0415 - see `_system`
+
+            require_instance("rng", self.rng, Random, "a random.Random")
         if not is_number(self.jitter) or not 0 <= self.jitter <= 1:
             raise InvalidOption("jitter", self.jitter, "give a number from 0 to 1")
         # A copy, as the user could change the mapping.
@@ -143,7 +152,7 @@ class Reconnect:
         min_uptime: float = MIN_UPTIME,
         after_goodbye: bool | None = None,
         classify: Classifier | None = None,
-        rng: random.Random | None = None,
+        rng: Random | None = None,
     ) -> Self:
         """Wait once, twice, three times ... the interval: the guide's schedule.
 
@@ -170,7 +179,7 @@ class Reconnect:
             min_uptime=min_uptime,
             after_goodbye=after_goodbye,
             classify=classify,
-            rng=rng or _SYSTEM,
+            rng=rng,
         )
 
     @classmethod
@@ -185,7 +194,7 @@ class Reconnect:
         min_uptime: float = MIN_UPTIME,
         after_goodbye: bool | None = None,
         classify: Classifier | None = None,
-        rng: random.Random | None = None,
+        rng: Random | None = None,
     ) -> Self:
         """Wait `base`, then `factor` times as long each time, up to `max`; half of it at random.
 
@@ -216,7 +225,7 @@ class Reconnect:
             min_uptime=min_uptime,
             after_goodbye=after_goodbye,
             classify=classify,
-            rng=rng or _SYSTEM,
+            rng=rng,
         )
 
     def classified(self, outcome: Outcome) -> Classified:
@@ -264,8 +273,8 @@ class Reconnect:
         if not is_finite(seconds) or seconds < 0:
             raise ValueError(f"the reconnect schedule returned {seconds!r} seconds")
         if attempt == 1 and self.spread_first:
-            return self.rng.uniform(0, self.spread_first)
-        return seconds * (1 - self.jitter * self.rng.random())
+            return (self.rng or _system()).uniform(0, self.spread_first)
+        return seconds * (1 - self.jitter * (self.rng or _system()).random())
 
 
 @cache
@@ -284,37 +293,6 @@ def reconnect_policy(reconnect: object) -> Reconnect | None:
             return None
         case _:
             raise InvalidOption("reconnect", reconnect, "give True, False or a Reconnect")
-
-
-@frozen(kw_only=True)
-class Outbox:
-    """How many messages may wait for an open connection, and what happens to further ones.
-
-    Args:
-        limit: Messages that may wait.
-        max_bytes: UTF-8 bytes that may wait altogether.
-        ttl: Seconds after which a waiting message expires; None never.
-        overflow: ``"refuse"`` the new message, or ``"drop_oldest"`` to make room for it.
-
-    Raises:
-        InvalidOption: If a value cannot work.
-
-    Example:
-        >>> Outbox(limit=100, ttl=60.0)
-        Outbox(limit=100, max_bytes=8388608, ttl=60.0, overflow='refuse')
-    """
-
-    limit: int = 1000
-    max_bytes: int = 8 * 2**20
-    ttl: float | None = None
-    overflow: Literal["refuse", "drop_oldest"] = "refuse"
-
-    def __post_init__(self) -> None:
-        require_count("limit", self.limit, least=1)
-        require_count("max_bytes", self.max_bytes, least=1)
-        require_seconds("ttl", self.ttl, optional=True)
-        if self.overflow not in ("refuse", "drop_oldest"):
-            raise InvalidOption("overflow", self.overflow, "give 'refuse' or 'drop_oldest'")
 
 
 @frozen

@@ -37,6 +37,10 @@ class Classification(StrEnum):
     FATAL = "fatal"
 
 
+Word: TypeAlias = Classification | Literal["retry", "throttle", "unauthorised", "goodbye", "fatal"]
+"""A `Classification`, or its word."""
+
+
 @frozen
 class Outcome:
     """How one attempt, or the connection it opened, ended.
@@ -44,10 +48,12 @@ class Outcome:
     Args:
         attempt: Which attempt it was: 0 the first, n the nth retry in a row.
         exception: The failed handshake, the lost liveness or the broken transport, if any.
-        close: The close code and reason, if the connection had been open.
+        close: The close code and reason, if the WebSocket was open.
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
         in_session: Whether the connection had a session, which has close codes of its own.
+        meaning: What the program (`Opening`) or its protocol says it means; None leaves it to the
+            table of `classify`.
     """
 
     attempt: int = 0
@@ -56,6 +62,7 @@ class Outcome:
     uptime: float | None = None
     opened_before: bool = False
     in_session: bool = False
+    meaning: Word | None = None
 
     @property
     def status(self) -> int | None:
@@ -109,7 +116,9 @@ _BY_HTTP_STATUS = (
 _FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
 
 
-def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classification:
+def classify(  # noqa: PLR0911 - a table
+    outcome: Outcome, *, min_uptime: float = MIN_UPTIME
+) -> Classification:
     """Say what an outcome means for the next attempt.
 
     A connection asks ``Reconnect(classify=)`` first.
@@ -134,6 +143,8 @@ def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classificat
     match outcome.exception:
         case InvalidURI() | InvalidOption():
             return Classification.FATAL
+        case _ if outcome.meaning is not None:
+            return Classification(outcome.meaning)
         case HandshakeFailed(status=int(status)):
             return _BY_HTTP_STATUS.get(status, Classification.RETRY)
         case HandshakeFailed(kind=kind) if kind in _FATAL_UNTIL_FIRST_SUCCESS:
@@ -166,8 +177,8 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
             return FailureReason.FATAL_TLS
         case HandshakeFailed(kind="subprotocol"):
             return FailureReason.NO_SUBPROTOCOL
-        case HandshakeFailed(kind="session"):
-            return FailureReason.SESSION_REFUSED
+        case HandshakeFailed(kind="session" | "refused"):
+            return FailureReason.REFUSED_BY_SERVER
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS
         case _ if outcome.close is not None:
@@ -175,9 +186,6 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
         case _:
             return FailureReason.CLASSIFIED_AS_FATAL
 
-
-Word: TypeAlias = Classification | Literal["retry", "throttle", "unauthorised", "goodbye", "fatal"]
-"""A `Classification`, or its word."""
 
 Classifier: TypeAlias = Mapping[int, Word | None] | Callable[[Outcome], Word | None]
 """``{close code or status: word}``, or a function of the outcome; None defers to `classify`."""
@@ -250,13 +258,26 @@ def classified(
     """
     word = None if own is None else own(outcome)
     if word is None:
-        return Classified(classify(outcome, min_uptime=min_uptime))
+        return _unless_refused(classify(outcome, min_uptime=min_uptime), outcome, is_own=False)
     try:
-        return Classified(Classification(word), is_own=True)
+        return _unless_refused(Classification(word), outcome, is_own=True)
     except ValueError:
         raise ValueError(
             f"{name_of(own)} returned {word!r}, which is not one of {_WORDS} or None"
         ) from None
+
+
+def _unless_refused(meaning: Classification, outcome: Outcome, *, is_own: bool) -> Classified:
+    """Return the classification; a connection that was never open ends with no goodbye (OP3)."""
+    was_refused = outcome.close is not None or outcome.meaning is not None
+    if (
+        meaning is Classification.GOODBYE
+        and was_refused
+        and isinstance(outcome.exception, HandshakeFailed)
+    ):
+        # A program that calls this code a goodbye wants no further attempt; the error stays.
+        meaning = Classification.FATAL if is_own else Classification.RETRY
+    return Classified(meaning, is_own)
 
 
 def _key(option: str, key: object) -> int:

@@ -9,10 +9,13 @@ from sockstore.base.frozen import frozen
 
 __all__ = ["Gap", "GapReason", "Position", "Publication"]
 
-GapReason: TypeAlias = Literal["trimmed", "epoch", "forked", "unavailable", "reconnected"]
+GapReason: TypeAlias = Literal[
+    "trimmed", "epoch", "forked", "unavailable", "reconnected", "overflow"
+]
 """``trimmed``: the server has deleted that part of the history; ``epoch``: the room's log was
 replaced; ``forked``: the log differs from the one that was read, as after the restore of a backup;
-``unavailable``: the server does not say why; ``reconnected``: messages are not counted here."""
+``unavailable``: the server does not say why; ``reconnected``: messages are not counted here;
+``overflow``: more came than is held back while a snapshot is loaded."""
 
 
 @frozen

@@ -7,7 +7,9 @@ from collections.abc import Awaitable, Coroutine
 from contextvars import Context
 from typing import Any, TypeVar
 
-__all__ = ["awaited", "report", "start_task"]
+from sockstore.base.errors import said
+
+__all__ = ["as_exception", "awaited", "is_cancelled", "report", "start_task"]
 
 T = TypeVar("T")
 
@@ -50,6 +52,25 @@ def start_task(
     # A task that is cancelled before it begins would cause a "never awaited" warning.
     task.add_done_callback(lambda _: coroutine.close())
     return task
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether an error is the cancellation of the task that runs here.
+
+    A `CancelledError` that code raises by itself, because a task that it awaited was cancelled for
+    example, is an error like others.
+    """
+    task = asyncio.current_task()
+    return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
+
+
+def as_exception(error: BaseException) -> Exception:
+    """Return an error as one that may be reported; a cancellation would end whoever raises it."""
+    if isinstance(error, Exception):
+        return error
+    ended = RuntimeError(f"it ended with {said(error)}")
+    ended.__cause__ = error
+    return ended
 
 
 def report(error: Exception, what: str) -> None:

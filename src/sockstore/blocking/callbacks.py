@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from typing import Any, Final, Literal, Self, TypeAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from sockstore.base.errors import InvalidOption, Lagged
 from sockstore.base.plain_calls import PLAIN, refuse_async
@@ -18,7 +18,15 @@ from sockstore.blocking.streams import CallbackBuffer
 from sockstore.blocking.waiting import Bell, wait_until
 from sockstore.messages.message import Message
 
-__all__ = ["Callbacks", "MessageCallback", "Runner", "StoreCallback", "Subscription", "make_runner"]
+__all__ = [
+    "Callback",
+    "Callbacks",
+    "MessageCallback",
+    "Runner",
+    "StoreCallback",
+    "Unsubscriber",
+    "make_runner",
+]
 
 logger: Final = logging.getLogger("sockstore")
 
@@ -27,6 +35,23 @@ Schedule: TypeAlias = Callable[[Callable[[], None]], object]
 
 Callbacks: TypeAlias = Literal["thread", "pump"] | Executor | Schedule
 """Where callbacks run: a thread of their own, wherever `pump` is called, or as scheduled."""
+
+
+class Callback(Protocol):
+    """What a runner runs: a callback, with the calls that are due.
+
+    Attributes:
+        is_due: Whether it waits for its turn; set by the runner.
+    """
+
+    is_due: bool
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are due."""
+
+    def run(self) -> None:
+        """Make one call."""
 
 
 class StoreCallback:
@@ -115,16 +140,12 @@ class MessageCallback:
             callback(message)
 
 
-Callback: TypeAlias = StoreCallback | MessageCallback
-"""A subscribed callback, with the calls that are due."""
-
-
-class Subscription:
-    """A callback that is subscribed; call this, or leave its `with` block, to unsubscribe it.
+class Unsubscriber:
+    """A callback that is in use; call this, or leave its `with` block, to stop that.
 
     Args:
         stop: Unsubscribes the callback.
-        websocket: The WebSocket; the subscription keeps it alive.
+        websocket: The WebSocket; this keeps it alive.
     """
 
     def __init__(self, stop: Callable[[], None], websocket: object) -> None:

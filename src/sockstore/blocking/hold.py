@@ -41,6 +41,10 @@ class Hold:
     Args:
         store: The connection; it is not kept alive.
         runner: Runs the callbacks as long as the connection is in use.
+
+    Attributes:
+        awaits_use: Whether it is lazy and connects when it is used; set by `begin`, reset by what
+            closes it.
     """
 
     def __init__(self, store: WebSocketStore, runner: Runner) -> None:
@@ -50,6 +54,8 @@ class Hold:
         self._runner = runner
         # Seconds that closing may take.
         self._close_timeout = engine.machine.settings.close_timeout
+        self.awaits_use: bool = False
+        self._is_lazy = engine.users is not None
         # Warns if the connection is in use when it is dropped.
         self._finalizer = engine.finalizer
         self._process = os.getpid()
@@ -96,7 +102,7 @@ class Hold:
         """
         self.check_may_block(action)
         store = self._store()
-        if store is not None and store.state.value.phase == "idle":
+        if store is not None and store.state.value.phase == "idle" and not self.awaits_use:
             raise not_connected(action)
 
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -113,6 +119,15 @@ class Hold:
             pending = thread.post(fn, *args, **kwargs)
         return thread.wait(pending)
 
+    def bind(self, fn: Callable[[], object]) -> Callable[[], None]:
+        """Return a function that calls another one where the connection lives, if it is ours."""
+
+        def call() -> None:
+            if not self.is_in_another_process:
+                self.call(fn)
+
+        return call
+
     def begin(self, action: str, fn: Callable[[], None]) -> None:
         """Hold the thread, and call a function that connects on it.
 
@@ -128,6 +143,7 @@ class Hold:
             if thread is None:
                 thread = self._thread = shared.hold(self)
             if thread.is_current:
+                self.awaits_use = self._is_lazy
                 fn()
                 return
             pending = thread.post(self._begin, thread, fn)
@@ -139,6 +155,7 @@ class Hold:
             self._thread = thread
             with shared.lock:
                 thread.users.add(self)
+        self.awaits_use = self._is_lazy
         try:
             fn()
         finally:
@@ -173,6 +190,9 @@ class Hold:
 
     async def _visit(self, fn: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run it on the thread, then release the thread if the connection is at rest."""
+        if self._driver.at_rest and (store := self._store()) is not None:
+            # Its stores may belong to a thread that has ended.
+            engine_of(store).adopt()
         try:
             return await fn(*args, **kwargs)
         finally:
@@ -207,6 +227,7 @@ class Hold:
         if self.is_in_another_process:
             return
         is_waiting = not self.is_here
+        self.awaits_use = False
         self._close(store, code, reason)
         self._runner.finish(self._close_timeout if is_waiting else 0.0)
 
@@ -244,6 +265,7 @@ class Hold:
 
     async def end(self, seconds: float | None = None) -> None:
         """Close within these seconds, and release the thread; the WebSocket may be gone."""
+        self.awaits_use = False
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 if (store := self._store()) is not None:
@@ -279,6 +301,9 @@ class Hold:
         with self._lock:
             thread = self._living_thread()
             if thread is None or not self._driver.at_rest:
+                return
+            store = self._store()
+            if self.awaits_use and store is not None and store.state.value.phase == "idle":
                 return
             self._thread = None
             # Under the lock: a `connect` that holds the thread meanwhile would lose it here.

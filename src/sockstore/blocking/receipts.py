@@ -18,19 +18,22 @@ class Receipt:
     Args:
         receipt: The receipt of the connection.
         wait: Waits for a receipt, at most so many seconds; None sets no limit.
+        call: Calls a function where the connection lives.
         websocket: The WebSocket; the receipt keeps it alive.
     """
 
-    __slots__ = ("_receipt", "_wait", "_websocket")
+    __slots__ = ("_call", "_receipt", "_wait", "_websocket")
 
     def __init__(
         self,
         receipt: receipts.Receipt,
         wait: Callable[[receipts.Receipt, float | None], object],
+        call: Callable[[Callable[[], bool]], bool],
         websocket: object,
     ) -> None:
         self._receipt = receipt
         self._wait = wait
+        self._call = call
         self._websocket = websocket
 
     @property
@@ -44,6 +47,11 @@ class Receipt:
         return self._receipt.why
 
     @property
+    def id(self) -> str | None:
+        """The message's id; None where messages have none."""
+        return self._receipt.id
+
+    @property
     def offset(self) -> int | None:
         """The offset in the session's room, once the message is acknowledged."""
         return self._receipt.offset
@@ -53,6 +61,10 @@ class Receipt:
 
     def __repr__(self) -> str:
         return repr(self._receipt)
+
+    def cancel(self) -> bool:
+        """Take the message back if it still waits; return whether it was."""
+        return self._call(self._receipt.cancel)
 
     def wait(self, timeout: float | None = None) -> Self:
         """Wait until the message was handed over; with a session, until it is stored.

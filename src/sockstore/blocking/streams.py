@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from sockstore.base.errors import ConnectionEnded
-from sockstore.base.state import ConnectionState
 from sockstore.blocking.waiting import Bell, require_timeout, wait_until
 from sockstore.messages import buffer as buffers
 from sockstore.messages.message import Message
@@ -162,18 +161,19 @@ class MessageStream:
     Args:
         buffer: The messages that wait for the readers.
         check_may_wait: Raises if the method of that name may not wait here and now.
-        state: Returns the state of the connection.
+        why_over: Returns the error of `recv` once it has ended.
     """
 
     def __init__(
         self,
         buffer: Buffer,
         check_may_wait: Callable[[str], None],
-        state: Callable[[], ConnectionState],
+        why_over: Callable[[], Exception],
     ) -> None:
         self._buffer = buffer
         self._check_may_wait = check_may_wait
-        self._state = state
+        self._why_over = why_over
+        self._is_closed = False  # set by `close`
 
     @property
     def lag(self) -> int:
@@ -198,16 +198,20 @@ class MessageStream:
             TimeoutError: If none came in time.
             Lagged: If this reader fell behind; the next call returns the next message.
             ConnectionEnded: If the connection was closed or failed, and everything was read.
-            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
+            SubscriptionRefused: If the server refused or ended the subscription.
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread; or if
+                the subscription was released.
         """
         try:
             return self._next(timeout)
         except StopAsyncIteration:
-            state = self._state()
-            raise ConnectionEnded(f"the connection is {state.phase}", close=state.close) from None
+            if self._is_closed:
+                raise ConnectionEnded("this stream was closed by close()") from None
+            raise self._why_over() from None
 
     def close(self) -> None:
         """Take no further messages; waiting messages are dropped, and readers end."""
+        self._is_closed = True
         self._buffer.close()
 
     def __iter__(self) -> Self:

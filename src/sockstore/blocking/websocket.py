@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
-from typing import Any, Literal, Self, TypeVar, Unpack, overload
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, Self, TypeVar, Unpack, overload
 
+from sockstore.base.checks import require_flag
 from sockstore.base.close import check_close
-from sockstore.base.errors import SockstoreError
+from sockstore.base.errors import ConnectionEnded, InvalidOption
 from sockstore.base.options import Reconnect
-from sockstore.base.state import ConnectionState, Phase, SocketInfo
-from sockstore.blocking.callbacks import Callbacks, Runner, Subscription, make_runner
-from sockstore.blocking.hold import Hold, not_connected
+from sockstore.base.state import Hint
+from sockstore.blocking.callbacks import Callbacks, Unsubscriber
+from sockstore.blocking.handlers import answering
+from sockstore.blocking.hold import not_connected
 from sockstore.blocking.receipts import Receipt
 from sockstore.blocking.streams import Buffer, MessageStream
-from sockstore.blocking.subscriptions import Listener, Source, Status, StoreName, Subscriptions
+from sockstore.blocking.subscription import Subscription
 from sockstore.blocking.waiting import require_timeout
+from sockstore.blocking.watching import WatchingSide
+from sockstore.connection.connection import begin
 from sockstore.connection.endpoint import PerAttempt
-from sockstore.connection.inspection.observer import Stats
-from sockstore.connection.inspection.timeline import TimelineEvent
+from sockstore.connection.engine import caller
 from sockstore.connection.options import ConnectionOptions
+from sockstore.connection.talking import NO_PARAMS, subscribe_from
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.buffer import Overflow
-from sockstore.messages.log import MessageView
 from sockstore.messages.message import Message
 
 __all__ = ["WebSocket"]
@@ -31,7 +34,7 @@ __all__ = ["WebSocket"]
 T = TypeVar("T")
 
 
-class WebSocket:
+class WebSocket(WatchingSide):
     """A `WebSocketStore` for code that blocks: scripts, threads, user interfaces.
 
     Its methods may be called from any thread. The connection lives on a thread of its own, and
@@ -48,6 +51,7 @@ class WebSocket:
             any thread (``wx.CallAfter``, ``GLib.idle_add``). For Tk take ``"pump"`` and
             ``root.after``: Tk must not be called from another thread.
         reconnect: As for `WebSocketStore`.
+        linger: As for `WebSocketStore`.
         options: All other options of `WebSocketStore`. Callables among them run on the thread of
             the event loop that all blocking WebSockets share.
 
@@ -71,15 +75,11 @@ class WebSocket:
         *,
         callbacks: Callbacks = "thread",
         reconnect: bool | Reconnect = True,
+        linger: float = 0.0,
         **options: Unpack[ConnectionOptions],
     ) -> None:
-        store = WebSocketStore(url, reconnect=reconnect, **options)
-        self._store = store
-        # Runs the callbacks, where `callbacks` says.
-        self._runner = make_runner(callbacks)
-        # Calls the store where it lives: on the loop's thread, or in the calling one.
-        self._hold = Hold(store, self._runner)
-        self._subscriptions = Subscriptions(store, self._hold, self._runner)
+        store = WebSocketStore(url, reconnect=reconnect, linger=linger, **options)
+        super().__init__(store, callbacks)
         # The messages that `recv` returns; set by `connect`, and again after an end.
         self._buffer: Buffer | None = None
         weakref.finalize(self, self._hold.drop).atexit = False
@@ -98,6 +98,17 @@ class WebSocket:
             RuntimeError: If an event loop runs here that is not a notebook's: use `WebSocketStore`.
         """
         self._hold.begin("connect", lambda: self._start(lambda: self._store.connect(url)))
+
+    def __enter__(self) -> Self:
+        self._hold.begin("connect", lambda: self._start(lambda: begin(self._store)))
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._hold.hand_over(self._store)
+        finally:
+            self.close()
 
     def reconnect(self) -> None:
         """Open a new connection now, as `WebSocketStore.reconnect`.
@@ -120,6 +131,14 @@ class WebSocket:
 
     disconnect = close
 
+    def lose(self, why: str) -> None:
+        """End the live connection as a loss, as `WebSocketStore.lose`."""
+        self._hold.call(self._store.lose, why)
+
+    def hint(self, hint: Hint) -> None:
+        """Pass on a hint of the platform about the network, as `WebSocketStore.hint`."""
+        self._hold.call(self._store.hint, hint)
+
     def ready(self, timeout: float | None = None) -> None:
         """Wait until the connection is open.
 
@@ -134,36 +153,52 @@ class WebSocket:
         require_timeout(timeout)
         self._hold.run("ready", self._store.ready, timeout)
 
-    def __enter__(self) -> Self:
-        self.connect()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self._hold.hand_over(self._store)
-        finally:
-            self.close()
-
     # Messages
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message now, or as soon as the connection is open.
+    def send(  # noqa: PLR0917 - as `WebSocketStore.send`
+        self,
+        data: Any,
+        ttl: float | None = None,
+        key: Hashable = None,
+        urgent: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        now: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        id: str | None = None,  # noqa: A002 - as `WebSocketStore.send`
+        *,
+        wait: bool = False,
+    ) -> Receipt:
+        """Send a message now, or as soon as the connection is open, and return its receipt.
 
         Args:
-            data: As for `WebSocketStore.send`.
-
-        Returns:
-            A receipt, whose `Receipt.wait` blocks.
+            data: As for `WebSocketStore.send`, and so are the errors; `Receipt.wait` blocks.
+            ttl: As for `WebSocketStore.send`.
+            key: As for `WebSocketStore.send`.
+            urgent: As for `WebSocketStore.send`.
+            now: As for `WebSocketStore.send`.
+            id: As for `WebSocketStore.send`.
+            wait: Whether to wait while the outbox has no room, as `WebSocketStore.asend` does;
+                otherwise the receipt is refused then. Not with `now`.
 
         Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
+            RuntimeError: If the wait would never return: before `connect`, or on the loop's thread.
         """
-        receipt = self._hold.call(self._store.send, data)
-        return Receipt(receipt, self._hold.wait_for, websocket=self)
+        require_flag("wait", wait)
+        if wait and now:
+            raise InvalidOption("wait", wait, "give either now or wait")
+        if wait:
+            asend = self._store.asend
+            receipt = self._hold.run("send", asend, data, ttl=ttl, key=key, urgent=urgent, id=id)
+        else:
+            receipt = self._hold.call(self._store.send, data, ttl, key, urgent, now, id)
+        return Receipt(receipt, self._hold.wait_for, self._hold.call, websocket=self)
+
+    def clear_outbox(self) -> list[Any]:
+        """Take back everything that waits to be sent, as `WebSocketStore.clear_outbox`."""
+        return self._hold.call(self._store.clear_outbox)
 
     def recv(self, timeout: float | None = None) -> Message:
         """Wait for the next message; from `connect` on, each is returned once, in order.
+
+        A lazy connection is in use from the first call on.
 
         Args:
             timeout: Seconds to wait at most; None sets no limit.
@@ -181,7 +216,9 @@ class WebSocket:
         self._hold.check_process()
         if self._buffer is None:
             raise not_connected("recv")
-        return MessageStream(self._buffer, self._hold.check_may_wait, lambda: self.state)
+        if self._hold.awaits_use:
+            self._hold.call(engine_of(self._store).log.note_use, self._buffer)
+        return MessageStream(self._buffer, self._hold.check_may_wait, self._why_over)
 
     def stream(
         self,
@@ -197,7 +234,7 @@ class WebSocket:
         """
         open_buffer = engine_of(self._store).open_buffer
         buffer = self._hold.call(open_buffer, Buffer, where, limit, overflow, gaps=gaps)
-        return MessageStream(buffer, self._hold.check_may_wait, lambda: self.state)
+        return MessageStream(buffer, self._hold.check_may_wait, self._why_over)
 
     def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
         """Send a request, and return the answer with its id.
@@ -223,172 +260,109 @@ class WebSocket:
         require_timeout(timeout)
         self._hold.run("drain", self._store.drain, timeout)
 
-    # Callbacks
+    def reply(self, message: Message, data: Any) -> Receipt:
+        """Answer a message on the connection that it came on, or not at all.
+
+        The arguments and errors are those of `WebSocketStore.reply`.
+        """
+        receipt = self._hold.call(self._store.reply, message, data)
+        return Receipt(receipt, self._hold.wait_for, self._hold.call, websocket=self)
+
+    # What the server is asked to tell, and what it asks
 
     @overload
-    def subscribe(self, what: Literal["status"], callback: Listener[Status]) -> Subscription: ...
-    @overload
-    def subscribe(self, what: Literal["connected"], callback: Listener[bool]) -> Subscription: ...
-    @overload
-    def subscribe(self, what: Literal["phase"], callback: Listener[Phase]) -> Subscription: ...
+    def subscribe(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: type[T],
+        history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
+    ) -> Subscription[T]: ...
     @overload
     def subscribe(
-        self, what: Literal["error"], callback: Listener[SockstoreError | None]
-    ) -> Subscription: ...
-    @overload
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: Any = None,
+        history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
+    ) -> Subscription[Any]: ...
     def subscribe(
-        self, what: Literal["state"], callback: Listener[ConnectionState]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, what: Literal["socket"], callback: Listener[SocketInfo | None]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, what: Literal["messages"], callback: Listener[MessageView]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, what: Literal["buffered_amount"], callback: Listener[int]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, what: Literal["latency"], callback: Listener[float | None]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(
-        self, what: Literal["timeline"], callback: Listener[tuple[TimelineEvent, ...]]
-    ) -> Subscription: ...
-    @overload
-    def subscribe(self, what: Source[T], callback: Listener[T]) -> Subscription: ...
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = NO_PARAMS,
+        *,
+        type: Any = None,  # noqa: A002 - as `WebSocketStore.subscribe`
+        history: int | None = 100,
+        limit: int = 256,
+        snapshot: Callable[[], object] | None = None,
+        linger: float = 0.0,
+    ) -> Subscription[Any]:
+        """Ask the server to tell about something, now and on each connection that follows.
 
-    def subscribe(self, what: StoreName | Source[Any], callback: Listener[Any]) -> Subscription:
-        """Call `callback` with a store's value, now and on every change.
-
-        A slow callback gets the newest value only. Its exceptions are logged and stop nothing.
-
-        Args:
-            what: The name of one of the connection's stores, or a callable that picks or makes
-                one: ``lambda connection: connection.topic("price")``.
-            callback: Called with one value, where the `callbacks` of this WebSocket run.
-
-        Returns:
-            The subscription: call it to unsubscribe, or use it in a `with` block.
-
-        Raises:
-            InvalidOption: If the connection has no such store.
+        The arguments and errors are those of `WebSocketStore.subscribe`. `snapshot` runs on the
+        thread of the event loop: let one that takes time be a coroutine function.
 
         Example:
-            >>> from sockstore.blocking import WebSocket
-            >>> ws = WebSocket("ws://localhost", callbacks="pump")
-            >>> unsubscribe = ws.subscribe("status", print)
-            >>> ws.pump()
-            disconnected
-            1
+            >>> from sockstore.protocols import Topics
+            >>> from sockstore.testing import FakeServer, accept, pause, send
+            >>> by_type = Topics(key=lambda data: data.get("type"))
+            >>> server = FakeServer(accept(), pause(0.1), send({"type": "price", "value": 101}))
+            >>> with WebSocket("ws://localhost", protocol=by_type, transport=server) as ws:
+            ...     with ws.subscribe("price") as prices:
+            ...         for message in prices:
+            ...             print(message.data["value"])
+            ...             break
+            101
         """
-        return Subscription(self._subscriptions.subscribe(what, callback), self)
-
-    def on_status(self, callback: Listener[Status]) -> Subscription:
-        """Call `callback` with the guide's status, now and on every change: see `status`."""
-        return self.subscribe("status", callback)
-
-    def on_message(
-        self,
-        callback: Listener[Message],
-        *,
-        where: Callable[[Message], object] | None = None,
-        limit: int = 256,
-        overflow: Overflow = "error",
-        gaps: bool | None = None,
-    ) -> Subscription:
-        """Call `callback` with each `Message` from now on, in order, over all reconnects.
-
-        The other arguments and the errors are those of `WebSocketStore.stream`. If the callback
-        falls behind by more than `limit`, a warning says how many messages it missed, or with
-        ``overflow="drop_oldest"`` the oldest are dropped. Its exceptions are logged, and so are
-        those of `where`.
-        """
-        stop = self._subscriptions.on_message(
-            callback, where=where, limit=limit, overflow=overflow, gaps=gaps
+        inner = self._hold.call(
+            subscribe_from,
+            caller(),
+            self._store,
+            key,
+            params,
+            type=type,
+            history=history,
+            limit=limit,
+            snapshot=snapshot,
+            linger=linger,
         )
-        return Subscription(stop, self)
+        return Subscription(inner, self._hold, self._runner, self._listeners, self)
 
-    def pump(self, timeout: float | None = 0.0) -> int:
-        """Run the callbacks that are due, on the calling thread; with ``callbacks="pump"``.
+    def handle(self, name: str, fn: Callable[..., object]) -> Unsubscriber:
+        """Answer the server's calls of this name with what a function returns.
 
         Args:
-            timeout: Seconds to wait if none is due; None sets no limit.
+            name: The name of the method or event.
+            fn: A function, which is called where the callbacks of this WebSocket run; or a
+                coroutine function, which runs on the thread of the event loop. All else is as for
+                `WebSocketStore.handle`, the errors too.
 
         Returns:
-            How many calls were made.
+            Call it to stop, or use it in a `with` block.
 
-        Raises:
-            RuntimeError: If callbacks run somewhere else, or it would never return.
+        Example:
+            >>> from sockstore.protocols import JsonRpc
+            >>> ws = WebSocket("ws://localhost", protocol=JsonRpc())
+            >>> stop = ws.handle("add", lambda a, b: a + b)
         """
-        require_timeout(timeout)
-        if type(self._runner) is not Runner:
-            raise RuntimeError('pump() is for WebSocket(..., callbacks="pump")')
-        if timeout != 0:
-            self._hold.check_may_block("pump")
-            if not self._runner.wait(timeout):
-                return 0
-        return self._runner.run_due()
+        stop = self._hold.call(self._store.handle, name, answering(fn, self._runner))
+        return Unsubscriber(self._hold.bind(stop), self)
 
-    # Reading the state, in any thread
-
-    @property
-    def connection(self) -> WebSocketStore:
-        """The `WebSocketStore` beneath; change it through its `call_threadsafe`."""
-        return self._store
-
-    @property
-    def state(self) -> ConnectionState:
-        """The whole state, as one snapshot."""
-        return self._store.state.value
-
-    @property
-    def status(self) -> Status:
-        """The guide's status: ``"error"`` if there is one, else connected or disconnected."""
-        return self.state.status
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is open."""
-        return self.state.connected
-
-    @property
-    def phase(self) -> Phase:
-        """The fine state: idle, connecting, open, waiting, closing, closed or failed."""
-        return self.state.phase
-
-    @property
-    def error(self) -> SockstoreError | None:
-        """The error of the last attempt or connection; None once one opens."""
-        return self.state.exception
-
-    @property
-    def socket(self) -> SocketInfo | None:
-        """The open socket, or None."""
-        return self.state.socket
-
-    @property
-    def messages(self) -> MessageView:
-        """The last `history` messages."""
-        return self._hold.call(lambda: self._store.messages.value)
-
-    def explain(self) -> str:
-        """Say in one paragraph what the connection is doing, and why."""
-        return self._hold.call(self._store.explain)
-
-    def stats(self) -> Stats:
-        """Return the figures of the connection."""
-        return self._hold.call(self._store.stats)
-
-    def __repr__(self) -> str:
-        return repr(self._store).replace("WebSocketStore", "WebSocket", 1)
+    def _why_over(self) -> Exception:
+        state = self.state
+        return ConnectionEnded(f"the connection is {state.phase}", close=state.close)
 
     def _start(self, connect: Callable[[], None]) -> None:
         connect()
+        engine = engine_of(self._store)
         if self._buffer is None or self._buffer.has_ended:
-            self._buffer = engine_of(self._store).open_buffer(Buffer, None, 256, "error", gaps=None)
-        self._subscriptions.follow_new_life()
+            self._buffer = engine.open_buffer(Buffer, None, 256, "error", gaps=None, is_use=False)
+        self._listeners.follow_new_life()

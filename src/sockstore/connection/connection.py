@@ -1,30 +1,29 @@
-"""Act on a connection: connect, close, send and ask, for one holder."""
+"""Act on a connection: connect, close and give hints, for one holder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import ParamSpec, Self, TypeVar
 
-from sockstore.base.checks import require_seconds
+from sockstore.base.checks import require_text
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState, Hint
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url, shown_url
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate
-from sockstore.connection.receipts import Receipt
-from sockstore.connection.view import ConnectionView
+from sockstore.connection.talking import TalkingSide
 from sockstore.machine import events as fact
 from sockstore.stores import Readable
 
-__all__ = ["Connection"]
+__all__ = ["Connection", "begin"]
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class Connection(ConnectionView):
+class Connection(TalkingSide):
     """A connection as one holder has it: a `WebSocketStore`, or a share of one (PV7).
 
     It is the type to annotate with where either will do; make a `WebSocketStore` to get one.
@@ -158,83 +157,45 @@ class Connection(ConnectionView):
         self._driver.hint(hint)
 
     async def __aenter__(self) -> Self:
-        self.connect()
+        begin(self)
         return self
+
+    def _begin(self) -> None:
+        """Connect; a lazy connection does so as soon as it is used."""
+        if self._engine.users is None or self._engine.endpoint.url is None:
+            self.connect()
+            return
+        self._gate.check("connect")
+        self._engine.await_use()
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    # Messages
+    def lose(self, why: str) -> None:
+        """End the live connection as a loss, as if the network had done it.
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message now, or as soon as the connection is open; never blocks.
+        It is for a program that knows better than the network: the messages make no sense any
+        more, a sequence number is missing, the server answers nothing useful. The reconnection
+        schedule decides what follows. Without a live connection nothing happens.
 
         Args:
-            data: `str` goes as text, bytes as binary, everything else as JSON (or as the codec
-                encodes it).
-
-        Returns:
-            A receipt; it is true if the message was handed over or queued.
+            why: The reason, as the end of a sentence; `error` and the timeline show it.
 
         Raises:
-            TypeError: If the data cannot be encoded; nothing was sent.
+            InvalidOption: If it is not text, or is empty.
             RuntimeError: If it is called from another thread.
             ScopeClosed: If its provider has been left.
 
         Example:
-            >>> from sockstore import WebSocketStore
-            >>> WebSocketStore("ws://localhost").send({"content": "sent when it is open"})
-            <Receipt queued>
+            ::
+
+                if message.data["seq"] != expected:
+                    connection.lose("the server left out a message")
         """
-        if self._gate.is_left:  # before the call, as every message comes here
-            self._gate.check("send")
-        return self._driver.send(self._engine.encoder(data))
-
-    async def request(
-        self,
-        data: Any,
-        timeout: float = 10.0,  # noqa: ASYNC109 - CONTRACT OB5
-        *,
-        idempotent: bool = False,
-    ) -> Any:
-        """Send a request, and wait for the answer that carries its id.
-
-        The id is added to the request; the answer is not put into `messages`.
-
-        Args:
-            data: The request; a dict for the formats that come with this package.
-            timeout: Seconds to wait at most. A request not sent by then is never sent.
-            idempotent: Whether it may be done twice: then it is sent again after a loss.
-
-        Returns:
-            The answer: the object itself for `IdField`, the result for `JsonRpc`.
-
-        Raises:
-            TimeoutError: If no answer came in time.
-            OutcomeUnknown: If the connection was lost after it was handed over.
-            RequestFailed: If the answer is an error (`JsonRpc`).
-            DeliveryError: If it could not be sent.
-            TypeError: If the data cannot be encoded, or cannot carry an id.
-            RuntimeError: If the connection has a session: a room does not answer requests.
-            ScopeClosed: If its provider has been left.
-
-        Example:
-            >>> from sockstore import WebSocketStore
-            >>> from sockstore.testing import FakeServer, VirtualClock, accept, echo
-            >>> async def main(server: FakeServer) -> None:
-            ...     async with WebSocketStore("ws://localhost", transport=server) as connection:
-            ...         print(await connection.request({"op": "time"}))
-            >>> VirtualClock().run(main(FakeServer(accept(), echo())))
-            {'op': 'time', 'id': 1}
-        """
-        if self._engine.machine.session is not None:
-            raise RuntimeError(
-                "request() cannot be used with a session: a room does not answer requests"
-            )
-        require_seconds("timeout", timeout)
-        return await self._engine.requests.ask(
-            self.send, data, seconds=timeout, is_idempotent=idempotent
-        )
+        self._gate.require_use("lose")
+        require_text("why", why, "a reason in words")
+        self._driver.own.check_thread()
+        self._driver.dispatch(fact.LossDeclared(why))
 
     def call_threadsafe(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Call a function on the connection's event loop, from any thread.
@@ -261,3 +222,8 @@ class Connection(ConnectionView):
     def __repr__(self) -> str:
         shown = shown_url(self._engine.endpoint.url)
         return f"<{type(self).__name__} {shown} {self._state.value.phase}>"
+
+
+def begin(connection: Connection) -> None:
+    """Connect as an ``async with`` block does: if it is lazy, only once it is used."""
+    connection._begin()  # noqa: SLF001 - no name for users

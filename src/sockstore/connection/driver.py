@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.errors import HandshakeFailed
-from sockstore.base.state import Attempt, ConnectionState, Hint
+from sockstore.base.state import Attempt, Hint
 from sockstore.base.tasks import start_task
+from sockstore.connection.frame_writer import FrameWriter
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.own_loop import OwnLoop
 from sockstore.connection.platform import sleepers_of
-from sockstore.connection.receipts import Receipt, delivery_of
-from sockstore.connection.receiver import Receiver
+from sockstore.connection.receipts import Receipt
 from sockstore.connection.sender import Sender
 from sockstore.connection.user_tasks import Callables, as_attempt_error, forget_variables
 from sockstore.machine import Machine
@@ -31,38 +30,12 @@ from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
 from sockstore.transports import unwatch_platform, watch_platform
 
-__all__ = ["Driver", "UserEffect"]
+if TYPE_CHECKING:
+    from sockstore.connection.user_side import UserSide
+
+__all__ = ["Driver"]
 
 logger: Final = logging.getLogger("sockstore.connection")
-
-UserEffect: TypeAlias = (
-    order.OpenTransport
-    | order.DeliverGap
-    | order.AwaitMessage
-    | order.RunOnOpen
-    | order.AskPredicate
-)
-"""The effects that concern users: their callables, and what they read."""
-
-
-class UserSide(Protocol):
-    """The user's side of a connection as its driver sees it: stores, log and callables."""
-
-    @property
-    def receiver(self) -> Receiver:
-        """The receiver of messages."""
-
-    def carry_out(self, effect: UserEffect) -> None:
-        """Carry out an effect that concerns users."""
-
-    def adopt(self) -> None:
-        """Give the stores to the calling thread."""
-
-    def show(self, state: ConnectionState) -> None:
-        """Show a snapshot to everyone."""
-
-    def show_buffered(self) -> None:
-        """Show how much waits to be sent."""
 
 
 class Driver:
@@ -76,6 +49,9 @@ class Driver:
     Attributes:
         own: The event loop and the thread that the connection belongs to.
         callables: Runs the user's callables.
+        observer: Records what happens.
+        writer: Writes frames, and settles receipts.
+        sender: Sends what users send.
         shows_buffered: Whether anybody has asked for `buffered_amount`; set by the engine.
     """
 
@@ -91,16 +67,22 @@ class Driver:
         self._links: dict[int, Link] = {}
         self._attempts: dict[int, asyncio.Task[None]] = {}
         self.callables: Final = Callables(
-            machine, self.dispatch, self._opening_over, self._callable_done
+            machine, self.dispatch, self._on_open_returned, self._callable_done
         )
-        # The timer, and the deadline it was set for: set by `_arm`.
+        # The timer, and the deadline it was set for: set by `arm`.
         self._timer: asyncio.TimerHandle | None = None
         self._timer_for = math.inf
         self._rest_waiters: list[asyncio.Future[None]] = []  # callers of `wait_for_rest`
         self._watches_platform = False  # set by `_watch_platform`
         self.shows_buffered = False
-        self.observer: Final = Observer(machine, self.report)
-        self.sender: Final = Sender(machine, self._links, self.observer, self.report)
+        # The loop whose turn's end is awaited; set by `_await_turn`, reset by `end_turn`.
+        self._turn_of: asyncio.AbstractEventLoop | None = None
+        report = self.report  # one bound method for all
+        self.observer: Final = Observer(machine, report)
+        self.writer: Final = FrameWriter(machine, self._links, self.observer, report)
+        self.sender: Final = Sender(
+            machine, self.own, self._links, self.writer, observer=self.observer, keeper=self
+        )
 
     # Called by the connection
 
@@ -113,6 +95,11 @@ class Driver:
     def _wait_is_over(self) -> bool:
         """Whether `wait_for_rest` may return: nothing is left, or it was connected again."""
         return self.at_rest or self.machine.state.phase not in {"closing", "closed", "failed"}
+
+    @property
+    def opening(self) -> int | None:
+        """The transport whose ``on_open`` runs the calling code; None outside of it."""
+        return self.callables.opening
 
     @property
     def buffered_amount(self) -> int:
@@ -143,9 +130,11 @@ class Driver:
         self.observer.saw(event, effects, now)
         for effect in effects:
             self._perform(effect)
+        if self.sender.in_line:
+            self.sender.admit()
         if self.callables.tasks:
             self.callables.cancel_obsolete()
-        self._arm()
+        self.arm()
         is_in_use = not self.machine.at_rest
         if is_in_use is not self._watches_platform:
             self._watch_platform(is_in_use=is_in_use)
@@ -156,26 +145,19 @@ class Driver:
         if self._rest_waiters:
             self._wake_rest_waiters()
 
-    def send(self, data: str | bytes) -> Receipt:
-        """Hand a message over, queue it, or refuse it."""
-        own = self.own
-        if own.thread != threading.get_ident() or own.is_closed():
-            own.check_thread()
-        receipt = self.sender.send_now(data)
-        if receipt is None:
-            from_on_open = self.callables.opening is not None
-            delivery = self.sender.send(data, self.own.now(), from_on_open=from_on_open)
-            receipt = Receipt(delivery)
-            if delivery.is_pending and self.own.loop is not None:
-                self._arm()
-        if self.shows_buffered:
-            self.buffered_changed()
-        return receipt
+    def queued(self) -> None:
+        """A message waits, or does not any more."""
+        if self.own.loop is not None:
+            self.arm()
+        is_lazy = self.machine.settings.linger is not None
+        if is_lazy and (user_side := self._user_side()) is not None:
+            user_side.look_at_users_soon()
 
-    def withdraw(self, receipt: Receipt) -> None:
-        """Take a message back if it still waits."""
-        if receipt.state == "queued":
-            self.dispatch(fact.MessageWithdrawn(delivery_of(receipt)))
+    def give_up(self, receipt: Receipt, request: object) -> None:
+        """Take back a request that still waits; else tell the conversation to forget it."""
+        self.sender.withdraw(receipt)
+        if self.machine.live_transport is not None:
+            self.dispatch(fact.RequestGivenUp(request))
 
     def buffered_changed(self) -> None:
         """The amount that waits to be sent may have changed."""
@@ -204,7 +186,7 @@ class Driver:
         for event in (fact.CloseRequested(), *released):
             for effect in self.machine.handle(event, self.own.now()):
                 if isinstance(effect, order.SettleReceipts):
-                    self.sender.settle(effect)
+                    self.writer.settle(effect)
         self._links.clear()
         self._attempts.clear()
         self.callables.tasks.clear()
@@ -229,16 +211,26 @@ class Driver:
                 self._abort(number)
             case order.SendPing(transport=number, payload=payload):
                 self._links[number].transport.ping(payload)
-            case order.SendHeartbeat(transport=number):
-                self.sender.send_heartbeat(number)
-            case order.SendText(transport=number, text=text):
-                self._links[number].transport.send(text)
+            case order.SendHeartbeat(transport=number, heartbeat=heartbeat):
+                self.writer.send_heartbeat(number, heartbeat)
+            case order.ExpectReplies(transport=number, heartbeat=heartbeat):
+                self._links[number].expect(heartbeat)
+            case order.SendFrame(transport=number, frame=frame):
+                self._links[number].transport.send(frame)
             case order.FlushOutbox():
-                self.sender.flush(self.own.now())
+                self.writer.flush(self.own.now())
             case order.SettleReceipts():
-                self.sender.settle(effect)
+                self.writer.settle(effect)
             case order.DeliverMissed(transport=number, publications=publications):
                 self._links[number].deliver(publications)
+            case order.Deliver(transport=number, received=received):
+                self._links[number].take(received)
+            case order.DeliverLeft(transport=number):
+                self._links[number].deliver_left()
+            case order.AwaitTurn():
+                self._await_turn()
+            case order.ReportError(error=error, name=name):
+                self.report(error, name)
             case order.Warn(text=text):
                 logger.warning("%s (connection created at %s)", text, self._where)
             case _:
@@ -251,6 +243,19 @@ class Driver:
             link.transport.abort()
         elif attempt is not None:
             attempt.cancel()
+
+    def _await_turn(self) -> None:
+        loop = self.own.loop
+        if loop is not None and loop is not self._turn_of and not loop.is_closed():
+            self._turn_of = loop
+            loop.call_soon(self.end_turn)
+
+    def end_turn(self) -> None:
+        """Say what the program asked for in this turn of the loop."""
+        self._turn_of = None
+        if (user_side := self._user_side()) is not None:
+            user_side.end_turn()
+        self.dispatch(fact.TurnEnded())
 
     # Time and the platform
 
@@ -276,7 +281,8 @@ class Driver:
 
     # The one timer
 
-    def _arm(self) -> None:
+    def arm(self) -> None:
+        """Set the timer for the machine's deadline."""
         deadline = self.machine.deadline
         if deadline == self._timer_for or self.own.loop is None:
             return
@@ -292,15 +298,10 @@ class Driver:
 
     def _time_has_come(self) -> None:
         deadline, self._timer, self._timer_for = self._timer_for, None, math.inf
+        now = max(self.own.now(), deadline)  # the loop may be early by its clock's resolution
         link = self._live_link()
-        event = fact.DeadlineReached(
-            self._heard_so_far,
-            link is not None and link.transport.reading_paused,
-            None if link is None else link.last_message_at,
-            None if link is None else link.last_data_at,
-        )
-        # The loop may be early by its clock's resolution.
-        self.dispatch(event, max(self.own.now(), deadline))
+        event = fact.DeadlineReached() if link is None else link.at_deadline(now)
+        self.dispatch(event, now)
 
     # Attempts
 
@@ -332,8 +333,7 @@ class Driver:
         """A transport's handshake succeeded."""
         machine = self.machine
         if (user_side := self._user_side()) is not None:
-            has_on_open = machine.settings.has_on_open
-            link.attend(user_side.receiver, machine, keeps_beginning=has_on_open)
+            link.attend(user_side.receiver, machine)
         self.dispatch(event)
         if machine.live_transport != link.number:
             link.retire()
@@ -344,9 +344,19 @@ class Driver:
         link.retire()
         self.dispatch(fact.TransportReleased(link.number))
 
-    def _opening_over(self, number: int) -> None:
+    def link(self, number: int) -> Link:
+        """Return the link of a transport that is not released."""
+        return self._links[number]
+
+    def call_soon(self, fn: Callable[[], object]) -> None:
+        """Call a function in the next turn of the loop, if there is one."""
+        if self.own.loop is not None and not self.own.loop.is_closed():
+            self.own.loop.call_soon(fn)
+
+    def _on_open_returned(self, number: int) -> None:
+        """A connection that the server closed meanwhile was never open."""
         if (link := self._links.get(number)) is not None:
-            link.opening_over()
+            link.tell_end()
 
     def _callable_done(self) -> None:
         forget_variables(self.machine.state.exception)

@@ -8,12 +8,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.base.state import Attempt
 from sockstore.base.urls import check_url, redact_url
 from sockstore.transports.base import Target
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = [
     "TOKEN",
@@ -64,13 +67,14 @@ class Endpoint:
         headers: Handshake headers to add.
         subprotocols: Subprotocols to offer, the preferred one first.
         token: The token that a session sends once the connection is open.
+        protocol: Adds to the url and to the subprotocols, and has parameters; None adds nothing.
 
     Raises:
         InvalidURI: If a url that is not a callable cannot be used.
         InvalidOption: If headers or subprotocols that are not callables cannot be used.
     """
 
-    __slots__ = ("headers", "subprotocols", "token", "url")
+    __slots__ = ("_protocol", "headers", "subprotocols", "token", "url")
 
     def __init__(
         self,
@@ -78,13 +82,24 @@ class Endpoint:
         headers: PerAttempt[Headers],
         subprotocols: PerAttempt[Subprotocols],
         token: PerAttempt[str | None] = None,
+        protocol: BaseProtocol | None = None,
     ) -> None:
+        self._protocol = protocol
         self.token: Final = token
         self.url: PerAttempt[str] | None = None if url is None else check_endpoint_url(url)
         self.headers: Final = headers if callable(headers) else _check_headers(headers)
         self.subprotocols: Final = (
             subprotocols if callable(subprotocols) else _check_subprotocols(subprotocols)
         )
+
+    @property
+    def has_callable(self) -> bool:
+        """Whether headers, a token or a parameter of the protocol are asked for (RC7).
+
+        The url is not looked at: `connect` may give another one.
+        """
+        parameters = {} if self._protocol is None else self._protocol.parameters()
+        return any(map(callable, (self.headers, self.token, *parameters.values())))
 
     async def target(self, attempt: Attempt) -> Target:
         """Ask the callables for this attempt.
@@ -105,7 +120,18 @@ class Endpoint:
             subprotocols = _check_subprotocols(await _ask("subprotocols", subprotocols, attempt))
         if callable(token):
             token = _check_token(await _ask("token", token, attempt))
-        return Target(url=url, headers=headers, subprotocols=subprotocols, token=token)
+        if (protocol := self._protocol) is None:
+            return Target(url=url, headers=headers, subprotocols=subprotocols, token=token)
+        asked = protocol.parameters()
+        given = {name: await _ask(name, asked[name], attempt) for name in asked}
+        address = protocol.address(url, given)
+        offered = dict.fromkeys((*address.subprotocols, *subprotocols))
+        return Target(
+            url=check_url(address.url),
+            headers=headers,
+            subprotocols=_check_subprotocols(offered),
+            given=given,
+        )
 
 
 def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import finalize, ref
 
 from sockstore.base.codecs import CodecLike, make_codec, make_encoder
 from sockstore.base.errors import ConnectionEnded
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
-from sockstore.connection.driver import Driver, UserEffect
+from sockstore.connection.driver import Driver
 from sockstore.connection.endpoint import Endpoint
 from sockstore.connection.link import open_link
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.recovery import Opening
-from sockstore.connection.requests import RequestFormat, Requests
+from sockstore.connection.recovery import Steps
+from sockstore.connection.requests import Requests
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -30,10 +30,15 @@ from sockstore.stores.binding import adopt, bind, bind_with, is_watched
 from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
+    from sockstore.connection.talks import Talks
+    from sockstore.connection.user_side import UserEffect
+    from sockstore.connection.users import Users
+    from sockstore.machine.subscriptions import SubscriptionState
     from sockstore.messages.buffer import Buffer, Overflow
     from sockstore.messages.message import Message
+    from sockstore.protocols.base import BaseProtocol
 
-__all__ = ["ENDED", "Engine", "ended_by"]
+__all__ = ["ENDED", "Engine", "caller", "ended_by"]
 
 T = TypeVar("T")
 BufferT = TypeVar("BufferT", bound="Buffer")
@@ -52,14 +57,15 @@ class Engine:
         connection: The `WebSocketStore` that is given to ``on_open``.
         settings: The options of the machine.
         endpoint: The url, headers and subprotocols.
-        opening: Runs before the connection is open for everyone.
+        steps: Run before the connection is open for everyone.
+        make_opening: Makes the `Opening` that they are given.
         navigation: Listens for navigations until the connection has ended.
         transport: Makes a transport for each attempt.
         transport_options: The options that all of them share.
         codec: The user's codec.
         on_error: The user's callable, or None.
         should_reconnect: The user's callable, or None.
-        request_format: How requests carry an id.
+        protocol: What frames mean on the server.
         history: Messages that the log keeps; None keeps all.
     """
 
@@ -68,15 +74,16 @@ class Engine:
         connection: Any,
         settings: Settings,
         endpoint: Endpoint,
-        opening: Opening,
+        steps: Steps,
         navigation: CloseOnNavigate,
         *,
+        make_opening: Callable[..., Any],
         transport: TransportFactory,
         transport_options: TransportOptions,
         codec: CodecLike | None,
         on_error: Callable[[Exception, str | bytes], object] | None,
         should_reconnect: Callable[[Outcome], object] | None,
-        request_format: RequestFormat,
+        protocol: BaseProtocol,
         history: int | None,
     ) -> None:
         # Imported here, as it loads the JSON codec, which takes as long as the rest of the import.
@@ -85,7 +92,8 @@ class Engine:
 
         self.connection = connection
         self.endpoint = endpoint
-        self._opening = opening
+        self._steps = steps
+        self._make_opening = make_opening
         self._navigation = navigation
         self._transport = transport
         self._transport_options = transport_options
@@ -93,25 +101,30 @@ class Engine:
         checked = make_codec(codec)
         self.encoder: Final = make_encoder(checked, only_json=settings.channel is not None)
         self.machine: Final = Machine(settings, endpoint.url)
-        where = _caller()
+        where = caller()
         self.driver: Final = Driver(self.machine, ref(self), where)
         self.finalizer: Final = finalize(self, _dropped, self.driver, where)
         self.finalizer.atexit = False
-        self.log: Final = LogWriter(history, self.driver.report)
+        # Who uses a lazy connection; None if it is not lazy.
+        self.users: Final = None if settings.linger is None else self._make_users()
+        stay = None if self.users is None else self.users.stay
+        self.log: Final = LogWriter(history, self.driver.report, stay)
         self.messages: Final = MessageLog(self.log)
-        self.requests: Final = Requests(request_format, self.driver.withdraw)
+        self.requests: Final = Requests(protocol, self.encoder, self.driver)
         self.receiver: Final = Receiver(
             self.log,
             checked,
             on_error,
             self.driver.report,
             requests=self.requests,
-            resumption=opening.resumption,
             heartbeat=settings.heartbeat,
         )
         self.snapshot: Final = writable(self.machine.state)
-        # The stores that belong to the loop's thread; `adopt_late` adds those made at first use.
+        # The stores that belong to the loop's thread, those of subscriptions excepted; `adopt_late`
+        # adds those made at first use.
         self._stores: list[Readable[Any]] = [self.snapshot, self.log.store]
+        # Subscriptions and calls: None without a protocol that has them.
+        self.talks: Final = None if settings.is_plain else self._make_talks(protocol)
         for store in self._stores:
             adopt(store, FOREIGN_THREAD, owner=connection)
         # Both are made by `buffered_amount`.
@@ -126,15 +139,20 @@ class Engine:
         Raises:
             RuntimeError: If no loop runs here, or the connection lives on another one.
         """
+        self._bind(action)
+        if self.users is not None:
+            self.users.look_soon()
+
+    def _bind(self, action: str) -> None:
         own = self.driver.own
         if own.bind(action):
             # The loop of a `VirtualClock` has a virtual wall clock.
             self.driver.observer.wall_clock = getattr(own.loop, "wall_clock", time.time)
-            bind(*self._stores)
+            self.adopt()
 
     def adopt(self) -> None:
         """Give the stores to the calling thread."""
-        bind(*self._stores)
+        bind(*self._stores, *(() if self.talks is None else self.talks.subscriptions.stores))
 
     @property
     def buffered_amount(self) -> Readable[int]:
@@ -163,6 +181,7 @@ class Engine:
         gaps: bool | None,
         view: Any = None,
         state: ConnectionState | None = None,
+        is_use: bool = True,
     ) -> BufferT:
         """Return the buffer of a new stream, as `WebSocketStore.stream` says.
 
@@ -174,6 +193,7 @@ class Engine:
             gaps: Whether it yields gaps; None yields them with a session.
             view: The object that the buffer keeps alive; the `WebSocketStore` itself by default.
             state: The state that the view shows, if it has one of its own.
+            is_use: Whether a lazy connection is in use by it from now on.
         """
         if gaps is None:
             gaps = self.machine.session is not None
@@ -183,8 +203,62 @@ class Engine:
         if state.phase in ENDED:
             buffer.end(ended_by(state) if state.phase == "failed" else None)
         else:
-            self.log.add_stream(buffer, self.driver.callables.opening)
+            (self.log.add_stream if is_use else self.log.listen)(buffer)
+            buffer.check_wait = self._check_reading
         return buffer
+
+    def _check_reading(self) -> None:
+        self.driver.callables.refuse_in_opening("reading a stream", "use opening.receive()")
+
+    def release_subscriptions(self, holder: object) -> None:
+        """Release what one holder of the connection has subscribed to."""
+        if self.talks is not None:
+            self.talks.subscriptions.release_all(holder)
+
+    @property
+    def messages_received(self) -> int:
+        """Messages that came, those of subscriptions included."""
+        of_subscriptions = 0 if self.talks is None else self.talks.subscriptions.received
+        return self.log.kept.total + of_subscriptions
+
+    def subscription_states(self) -> list[tuple[Hashable, SubscriptionState]]:
+        """Return the key and the state of each subscription."""
+        return [] if self.talks is None else self.talks.subscriptions.states()
+
+    def _make_users(self) -> Users:
+        from sockstore.connection.users import Users  # noqa: PLC0415 - few programs need it
+
+        return Users(ref(self))
+
+    def _make_talks(self, protocol: BaseProtocol) -> Talks:
+        from sockstore.connection.talks import Talks  # noqa: PLC0415 - few programs need it
+
+        talks = Talks(protocol, self.driver, self.requests, self.encoder, self.log)
+        self.receiver.subscriptions = talks.subscriptions
+        return talks
+
+    def call_soon(self, fn: Callable[[], object]) -> bool:
+        """Call a function on the loop that the connection is in use on; return whether it is."""
+        own = self.driver.own
+        if own.loop is None or own.is_closed() or self.driver.at_rest:
+            return False
+        own.call_soon(fn)
+        return True
+
+    def look_at_users(self) -> None:
+        """Tell the machine whether a lazy connection has users; it connects if it has."""
+        has_users = bool(self.users)
+        if self.endpoint.url is not None and self.machine.should_begin(has_users=has_users):
+            self._bind("connect")
+            self._navigation.listen()
+        if self.driver.own.loop is not None:
+            self.driver.dispatch(fact.UsersChanged(has_users, self.endpoint.url))
+
+    def await_use(self) -> None:
+        """Let a lazy connection connect on the running loop as soon as it is used."""
+        self._bind("connect")
+        self.driver.dispatch(fact.UsersChanged(bool(self.users), self.endpoint.url, arms=True))
+        self._navigation.listen()
 
     # Called by the driver
 
@@ -201,27 +275,51 @@ class Engine:
             case order.AwaitMessage(transport=number):
                 coming = partial(driver.dispatch, fact.MessageComing(number))
                 self.receiver.before_next_message(coming)
-            case order.RunOnOpen(transport=number, needs_state=needs_state):
+            case order.RunOnOpen(
+                transport=number, needs_state=needs_state, is_reconnection=is_reconnection
+            ):
                 loaded = partial(driver.dispatch, fact.SnapshotLoaded(number))
-                run = partial(self._opening.run, self.connection, loaded if needs_state else None)
+                link = driver.link(number)
+                opening = self._make_opening(
+                    self.connection, driver, self.receiver, link, is_reconnection=is_reconnection
+                )
+                run = partial(self._steps.run, opening, loaded if needs_state else None)
                 driver.callables.run_on_open(number, run)
             case order.AskPredicate(question=question, outcome=outcome):
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)
             case _:
-                assert_never(effect)
+                assert self.talks is not None  # noqa: S101 - only a protocol gives such orders
+                self.talks.carry_out(effect)
+
+    def look_at_users_soon(self) -> None:
+        """Something may wait for a lazy connection that is not open."""
+        users = self.users
+        if users is not None and self.machine.should_begin(has_users=bool(users)):
+            users.look_soon()
 
     def show(self, state: ConnectionState) -> None:
         """Show a snapshot to everyone."""
+        self.look_at_users_soon()
         before = self.snapshot.value
         if state is before:
             return
         if state.phase in ENDED:
             self._navigation.stop()
             if before.phase not in ENDED:
-                self.log.end_streams(ended_by(state) if state.phase == "failed" else None)
+                error = ended_by(state) if state.phase == "failed" else None
+                self.log.end_streams(error)
+                if self.talks is not None:
+                    self.talks.subscriptions.end(error or ended_by(state), error)
+        elif before.phase in ENDED and self.talks is not None:
+            self.talks.subscriptions.begin()
         self.tell(self.snapshot, state, "the connection's state")
         if self.requests.waiting:
             self.requests.connection_changed(state.phase)
+
+    def end_turn(self) -> None:
+        """Release subscriptions whose handles were dropped in this turn."""
+        if self.talks is not None:
+            self.talks.subscriptions.release_dropped()
 
     def show_buffered(self) -> None:
         """Show how much waits to be sent."""
@@ -256,7 +354,7 @@ def ended_by(state: ConnectionState) -> ConnectionEnded:
     return ended
 
 
-def _caller() -> str:
+def caller() -> str:
     """Return where the user's code made the connection."""
     frame = sys._getframe(1)  # noqa: SLF001 - inspect.stack() reads source files
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("sockstore."):

@@ -8,13 +8,13 @@ from typing import TypedDict
 
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
-from sockstore.connection.recovery import Resume, Session
-from sockstore.connection.requests import RequestFormat
-from sockstore.connection.websocket_store import WebSocketStore
+from sockstore.connection.opening import Opening
+from sockstore.connection.recovery import Session
+from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
 
 __all__ = ["ConnectionOptions"]
@@ -34,15 +34,14 @@ class ConnectionOptions(TypedDict, total=False):
     ping_interval: float | None
     ping_timeout: float
     idle_timeout: float | None
-    heartbeat: Heartbeat | None
     max_message_bytes: int
     history: int | None
     outbox: Outbox | None
     session: Session | None
-    resume: Resume | None
-    request_format: RequestFormat
+    protocol: BaseProtocol | None
+    lazy: bool
     codec: CodecLike | None
-    on_open: Callable[[WebSocketStore], object] | None
+    on_open: Callable[[Opening], object] | None
     on_error: Callable[[Exception, str | bytes], object] | None
     should_reconnect: Callable[[Outcome], object] | None
     ssl: tls.SSLContext | None

@@ -26,11 +26,23 @@ class Delivery:
         awaits_reply: Whether it is on its way until a session acknowledges it.
 
     Attributes:
+        id: Its id, where messages have one; set by the sender.
         offset: Where in the room of a session it is stored; set by the sender.
+        take_back: Takes the message back; set by the sender while it waits.
         waiters: The futures of the callers of `wait`.
     """
 
-    __slots__ = ("_awaits_reply", "_state", "_watcher", "flight", "offset", "waiters", "why")
+    __slots__ = (
+        "_awaits_reply",
+        "_state",
+        "_watcher",
+        "flight",
+        "id",
+        "offset",
+        "take_back",
+        "waiters",
+        "why",
+    )
 
     def __init__(
         self,
@@ -45,7 +57,9 @@ class Delivery:
         self.waiters: tuple[asyncio.Future[None], ...] = ()
         self._watcher: Callable[[], object] | None = None  # set by `watch`
         self.flight = flight
+        self.id: str | None = None
         self.offset: int | None = None
+        self.take_back: Callable[[Delivery], None] | None = None
         self.why: str = why
 
     @property
@@ -63,6 +77,7 @@ class Delivery:
     def hand_over(self, flight: Flight | None) -> None:
         """Note that it was written to an open socket, as part of `flight`."""
         if self._awaits_reply:
+            self.take_back = None
             # After a lost connection it is sent again.
             self._state = "sent"
             if self._watcher is not None:
@@ -75,6 +90,7 @@ class Delivery:
         """Set the final state, and wake the tasks that await the receipt."""
         self._state = state
         self.why = why
+        self.take_back = None
         waiters, self.waiters = self.waiters, ()
         for waiter in waiters:
             if not (waiter.done() or waiter.get_loop().is_closed()):
@@ -143,9 +159,35 @@ class Receipt:
         return self._delivery.why
 
     @property
+    def id(self) -> str | None:
+        """The message's id, from the beginning; None where messages have none."""
+        return self._delivery.id
+
+    @property
     def offset(self) -> int | None:
         """Where in the room of a session it is stored, once it is acknowledged."""
         return self._delivery.offset
+
+    def cancel(self) -> bool:
+        """Take the message back if it still waits: it is never handed over then.
+
+        Returns:
+            Whether it was taken back; the state is ``dropped`` then.
+
+        Raises:
+            RuntimeError: If it is called from another thread.
+
+        Example:
+            >>> from sockstore import WebSocketStore
+            >>> receipt = WebSocketStore("ws://localhost").send("never mind")
+            >>> receipt.cancel(), receipt.cancel()
+            (True, False)
+        """
+        delivery = self._delivery
+        if delivery.take_back is None:
+            return False
+        delivery.take_back(delivery)
+        return True
 
     def __bool__(self) -> bool:
         return self.state not in {"expired", "dropped", "refused"}

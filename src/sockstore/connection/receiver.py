@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from sockstore.base.codecs import Codec, Unreadable, decode_json, encode_json, json_decoder
+from sockstore.base.codecs import (
+    Codec,
+    Unreadable,
+    converter_of,
+    decode_json,
+    encode_json,
+    json_decoder,
+)
 from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Publication
-from sockstore.connection.recovery import Resumption
 from sockstore.connection.requests import Requests
 from sockstore.machine.session_frames import Published
 
 if TYPE_CHECKING:
-    from sockstore.messages.message import MessageKind
+    from sockstore.connection.subscriptions import Subscriptions
+    from sockstore.messages.message import Message, MessageKind
     from sockstore.messages.writer import LogWriter, Report
+    from sockstore.protocols.base import Received
 
-__all__ = ["Receiver"]
+__all__ = ["Held", "Receiver"]
+
+Held: TypeAlias = "str | bytes | Received"
+"""A frame of a server without a protocol, or a message of a protocol."""
 
 
 class Receiver:
@@ -31,13 +42,14 @@ class Receiver:
         on_error: Called with an exception and the raw frame.
         report: Receives the errors of the user's callables.
         requests: The requests under way; their answers are not messages.
-        resumption: Finds repeated messages; None if every message is taken.
         heartbeat: Its replies are not messages; None without one.
 
     Attributes:
         log: The log, whose slices the link begins and ends.
         has_data: Whether the slice had any data message, replies to heartbeats included; set by
-            `_unless_reply` (so only with a heartbeat), reset by the link.
+            `is_reply` (so only with a heartbeat), reset by the link.
+        gave_answer: Whether a request got its answer in the slice; set by what takes frames, reset
+            by the link.
     """
 
     __slots__ = (
@@ -49,14 +61,14 @@ class Receiver:
         "_heartbeat",
         "_is_plain",
         "_on_error",
-        "_put",
         "_report",
         "_requests",
-        "_resumption",
         "_take",
         "_tell_first",
+        "gave_answer",
         "has_data",
         "log",
+        "subscriptions",
     )
 
     def __init__(
@@ -67,29 +79,32 @@ class Receiver:
         report: Report,
         *,
         requests: Requests,
-        resumption: Resumption | None = None,
         heartbeat: Heartbeat | None = None,
     ) -> None:
         self.log: Final = log
-        # A frame passes four steps, chosen here: `_take` skips replies to heartbeats, `_decode`
-        # uses the codec or JSON, `_append` skips repeated messages, and `_put` adds to the log
-        # (it is `_put_first` from `before_next_message` to the next message).
-        self._put = log.append
-        # Called before the next message; set by `before_next_message`, reset by `_tell_now`.
+        # A frame passes three steps: `_take` skips replies to heartbeats (chosen by `expect`),
+        # `_decode` uses the codec or JSON, and `_append` adds to the log.
+        # Takes the messages of subscriptions: set by the engine; None without a protocol.
+        self.subscriptions: Subscriptions | None = None
+        # Called before a session's next message; set by `before_next_message`, reset by `publish`.
         self._tell_first: Callable[[], None] | None = None
-        self._append = self._put if resumption is None else self._append_unless_repeated
+        self._append = log.append
         self._requests = requests
-        self._resumption = resumption
         self._codec = codec
         self._on_error = on_error
         self._report = report
-        self._heartbeat = heartbeat
         self.has_data: bool = False
+        self.gave_answer: bool = False
         # `texts` replaces it with a faster one.
         self._decode_json: Callable[[str], Any] = decode_json
         self._decode = self._json_or_text if codec is None else self._decoded
+        self.expect(heartbeat)
+
+    def expect(self, heartbeat: Heartbeat | None) -> None:
+        """Take the replies to this heartbeat out of the messages, and no others, from now on."""
+        self._heartbeat = heartbeat
         self._take = self._decode if heartbeat is None else self._unless_reply
-        self._is_plain = codec is None and heartbeat is None and resumption is None
+        self._is_plain = self._codec is None and heartbeat is None
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text messages; return whether the slice should end now."""
@@ -97,8 +112,6 @@ class Receiver:
             self._decode_json = json_decoder()
         # Looked at once: these messages cannot answer a request that is made during the slice.
         if self._is_plain and not self._requests.waiting:
-            if self._tell_first is not None:
-                self._tell_now()
             return self.log.extend(messages, self._decode_json, self._not_json)
         return any(map(self._take, messages))
 
@@ -108,16 +121,92 @@ class Receiver:
 
     def publish(self, publication: Published, epoch: str) -> bool:
         """Take a message of a session's room; return whether the slice should end now."""
+        if self._tell_first is not None:
+            tell, self._tell_first = self._tell_first, None
+            tell()
         place = Publication(publication.offset, epoch, publication.id, publication.sender)
         data = publication.data
         if self._codec is not None or isinstance(data, Unreadable):
-            return self._put(*self._read_payload(data), place)
-        return self._put(data, "text" if isinstance(data, str) else "json", place)
+            return self._append(*self._read_payload(data), place)
+        return self._append(data, "text" if isinstance(data, str) else "json", place)
+
+    def receive(self, received: Received) -> bool:
+        """Take a message of a protocol; return whether the slice should end now."""
+        if received.subscription is not None:
+            return self.subscriptions is not None and self.subscriptions.deliver(received)
+        return self._append(*self._read_any_payload(received.data), received.publication)
+
+    def payload_reader(self, wanted: Any) -> Callable[[Any], tuple[Any, MessageKind]] | None:
+        """Return a function that decodes what a protocol received; None if nothing decodes it.
+
+        Args:
+            wanted: The type to decode into; None leaves it to the codec of the connection.
+
+        Raises:
+            InvalidOption: If nothing can be decoded into this type.
+        """
+        if wanted is None:
+            return None if self._codec is None else self._read_any_payload
+        convert = converter_of(wanted)
+
+        def read(data: Any) -> tuple[Any, MessageKind]:
+            if isinstance(data, bytes):
+                return data, "binary"
+            try:
+                return convert(data), "json"
+            except Exception as error:  # noqa: BLE001 - a type may raise anything
+                self._tell(error, encode_json(data))
+                return data, "text" if isinstance(data, str) else "json"
+
+        return read
+
+    def message_of(self, held: Held) -> Message:
+        """Return what ``on_open`` takes, as a message; its number is 0."""
+        publication = None
+        if isinstance(held, str | bytes):
+            data, kind = self._read_frame(held)
+        else:
+            publication = held.publication
+            data, kind = self._read_any_payload(held.data)
+        return self.log.message(data, kind, publication)
+
+    def answers(self, frame: str | bytes) -> bool:
+        """Give a frame to the request that it answers; return whether there is one."""
+        if not self._requests.waiting:
+            return False
+        try:
+            data: object = frame
+            if self._codec is not None:
+                data = self._codec.decode(frame)
+            elif isinstance(frame, str):
+                data = decode_json(frame)
+        except Exception:  # noqa: BLE001 - it is told when the frame is read
+            return False
+        return self._is_answer(data)
+
+    def is_reply(self, heartbeat: Heartbeat, frame: str | bytes) -> bool:
+        """Return whether a frame is the reply to a heartbeat."""
+        try:
+            return heartbeat.recognises(frame)
+        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
+            self._report(error, "the heartbeat's reply")
+            return False
 
     def before_next_message(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, before the next message is added."""
+        """Call `tell` once, before the next message of a session is added."""
         self._tell_first = tell
-        self._put_with(self._put_first)
+
+    def _is_answer(self, data: object) -> bool:
+        try:
+            is_answer = self._requests.take(data)
+        except Exception as error:  # noqa: BLE001 - the format of requests may raise anything
+            self._report(error, "Plain(requests=)")
+            return False
+        self.gave_answer = self.gave_answer or is_answer
+        return is_answer
+
+    def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
+        return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
 
     def _read_payload(self, data: object) -> tuple[object, MessageKind]:
         """Return the decoded payload and its kind; its text if it cannot be decoded."""
@@ -138,12 +227,21 @@ class Receiver:
 
     def _unless_reply(self, frame: str | bytes) -> bool:
         self.has_data = True
-        try:
-            if self._heartbeat is not None and self._heartbeat.recognises(frame):
-                return False
-        except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
-            self._report(error, "the heartbeat's reply")
+        if self._heartbeat is not None and self.is_reply(self._heartbeat, frame):
+            return False
         return self._decode(frame)
+
+    def _read_frame(self, frame: str | bytes) -> tuple[object, MessageKind]:
+        """Return the data and the kind of a frame; the frame itself if it cannot be decoded."""
+        kind: MessageKind = "text" if isinstance(frame, str) else "binary"
+        try:
+            if self._codec is not None:
+                return self._codec.decode(frame), "json" if kind == "text" else "binary"
+            return (frame, kind) if isinstance(frame, bytes) else (decode_json(frame), "json")
+        except Exception as error:  # noqa: BLE001 - a codec may raise anything
+            if self._codec is not None or isinstance(error, RecursionError):
+                self._tell(error, frame)
+            return frame, kind
 
     def _json_or_text(self, frame: str | bytes) -> bool:
         if isinstance(frame, bytes):
@@ -152,8 +250,8 @@ class Receiver:
             data = self._decode_json(frame)
         except (ValueError, RecursionError) as error:
             return self._not_json(frame, error)
-        if self._requests.waiting and self._requests.take(data):
-            return False
+        if self._requests.waiting and self._is_answer(data):
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json")
 
     def _not_json(self, text: str, error: Exception) -> bool:
@@ -169,32 +267,9 @@ class Receiver:
             data = codec.decode(frame)
         except Exception as error:  # noqa: BLE001 - a codec may raise anything
             return self._undecodable(frame, error)
-        if self._requests.waiting and self._requests.take(data):
-            return False
+        if self._requests.waiting and self._is_answer(data):
+            return True  # what stands behind it waits: see `Link.end_slice`
         return self._append(data, "json" if isinstance(frame, str) else "binary")
-
-    def _append_unless_repeated(self, data: object, kind: MessageKind) -> bool:
-        message = self.log.next_message(data, kind)
-        if self._resumption is not None and self._resumption.is_repeated(message, self._report):
-            return False
-        return self._put(data, kind)
-
-    def _put_first(
-        self, data: object, kind: MessageKind, publication: Publication | None = None
-    ) -> bool:
-        self._tell_now()
-        return self.log.append(data, kind, publication)
-
-    def _tell_now(self) -> None:
-        tell, self._tell_first = self._tell_first, None
-        self._put_with(self.log.append)
-        if tell is not None:
-            tell()
-
-    def _put_with(self, put: Callable[..., bool]) -> None:
-        self._put = put
-        if self._resumption is None:
-            self._append = put
 
     def _undecodable(self, frame: str | bytes, error: Exception) -> bool:
         self._tell(error, frame)

@@ -1,27 +1,22 @@
-"""Recover what a connection missed, by a session with the server or in a way of your own."""
+"""Recover what a connection missed, by a session with the server; run the steps of an opening."""
 
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sockstore.base.checks import require_callable, require_instance, require_text
 from sockstore.base.errors import HandshakeFailed, InvalidOption, StopReconnecting
 from sockstore.base.frozen import frozen
-from sockstore.base.options import Heartbeat
 from sockstore.base.positions import Position
 from sockstore.machine.endings import attempt_raised
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt
-    from sockstore.messages.message import Message
-    from sockstore.messages.writer import Report
 
-__all__ = ["Opening", "Resume", "Resumption", "Session", "check_recovery"]
+__all__ = ["Session", "Steps", "check_recovery"]
 
 
 @frozen
@@ -70,167 +65,45 @@ class Session:
         require_callable("fetch_state", self.fetch_state, may_await=True)
 
 
-@frozen(kw_only=True)
-class Resume:
-    """Get missed messages from a server that has its own protocol for that.
-
-    After each opening handshake but the first, and before the connection is open, `fetch_state` is
-    called, then the message that `request` returns is sent, then ``on_open`` is called. Messages
-    may still be missing, so streams that ask for gaps get a `Gap`.
-
-    Args:
-        cursor: ``cursor(message)`` is what the server needs to know to go on after this message
-            (an id, a time, an offset), or None if this message has none.
-        request: ``request(cursor)`` is the message that asks for later messages; None sends
-            nothing. It is not called before there is a cursor.
-        dedupe_key: ``dedupe_key(message)`` is equal for messages that are the same; the second one
-            is dropped. None for a message that cannot come twice. The last 10,000 are compared.
-        fetch_state: A sync or async callable that is given the connection and loads a snapshot;
-            at the first opening handshake, too.
+def check_recovery(session: object, protocol: object) -> None:
+    """Refuse `session` and `protocol` that cannot be used, or not together.
 
     Raises:
-        InvalidOption: If a value cannot work.
-
-    Example:
-        >>> resume = Resume(
-        ...     cursor=lambda message: message.data["sequence"],
-        ...     request=lambda cursor: {"op": "replay", "after": cursor},
-        ...     dedupe_key=lambda message: message.data["sequence"],
-        ... )
+        InvalidOption: If there is one.
     """
+    from sockstore.protocols.base import BaseProtocol  # noqa: PLC0415 - not with the package (CN1)
 
-    cursor: Callable[[Message], Any] | None = None
-    request: Callable[[Any], Any] | None = None
-    dedupe_key: Callable[[Message], Hashable] | None = None
-    fetch_state: Callable[[Any], object] | None = None
-
-    def __post_init__(self) -> None:
-        for option in ("cursor", "request", "dedupe_key", "fetch_state"):
-            require_callable(option, getattr(self, option), may_await=option == "fetch_state")
-        if self.request is not None and self.cursor is None:
-            raise InvalidOption("request", self.request, "give a cursor too: it asks from there on")
-
-
-def check_recovery(session: object, resume: object, heartbeat: object) -> None:
-    """Refuse `resume` and `heartbeat` together with a session, which has its own.
-
-    Raises:
-        InvalidOption: If one of them cannot be used, or not with the others.
-    """
     require_instance("session", session, Session, "a Session or None")
-    require_instance("resume", resume, Resume, "a Resume or None")
-    require_instance("heartbeat", heartbeat, Heartbeat, "a Heartbeat or None")
-    if session is not None and resume is not None:
-        raise InvalidOption("resume", resume, "a session needs none; give one of the two")
-    if session is not None and heartbeat is not None:
-        raise InvalidOption("heartbeat", heartbeat, "a session has its own; give one of the two")
+    require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
+    if session is not None and protocol is not None:
+        raise InvalidOption("protocol", protocol, "a session is one; give one of the two")
 
 
-KEYS_COMPARED = 10_000
-"""Keys of messages that a `Resumption` remembers; the oldest are forgotten."""
-
-
-class Resumption:
-    """The state of a `Resume`: the last cursor, and the keys of the last messages.
-
-    Args:
-        resume: The user's callables.
-    """
-
-    def __init__(self, resume: Resume) -> None:
-        self._resume = resume
-        # The last cursor that was not None, and the keys, oldest first; set by `is_repeated`.
-        self._cursor: Any = None
-        self._keys: OrderedDict[Hashable, None] = OrderedDict()
-
-    def is_repeated(self, message: Message, report: Report) -> bool:
-        """Record a message; return whether it came before.
-
-        Args:
-            message: The message.
-            report: Receives the errors of the user's callables.
-        """
-        if self._has_come(message, report):
-            return True
-        if self._resume.cursor is not None:
-            cursor = _ask("Resume.cursor", self._resume.cursor, message, report)
-            self._cursor = self._cursor if cursor is None else cursor
-        return False
-
-    def request(self) -> Any:
-        """Return the message that asks for missed messages, or None."""
-        if self._resume.request is None or self._cursor is None:
-            return None
-        return self._resume.request(self._cursor)
-
-    def _has_come(self, message: Message, report: Report) -> bool:
-        if self._resume.dedupe_key is None:
-            return False
-        key = _ask(
-            "Resume.dedupe_key", partial(_hashable, self._resume.dedupe_key), message, report
-        )
-        if key is None:
-            return False
-        if key in self._keys:
-            self._keys.move_to_end(key)
-            return True
-        self._keys[key] = None
-        if len(self._keys) > KEYS_COMPARED:
-            self._keys.popitem(last=False)
-        return False
-
-
-def _ask(name: str, fn: Callable[[Message], Any], message: Message, report: Report) -> Any:
-    try:
-        answer = fn(message)
-    except Exception as error:  # noqa: BLE001 - a user's bug loses no message
-        report(error, name)
-        return None
-    return answer
-
-
-def _hashable(fn: Callable[[Message], Hashable], message: Message) -> Hashable:
-    key = fn(message)
-    hash(key)
-    return key
-
-
-class Opening:
+class Steps:
     """The steps between an opening handshake and a connection that is open for everyone.
 
     Args:
         session: The session, which may load a snapshot, or None.
-        resume: Loads a snapshot and asks for missed messages; or None.
         on_open: The user's callable, or None.
-
-    Attributes:
-        resumption: The state of a `Resume`; None without one.
     """
 
-    def __init__(
-        self,
-        session: Session | None,
-        resume: Resume | None,
-        on_open: Callable[[Any], object] | None,
-    ) -> None:
-        recovery = session or resume
-        self.resumption: Resumption | None = None if resume is None else Resumption(resume)
-        self._fetch_state = None if recovery is None else recovery.fetch_state
+    def __init__(self, session: Session | None, on_open: Callable[[Any], object] | None) -> None:
+        self._fetch_state = None if session is None else session.fetch_state
         self._on_open = on_open
 
     def __bool__(self) -> bool:
-        return any((self._fetch_state, self.resumption, self._on_open))
+        return self._fetch_state is not None or self._on_open is not None
 
     @property
     def has_fetch_state(self) -> bool:
         """Whether a snapshot can be loaded."""
         return self._fetch_state is not None
 
-    async def run(self, connection: Any, loaded: Callable[[], None] | None) -> None:
-        """Load the snapshot if one is needed, ask for missed messages, call ``on_open``.
+    async def run(self, opening: Any, loaded: Callable[[], None] | None) -> None:
+        """Load the snapshot if one is needed, then call ``on_open``.
 
         Args:
-            connection: The connection that is not open for everyone yet.
+            opening: The connection that is not open for everyone yet.
             loaded: Called once the snapshot is loaded; None if none is needed.
 
         Raises:
@@ -239,15 +112,11 @@ class Opening:
         """
         if loaded is not None and self._fetch_state is not None:
             with _named("fetch_state"):
-                await _finish(self._fetch_state(connection))
+                await _finish(self._fetch_state(opening.connection))
             loaded()
-        if self.resumption is not None:
-            with _named("Resume.request"):
-                if (request := self.resumption.request()) is not None:
-                    connection.send(request)
         if self._on_open is not None:
             with _named("on_open"):
-                await _finish(self._on_open(connection))
+                await _finish(self._on_open(opening))
 
 
 @contextmanager

@@ -1,173 +1,161 @@
-"""Send messages with an id, and return the answers that carry the same id."""
+"""Send requests, and give their answers to those who wait for them."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable
+from copy import deepcopy
 from functools import partial
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from sockstore.base.checks import require_text
-from sockstore.base.errors import DeliveryError, OutcomeUnknown, RequestFailed
-from sockstore.base.frozen import frozen
+from sockstore.base.codecs import encode
+from sockstore.base.errors import DeliveryError, OutcomeUnknown
 from sockstore.base.state import Phase
-from sockstore.connection.receipts import Receipt
+from sockstore.connection.receipts import Receipt, delivery_of
+from sockstore.machine.delivery import Say
 
-__all__ = ["IdField", "JsonRpc", "RequestFormat", "Requests"]
+if TYPE_CHECKING:
+    from sockstore.machine.machine import Machine
+    from sockstore.protocols.base import BaseProtocol, Conversation, WireSubscription
+    from sockstore.protocols.plain import PlainConversation
 
-
-class RequestFormat(Protocol):
-    """How a request carries its id, and an answer the id of its request."""
-
-    def wrap(self, data: Any, number: int, /) -> Any:
-        """Return the message to send.
-
-        Raises:
-            TypeError: If `data` cannot carry an id.
-        """
-
-    def number_of(self, data: Any, /) -> object:
-        """Return the id that a message carries; None if it is not an answer."""
-
-    def result_of(self, data: Any, /) -> Any:
-        """Return what `WebSocketStore.request` returns for this answer.
-
-        Raises:
-            RequestFailed: If the answer is an error.
-        """
+__all__ = ["Requests", "RequestsKeeper"]
 
 
-@frozen
-class IdField:
-    """A JSON object with the id in a field; the answer is an object with the same field.
+class RequestSender(Protocol):
+    """What requests need of the sender."""
 
-    Args:
-        name: The name of the field.
-
-    Raises:
-        InvalidOption: If the name is not text.
-
-    Example:
-        >>> IdField("reqId").wrap({"op": "book"}, 7)
-        {'op': 'book', 'reqId': 7}
-    """
-
-    name: str = "id"
-
-    def __post_init__(self) -> None:
-        require_text("name", self.name, "the name of a field")
-
-    def wrap(self, data: Any, number: int, /) -> Any:
-        """Return the object with its id."""
-        if not isinstance(data, dict):
-            raise TypeError(f"a request must be a dict, so that it can carry {self.name!r}")
-        return {**data, self.name: number}
-
-    def number_of(self, data: Any, /) -> object:
-        """Return the id of an object."""
-        return data.get(self.name) if isinstance(data, dict) else None
-
-    def result_of(self, data: Any, /) -> Any:
-        """Return the answer as it is."""
-        return data
+    def send_request(self, draft: Callable[[], str | bytes], say: Say, holder: object) -> Receipt:
+        """Send a request, whose frames `say` makes when it is handed over."""
 
 
-@frozen
-class JsonRpc:
-    """JSON-RPC 2.0: ``{"method", "params"}`` goes out, the result comes back.
+class RequestsKeeper(Protocol):
+    """What requests need of the driver."""
 
-    Source:
-        The JSON-RPC 2.0 specification, sections 4 and 5.
+    machine: Machine
 
-    Example:
-        >>> JsonRpc().wrap({"method": "add", "params": [1, 2]}, 7)
-        {'jsonrpc': '2.0', 'method': 'add', 'params': [1, 2], 'id': 7}
-    """
+    @property
+    def sender(self) -> RequestSender:
+        """Sends them."""
 
-    def wrap(self, data: Any, number: int, /) -> Any:
-        """Return the request object."""
-        if not isinstance(data, dict) or not isinstance(data.get("method"), str):
-            raise TypeError('a JSON-RPC request must be a dict with a "method"')
-        return {"jsonrpc": "2.0", **data, "id": number}
-
-    def number_of(self, data: Any, /) -> object:
-        """Return the id of a response object."""
-        is_response = isinstance(data, dict) and ("result" in data or "error" in data)
-        return data.get("id") if is_response else None
-
-    def result_of(self, data: Any, /) -> Any:
-        """Return the result, or raise the error."""
-        error = data.get("error")
-        if error is None:
-            return data.get("result")
-        details = error if isinstance(error, dict) else {"message": str(error)}
-        raise RequestFailed(
-            details.get("code"), str(details.get("message", "")), details.get("data")
-        )
+    def give_up(self, receipt: Receipt, request: object) -> None:
+        """Take back a request that still waits; else tell the conversation to forget it."""
 
 
 class _Request:
-    __slots__ = ("answer", "is_idempotent", "must_repeat", "receipt", "send")
+    """One request.
+
+    Args:
+        answer: Gets the answer.
+        send: Sends it; ``send(again=True)`` sends it once more.
+        is_idempotent: Whether it may be sent again.
+    """
+
+    __slots__ = ("_send", "answer", "is_idempotent", "is_repeated", "receipt")
 
     def __init__(
-        self, answer: asyncio.Future[Any], send: Callable[[], Receipt], *, is_idempotent: bool
+        self, answer: asyncio.Future[Any], send: Callable[..., Receipt], *, is_idempotent: bool
     ) -> None:
         self.answer = answer
-        self.send = send
-        self.receipt = send()
+        self._send = send
         self.is_idempotent = is_idempotent
-        self.must_repeat = False
+        self.is_repeated = False  # set by `repeat`
+        self.receipt = self._sent()  # the last one; set by `repeat`, too
+
+    def repeat(self) -> None:
+        """Send it again, before anything that was not sent yet: the connection was lost."""
+        self.is_repeated = True
+        self.receipt = self._sent(again=True)
+
+    def fail(self) -> None:
+        """Tell the caller that it was not handed over; whether it was before is unknown."""
+        self.answer.set_exception(_lost() if self.is_repeated else _undelivered(self.receipt))
+
+    def _sent(self, **how: bool) -> Receipt:
+        receipt = self._send(**how)
+        delivery_of(receipt).watch(self._look)
+        return receipt
+
+    def _look(self) -> None:
+        if not self.receipt and not self.answer.done():
+            self.fail()
 
 
 class Requests:
     """The requests of one connection that wait for their answers.
 
     Args:
-        format_: How ids are carried.
-        withdraw: Takes back one that still waits to be sent.
+        protocol: Says how a request looks; its conversations number requests, and find the answers.
+        encoder: Encodes the requests of a plain connection.
+        keeper: The driver.
 
     Attributes:
-        waiting: The requests by their ids.
+        waiting: The requests, by what the conversation names them.
     """
 
-    def __init__(self, format_: RequestFormat, withdraw: Callable[[Receipt], None]) -> None:
+    __slots__ = (
+        "__weakref__", "_encoder", "_keeper", "_names", "_protocol", "waiting",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        protocol: BaseProtocol,
+        encoder: Callable[[Any], str | bytes],
+        keeper: RequestsKeeper,
+    ) -> None:
         self.waiting: dict[object, _Request] = {}
-        self._format = format_
-        self._withdraw = withdraw
-        self._numbers = itertools.count(1)
+        self._protocol = protocol
+        self._encoder = encoder
+        self._keeper = keeper
+        self._names = itertools.count(1)
 
     async def ask(
-        self, send: Callable[[Any], Receipt], data: Any, *, seconds: float, is_idempotent: bool
+        self,
+        data: Any,
+        holder: object,
+        subscription: WireSubscription | None = None,
+        *,
+        seconds: float | None,
+        is_idempotent: bool,
     ) -> Any:
         """Send a request, and return its answer."""
-        number = next(self._numbers)
-        repeat = partial(send, self._format.wrap(data, number))
+        name = next(self._names)
+        asked = [data if self._protocol.is_plain else self._protocol.encode_request(data)]
+        draft, say = self._saying(asked, subscription, name)
+        send = partial(self._keeper.sender.send_request, draft, say, holder)
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        request = _Request(answer, repeat, is_idempotent=is_idempotent)
+        request = _Request(answer, send, is_idempotent=is_idempotent)
         if not request.receipt:
             raise _undelivered(request.receipt)
-        self.waiting[number] = request
+        if self._protocol.is_plain and (is_idempotent or request.receipt.state == "queued"):
+            asked[0] = deepcopy(data)  # it is encoded later, and the program may change its own
+        self.waiting[name] = request
         try:
             async with asyncio.timeout(seconds):
-                message = await answer
+                return await answer
         except TimeoutError:
-            raise TimeoutError(f"no answer to the request within {seconds:g} s") from None
+            raise TimeoutError(f"no answer to the request within {seconds or 0:g} s") from None
         finally:
-            self.waiting.pop(number, None)
-            self._withdraw(request.receipt)
-        return self._format.result_of(message)
+            if self.waiting.pop(name, None) is not None:
+                self._keeper.give_up(request.receipt, name)
+
+    def answered(self, name: object, data: Any, error: Exception | None) -> None:
+        """Give a request its answer, or the error to raise in its caller."""
+        request = self.waiting.pop(name, None)
+        if request is None or request.answer.done():
+            return
+        if error is None:
+            request.answer.set_result(data)
+        else:
+            request.answer.set_exception(error)
 
     def take(self, data: Any) -> bool:
-        """Give a message to the request that it answers; return whether there is one."""
-        number = self._format.number_of(data)
-        if isinstance(number, bool) or not isinstance(number, Hashable):
+        """Give a plain message to the request that it answers; return whether there is one."""
+        answer = self._keeper.machine.match(data)
+        if answer is None:
             return False
-        request = self.waiting.pop(number, None)
-        if request is None:
-            return False
-        if not request.answer.done():
-            request.answer.set_result(data)
+        self.answered(answer.request, answer.data, answer.error)
         return True
 
     def connection_changed(self, phase: Phase) -> None:
@@ -176,17 +164,42 @@ class Requests:
             if request.answer.done():
                 continue
             if not request.receipt:
-                request.answer.set_exception(_undelivered(request.receipt))
-            elif phase == "open":
-                if request.must_repeat:
-                    request.must_repeat = False
-                    request.receipt = request.send()
-            elif request.receipt.state != "queued":
-                if request.is_idempotent and phase not in {"closing", "closed", "failed"}:
-                    request.must_repeat = True
-                else:
-                    lost = OutcomeUnknown("the connection was lost before the answer came")
-                    request.answer.set_exception(lost)
+                request.fail()
+            elif phase == "open" or request.receipt.state == "queued":
+                continue
+            elif request.is_idempotent and phase not in {"closing", "closed", "failed"}:
+                request.repeat()
+            else:
+                request.answer.set_exception(_lost())
+
+    def _saying(
+        self, asked: list[Any], subscription: WireSubscription | None, name: object
+    ) -> tuple[Callable[[], str | bytes], Say]:
+        """Return what makes a draft of a request, and what makes its frames.
+
+        Both raise `TypeError` if it cannot be encoded.
+
+        Args:
+            asked: What is asked; one entry, which may be replaced by a copy.
+            subscription: Whose request it is; None if it is the connection's.
+            name: What the conversation names it.
+        """
+        if not self._protocol.is_plain:
+
+            def say(talk: Conversation) -> Iterable[str | bytes]:
+                return talk.request(asked[0], subscription, name)
+
+            return lambda: encode(asked[0]), say
+        check, encoder = self._protocol.encode_request, self._encoder
+
+        def say_plainly(talk: Conversation) -> Iterable[str | bytes]:
+            return [cast("PlainConversation", talk).ask(asked[0], name, encoder)]
+
+        return lambda: encoder(check(asked[0])), say_plainly
+
+
+def _lost() -> OutcomeUnknown:
+    return OutcomeUnknown("the connection was lost before the answer came")
 
 
 def _undelivered(receipt: Receipt) -> DeliveryError:

@@ -5,25 +5,46 @@ from __future__ import annotations
 import asyncio
 import inspect
 import traceback
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
-from sockstore.base.outcomes import Outcome
-from sockstore.base.tasks import start_task
+from sockstore.base.outcomes import Outcome, Word
+from sockstore.base.tasks import as_exception, is_cancelled, start_task
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.endings import attempt_raised
 from sockstore.machine.events import AttemptError, Event
 
-__all__ = ["Callables", "as_attempt_error", "forget_variables"]
+__all__ = ["Callables", "OpeningRefused", "as_attempt_error", "forget_variables"]
 
 OF_TRANSPORTS = {"certificate", "http", "network", "protocol", "subprotocol", "timeout"}
 """The kinds of `HandshakeFailed` that transports report."""
 
-_opening: ContextVar[tuple[object, int] | None] = ContextVar("sockstore_opening", default=None)
-"""The `Callables` whose ``on_open`` runs here, and its transport; set by `_on_open`."""
+_opening: ContextVar[tuple[object, int, bool] | None] = ContextVar(
+    "sockstore_opening", default=None
+)
+"""The `Callables` whose ``on_open`` runs here, its transport, and whether `Opening` itself does.
+
+It is set by `_on_open` and `Callables.in_opening`; a task that is started has a copy.
+"""
+
+
+class OpeningRefused(HandshakeFailed):
+    """The error that `Opening.unauthorised` and `Opening.refused` return.
+
+    Args:
+        url: The url, without its secrets.
+        why: The program's sentence.
+        meaning: What to do next.
+    """
+
+    def __init__(self, url: str, why: str, meaning: Word) -> None:
+        super().__init__(url, why, kind="refused")
+        self.args = (url, why, meaning)
+        self.meaning: Word = meaning
 
 
 class Callables:
@@ -32,8 +53,8 @@ class Callables:
     Args:
         machine: Knows whether an answer is still waited for.
         dispatch: Takes the events.
-        opening_over: Called with a transport's number when its ``on_open`` has ended, and tasks
-            that it started have taken a step.
+        on_open_returned: Called with a transport's number when its ``on_open`` has returned, before
+            that is reported.
         finished: Called when a task has ended.
 
     Attributes:
@@ -45,12 +66,12 @@ class Callables:
         self,
         machine: Machine,
         dispatch: Callable[[Event], None],
-        opening_over: Callable[[int], None],
+        on_open_returned: Callable[[int], None],
         finished: Callable[[], None],
     ) -> None:
         self._machine = machine
         self._dispatch = dispatch
-        self._opening_over = opening_over
+        self._on_open_returned = on_open_returned
         self._finished = finished
         self.tasks: dict[asyncio.Task[None], Callable[[], bool]] = {}
 
@@ -59,6 +80,27 @@ class Callables:
         """The transport whose ``on_open`` runs the calling code, itself or in a task it began."""
         opening = _opening.get()
         return opening[1] if opening is not None and opening[0] is self else None
+
+    def refuse_in_opening(self, action: str, instead: str) -> None:
+        """Refuse to wait inside ``on_open`` for what comes when it is over.
+
+        Raises:
+            RuntimeError: If the calling code is ``on_open``, or a task that it started.
+        """
+        opening = _opening.get()
+        if opening is None or opening[0] is not self or opening[2]:
+            return
+        if self._machine.prepares(opening[1]):
+            raise RuntimeError(f"{action} inside on_open would wait for on_open itself; {instead}")
+
+    @contextmanager
+    def in_opening(self, transport: int) -> Iterator[None]:
+        """Let `Opening` send and ask before the connection is open, from whatever task."""
+        token = _opening.set((self, transport, True))
+        try:
+            yield
+        finally:
+            _opening.reset(token)
 
     def run_on_open(self, transport: int, run: Callable[[], object]) -> None:
         """Call ``on_open``; `OnOpenFinished` follows."""
@@ -74,9 +116,24 @@ class Callables:
             self._dispatch(fact.PredicateAnswered(question, allowed=False, exception=error))
             return
         if inspect.isawaitable(answer):
-            self._start(self._await(question, answer), lambda: self._machine.asks(question))
+            self._start(self._await(question, answer), lambda: self._machine.asks(question), answer)
         else:
             self._dispatch(fact.PredicateAnswered(question, bool(answer)))
+
+    def run(
+        self,
+        running: Coroutine[Any, Any, None],
+        is_needed: Callable[[], bool],
+        awaits: object = None,
+    ) -> None:
+        """Run a coroutine of the user in a task while it is needed.
+
+        Args:
+            running: The coroutine.
+            is_needed: Returns whether it is.
+            awaits: What it awaits and was made before: a coroutine is closed if it never begins.
+        """
+        self._start(running, is_needed, awaits)
 
     def cancel_obsolete(self) -> None:
         """Cancel the callables whose answer is not needed any more."""
@@ -85,7 +142,7 @@ class Callables:
                 task.cancel()
 
     async def _on_open(self, transport: int, run: Callable[[], object]) -> None:
-        _opening.set((self, transport))
+        _opening.set((self, transport, False))
         failure: AttemptError | None = None
         try:
             result = run()
@@ -94,21 +151,41 @@ class Callables:
                 await result
         except (HandshakeFailed, StopReconnecting) as error:
             failure = error
-        self._dispatch(fact.OnOpenFinished(transport, failure))
-        # Tasks that it has started take their first step before this.
-        asyncio.get_running_loop().call_soon(self._opening_over, transport)
+        except BaseException as error:
+            if is_cancelled(error):
+                raise
+            failed = attempt_raised("on_open", error, "on_open")
+            self._dispatch(fact.OnOpenFinished(transport, failed, None))
+            if isinstance(error, asyncio.CancelledError):
+                return
+            raise
+        if failure is None:
+            self._on_open_returned(transport)
+        meaning: Word | None = failure.meaning if isinstance(failure, OpeningRefused) else None
+        self._dispatch(fact.OnOpenFinished(transport, failure, meaning))
 
     async def _await(self, question: int, answer: Awaitable[object]) -> None:
         try:
             event = fact.PredicateAnswered(question, bool(await answer))
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            event = fact.PredicateAnswered(question, allowed=False, exception=error)
+        except (Exception, asyncio.CancelledError) as error:
+            if is_cancelled(error):
+                raise
+            failure = as_exception(error)
+            event = fact.PredicateAnswered(question, allowed=False, exception=failure)
         self._dispatch(event)
 
-    def _start(self, running: Coroutine[Any, Any, None], is_awaited: Callable[[], bool]) -> None:
+    def _start(
+        self,
+        running: Coroutine[Any, Any, None],
+        is_awaited: Callable[[], bool],
+        awaits: object = None,
+    ) -> None:
         task = start_task(running, name="sockstore: a callable of the user")
         self.tasks[task] = is_awaited
         task.add_done_callback(self._done)
+        if inspect.iscoroutine(awaits):
+            # A task that is cancelled before it begins would cause a "never awaited" warning.
+            task.add_done_callback(lambda _: awaits.close())
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self.tasks.pop(task, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -30,15 +30,41 @@ T = TypeVar("T")
 
 
 class Gate:
-    """Open until the scope that owns a connection is left; then only reading is legal (PV5)."""
+    """Says whether a holder may act on its connection.
+
+    Attributes:
+        is_left: Whether the scope that owns the connection was left; then only reading is legal
+            (PV5). Set by `leave`.
+        why_unused: Why a share of a connection is not in use; None if it is (PV7). Set by `use`.
+        is_shut: Whether one of the two is true; set with them.
+    """
+
+    __slots__ = ("is_left", "is_shut", "why_unused")
 
     def __init__(self) -> None:
-        self.is_left = False  # set by the provider, when its scope is left
+        self.is_left: bool = False
+        self.why_unused: str | None = None
+        self.is_shut: bool = False
+
+    def leave(self) -> None:
+        """The scope was left."""
+        self.is_left = self.is_shut = True
+
+    def use(self, why_unused: str | None) -> None:
+        """The share is in use from now on, or is not, because of `why_unused`."""
+        self.why_unused = why_unused
+        self.is_shut = self.is_left or why_unused is not None
 
     def check(self, action: str) -> None:
         """Raise `ScopeClosed` for an action after the scope was left."""
         if self.is_left:
             raise ScopeClosed(action)
+
+    def require_use(self, action: str) -> None:
+        """Raise `RuntimeError`, too, if the share is not in use."""
+        self.check(action)
+        if self.why_unused is not None:
+            raise RuntimeError(f"{action}(): {self.why_unused}")
 
 
 class ConnectionView:
@@ -58,6 +84,7 @@ class ConnectionView:
         self.messages: Final = engine.messages
         self._engine = engine
         self._driver = engine.driver
+        self._sender = engine.driver.sender
         self._state = state
         self._gate = Gate()
 
@@ -126,7 +153,8 @@ class ConnectionView:
             >>> WebSocketStore("ws://localhost").explain()
             'Nothing has been asked for yet: connect() opens a connection to ws://localhost.'
         """
-        return self._driver.observer.explain(self._driver.own.now())
+        states = self._engine.subscription_states()
+        return self._driver.observer.explain(self._driver.own.now(), states)
 
     def stats(self) -> Stats:
         """Return the figures: attempts, losses, messages, latency and more.
@@ -139,8 +167,9 @@ class ConnectionView:
         return self._driver.observer.stats(
             self._state.value.phase,
             self._driver.own.now(),
-            received=self.messages.total,
+            received=self._engine.messages_received,
             bytes_waiting=self._driver.buffered_amount,
+            subscriptions=self._engine.subscription_states(),
         )
 
     # Messages
@@ -154,9 +183,6 @@ class ConnectionView:
         gaps: bool | None = None,
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages from now on.
-
-        Inside ``on_open`` it begins with the first message of this connection that no other stream
-        of ``on_open`` has taken, however early the server spoke.
 
         Any number of streams read independently; each gets every message once and in order,
         across reconnects.
@@ -197,7 +223,9 @@ class ConnectionView:
         Raises:
             ConnectionEnded: If it is closed, or failed.
             TimeoutError: If it did not open in time; it goes on trying.
+            RuntimeError: If ``on_open`` would wait here for its own end.
         """
+        self._driver.callables.refuse_in_opening("ready()", "use what opening.receive() returns")
         try:
             state = await self._state.wait_for(
                 lambda state: state.phase == "open" or state.phase in ENDED, timeout
@@ -220,7 +248,7 @@ class ConnectionView:
             DeliveryError: If the connection ended, or the last message expired.
         """
         async with asyncio.timeout(timeout):
-            await self._driver.sender.drain()
+            await self._sender.drain()
 
     @property
     def position(self) -> Position | None:
@@ -250,25 +278,6 @@ class ConnectionView:
             0
         """
         return derived(self.messages, fn, differs=differs)
-
-    def topic(self, key: Hashable, *, field: str = "type") -> Readable[Any]:
-        """Return a store of the latest JSON object whose `field` equals `key`.
-
-        Args:
-            key: The value to look for, for example ``"price"``.
-            field: Where to look for it; the guide's messages have a ``type``.
-
-        Returns:
-            The store; None until there was such a message.
-
-        Example:
-            >>> from sockstore import WebSocketStore
-            >>> price = WebSocketStore("ws://localhost").topic("price")
-            >>> with price.subscribe(print):
-            ...     pass
-            None
-        """
-        return self._engine.log.topic(key, field)
 
 
 def engine_of(connection: ConnectionView) -> Engine:

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import ssl as tls
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from sockstore.base.checks import require_callable, require_instance
+from sockstore.base.checks import (
+    require_at_least,
+    require_callable,
+    require_flag,
+    require_instance,
+)
 from sockstore.base.codecs import CodecLike
 from sockstore.base.deflate import Deflate
-from sockstore.base.options import Heartbeat, Outbox, Reconnect, reconnect_policy
+from sockstore.base.errors import InvalidOption
+from sockstore.base.options import Reconnect, reconnect_policy
 from sockstore.base.outcomes import Outcome
+from sockstore.base.sending import Outbox
 from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.recovery import Opening, Resume, Session, check_recovery
-from sockstore.connection.requests import IdField, RequestFormat
+from sockstore.connection.recovery import Session, Steps, check_recovery
 from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
 from sockstore.transports.browser_limits import refuse_in_browser
 
+if TYPE_CHECKING:
+    from sockstore.connection.opening import Opening
+    from sockstore.protocols.base import BaseProtocol
+
 __all__ = ["WebSocketStore"]
 
 DEFAULT_OUTBOX = Outbox()
-DEFAULT_FORMAT = IdField()
 
 
 class WebSocketStore(Connection):
@@ -40,24 +50,27 @@ class WebSocketStore(Connection):
             ``Reconnect(after_goodbye=False)``.
         headers: Handshake headers to add, or a callable as for `url`.
         subprotocols: Subprotocols to offer, the preferred one first, or a callable as for `url`.
-        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake.
+        connect_timeout: Seconds for one attempt: DNS, TCP, proxy, TLS and opening handshake; and as
+            many again for the opening, `on_open` included.
         close_timeout: Seconds for the closing handshake, after which the transport is aborted.
         ping_interval: Seconds between pings; None for none, as in a browser, which has no pings.
         ping_timeout: Seconds an inbound byte may take after a ping before the peer counts as gone.
         idle_timeout: Seconds without a new message that end a connection; None for never.
-        heartbeat: A `Heartbeat`, for a server that wants a ping of the application.
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
         outbox: An `Outbox` for messages while the connection is not open; None refuses them.
         session: A `Session`, for a room of a server that speaks it: nothing is lost over a
             reconnection, and nothing comes twice.
-        resume: A `Resume`, for a server that has its own way to send missed messages.
-        request_format: How `request` and the answers carry an id: an `IdField` or `JsonRpc`.
+        protocol: What frames mean on the server, of ``sockstore.protocols``: `Topics`, `JsonRpc` or
+            one of your own. None is ``Plain()``: they are your messages.
+        lazy: Whether it connects only for the first subscriber of its messages, stream,
+            subscription, send or request, and closes once nobody uses it. Inside ``async with``, or
+            after `connect`, which connects at once; `close` ends it until then.
+        linger: Seconds that a lazy connection stays open after its last use.
         codec: A type to decode JSON into (a `msgspec.Struct`, a dataclass, a pydantic model), a
             pair of functions (decode, encode), or a codec; None decodes JSON and keeps other text.
-        on_open: A sync or async callable that is called with the connection after each opening
-            handshake, before the connection is open for everyone; what it sends goes first. A
-            `stream` that it makes misses nothing; `ready` would wait for `on_open` itself.
+        on_open: A sync or async callable that is called with an `Opening` after each opening
+            handshake, before the connection is open for everyone: it sends, receives and asks.
         on_error: Called with an exception and the raw frame that could not be decoded.
         should_reconnect: A sync or async callable that is asked with an `Outcome` before each
             retry; if it returns false, the connection fails.
@@ -102,15 +115,15 @@ class WebSocketStore(Connection):
         ping_interval: float | None = PING_INTERVAL,
         ping_timeout: float = 20.0,
         idle_timeout: float | None = None,
-        heartbeat: Heartbeat | None = None,
         max_message_bytes: int = 2**20,
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
         session: Session | None = None,
-        resume: Resume | None = None,
-        request_format: RequestFormat = DEFAULT_FORMAT,
+        protocol: BaseProtocol | None = None,
+        lazy: bool = False,
+        linger: float = 0.0,
         codec: CodecLike | None = None,
-        on_open: Callable[[WebSocketStore], object] | None = None,
+        on_open: Callable[[Opening], object] | None = None,
         on_error: Callable[[Exception, str | bytes], object] | None = None,
         should_reconnect: Callable[[Outcome], object] | None = None,
         ssl: tls.SSLContext | None = None,
@@ -120,19 +133,28 @@ class WebSocketStore(Connection):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
-        check_recovery(session, resume, heartbeat)
+        check_recovery(session, protocol)
+        if protocol is None:
+            from sockstore.protocols.plain import PLAIN  # noqa: PLC0415 - not with the package
+
+            protocol = PLAIN
+        require_flag("lazy", lazy)
+        require_at_least("linger", linger, 0)
+        if linger and not lazy:
+            raise InvalidOption("linger", linger, "give lazy=True, too")
         require_callable("on_open", on_open, may_await=True)
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
         token = None if session is None else session.token
-        endpoint = Endpoint(url, headers, subprotocols, token)
+        adds = None if protocol.is_plain else protocol
+        endpoint = Endpoint(url, headers, subprotocols, token, adds)
         transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
         if in_browser := is_browsers_own(transport):
             refuse_in_browser(transport_options, headers, ping_interval)
-        opening = Opening(session, resume, on_open)
+        steps = Steps(session, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
@@ -142,27 +164,36 @@ class WebSocketStore(Connection):
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
-            heartbeat=heartbeat,
+            heartbeat=protocol.heartbeat,
             channel=None if session is None else session.channel,
             since=None if session is None else session.since,
-            has_on_open=bool(opening),
-            has_fetch_state=opening.has_fetch_state,
+            protocol=None if session is not None else protocol,
+            linger=linger if lazy else None,
+            has_on_open=bool(steps),
+            has_fetch_state=steps.has_fetch_state,
             has_predicate=should_reconnect is not None,
-            can_refresh=callable(headers) or callable(token),
+            can_refresh=on_open is not None or endpoint.has_callable,
         )
         navigation = CloseOnNavigate(close_on_navigate, self.close)
         engine = Engine(
             self,
             settings,
             endpoint,
-            opening,
+            steps,
             navigation,
+            make_opening=_make_opening,
             transport=transport,
             transport_options=transport_options,
             codec=codec,
             on_error=on_error,
             should_reconnect=should_reconnect,
-            request_format=request_format,
+            protocol=protocol,
             history=history,
         )
         super().__init__(engine, engine.snapshot, navigation)
+
+
+def _make_opening(*parts: Any, is_reconnection: bool) -> Opening:
+    from sockstore.connection.opening import Opening  # noqa: PLC0415 - few programs need it
+
+    return Opening(*parts, is_reconnection=is_reconnection)

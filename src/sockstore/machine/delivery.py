@@ -7,13 +7,18 @@ A retired transport cannot change the phase, so a new connection never waits for
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
 
-__all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports"]
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation
+
+__all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports", "Say", "size_of"]
 
 
 class Outgoing:
@@ -25,22 +30,62 @@ class Outgoing:
         receipt: The user's receipt; opaque here.
 
     Attributes:
-        expires_at: When it is dropped if it still waits, set when it is queued; infinite: never.
-        id: Its id in a session, set when it is handed over first; empty before.
+        expires_at: When it is dropped if it still waits; infinite: never. Set by the sender for a
+            message with a time to live of its own, otherwise when it is queued.
+        key: A newer message with this key takes its place; None for none. Set by the sender.
+        urgent: Whether it leaves before others that wait. Set by the sender; also when it takes the
+            place of an urgent one.
+        again: Whether it was handed over before, and waits before all that was not; set by the
+            sender.
+        holder: Whose message it is; opaque here, set by the sender.
+        is_request: Whether its sender waits for an answer; set by the sender.
+        waits: Whether it is in the outbox, or waits for room there; set by those.
+        transport: The only transport that it may leave on, for an answer; None for any. Set by the
+            sender.
+        id: Its id in a session, set by the sender, or when it is offered; empty without a session.
         first_sent_at: When a session handed it over first, or None.
         offset: Where in the room it was stored, set by the server's reply; or None.
+        say: How a protocol's conversation makes frames of it, set by the sender; None sends `data`.
     """
 
-    __slots__ = ("data", "expires_at", "first_sent_at", "id", "offset", "receipt", "size")
+    __slots__ = (
+        "again",
+        "data",
+        "expires_at",
+        "first_sent_at",
+        "holder",
+        "id",
+        "is_request",
+        "key",
+        "offset",
+        "receipt",
+        "say",
+        "size",
+        "transport",
+        "urgent",
+        "waits",
+    )
 
     def __init__(self, data: str | bytes, size: int, receipt: object) -> None:
         self.data: str | bytes = data
         self.size: int = size
         self.receipt: object = receipt
         self.expires_at: float = math.inf
+        self.key: Hashable = None
+        self.urgent: bool = False
+        self.again: bool = False
+        self.holder: object = None
+        self.is_request: bool = False
+        self.waits: bool = False
+        self.transport: int | None = None
         self.id: str = ""
         self.first_sent_at: float | None = None
         self.offset: int | None = None
+        self.say: Say | None = None
+
+
+Say: TypeAlias = "Callable[[Conversation], Iterable[str | bytes]]"
+"""``say(conversation)`` returns the frames of a message that is handed over."""
 
 
 class Flight:
@@ -76,7 +121,7 @@ class Flights:
     __slots__ = ("_sealed", "current")
 
     def __init__(self) -> None:
-        self.current = Flight()
+        self.current: Flight = Flight()
         # Each ping without a pong, and the flight before it; oldest first. A deque takes 0.7 KiB,
         # and there is seldom more than one.
         self._sealed: list[tuple[bytes, Flight]] = []
@@ -165,3 +210,8 @@ class RetiredTransports:
         for number in overdue:
             self._by_number[number] = replace(self._by_number[number], deadline=math.inf)
         return overdue
+
+
+def size_of(data: str | bytes) -> int:
+    """Return its UTF-8 bytes; plain ASCII, the usual case, need not be encoded to be counted."""
+    return len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())

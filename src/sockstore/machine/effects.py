@@ -5,15 +5,20 @@ Other modules import this one `as order`, so an effect reads `order.OpenTranspor
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.session_frames import Published
+from sockstore.machine.subscriptions import SubscriptionState
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Ask, Called, Received, WireSubscription
 
 
 @frozen
@@ -29,15 +34,36 @@ class RunOnOpen:
     """Load the snapshot if one is needed and report `SnapshotLoaded`; call the user's ``on_open``.
 
     Report `OnOpenFinished` after both, or as soon as one of them fails.
+
+    Args:
+        transport: The transport that is being opened.
+        needs_state: Whether to load a session's snapshot.
+        is_reconnection: Whether a connection was open before.
     """
 
     transport: int
     needs_state: bool = False
+    is_reconnection: bool = False
+
+
+@frozen
+class DeliverLeft:
+    """Deliver what this transport brought before the connection was open, and nobody took."""
+
+    transport: int
+
+
+@frozen
+class ExpectReplies:
+    """Recognise the replies to a heartbeat on this transport: they are not messages."""
+
+    transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
 class AwaitMessage:
-    """Report `MessageComing` before the next message is delivered."""
+    """Report `MessageComing` before the next message of a session is delivered."""
 
     transport: int
 
@@ -78,6 +104,7 @@ class SendHeartbeat:
     """Send the application's heartbeat."""
 
     transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
@@ -86,11 +113,81 @@ class FlushOutbox:
 
 
 @frozen
-class SendText:
-    """Send a frame of the session itself."""
+class SendFrame:
+    """Send a frame of the session or protocol itself."""
 
     transport: int
-    text: str
+    frame: str | bytes
+
+
+@frozen
+class Deliver:
+    """Deliver a message, until this transport is retired."""
+
+    transport: int
+    received: Received
+
+
+@frozen
+class DeliverGapTo:
+    """Tell the readers of a subscription that messages are missing."""
+
+    subscription: WireSubscription
+    gap: Gap
+
+
+@frozen
+class ShowSubscription:
+    """Show users what a subscription does; `answer` is the server's, if it just came."""
+
+    subscription: WireSubscription
+    state: SubscriptionState
+    answer: object = None
+
+
+@frozen
+class ForgetSubscription:
+    """A subscription that was released is taken back: the next one of its key is another one."""
+
+    subscription: WireSubscription
+
+
+@frozen
+class AwaitTurn:
+    """Report `TurnEnded` at the end of this turn of the loop."""
+
+
+@frozen
+class AnswerRequest:
+    """Give the caller of a request its answer, or raise `error` there."""
+
+    request: object
+    data: object
+    error: Exception | None
+
+
+@frozen
+class TakeCall:
+    """Call the program's function for this, and report `CallAnswered`."""
+
+    transport: int
+    called: Called
+
+
+@frozen
+class AskProgram:
+    """Ask the program for a parameter, and report `ProgramAnswered`."""
+
+    transport: int
+    question: Ask
+
+
+@frozen
+class ReportError:
+    """Report that a function of the user raised."""
+
+    error: Exception
+    name: str
 
 
 @frozen
@@ -150,13 +247,24 @@ class Warn:
 Effect: TypeAlias = (
     OpenTransport
     | RunOnOpen
+    | DeliverLeft
+    | ExpectReplies
     | AwaitMessage
     | RetireTransport
     | CloseTransport
     | AbortTransport
     | SendPing
     | SendHeartbeat
-    | SendText
+    | SendFrame
+    | Deliver
+    | DeliverGapTo
+    | ShowSubscription
+    | ForgetSubscription
+    | AwaitTurn
+    | AnswerRequest
+    | TakeCall
+    | AskProgram
+    | ReportError
     | DeliverGap
     | DeliverMissed
     | FlushOutbox

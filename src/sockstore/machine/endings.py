@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from sockstore.base.close import Close, FailureReason
 from sockstore.base.errors import (
@@ -15,11 +15,12 @@ from sockstore.base.errors import (
     SockstoreError,
     said,
 )
-from sockstore.base.outcomes import Outcome
+from sockstore.base.outcomes import Outcome, Word
 from sockstore.base.state import Failure
 from sockstore.base.urls import redact_url
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import meaning_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import AttemptError
 from sockstore.machine.memory import Memory
@@ -46,10 +47,14 @@ from sockstore.machine.reconnect import (
 )
 from sockstore.machine.session_frames import ErrorReply
 
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Failed as ConversationFailed
+
 __all__ = [
     "attempt_failed",
     "attempt_raised",
     "connection_lost",
+    "conversation_failed",
     "handshake_failed",
     "predicate_answered",
     "room_refused",
@@ -79,11 +84,33 @@ def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
     return handshake_failed(destination, why, "session", code)
 
 
-def attempt_failed(memory: Memory, exception: AttemptError, now: float) -> list[Effect]:
-    """The attempt that is under way failed."""
+def attempt_failed(
+    memory: Memory,
+    exception: AttemptError,
+    now: float,
+    *,
+    close: Close | None = None,
+    meaning: Word | None = None,
+) -> list[Effect]:
+    """The attempt that is under way failed.
+
+    Args:
+        memory: What the machine remembers.
+        exception: The error of the attempt.
+        now: The time.
+        close: How the WebSocket was closed, if it ended before the connection was open.
+        meaning: What the program or its protocol says that it means.
+    """
     match memory.phase:
         case Connecting(streak=streak) | Joining(streak=streak) | Preparing(streak=streak):
-            outcome = Outcome(streak.failures, exception, opened_before=memory.opened_before)
+            outcome = Outcome(
+                streak.failures,
+                exception,
+                close,
+                opened_before=memory.opened_before,
+                in_session=memory.session is not None,
+                meaning=meaning or meaning_of(memory, close),
+            )
             return _follow(memory, outcome, streak, now)
         case _:
             return []
@@ -97,8 +124,15 @@ def connection_lost(
     now: float,
     *,
     cause: Exception | None = None,
+    last_words: str = "",
 ) -> list[Effect]:
-    """A connection whose opening handshake had succeeded was lost."""
+    """A connection was lost; before it was open, that is a failed attempt (OP3)."""
+    if not isinstance(phase, Open):
+        words = f"; it said last: {last_words}" if last_words else ""
+        why = f"{why}, before the connection was open{words}"
+        failed = handshake_failed(memory.destination, why, "network")
+        failed.__cause__ = cause
+        return attempt_failed(memory, failed, now, close=close)
     error = ConnectionLost(why, close)
     error.__cause__ = cause
     return _ended(memory, phase, error, now)
@@ -110,6 +144,18 @@ def session_failed(memory: Memory, phase: Live, error: HandshakeFailed, now: flo
     if isinstance(phase, Open):
         return [*retiring, *_ended(memory, phase, error, now)]
     return [*retiring, *attempt_failed(memory, error, now)]
+
+
+def conversation_failed(
+    memory: Memory, phase: Live, failed: ConversationFailed, now: float
+) -> list[Effect]:
+    """A protocol's conversation cannot go on: an open connection is lost, an attempt fails."""
+    retiring = memory.retire(now)
+    if isinstance(phase, Open):
+        lost = ConnectionLost(failed.why)
+        return [*retiring, *_ended(memory, phase, lost, now, meaning=failed.kind)]
+    refused = handshake_failed(memory.destination, failed.why, "refused")
+    return [*retiring, *attempt_failed(memory, refused, now, meaning=failed.kind)]
 
 
 def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float) -> list[Effect]:
@@ -127,15 +173,24 @@ def predicate_answered(memory: Memory, event: fact.PredicateAnswered, now: float
     return []
 
 
-def _ended(memory: Memory, phase: Live, error: SockstoreError, now: float) -> list[Effect]:
+def _ended(
+    memory: Memory,
+    phase: Live,
+    error: SockstoreError,
+    now: float,
+    *,
+    meaning: Word | None = None,
+) -> list[Effect]:
     """Make the outcome of a connection that was open, and decide what follows."""
+    close = error.close if isinstance(error, ConnectionLost) else None
     outcome = Outcome(
         phase.streak.failures,
         error,
-        error.close if isinstance(error, ConnectionLost) else None,
+        close,
         now - phase.opened_at,
         opened_before=True,
         in_session=memory.session is not None,
+        meaning=meaning or meaning_of(memory, close),
     )
     return _follow(memory, outcome, phase.streak, now)
 

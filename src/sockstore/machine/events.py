@@ -6,16 +6,23 @@ is recognised and changes nothing. Other modules import this one `as fact`: `fac
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting
 from sockstore.base.frozen import frozen
-from sockstore.base.state import Hint, SocketInfo
+from sockstore.base.options import Heartbeat
+from sockstore.base.outcomes import Word
+from sockstore.base.state import Attempt, Hint, SocketInfo
 from sockstore.machine.session_frames import Said
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """The errors that may end an attempt."""
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Ask, CallFailure, Output, WireSubscription
 
 
 @frozen
@@ -23,6 +30,23 @@ class ConnectRequested:
     """The user called ``connect()``; `destination` is a url or the callable that makes one."""
 
     destination: object
+
+
+@frozen
+class UsersChanged:
+    """Somebody uses a lazy connection from now on, or nobody does; or a message waits for it.
+
+    It is told on the loop that the connection may connect on.
+
+    Args:
+        has_users: Whether anybody does.
+        destination: As in `ConnectRequested`; None if it is not known.
+        arms: Whether it is idle from now on if it had ended: then it connects when it is used.
+    """
+
+    has_users: bool
+    destination: object
+    arms: bool = False
 
 
 @frozen
@@ -41,19 +65,29 @@ class ReconnectRequested:
 
 
 @frozen
-class MessageWithdrawn:
-    """The message with this receipt was taken back, if it still waits."""
+class MessagesWithdrawn:
+    """The messages with these receipts were taken back, those of them that still wait."""
 
-    receipt: object
+    receipts: tuple[object, ...]
 
 
 @frozen
 class TransportOpened:
-    """The opening handshake succeeded; `token` is the token of a session."""
+    """The opening handshake succeeded.
+
+    Args:
+        transport: Its number.
+        socket: The open socket.
+        token: The token of a session.
+        given: The values of the protocol's parameters.
+        attempt: The attempt that succeeded.
+    """
 
     transport: int
     socket: SocketInfo
     token: str | None = None
+    given: Mapping[str, object] = MappingProxyType({})
+    attempt: Attempt = Attempt()
 
 
 @frozen
@@ -66,7 +100,7 @@ class AttemptFailed:
 
 @frozen
 class MessageComing:
-    """A message is about to be delivered, the first one of this transport."""
+    """A message of a session is about to be delivered, the first one of this transport."""
 
     transport: int
 
@@ -80,10 +114,25 @@ class SnapshotLoaded:
 
 @frozen
 class OnOpenFinished:
-    """The user's ``on_open`` returned, or it or ``fetch_state`` raised `exception`."""
+    """The user's ``on_open`` returned, or it or ``fetch_state`` raised.
+
+    Args:
+        transport: The transport that was being opened.
+        exception: What was raised; None if it returned.
+        meaning: What the program says that it means; None leaves it to the table.
+    """
 
     transport: int
     exception: AttemptError | None = None
+    meaning: Word | None = None
+
+
+@frozen
+class HeartbeatGiven:
+    """The user's ``on_open`` gave this connection a heartbeat."""
+
+    transport: int
+    heartbeat: Heartbeat
 
 
 @frozen
@@ -95,12 +144,14 @@ class TransportClosed:
         close: Code, reason and cleanness, normalised.
         why: The reason, as the end of a sentence.
         cause: The exception below it, if there was one.
+        last_words: What the server said last, in words to show, if it ended before it was open.
     """
 
     transport: int
     close: Close
     why: str
     cause: Exception | None = None
+    last_words: str = ""
 
 
 @frozen
@@ -131,6 +182,75 @@ class SessionBroken:
     """The server said something that is not part of the session's protocol."""
 
     transport: int
+    why: str
+
+
+@frozen
+class ConversationRaised:
+    """A conversation raised when it was given a frame: it is the user's, and has a bug."""
+
+    transport: int
+    error: Exception
+
+
+@frozen
+class ConversationSaid:
+    """A conversation made of a frame what `Machine.hear` could not leave to its caller."""
+
+    transport: int
+    outputs: tuple[Output, ...]
+
+
+@frozen
+class SubscriptionWanted:
+    """The program wants a subscription from now on."""
+
+    subscription: WireSubscription
+
+
+@frozen
+class SubscriptionReleased:
+    """The program does not want a subscription; it is taken back after `linger` seconds."""
+
+    subscription: WireSubscription
+    linger: float = 0.0
+
+
+@frozen
+class TurnEnded:
+    """The turn of the loop in which subscriptions became wanted, or were released, is over."""
+
+
+@frozen
+class RequestGivenUp:
+    """The program waits for the answer to this request no longer."""
+
+    request: object
+
+
+@frozen
+class CallAnswered:
+    """The program answered a call of the server, with a result or a failure."""
+
+    transport: int
+    call: object
+    result: object = None
+    failure: CallFailure | None = None
+
+
+@frozen
+class ProgramAnswered:
+    """The program gave the value that a conversation asked it for."""
+
+    transport: int
+    question: Ask
+    value: object
+
+
+@frozen
+class LossDeclared:
+    """The user's program says that the connection is lost."""
+
     why: str
 
 
@@ -167,12 +287,14 @@ class DeadlineReached:
         last_message_at: When a message was last added to the log, in the clock of `now`.
         last_data_at: When any data message last came, replies to heartbeats and answers to
             requests included, in the same clock; None without a heartbeat.
+        awaits: What ``on_open`` waits for, in words; empty if that is not known.
     """
 
     heard: int = 0
     reading_paused: bool = False
     last_message_at: float | None = None
     last_data_at: float | None = None
+    awaits: str = ""
 
 
 @frozen
@@ -193,14 +315,25 @@ class Slept:
 
 Event: TypeAlias = (
     ConnectRequested
+    | UsersChanged
     | CloseRequested
     | ReconnectRequested
-    | MessageWithdrawn
+    | MessagesWithdrawn
     | TransportOpened
     | AttemptFailed
     | MessageComing
     | SnapshotLoaded
+    | ConversationRaised
+    | ConversationSaid
+    | SubscriptionWanted
+    | SubscriptionReleased
+    | TurnEnded
+    | RequestGivenUp
+    | CallAnswered
+    | ProgramAnswered
+    | LossDeclared
     | OnOpenFinished
+    | HeartbeatGiven
     | TransportClosed
     | TransportReleased
     | PongReceived

@@ -9,8 +9,13 @@ Its laws:
      `deadline`. An event costs microseconds, so two hot paths have methods of their own.
    - `accept`, for a publication of a session's room: deliver it if it is news. None means that
      nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
-   - `offer` and `next_to_send`, for messages in and out: give the data of a `HandOver` to the live
-     transport, and settle the receipts of refused or dropped ones. `deadline` may have changed.
+     `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
+     otherwise report all of it by `ConversationSaid`. Listening may change
+     `deadline`, and never `state`.
+     `match`, for a message of a plain connection while requests wait. Neither changes here.
+   - `offer`, `admit` and `next_to_send`, for messages on their way out: give the data of a
+     `HandOver` to the live transport, and settle the receipts of refused, dropped or replaced ones.
+     `deadline` may have changed. Call `admit` until it returns None whenever there may be room.
 
 3. No clock is read and no timer is set: `now` comes in, `deadline` goes out. Asynchronous
    callables are effects, their results come back as events.
@@ -23,16 +28,18 @@ Its laws:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
-from sockstore.machine.delivery import Flight, Outgoing
+from sockstore.machine.asking import frames_of
+from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
+from sockstore.machine.idling import LASTING, end_if_unused, should_begin
 from sockstore.machine.memory import Memory, Settings
 from sockstore.machine.outbox import HandOver, Offer, Refused
 from sockstore.machine.phases import (
@@ -49,10 +56,18 @@ from sockstore.machine.phases import (
     project,
 )
 from sockstore.machine.reconnect import Decision
+from sockstore.machine.sending import TOO_LARGE
 from sockstore.machine.session_frames import Published
+from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
 
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Answered, Output, WireSubscription
+    from sockstore.protocols.plain import PlainConversation
+
 __all__ = ["Machine"]
+
+OfferT = TypeVar("OfferT", HandOver | Refused, Offer)
 
 
 class OutboxView(Protocol):
@@ -63,7 +78,7 @@ class OutboxView(Protocol):
 
     @property
     def entries(self) -> Iterable[Outgoing]:
-        """The messages, the oldest first."""
+        """The messages, the next to leave first."""
 
     @property
     def bytes(self) -> int:
@@ -85,6 +100,10 @@ class SessionView(Protocol):
     def unanswered(self) -> int:
         """How many messages were handed over and are not acknowledged."""
 
+    @property
+    def under_way(self) -> Iterable[Outgoing]:
+        """Those messages, the oldest first."""
+
 
 class Machine:
     """Decides what a managed connection does next; the driver does it.
@@ -93,15 +112,22 @@ class Machine:
         settings: The user's options.
         outbox: The messages that wait to be sent, to be read only.
         session: The state of a session, to be read only; None without one.
+        is_plain: Whether frames are the program's messages: there is neither a session, nor a
+            protocol that has to be asked.
     """
 
-    __slots__ = ("_memory", "outbox", "session", "settings")
+    __slots__ = ("_memory", "_sends_as_it_is", "is_plain", "outbox", "session", "settings")
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
+        self.is_plain: Final = self.session is None and settings.is_plain
+        # Whether a message goes on the wire as it is, and whatever its size.
+        self._sends_as_it_is: Final = (
+            self.is_plain and settings.linger is None and self._memory.sending.limit is None
+        )
 
     # Entry points
 
@@ -113,6 +139,8 @@ class Machine:
         memory = self._memory
         phase = memory.phase
         effects = react(memory, event, now)
+        if memory.lazy is not None:
+            effects += end_if_unused(memory, now)
         if memory.unreported:
             effects = [*memory.unreported, *effects]
             memory.unreported.clear()
@@ -128,34 +156,90 @@ class Machine:
             return None
         return session.accept(publication)
 
-    def offer(self, entry: Outgoing, now: float, *, from_on_open: bool = False) -> Offer:
+    def ear(self, transport: int) -> Callable[[str | bytes, float], Iterable[Output]] | None:
+        """Return what makes outputs of a frame and the time; None if its frames do not count.
+
+        It is good until the transport is retired.
+        """
+        live = self._memory.live(transport)
+        return None if live is None or live.conversation is None else live.conversation.hear
+
+    def match(self, data: object) -> Answered | None:
+        """Return the answer to a request that a plain message is; None if it is the program's."""
+        phase = self._memory.phase
+        talk = phase.conversation if isinstance(phase, LIVE) else None
+        if talk is None or not self.is_plain:
+            return None
+        return cast("PlainConversation", talk).match(data)
+
+    def offer(
+        self,
+        entry: Outgoing,
+        now: float,
+        *,
+        from_on_open: bool = False,
+        only_now: bool = False,
+        may_wait: bool = False,
+    ) -> Offer:
         """Queue, hand over or refuse a message that the user sends.
 
-        A message that the user's ``on_open`` sends goes before all others.
+        Args:
+            entry: The message.
+            now: The present time.
+            from_on_open: Whether the user's ``on_open`` sends it: then it goes before all others.
+            only_now: Whether it is refused if it cannot be handed over now.
+            may_wait: Whether it waits in line if there is no room for it, instead of a refusal.
         """
         memory = self._memory
         sending = memory.sending
+        if (why := sending.why_never(entry)) is not None:
+            return Refused(entry, why)
+        if memory.session is not None and not entry.id:
+            entry.id = memory.session.new_id()
         match memory.phase:
-            case Open(writable=True) if sending.is_free(now):
-                return sending.hand_over(entry, now)
-            case Preparing() if from_on_open and (memory.session is None or sending.is_free(now)):
-                return sending.hand_over(entry, now)
+            case Open(writable=True) as phase if not sending.line and sending.is_free(now):
+                self._use(now)
+                return self._framed(sending.hand_over(entry, now), phase)
+            case Preparing() as phase if from_on_open and (
+                memory.session is None or sending.is_free(now)
+            ):
+                return self._framed(sending.hand_over(entry, now), phase)
             case Closing() | Closed() | Failed():
                 return Refused(entry, f"the connection is {memory.state.phase}")
+            case _ if only_now:
+                return Refused(entry, "it cannot be sent now, and now=True does not let it wait")
             case _:
-                return sending.outbox.offer(entry, now)
+                return sending.offer(entry, now, may_wait=may_wait)
+
+    def admit(self, now: float) -> Offer | None:
+        """Take the first message out of the line if there is room, and return its outcome."""
+        match self._memory.phase:
+            case Open(writable=True) as phase:
+                self._use(now)
+                offer = self._memory.sending.admit(now, is_open=True)
+                return None if offer is None else self._framed(offer, phase)
+            case _:
+                return self._memory.sending.admit(now, is_open=False)
 
     def next_to_send(self, now: float) -> HandOver | Refused | None:
         """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
-            case Open(writable=True):
-                return self._memory.sending.next_to_send(now)
+            case Open(writable=True) as phase:
+                offer = self._memory.sending.next_to_send(now)
+                self._use(now)
+                return None if offer is None else self._framed(offer, phase)
             case Preparing(writable=True):
                 return self._memory.sending.next_to_send(now, only_again=True)
             case _:
                 return None
 
     # Reading
+
+    def still_holds(self, shown: order.ShowSubscription) -> bool:
+        """Whether a subscription is still so: an effect before this one may have changed it."""
+        book = self._memory.book
+        entry = None if book is None else book.state_of(shown.subscription)
+        return shown.state.phase in FINAL or entry == shown.state
 
     @property
     def state(self) -> ConnectionState:
@@ -186,7 +270,15 @@ class Machine:
     def deadline(self) -> float:
         """When to tell the machine `DeadlineReached`; infinite if nothing is waited for."""
         memory = self._memory
-        return min(deadline_of(memory.phase), memory.sending.deadline, memory.retired.deadline)
+        due = min(
+            deadline_of(memory.phase),
+            memory.sending.deadline,
+            memory.retired.deadline,
+            memory.book_deadline,
+        )
+        if memory.lazy is not None and isinstance(memory.phase, LASTING):
+            due = min(due, memory.lazy.until)
+        return due
 
     @property
     def live_transport(self) -> int | None:
@@ -200,6 +292,10 @@ class Machine:
         memory = self._memory
         return isinstance(memory.phase, Idle | Closed | Failed) and not memory.retired
 
+    def should_begin(self, *, has_users: bool) -> bool:
+        """Whether a lazy connection waits to be told `UsersChanged`, because it is wanted."""
+        return should_begin(self._memory, has_users=has_users)
+
     @property
     def flight(self) -> Flight | None:
         """The flight of a message that is handed over now."""
@@ -208,9 +304,9 @@ class Machine:
 
     @property
     def open_phase(self) -> Open | None:
-        """The phase if a message may be sent at once: open, no session, and nothing waits."""
+        """The phase if a message may be sent at once, as it is: open, and nothing waits."""
         phase = self._memory.phase
-        if not isinstance(phase, Open) or not phase.writable or self.session is not None:
+        if not isinstance(phase, Open) or not phase.writable or not self._sends_as_it_is:
             return None
         return None if self.outbox.entries else phase
 
@@ -219,10 +315,43 @@ class Machine:
         phase = self._memory.phase
         return isinstance(phase, Preparing) and phase.transport == transport
 
+    @property
+    def line(self) -> Sequence[Outgoing]:
+        """The messages that wait for room in the outbox, the next one first."""
+        return self._memory.sending.line
+
+    def will_ask_for(self, subscription: WireSubscription) -> bool:
+        """Whether the server is asked for this subscription at the end of the turn."""
+        book = self._memory.book
+        is_open = isinstance(self._memory.phase, Open)
+        return is_open and book is not None and book.is_due(subscription)
+
     def asks(self, question: int) -> bool:
         """Whether the answer to this question is still waited for."""
         phase = self._memory.phase
         return isinstance(phase, Deciding) and phase.question == question
+
+    def _framed(self, offer: OfferT, phase: Open | Preparing) -> OfferT | Refused:
+        """Let the conversation say how a message looks on the wire."""
+        if not isinstance(offer, HandOver) or offer.entry.say is None:
+            return offer
+        talk = phase.conversation
+        assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
+        say, method = offer.entry.say, "request" if offer.entry.is_request else "send"
+        frames = frames_of(self._memory, method, lambda: say(talk)) or "it gave no frame"
+        if isinstance(frames, str):
+            return Refused(offer.entry, frames)
+        offer.data, *offer.rest = frames
+        limits = (self._memory.sending.limit, talk.max_message_bytes)
+        for limit in limits:
+            if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
+                return Refused(offer.entry, TOO_LARGE)
+        return offer
+
+    def _use(self, now: float) -> None:
+        """Note that a message is handed over, for a lazy connection."""
+        if self._memory.lazy is not None:
+            self._memory.lazy.sent(now)
 
     def _show(self, now: float) -> list[Effect]:
         """Show the phase to users; return the effects if they see another one."""

@@ -1,28 +1,32 @@
 """Hold a machine's settings and everything that it remembers, and the shared changes.
 
-`transitions.py`, `opening.py` and `endings.py` change the memory; `Machine` reads it.
+`transitions.py`, `opening.py`, `endings.py` and `idling.py` change the memory; `Machine` reads it.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
-from sockstore.base.options import Heartbeat, Outbox, Reconnect
+from sockstore.base.options import Heartbeat, Reconnect
+from sockstore.base.outcomes import Outcome
 from sockstore.base.positions import Gap, Position
+from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.delivery import Flights, RetiredTransports
 from sockstore.machine.effects import Effect
-from sockstore.machine.outbox import Sending
 from sockstore.machine.phases import (
     LIVE,
     AnyPhase,
+    Closed,
+    Closing,
     Connecting,
+    Failed,
     Idle,
     Joining,
     Live,
@@ -31,9 +35,14 @@ from sockstore.machine.phases import (
     Waiting,
 )
 from sockstore.machine.reconnect import Decision, Streak
+from sockstore.machine.sending import Sending
 from sockstore.machine.session import SessionMachine
+from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 
-__all__ = ["Memory", "Settings"]
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
+
+__all__ = ["LazyUse", "Memory", "Settings"]
 
 
 @frozen(kw_only=True)
@@ -44,7 +53,7 @@ class Settings:
         reconnect: The policy; None if reconnecting is off.
         outbox: The limits of the outbox; None if nothing may wait.
         connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
-            again for ``fetch_state`` and ``on_open`` together.
+            again for the opening: that of a protocol or session, ``fetch_state``, ``on_open``.
         close_timeout: Seconds for the closing handshake.
         can_ping: Whether the transport can send pings.
         ping_interval: Seconds between pings; None for no pings.
@@ -53,10 +62,12 @@ class Settings:
         heartbeat: The application's own ping; None without one.
         channel: The room of a session; None without a session.
         since: The last position of the session, or None for now.
+        protocol: What frames mean on the server; None with a session.
+        linger: Seconds that a lazy connection stays open after its last use; None if it is not.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
         has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
-        can_refresh: Whether a callable makes the headers.
+        can_refresh: Whether a callable could give other credentials.
 
     Raises:
         InvalidOption: If a value cannot work.
@@ -73,10 +84,17 @@ class Settings:
     heartbeat: Heartbeat | None = None
     channel: str | None = None
     since: Position | None = None
+    protocol: BaseProtocol | None = None
+    linger: float | None = None
     has_on_open: bool = False
     has_fetch_state: bool = False
     has_predicate: bool = False
     can_refresh: bool = False
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether frames are the program's messages, which no conversation is asked about."""
+        return self.protocol is None or self.protocol.is_plain
 
     def __post_init__(self) -> None:
         require_seconds("connect_timeout", self.connect_timeout)
@@ -86,15 +104,57 @@ class Settings:
         require_seconds("idle_timeout", self.idle_timeout, optional=True)
 
 
+class LazyUse:
+    """Who uses a lazy connection.
+
+    Args:
+        linger: Seconds that it stays open after its last use.
+
+    Attributes:
+        linger: The same.
+        has_users: Whether anybody reads its messages, or waits for an answer; set by
+            `UsersChanged`.
+        was_used: Whether anybody has used it since it began; set by `end_if_unused` and `sent`.
+        until: When it closes; infinite while it is used. Set by `end_if_unused` and `sent`.
+    """
+
+    __slots__ = ("has_users", "linger", "until", "was_used")
+
+    def __init__(self, linger: float) -> None:
+        self.linger: float = linger
+        self.has_users: bool = False
+        self.was_used: bool = False
+        self.until: float = math.inf
+
+    def began(self) -> None:
+        """It was asked to connect, by the program or by its use."""
+        self.was_used, self.until = False, math.inf
+
+    def sent(self, now: float) -> None:
+        """A message was handed over at once."""
+        self.was_used = True
+        self.until = math.inf if self.has_users else now + self.linger
+
+
 class Memory:
     """Everything that one machine remembers."""
 
     def __init__(self, settings: Settings, destination: object) -> None:
-        channel, since = settings.channel, settings.since
+        channel, since, protocol = settings.channel, settings.since, settings.protocol
         self.settings: Final = settings
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
         self.sending: Final = Sending(settings.outbox, self.session)
+        # Who uses it, if it is lazy; changed by its own methods, and by events.
+        self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
+        # What the program wants to be told by the server; None if it cannot be asked.
+        self.book: Final = (
+            SubscriptionBook(self._wait_after_refusals)
+            if protocol is not None and protocol.has_subscriptions
+            else None
+        )
+        # What the protocol remembers over connections; only its conversations change it.
+        self.protocol_memory: Final = protocol and protocol.make_memory()
         # The destination; set by each event that asks for a connection.
         self.destination = destination
         # The present phase; set by the transitions, and by `begin_attempt` and `wait`.
@@ -166,7 +226,28 @@ class Memory:
         if self.session is not None:
             self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
-        return [order.RetireTransport(phase.transport)]
+        waiting = () if self.book is None else self.book.lost()
+        lost = [order.ShowSubscription(each, WAITING) for each in waiting]
+        answers = self.sending.leave_behind()
+        return [order.RetireTransport(phase.transport), *lost, *answers]
+
+    def _wait_after_refusals(self, failures: int) -> float | None:
+        """Return how long to wait after so many refusals in a row; None to give up."""
+        policy = self.settings.reconnect
+        if policy is None or (policy.attempts is not None and failures > policy.attempts):
+            return None
+        try:
+            return policy.wait(failures, Outcome(failures - 1))
+        except Exception as error:  # noqa: BLE001 - the schedule is user code
+            self.unreported.append(order.ReportError(error, "the reconnect schedule"))
+            return None
+
+    @property
+    def book_deadline(self) -> float:
+        """When to look at the book of subscriptions; never while no connection is asked for."""
+        if self.book is None or isinstance(self.phase, Idle | Closing | Closed | Failed):
+            return math.inf
+        return self.book.deadline(is_open=isinstance(self.phase, Open))
 
     def last_moment(self, now: float) -> float:
         """Return when a transport that is retired now is aborted."""

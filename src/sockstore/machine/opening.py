@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 from sockstore.base.close import Close
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import conversation_of, outputs_of
 from sockstore.machine.delivery import Flights
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
@@ -22,13 +27,20 @@ from sockstore.machine.phases import Connecting, Joining, Live, Open, Preparing
 from sockstore.machine.session import Heard, effects_of
 from sockstore.machine.session_frames import RECONNECTED, FrameError, Said
 
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Output
+
 __all__ = [
+    "heartbeat_given",
+    "let_in",
     "message_coming",
     "on_open_finished",
+    "say_due",
     "session_broken",
     "session_heard",
     "snapshot_loaded",
     "transport_opened",
+    "wishes_changed",
 ]
 
 PROTOCOL_BROKEN = 107
@@ -42,13 +54,60 @@ def transport_opened(memory: Memory, event: fact.TransportOpened, now: float) ->
             memory.opened_before = True
             deadline = now + memory.settings.connect_timeout
             joining = Joining(transport, event.socket, deadline, now, Flights(), streak)
+            if memory.settings.protocol is not None:
+                memory.phase = joining
+                talk = conversation_of(memory, event.attempt)
+                if isinstance(talk, tuple):
+                    return let_in(memory, talk, now)
+                memory.phase = replace(joining, conversation=talk)
+                opens = partial(talk.open, event.given, now)
+                return let_in(memory, outputs_of(memory, "open", opens), now)
             if memory.session is not None:
                 memory.phase = joining
-                return [order.SendText(transport, memory.session.begin(event.token))]
+                return [order.SendFrame(transport, memory.session.begin(event.token))]
             memory.gap = RECONNECTED if memory.has_begun else None
             return _prepare(memory, joining, now)
         case _:
             return [order.AbortTransport(event.transport)]
+
+
+def let_in(memory: Memory, outputs: Sequence[Output], now: float) -> list[Effect]:
+    """Follow what a conversation said; once it says `Opened`, prepare to be open."""
+    from sockstore.machine.conversing import follow  # noqa: PLC0415 - see `say_due`
+    from sockstore.protocols.base import Opened  # noqa: PLC0415 - see `say_due`
+
+    opens = next((n for n, output in enumerate(outputs) if isinstance(output, Opened)), None)
+    if opens is None or not isinstance(memory.phase, Joining):
+        return follow(memory, outputs, now)
+    effects = follow(memory, outputs[:opens], now)
+    if isinstance(memory.phase, Joining):
+        memory.gap = RECONNECTED if memory.has_begun else None
+        effects += _prepare(memory, memory.phase, now)
+    return effects + follow(memory, outputs[opens + 1 :], now)
+
+
+def wishes_changed(
+    memory: Memory, event: fact.SubscriptionWanted | fact.SubscriptionReleased, now: float
+) -> list[Effect]:
+    """The program wants a subscription, or does not any more: look at it when the turn is over."""
+    book = memory.book
+    assert book is not None  # noqa: S101 - the protocol has subscriptions, or nobody says so
+    match event:
+        case fact.SubscriptionWanted(subscription=subscription):
+            book.want(subscription)
+        case fact.SubscriptionReleased(subscription=subscription, linger=linger):
+            book.release(subscription, now + linger if linger else -math.inf)
+    return [order.AwaitTurn()]
+
+
+def say_due(memory: Memory, now: float) -> list[Effect]:
+    """A turn of the loop is over, or a connection is open: ask for what became wanted.
+
+    Conversations and protocols are loaded with the first connection, not with the package (CN1).
+    """
+    from sockstore.machine.conversing import say_what_is_due  # noqa: PLC0415 - see above
+
+    return say_what_is_due(memory, now)
 
 
 def session_heard(memory: Memory, transport: int, said: Said, now: float) -> list[Effect]:
@@ -101,23 +160,25 @@ def _prepare(memory: Memory, joining: Joining, now: float) -> list[Effect]:
     preparing = Preparing(
         joining.transport,
         joining.socket,
-        now + settings.connect_timeout,
+        joining.deadline,
         joining.opened_at,
         joining.flights,
         joining.streak,
         joining.writable,
         needs_state,
+        joining.conversation,
     )
     if not settings.has_on_open:
         return _open(memory, preparing, now)
     memory.phase = preparing
-    again = [] if session is None else memory.flush(now)
     transport = joining.transport
-    return [*again, order.AwaitMessage(transport), order.RunOnOpen(transport, needs_state)]
+    # The messages of a session are delivered while it opens: its position has moved past them.
+    before = [] if session is None else [*memory.flush(now), order.AwaitMessage(transport)]
+    return [*before, order.RunOnOpen(transport, needs_state, memory.has_begun)]
 
 
 def message_coming(memory: Memory, transport: int) -> list[Effect]:
-    """The first message of a connection is about to be delivered."""
+    """The first message of a session's connection is about to be delivered."""
     match memory.phase:
         case Preparing(transport=current) if current == transport:
             return _begun(memory)
@@ -139,7 +200,18 @@ def on_open_finished(memory: Memory, event: fact.OnOpenFinished, now: float) -> 
         case Preparing(transport=transport) as preparing if transport == event.transport:
             if event.exception is None:
                 return _open(memory, preparing, now)
-            return [*memory.retire(now), *attempt_failed(memory, event.exception, now)]
+            retiring, meaning = memory.retire(now), event.meaning
+            return [*retiring, *attempt_failed(memory, event.exception, now, meaning=meaning)]
+        case _:
+            return []
+
+
+def heartbeat_given(memory: Memory, event: fact.HeartbeatGiven) -> list[Effect]:
+    """``on_open`` gave its connection a heartbeat, which begins when the connection is open."""
+    match memory.phase:
+        case Preparing(transport=transport) as preparing if transport == event.transport:
+            memory.phase = replace(preparing, heartbeat=event.heartbeat)
+            return [order.ExpectReplies(transport, event.heartbeat)]
         case _:
             return []
 
@@ -152,7 +224,7 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         ping_timeout=settings.ping_timeout,
         idle_timeout=settings.idle_timeout,
     )
-    pulse, heartbeat = None, settings.heartbeat
+    pulse, heartbeat = None, preparing.heartbeat or settings.heartbeat
     if heartbeat is not None:
         timeout = None if heartbeat.reply is None else heartbeat.timeout
         pulse = started_pulse(now, interval=heartbeat.interval, timeout=timeout)
@@ -166,8 +238,17 @@ def _open(memory: Memory, preparing: Preparing, now: float) -> list[Effect]:
         preparing.writable,
         None if memory.session is None else memory.session.opened(),
         pulse,
+        preparing.conversation,
+        heartbeat,
     )
-    return [*_begun(memory), *memory.flush(now)]
+    effects = _begun(memory)
+    if memory.book is not None:
+        memory.book.opened()
+        effects += say_due(memory, now)
+    effects += memory.flush(now)
+    if memory.session is None and (settings.has_on_open or not settings.is_plain):
+        effects.append(order.DeliverLeft(preparing.transport))
+    return effects
 
 
 def _begun(memory: Memory) -> list[Effect]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TypeAlias, assert_never
+from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from sockstore.base.close import Close
 from sockstore.base.errors import SockstoreError
 from sockstore.base.frozen import frozen
+from sockstore.base.options import Heartbeat
 from sockstore.base.state import ConnectionState, Failure, SocketInfo
 from sockstore.machine.delivery import Flights
 from sockstore.machine.liveness import Liveness, Pulse, next_beat, next_check
 from sockstore.machine.reconnect import RetryAfter, Streak
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Conversation
 
 __all__ = [
     "LIVE",
@@ -48,7 +52,7 @@ class Connecting:
 
 @frozen
 class Joining:
-    """The socket is open, and the session's room has not answered yet."""
+    """The socket is open, and the server has not let us in yet."""
 
     transport: int
     socket: SocketInfo
@@ -57,6 +61,7 @@ class Joining:
     flights: Flights
     streak: Streak
     writable: bool = True
+    conversation: Conversation | None = None
 
 
 @frozen
@@ -71,6 +76,8 @@ class Preparing:
     streak: Streak
     writable: bool = True
     needs_state: bool = False
+    conversation: Conversation | None = None
+    heartbeat: Heartbeat | None = None
 
 
 @frozen
@@ -86,6 +93,8 @@ class Open:
     writable: bool = True
     recovered: bool | None = None
     pulse: Pulse | None = None
+    conversation: Conversation | None = None
+    heartbeat: Heartbeat | None = None
 
 
 @frozen
@@ -144,19 +153,19 @@ LIVE = (Joining, Preparing, Open)
 def deadline_of(phase: AnyPhase) -> float:
     """Return when a phase needs `DeadlineReached`; infinite for never."""
     match phase:
-        case (
-            Connecting(deadline=deadline)
-            | Joining(deadline=deadline)
-            | Preparing(deadline=deadline)
-        ):
+        case Connecting(deadline=deadline):
             return deadline
+        case Joining(deadline=due) | Preparing(deadline=due):
+            pass
         case Waiting(until=until):
             return until
         case Open(liveness=liveness, pulse=pulse):
             due = next_check(liveness)
-            return due if pulse is None else min(due, next_beat(pulse))
+            due = due if pulse is None else min(due, next_beat(pulse))
         case _:
             return math.inf
+    talk = phase.conversation
+    return due if talk is None or talk.deadline is None else min(due, talk.deadline)
 
 
 def project(phase: AnyPhase, since: float) -> ConnectionState:

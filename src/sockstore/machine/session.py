@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from os import urandom
 from typing import Any, Literal, TypeAlias, assert_never
@@ -96,7 +96,7 @@ def effects_of(transport: int, heard: Heard) -> list[Effect]:
     """Return the effects that follow from a `Heard`, except for a gap."""
     effects: list[Effect] = []
     if heard.say is not None:
-        effects.append(order.SendText(transport, heard.say))
+        effects.append(order.SendFrame(transport, heard.say))
     if heard.publications:
         effects.append(order.DeliverMissed(transport, heard.publications))
     if heard.acknowledged:
@@ -116,6 +116,7 @@ class SessionMachine:
         new_id: Makes the id of a message.
 
     Attributes:
+        new_id: Makes the id of a message.
         position: The last one; None before the first subscription. Set by each publication
             and by the answer to a subscription.
         owed: The work left by openings; set by the answer to a subscription and by `opened`.
@@ -130,7 +131,7 @@ class SessionMachine:
         self.channel = channel
         self.position = since
         self.owed = Owed()
-        self._new_id = new_id
+        self.new_id = new_id
         # The number of the last command; `_ask` counts.
         self._numbers = 0
         # Commands of this connection without a reply: `_ask` adds, `_replied` and `lose` remove.
@@ -244,6 +245,15 @@ class SessionMachine:
         """How many messages were handed over once and are not acknowledged."""
         return len(self._unproven)
 
+    @property
+    def under_way(self) -> Iterable[Outgoing]:
+        """Those messages, in the order in which they were handed over first."""
+        return self._unproven.values()
+
+    def has_under_way(self, message_id: str) -> bool:
+        """Whether the message with this id is one of them."""
+        return message_id in self._unproven
+
     def may_send(self, now: float) -> bool:
         """Whether the server takes one more message now (P37)."""
         return (
@@ -261,7 +271,7 @@ class SessionMachine:
         assert isinstance(entry.data, str)  # noqa: S101 - a session carries JSON
         limit = self._announced.max_message_bytes
         number = self._numbers + 1
-        message_id = entry.id or self._new_id()
+        message_id = entry.id or self.new_id()
         if self._announced.stores_once:
             frame = frames.send_command(number, self.channel, message_id, entry.data)
         else:

@@ -13,6 +13,7 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
+from sockstore.machine.asking import broken, outputs_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -21,6 +22,7 @@ from sockstore.machine.endings import (
     predicate_answered,
 )
 from sockstore.machine.events import AttemptError, Event
+from sockstore.machine.idling import should_begin
 from sockstore.machine.liveness import (
     beat_at_once,
     check,
@@ -30,14 +32,19 @@ from sockstore.machine.liveness import (
 )
 from sockstore.machine.memory import Memory
 from sockstore.machine.opening import (
+    heartbeat_given,
+    let_in,
     message_coming,
     on_open_finished,
+    say_due,
     session_broken,
     session_heard,
     snapshot_loaded,
     transport_opened,
+    wishes_changed,
 )
 from sockstore.machine.phases import (
+    LIVE,
     Closed,
     Closing,
     Connecting,
@@ -66,18 +73,34 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
     match event:
         case fact.ConnectRequested(destination=destination):
             return _connect_requested(memory, destination, now)
+        case fact.UsersChanged():
+            return _users_changed(memory, event, now)
         case fact.CloseRequested(code=code, reason=reason):
             return _close_requested(memory, code, reason, now)
         case fact.ReconnectRequested(destination=destination):
             return _reconnect_requested(memory, destination, now)
-        case fact.MessageWithdrawn(receipt=receipt):
-            return memory.sending.withdraw(receipt)
+        case fact.MessagesWithdrawn(receipts=receipts):
+            return memory.sending.withdraw(receipts)
         case fact.TransportOpened():
             return transport_opened(memory, event, now)
         case fact.SessionHeard(transport=transport, said=said):
             return session_heard(memory, transport, said, now)
         case fact.SessionBroken(transport=transport, why=why):
             return session_broken(memory, transport, why, now)
+        case fact.ConversationSaid(transport=transport, outputs=outputs):
+            live = memory.live(transport)
+            return [] if live is None else let_in(memory, outputs, now)
+        case fact.ConversationRaised(transport=transport, error=error):
+            live = memory.live(transport)
+            return [] if live is None else let_in(memory, broken(memory, "hear()", error), now)
+        case fact.SubscriptionWanted() | fact.SubscriptionReleased():
+            return wishes_changed(memory, event, now)
+        case fact.TurnEnded():
+            return say_due(memory, now)
+        case fact.RequestGivenUp() | fact.CallAnswered() | fact.ProgramAnswered():
+            return _answered(memory, event, now)
+        case fact.LossDeclared(why=why):
+            return _loss_declared(memory, why, now)
         case fact.AttemptFailed(transport=transport, exception=exception):
             return _attempt_failed(memory, transport, exception, now)
         case fact.MessageComing(transport=transport):
@@ -86,6 +109,8 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return snapshot_loaded(memory, transport)
         case fact.OnOpenFinished():
             return on_open_finished(memory, event, now)
+        case fact.HeartbeatGiven():
+            return heartbeat_given(memory, event)
         case fact.TransportClosed():
             return _transport_closed(memory, event, now)
         case fact.TransportReleased(transport=transport):
@@ -108,6 +133,16 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             assert_never(event)
 
 
+def _answered(
+    memory: Memory,
+    event: fact.RequestGivenUp | fact.CallAnswered | fact.ProgramAnswered,
+    now: float,
+) -> list[Effect]:
+    from sockstore.machine.replying import pass_on  # noqa: PLC0415 - only protocols need it (CN1)
+
+    return pass_on(memory, event, now)
+
+
 # Events from the user
 
 
@@ -115,8 +150,18 @@ def _connect_requested(memory: Memory, destination: object, now: float) -> list[
     live = not isinstance(memory.phase, Idle | Closing | Closed | Failed)
     if live and destination == memory.destination:
         return []
-    retiring, dropped = memory.retire(now), _set_destination(memory, destination)
-    return [*retiring, *dropped, *memory.begin_attempt(Streak(), now)]
+    return _begin(memory, destination, Streak(), now)
+
+
+def _users_changed(memory: Memory, event: fact.UsersChanged, now: float) -> list[Effect]:
+    assert memory.lazy is not None  # noqa: S101 - only a lazy connection is told
+    memory.lazy.has_users = event.has_users
+    if event.arms and isinstance(memory.phase, Closing | Closed | Failed):
+        memory.phase = Idle()
+    to = event.destination
+    if to is None or not should_begin(memory, has_users=event.has_users):
+        return []
+    return _begin(memory, to, Streak(), now)
 
 
 def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list[Effect]:
@@ -133,7 +178,12 @@ def _close_requested(memory: Memory, code: int, reason: str, now: float) -> list
 
 
 def _reconnect_requested(memory: Memory, destination: object, now: float) -> list[Effect]:
-    streak = Streak(error=memory.state.exception)
+    return _begin(memory, destination, Streak(error=memory.state.exception), now)
+
+
+def _begin(memory: Memory, destination: object, streak: Streak, now: float) -> list[Effect]:
+    if memory.lazy is not None:
+        memory.lazy.began()
     retiring, dropped = memory.retire(now), _set_destination(memory, destination)
     return [*retiring, *dropped, *memory.begin_attempt(streak, now)]
 
@@ -143,6 +193,15 @@ def _set_destination(memory: Memory, destination: object) -> list[Effect]:
     changed = memory.destination is not None and destination != memory.destination
     memory.destination = destination
     return memory.sending.drop("the connection goes to another url now") if changed else []
+
+
+def _loss_declared(memory: Memory, why: str, now: float) -> list[Effect]:
+    match memory.phase:
+        case Joining() | Preparing() | Open() as phase:
+            retiring = memory.retire(now, abort=True)
+            return [*retiring, *connection_lost(memory, phase, Close(1006), why, now)]
+        case _:
+            return []
 
 
 # Events from transports
@@ -161,8 +220,10 @@ def _attempt_failed(
 def _transport_closed(memory: Memory, event: fact.TransportClosed, now: float) -> list[Effect]:
     if (phase := memory.live(event.transport)) is not None:
         phase.flights.lose()
-        retiring, close = memory.lose(phase, now), event.close
-        lost = connection_lost(memory, phase, close, event.why, now, cause=event.cause)
+        retiring, close, words = memory.lose(phase, now), event.close, event.last_words
+        lost = connection_lost(
+            memory, phase, close, event.why, now, cause=event.cause, last_words=words
+        )
         return [*retiring, *lost]
     match memory.phase:
         case Closing(transport=transport) if transport == event.transport:
@@ -202,7 +263,26 @@ def _writable_changed(
 def _deadline_reached(memory: Memory, event: fact.DeadlineReached, now: float) -> list[Effect]:
     effects = memory.sending.expire(now)
     effects += map(order.AbortTransport, memory.retired.take_overdue(now))
+    effects += _conversation_deadline_reached(memory, now)
     return effects + _phase_deadline_reached(memory, event, now)
+
+
+def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
+    effects: list[Effect] = []
+    phase, book = memory.phase, memory.book
+    if isinstance(phase, LIVE) and (talk := phase.conversation) is not None:
+        due = talk.deadline
+        if due is not None and due <= now:
+            outputs = outputs_of(memory, "tick", lambda: talk.tick(now), now)
+            effects += let_in(memory, outputs, now)
+    is_open = isinstance(memory.phase, Open)
+    if (
+        book is not None
+        and memory.book_deadline <= now
+        and book.look_at_clock(now, is_open=is_open)
+    ):
+        effects += say_due(memory, now)
+    return effects
 
 
 def _phase_deadline_reached(
@@ -212,11 +292,13 @@ def _phase_deadline_reached(
     match memory.phase:
         case Connecting(deadline=deadline) if deadline <= now:
             error = handshake_failed(to, f"no answer within {timeout:g} s", "timeout")
-        case Joining(deadline=deadline) if deadline <= now:
-            error = handshake_failed(to, f"no room within {timeout:g} s", "session")
+        case Joining(deadline=deadline, conversation=talk) if deadline <= now:
+            late = "the protocol's opening took over" if talk is not None else "no room within"
+            error = handshake_failed(to, f"{late} {timeout:g} s", "session")
         case Preparing(deadline=deadline, needs_state=needs_state) if deadline <= now:
             slow = "fetch_state" if needs_state else "on_open"
-            error = handshake_failed(to, f"{slow} took over {timeout:g} s", "on_open")
+            awaited = f"; it waited for {event.awaits}" if event.awaits else ""
+            error = handshake_failed(to, f"{slow} took over {timeout:g} s{awaited}", "on_open")
         case Waiting(until=until, streak=streak) if until <= now:
             return memory.begin_attempt(streak, now)
         case Open() as phase:
@@ -247,7 +329,7 @@ def _check_liveness(
     if checked.ping:
         effects.append(_ping(phase))
     if beat is not None and beat.send:
-        effects.append(order.SendHeartbeat(phase.transport))
+        effects.append(_beat(phase))
     return effects
 
 
@@ -260,7 +342,7 @@ def _look_again(memory: Memory, heard: int, now: float) -> list[Effect]:
             liveness = probe(liveness, heard, now) if can_ping else liveness
             probed = memory.phase = replace(phase, liveness=liveness, pulse=pulse)
             ping = [_ping(probed)] if can_ping else []
-            beat = [] if pulse is None else [order.SendHeartbeat(phase.transport)]
+            beat = [] if pulse is None else [_beat(probed)]
             return [*ping, *beat]
         case Waiting(until=until, streak=streak) if math.isfinite(until):
             return memory.begin_attempt(streak, now)
@@ -277,6 +359,11 @@ def _hinted(memory: Memory, hint: Hint, heard: int, now: float) -> list[Effect]:
         case Waiting(until=until, streak=streak, close=close) if math.isfinite(until):
             memory.wait(until, streak, close)
     return []
+
+
+def _beat(phase: Open) -> Effect:
+    assert phase.heartbeat is not None  # noqa: S101 - it set the pulse
+    return order.SendHeartbeat(phase.transport, phase.heartbeat)
 
 
 def _ping(phase: Open) -> Effect:

@@ -7,17 +7,16 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from threading import RLock
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 from weakref import ref
 
-from sockstore.base.checks import require_count, require_flag
+from sockstore.base.checks import require_callable, require_count, require_flag
 from sockstore.base.errors import InvalidOption, Lagged
-from sockstore.base.plain_calls import PLAIN, refuse_async
 
 if TYPE_CHECKING:
     from sockstore.messages.message import Message
 
-__all__ = ["Beginning", "Buffer", "Overflow", "Readers"]
+__all__ = ["Buffer", "Overflow", "Readers"]
 
 NO_BOUND = sys.maxsize
 
@@ -41,7 +40,7 @@ class Buffer:
         waiting: The messages; the reader takes them from the left.
         waiter: The future of the reader that waits for one; set and reset by the reader.
         beyond: Messages that may wait above the limit; set by `expect`, reduced by each read.
-        tell_taken: Called with each message that the reader takes; set by `begin_with`.
+        check_wait: Called before the reader waits, and may refuse that; set by who makes it.
     """
 
     __slots__ = (
@@ -53,12 +52,13 @@ class Buffer:
         "_overflow",
         "_where",
         "beyond",
+        "check_wait",
         "dropped",
         "limit",
         "owner",
-        "tell_taken",
         "waiter",
         "waiting",
+        "when_over",
     )
 
     def __init__(
@@ -73,8 +73,7 @@ class Buffer:
         require_count("limit", limit, least=1)
         if overflow not in ("error", "drop_oldest"):
             raise InvalidOption("overflow", overflow, "give 'error' or 'drop_oldest'")
-        if where is not None:
-            refuse_async(where, "where=", PLAIN)
+        require_callable("where", where)
         require_flag("gaps", gaps)
         self._where = where
         self._overflow = overflow
@@ -87,7 +86,9 @@ class Buffer:
         # Whether it has ended, and the error of the end: set by `end`.
         self._ended = False
         self._end: Exception | None = None
-        self.tell_taken: Callable[[Message], object] | None = None
+        # Called when it has ended: set by the log, if it wants to know.
+        self.when_over: Callable[[], object] | None = None
+        self.check_wait: Callable[[], None] | None = None
         self.limit: int = limit
         self.owner: object = owner
         self.dropped: int = 0
@@ -116,23 +117,13 @@ class Buffer:
 
     # Called by the log
 
-    def begin_with(
-        self, messages: Sequence[Message], missed: int, tell_taken: Callable[[Message], object]
-    ) -> None:
-        """Take the messages from before this buffer was made, even above `limit`.
-
-        Args:
-            messages: The messages, gaps included.
-            missed: How many later messages were lost.
-            tell_taken: Called with each message that a reader takes.
-        """
+    def begin_with(self, messages: Sequence[Message]) -> None:
+        """Take messages from before this buffer was made, gaps included, even above `limit`."""
         for message in messages:
             if message.kind == "gap":
                 self.push_gap(message)
             elif self._where is None or self._wants(message, self._where):
                 self.waiting.append(message)
-        self._missed = missed
-        self.tell_taken = tell_taken
 
     def expect(self, count: int) -> None:
         """Make room for messages that come at once, unless the reader lags already."""
@@ -185,6 +176,8 @@ class Buffer:
             self._ended = True
             self._end = error
             self._wake()
+            if self.when_over is not None:
+                self.when_over()
 
     def filter_failed(self, error: Exception) -> None:
         """End with an error of the reader's own filter."""
@@ -271,33 +264,3 @@ class Readers:
     def _set(self, buffers: tuple[ref[Buffer], ...]) -> None:
         self.buffers = buffers
         self.most = min((max(1, buffer.limit // 2) for buffer in self._held()), default=NO_BOUND)
-
-
-MOST_KEPT: Final = 10_000
-"""Messages; a stream that is made later raises `Lagged` with the number of the others."""
-
-
-class Beginning(Buffer):
-    """A reader that keeps the messages of a connection since its handshake.
-
-    Args:
-        transport: The number of the connection's transport.
-    """
-
-    __slots__ = ("transport",)
-
-    def __init__(self, transport: int) -> None:
-        super().__init__(limit=MOST_KEPT, gaps=True)
-        self.transport: int = transport
-
-    def give(self, buffer: Buffer) -> None:
-        """Let a stream of ``on_open`` begin with messages that none of its streams has taken."""
-        buffer.begin_with(tuple(self.waiting), self._missed, self._forget)
-
-    def _forget(self, taken: Message) -> None:
-        if self.waiting and self.waiting[0] is taken:
-            self.waiting.popleft()
-        else:
-            kept = [message for message in self.waiting if message is not taken]
-            self.waiting.clear()
-            self.waiting.extend(kept)

@@ -11,11 +11,11 @@ in the cache and in rounds of the garbage collector (measured: a third of the me
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, TypeAlias, overload
+from typing import TYPE_CHECKING, Final, TypeAlias, overload
 
 from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
@@ -44,14 +44,18 @@ def message_type() -> type[Message]:
 class Chunk:
     """Some messages in a row.
 
+    Args:
+        key: The key of the subscription whose messages they are, or None.
+
     Attributes:
         entries: The messages.
         times: When they came: (index of the first, Unix seconds) for each slice.
     """
 
-    __slots__ = ("entries", "times")
+    __slots__ = ("_key", "entries", "times")
 
-    def __init__(self) -> None:
+    def __init__(self, key: Hashable) -> None:
+        self._key = key
         self.entries: list[Entry] = []
         self.times: list[tuple[int, float]] = []
 
@@ -61,7 +65,7 @@ class Chunk:
         if not isinstance(entry, str):
             return entry
         _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
-        message = message_type()(decode_json(entry), "json", number, received_at)
+        message = message_type()(decode_json(entry), "json", number, received_at, None, self._key)
         self.entries[index] = message
         return message
 
@@ -141,22 +145,25 @@ class Kept:
 
     Args:
         history: Messages to keep; None keeps all, 0 none.
+        key: The key of the subscription whose messages they are, or None.
 
     Attributes:
+        key: The same.
         size: Entries in a full chunk.
         total: How many messages arrived; set by the writer of the log.
         window: The chunks that are kept, and how many were left behind; replaced, both at once,
             whenever some are left behind.
     """
 
-    __slots__ = ("_history", "size", "total", "window")
+    __slots__ = ("_history", "key", "size", "total", "window")
 
-    def __init__(self, history: int | None) -> None:
+    def __init__(self, history: int | None, key: Hashable = None) -> None:
         require_count("history", history, optional=True)
         self.size: int = CHUNK if history is None else max(1, min(CHUNK, history))
         self.total: int = 0
         self._history = history
-        self.window: tuple[list[Chunk], int] = ([Chunk()], 0)
+        self.key: Final = key
+        self.window: tuple[list[Chunk], int] = ([Chunk(key)], 0)
 
     def __len__(self) -> int:
         return self.total if self._history is None else min(self.total, self._history)
@@ -187,7 +194,7 @@ class Kept:
         """Begin a chunk, and drop the chunks that no present view can reach."""
         chunks, left_behind = self.window
         if self._history != 0:
-            chunks.append(Chunk())
+            chunks.append(Chunk(self.key))
         if self._history:
             oldest_kept = max(0, self.total - self._history)
             surplus = oldest_kept // self.size - left_behind

@@ -8,13 +8,14 @@ imported by the first message.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sockstore.base.positions import Publication
 
 __all__ = ["Message", "MessageKind", "Record"]
 
-MessageKind: TypeAlias = Literal["json", "text", "binary", "gap"]
+MessageKind: TypeAlias = Literal["json", "text", "binary", "gap", "snapshot"]
 
 if TYPE_CHECKING:
     from msgspec import Struct as Record
@@ -37,11 +38,13 @@ class Message(Record, frozen=True):
     Args:
         data: The decoded value; the text itself if it was not JSON; bytes if it was binary; a
             `Gap` where messages are missing (in streams only).
-        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``.
+        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``; or
+            ``"snapshot"`` for what the ``snapshot=`` of a subscription returned.
         number: 1 for the first message of the connection object, then counted up; that of the
             message before it for a gap.
         received_at: Seconds since the epoch.
         publication: Its offset, id and sender in a session's room; None without a session.
+        key: The key of its subscription; None if it belongs to none.
 
     Example:
         >>> Message("hello", "text", 1, 0.0).record
@@ -53,6 +56,7 @@ class Message(Record, frozen=True):
     number: int
     received_at: float
     publication: Publication | None = None
+    key: Hashable = None
 
     @property
     def record(self) -> Any:

@@ -52,7 +52,8 @@ class MessageStream:
         Raises:
             Lagged: If this reader fell behind; reading continues with later messages.
             ConnectionEnded: If the connection failed.
-            RuntimeError: If another task reads this stream already.
+            RuntimeError: If another task reads this stream already, or ``on_open`` would wait here
+                for its own end.
         """
         buffer = self._buffer
         if buffer.waiter is not None:
@@ -62,6 +63,8 @@ class MessageStream:
             if ending is not None:
                 del self, buffer  # a task keeps this error, and so this frame: as below
                 raise ending
+            if buffer.check_wait is not None:
+                buffer.check_wait()
             buffer.waiter = asyncio.get_running_loop().create_future()
             try:
                 await buffer.waiter
@@ -74,8 +77,6 @@ class MessageStream:
         message = buffer.waiting.popleft()
         if buffer.beyond:
             buffer.beyond -= 1
-        if buffer.tell_taken is not None:
-            buffer.tell_taken(message)
         return message
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Add arriving messages to the log, and notify its readers, callbacks and topics."""
+"""Add arriving messages to the log, and notify its readers and callbacks."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from itertools import islice
 from operator import is_not
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import finalize
 
 from sockstore.base.positions import Gap, Publication
-from sockstore.messages.buffer import Beginning, Buffer, Readers
+from sockstore.messages.buffer import Buffer, Readers
 from sockstore.messages.kept import Kept, MessageView, message_type
-from sockstore.stores import Readable, batch, readable, writable
+from sockstore.stores import writable
 from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Report: TypeAlias = Callable[[Exception, str], None]
 
 Tell: TypeAlias = "Callable[[Message], object]"
 
+Stay: TypeAlias = Callable[[], Callable[[], object]]
+
 
 class LogWriter:
     """Write arriving messages into a log, and notify its readers.
@@ -31,46 +34,54 @@ class LogWriter:
     Args:
         history: Messages to keep; None keeps all, 0 none.
         report: Receives the errors of users' callables.
+        stay: Notes one more reader, and returns how to note that it has left; None if nobody wants
+            to know.
+        key: The key of the subscription whose messages they are; None for a connection's.
 
     Attributes:
         kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
+        node: Of the store; ``live`` while anybody watches it.
+        received_at: When the messages of the slice came, in seconds since the epoch; set by
+            `begin_slice`, and for the log of a subscription by `Subscriptions.deliver`.
+        slice_over: Whether the slice should end now; set by `stop_slice` and `_tell_readers`, reset
+            where `received_at` is set.
     """
 
     __slots__ = (
-        "_beginning",
-        "_fresh_topics",
-        "_node",
         "_notified",
         "_on_append",
         "_readers",
-        "_received_at",
         "_report",
-        "_slice_over",
+        "_stay",
         "_tell",
-        "_topics",
         "kept",
+        "node",
+        "received_at",
+        "slice_over",
         "store",
     )
 
-    def __init__(self, history: int | None, report: Report) -> None:
-        self.kept: Final = Kept(history)
+    def __init__(
+        self,
+        history: int | None,
+        report: Report,
+        stay: Stay | None = None,
+        key: Hashable = None,
+    ) -> None:
+        self.kept: Final = Kept(history, key)
         self._report = report
+        self._stay = stay
         self._notified = 0  # the total at the last notification; set by `end_slice`
-        self._received_at = 0.0  # set by `begin_slice`
-        self._slice_over = False  # set by `stop_slice`, `_tell_readers`; reset by `begin_slice`
+        self.received_at: float = 0.0
+        self.slice_over: bool = False
         # The callbacks, and the function that calls them: set by `_call_on_append`.
         self._on_append: tuple[_Callback, ...] = ()
         self._tell: Tell | None = None
         self._readers = Readers()
-        # The first messages of a connection; set by `keep_beginning`, reset by `drop_beginning`.
-        self._beginning: Beginning | None = None
-        # The watched topics by field and key, and those with news; `end_slice` publishes these.
-        self._topics: dict[str, dict[Hashable, list[_Topic]]] = {}
-        self._fresh_topics: list[_Topic] = []
         # Each view is a new object: comparing views would take time and always find a change.
         self.store: Final = writable(MessageView(), self._watch, differs=is_not)
-        self._node = node_of(self.store)
+        self.node: Final = node_of(self.store)
 
     # Called by the log
 
@@ -78,33 +89,15 @@ class LogWriter:
         """Call `fn` once for each message; return how to unsubscribe."""
         entry = _Callback(fn)
         self._call_on_append((*self._on_append, entry))
+        leave = None if self._stay is None else self._stay()
 
         def unsubscribe() -> None:
             entry.fn = None
+            if leave is not None:
+                leave()
             self._call_on_append(tuple(other for other in self._on_append if other is not entry))
 
         return unsubscribe
-
-    def topic(self, key: Hashable, field: str) -> Readable[Any]:
-        """Return a store of the latest data in which ``data[field] == key``; None before."""
-
-        def start(set_: Callable[[Any], None], _: object) -> Callable[[], None]:
-            topic = _Topic(set_)
-            listening = self._topics.setdefault(field, {}).setdefault(key, [])
-            listening.append(topic)
-            set_(self._latest(key, field))
-
-            def stop() -> None:
-                topic.is_new = False
-                listening.remove(topic)
-                if not listening:
-                    self._topics[field].pop(key, None)
-                if not self._topics[field]:
-                    del self._topics[field]
-
-            return stop
-
-        return readable(None, start)
 
     # Called by the link and the receiver
 
@@ -114,27 +107,27 @@ class LogWriter:
         Returns:
             How many messages arrived before.
         """
-        self._received_at = time()
-        self._slice_over = False
+        self.received_at = time()
+        self.slice_over = False
         return self.kept.total
 
     def stop_slice(self) -> None:
         """End the slice after the message that is being delivered."""
-        self._slice_over = True
+        self.slice_over = True
 
     def append(
         self, data: object, kind: MessageKind, publication: Publication | None = None
     ) -> bool:
         """Add one message; return whether the slice should end now."""
         kept = self.kept
-        message = message_type()(data, kind, kept.total + 1, self._received_at, publication)
-        entries = kept.entries(self._received_at)
+        message = message_type()(
+            data, kind, kept.total + 1, self.received_at, publication, kept.key
+        )
+        entries = kept.entries(self.received_at)
         if len(entries) == kept.size:
-            entries = kept.next_entries(self._received_at)
+            entries = kept.next_entries(self.received_at)
         entries.append(message)
         kept.total += 1
-        if self._topics:
-            self._mark_topics(data)
         if self._readers.buffers:
             self._readers.fresh.append(message)
             self._tell_readers()
@@ -143,7 +136,30 @@ class LogWriter:
                 tell(message)
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                 self._report(error, "on_append")
-        return self._slice_over
+        return self.slice_over
+
+    def append_text(self, text: str, data: object) -> bool:
+        """Add one message that came as JSON; return whether the slice should end now.
+
+        What is kept is the text, and a message is made only for those who read it now.
+        """
+        kept, received_at = self.kept, self.received_at
+        entries = kept.entries(received_at)
+        if len(entries) == kept.size:
+            entries = kept.next_entries(received_at)
+        entries.append(text)
+        kept.total += 1
+        if self._readers.buffers or self._tell is not None:
+            message = message_type()(data, "json", kept.total, received_at, None, kept.key)
+            if self._readers.buffers:
+                self._readers.fresh.append(message)
+                self._tell_readers()
+            if (tell := self._tell) is not None:
+                try:
+                    tell(message)
+                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                    self._report(error, "on_append")
+        return self.slice_over
 
     def extend(  # noqa: C901 - hot
         self,
@@ -160,7 +176,7 @@ class LogWriter:
             decode: Makes the data of a text; must do the same when it is called again.
             otherwise: Called with a text that `decode` cannot decode.
         """
-        received_at, kept, readers = self._received_at, self.kept, self._readers
+        received_at, kept, readers = self.received_at, self.kept, self._readers
         number, size = kept.total, kept.size
         make = message_type()
         entries = kept.entries(received_at)
@@ -180,8 +196,6 @@ class LogWriter:
                     entries.append(text)
                     kept.total = number = number + 1
                     message = make(data, "json", number, received_at)
-                    if self._topics:
-                        self._mark_topics(data)
                     if readers.buffers:
                         readers.fresh.append(message)
                     if (tell := self._tell) is not None:
@@ -189,16 +203,16 @@ class LogWriter:
                             tell(message)
                         except Exception as error:  # noqa: BLE001 - a user's bug drops no link
                             self._report(error, "on_append")
-                if self._slice_over:
+                if self.slice_over:
                     break
         finally:
             if readers.fresh:
                 self._tell_readers()
-        return self._slice_over
+        return self.slice_over
 
-    def next_message(self, data: object, kind: MessageKind) -> Message:
-        """Return the message that would be appended next."""
-        return message_type()(data, kind, self.kept.total + 1, self._received_at)
+    def message(self, data: object, kind: MessageKind, place: Publication | None) -> Message:
+        """Return a message that is not in the log; its number is 0."""
+        return message_type()(data, kind, 0, time(), place)
 
     def expect(self, count: int) -> None:
         """Make room in the streams for so many messages at once."""
@@ -206,7 +220,7 @@ class LogWriter:
 
     def append_gap(self, gap: Gap) -> None:
         """Tell the streams that ask for it that messages are missing here."""
-        message = message_type()(gap, "gap", self.kept.total, time())
+        message = message_type()(gap, "gap", self.kept.total, time(), None, self.kept.key)
         self._readers.tell_gap(message)
 
     def end_slice(self) -> None:
@@ -215,40 +229,25 @@ class LogWriter:
             return
         self._notified = self.kept.total
         try:
-            if self._fresh_topics:
-                with batch():
-                    self._publish_topics()
-                    if self._node.live:
-                        self.store.set(self.kept.view())
-            elif self._node.live:
+            if self.node.live:
                 self.store.set(self.kept.view())
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of the messages")
 
-    def keep_beginning(self, transport: int) -> None:
-        """Keep the messages of this connection for streams that its ``on_open`` makes."""
-        self.drop_beginning()
-        self._beginning = Beginning(transport)
-        self._readers.add(self._beginning)
+    def add_stream(self, buffer: Buffer) -> None:
+        """Give a reader every message from now on, for as long as its buffer is referenced."""
+        self.listen(buffer)
+        self.note_use(buffer)
 
-    def drop_beginning(self, transport: int | None = None) -> None:
-        """Stop keeping first messages: ``on_open`` has ended; None means any transport's."""
-        beginning = self._beginning
-        if beginning is not None and transport in {None, beginning.transport}:
-            beginning.close()
-            self._beginning = None
-
-    def add_stream(self, buffer: Buffer, opening: int | None = None) -> None:
-        """Give a reader every message from now on, for as long as its buffer is referenced.
-
-        Args:
-            buffer: The messages that wait for it.
-            opening: The transport whose ``on_open`` makes it: it gets earlier messages, too.
-        """
+    def listen(self, buffer: Buffer) -> None:
+        """Give a reader every message, without being a use of a lazy connection."""
         self._readers.add(buffer)
-        beginning = self._beginning
-        if beginning is not None and beginning.transport == opening:
-            beginning.give(buffer)
+
+    def note_use(self, buffer: Buffer) -> None:
+        """A lazy connection is in use until this reader ends."""
+        if self._stay is not None and buffer.when_over is None:
+            buffer.when_over = self._stay()
+            finalize(buffer, buffer.when_over).atexit = False
 
     def end_streams(self, error: Exception | None, owner: object = None) -> None:
         """End the streams of one owner; None ends all, because the connection has ended."""
@@ -258,7 +257,7 @@ class LogWriter:
 
     def _tell_readers(self) -> None:
         if self._readers.tell():
-            self._slice_over = True
+            self.slice_over = True
 
     def _call_on_append(self, callbacks: tuple[_Callback, ...]) -> None:
         self._on_append = callbacks
@@ -275,51 +274,10 @@ class LogWriter:
                 except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                     self._report(error, "on_append")
 
-    def _watch(self, set_: Callable[[MessageView], None], _: object) -> None:
+    def _watch(self, set_: Callable[[MessageView], None], _: object) -> Callable[[], object] | None:
         set_(self.kept.view())
-
-    # Topics
-
-    def _latest(self, key: Hashable, field: str) -> Any:
-        for message in reversed(self.kept.view()):
-            data = message.data
-            if isinstance(data, dict) and field in data and data[field] == key:
-                return data
-        return None
-
-    def _mark_topics(self, data: object) -> None:
-        if not isinstance(data, dict):
-            return
-        for field, topics in self._topics.items():
-            if field not in data:
-                continue
-            try:
-                listening = topics.get(data[field], ())
-            except TypeError:  # it cannot be hashed, so no topic has it as its key
-                continue
-            for topic in listening:
-                topic.latest = data
-                if not topic.is_new:
-                    topic.is_new = True
-                    self._fresh_topics.append(topic)
-
-    def _publish_topics(self) -> None:
-        fresh, self._fresh_topics = self._fresh_topics, []
-        for topic in fresh:
-            if topic.is_new:
-                topic.is_new = False
-                topic.set(topic.latest)
-
-
-class _Topic:
-    """The latest data of one topic, until the slice ends."""
-
-    __slots__ = ("is_new", "latest", "set")
-
-    def __init__(self, set_: Callable[[Any], None]) -> None:
-        self.set = set_
-        self.latest: object = None
-        self.is_new = False
+        is_sample = self.node.starting is None
+        return None if self._stay is None or is_sample else self._stay()
 
 
 class _Callback:

@@ -11,7 +11,7 @@ from typing import Unpack
 from sockstore.base.checks import require_at_least, require_flag, require_text
 from sockstore.base.errors import InvalidOption, ProviderNotFound, ScopeClosed
 from sockstore.base.options import Reconnect
-from sockstore.connection.connection import Connection
+from sockstore.connection.connection import Connection, begin
 from sockstore.connection.endpoint import PerAttempt, check_endpoint_url
 from sockstore.connection.navigation import check_navigator
 from sockstore.connection.options import ConnectionOptions
@@ -58,7 +58,8 @@ class WebSocketProvider:
         share: Whether providers of the same name and url share one connection. The first one
             connects, with its options; it is closed when the last one leaves. Disconnecting one
             does not close it for the others.
-        linger: Seconds that a shared connection stays open after its last provider has left.
+        linger: Seconds that a shared connection stays open after its last provider has left, and a
+            lazy one after its last use.
         options: All other options of `WebSocketStore`.
 
     Raises:
@@ -109,7 +110,9 @@ class WebSocketProvider:
             check_navigator(self._navigator)
             # Each lease listens itself: a navigation of one holder must not close the others'.
             options["close_on_navigate"] = None
-        self._connection: Connection = WebSocketStore(url, reconnect=policy, **options)
+        self._connection: Connection = WebSocketStore(
+            url, reconnect=policy, linger=linger if options.get("lazy") else 0.0, **options
+        )
         self._shared: Shared | None = None  # set on entry, if it is shared
         # Longer than the closing handshake, which ends by `close_timeout`.
         closing = options.get("close_timeout", 5.0)
@@ -168,7 +171,7 @@ class WebSocketProvider:
         self._scope.on_destroy(self._disconnect)
         provide(self._name, connection)
         if self._auto_connect:
-            connection.connect()
+            begin(connection)
         return connection
 
     async def __aexit__(
@@ -188,7 +191,8 @@ class WebSocketProvider:
         await self._scope.aclose()
 
     async def _disconnect(self) -> None:
-        gate_of(self._connection).is_left = True
+        gate_of(self._connection).leave()
+        engine_of(self._connection).release_subscriptions(self._connection)
         if self._shared is not None and isinstance(self._connection, Lease):
             self._shared.leave(self._connection)
         await self._connection.aclose()

@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import operator
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, TypeAlias
 
 from sockstore.base.close import check_close
 from sockstore.base.errors import InvalidOption
 from sockstore.base.state import ConnectionState
-from sockstore.connection.connection import Connection
+from sockstore.connection.connection import Connection, begin
 from sockstore.connection.endpoint import PerAttempt, shown_url
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.connection.view import engine_of
 from sockstore.stores import Writable, derived, writable
 
 __all__ = ["Lease", "Shared", "another_url", "share"]
+
+UNUSED = "this share of the connection is not in use: connect() first"
 
 Key: TypeAlias = tuple[asyncio.AbstractEventLoop, Hashable]
 
@@ -44,9 +45,9 @@ class Shared:
         self._key = key
         self._lingering: asyncio.TimerHandle | None = None  # runs while no lease is taken
 
-    def take(self, lease: Lease) -> None:
+    def take(self, lease: Lease, connect: Callable[[Connection], None]) -> None:
         """Connect, and keep the connection open for this lease too."""
-        self.connection.connect()
+        connect(self.connection)
         if self._lingering is not None:
             self._lingering.cancel()
             self._lingering = None
@@ -114,6 +115,9 @@ class Lease(Connection):
         engine = engine_of(shared.connection)
         state = derived((engine.snapshot, self._own), _seen, differs=operator.is_not)
         super().__init__(engine, state, CloseOnNavigate(navigator, self.close))
+        self._gate.use(UNUSED)
+        # How to stop what this holder handles; `handle` adds, `_release` and its holder remove.
+        self._handlers: dict[Callable[[], None], None] = {}
         shared.holders.add(self)
 
     def connect(self, url: PerAttempt[str] | None = None) -> None:
@@ -125,7 +129,14 @@ class Lease(Connection):
         self._gate.check("connect")
         if url is not None and url != self._engine.endpoint.url:
             raise another_url(url)
-        self._shared.take(self)
+        self._take(Connection.connect)
+
+    def _begin(self) -> None:
+        self._gate.check("connect")
+        self._take(begin)
+
+    def _take(self, connect: Callable[[Connection], None]) -> None:
+        self._shared.take(self, connect)
         self._navigation.listen()
         self._show(None)
 
@@ -137,6 +148,7 @@ class Lease(Connection):
         if self._own.value is None or self._own.value.phase == "idle":
             self._show(ConnectionState("closed", since=self._driver.own.now()))
         self._engine.log.end_streams(None, self)
+        self._release()
         self._shared.give_back(self, self._linger, code, reason)
 
     disconnect = close
@@ -147,16 +159,32 @@ class Lease(Connection):
         self.connect()
         self._shared.connection.reconnect()
 
-    def send(self, data: Any) -> Receipt:
-        """Send a message; it is refused unless the lease is taken."""
-        self._gate.check("send")
-        if self._own.value is None:
-            return super().send(data)
-        self._engine.encoder(data)
-        why = "this share of the connection is not in use: connect() first"
-        return Receipt(Delivery("refused", why))
+    def handle(self, *args: Any, **kwargs: Any) -> Callable[[], None]:
+        """Answer calls, until the lease is given back."""
+        stop = super().handle(*args, **kwargs)
+        self._handlers[stop] = None
+
+        def stop_and_forget() -> None:
+            self._handlers.pop(stop, None)
+            stop()
+
+        return stop_and_forget
+
+    def clear_outbox(self) -> list[Any]:
+        """Take back what waits of this holder's messages."""
+        self._gate.check("clear_outbox")
+        return self._sender.clear(self._gate)
+
+    def _release(self) -> None:
+        """Release what this holder has subscribed to, handles, and waits to send."""
+        self._sender.leave_line(self._gate)
+        self._engine.release_subscriptions(self)
+        handlers, self._handlers = self._handlers, {}
+        for stop in handlers:
+            stop()
 
     def _show(self, own: ConnectionState | None) -> None:
+        self._gate.use(None if own is None else UNUSED)
         self._engine.tell(self._own, own, "the connection's state")
 
 

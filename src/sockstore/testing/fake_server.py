@@ -1,163 +1,31 @@
-"""Play a script as a server without sockets, so that reconnect stories are deterministic."""
+"""Be a server without sockets, so that stories are deterministic: by a script, or by a handler."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any, TypeAlias
+from types import TracebackType
+from typing import Any, Self
 
-from sockstore.base.codecs import encode
+from sockstore.testing.fake_client import Conversations, FakeClient, Handler
+from sockstore.testing.script import (
+    Accept,
+    Close,
+    Pause,
+    Refuse,
+    Send,
+    Simple,
+    Slow,
+    Step,
+    accept,
+    checked,
+    unrolled,
+)
 from sockstore.transports.base import Listener, Target, TransportOptions
-from sockstore.transports.memory import MemoryNetwork, MemoryPeer, MemoryTransport
+from sockstore.transports.memory import MemoryNetwork, MemoryTransport
 
-__all__ = [
-    "FakeServer",
-    "Handshake",
-    "Step",
-    "accept",
-    "close",
-    "drop",
-    "echo",
-    "freeze",
-    "hang",
-    "pause",
-    "receive",
-    "refuse",
-    "repeat",
-    "send",
-    "slow",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class _Accept:
-    subprotocol: str | None
-    headers: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Refuse:
-    status: int | None
-    retry_after: float | None
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-
-
-class _Simple(Enum):
-    """Steps without arguments."""
-
-    HANG = auto()
-    DROP = auto()
-    FREEZE = auto()
-    RECEIVE = auto()
-    ECHO = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Send:
-    messages: tuple[str | bytes, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Close:
-    code: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Pause:
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Slow:
-    latency: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeat:
-    steps: tuple[Step, ...]
-
-
-Step: TypeAlias = _Accept | _Refuse | _Simple | _Send | _Close | _Pause | _Slow | _Repeat
-"""One step of a script, made by the functions of this module."""
-
-
-def accept(subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> Step:
-    """Accept the next handshake; messages of a `send` right after it come with the answer."""
-    return _Accept(subprotocol, headers)
-
-
-def refuse(
-    status: int | None = None,
-    *,
-    retry_after: float | None = None,
-    headers: tuple[tuple[str, str], ...] = (),
-    body: str | bytes = b"",
-) -> Step:
-    """Wait for the next handshake and refuse it.
-
-    Args:
-        status: The HTTP status; None refuses the TCP connection.
-        retry_after: Seconds for the Retry-After header.
-        headers: Headers of the answer.
-        body: Its body; text and JSON are shown in the error of the connection.
-    """
-    content = body.encode() if isinstance(body, str) else body
-    return _Refuse(status, retry_after, headers, content)
-
-
-def hang() -> Step:
-    """Wait for the next handshake and never answer it."""
-    return _Simple.HANG
-
-
-def send(*messages: Any) -> Step:
-    """Send messages that arrive together: `str`, bytes, or data that becomes JSON."""
-    return _Send(tuple(encode(message) for message in messages))
-
-
-def close(code: int = 1000, reason: str = "") -> Step:
-    """Close the connection with a closing handshake."""
-    return _Close(code, reason)
-
-
-def drop(code: int = 1006) -> Step:
-    """Break the connection; with another code than 1006, close it with a close frame."""
-    return _Simple.DROP if code == 1006 else _Close(code, "")
-
-
-def freeze() -> Step:
-    """Stop answering, like a machine whose cable was pulled."""
-    return _Simple.FREEZE
-
-
-def pause(seconds: float) -> Step:
-    """Do nothing for this many seconds."""
-    return _Pause(seconds)
-
-
-def receive() -> Step:
-    """Wait for a message from the client."""
-    return _Simple.RECEIVE
-
-
-def echo() -> Step:
-    """Send back every message that arrives on this connection from now on."""
-    return _Simple.ECHO
-
-
-def slow(latency: float = 1.0) -> Step:
-    """Delay everything by this many seconds from now on, in each direction; 0 ends it."""
-    return _Slow(latency)
-
-
-def repeat(*steps: Step) -> Step:
-    """Play these steps repeatedly, without end."""
-    return _Repeat(steps)
+__all__ = ["FakeServer", "Handshake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +44,23 @@ class Handshake:
 class FakeServer:
     """A server in the same process; give it as ``transport=`` to a `WebSocketStore`.
 
+    A handler is an async function that converses with one client (`FakeClient`). As a step, it
+    waits for the next handshake and serves that client while the script goes on.
+
+    What a handler raises closes its client with 1011, and goes to the event loop's exception
+    handler. ``async with FakeServer(...)`` raises it, too, at the end of the block: it closes all
+    connections with 1001, and waits for the handlers.
+
     Args:
-        script: Steps to play in order; after the last one every handshake is accepted.
+        script: Steps to play in order, and handlers. After the last step every handshake is
+            accepted; a handler that is the last step serves every client that follows.
 
     Attributes:
         handshakes: Every attempt so far.
         connections: The server's half of every connection that was accepted.
+
+    Raises:
+        TypeError: If something in the script is neither a step nor an async function.
 
     Example:
         >>> from sockstore import WebSocketStore
@@ -195,18 +74,30 @@ class FakeServer:
         ...             break
         >>> VirtualClock().run(story())
         back 3
+        >>> async def shout(client: FakeClient) -> None:
+        ...     async for message in client:
+        ...         await client.send(message.upper())
+        >>> async def conversation() -> None:
+        ...     async with WebSocketStore("ws://fake", transport=FakeServer(shout)) as connection:
+        ...         connection.send("hello")
+        ...         print((await anext(connection.stream())).data)
+        >>> VirtualClock().run(conversation())
+        HELLO
     """
 
     def __init__(self, *script: Step) -> None:
         self.handshakes: list[Handshake] = []
-        self.connections: list[MemoryPeer] = []
-        self._network = MemoryNetwork(self._handshake_received)
-        self._script = _unrolled(script)  # the steps that follow `_step`
+        self.connections: list[FakeClient] = []
+        self._network = MemoryNetwork(self._handshake_received, make_peer=FakeClient)
+        self._script = unrolled(checked(script))  # the steps that follow `_step`
         # The present or next step, None after the last one; set by `_play_on` and `_resume`.
         self._step: Step | None = next(self._script, None)
-        # Handshakes that no step has answered yet, oldest first; `_answer` and `_accept` remove.
-        self._waiting: deque[MemoryPeer] = deque()
-        # Set by `go_down`, reset by `come_up`.
+        # What answers the handshakes after the last step.
+        self._last = script[-1] if script and callable(script[-1]) else accept()
+        self._conversations = Conversations(0.0, "the handler of a FakeServer")
+        # Handshakes that no step has answered yet, oldest first; `_answer` removes.
+        self._waiting: deque[FakeClient] = deque()
+        # Set by `go_down` and at the end of the block, reset by `come_up`.
         self._is_down = False
         # Whether the timer of a `pause` runs; set by `_pause`, reset by `_resume`.
         self._is_pausing = False
@@ -215,8 +106,25 @@ class FakeServer:
         """Return a transport to this server."""
         return self._network(listener, options)
 
+    async def __aenter__(self) -> Self:
+        """Return the server."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all connections, wait for the handlers, and raise what they raised."""
+        self._is_down = True
+        self.close(1001, "the server is shutting down")
+        await self._conversations.finish()
+        if error is None:
+            self._conversations.raise_failures()
+
     @property
-    def connection(self) -> MemoryPeer:
+    def connection(self) -> FakeClient:
         """The server's half of the newest connection.
 
         Raises:
@@ -232,13 +140,13 @@ class FakeServer:
         return [message for connection in self.connections for message in connection.received]
 
     @property
-    def open_connections(self) -> list[MemoryPeer]:
+    def open_connections(self) -> list[FakeClient]:
         """The connections that are open now."""
         return [connection for connection in self.connections if connection.is_open]
 
     def send(self, *messages: Any) -> None:
         """Send messages on the newest connection; they arrive together."""
-        self.connection.send(*(encode(message) for message in messages))
+        self.connection.send(*messages)
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close all open connections with a closing handshake."""
@@ -266,7 +174,7 @@ class FakeServer:
 
     # Playing the script
 
-    def _handshake_received(self, peer: MemoryPeer) -> None:
+    def _handshake_received(self, peer: FakeClient) -> None:
         loop = asyncio.get_running_loop()
         self.handshakes.append(Handshake(loop.time(), peer.target))
         if self._is_down:
@@ -279,33 +187,31 @@ class FakeServer:
         while self._step is not None and self._play(self._step):
             self._step = next(self._script, None)
         while self._step is None and self._waiting:
-            self._accept(_Accept(None, ()))
+            self._answer(self._last)
 
-    def _play(self, step: Step) -> bool:  # noqa: C901 - a table
+    def _play(self, step: Step) -> bool:
         """Play a step; return whether the next one may follow now."""
         match step:
-            case _Accept() | _Refuse() | _Simple.HANG:
-                return self._answer(step)
-            case _Send(messages=messages):
+            case Send(messages=messages):
                 self.connection.send(*messages)
-            case _Close(code=code, reason=reason):
+            case Close(code=code, reason=reason):
                 self.connection.close(code, reason)
-            case _Simple.DROP:
+            case Simple.DROP:
                 self.connection.drop()
-            case _Simple.FREEZE:
+            case Simple.FREEZE:
                 self.connection.freeze()
-            case _Slow(latency=latency):
+            case Slow(latency=latency):
                 self._network.latency = latency
-            case _Simple.ECHO:
+            case Simple.ECHO:
                 self.connection.on_message = self.connection.send
-            case _Pause(seconds=seconds):
+            case Pause(seconds=seconds):
                 self._pause(seconds)
                 return False
-            case _Simple.RECEIVE:
+            case Simple.RECEIVE:
                 self.connection.on_message = self._message_received
                 return False
-            case _Repeat():
-                raise AssertionError("repeat() is unrolled before it is played")
+            case _:
+                return self._answer(step)
         return True
 
     def _answer(self, step: Step) -> bool:
@@ -315,22 +221,27 @@ class FakeServer:
         if not self._waiting:
             return False
         match step:
-            case _Accept():
+            case Accept():
                 self._accept(step)
-            case _Refuse():
+            case Refuse():
                 peer = self._waiting.popleft()
                 peer.refuse(step.status, step.retry_after, headers=step.headers, body=step.body)
+            case _ if callable(step):
+                self._hand_over(self._waiting.popleft(), step)
             case _:
                 self._waiting.popleft()
         return True
 
-    def _accept(self, step: _Accept) -> None:
+    def _accept(self, step: Accept) -> None:
         peer = self._waiting.popleft()
         self.connections.append(peer)
-        subprotocol = step.subprotocol
-        if subprotocol is None and peer.target.subprotocols:
-            subprotocol = peer.target.subprotocols[0]
-        peer.accept(subprotocol, step.headers)
+        peer.accept(step.subprotocol, step.headers)
+
+    def _hand_over(self, client: FakeClient, handler: Handler) -> None:
+        self.connections.append(client)
+        self._conversations.begin(client, handler, lambda: self.connections.remove(client))
+        # The handler is in the first place of the next turn, this in the second.
+        asyncio.get_running_loop().call_soon(client.accept_if_undecided)
 
     def _message_received(self, message: str | bytes) -> None:
         del message
@@ -346,13 +257,3 @@ class FakeServer:
         self._is_pausing = False
         self._step = next(self._script, None)
         self._play_on()
-
-
-def _unrolled(steps: tuple[Step, ...]) -> Iterator[Step]:
-    """Yield the steps, those of `repeat` without end."""
-    for step in steps:
-        if isinstance(step, _Repeat):
-            while True:
-                yield from _unrolled(step.steps)
-        else:
-            yield step

@@ -1,4 +1,4 @@
-"""Assert that a block leaves nothing behind: tasks, timers, files, threads, subscribers."""
+"""Assert that a block leaves nothing behind: tasks, timers, files, threads, subscriptions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from sockstore.stores import Readable
 from sockstore.stores.binding import count_watchers
 from sockstore.transports.base import WORKER
+
+if TYPE_CHECKING:
+    from sockstore.connection.subscription import Subscription
 
 __all__ = ["assert_no_leaks"]
 
@@ -62,7 +66,9 @@ class _Census:
 
 @asynccontextmanager
 async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
-    """Assert that a block leaves no task, timer, socket, file descriptor or thread behind.
+    """Assert that a block leaves no task, timer, socket, file, thread or subscription behind.
+
+    A subscription (`WebSocketStore.subscribe`) counts until it is released or its connection ends.
 
     Executor threads of the loop count as well: if your code may start some, use the executor once
     before. A name lookup that hangs does not count: nothing can end it, and nothing waits for it.
@@ -88,16 +94,29 @@ async def assert_no_leaks(*stores: Readable[Any]) -> AsyncIterator[None]:
     """
     gc.collect()
     await _let_the_loop_open_its_own()
-    before = _Census.take(stores)
+    before, known = _Census.take(stores), WeakSet(_subscriptions())
     yield
     for _ in range(TURNS):
         await asyncio.sleep(0)
-        if not _Census.take(stores).more_than(before):
+        if not _Census.take(stores).more_than(before) and not _more_subscriptions(known):
             return
     gc.collect()
-    left = _Census.take(stores).more_than(before)
+    left = [*_Census.take(stores).more_than(before), *_more_subscriptions(known)]
     if left:
         raise AssertionError("left behind:\n  " + "\n  ".join(sorted(left)))
+
+
+def _subscriptions() -> dict[Subscription[Any], str]:
+    # Only a program that has subscribed has loaded the module.
+    module = sys.modules.get("sockstore.connection.subscription")
+    found: dict[Subscription[Any], str] = {} if module is None else module.subscriptions_in_use()
+    return found
+
+
+def _more_subscriptions(known: WeakSet[Subscription[Any]]) -> list[str]:
+    return [
+        f"{each!r} made at {where}" for each, where in _subscriptions().items() if each not in known
+    ]
 
 
 async def _let_the_loop_open_its_own() -> None:

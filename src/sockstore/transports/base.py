@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ssl as tls
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import field
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from sockstore.base.checks import require_count, require_instance
 from sockstore.base.close import Close
@@ -72,12 +73,14 @@ class Target:
         headers: Handshake headers to add, as (name, value) pairs.
         subprotocols: The subprotocols to offer, the preferred one first.
         token: The token of a session, sent once the connection is open; transports ignore it.
+        given: The values of the protocol's parameters; transports ignore them.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
     token: str | None = None
+    given: Mapping[str, Any] = MappingProxyType({})
 
     def __repr__(self) -> str:
         names = ", ".join(name for name, _ in self.headers)
@@ -181,6 +184,15 @@ class Transport(Protocol):
 
     def ping(self, payload: bytes) -> None:
         """Write a ping, if this transport can."""
+
+    def pause_reading(self) -> None:
+        """Bring no more messages until `resume_reading`, if this transport can.
+
+        It is called in a slice, which ends by that.
+        """
+
+    def resume_reading(self) -> None:
+        """Bring messages again, from another turn on."""
 
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; returns at once."""

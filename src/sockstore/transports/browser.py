@@ -102,6 +102,12 @@ class BrowserTransport:
     def ping(self, payload: bytes) -> None:
         """Do nothing: a browser answers pings, and cannot send them."""
 
+    def pause_reading(self) -> None:
+        """Do nothing: a browser cannot stop reading."""
+
+    def resume_reading(self) -> None:
+        """Do nothing, as `pause_reading`."""
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; returns at once."""
         if self._is_usable:

@@ -11,7 +11,10 @@ NO_HEADERS = (
     "a browser adds no headers to a WebSocket handshake; "
     "send the token in a subprotocol, in the url, or in a first message (on_open=)"
 )
-NO_PINGS = "a browser cannot send pings; give heartbeat=Heartbeat(...) if the server answers one"
+NO_PINGS = (
+    "a browser cannot send pings; if the server answers heartbeats, give "
+    "protocol=Plain(heartbeat=Heartbeat(...))"
+)
 NO_TLS = "a browser decides by itself which certificates it trusts; leave this out"
 NO_PROXY = "a browser uses the proxy of its own settings; leave this out"
 

@@ -11,40 +11,42 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from operator import length_hint
+from typing import Any
 
 from sockstore.base.close import Close
 from sockstore.base.errors import HandshakeFailed
 from sockstore.base.state import SocketInfo
-from sockstore.base.urls import redact_url
-from sockstore.transports.answers import LONGEST_BODY, Answer
 from sockstore.transports.base import (
     HIGH_WATER,
+    SLICE_SECONDS,
     Deliver,
     Listener,
     Target,
     TransportOptions,
-    deliver_one,
 )
+from sockstore.transports.memory_peer import MemoryPeer
 from sockstore.transports.pipes import (
     Accepted,
     Arrival,
+    Backlog,
     CloseFrame,
     Frame,
     Ping,
     Pipe,
     Pong,
+    frame_size,
     payload_size,
 )
-from sockstore.transports.words import refusal
 
 __all__ = ["Accepted", "MemoryNetwork", "MemoryPeer", "MemoryTransport", "Ping", "Pong"]
 
 READ_BYTES = 16 * 2**10
 """Most bytes of one read; the native transport begins with as many."""
 
-HEADER_BYTES = 2
-"""Fewest bytes of a frame before its payload (RFC 6455 section 5.2)."""
+MOST_AT_ONCE = 64
+"""Most messages of one delivery: one at first, then twice as many each time, as on a socket."""
 
 
 @dataclass(eq=False)
@@ -55,10 +57,12 @@ class MemoryNetwork:
         on_handshake: Called with the server's half of each attempt; it accepts, refuses, or
             leaves the client waiting.
         latency: Seconds that every event takes, one way.
+        make_peer: Makes the server's half of an attempt; None for a `MemoryPeer`.
     """
 
-    on_handshake: Callable[[MemoryPeer], None]
+    on_handshake: Callable[[Any], None]
     latency: float = 0.0
+    make_peer: Callable[[MemoryTransport, Target], MemoryPeer] | None = None
 
     def __call__(self, listener: Listener, options: TransportOptions, /) -> MemoryTransport:
         """Return a transport that has not been opened."""
@@ -69,7 +73,7 @@ class MemoryTransport:
     """The client's half of one memory WebSocket."""
 
     heard = 0
-    reading_paused = False
+    reading_paused = False  # set by `pause_reading`, reset by `resume_reading`
 
     def __init__(
         self, network: MemoryNetwork, listener: Listener, options: TransportOptions
@@ -77,10 +81,18 @@ class MemoryTransport:
         self._network = network
         self._listener = listener
         self._options = options
+        self.backlog = Backlog()  # of what the peer wrote; taken by `take_slice`
         self._unread: deque[str | bytes] = deque()  # sent, and not read by the peer
-        self._read_of_first = 0  # bytes of the first frame that earlier reads brought; by `read`
+        # Bytes of the first frame that earlier reads brought, and how many more this read brings;
+        # set by `take_slice` and `_has_room_for`.
+        self._read_of_first = 0
+        self._room = 0
+        # The messages that the listener is taking; set by `_take_messages`, emptied by `abort`.
+        self._messages: list[Any] = []
+        self._aborted = False  # set by `abort`
         self._writing_paused = False  # set by `send`, reset by `flush`
         self._ended = False  # set by `end`, and by `open` if it fails
+        self._unread_arrivals: list[Callable[[], None]] = []  # while reading is paused, in order
 
     @property
     def buffered_amount(self) -> int:
@@ -98,13 +110,13 @@ class MemoryTransport:
         self.to_client = Pipe(self._loop, self._latency)
         self.to_server = Pipe(self._loop, self._latency)
         self.decision: asyncio.Future[SocketInfo] = self._loop.create_future()
-        self._peer = MemoryPeer(self, target)
+        self._peer = (self._network.make_peer or MemoryPeer)(self, target)
         self.to_server.post(lambda: self._network.on_handshake(self._peer))
         try:
             await self.decision
         except BaseException:
             self._ended = True
-            self._peer.is_open = False
+            self._peer.end()
             self.to_client.close()
             self.to_server.close()
             raise
@@ -125,6 +137,16 @@ class MemoryTransport:
         if not self._ended:
             self.to_server.post(lambda: self._peer.pinged(payload))
 
+    def pause_reading(self) -> None:
+        """Bring no more messages until `resume_reading`."""
+        self.reading_paused = True
+
+    def resume_reading(self) -> None:
+        """Bring messages again, from another turn on."""
+        self.reading_paused = False
+        while self._unread_arrivals:
+            self.to_client.post_first(self._unread_arrivals.pop())
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake."""
         self.to_server.post(lambda: self._peer.close_received(Close(code, reason, clean=True)))
@@ -133,6 +155,8 @@ class MemoryTransport:
         """End it at once."""
         if self._ended:
             return
+        self._aborted = True
+        self._messages.clear()
         self.to_client.clear()
         self.to_client.post_first(lambda: self.end(Close(1006), "the connection was aborted"))
 
@@ -140,6 +164,7 @@ class MemoryTransport:
 
     def write(self, *frames: Frame) -> None:
         """Write frames of the server that arrive together."""
+        self.backlog.add(frames)
         self.to_client.post(Arrival(self.read, deque(frames)))
 
     def refused(self, error: HandshakeFailed) -> None:
@@ -155,13 +180,20 @@ class MemoryTransport:
             self._writing_paused = False
             self.to_client.post(self._resume_writing)
 
+    def broken(self) -> None:
+        """The bytes have stopped; that is noticed once everything before was read."""
+        if self.reading_paused:
+            self._unread_arrivals.append(self.broken)
+        else:
+            self.end(Close(1006), "the connection broke without a close frame")
+
     def end(self, close: Close, why: str) -> None:
         """Report the end of the WebSocket and of the connection that carried it."""
         if self._ended:
             return
         self._ended = True
         self._listener.closed(close, why)
-        self._peer.is_open = False
+        self._peer.end()
         self.to_server.close()
         self.to_client.post_first(self._release)
 
@@ -169,41 +201,44 @@ class MemoryTransport:
 
     def read(self, frames: deque[Frame]) -> None:
         """Read one slice; the rest takes another turn."""
-        if self._ended:
+        if self._ended or self.reading_paused:
+            self._unread_arrivals.append(Arrival(self.read, frames))
             return
         self.heard += 1
         if isinstance(first := frames[0], Accepted):
-            frames.popleft()
+            self.backlog.take(frames.popleft())
             self._opened(first.socket)
         else:
             self.take_slice(frames)
-        if frames and not self._ended:
+        if frames and not self._is_over:
             self.to_client.post_first(Arrival(self.read, frames))
 
     def take_slice(self, frames: deque[Frame]) -> None:
-        """Take frames until one read is full, or the receiver ends the slice."""
+        """Take frames until one read is full, the receiver ends the slice, or it takes long."""
         deliver = self._listener.begin_slice()
-        room, is_over = READ_BYTES, False
+        self._room, most, is_over = READ_BYTES, 1, False
+        until = self._loop.time() + SLICE_SECONDS
         try:
-            while frames and not (is_over or self._ended):
-                room -= HEADER_BYTES + payload_size(frames[0]) - self._read_of_first
-                if room < 0 and self._is_acceptable(frames[0]):
-                    self._read_of_first = HEADER_BYTES + payload_size(frames[0]) + room
+            while frames and not (is_over or self._is_over):
+                if not self._has_room_for(frames[0]):
                     break
-                self._read_of_first = 0
-                is_over = self.take(frames.popleft(), deliver)
+                if self._is_message(frames[0]):
+                    is_over = self._take_messages(frames, deliver, most)
+                    is_over = is_over or self._loop.time() > until
+                    most = min(2 * most, MOST_AT_ONCE)
+                else:
+                    self.backlog.take(frames[0])
+                    is_over = self.take(frames.popleft(), deliver)
         finally:
             if deliver is not None:
                 self._listener.end_slice()
 
     def take(self, frame: Frame, deliver: Deliver | None) -> bool:
-        """Take one frame; return whether the slice should end now."""
+        """Take a frame that is not a message to deliver; return whether the slice should end."""
+        del deliver
         match frame:
             case str() | bytes():
-                if not self._is_acceptable(frame):
-                    self._refuse_large_message()
-                elif deliver is not None:
-                    return deliver_one(deliver, frame)
+                self._refuse_large_message()
             case Pong(payload=payload):
                 self._listener.pong_received(payload)
             case Ping(payload=payload):
@@ -213,6 +248,53 @@ class MemoryTransport:
             case Accepted():
                 raise AssertionError("a handshake is answered once")
         return False
+
+    def _take_messages(self, frames: deque[Frame], deliver: Deliver | None, most: int) -> bool:
+        """Deliver the first messages of one type together; return whether the slice should end."""
+        kind = type(frames[0])
+        messages: list[Any] = [frames.popleft()]
+        self._messages = messages
+        while (
+            len(messages) < most
+            and frames
+            and type(frames[0]) is kind
+            and self._is_message(frames[0])
+            and self._has_room_for(frames[0])
+        ):
+            messages.append(frames.popleft())
+        remaining, offered = iter(messages), tuple(messages)
+        try:
+            if deliver is None:
+                messages.clear()
+                return False
+            return (deliver.texts if kind is str else deliver.binaries)(remaining)
+        finally:
+            left = length_hint(remaining)
+            for message in offered[: len(offered) - left]:
+                self.backlog.take(message)
+            if left:  # they come again
+                frames.extendleft(reversed(offered[-left:]))
+                self._room += sum(map(frame_size, offered[-left:]))
+                self._read_of_first = 0
+            messages.clear()
+
+    def _has_room_for(self, frame: Frame) -> bool:
+        """Whether the rest of this read has the whole frame; its size counts as read, if so."""
+        if self._room < 0:
+            return False
+        self._room -= frame_size(frame) - self._read_of_first
+        if self._room < 0 and self._is_acceptable(frame):
+            self._read_of_first = frame_size(frame) + self._room
+            return False
+        self._read_of_first = 0
+        return True
+
+    @property
+    def _is_over(self) -> bool:
+        return self._ended or self._aborted
+
+    def _is_message(self, frame: Frame) -> bool:
+        return isinstance(frame, str | bytes) and self._is_acceptable(frame)
 
     def _opened(self, socket: SocketInfo) -> None:
         if not self.decision.done():
@@ -238,148 +320,3 @@ class MemoryTransport:
         why = f"a message is larger than max_message_bytes={limit}"
         self._peer.closed = Close(1009)
         self.end(Close(1009), why)
-
-
-@dataclass(eq=False)
-class MemoryPeer:
-    """The server's half of one memory WebSocket.
-
-    Args:
-        transport: The client's half.
-        target: The url, headers and subprotocols of the client.
-
-    Attributes:
-        received: The messages that the client sent, oldest first.
-        pings: How many pings arrived.
-        pongs: How many answers to pings of its own arrived.
-        closed: The client's close frame, if one arrived.
-        is_open: Whether it was accepted and has not ended.
-        on_message: Called with each message that arrives.
-    """
-
-    transport: MemoryTransport
-    target: Target
-    received: list[str | bytes] = field(default_factory=list)
-    pings: int = 0
-    pongs: int = 0
-    closed: Close | None = None
-    is_open: bool = False
-    on_message: Callable[[str | bytes], None] | None = None
-    _frozen: bool = False  # whether it neither reads nor writes; set by `freeze`
-    _stalled: bool = False  # whether it does not read; set by `stall`, reset by `resume`
-
-    @property
-    def has_given_up(self) -> bool:
-        """Whether the client no longer waits for an answer to its handshake."""
-        return self.transport.decision.done()
-
-    @property
-    def reads(self) -> bool:
-        """Whether it reads from the client."""
-        return not (self._frozen or self._stalled)
-
-    def accept(
-        self, subprotocol: str | None = None, headers: tuple[tuple[str, str], ...] = ()
-    ) -> None:
-        """Answer the handshake with 101; the client reads it together with the next messages."""
-        self.is_open = not self.has_given_up
-        offered = self.target.subprotocols
-        if offered and subprotocol not in offered:
-            why = "the server speaks none of the offered subprotocols"
-            self._refuse(HandshakeFailed(self._url, why, kind="subprotocol"))
-            return
-        socket = SocketInfo(self.target.url, subprotocol, headers)
-        self.transport.write(Accepted(socket))
-
-    def refuse(
-        self,
-        status: int | None = None,
-        retry_after: float | None = None,
-        *,
-        headers: tuple[tuple[str, str], ...] = (),
-        body: bytes = b"",
-    ) -> None:
-        """Answer the handshake with an HTTP status; with None refuse the TCP connection."""
-        if status is None:
-            error = HandshakeFailed(
-                self._url, "the connection was refused (is the server running?)"
-            )
-        else:
-            answer = Answer(status=status, headers=headers, body=body[:LONGEST_BODY])
-            error = refusal(self.target, answer, retry_after)
-        self._refuse(error)
-
-    def send(self, *messages: str | bytes) -> None:
-        """Send messages that the client receives together."""
-        if self.is_open and not self._frozen:
-            self.transport.write(*messages)
-
-    def ping(self, payload: bytes = b"") -> None:
-        """Send a ping."""
-        if self.is_open and not self._frozen:
-            self.transport.write(Ping(payload))
-
-    def close(self, code: int = 1000, reason: str = "") -> None:
-        """Close with a closing handshake."""
-        close = Close(code, reason, clean=True)
-        why = f"the server closed the connection with {close}"
-        self._write_close(close, why)
-
-    def drop(self) -> None:
-        """Break the connection without a close frame."""
-        self.is_open = False
-        if not self._frozen:
-            why = "the connection broke without a close frame"
-            self.transport.to_client.post(lambda: self.transport.end(Close(1006), why))
-
-    def freeze(self) -> None:
-        """Neither read nor write any more, like a machine whose cable was pulled."""
-        self._frozen = True
-
-    def stall(self) -> None:
-        """Stop reading; pings are still answered."""
-        self._stalled = True
-
-    def resume(self) -> None:
-        """Read again."""
-        self._stalled = False
-        self.transport.to_server.post(self.transport.flush)
-
-    # Called by the client's half, in the server's turn
-
-    def message_received(self, message: str | bytes) -> None:
-        """The client sent a message."""
-        self.received.append(message)
-        if self.on_message is not None:
-            self.on_message(message)
-
-    def pinged(self, payload: bytes) -> None:
-        """The client sent a ping."""
-        if not self._frozen:
-            self.pings += 1
-            self.transport.write(Pong(payload))
-
-    def ponged(self, payload: bytes) -> None:
-        """The client answered a ping."""
-        del payload
-        self.pongs += 1
-
-    def close_received(self, close: Close) -> None:
-        """The client began the closing handshake; answer it."""
-        if self._frozen:
-            return
-        self.closed = close
-        self._write_close(close, "the connection was closed")
-
-    @property
-    def _url(self) -> str:
-        return redact_url(self.target.url)
-
-    def _refuse(self, error: HandshakeFailed) -> None:
-        self.is_open = False
-        self.transport.to_client.post(lambda: self.transport.refused(error))
-
-    def _write_close(self, close: Close, why: str) -> None:
-        self.is_open = False
-        if not self._frozen:
-            self.transport.write(CloseFrame(close, why))

@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from sockstore.base.close import Close
 from sockstore.base.state import SocketInfo
+from sockstore.transports.base import HIGH_WATER
 
-__all__ = ["Accepted", "Arrival", "CloseFrame", "Frame", "Ping", "Pipe", "Pong", "payload_size"]
+__all__ = [
+    "Accepted",
+    "Arrival",
+    "Backlog",
+    "ClientGone",
+    "CloseFrame",
+    "Frame",
+    "Ping",
+    "Pipe",
+    "Pong",
+    "Sent",
+    "frame_size",
+    "payload_size",
+]
+
+HEADER_BYTES = 2
+"""Fewest bytes of a frame before its payload (RFC 6455 section 5.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,11 @@ def payload_size(frame: Frame) -> int:
             return len(frame)
         case _:
             return 0
+
+
+def frame_size(frame: Frame) -> int:
+    """Return the fewest bytes that a frame takes on the wire."""
+    return HEADER_BYTES + payload_size(frame)
 
 
 class Arrival:
@@ -138,3 +160,71 @@ class Pipe:
                 break
             arrival.join(event)
             self._events.popleft()
+
+
+class ClientGone(ConnectionError):
+    """The client of a fake server has gone: nothing comes from it, and nothing reaches it."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has gone")
+
+
+class Backlog:
+    """Counts what a client has not read yet, so that its server can wait before it sends more.
+
+    As with a socket, a server is held back above 64 KiB, until a quarter of it is left.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0  # not read by the client; changed by `add` and `take`
+        self._is_over = False  # whether the connection has ended; set by `end`
+        # Set while there is room, and at the end; changed by `add`, `take` and `end`.
+        self._room: asyncio.Event | None = None
+
+    def add(self, frames: Iterable[Frame]) -> None:
+        """Count frames that were sent."""
+        self._bytes += sum(frame_size(frame) for frame in frames)
+        if self._bytes > HIGH_WATER and not self._is_over and self._room is None:
+            self._room = asyncio.Event()
+
+    def take(self, frame: Frame) -> None:
+        """Count a frame that the client has read."""
+        self._bytes -= frame_size(frame)
+        if self._bytes <= HIGH_WATER // 4:
+            self._release()
+
+    def end(self) -> None:
+        """Nobody waits any more: the connection has ended."""
+        self._is_over = True
+        self._release()
+
+    async def room(self) -> None:
+        """Wait until the client has read enough.
+
+        Raises:
+            ClientGone: If the connection has ended.
+        """
+        if self._room is not None:
+            await self._room.wait()
+        if self._is_over:
+            raise ClientGone
+
+    def _release(self) -> None:
+        if self._room is not None:
+            self._room.set()
+            self._room = None
+
+
+class Sent:
+    """What `send` of a server returns: await it, and the server does not outrun its client."""
+
+    def __init__(self, backlog: Backlog) -> None:
+        self._backlog = backlog
+
+    def __await__(self) -> Generator[object, None, None]:
+        """Wait until there is room to send more.
+
+        Raises:
+            ClientGone: If the connection has ended.
+        """
+        return self._backlog.room().__await__()

@@ -22,6 +22,7 @@ __all__ = [
     "hiding",
     "quoted",
     "refusal",
+    "words_in",
     "words_of",
 ]
 
@@ -181,6 +182,20 @@ def words_of(answer: Answer, hide: Hide = hide_nothing) -> str:
     head = f"answered HTTP {answer.status} {clean(hide(answer.reason))}".rstrip()
     body = clean(hide(_said_in_body(answer)))
     return f"{head}: {body}" if body and body.casefold() != answer.reason.casefold() else head
+
+
+def words_in(message: str | bytes, target: Target | None) -> str:
+    """Return what a server's message says, as the end of a sentence; empty if it is no text.
+
+    Example:
+        >>> words_in('{"type": "auth_invalid", "message": "Invalid password"}', None)
+        'Invalid password'
+    """
+    if isinstance(message, bytes) or message.lstrip()[:1] == "<":
+        return ""
+    hide = hide_nothing if target is None else hiding(secrets_of(target))
+    said = _said_in_json(message.encode()) if message.lstrip()[:1] == "{" else ""
+    return clean(hide(said or message))
 
 
 def _said_in_body(answer: Answer) -> str:

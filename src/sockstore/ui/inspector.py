@@ -129,6 +129,8 @@ def _row(event: TimelineEvent, zone: tzinfo | None) -> Row:
 
 def _figures(stats: Stats) -> tuple[tuple[str, str], ...]:
     latency = "unknown" if stats.latency is None else say_duration(stats.latency)
+    counts = stats.subscriptions
+    subscribed = f"{counts.get('subscribed', 0):,} of {sum(counts.values()):,}"
     return (
         ("Attempts", f"{stats.attempts:,}"),
         ("Losses", f"{stats.losses:,}"),
@@ -137,6 +139,7 @@ def _figures(stats: Stats) -> tuple[tuple[str, str], ...]:
         ("Received", f"{stats.messages_received:,}"),
         ("Sent", f"{stats.messages_sent:,}"),
         ("Waiting", f"{stats.messages_waiting:,} ({stats.bytes_waiting:,} bytes)"),
+        *((("Subscribed", subscribed),) if counts else ()),
     )
 
 
@@ -158,7 +161,7 @@ class Sampler:
     def __init__(self) -> None:
         self.rates: deque[float] = deque(maxlen=SECONDS_PLOTTED)
         self.latencies: deque[float | None] = deque(maxlen=SECONDS_PLOTTED)
-        # `messages.total` at the last sample; None before the first.
+        # The messages received until the last sample; None before the first.
         self._received: int | None = None
 
     def sample(self, connection: Connection) -> None:
@@ -167,7 +170,7 @@ class Sampler:
         Args:
             connection: Which one.
         """
-        received = connection.messages.total
+        received = connection.stats().messages_received
         before = received if self._received is None else self._received
         self._received = received
         self.rates.append(float(received - before))

@@ -22,6 +22,7 @@ from sockstore import (
     ScopeClosed,
     SockstoreError,
     StopReconnecting,
+    SubscriptionRefused,
 )
 
 MODULE = inspect.getmodule(SockstoreError)
@@ -39,6 +40,8 @@ EXAMPLES = [
     RequestFailed(-32601, "no such method"),
     ScopeClosed("send"),
     StopReconnecting("enough"),
+    SubscriptionRefused("btcusdt@trade", "unknown symbol"),
+    SubscriptionRefused("btcusdt@trade", "", has_ended=True),
 ]
 
 each_error = pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
@@ -100,3 +103,23 @@ def test_provider_not_found_lists_the_names_in_scope():
     assert "'chat'" in str(ProviderNotFound("chat", ["a", "b"]))
     assert "in scope: 'a', 'b'" in str(ProviderNotFound("chat", ["a", "b"]))
     assert "in scope: none" in str(ProviderNotFound("chat"))
+
+
+@pytest.mark.contract("SU6")
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            SubscriptionRefused("x", "no such x"),
+            "the server refused the subscription 'x': no such x",
+        ),
+        (SubscriptionRefused("x", ""), "the server refused the subscription 'x'"),
+        (
+            SubscriptionRefused("x", "gone", has_ended=True),
+            "the server ended the subscription 'x': gone",
+        ),
+        (SubscriptionRefused("x", "", has_ended=True), "the server ended the subscription 'x'"),
+    ],
+)
+def test_a_subscription_that_the_server_ended_was_not_refused(error, sentence):
+    assert str(error) == sentence

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import pydoc
 import typing
 from dataclasses import FrozenInstanceError, field
 
@@ -129,3 +130,17 @@ def test_a_class_of_ones_own_may_be_derived_from_it():
             super().__init__(x, x)
 
     assert (Named(3).y, Named(3) == Named(3)) == (3, True)
+
+
+def test_help_shows_what_is_the_users_and_no_machinery():
+    @frozen
+    class Point:
+        """A point."""
+
+        x: int
+
+    text = pydoc.plain(pydoc.render_doc(Point))
+    assert "A point." in text
+    assert "x: int" in text
+    for machinery in ("_plan", "_Plan", "Compile", "by_place"):
+        assert machinery not in text

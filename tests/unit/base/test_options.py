@@ -35,6 +35,7 @@ BAD_VALUES = [
     *bad(Outbox, "limit", [*NO_COUNTS, 0, None]),
     *bad(Outbox, "max_bytes", [*NO_COUNTS, 0, None]),
     *bad(Outbox, "ttl", NOT_POSITIVE),
+    *bad(Outbox, "max_message_bytes", [*NO_COUNTS, 0]),
     *bad(Outbox, "overflow", ["drop", "", None, 3, [], {}, True]),
     *bad(Settings, "connect_timeout", [*NOT_POSITIVE, None]),
     *bad(Settings, "close_timeout", [*NOT_POSITIVE, None]),

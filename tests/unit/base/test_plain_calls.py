@@ -11,11 +11,9 @@ from unittest.mock import AsyncMock, MagicMock, Mock
 import pytest
 
 from sockstore import (
-    Heartbeat,
     InvalidOption,
     Navigator,
     Reconnect,
-    Resume,
     Scope,
     Session,
     WebSocketStore,
@@ -25,6 +23,7 @@ from sockstore import (
 )
 from sockstore.base.plain_calls import returns_awaitable
 from sockstore.blocking import WebSocket
+from sockstore.protocols import Heartbeat
 from sockstore.stores import derived_emit, subscribe_weakly
 from sockstore.testing import FakeServer, VirtualClock, accept, send
 from sockstore.ui.live_list import LiveRows
@@ -182,19 +181,16 @@ PLACES = {
     "classify": lambda fn: Reconnect.exponential(classify=fn),
     "message of Heartbeat": Heartbeat,
     "reply of Heartbeat": lambda fn: Heartbeat("ping", fn),
-    "cursor of Resume": lambda fn: Resume(cursor=fn),
-    "request of Resume": lambda fn: Resume(cursor=str, request=fn),
-    "dedupe_key of Resume": lambda fn: Resume(dedupe_key=fn),
     "bind": lambda fn: Scope().bind(fn),
     "row of LiveList": LiveRows,
     "key of LiveList": lambda fn: LiveRows(str, key=fn),
     "callbacks of blocking": lambda fn: WebSocket("ws://h", callbacks=fn),
-    "subscribe of blocking": callbacks_of_blocking(lambda ws, fn: ws.subscribe("status", fn)),
+    "on_change of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_change("status", fn)),
     "on_status of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_status(fn)),
     "on_message of blocking": callbacks_of_blocking(lambda ws, fn: ws.on_message(fn)),
     "where of on_message": callbacks_of_blocking(lambda ws, fn: ws.on_message(plain, where=fn)),
     "where of a blocking stream": callbacks_of_blocking(lambda ws, fn: ws.stream(where=fn)),
-    "what of a blocking subscribe": callbacks_of_blocking(lambda ws, fn: ws.subscribe(fn, plain)),
+    "what of a blocking on_change": callbacks_of_blocking(lambda ws, fn: ws.on_change(fn, plain)),
 }
 
 
@@ -299,7 +295,6 @@ def test_places_that_may_await_take_both(kind):
     # Two attempts, two openings, one question; a mount, a cleanup and a page.
     assert len(told) == 2 * 3 + 2 + 1 + 3
     Session("lobby", token=both(told)[kind], fetch_state=both(told)[kind])
-    Resume(fetch_state=both(told)[kind])
 
 
 def generate(*_):
@@ -316,7 +311,6 @@ AWAITING_PLACES = {
     "on_open": lambda fn: connection(on_open=fn),
     "should_reconnect": lambda fn: connection(should_reconnect=fn),
     "fetch_state of Session": lambda fn: Session("lobby", fetch_state=fn),
-    "fetch_state of Resume": lambda fn: Resume(fetch_state=fn),
     "mount": lambda fn: Scope().mount(fn),
     "on_destroy": lambda fn: Scope().on_destroy(fn),
     "goto": lambda fn: asyncio.run(go(fn)),

@@ -17,6 +17,7 @@ from sockstore import (
     readonly,
     writable,
 )
+from sockstore.protocols import Topics
 from sockstore.scope.sharing import Lease, Shared
 from sockstore.stores import batch, derived_emit
 
@@ -39,6 +40,7 @@ def make_lease():
 
 
 connection = WebSocketStore("ws://h")
+by_type = WebSocketStore("ws://h", protocol=Topics(key=lambda data: data.get("type")))
 NAMES = [
     *("state", "socket", "connected", "error", "status", "phase"),
     *("messages", "buffered_amount", "timeline", "latency"),
@@ -54,7 +56,7 @@ STORES = {
     "derived that raises": derived(writable(1), lambda one: 1 / 0),
     "derived_emit": derived_emit(writable(1), lambda emit, one: emit(one), 0),
     "select": connection.select(len),
-    "topic": connection.topic("price"),
+    "latest": by_type.subscribe("price").latest,
     **{f"the connection's {name}": getattr(connection, name) for name in NAMES},
     **{f"a lease's {name}": getattr(make_lease(), name) for name in NAMES},
 }

@@ -5,7 +5,8 @@ import ssl
 
 import pytest
 
-from sockstore import Heartbeat, InvalidOption, WebSocketStore, transports
+from sockstore import InvalidOption, WebSocketStore, transports
+from sockstore.protocols import Heartbeat, Plain
 from sockstore.testing import FakeServer
 from sockstore.transports.browser_limits import sendable
 
@@ -22,7 +23,7 @@ def _in_a_browser(monkeypatch):
     [
         ({"headers": {"Authorization": "secret"}}, "send the token in a subprotocol"),
         ({"headers": lambda attempt: {"Authorization": "secret"}}, "send the token"),
-        ({"ping_interval": 20.0}, "give heartbeat=Heartbeat"),
+        ({"ping_interval": 20.0}, "heartbeat=Heartbeat"),
         ({"ssl": ssl.create_default_context()}, "leave this out"),
         ({"proxy": "http://user:secret@localhost:3128"}, "leave this out"),
         ({"proxy": None}, "leave this out"),
@@ -45,7 +46,7 @@ def test_each_option_alone_is_what_is_refused():
         "headers": (),
         "subprotocols": ["chat"],
         "compression": True,
-        "heartbeat": Heartbeat({"type": "ping"}),
+        "protocol": Plain(heartbeat=Heartbeat({"type": "ping"})),
     }
     connection = WebSocketStore("wss://example.com", **possible)
     assert connection.status.value == "disconnected"

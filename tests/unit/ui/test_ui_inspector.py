@@ -7,6 +7,7 @@ from datetime import UTC
 import pytest
 
 from sockstore import WebSocketStore
+from sockstore.protocols import Topics
 from sockstore.testing import FakeServer, accept, echo
 from sockstore.ui.inspector import SECONDS_PLOTTED, Sampler, inspect, plot
 
@@ -37,6 +38,27 @@ async def test_the_sampler_counts_messages_of_each_second(virtual_clock):
             await virtual_clock.advance(1)
             sampler.sample(connection)
         assert list(sampler.rates) == [0, 3, 0, 5]
+
+
+@pytest.mark.virtual_clock
+async def test_a_connection_with_subscriptions_shows_how_many_are_subscribed(virtual_clock):
+    server, routed = FakeServer(accept(), echo()), Topics(key=lambda data: data.get("type"))
+    async with WebSocketStore("ws://fake", transport=server, protocol=routed) as connection:
+        sampler = Sampler()
+        assert dict(inspect(connection).figures)["Subscribed"] == "0 of 0"
+        handles = [connection.subscribe(n) for n in range(1500)]
+        assert dict(inspect(connection).figures)["Subscribed"] == "0 of 1,500"
+        await connection.ready()
+        await virtual_clock.advance(1)
+        assert dict(inspect(connection).figures)["Subscribed"] == "1,500 of 1,500"
+        sampler.sample(connection)
+        for n in range(7):
+            connection.send({"type": n})
+        await virtual_clock.advance(1)
+        sampler.sample(connection)
+        assert list(sampler.rates) == [0, 7]
+        assert [len(handle.messages) for handle in handles[:8]] == [1] * 7 + [0]
+    assert "Subscribed" not in dict(inspect(WebSocketStore("ws://fake")).figures)
 
 
 def test_the_sampler_forgets_what_is_older_than_a_minute():

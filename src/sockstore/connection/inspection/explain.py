@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.close import FailureReason
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI
@@ -14,8 +14,11 @@ from sockstore.base.times import say_duration
 from sockstore.base.urls import redact_url
 from sockstore.connection.inspection.timeline import count_messages
 from sockstore.machine import Machine
-from sockstore.machine.phases import AnyPhase, Deciding, Joining, Open, Preparing
+from sockstore.machine.phases import Deciding, Joining, Open, Preparing
 from sockstore.machine.reconnect import Decision, GiveUp, Goodbye, RefreshNow, RetryAfter, was_open
+
+if TYPE_CHECKING:
+    from sockstore.connection.inspection.subscriptions import SubscriptionStates
 
 __all__ = [
     "Circumstances",
@@ -27,7 +30,7 @@ __all__ = [
     "where_to",
 ]
 
-Step: TypeAlias = Literal["handshake", "room", "fetch_state", "on_open"]
+Step: TypeAlias = Literal["handshake", "protocol", "room", "fetch_state", "on_open"]
 """The step that a connection in the phase ``connecting`` waits for."""
 
 ABNORMAL = 1006
@@ -79,17 +82,21 @@ class Circumstances:
     messages_unanswered: int = 0  # messages that a session has sent and that are not acknowledged
     latency: float | None = None  # seconds that the last ping took, or None
     has_outbox: bool = True  # whether messages may wait
+    is_lazy: bool = False  # whether it connects only while somebody uses it
     close_timeout: float = 5.0  # seconds that the closing handshake may take
+    subscriptions: SubscriptionStates = ()  # the key and the state of each subscription
 
 
-def circumstances(machine: Machine, latency: float | None, now: float) -> Circumstances:
+def circumstances(
+    machine: Machine, latency: float | None, now: float, subscriptions: SubscriptionStates
+) -> Circumstances:
     """Return the facts about a connection now."""
     phase, session = machine.phase, machine.session
     return Circumstances(
         machine.state,
         now,
         where=where_to(machine),
-        step=_step(phase),
+        step=_step(machine),
         decision=machine.decision,
         is_deciding=isinstance(phase, Deciding),
         offline_until=machine.offline_until,
@@ -98,7 +105,9 @@ def circumstances(machine: Machine, latency: float | None, now: float) -> Circum
         messages_unanswered=0 if session is None else session.unanswered,
         latency=latency,
         has_outbox=machine.settings.outbox is not None,
+        is_lazy=machine.settings.linger is not None,
         close_timeout=machine.settings.close_timeout,
+        subscriptions=subscriptions,
     )
 
 
@@ -108,10 +117,10 @@ def where_to(machine: Machine) -> str:
     return redact_url(destination) if isinstance(destination, str) else "the server"
 
 
-def _step(phase: AnyPhase) -> Step:
-    match phase:
+def _step(machine: Machine) -> Step:
+    match machine.phase:
         case Joining():
-            return "room"
+            return "protocol" if machine.session is None else "room"
         case Preparing(needs_state=needs_state):
             return "fetch_state" if needs_state else "on_open"
         case _:
@@ -141,12 +150,15 @@ def explain(facts: Circumstances) -> str:
     Returns:
         A few sentences, for people; without secrets.
     """
-    return " ".join((*_doing(facts), *_sending(facts)))
+    return " ".join((*_doing(facts), *_subscriptions(facts), *_sending(facts)))
 
 
 def _doing(facts: Circumstances) -> Iterator[str]:
     state = facts.state
     match state.phase:
+        case "idle" if facts.is_lazy:
+            yield "Nobody uses this connection, so it is not open."
+            yield f"It connects to {facts.where} as soon as somebody does."
         case "idle":
             yield f"Nothing has been asked for yet: connect() opens a connection to {facts.where}."
         case "connecting":
@@ -169,6 +181,7 @@ def _connecting(facts: Circumstances) -> Iterator[str]:
     which = f"Retry {state.attempt}" if state.attempt else "The first attempt"
     at = {
         "handshake": f"is connecting to {facts.where}",
+        "protocol": f"has reached {facts.where} and waits until the server lets it in",
         "room": f"has reached {facts.where} and waits to be let into the room",
         "fetch_state": f"has reached {facts.where} and waits for fetch_state to finish",
         "on_open": f"has reached {facts.where} and waits for on_open to finish",
@@ -227,6 +240,17 @@ def _failed(facts: Circumstances) -> Iterator[str]:
     yield f"Given up: {why}." if why else "Given up."
     yield f"The error: {facts.state.error}."
     yield "connect() or reconnect() begins anew."
+
+
+def _subscriptions(facts: Circumstances) -> Iterator[str]:
+    if not facts.subscriptions:
+        return
+    from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+        explain_subscriptions,
+    )
+
+    is_open = facts.state.phase == "open"
+    yield from explain_subscriptions(facts.subscriptions, is_open=is_open)
 
 
 def _sending(facts: Circumstances) -> Iterator[str]:

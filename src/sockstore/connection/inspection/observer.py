@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
+from sockstore.base.errors import HandshakeFailed
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
@@ -34,7 +35,11 @@ from sockstore.machine.reconnect import (
     RetryAfter,
     was_open,
 )
+from sockstore.machine.subscriptions import SubscriptionPhase
 from sockstore.stores import Readable, Writable, writable
+
+if TYPE_CHECKING:
+    from sockstore.connection.inspection.subscriptions import SubscriptionStates
 
 __all__ = ["Observer", "PhaseLog", "Stats"]
 
@@ -75,7 +80,10 @@ class Observer:
         # Made when it is first asked for.
         self._latency_store: Writable[float | None] | None = None
         self.wall_clock: Callable[[], float] = time.time
-        self.attempts = self.connections = self.losses = self.messages_sent = 0
+        self.attempts: int = 0
+        self.connections: int = 0
+        self.losses: int = 0
+        self.messages_sent: int = 0
         self._machine = machine
         self._report = report
         self._phase_log = PhaseLog(machine)
@@ -98,11 +106,19 @@ class Observer:
             self._latency_store = writable(self.latency)
         return self._latency_store
 
-    def explain(self, now: float) -> str:
+    def explain(self, now: float, subscriptions: SubscriptionStates) -> str:
         """Say what the connection is doing, and why, as `WebSocketStore.explain`."""
-        return explain(circumstances(self._machine, self.latency, now))
+        return explain(circumstances(self._machine, self.latency, now, subscriptions))
 
-    def stats(self, phase: Phase, now: float, *, received: int, bytes_waiting: int) -> Stats:
+    def stats(
+        self,
+        phase: Phase,
+        now: float,
+        *,
+        received: int,
+        bytes_waiting: int,
+        subscriptions: SubscriptionStates,
+    ) -> Stats:
         """Return the figures so far, as `WebSocketStore.stats`; some are given, as `Stats` says."""
         session, opened_at = self._machine.session, self._opened_at
         return Stats(
@@ -117,15 +133,16 @@ class Observer:
             messages_unanswered=0 if session is None else session.unanswered,
             bytes_waiting=bytes_waiting,
             latency=self.latency,
+            subscriptions=self._count(subscriptions),
         )
 
-    def saw(  # noqa: C901 - a table
+    def saw(  # noqa: C901, PLR0912 - a table
         self, event: Event, effects: Sequence[Effect], now: float
     ) -> None:
         """Record an event that the machine handled, and its effects."""
         if isinstance(event, RECORDED):
             self._record(event, effects, now)
-        elif isinstance(event, fact.MessageWithdrawn):
+        elif isinstance(event, fact.MessagesWithdrawn):
             return
         add, at = self.timeline.add, self.wall_clock()
         for effect in effects:
@@ -149,10 +166,38 @@ class Observer:
                     self._changed(left, state, now, at)
                 case _:
                     pass
+        if not self._machine.settings.is_plain:
+            self._saw_subscriptions(effects, at)
 
     def overflowed(self, messages: int, policy: Literal["refuse", "drop_oldest"]) -> None:
         """Record messages that found no room in the outbox, or made room for newer ones."""
         self.timeline.add(happened.Overflowed(self.wall_clock(), messages, policy))
+
+    def snapshot_failed(self, key: Hashable, why: str) -> None:
+        """Record that the snapshot of a subscription could not be loaded."""
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+            SnapshotFailure,
+        )
+
+        at = self.wall_clock()
+        self.timeline.add(SnapshotFailure(at, (key,), 1, at, why))
+
+    def _saw_subscriptions(self, effects: Sequence[Effect], at: float) -> None:
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+            subscription_events,
+        )
+
+        if events := tuple(subscription_events(effects, at)):
+            self.timeline.add(*events)
+
+    def _count(self, subscriptions: SubscriptionStates) -> Mapping[SubscriptionPhase, int]:
+        if self._machine.settings.is_plain:
+            return {}
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as above
+            count_phases,
+        )
+
+        return count_phases(subscriptions)
 
     def _record(self, event: Event, effects: Sequence[Effect], now: float) -> None:
         add, at = self.timeline.add, self.wall_clock()
@@ -214,6 +259,8 @@ class Observer:
                     add(happened.Flushed(at, waiting))
             case "waiting" if state.retry_at is not None:
                 add(happened.WaitBegan(at, state.retry_at - now, state.attempt))
+            case "idle":
+                add(happened.Ended(at, "idle"))
             case "closed" | "failed":
                 why = state.error or "" if state.phase == "failed" else ""
                 add(happened.Ended(at, "failed" if why else "closed", why))
@@ -252,15 +299,16 @@ class PhaseLog:
             now: Seconds, in any clock that only goes forward.
         """
         began_at, self._began_at = self._began_at, None
+        error = _error(state, where_to(self._machine))
         match state.phase:
             case "waiting":
                 self._began_at = now if began_at is None else began_at
                 self._attempts = state.attempt
                 # A server that accepts and drops at once causes one outage: the retries count on.
                 if state.attempt <= 1:
-                    self._log(logging.WARNING, "%s; it will be tried again", state.error)
+                    self._log(logging.WARNING, "%s; it will be tried again", error)
                 else:
-                    self._log(logging.INFO, "%s; retry %d follows", state.error, state.attempt)
+                    self._log(logging.INFO, "%s; retry %d follows", error, state.attempt)
             case "open":
                 if began_at is None:
                     self._log(logging.INFO, "connected")
@@ -269,9 +317,11 @@ class PhaseLog:
                     again = "connected again after %s, retry %d"
                     self._log(logging.INFO, again, lasted, self._attempts)
             case "failed":
-                self._log(logging.ERROR, "gave up: %s", state.error)
+                self._log(logging.ERROR, "gave up: %s", error)
             case "closed":
                 self._log(logging.INFO, "closed")
+            case "idle":
+                self._log(logging.INFO, "closed, as nobody uses it")
             case phase:
                 self._began_at = began_at
                 self._log(logging.DEBUG, "%s, retry %d", phase, state.attempt)
@@ -279,6 +329,14 @@ class PhaseLog:
     def _log(self, level: int, text: str, *arguments: object) -> None:
         if logger.isEnabledFor(level):
             logger.log(level, "%s: %s", where_to(self._machine), text % arguments)
+
+
+def _error(state: ConnectionState, where: str) -> str | None:
+    """Return the error for a line that begins with the address, so that it is named once."""
+    failed = state.exception
+    if isinstance(failed, HandshakeFailed) and failed.url in {where, "the server"}:
+        return f"cannot connect: {failed.why}"
+    return state.error
 
 
 @frozen(kw_only=True)
@@ -297,6 +355,9 @@ class Stats:
         messages_unanswered: Messages of a session that are not acknowledged yet.
         bytes_waiting: Bytes that were sent and not yet given to the network.
         latency: Seconds that the last ping took; None before the first.
+        subscriptions: How many subscriptions are in each phase of `SubscriptionState`; empty
+            without a protocol. Those that the server refused or ended count until they are
+            released.
     """
 
     phase: Phase
@@ -310,3 +371,4 @@ class Stats:
     messages_unanswered: int
     bytes_waiting: int
     latency: float | None
+    subscriptions: Mapping[SubscriptionPhase, int]

@@ -58,6 +58,16 @@ class TimelineEvent:
         """The event in one sentence without secrets."""
         return self._sentence()
 
+    def joined(self, later: TimelineEvent) -> TimelineEvent | None:
+        """Return both as one event, if the later one goes on with this one; else None."""
+        del later
+        return None
+
+    @property
+    def is_passed_by_bursts(self) -> bool:
+        """Whether events after this one may go on with one before it."""
+        return False
+
     def _sentence(self) -> str:
         raise NotImplementedError
 
@@ -169,11 +179,13 @@ class ReconnectAsked(TimelineEvent):
 class Ended(TimelineEvent):
     """There will be no further attempt."""
 
-    phase: Literal["closed", "failed"]  # closed in good order, or failed
+    phase: Literal["closed", "failed", "idle"]  # idle: a lazy connection that nobody uses
     why: str = ""  # the error; empty if the connection is closed
     kind: ClassVar[str] = "end"
 
     def _sentence(self) -> str:
+        if self.phase == "idle":
+            return "It is closed until somebody uses it."
         return f"The connection is {self.phase}: {self.why}." if self.why else "It is closed."
 
 
@@ -197,6 +209,12 @@ class Overflowed(TimelineEvent):
         "refuse", "drop_oldest"
     ]  # whether the newest were refused, or the oldest dropped
     kind: ClassVar[str] = "overflow"
+
+    def joined(self, later: TimelineEvent) -> TimelineEvent | None:
+        """Return both as one event, if nothing else happened in between."""
+        if not isinstance(later, Overflowed) or later.policy != self.policy:
+            return None
+        return replace(self, messages=self.messages + later.messages)
 
     def _sentence(self) -> str:
         what = "refused" if self.policy == "refuse" else "dropped to make room for newer ones"
@@ -292,23 +310,28 @@ class Timeline:
             self.asked_for = writable((), self._watch)
         return self.asked_for
 
-    def add(self, event: TimelineEvent) -> None:
-        """Add an event; a burst of overflows is one event."""
-        last = self._events[-1] if self._events else None
-        if (
-            isinstance(event, Overflowed)
-            and isinstance(last, Overflowed)
-            and last.policy == event.policy
-        ):
-            self._events[-1] = replace(last, messages=last.messages + event.messages)
-        else:
-            self._events.append(event)
-            del self._events[:-KEPT]
+    def add(self, *events: TimelineEvent) -> None:
+        """Add events; a burst of overflows is one event, and so is one of subscriptions."""
+        for event in events:
+            if not self._join(event):
+                self._events.append(event)
+        del self._events[:-KEPT]
         if self.asked_for is not None and is_watched(self.asked_for):
             try:
                 self.asked_for.set(tuple(self._events))
             except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
                 self._report(error, "a subscriber of the timeline")
+
+    def _join(self, event: TimelineEvent) -> bool:
+        """Make the event a part of the last one that it goes on with; return whether it is."""
+        for place in range(len(self._events) - 1, -1, -1):
+            last = self._events[place]
+            if (both := last.joined(event)) is not None:
+                self._events[place] = both
+                return True
+            if not last.is_passed_by_bursts:
+                break
+        return False
 
     def _watch(self, set_: Callable[[tuple[TimelineEvent, ...]], None], _: object) -> None:
         set_(tuple(self._events))

@@ -33,11 +33,11 @@ class Slices:
 
     Attributes:
         frames: Handles every frame that does not take the short cut.
-        reading_paused: Whether too much waits; set by `take`, reset by `_after_slice`.
+        reading_paused: Whether too much waits; set by `take` and `hold`, reset by `_after_slice`.
     """
 
     __slots__ = (
-        "_delivered_for", "_incoming", "_listener", "_loop", "_messages", "_next_turn",
+        "_delivered_for", "_incoming", "_is_held", "_listener", "_loop", "_messages", "_next_turn",
         "_on_delivered", "_transport", "_writer", "frames", "reading_paused",
     )  # fmt: skip
 
@@ -59,12 +59,13 @@ class Slices:
         # The messages that the listener is taking; set by `_deliver_short_messages`, emptied by
         # `drop`.
         self._messages: list[Any] = []
+        self._is_held = False  # whether nothing may be delivered; set by `hold` and `go_on`
         # Seconds of delivering since the loop's last turn; grown by `_deliver`, reset by `_go_on`.
         self._delivered_for = 0.0
         # Called after the last slice, since no more bytes come; set by `finish`.
         self._on_delivered: Callable[[], None] | None = None
         # The call of `_go_on` in the loop's next turn, before which nothing is delivered; set by
-        # `begin` and `_deliver`, reset by `_go_on`.
+        # `begin`, `hold` and `_deliver`, reset by `_go_on` (a call that is over stays while held).
         self._next_turn: asyncio.Handle | None = None
 
     @property
@@ -102,8 +103,25 @@ class Slices:
         if self._next_turn is None:
             self._after_slice()
 
+    def hold(self) -> None:
+        """Deliver nothing, and read nothing, until `go_on`."""
+        self._is_held = True
+        if not self.reading_paused:
+            self.reading_paused = True
+            self._transport.pause_reading()
+        if self._next_turn is None:
+            self._next_turn = self._loop.call_soon(self._go_on)
+
+    def go_on(self) -> None:
+        """Deliver again, from the next turn on."""
+        if self._is_held:
+            self._is_held = False
+            self._next_turn = self._loop.call_soon(self._go_on)
+
     def _go_on(self) -> None:
         """Deliver the next slice, now that the loop has taken a turn."""
+        if self._is_held:
+            return
         self._next_turn = None
         self._delivered_for = 0.0
         if self._incoming.may_have_frame:
@@ -133,6 +151,8 @@ class Slices:
             self._after_slice()
 
     def _after_slice(self) -> None:
+        if self._is_held:
+            return
         if self.reading_paused and (
             self._next_turn is None or self._incoming.unread < UNDELIVERED_LOW
         ):

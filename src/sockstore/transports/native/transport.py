@@ -79,6 +79,16 @@ class NativeTransport:
         if self._wire is not None:
             self._wire.ping(payload)
 
+    def pause_reading(self) -> None:
+        """Bring no more messages until `resume_reading`."""
+        if self._wire is not None:
+            self._wire.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Bring messages again, from another turn on."""
+        if self._wire is not None:
+            self._wire.resume_reading()
+
     def close(self, code: int, reason: str) -> None:
         """Begin the closing handshake; returns at once."""
         if self._wire is not None:

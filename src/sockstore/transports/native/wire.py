@@ -188,6 +188,16 @@ class Wire(asyncio.Protocol):
             self._protocol.send_ping(payload)
             self._writer.write_output(self._protocol)
 
+    def pause_reading(self) -> None:
+        """Deliver nothing until `resume_reading`."""
+        if self._slices is not None:
+            self._slices.hold()
+
+    def resume_reading(self) -> None:
+        """Deliver again, from another turn on."""
+        if self._slices is not None:
+            self._slices.go_on()
+
     def close(self, code: int, reason: str) -> None:
         """Write a close frame; the peer answers it and ends the TCP connection."""
         if self._phase is OPEN and self._protocol.state is PROTOCOL_OPEN:

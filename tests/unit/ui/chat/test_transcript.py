@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockstore import Message, Publication
+from sockstore import Message
 from sockstore.connection.receipts import Delivery, Receipt
+from sockstore.protocols import Publication
 from sockstore.ui.chat.transcript import Conversation, Post, Transcript
 
 MOMENT = "2026-03-01T12:00:00.000Z"

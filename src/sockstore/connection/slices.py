@@ -1,0 +1,292 @@
+"""Take the frames of one slice: as a room's messages, for a protocol, or for an opening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, cast
+
+from sockstore.base.options import Heartbeat
+from sockstore.connection.inbox import Inbox, size_of
+from sockstore.connection.receiver import Receiver
+from sockstore.machine import Machine
+from sockstore.machine import events as fact
+from sockstore.machine.events import Event
+from sockstore.machine.session_frames import FrameError, Published, Said, read
+from sockstore.transports.base import Deliver, deliver_one
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import Output, Received
+
+__all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "SessionSlice", "slice_of"]
+
+
+class Source(Protocol):
+    """The link that a slice comes from."""
+
+    number: int
+    """The number of its transport."""
+
+    inbox: Inbox | None
+    """Where messages go before the connection is open."""
+
+    heartbeat: Heartbeat | None
+    """The heartbeat whose replies are not messages."""
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether the messages of this transport do not count."""
+
+    def tell(self, event: Event, /) -> None:
+        """Tell the machine a fact."""
+
+
+class SessionSlice:
+    """Takes the frames of a room for one slice.
+
+    Args:
+        link: Where they come from.
+        machine: Knows which publications are new.
+        receiver: Takes those.
+    """
+
+    __slots__ = ("_link", "_machine", "_receiver", "_session")
+
+    def __init__(self, link: Source, machine: Machine, receiver: Receiver) -> None:
+        assert machine.session is not None  # noqa: S101 - else the receiver takes the frames itself
+        self._link = link
+        self._machine = machine
+        self._session = machine.session
+        self._receiver = receiver
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def take(self, said: Said) -> bool:
+        """Take one push or reply of the server; return whether the slice should end now."""
+        link = self._link
+        if link.is_retired:
+            return True
+        if isinstance(said, Published):
+            is_news = self._machine.accept(link.number, said)
+            if is_news is not None:
+                return is_news and self._receiver.publish(said, self._session.epoch)
+        link.tell(fact.SessionHeard(link.number, said))
+        return link.is_retired
+
+    def _hear(self, frame: str | bytes) -> bool:
+        is_over = False
+        try:
+            for said in read(frame):
+                is_over = self.take(said) or is_over
+        except FrameError as error:
+            self._link.tell(fact.SessionBroken(self._link.number, str(error)))
+            return True
+        return is_over
+
+
+class ConversationSlice:
+    """Takes the frames of a protocol for one slice.
+
+    Args:
+        link: Where they come from.
+        hear: Makes outputs of a frame and the time.
+        receiver: Takes the messages.
+        now: When the slice began.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_deliver",
+        "_follows",
+        "_hear",
+        "_link",
+        "_message",
+        "_now",
+        "_receiver",
+        "_turns",
+    )
+
+    def __init__(
+        self,
+        link: Source,
+        hear: Callable[[str | bytes, float], Iterable[Output]],
+        receiver: Receiver,
+        now: float,
+    ) -> None:
+        from sockstore.protocols.base import (  # noqa: PLC0415 - see CN1
+            Answered,
+            Ended,
+            Failed,
+            Missed,
+            Opened,
+            Received,
+            Refused,
+            Subscribed,
+        )
+
+        self._answer = Answered
+        # What keeps its place among the messages that wait, and what changes everything.
+        self._follows = (Received, Subscribed, Refused, Ended, Missed)
+        self._turns = (Opened, Failed)
+        self._message = Received
+        self._link = link
+        self._hear = hear
+        assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
+        self._deliver = receiver.subscriptions.deliver
+        self._receiver = receiver
+        self._now = now
+
+    def texts(self, messages: Iterator[str | bytes], /) -> bool:
+        """Take frames; return whether the slice should end now."""
+        link = self._link
+        if link.inbox is not None:
+            return any(map(self._hear_early, messages))
+        hear, now, deliver, message = self._hear, self._now, self._deliver, self._message
+        for frame in messages:
+            try:
+                outputs = hear(frame, now)
+                if type(outputs) is not tuple:
+                    outputs = tuple(outputs)
+            except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+                return self._broken(error)
+            # The hot path: one message of a subscription, and nothing else.
+            if len(outputs) == 1:
+                output = outputs[0]
+                if type(output) is message and output.subscription is not None:
+                    if deliver(output) or link.is_retired:
+                        return True
+                    continue
+            if self._take(outputs):
+                return True
+        return False
+
+    binaries = texts
+
+    def _take(self, outputs: tuple[Output, ...]) -> bool:
+        if self._say(outputs):
+            if any(type(output) is self._answer for output in outputs):
+                self._receiver.gave_answer = True
+                return True  # what stands behind it waits: see `Link.end_slice`
+            return self._link.is_retired
+        ends = [self._receiver.receive(cast("Received", output)) for output in outputs]
+        return any(ends) or self._link.is_retired
+
+    def _hear_early(self, frame: str | bytes) -> bool:
+        """Hear a frame while messages wait: before the connection is open, and a little later."""
+        link = self._link
+        if (inbox := link.inbox) is None:
+            return True
+        inbox.last_frame = frame
+        try:
+            outputs = tuple(self._hear(frame, self._now))
+        except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+            return self._broken(error)
+        size = size_of(frame)
+        if inbox.waiting and not any(isinstance(each, self._turns) for each in outputs):
+            # What is said of a subscription stays behind the messages that wait.
+            others = tuple(each for each in outputs if not isinstance(each, self._follows))
+            if self._say(others) and link.inbox is None:
+                return True
+            ends = [inbox.put(each, size) for each in outputs if isinstance(each, self._follows)]
+            return any(ends)
+        if self._say(outputs):
+            return link.inbox is None
+        ends = [inbox.put(cast("Received", output), size) for output in outputs]
+        return any(ends)
+
+    def _broken(self, error: Exception) -> bool:
+        self._link.tell(fact.ConversationRaised(self._link.number, error))
+        return True
+
+    def _say(self, outputs: tuple[Output, ...]) -> bool:
+        """Report outputs that are more than messages; return whether they are."""
+        if all(type(output) is self._message for output in outputs):
+            return False
+        self._link.tell(fact.ConversationSaid(self._link.number, outputs))
+        return True
+
+
+class HeartbeatSlice:
+    """Takes the replies to a heartbeat out of one slice.
+
+    Args:
+        deliver: Takes the other frames.
+        receiver: Is told that there was data.
+        heartbeat: Recognises its replies.
+    """
+
+    __slots__ = ("_deliver", "_heartbeat", "_receiver")
+
+    def __init__(self, deliver: Deliver, receiver: Receiver, heartbeat: Heartbeat) -> None:
+        self._deliver = deliver
+        self._receiver = receiver
+        self._heartbeat = heartbeat
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def _hear(self, frame: str | bytes) -> bool:
+        self._receiver.has_data = True
+        if self._receiver.is_reply(self._heartbeat, frame):
+            return False
+        return deliver_one(self._deliver, frame)
+
+
+class InboxSlice:
+    """Puts the frames of a server without a protocol into an inbox, for one slice.
+
+    Args:
+        inbox: Where they go.
+        receiver: Takes the answers to requests of ``on_open``.
+    """
+
+    __slots__ = ("_inbox", "_receiver")
+
+    def __init__(self, inbox: Inbox, receiver: Receiver) -> None:
+        self._inbox = inbox
+        self._receiver = receiver
+
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return any(map(self._hear, messages))
+
+    def _hear(self, frame: str | bytes) -> bool:
+        self._inbox.last_frame = frame
+        if self._receiver.answers(frame):
+            return False
+        return self._inbox.put(frame, size_of(frame))
+
+
+def slice_of(link: Source, machine: Machine | None, receiver: Receiver, now: float) -> Deliver:
+    """Return what takes the frames of one slice.
+
+    Args:
+        link: Where they come from.
+        machine: What knows what frames mean; None on a plain connection.
+        receiver: Takes the messages.
+        now: When the slice began.
+    """
+    deliver: Deliver = receiver
+    if machine is None:
+        if link.inbox is not None:
+            deliver = InboxSlice(link.inbox, receiver)
+    elif machine.session is not None:
+        deliver = SessionSlice(link, machine, receiver)
+    elif (hear := machine.ear(link.number)) is not None:
+        deliver = ConversationSlice(link, hear, receiver, now)
+    heartbeat = link.heartbeat
+    return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)

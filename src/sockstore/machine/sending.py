@@ -1,0 +1,232 @@
+"""Choose what is sent next: what a session must send again, the outbox, those in line for it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import takewhile
+from typing import Final
+
+from sockstore.base.sending import Outbox
+from sockstore.machine import effects as order
+from sockstore.machine.delivery import Outgoing
+from sockstore.machine.effects import Effect
+from sockstore.machine.outbox import (
+    Expiries,
+    HandOver,
+    Offer,
+    OutboxQueue,
+    Queued,
+    Refused,
+)
+from sockstore.machine.session import SessionMachine
+
+__all__ = ["ASKER_GONE", "REPLACED", "TAKEN_BACK", "TOO_LARGE", "Sending"]
+
+ASKER_GONE = "the connection that the message came on is gone"
+
+TAKEN_BACK = "it was taken back"
+
+REPLACED = "a newer message with its key took its place"
+
+TOO_LARGE = "it is larger than the server takes"
+
+_NOBODY: deque[Outgoing] = deque(maxlen=0)
+"""Shared by all connections without a line: even an empty deque takes 0.7 KiB."""
+
+
+class Sending:
+    """Choose what is sent next.
+
+    Args:
+        options: The limits of the outbox; None if nothing may wait.
+        session: The session, or None.
+
+    Attributes:
+        limit: UTF-8 bytes that a message may have; None sets no limit.
+        outbox: The messages that wait to be sent for the first time.
+        line: Those that wait for room in the outbox, because their senders wait; the next one
+            first. `offer` adds, `admit` and all that gives messages up remove.
+        session: The session, or None.
+    """
+
+    __slots__ = ("_expiries", "limit", "line", "outbox", "session")
+
+    def __init__(self, options: Outbox | None, session: SessionMachine | None) -> None:
+        self._expiries: Final = Expiries()
+        self.limit: Final = None if options is None else options.max_message_bytes
+        self.outbox: Final = OutboxQueue(options, self._expiries)
+        self.line: deque[Outgoing] = _NOBODY
+        self.session: SessionMachine | None = session
+
+    @property
+    def deadline(self) -> float:
+        """When the next message expires or may be sent; infinite if none waits for a time."""
+        expiry, session = self._expiries.next, self.session
+        if session is None:
+            return expiry
+        return min(expiry, session.deadline(is_waited_for=bool(self.outbox)))
+
+    @property
+    def has_something(self) -> bool:
+        """Whether anything waits to be sent, or to be sent again."""
+        return bool(self.outbox.entries) or (self.session is not None and self.session.has_resends)
+
+    def is_free(self, now: float) -> bool:
+        """Whether a new message may be handed over now: nothing waits, and a session has room."""
+        if self.session is None:
+            return not self.outbox
+        return not self.has_something and self.session.may_send(now)
+
+    def why_never(self, entry: Outgoing) -> str | None:
+        """Return why a message cannot be sent at all, as the end of a sentence."""
+        limit, session = self.limit, self.session
+        if limit is not None and entry.size > limit:
+            return f"it has {entry.size} bytes; Outbox(max_message_bytes={limit}) allows no more"
+        if session is not None and entry.id and self._is_under_way(entry.id, session):
+            return "a message with this id is on its way already"
+        return None
+
+    def offer(self, entry: Outgoing, now: float, *, may_wait: bool = False) -> Offer:
+        """Queue a message, or say why not; with `may_wait` it waits in line until it has room."""
+        if may_wait and self.line:
+            return self._line_up(entry)
+        offer = self.outbox.offer(entry, now)
+        if isinstance(offer, Refused):
+            return self._line_up(entry) if may_wait and offer.may_wait else offer
+        return self._newest(entry, offer)
+
+    def admit(self, now: float, *, is_open: bool) -> Offer | None:
+        """Take the first message out of the line, and return its outcome; None if it has to wait.
+
+        Args:
+            now: The present time.
+            is_open: Whether a message may be handed over.
+        """
+        if not self.line:
+            return None
+        entry = self.line[0]
+        if entry.expires_at <= now:
+            return None  # it expires first
+        offer: Offer
+        if is_open and self.is_free(now):
+            entry.waits = False
+            offer = self.hand_over(entry, now)
+        else:
+            offer = self.outbox.offer(entry, now)
+            if isinstance(offer, Refused):
+                if offer.may_wait:
+                    return None
+                entry.waits = False
+        self.line.popleft()
+        return offer
+
+    def next_to_send(self, now: float, *, only_again: bool = False) -> HandOver | Refused | None:
+        """Remove the next message that may go, and return its outcome; None if none may go.
+
+        With `only_again` new messages have to wait.
+        """
+        session = self.session
+        if session is not None:
+            if not session.may_send(now):
+                return None
+            if session.has_resends:
+                return self.hand_over(session.next_resend(), now)
+        return self.hand_over(self.outbox.take(), now) if self.outbox and not only_again else None
+
+    def hand_over(self, entry: Outgoing, now: float) -> HandOver | Refused:
+        """Return the frame of a message to hand over; a session records the message."""
+        data = entry.data if self.session is None else self.session.write(entry, now)
+        return Refused(entry, TOO_LARGE) if data is None else HandOver(entry, data)
+
+    def withdraw(self, receipts: Iterable[object]) -> list[Effect]:
+        """Give up the messages with these receipts, those of them that wait."""
+        wanted = {id(receipt) for receipt in receipts}
+        taken = tuple(entry for entry in self._waiting() if id(entry.receipt) in wanted)
+        for entry in taken:
+            self._forget(entry)
+        return [order.SettleReceipts(taken, "dropped", TAKEN_BACK)] if taken else []
+
+    def leave_behind(self) -> list[Effect]:
+        """Give up the answers that wait: the connection that they belong to is gone (OB7)."""
+        taken = tuple(entry for entry in self._waiting() if entry.transport is not None)
+        for entry in taken:
+            self._forget(entry)
+        return [order.SettleReceipts(taken, "dropped", ASKER_GONE)] if taken else []
+
+    def expire(self, now: float) -> list[Effect]:
+        """Give up messages that have expired, and those that must not be sent again."""
+        effects: list[Effect] = []
+        expired: list[Outgoing] = []
+        for entry in self._expiries.due(now):
+            self._forget(entry)
+            expired.append(entry)
+        if expired:
+            effects.append(order.SettleReceipts(tuple(expired), "expired", "it waited too long"))
+        if self.session is not None and (unknown := self.session.take_expired(now)):
+            why = "no answer came in time, so it is unknown whether it is stored"
+            effects.append(order.SettleReceipts(unknown, "unknown", why))
+        return effects
+
+    def drop(self, why: str) -> list[Effect]:
+        """Give up everything."""
+        effects: list[Effect] = []
+        if self.session is not None and (unknown := self.session.take_all()):
+            before = f"{why} before the server answered"
+            effects.append(order.SettleReceipts(unknown, "unknown", before))
+        dropped = self.outbox.take_all() + tuple(self.line)
+        for entry in self.line:
+            entry.waits = False
+        self.line.clear()
+        if dropped:
+            effects.append(order.SettleReceipts(dropped, "dropped", why))
+        return effects
+
+    def _is_under_way(self, message_id: str, session: SessionMachine) -> bool:
+        return (
+            self.outbox.has_id(message_id)
+            or session.has_under_way(message_id)
+            or any(entry.id == message_id for entry in self.line)
+        )
+
+    def _waiting(self) -> Iterable[Outgoing]:
+        return (*self.outbox.entries, *self.line)
+
+    def _forget(self, entry: Outgoing) -> None:
+        """Remove a message that waits, from wherever it does."""
+        if entry in self.line:
+            self.line.remove(entry)
+            entry.waits = False
+        else:
+            self.outbox.remove(entry)
+
+    def _line_up(self, entry: Outgoing) -> Queued:
+        """Put a message in line, urgent ones before the others."""
+        if self.line is _NOBODY:
+            self.line = deque()
+        entry.waits = True
+        older = self._older_in_line(entry)
+        if older is not None:
+            entry.urgent = entry.urgent or older.urgent
+        place = len(self.line) if older is None else self.line.index(older)
+        if entry.urgent:
+            urgent = sum(1 for _ in takewhile(lambda each: each.urgent, self.line))
+            place = min(place, urgent)
+        if older is not None:
+            self._forget(older)
+        self.line.insert(place, entry)
+        self._expiries.add(entry)
+        return Queued(replaced=() if older is None else (older,), is_in_line=True)
+
+    def _newest(self, entry: Outgoing, queued: Offer) -> Offer:
+        """Give up an older message in line whose key is that of a queued one."""
+        older = self._older_in_line(entry)
+        if older is None or not isinstance(queued, Queued):
+            return queued
+        self._forget(older)
+        return Queued(queued.dropped, (*queued.replaced, older))
+
+    def _older_in_line(self, entry: Outgoing) -> Outgoing | None:
+        if entry.key is None:
+            return None
+        return next((each for each in self.line if each.key == entry.key), None)

@@ -1,0 +1,1 @@
+"""The servers that the programs in `examples/jobs` talk to, and the tests of both."""
