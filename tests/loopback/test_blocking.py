@@ -65,7 +65,7 @@ def test_a_thousand_starts_and_stops_leave_no_thread_and_no_descriptor(echo):
             elif number % 4 == 1:
                 ws.on_message(lambda message: None)
                 ws.send(number)
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
     echo.until_gone(echo.connected)
     # The server is in the same process and closes its own ends, also those of attempts that were
     # given up before it saw them.
@@ -90,7 +90,7 @@ def test_threads_that_start_and_stop_share_one_loop_and_leave_nothing(echo):
     for user in users:
         user.join(PATIENCE)
         assert not user.is_alive()
-    assert set(threading.enumerate()) == threads
+    assert set(threading.enumerate()) <= threads
 
 
 def test_all_that_are_open_share_one_thread(echo):
