@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from sockstore.base.errors import HandshakeFailed, InvalidOption, InvalidURI, StopReconnecting, said
 from sockstore.base.state import Attempt
 from sockstore.base.urls import check_url, redact_url
-from sockstore.transports.base import Target
+from sockstore.transports.base import Target, TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
+    from sockstore.connection.link import Link
     from sockstore.protocols.base import BaseProtocol
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PerAttempt",
     "Subprotocols",
     "check_endpoint_url",
+    "open_link",
     "shown_url",
 ]
 
@@ -132,6 +134,22 @@ class Endpoint:
             subprotocols=_check_subprotocols(offered),
             given=given,
         )
+
+
+async def open_link(
+    attempt: Attempt,
+    endpoint: Endpoint,
+    transport: TransportFactory,
+    options: TransportOptions,
+    link: Link,
+) -> None:
+    """Make the transport, ask for the target, then do the opening handshake."""
+    link.transport = transport(link, options)
+    asking = endpoint.target(attempt)
+    del endpoint, transport  # an attempt under way does not keep the connection alive
+    target = await asking
+    link.target, link.attempt = target, attempt
+    await link.transport.open(target)
 
 
 def check_endpoint_url(url: PerAttempt[str]) -> PerAttempt[str]:

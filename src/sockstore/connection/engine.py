@@ -15,8 +15,7 @@ from sockstore.base.errors import ConnectionEnded
 from sockstore.base.outcomes import Outcome
 from sockstore.base.state import ConnectionState, Phase
 from sockstore.connection.driver import Driver
-from sockstore.connection.endpoint import Endpoint
-from sockstore.connection.link import open_link
+from sockstore.connection.endpoint import Endpoint, open_link
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver

@@ -10,7 +10,6 @@ from weakref import ReferenceType, ref
 from sockstore.base.close import Close
 from sockstore.base.options import Heartbeat
 from sockstore.base.state import Attempt, SocketInfo
-from sockstore.connection.endpoint import Endpoint
 from sockstore.connection.receiver import Receiver
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
@@ -20,15 +19,13 @@ from sockstore.transports.base import (
     Deliver,
     Target,
     Transport,
-    TransportFactory,
-    TransportOptions,
 )
 
 if TYPE_CHECKING:
     from sockstore.connection.inbox import Inbox
     from sockstore.protocols.base import Received
 
-__all__ = ["Link", "LinkKeeper", "open_link"]
+__all__ = ["Link", "LinkKeeper"]
 
 
 class LinkKeeper(Protocol):
@@ -81,6 +78,7 @@ class Link:
         "_slice_began_at",
         "_told_at",
         "_total_before",
+        "_turns_aside",
         "attempt",
         "first_number",
         "has_opened",
@@ -124,8 +122,11 @@ class Link:
         # the resolution of the clock, which is behind that time then.
         self._told_at = 0.0
         # What came before the connection was open, or behind an answer, and is not delivered yet:
-        # set by `attend` and `_step_aside`, cleared by `retire` and once all is delivered.
+        # set by `attend` and `begin_slice`, cleared by `retire` and once all is delivered.
         self.inbox: Inbox | None = None
+        # For how many turns of the loop what comes is held: set by `_step_aside`, counted by
+        # `_turn_over`.
+        self._turns_aside = 0
         # The end of the WebSocket, until it is told: set by `closed`, cleared by `tell_end`.
         self._end: _End | None = None
         # With a protocol, the heartbeat whose replies are not messages; set by `expect`.
@@ -146,9 +147,7 @@ class Link:
         if machine.session is not None:
             return
         if machine.settings.has_on_open or not machine.is_plain:
-            from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
-
-            self.inbox = Inbox(self)
+            self._hold()
         self.expect(machine.settings.heartbeat)
 
     def expect(self, heartbeat: Heartbeat | None) -> None:
@@ -265,6 +264,9 @@ class Link:
         self._slice_began_at = self._clock()
         self._in_slice = receiver
         self._total_before = receiver.log.begin_slice()
+        if self._turns_aside and self.inbox is None:
+            self._hold()
+            self.deliver_left()
         if self._machine is None and self.inbox is None and self.heartbeat is None:
             return receiver
         from sockstore.connection.slices import slice_of  # noqa: PLC0415 - few programs need it
@@ -333,13 +335,24 @@ class Link:
 
     # What came before the connection was open, or behind an answer
 
-    def _step_aside(self) -> None:
-        """Hold what stands behind an answer, so that its caller may make a reader for it (SU4)."""
-        if self.inbox is None and not self.is_retired:
-            from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
+    def _hold(self) -> None:
+        from sockstore.connection.inbox import Inbox  # noqa: PLC0415 - few programs need it
 
-            self.inbox = Inbox(self)
-            self.deliver_left()
+        self.inbox = Inbox(self)
+
+    def _step_aside(self) -> None:
+        """Hold what stands behind an answer, so that its caller may make a reader for it (SU4).
+
+        An inbox for each answer would make a request half as dear again: mostly nothing follows.
+        """
+        if not self._turns_aside:
+            self._keeper.call_soon(self._turn_over)
+        self._turns_aside = 2
+
+    def _turn_over(self) -> None:
+        self._turns_aside -= 1
+        if self._turns_aside:
+            self._keeper.call_soon(self._turn_over)
 
     def _deliver_left(self) -> None:
         receiver, inbox = self._attended, self.inbox
@@ -378,19 +391,3 @@ class _End:
     def __init__(self, closed: tuple[Close, str, Exception | None]) -> None:
         self.closed = closed
         self.is_released = False
-
-
-async def open_link(
-    attempt: Attempt,
-    endpoint: Endpoint,
-    transport: TransportFactory,
-    options: TransportOptions,
-    link: Link,
-) -> None:
-    """Make the transport, ask for the target, then do the opening handshake."""
-    link.transport = transport(link, options)
-    asking = endpoint.target(attempt)
-    del endpoint, transport  # an attempt under way does not keep the connection alive
-    target = await asking
-    link.target, link.attempt = target, attempt
-    await link.transport.open(target)
