@@ -257,7 +257,7 @@ class Subscription(Generic[T]):
     # Releasing
 
     def unsubscribe(self) -> None:
-        """Release it: its iterators end, and the last handle of a key takes the question back.
+        """Release it: its iterators end, and the last handle of a key unsubscribes.
 
         It may be called from every thread and callback, and more than once.
         """

@@ -234,7 +234,7 @@ class Subscription(Generic[T]):
     # Releasing
 
     def unsubscribe(self) -> None:
-        """Release it: its streams end, and the last handle of a key takes the question back.
+        """Release it: its streams end, and the last handle of a key unsubscribes.
 
         Calling it again does nothing.
 

@@ -214,7 +214,7 @@ class _TopicsConversation(PlainConversation):
             route = protocol.key(data) if answer is None else None
             topic = None if route is None else self._routes.of(route)
             if answer is not None and not isinstance(answer, TopicAnswer):
-                raise TypeError(f"{answer!r} is neither a TopicAnswer nor None")  # noqa: TRY301
+                raise TypeError(f"{answer!r} is neither a TopicAnswer nor None")  # noqa: TRY301 - told below
             asks = topic is None and self._asked  # a message with a topic answers nothing
             question = self.take_question(data) if asks else None
         except Exception as error:  # noqa: BLE001 - the user's functions may raise anything
@@ -274,7 +274,7 @@ class _TopicsConversation(PlainConversation):
         try:
             data = make(names)
             if data is None:
-                raise TypeError("it returned None instead of a message")  # noqa: TRY301
+                raise TypeError("it returned None instead of a message")  # noqa: TRY301 - told below
             numbered = protocol.requests is not None
             write = Write(self.ask(data, question) if numbered else encode(data))
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
