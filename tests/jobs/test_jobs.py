@@ -53,8 +53,9 @@ async def serving(server):
         yield server
 
 
-def is_lost(connection):
-    return until(lambda: not connection.connected.value)
+async def is_lost(connection):
+    # Told of it, not asking again and again: with a short backoff it is back between two looks.
+    await connection.connected.wait_for(lambda connected: not connected)
 
 
 # (a) The market

@@ -53,8 +53,9 @@ async def test_the_protocol_of_the_page_subscribes_asks_and_comes_back():
             ]
             for state in ("on", "off"):
                 await home.request(turn(state))
+                is_lost = asyncio.ensure_future(home.connected.wait_for(lambda is_so: not is_so))
                 await house.drop()
-                await until(lambda: not home.connected.value)
+                await is_lost
                 await changes.state.wait_for(lambda state: state.phase == "subscribed")
             await home.request(turn("on"))
             seen = [each.data["data"]["new_state"] for each in changes.messages.value]
