@@ -16,9 +16,11 @@ from sockstore.protocols.base import Received, WireSubscription
 from sockstore.stores import Writable, writable
 
 if TYPE_CHECKING:
+    from sockstore.base.members import Member
+    from sockstore.base.positions import Position
     from sockstore.machine.snapshots import OwedSnapshot
     from sockstore.messages.buffer import Buffer
-    from sockstore.messages.message import MessageKind
+    from sockstore.messages.message import Message, MessageKind
 
 __all__ = ["Feed", "Gate", "Handlers", "add_handler"]
 
@@ -44,11 +46,14 @@ class Feed:
         convert: Makes the data of a message, and its kind, of what came; None leaves it.
         limit: Messages that are held back while a snapshot is loaded.
         linger: Seconds for which the subscription is kept after this handle was the last one.
+        token: The token of the subscription, or a callable that makes one.
+        since: What the program has read already; None for nothing.
 
     Attributes:
         wire: The subscription as its server sees it; set by `Subscriptions.hold`.
         state: What the subscription does; set by `Subscriptions`.
         answer: What the server answered last; set by `Subscriptions`.
+        members: Who is in it; None unless `Subscription.members` made it. Set by `Subscriptions`.
         over: Raised in those who wait for the server: it refused, the connection has ended, or this
             was released; None while they may wait. Set by `Subscriptions`.
         last: The data of the last message; set by `take` and `loaded`.
@@ -78,12 +83,15 @@ class Feed:
         "load",
         "loading",
         "log",
+        "members",
         "over",
         "owed",
         "owner",
         "params",
         "problem",
+        "since",
         "state",
+        "token",
         "wire",
     )
 
@@ -100,6 +108,8 @@ class Feed:
         convert: Callable[[Any], tuple[Any, MessageKind]] | None,
         limit: int,
         linger: float,
+        token: object = None,
+        since: Position | None = None,
     ) -> None:
         self.key: Final = key
         self.params: Final = params
@@ -108,8 +118,11 @@ class Feed:
         self.log: Final = log
         self.limit: Final = limit
         self.linger: Final = linger
+        self.token: Final = token
+        self.since: Final = since
         self.state: Final[Writable[SubscriptionState]] = writable(WAITING)
         self.answer: object = None
+        self.members: Writable[tuple[Member, ...]] | None = None
         self.over: Exception | None = None
         self.last: Any = None
         self.is_closed: bool = False
@@ -139,14 +152,19 @@ class Feed:
         if self._convert is None:
             if received.text is not None:
                 self.last = data
-                return self.log.append_text(received.text, data)
-            kind: MessageKind = (
-                "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
-            )
+                return self.log.append_text(received.text, data, received.publication)
+            kind = _kind_of(data)
         else:
             data, kind = self._convert(data)
         self.last = data
         return self.log.append(data, kind, received.publication)
+
+    def message_of(self, received: Received) -> Message:
+        """Return a message that is not in the log; its number is 0."""
+        data, kind = received.data, _kind_of(received.data)
+        if self._convert is not None:
+            data, kind = self._convert(data)
+        return self.log.message(data, kind, received.publication)
 
     def add_reader(self, buffer: Buffer) -> None:
         """Give a reader every message from now on; one of a feed that has ended ends at once."""
@@ -171,6 +189,10 @@ class Feed:
             if self.holders:
                 self.take(received)
         self.log.end_slice()
+
+
+def _kind_of(data: object) -> MessageKind:
+    return "text" if isinstance(data, str) else "binary" if isinstance(data, bytes) else "json"
 
 
 def _is_failure(over: Exception | None) -> bool:

@@ -8,7 +8,7 @@ from sockstore.base.options import Heartbeat
 from sockstore.connection.inspection.observer import Observer
 from sockstore.connection.link import Link
 from sockstore.connection.receipts import Delivery
-from sockstore.machine.delivery import Outgoing
+from sockstore.machine.delivery import Outgoing, size_of
 from sockstore.machine.effects import SettleReceipts
 from sockstore.machine.machine import Machine
 from sockstore.machine.outbox import HandOver, Offer, Queued, Refused
@@ -17,7 +17,7 @@ from sockstore.machine.sending import REPLACED
 __all__ = ["FrameWriter", "delivery_in"]
 
 BYTES_IN_ONE_MESSAGE = 16 * 1024
-"""Bytes that a session puts into one WebSocket message; its server stores them together."""
+"""Bytes that share one WebSocket message, where texts may; a server stores them together."""
 
 
 class FrameWriter:
@@ -61,8 +61,8 @@ class FrameWriter:
 
     def flush(self, now: float) -> None:
         """Hand over waiting messages, until the machine returns None."""
-        if self._machine.session is not None:
-            self._flush_session(now)
+        if (separator := self._machine.joins_with) is not None:
+            self._flush_joined(separator, now)
             return
         while (offer := self._machine.next_to_send(now)) is not None:
             self.take(offer)
@@ -83,8 +83,9 @@ class FrameWriter:
         else:
             self._links[number].transport.send(data)
 
-    def _flush_session(self, now: float) -> None:
+    def _flush_joined(self, separator: str, now: float) -> None:
         """Hand over waiting messages, many in one WebSocket message."""
+        most = min(BYTES_IN_ONE_MESSAGE, self._machine.max_message_bytes or BYTES_IN_ONE_MESSAGE)
         frames: list[str] = []
         entries: list[Outgoing] = []
         size = 0
@@ -92,15 +93,16 @@ class FrameWriter:
             if isinstance(offer, Refused):
                 self.take(offer)
                 continue
-            data = offer.data
-            if frames and size + len(data) > BYTES_IN_ONE_MESSAGE:
-                self._give("\n".join(frames), entries)
+            texts = [each for each in (offer.data, *offer.rest) if isinstance(each, str)]
+            added = sum(map(size_of, texts)) + len(separator) * len(texts)
+            if frames and size + added > most:
+                self._give(separator.join(frames), entries)
                 frames, entries, size = [], [], 0
-            frames.append(str(data))
+            frames += texts
             entries.append(offer.entry)
-            size += len(data)
+            size += added
         if frames:
-            self._give("\n".join(frames), entries)
+            self._give(separator.join(frames), entries)
 
     def _give(self, data: str | bytes, entries: Iterable[Outgoing], *rest: str | bytes) -> None:
         number, flight = self._machine.live_transport, self._machine.flight

@@ -26,7 +26,13 @@ __all__ = ["Requests", "RequestsKeeper"]
 class RequestSender(Protocol):
     """What requests need of the sender."""
 
-    def send_request(self, draft: Callable[[], str | bytes], say: Say, holder: object) -> Receipt:
+    def send_request(
+        self,
+        draft: Callable[[], str | bytes],
+        say: Say,
+        holder: object,
+        subscription: WireSubscription | None,
+    ) -> Receipt:
         """Send a request, whose frames `say` makes when it is handed over."""
 
 
@@ -123,17 +129,45 @@ class Requests:
         name = next(self._names)
         asked = [data if self._protocol.is_plain else self._protocol.encode_request(data)]
         draft, say = self._saying(asked, subscription, name)
-        send = partial(self._keeper.sender.send_request, draft, say, holder)
+        send = partial(self._keeper.sender.send_request, draft, say, holder, subscription)
+        request = self._begun(send, is_idempotent=is_idempotent)
+        if self._protocol.is_plain and (is_idempotent or request.receipt.state == "queued"):
+            asked[0] = deepcopy(data)  # it is encoded later, and the program may change its own
+        return await self._answer(name, request, seconds)
+
+    async def ask_by(
+        self,
+        say: Callable[[Conversation, object], Iterable[str | bytes]],
+        holder: object,
+        subscription: WireSubscription,
+        *,
+        seconds: float | None,
+    ) -> Any:
+        """Send a question of a subscription, which may be asked twice, and return its answer.
+
+        Args:
+            say: Makes the frames, given the conversation and what it names the request.
+            holder: Whose it is.
+            subscription: The subscription.
+            seconds: How long to wait for the answer; None for any time.
+        """
+        name = next(self._names)
+        frames: Say = lambda talk: say(talk, name)  # noqa: E731 - a type that a def cannot name
+        send = partial(self._keeper.sender.send_request, str, frames, holder, subscription)
+        return await self._answer(name, self._begun(send, is_idempotent=True), seconds)
+
+    def _begun(self, send: Callable[..., Receipt], *, is_idempotent: bool) -> _Request:
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         request = _Request(answer, send, is_idempotent=is_idempotent)
         if not request.receipt:
             raise _undelivered(request.receipt)
-        if self._protocol.is_plain and (is_idempotent or request.receipt.state == "queued"):
-            asked[0] = deepcopy(data)  # it is encoded later, and the program may change its own
+        return request
+
+    async def _answer(self, name: object, request: _Request, seconds: float | None) -> Any:
         self.waiting[name] = request
         try:
             async with asyncio.timeout(seconds):
-                return await answer
+                return await request.answer
         except TimeoutError:
             raise TimeoutError(f"no answer to the request within {seconds or 0:g} s") from None
         finally:

@@ -28,8 +28,12 @@ if TYPE_CHECKING:
 __all__ = ["Sender", "SenderKeeper"]
 
 NO_IDS = (
-    "id=: messages have no ids on this connection; they have with a session, where the server "
+    "id=: messages have no ids on this connection; they have with Centrifuge(), where the server "
     "stores a message once for each id"
+)
+
+NO_MESSAGES = (
+    "a connection with {} sends nothing by itself: use connection.subscribe(key).send(data)"
 )
 
 UNNUMBERED = "on_open received this message: answer it there, by opening.send()"
@@ -117,9 +121,7 @@ class Sender:
             self._check(options)
         phase = self._machine.open_phase
         if phase is None:
-            entry = self._entry(data, holder, options or USUAL)
-            if not self._machine.settings.is_plain:
-                entry.say = _message(data, subscription, entry)
+            entry = self._entry(data, holder, options or USUAL, subscription)
             return Receipt(self._offer(entry, only_now=options is not None and options.now))
         # The hot path: an open connection, on which nothing waits.
         self._links[phase.transport].transport.send(data)
@@ -147,8 +149,6 @@ class Sender:
             return Receipt(Delivery("dropped", ASKER_GONE))
         entry = self._entry(data, holder, USUAL)
         entry.transport = live
-        if not self._machine.is_plain:
-            entry.say = _message(data, None, entry)
         return Receipt(self._offer(entry))
 
     async def asend(
@@ -167,9 +167,7 @@ class Sender:
         self._own.check_thread()
         options = options or USUAL
         self._check(options)
-        entry = self._entry(data, holder, options)
-        if not self._machine.settings.is_plain:
-            entry.say = _message(data, subscription, entry)
+        entry = self._entry(data, holder, options, subscription)
         delivery = self._offer(entry, may_wait=True)
         if self.in_line and entry in self.in_line:
             await self._wait_in_line(entry, self.in_line)
@@ -180,6 +178,7 @@ class Sender:
         draft: Callable[[], str | bytes],
         say: Say,
         holder: object = None,
+        subscription: WireSubscription | None = None,
         *,
         again: bool = False,
     ) -> Receipt:
@@ -189,6 +188,7 @@ class Sender:
             draft: Makes about what `say` will make, for the limits of the outbox.
             say: Makes the frames, and numbers it.
             holder: Whose it is, for `clear`.
+            subscription: Whose request it is; None if it is the connection's.
             again: Whether it was sent before the connection was lost: then it leaves before what
                 was not, and the outbox has room for it.
 
@@ -200,8 +200,7 @@ class Sender:
         if phase is not None and phase.conversation is not None:
             (frame,) = say(phase.conversation)
             return self.send(frame, holder)
-        entry = self._entry(draft(), holder, USUAL)
-        entry.say = say
+        entry = self._entry(draft(), holder, USUAL, subscription, say)
         entry.is_request, entry.again = True, again
         return Receipt(self._offer(entry))
 
@@ -225,7 +224,7 @@ class Sender:
         ]
         if taken:
             self._keeper.dispatch(fact.MessagesWithdrawn(tuple(each.receipt for each in taken)))
-        is_json = self._machine.session is not None
+        is_json = self._machine.carries_json
         return [
             decode_json(each.data) if is_json and isinstance(each.data, str) else each.data
             for each in taken
@@ -247,7 +246,7 @@ class Sender:
             DeliveryError: If the last message of them was not, and was not taken back.
         """
         machine = self._machine
-        under_way = () if machine.session is None else machine.session.under_way
+        under_way = machine.sent or (() if machine.session is None else machine.session.under_way)
         failure: DeliveryError | None = None
         for entry in (*under_way, *machine.outbox.entries, *machine.line):
             try:
@@ -274,15 +273,32 @@ class Sender:
                 waiter.set_result(None)
 
     def _check(self, options: SendOptions) -> None:
-        if options.id is not None and self._machine.session is None:
+        machine = self._machine
+        if options.id is not None and machine.session is None and not machine.repeats:
             raise TypeError(NO_IDS)
 
-    def _entry(self, data: str | bytes, holder: object, options: SendOptions) -> Outgoing:
-        delivery = Delivery(awaits_reply=self._machine.session is not None)
-        entry = Outgoing(data, size_of(data), delivery)
+    def _entry(
+        self,
+        data: str | bytes,
+        holder: object,
+        options: SendOptions,
+        subscription: WireSubscription | None = None,
+        say: Say | None = None,
+    ) -> Outgoing:
+        machine, protocol = self._machine, self._machine.settings.protocol
+        if not (say or subscription or protocol is None or protocol.has_messages):
+            raise RuntimeError(NO_MESSAGES.format(type(protocol).__name__))
+        is_answered = machine.session is not None or (machine.sent is not None and say is None)
+        entry = Outgoing(data, size_of(data), Delivery(awaits_reply=is_answered))
         entry.holder = holder
+        entry.subscription = subscription
+        entry.say = say
+        if say is None and not machine.settings.is_plain:
+            entry.say = _message(data, subscription, entry)
         if options is not USUAL:
             entry.key, entry.urgent, entry.id = options.key, options.urgent, options.id or ""
+            if entry.key is not None and subscription is not None:
+                entry.key = (subscription, entry.key)  # one room's keys are not another's
             if options.ttl is not None:
                 entry.expires_at = self._own.now() + options.ttl
         return entry
@@ -306,6 +322,9 @@ class Sender:
         settings, session = self._machine.settings, self._machine.session
         if entry.waits or session is not None or settings.linger is not None:
             keeper.queued()
+        if entry.waits and not settings.is_plain:
+            # What waits may be another room's: the conversation says which messages may leave.
+            self._writer.flush(self._own.now())
         if keeper.shows_buffered:
             keeper.buffered_changed()
         return delivery_in(entry)

@@ -10,24 +10,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 from weakref import finalize
 
-from sockstore.base.checks import require_seconds
+from sockstore.base.checks import require_count, require_seconds
+from sockstore.base.sending import SendOptions
 from sockstore.connection.feed import Feed, add_handler
+from sockstore.connection.latest import Latest
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receipts import Delivery, Receipt
-from sockstore.connection.subscriptions import Subscriptions
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.buffer import Buffer
 from sockstore.messages.log import MessageLog
 from sockstore.messages.stream import MessageStream
 from sockstore.stores import Readable, readonly
-from sockstore.stores.binding import adopt, node_of
-from sockstore.stores.computed import Derived
+from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
+    from sockstore.base.members import Member
+    from sockstore.base.positions import Position
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.message import Message
-    from sockstore.stores.scheduling import Scheduler
 
 __all__ = ["Subscription", "feed_of", "subscriptions_in_use"]
 
@@ -81,9 +82,27 @@ class Subscription(Generic[T]):
         not kept: ``connection.subscribe(key).latest`` asks the server for no longer than needed.
         """
         self._feed.is_lent = True
-        store: Readable[T | None] = Readable(_Latest(self._talks.subscriptions, self._feed))
+        store: Readable[T | None] = Readable(Latest(self._talks.subscriptions, self._feed))
         adopt(store, FOREIGN_THREAD, owner=self._owner)
         return store
+
+    @property
+    def position(self) -> Position | None:
+        """How far it has been read; None where messages have no places, and before the first.
+
+        A program that keeps it goes on from there after a restart: ``subscribe(key, since=...)``.
+        """
+        return self._talks.protocol.position(self._feed.wire)
+
+    @cached_property
+    def members(self) -> Readable[tuple[Member, ...]]:
+        """Who is in it now, as a store; as of the last connection while there is none.
+
+        Raises:
+            RuntimeError: If the protocol does not know members.
+        """
+        self._talks.check_has("members", "has_members")
+        return readonly(self._talks.subscriptions.members_of(self._feed))
 
     async def ready(self, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - CONTRACT SU3
         """Wait until the server has accepted it, and return its answer.
@@ -162,25 +181,93 @@ class Subscription(Generic[T]):
     def _check_reading(self) -> None:
         self._talks.refuse_in_opening("reading a subscription", "use opening.receive()")
 
-    # Saying something
-
-    def send(self, data: Any) -> Receipt:
-        """Send a message to what is subscribed to, a room for example.
+    async def history(
+        self,
+        limit: int = 100,
+        before: int | None = None,
+        timeout: float | None = 10.0,  # noqa: ASYNC109 - as `WebSocketStore.request`
+    ) -> list[Message]:
+        """Return older messages, as the server keeps them; they do not stand in `messages`.
 
         Args:
-            data: As for `WebSocketStore.send`.
+            limit: How many at most; the server may return less.
+            before: An offset: only messages below it. None for the newest.
+            timeout: Seconds to wait at most; None sets no limit.
+
+        Returns:
+            The messages, the oldest first; their `number` is 0.
+
+        Raises:
+            RuntimeError: If the protocol has no history, or the subscription was released.
+            RequestFailed: If the server refuses.
+            TimeoutError: If no answer came in time.
+            DeliveryError: If it could not be asked.
+        """
+        self._talks.check_has("history()", "has_history")
+        require_count("limit", limit, least=1)
+        require_count("before", before, optional=True)
+        require_seconds("timeout", timeout, optional=True)
+        feed = self._feed
+        if not feed.holders:
+            raise RuntimeError(f"history(): the subscription {self.key!r} was released")
+        found = await self._talks.history(limit, before, feed.gate, feed.wire, timeout)
+        return [feed.message_of(received) for received in found]
+
+    # Saying something
+
+    def send(  # noqa: PLR0917 - as `WebSocketStore.send`
+        self,
+        data: Any,
+        ttl: float | None = None,
+        key: Hashable = None,
+        urgent: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        now: bool = False,  # noqa: FBT001, FBT002 - as `WebSocketStore.send`
+        id: str | None = None,  # noqa: A002 - as `WebSocketStore.send`
+    ) -> Receipt:
+        """Send a message to what is subscribed to, a room for example.
+
+        The arguments are those of `WebSocketStore.send`; a `key` is the subscription's own.
 
         Returns:
             A receipt, as that of `WebSocketStore.send`; it is refused after `unsubscribe`.
 
         Raises:
             RuntimeError: If the protocol's subscriptions cannot be sent to.
-            TypeError: If the data cannot be encoded.
+            TypeError: If the data cannot be encoded, or messages have no ids here.
+            InvalidOption: If another argument cannot be used.
         """
         self._talks.check_addressed("send")
+        options = None
+        if ttl is not None or key is not None or id is not None or urgent or now:
+            options = SendOptions(ttl, key, urgent, now, id)
         if not self._feed.holders:
-            return Receipt(Delivery("refused", f"the subscription {self.key!r} was released"))
-        return self._talks.send(data, self._feed.gate, self._feed.wire)
+            return self._refused()
+        return self._talks.send(data, self._feed.gate, self._feed.wire, options)
+
+    async def asend(
+        self,
+        data: Any,
+        *,
+        ttl: float | None = None,
+        key: Hashable = None,
+        urgent: bool = False,
+        id: str | None = None,  # noqa: A002 - as `send`
+    ) -> Receipt:
+        """Send a message as `send` does, and wait while the outbox has no room for it.
+
+        The arguments, the result and the errors are those of `WebSocketStore.asend`.
+
+        Raises:
+            RuntimeError: If the protocol's subscriptions cannot be sent to.
+        """
+        self._talks.check_addressed("asend")
+        options = SendOptions(ttl, key, urgent, now=False, id=id)
+        if not self._feed.holders:
+            return self._refused()
+        return await self._talks.asend(data, self._feed.gate, self._feed.wire, options)
+
+    def _refused(self) -> Receipt:
+        return Receipt(Delivery("refused", f"the subscription {self.key!r} was released"))
 
     async def request(
         self,
@@ -258,36 +345,6 @@ class Subscription(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Subscription {self.key!r} {self._feed.state.value.phase}>"
-
-
-class _Latest(Derived[Any]):
-    """A node that holds a feed while it is live.
-
-    Args:
-        subscriptions: Where it is held.
-        feed: The feed.
-    """
-
-    __slots__ = ("_feed", "_is_holding", "_subscriptions")
-
-    def __init__(self, subscriptions: Subscriptions, feed: Feed) -> None:
-        super().__init__((node_of(feed.log.store),), lambda _: feed.last, None)
-        self._subscriptions = subscriptions
-        self._feed = feed
-        self._is_holding = False  # set by `begin`, reset by `end`
-
-    def begin(self, scheduler: Scheduler, /) -> None:
-        """Subscribe, if nobody else has."""
-        self._subscriptions.hold(self._feed)
-        self._is_holding = True
-        super().begin(scheduler)
-
-    def end(self) -> None:
-        """Release it, if nobody else holds it."""
-        super().end()
-        if self._is_holding:
-            self._is_holding = False
-            self._subscriptions.let_go(self._feed)
 
 
 def subscriptions_in_use() -> dict[Subscription[Any], str]:

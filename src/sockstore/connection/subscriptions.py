@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +20,11 @@ from sockstore.machine.snapshots import SNAPSHOT_FAILED
 from sockstore.machine.subscriptions import FINAL, WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
 from sockstore.protocols.base import BaseProtocol, Received, WireSubscription
-from sockstore.stores import Readable, batch
+from sockstore.stores import Readable, Writable, batch, writable
 from sockstore.stores.binding import adopt, bind_with
 
 if TYPE_CHECKING:
+    from sockstore.base.members import Member
     from sockstore.machine.snapshots import OwedSnapshot
     from sockstore.messages.writer import Report
 
@@ -33,7 +34,7 @@ __all__ = ["Subscriptions"]
 class _Group:
     """The feeds of one subscription of the server."""
 
-    __slots__ = ("answer", "feeds", "state", "text", "wire")
+    __slots__ = ("answer", "feeds", "members", "state", "text", "wire")
 
     def __init__(self, wire: WireSubscription, text: str) -> None:
         self.wire = wire
@@ -41,6 +42,7 @@ class _Group:
         self.feeds: tuple[Feed, ...] = ()  # replaced by `hold` and `let_go`
         self.state = WAITING  # set by `show`
         self.answer: object = None  # set by `show`
+        self.members: tuple[Member, ...] = ()  # set by `show_members`
 
     @property
     def shown(self) -> SubscriptionState:
@@ -134,7 +136,7 @@ class Subscriptions:
                 self._leave(feed)
 
     def _join(self, feed: Feed) -> None:
-        group = self._group(feed.key, feed.params)
+        group = self._group(feed)
         feed.wire, is_first = group.wire, not group.feeds
         for store in (feed.state, feed.log.store):
             adopt(store, FOREIGN_THREAD)
@@ -162,20 +164,24 @@ class Subscriptions:
         if not group.feeds:
             self._dispatch(fact.SubscriptionReleased(group.wire, feed.linger))
 
-    def _group(self, key: Hashable, params: Mapping[str, Any]) -> _Group:
-        is_shared = self._protocol.shares_subscriptions
+    def _group(self, feed: Feed) -> _Group:
+        key, params, is_shared = feed.key, feed.params, self._protocol.shares_subscriptions
         sent = encode(dict(params))
         copy = decode_json(sent if isinstance(sent, str) else sent.decode())
         text = json.dumps(copy, sort_keys=True)
         group = self._shared.get(key) if is_shared else None
-        if group is not None and group.text != text:
+        other = None if group is None else _difference(group, feed, text)
+        if group is not None and other is not None:
             if group.feeds:
-                why = f"this connection is subscribed to {key!r} with other parameters"
-                raise InvalidOption("params", dict(params), why)
+                option, value = other
+                words = _OTHER[option]
+                why = f"this connection is subscribed to {key!r} with {words}"
+                raise InvalidOption(option, value, why)
             self._dispatch(fact.SubscriptionReleased(group.wire))  # it lingers no longer
             group = None
         if group is None:
-            group = _Group(WireSubscription(key, copy), text)
+            wire = WireSubscription(key, copy, token=feed.token, since=feed.since)
+            group = _Group(wire, text)
             self._groups[group.wire] = group
             if is_shared:
                 self._shared[key] = group
@@ -258,6 +264,29 @@ class Subscriptions:
                 (feed.owed.subscribed if state.phase == "subscribed" else feed.owed.lost)()
                 self._loader.follow(feed)
             self._set(feed, state)
+
+    def show_members(self, wire: WireSubscription, members: tuple[Member, ...]) -> None:
+        """Show who is in a subscription."""
+        group = self._groups.get(wire)
+        if group is None:
+            return
+        group.members = members
+        for feed in group.feeds:
+            if feed.members is None:
+                continue
+            try:
+                feed.members.set(members)
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
+                self._report(error, "a subscriber of a subscription's members")
+
+    def members_of(self, feed: Feed) -> Writable[tuple[Member, ...]]:
+        """Return the store of those who are in a feed's subscription; the first call makes it."""
+        if feed.members is None:
+            group = self._groups.get(feed.wire)
+            feed.members = writable(() if group is None else group.members)
+            adopt(feed.members, FOREIGN_THREAD)
+            bind_with(feed.members, self._log.store)
+        return feed.members
 
     def show_snapshot(self, feed: Feed, why: str | None) -> None:
         """Show why a feed's snapshot could not be loaded; None: it was."""
@@ -343,6 +372,25 @@ class Subscriptions:
         self._groups.pop(group.wire, None)
         if self._shared.get(group.wire.key) is group:
             del self._shared[group.wire.key]
+
+
+_OTHER: Final = {
+    "params": "other parameters",
+    "token": "another token",
+    "since": "another position",
+}
+"""What is another handle's, in words, by the name of the argument."""
+
+
+def _difference(group: _Group, feed: Feed, text: str) -> tuple[str, object] | None:
+    """Return what a handle asks for that is not so, by its name; None if it can share a group."""
+    if group.text != text:
+        return "params", dict(feed.params)
+    if feed.token is not None and feed.token != group.wire.token:
+        return "token", "***"
+    if feed.since is not None and feed.since != group.wire.since:
+        return "since", feed.since
+    return None
 
 
 _CONNECTION_ENDED: Final = SubscriptionState(error="the connection has ended")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, overload
 
 from sockstore.base.checks import (
     require_at_least,
     require_callable,
     require_count,
+    require_instance,
     require_seconds,
 )
 from sockstore.base.errors import DeliveryError, InvalidOption
+from sockstore.base.positions import Position
 from sockstore.connection.engine import caller
 from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
@@ -21,10 +23,14 @@ if TYPE_CHECKING:
     from sockstore.connection.subscription import Subscription
     from sockstore.connection.talks import Talks
     from sockstore.messages.message import Message
+    from sockstore.protocols.base import Ask
 
 __all__ = ["NO_PARAMS", "TalkingSide", "subscribe_from"]
 
 T = TypeVar("T")
+
+Token: TypeAlias = "str | Callable[[Ask], str | Awaitable[str]] | None"  # noqa: S105 - a type
+"""A token, or what makes one."""
 
 NO_PARAMS: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -144,6 +150,8 @@ class TalkingSide(SendingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[T]: ...
     @overload
     def subscribe(
@@ -156,6 +164,8 @@ class TalkingSide(SendingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[Any]: ...
     def subscribe(
         self,
@@ -167,6 +177,8 @@ class TalkingSide(SendingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[Any]:
         """Ask the server to tell about something, now and on each connection that follows.
 
@@ -188,6 +200,11 @@ class TalkingSide(SendingSide):
                 comes first, as a `Message` of kind ``"snapshot"``. If it raises or takes over
                 `connect_timeout`, it is called again, by the schedule of `reconnect`.
             linger: Seconds for which the server is not told that the last handle was released.
+            token: A token for this subscription, or a sync or async callable that makes one; it is
+                called again, with an `Ask` whose ``refresh`` is true, if the server refuses it or
+                before it expires. For servers of `Centrifuge`.
+            since: The position of the last message that the program has: what came after it is
+                delivered first. None begins with what comes now. For servers of `Centrifuge`.
 
         Returns:
             The handle, at once; its `ready` waits for the server.
@@ -224,6 +241,8 @@ class TalkingSide(SendingSide):
             limit=limit,
             snapshot=snapshot,
             linger=linger,
+            token=token,
+            since=since,
             where=caller(),
         )
 
@@ -237,6 +256,8 @@ class TalkingSide(SendingSide):
         limit: int,
         snapshot: Callable[[], object] | None,
         linger: float,
+        token: Token,
+        since: Position | None,
         where: str,
     ) -> Subscription[Any]:
         talks = self._talks("subscribe")
@@ -252,6 +273,8 @@ class TalkingSide(SendingSide):
         require_count("limit", limit, least=1)
         require_at_least("linger", linger, 0)
         require_callable("snapshot", snapshot, may_await=True)
+        require_instance("since", since, Position, "a Position or None")
+        self._check_extras(talks, token=token, since=since)
         from sockstore.connection.subscription import Subscription  # noqa: PLC0415 - as `talks`
 
         feed = talks.subscribe(
@@ -264,6 +287,8 @@ class TalkingSide(SendingSide):
             limit=limit,
             snapshot=snapshot,
             linger=linger,
+            token=token,
+            since=since,
         )
         return Subscription(talks, feed, self, where)
 
@@ -294,6 +319,17 @@ class TalkingSide(SendingSide):
             >>> stop = connection.handle("add", lambda a, b: a + b)
         """
         return self._talks("handle").handle(name, fn)
+
+    def _check_extras(self, talks: Talks, **extras: object) -> None:
+        """Refuse a token or a position that the protocol could not give to its server."""
+        protocol = talks.protocol
+        for option, value in extras.items():
+            if value is not None and option not in protocol.subscribes_with:
+                how = f"{type(protocol).__name__} does not take it; Centrifuge() does"
+                raise InvalidOption(option, "***" if option == "token" else value, how)
+        token = extras["token"]
+        if token is not None and not isinstance(token, str):
+            require_callable("token", token, may_await=True)
 
     def _talks(self, action: str) -> Talks:
         self._gate.require_use(action)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,12 +27,16 @@ from sockstore.protocols.base import (
     BaseProtocol,
     Called,
     CallFailure,
+    Conversation,
+    Frame,
     Received,
     WireSubscription,
     how_to_say,
 )
 
 if TYPE_CHECKING:
+    from sockstore.base.positions import Position
+    from sockstore.base.sending import SendOptions
     from sockstore.connection.user_side import TalkEffect
     from sockstore.messages.message import MessageKind
 
@@ -106,6 +110,8 @@ class Talks:
         limit: int,
         snapshot: Callable[[], object] | None,
         linger: float,
+        token: object,
+        since: Position | None,
     ) -> Feed:
         """Return what a new handle reads, as `Connection.subscribe` says."""
         log = LogWriter(history, self._driver.report, key=key)
@@ -118,6 +124,8 @@ class Talks:
             convert=convert,
             limit=limit,
             linger=linger,
+            token=token,
+            since=since,
         )
         if snapshot is not None:
             policy = self._driver.machine.settings.reconnect or Reconnect.exponential()
@@ -165,11 +173,57 @@ class Talks:
                 f"use connection.{action}(), {instead}"
             )
 
-    def send(self, data: Any, holder: object, subscription: WireSubscription) -> Receipt:
+    def check_has(self, what: str, flag: str) -> None:
+        """Refuse what this protocol does not have.
+
+        Raises:
+            RuntimeError: If it does not.
+        """
+        if not getattr(self.protocol, flag):
+            name = type(self.protocol).__name__
+            raise RuntimeError(
+                f"subscription.{what} cannot be used with {name}, which has none; use protocol="
+                f"Centrifuge(), or another one that has it{how_to_say(self.protocol, flag)}"
+            )
+
+    def send(
+        self,
+        data: Any,
+        holder: object,
+        subscription: WireSubscription,
+        options: SendOptions | None,
+    ) -> Receipt:
         """Send a message to what is subscribed to, or queue it."""
         data = self._encoder(data)
         self._ask_for(subscription)
-        return self._driver.sender.send(data, holder, None, subscription)
+        return self._driver.sender.send(data, holder, options, subscription)
+
+    async def asend(
+        self, data: Any, holder: object, subscription: WireSubscription, options: SendOptions
+    ) -> Receipt:
+        """Send a message to what is subscribed to; wait while there is no room for it."""
+        data = self._encoder(data)
+        self._ask_for(subscription)
+        return await self._driver.sender.asend(data, holder, options, subscription)
+
+    async def history(
+        self,
+        limit: int,
+        before: int | None,
+        holder: object,
+        subscription: WireSubscription,
+        seconds: float | None,
+    ) -> list[Received]:
+        """Return older messages of what is subscribed to."""
+        self._ask_for(subscription)
+
+        def say(talk: Conversation, name: object) -> Iterable[Frame]:
+            return talk.history(subscription, limit, before, name)
+
+        answer: list[Received] = await self._requests.ask_by(
+            say, holder, subscription, seconds=seconds
+        )
+        return answer
 
     async def request(
         self,
@@ -203,6 +257,8 @@ class Talks:
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
                 if self._driver.machine.still_holds(effect):
                     self.subscriptions.show(wire, state, answer)
+            case order.ShowMembers(subscription=wire, members=members):
+                self.subscriptions.show_members(wire, members)
             case order.ForgetSubscription(subscription=wire):
                 self.subscriptions.forget(wire)
             case order.AnswerRequest(request=number, data=data, error=error):
@@ -292,15 +348,19 @@ class Talks:
 
     async def _answer(self, transport: int, question: Ask) -> None:
         try:
-            value = self.protocol.parameters()[question.what]
+            subscription = question.subscription
+            parameters = {} if subscription is not None else self.protocol.parameters()
+            value = subscription.token if subscription is not None else parameters[question.what]
             answer = value(question) if callable(value) else value
             answer = await answer if inspect.isawaitable(answer) else answer
         except (Exception, asyncio.CancelledError) as error:
             if is_cancelled(error):
                 raise  # its connection has gone
-            name = f"the callable for {question.what!r}"
+            of = "" if question.subscription is None else f" of {question.subscription.key!r}"
+            name = f"the callable for {question.what!r}{of}"
             self._driver.report(as_exception(error), name)
-            self._driver.dispatch(fact.LossDeclared(f"{name} raised"))
+            why = f"{name} raised {said(error)}"
+            self._driver.dispatch(fact.ProgramAnswered(transport, question, failure=why))
         else:
             self._driver.dispatch(fact.ProgramAnswered(transport, question, answer))
 

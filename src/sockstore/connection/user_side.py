@@ -17,6 +17,7 @@ __all__ = ["TalkEffect", "UserEffect", "UserSide"]
 TalkEffect: TypeAlias = (
     order.DeliverGapTo
     | order.ShowSubscription
+    | order.ShowMembers
     | order.ForgetSubscription
     | order.AnswerRequest
     | order.TakeCall

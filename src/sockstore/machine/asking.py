@@ -20,9 +20,9 @@ from sockstore.machine.phases import LIVE
 
 if TYPE_CHECKING:
     from sockstore.base.state import Attempt
-    from sockstore.protocols.base import Conversation, Frame, Output
+    from sockstore.protocols.base import Conversation, Frame, Output, WireSubscription
 
-__all__ = ["broken", "conversation_of", "frames_of", "meaning_of", "outputs_of"]
+__all__ = ["broken", "conversation_of", "frames_of", "may_send", "meaning_of", "outputs_of"]
 
 
 def conversation_of(memory: Memory, attempt: Attempt) -> Conversation | tuple[Output, ...]:
@@ -85,6 +85,15 @@ def frames_of(
         memory.unreported.append(order.ReportError(error, name))
         return f"{name} raised {said(error)}"
     return frames
+
+
+def may_send(memory: Memory, talk: Conversation, to: WireSubscription | None, now: float) -> bool:
+    """Return whether a conversation lets a message leave now; if it raises, it does."""
+    try:
+        return bool(talk.may_send(to, now))
+    except Exception as error:  # noqa: BLE001 - a protocol may be the user's, and raise anything
+        memory.unreported.append(order.ReportError(error, _name(memory, "may_send()")))
+        return True
 
 
 def meaning_of(memory: Memory, close: Close | None) -> Word | None:

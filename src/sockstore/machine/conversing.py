@@ -22,6 +22,7 @@ from sockstore.protocols.base import (
     Called,
     Ended,
     Failed,
+    Members,
     Missed,
     Opened,
     Output,
@@ -66,7 +67,7 @@ def say_what_is_due(memory: Memory, now: float) -> list[Effect]:
     return effects
 
 
-def _follow(  # noqa: C901, PLR0911 - a table
+def _follow(  # noqa: C901, PLR0911, PLR0912 - a table
     memory: Memory, live: Live, output: Output, now: float
 ) -> list[Effect]:
     transport = live.transport
@@ -85,8 +86,13 @@ def _follow(  # noqa: C901, PLR0911 - a table
             return [order.TakeCall(transport, output)]
         case Ask():
             return [order.AskProgram(transport, output)]
-        case Settled(entry=entry, state=state, why=why):
+        case Members(subscription=subscription, members=members):
+            return [order.ShowMembers(subscription, members)]
+        case Settled(entry=entry, state=state, why=why, offset=offset):
             assert isinstance(entry, Outgoing)  # noqa: S101 - it was given to `send`
+            if memory.sending.sent is not None and not memory.sending.sent.remove(entry):
+                return []  # it was given up meanwhile
+            entry.offset = offset
             return [order.SettleReceipts((entry,), state, why)]
         case Raised(error=error, name=name):
             return [order.ReportError(error, name)]
@@ -115,8 +121,8 @@ def _follow_subscription(
         case Ended(error=error):
             book.ended(output)
             return [order.ShowSubscription(subscription, SubscriptionState("ended", error=error))]
-        case Missed(reason=reason):
-            return [order.DeliverGapTo(subscription, Gap(None, None, reason))]
+        case Missed(reason=reason, since=since, until=until):
+            return [order.DeliverGapTo(subscription, Gap(since, until, reason))]
         case _:
             assert_never(output)
 

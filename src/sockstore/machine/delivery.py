@@ -16,7 +16,7 @@ from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Conversation
+    from sockstore.protocols.base import Conversation, WireSubscription
 
 __all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports", "Say", "size_of"]
 
@@ -42,10 +42,11 @@ class Outgoing:
         waits: Whether it is in the outbox, or waits for room there; set by those.
         transport: The only transport that it may leave on, for an answer; None for any. Set by the
             sender.
-        id: Its id in a session, set by the sender, or when it is offered; empty without a session.
-        first_sent_at: When a session handed it over first, or None.
-        offset: Where in the room it was stored, set by the server's reply; or None.
+        id: Its id, set by the sender, or when it is offered; empty where messages have none.
+        first_sent_at: When it was handed over first, where that is remembered; or None.
+        offset: Where it was stored, set by the server's reply; or None.
         say: How a protocol's conversation makes frames of it, set by the sender; None sends `data`.
+        subscription: Where it is sent, set by the sender; None for the connection.
     """
 
     __slots__ = (
@@ -61,6 +62,7 @@ class Outgoing:
         "receipt",
         "say",
         "size",
+        "subscription",
         "transport",
         "urgent",
         "waits",
@@ -82,6 +84,7 @@ class Outgoing:
         self.first_sent_at: float | None = None
         self.offset: int | None = None
         self.say: Say | None = None
+        self.subscription: WireSubscription | None = None
 
 
 Say: TypeAlias = "Callable[[Conversation], Iterable[str | bytes]]"

@@ -18,7 +18,7 @@ from sockstore.machine.session_frames import Published
 from sockstore.machine.subscriptions import SubscriptionState
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Ask, Called, Received, WireSubscription
+    from sockstore.protocols.base import Ask, Called, Member, Received, WireSubscription
 
 
 @frozen
@@ -146,6 +146,14 @@ class ShowSubscription:
 
 
 @frozen
+class ShowMembers:
+    """Show users who is in a subscription."""
+
+    subscription: WireSubscription
+    members: tuple[Member, ...]
+
+
+@frozen
 class ForgetSubscription:
     """A subscription that was released is taken back: the next one of its key is another one."""
 
@@ -263,6 +271,7 @@ Effect: TypeAlias = (
     | AwaitTurn
     | AnswerRequest
     | TakeCall
+    | ShowMembers
     | AskProgram
     | ReportError
     | DeliverGap

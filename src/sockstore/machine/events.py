@@ -240,11 +240,12 @@ class CallAnswered:
 
 @frozen
 class ProgramAnswered:
-    """The program gave the value that a conversation asked it for."""
+    """The program gave the value that a conversation asked it for; or `failure` says why not."""
 
     transport: int
     question: Ask
-    value: object
+    value: object = None
+    failure: str | None = None
 
 
 @frozen

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
-from sockstore.machine.asking import frames_of
+from sockstore.machine.asking import frames_of, may_send
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
@@ -56,7 +56,7 @@ from sockstore.machine.phases import (
     project,
 )
 from sockstore.machine.reconnect import Decision
-from sockstore.machine.sending import TOO_LARGE
+from sockstore.machine.sending import TOO_LARGE, MaySend, allows
 from sockstore.machine.session_frames import Published
 from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
@@ -114,9 +114,25 @@ class Machine:
         session: The state of a session, to be read only; None without one.
         is_plain: Whether frames are the program's messages: there is neither a session, nor a
             protocol that has to be asked.
+        carries_json: Whether all data is JSON.
+        repeats: Whether messages have ids, so that what is not acknowledged is sent again.
+        joins_with: What stands between texts that share one WebSocket message, or None.
+        sent: The messages that were handed over and not acknowledged, to be read only; None where
+            servers acknowledge none.
     """
 
-    __slots__ = ("_memory", "_sends_as_it_is", "is_plain", "outbox", "session", "settings")
+    __slots__ = (
+        "_memory",
+        "_sends_as_it_is",
+        "carries_json",
+        "is_plain",
+        "joins_with",
+        "outbox",
+        "repeats",
+        "sent",
+        "session",
+        "settings",
+    )
 
     def __init__(self, settings: Settings, destination: object = None) -> None:
         self._memory: Final = Memory(settings, destination)
@@ -124,6 +140,13 @@ class Machine:
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
         self.session: Final[SessionView | None] = self._memory.session
         self.is_plain: Final = self.session is None and settings.is_plain
+        protocol = settings.protocol
+        joins_with = None if protocol is None else protocol.joins_with
+        self.joins_with: Final = joins_with if self.session is None else "\n"
+        self.sent: Final = self._memory.sending.sent
+        self.repeats: Final = self._memory.repeats
+        has_json = protocol is not None and protocol.carries_json
+        self.carries_json: Final = has_json or self.session is not None
         # Whether a message goes on the wire as it is, and whatever its size.
         self._sends_as_it_is: Final = (
             self.is_plain and settings.linger is None and self._memory.sending.limit is None
@@ -196,8 +219,15 @@ class Machine:
             return Refused(entry, why)
         if memory.session is not None and not entry.id:
             entry.id = memory.session.new_id()
+        if memory.repeats and not entry.id and not entry.is_request:
+            assert sending.sent is not None  # noqa: S101 - it is what repeats
+            entry.id = sending.sent.new_id()
         match memory.phase:
-            case Open(writable=True) as phase if not sending.line and sending.is_free(now):
+            case Open(writable=True) as phase if (
+                not sending.line
+                and sending.is_free(now)
+                and allows(self._may_send(phase, now), entry)
+            ):
                 self._use(now)
                 return self._framed(sending.hand_over(entry, now), phase)
             case Preparing() as phase if from_on_open and (
@@ -216,7 +246,8 @@ class Machine:
         match self._memory.phase:
             case Open(writable=True) as phase:
                 self._use(now)
-                offer = self._memory.sending.admit(now, is_open=True)
+                may = self._may_send(phase, now)
+                offer = self._memory.sending.admit(now, is_open=True, may=may)
                 return None if offer is None else self._framed(offer, phase)
             case _:
                 return self._memory.sending.admit(now, is_open=False)
@@ -225,7 +256,7 @@ class Machine:
         """Remove the next message that may be handed over, and return its outcome."""
         match self._memory.phase:
             case Open(writable=True) as phase:
-                offer = self._memory.sending.next_to_send(now)
+                offer = self._memory.sending.next_to_send(now, may=self._may_send(phase, now))
                 self._use(now)
                 return None if offer is None else self._framed(offer, phase)
             case Preparing(writable=True):
@@ -297,6 +328,13 @@ class Machine:
         return should_begin(self._memory, has_users=has_users)
 
     @property
+    def max_message_bytes(self) -> int | None:
+        """UTF-8 bytes that the server takes in one frame; None if it has not said so."""
+        phase = self._memory.phase
+        talk = phase.conversation if isinstance(phase, LIVE) else None
+        return None if talk is None else talk.max_message_bytes
+
+    @property
     def flight(self) -> Flight | None:
         """The flight of a message that is handed over now."""
         phase = self._memory.phase
@@ -331,6 +369,13 @@ class Machine:
         phase = self._memory.phase
         return isinstance(phase, Deciding) and phase.question == question
 
+    def _may_send(self, phase: Open, now: float) -> MaySend | None:
+        """Return what asks the conversation whether a message may leave; None if all may."""
+        talk, memory = phase.conversation, self._memory
+        if talk is None or memory.settings.is_plain:
+            return None
+        return lambda to: may_send(memory, talk, to, now)
+
     def _framed(self, offer: OfferT, phase: Open | Preparing) -> OfferT | Refused:
         """Let the conversation say how a message looks on the wire."""
         if not isinstance(offer, HandOver) or offer.entry.say is None:
@@ -339,14 +384,18 @@ class Machine:
         assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
         say, method = offer.entry.say, "request" if offer.entry.is_request else "send"
         frames = frames_of(self._memory, method, lambda: say(talk)) or "it gave no frame"
-        if isinstance(frames, str):
-            return Refused(offer.entry, frames)
-        offer.data, *offer.rest = frames
-        limits = (self._memory.sending.limit, talk.max_message_bytes)
-        for limit in limits:
-            if limit is not None and max(map(size_of, (offer.data, *offer.rest))) > limit:
-                return Refused(offer.entry, TOO_LARGE)
-        return offer
+        why = frames if isinstance(frames, str) else None
+        if not isinstance(frames, str):
+            offer.data, *offer.rest = frames
+            largest = max(map(size_of, frames))
+            limits = (self._memory.sending.limit, talk.max_message_bytes)
+            if any(limit is not None and largest > limit for limit in limits):
+                why = TOO_LARGE
+        if why is None:
+            return offer
+        if self._memory.sending.sent is not None:
+            self._memory.sending.sent.remove(offer.entry)
+        return Refused(offer.entry, why)
 
     def _use(self, now: float) -> None:
         """Note that a message is handed over, for a lazy connection."""

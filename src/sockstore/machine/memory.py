@@ -40,7 +40,7 @@ from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import BaseProtocol
+    from sockstore.protocols.base import BaseProtocol, SentMessages
 
 __all__ = ["LazyUse", "Memory", "Settings"]
 
@@ -144,7 +144,15 @@ class Memory:
         self.settings: Final = settings
         # Both change by their own methods only.
         self.session: Final = None if channel is None else SessionMachine(channel, since)
-        self.sending: Final = Sending(settings.outbox, self.session)
+        # What the protocol remembers over connections; only its conversations change it.
+        self.protocol_memory: Final = protocol and protocol.make_memory()
+        # The messages that the server acknowledges, and whether a connection repeats those of the
+        # one before it. Set once.
+        sent = None if protocol is None else protocol.sent_messages(self.protocol_memory)
+        self.repeats: Final = sent is not None
+        if sent is None and protocol is not None and protocol.acknowledges_messages:
+            sent = _sent_messages()
+        self.sending: Final = Sending(settings.outbox, self.session, sent)
         # Who uses it, if it is lazy; changed by its own methods, and by events.
         self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
         # What the program wants to be told by the server; None if it cannot be asked.
@@ -153,8 +161,6 @@ class Memory:
             if protocol is not None and protocol.has_subscriptions
             else None
         )
-        # What the protocol remembers over connections; only its conversations change it.
-        self.protocol_memory: Final = protocol and protocol.make_memory()
         # The destination; set by each event that asks for a connection.
         self.destination = destination
         # The present phase; set by the transitions, and by `begin_attempt` and `wait`.
@@ -228,8 +234,8 @@ class Memory:
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
         waiting = () if self.book is None else self.book.lost()
         lost = [order.ShowSubscription(each, WAITING) for each in waiting]
-        answers = self.sending.leave_behind()
-        return [order.RetireTransport(phase.transport), *lost, *answers]
+        given_up = self.sending.lost(repeats=self.repeats)
+        return [order.RetireTransport(phase.transport), *lost, *given_up]
 
     def _wait_after_refusals(self, failures: int) -> float | None:
         """Return how long to wait after so many refusals in a row; None to give up."""
@@ -258,3 +264,9 @@ class Memory:
         if not self.sending.has_something:
             return []
         return [*self.sending.expire(now), order.FlushOutbox()]
+
+
+def _sent_messages() -> SentMessages:
+    from sockstore.protocols.sent_messages import SentMessages  # noqa: PLC0415 - not with the package
+
+    return SentMessages()

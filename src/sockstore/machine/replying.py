@@ -77,5 +77,8 @@ def _program_answered(memory: Memory, event: fact.ProgramAnswered, now: float) -
     live = memory.live(event.transport)
     if live is None or (talk := live.conversation) is None:
         return []
+    if event.failure is not None:
+        excuse = partial(talk.not_told, event.question, event.failure, now)
+        return let_in(memory, outputs_of(memory, "not_told", excuse, now), now)
     tell = partial(talk.told, event.question, event.value, now)
     return let_in(memory, outputs_of(memory, "told", tell), now)

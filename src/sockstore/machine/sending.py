@@ -1,11 +1,11 @@
-"""Choose what is sent next: what a session must send again, the outbox, those in line for it."""
+"""Choose what is sent next: what must be sent again, the outbox, those in line for it."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import takewhile
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from sockstore.base.sending import Outbox
 from sockstore.machine import effects as order
@@ -21,7 +21,13 @@ from sockstore.machine.outbox import (
 )
 from sockstore.machine.session import SessionMachine
 
-__all__ = ["ASKER_GONE", "REPLACED", "TAKEN_BACK", "TOO_LARGE", "Sending"]
+if TYPE_CHECKING:
+    from sockstore.protocols.base import SentMessages, WireSubscription
+
+__all__ = ["ASKER_GONE", "REPLACED", "TAKEN_BACK", "TOO_LARGE", "MaySend", "Sending", "allows"]
+
+MaySend: TypeAlias = "Callable[[WireSubscription | None], bool]"
+"""Says whether the conversation lets a message to this subscription leave now."""
 
 ASKER_GONE = "the connection that the message came on is gone"
 
@@ -30,6 +36,8 @@ TAKEN_BACK = "it was taken back"
 REPLACED = "a newer message with its key took its place"
 
 TOO_LARGE = "it is larger than the server takes"
+
+UNANSWERED = "the connection was lost before the server answered"
 
 _NOBODY: deque[Outgoing] = deque(maxlen=0)
 """Shared by all connections without a line: even an empty deque takes 0.7 KiB."""
@@ -41,6 +49,7 @@ class Sending:
     Args:
         options: The limits of the outbox; None if nothing may wait.
         session: The session, or None.
+        sent: Remembers the messages that a protocol's server acknowledges; None if it does not.
 
     Attributes:
         limit: UTF-8 bytes that a message may have; None sets no limit.
@@ -48,21 +57,30 @@ class Sending:
         line: Those that wait for room in the outbox, because their senders wait; the next one
             first. `offer` adds, `admit` and all that gives messages up remove.
         session: The session, or None.
+        sent: Those that were handed over and not acknowledged, or None.
     """
 
-    __slots__ = ("_expiries", "limit", "line", "outbox", "session")
+    __slots__ = ("_expiries", "limit", "line", "outbox", "sent", "session")
 
-    def __init__(self, options: Outbox | None, session: SessionMachine | None) -> None:
+    def __init__(
+        self,
+        options: Outbox | None,
+        session: SessionMachine | None,
+        sent: SentMessages | None = None,
+    ) -> None:
         self._expiries: Final = Expiries()
         self.limit: Final = None if options is None else options.max_message_bytes
         self.outbox: Final = OutboxQueue(options, self._expiries)
         self.line: deque[Outgoing] = _NOBODY
         self.session: SessionMachine | None = session
+        self.sent: Final = sent
 
     @property
     def deadline(self) -> float:
         """When the next message expires or may be sent; infinite if none waits for a time."""
         expiry, session = self._expiries.next, self.session
+        if self.sent is not None:
+            return min(expiry, self.sent.next_expiry)
         if session is None:
             return expiry
         return min(expiry, session.deadline(is_waited_for=bool(self.outbox)))
@@ -70,12 +88,14 @@ class Sending:
     @property
     def has_something(self) -> bool:
         """Whether anything waits to be sent, or to be sent again."""
+        if self.sent is not None and self.sent.has_repeats:
+            return True
         return bool(self.outbox.entries) or (self.session is not None and self.session.has_resends)
 
     def is_free(self, now: float) -> bool:
         """Whether a new message may be handed over now: nothing waits, and a session has room."""
         if self.session is None:
-            return not self.outbox
+            return not self.has_something
         return not self.has_something and self.session.may_send(now)
 
     def why_never(self, entry: Outgoing) -> str | None:
@@ -83,7 +103,7 @@ class Sending:
         limit, session = self.limit, self.session
         if limit is not None and entry.size > limit:
             return f"it has {entry.size} bytes; Outbox(max_message_bytes={limit}) allows no more"
-        if session is not None and entry.id and self._is_under_way(entry.id, session):
+        if (session or self.sent) is not None and entry.id and self._is_under_way(entry.id):
             return "a message with this id is on its way already"
         return None
 
@@ -96,12 +116,13 @@ class Sending:
             return self._line_up(entry) if may_wait and offer.may_wait else offer
         return self._newest(entry, offer)
 
-    def admit(self, now: float, *, is_open: bool) -> Offer | None:
+    def admit(self, now: float, *, is_open: bool, may: MaySend | None = None) -> Offer | None:
         """Take the first message out of the line, and return its outcome; None if it has to wait.
 
         Args:
             now: The present time.
             is_open: Whether a message may be handed over.
+            may: Asks the conversation; None if all may leave.
         """
         if not self.line:
             return None
@@ -109,7 +130,7 @@ class Sending:
         if entry.expires_at <= now:
             return None  # it expires first
         offer: Offer
-        if is_open and self.is_free(now):
+        if is_open and self.is_free(now) and allows(may, entry):
             entry.waits = False
             offer = self.hand_over(entry, now)
         else:
@@ -121,11 +142,18 @@ class Sending:
         self.line.popleft()
         return offer
 
-    def next_to_send(self, now: float, *, only_again: bool = False) -> HandOver | Refused | None:
+    def next_to_send(
+        self, now: float, *, only_again: bool = False, may: MaySend | None = None
+    ) -> HandOver | Refused | None:
         """Remove the next message that may go, and return its outcome; None if none may go.
 
-        With `only_again` new messages have to wait.
+        Args:
+            now: The present time.
+            only_again: Whether new messages have to wait.
+            may: Asks the conversation; None if all may leave.
         """
+        if may is not None:
+            return self._next_allowed(now, may)
         session = self.session
         if session is not None:
             if not session.may_send(now):
@@ -136,8 +164,32 @@ class Sending:
 
     def hand_over(self, entry: Outgoing, now: float) -> HandOver | Refused:
         """Return the frame of a message to hand over; a session records the message."""
-        data = entry.data if self.session is None else self.session.write(entry, now)
+        if self.session is None:
+            return self._handed_over(entry, now)
+        data = self.session.write(entry, now)
         return Refused(entry, TOO_LARGE) if data is None else HandOver(entry, data)
+
+    def _handed_over(self, entry: Outgoing, now: float) -> HandOver:
+        if self.sent is not None and not entry.is_request:
+            self.sent.add(entry, now)
+        return HandOver(entry, entry.data)
+
+    def _next_allowed(self, now: float, may: MaySend) -> HandOver | None:
+        """Return the first message whose subscription may be sent to; each keeps its order."""
+        if not self.has_something or not may(None):
+            return None
+        held: set[WireSubscription | None] = set()
+        repeated = () if self.sent is None else self.sent.to_repeat
+        for entry in (*repeated, *self.outbox.entries):
+            subscription = entry.subscription
+            if subscription in held:
+                continue
+            if subscription is None or may(subscription):
+                if entry.waits:
+                    self.outbox.remove(entry)
+                return self._handed_over(entry, now)
+            held.add(subscription)
+        return None
 
     def withdraw(self, receipts: Iterable[object]) -> list[Effect]:
         """Give up the messages with these receipts, those of them that wait."""
@@ -147,12 +199,23 @@ class Sending:
             self._forget(entry)
         return [order.SettleReceipts(taken, "dropped", TAKEN_BACK)] if taken else []
 
-    def leave_behind(self) -> list[Effect]:
-        """Give up the answers that wait: the connection that they belong to is gone (OB7)."""
+    def lost(self, *, repeats: bool) -> list[Effect]:
+        """The connection is lost: give up what belongs to it only.
+
+        Those are the answers that wait (OB7), and the messages that the server has not acknowledged
+        unless the protocol repeats them.
+        """
+        effects: list[Effect] = []
+        if self.sent is not None and repeats:
+            self.sent.lost()
+        elif self.sent is not None and (unknown := self.sent.take_all()):
+            effects.append(order.SettleReceipts(unknown, "unknown", UNANSWERED))
         taken = tuple(entry for entry in self._waiting() if entry.transport is not None)
         for entry in taken:
             self._forget(entry)
-        return [order.SettleReceipts(taken, "dropped", ASKER_GONE)] if taken else []
+        if taken:
+            effects.append(order.SettleReceipts(taken, "dropped", ASKER_GONE))
+        return effects
 
     def expire(self, now: float) -> list[Effect]:
         """Give up messages that have expired, and those that must not be sent again."""
@@ -163,7 +226,8 @@ class Sending:
             expired.append(entry)
         if expired:
             effects.append(order.SettleReceipts(tuple(expired), "expired", "it waited too long"))
-        if self.session is not None and (unknown := self.session.take_expired(now)):
+        remembered = self.session or self.sent
+        if remembered is not None and (unknown := remembered.take_expired(now)):
             why = "no answer came in time, so it is unknown whether it is stored"
             effects.append(order.SettleReceipts(unknown, "unknown", why))
         return effects
@@ -171,7 +235,8 @@ class Sending:
     def drop(self, why: str) -> list[Effect]:
         """Give up everything."""
         effects: list[Effect] = []
-        if self.session is not None and (unknown := self.session.take_all()):
+        remembered = self.session or self.sent
+        if remembered is not None and (unknown := remembered.take_all()):
             before = f"{why} before the server answered"
             effects.append(order.SettleReceipts(unknown, "unknown", before))
         dropped = self.outbox.take_all() + tuple(self.line)
@@ -182,10 +247,12 @@ class Sending:
             effects.append(order.SettleReceipts(dropped, "dropped", why))
         return effects
 
-    def _is_under_way(self, message_id: str, session: SessionMachine) -> bool:
+    def _is_under_way(self, message_id: str) -> bool:
+        session, sent = self.session, self.sent
         return (
             self.outbox.has_id(message_id)
-            or session.has_under_way(message_id)
+            or (session is not None and session.has_under_way(message_id))
+            or (sent is not None and sent.has_id(message_id))
             or any(entry.id == message_id for entry in self.line)
         )
 
@@ -230,3 +297,10 @@ class Sending:
         if entry.key is None:
             return None
         return next((each for each in self.line if each.key == entry.key), None)
+
+
+def allows(may: MaySend | None, entry: Outgoing) -> bool:
+    """Whether the conversation lets a message leave now."""
+    if may is None:
+        return True
+    return may(None) and (entry.subscription is None or may(entry.subscription))

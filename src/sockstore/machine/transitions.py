@@ -89,16 +89,16 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return session_broken(memory, transport, why, now)
         case fact.ConversationSaid(transport=transport, outputs=outputs):
             live = memory.live(transport)
-            return [] if live is None else let_in(memory, outputs, now)
+            return [] if live is None else [*let_in(memory, outputs, now), *memory.flush(now)]
         case fact.ConversationRaised(transport=transport, error=error):
             live = memory.live(transport)
             return [] if live is None else let_in(memory, broken(memory, "hear()", error), now)
         case fact.SubscriptionWanted() | fact.SubscriptionReleased():
             return wishes_changed(memory, event, now)
         case fact.TurnEnded():
-            return say_due(memory, now)
+            return [*say_due(memory, now), *memory.flush(now)]
         case fact.RequestGivenUp() | fact.CallAnswered() | fact.ProgramAnswered():
-            return _answered(memory, event, now)
+            return [*_answered(memory, event, now), *memory.flush(now)]
         case fact.LossDeclared(why=why):
             return _loss_declared(memory, why, now)
         case fact.AttemptFailed(transport=transport, exception=exception):
@@ -275,6 +275,7 @@ def _conversation_deadline_reached(memory: Memory, now: float) -> list[Effect]:
         if due is not None and due <= now:
             outputs = outputs_of(memory, "tick", lambda: talk.tick(now), now)
             effects += let_in(memory, outputs, now)
+            effects += memory.flush(now)
     is_open = isinstance(memory.phase, Open)
     if (
         book is not None

@@ -21,14 +21,15 @@ from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
 
 if TYPE_CHECKING:
+    from sockstore.base.positions import Publication
     from sockstore.messages.message import Message
 
 __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 
 CHUNK = 256
 
-Entry: TypeAlias = "Message | str"
-"""A message; or the JSON text of a message that was not read yet."""
+Entry: TypeAlias = "Message | str | tuple[str, Publication]"
+"""A message; or the JSON text of one that was not read yet, with its place if it has one."""
 
 _index = itemgetter(0)
 
@@ -62,10 +63,14 @@ class Chunk:
     def message(self, index: int, number: int) -> Message:
         """Return a message, decoded; it is kept decoded, as it may be read again."""
         entry = self.entries[index]
-        if not isinstance(entry, str):
+        if isinstance(entry, str):
+            text, place = entry, None
+        elif isinstance(entry, tuple):
+            text, place = entry
+        else:
             return entry
         _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
-        message = message_type()(decode_json(entry), "json", number, received_at, None, self._key)
+        message = message_type()(decode_json(text), "json", number, received_at, place, self._key)
         self.entries[index] = message
         return message
 
@@ -78,7 +83,10 @@ class Chunk:
             number: The number of the message with the index 0.
         """
         for index, entry in enumerate(self.entries[first:end], first):
-            yield self.message(index, number + index) if isinstance(entry, str) else entry
+            if isinstance(entry, str | tuple):
+                yield self.message(index, number + index)
+            else:
+                yield entry
 
 
 class MessageView(Sequence["Message"]):

@@ -138,7 +138,7 @@ class LogWriter:
                 self._report(error, "on_append")
         return self.slice_over
 
-    def append_text(self, text: str, data: object) -> bool:
+    def append_text(self, text: str, data: object, publication: Publication | None = None) -> bool:
         """Add one message that came as JSON; return whether the slice should end now.
 
         What is kept is the text, and a message is made only for those who read it now.
@@ -147,10 +147,10 @@ class LogWriter:
         entries = kept.entries(received_at)
         if len(entries) == kept.size:
             entries = kept.next_entries(received_at)
-        entries.append(text)
+        entries.append(text if publication is None else (text, publication))
         kept.total += 1
         if self._readers.buffers or self._tell is not None:
-            message = message_type()(data, "json", kept.total, received_at, None, kept.key)
+            message = message_type()(data, "json", kept.total, received_at, publication, kept.key)
             if self._readers.buffers:
                 self._readers.fresh.append(message)
                 self._tell_readers()
@@ -212,7 +212,7 @@ class LogWriter:
 
     def message(self, data: object, kind: MessageKind, place: Publication | None) -> Message:
         """Return a message that is not in the log; its number is 0."""
-        return message_type()(data, kind, 0, time(), place)
+        return message_type()(data, kind, 0, time(), place, self.kept.key)
 
     def expect(self, count: int) -> None:
         """Make room in the streams for so many messages at once."""

@@ -20,6 +20,7 @@ from sockstore.base.codecs import decode_json, encode
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Word
+from sockstore.base.positions import Position
 from sockstore.base.state import Attempt
 from sockstore.protocols.outputs import (
     Answered,
@@ -29,6 +30,8 @@ from sockstore.protocols.outputs import (
     Ended,
     Failed,
     Frame,
+    Member,
+    Members,
     Missed,
     Opened,
     Output,
@@ -40,6 +43,7 @@ from sockstore.protocols.outputs import (
     WireSubscription,
     Write,
 )
+from sockstore.protocols.sent_messages import SentMessages
 
 __all__ = [
     "Address",
@@ -52,12 +56,15 @@ __all__ = [
     "Ended",
     "Failed",
     "Frame",
+    "Member",
+    "Members",
     "Missed",
     "Opened",
     "Output",
     "Raised",
     "Received",
     "Refused",
+    "SentMessages",
     "Settled",
     "Subscribed",
     "WireSubscription",
@@ -141,8 +148,18 @@ class Conversation:
         del subscriptions, now
         return []
 
+    def may_send(self, subscription: WireSubscription | None, now: float) -> bool:
+        """Whether a message to this subscription may leave now; by default it may.
+
+        If it may not, set the `deadline` at which it may, or wait for what `hear` will be told:
+        the machine asks again after both. It asks for None first, which stands for every message:
+        false holds all of them back. `send`, `request` and `history` follow at the same time.
+        """
+        del subscription, now
+        return True
+
     def send(
-        self, data: Frame, subscription: WireSubscription | None, entry: object
+        self, data: Frame, subscription: WireSubscription | None, entry: Any
     ) -> Iterable[Frame]:
         """A message leaves: return its frames; by default the message itself.
 
@@ -150,7 +167,7 @@ class Conversation:
             data: What the program sent, encoded.
             subscription: Where `Subscription.send` sent it, in a protocol that
                 ``addresses_subscriptions``: such a protocol has this method. Else None.
-            entry: What `Settled` names it by.
+            entry: What `Settled` names it by; a `SentMessage`, with its id if the program gave one.
         """
         if subscription is not None:
             raise NotImplementedError(_lacks(self, "send"))
@@ -168,6 +185,22 @@ class Conversation:
             request: What `Answered` names it by.
         """
         raise NotImplementedError(_lacks(self, "request"))
+
+    def history(
+        self, subscription: WireSubscription, limit: int, before: int | None, request: object
+    ) -> Iterable[Frame]:
+        """The program asks for older messages: return the frames that ask the server.
+
+        A protocol that ``has_history`` has this method. `Answered.data` is a list of `Received`,
+        the oldest first.
+
+        Args:
+            subscription: Whose messages.
+            limit: How many at most.
+            before: The offset that all of them are below; None for the newest.
+            request: What `Answered` names it by.
+        """
+        raise NotImplementedError(_lacks(self, "history"))
 
     def reply(self, call: object, result: Any, failure: CallFailure | None) -> Iterable[Frame]:
         """The program answers what the server called: return the frames that tell the server.
@@ -188,6 +221,13 @@ class Conversation:
         """The program answers an `Ask`."""
         del question, value, now
         return []
+
+    def not_told(self, question: Ask, why: str, now: float) -> Iterable[Output]:
+        """The program cannot answer an `Ask`; `why` says what its callable raised."""
+        del now
+        if question.subscription is None:
+            return [Failed(why)]
+        return [Refused(question.subscription, why, is_temporary=True)]
 
     def forget(self, request: object) -> None:
         """The program waits for the answer to this request no longer; it goes nowhere.
@@ -279,6 +319,27 @@ class BaseProtocol:
     addresses_subscriptions: ClassVar[bool] = False
     """Whether the program can send to a subscription, ask and be called in it, as in a room."""
 
+    has_messages: ClassVar[bool] = True
+    """Whether the program can send to the connection itself, and not only to a subscription."""
+
+    has_history: ClassVar[bool] = False
+    """Whether it can ask for older messages; its conversations then have `Conversation.history`."""
+
+    has_members: ClassVar[bool] = False
+    """Whether it can see who is in a subscription; its conversations then say `Members`."""
+
+    carries_json: ClassVar[bool] = False
+    """Whether all data is JSON, so that text is sent as a JSON string."""
+
+    joins_with: ClassVar[str | None] = None
+    """What stands between texts that share one WebSocket message; None if none can share one."""
+
+    acknowledges_messages: ClassVar[bool] = False
+    """Whether servers answer each message, so that conversations say `Settled` of each."""
+
+    subscribes_with: ClassVar[frozenset[str]] = frozenset()
+    """What else `subscribe` takes: ``"token"``, ``"since"``, or both."""
+
     is_plain: ClassVar[bool] = False
     """Whether every message that answers no request is the program's, as it came. Only `Plain` is:
     no conversation is asked about the messages of such a connection."""
@@ -305,6 +366,20 @@ class BaseProtocol:
 
     def make_memory(self) -> Any:
         """Return what conversations of one connection remember together."""
+        return None
+
+    def sent_messages(self, memory: Any) -> SentMessages | None:
+        """Return the part of the memory that knows which messages are sent again after a loss.
+
+        The machine adds to it what it hands over, and removes what is `Settled`. None, the default,
+        if nothing is sent again: what was handed over and not answered is ``"unknown"`` then.
+        """
+        del memory
+        return None
+
+    def position(self, subscription: WireSubscription) -> Position | None:
+        """Return how far a subscription has been read; None where messages have no places."""
+        del subscription
         return None
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:

@@ -8,8 +8,9 @@ from typing import Any, Literal, TypeAlias
 
 from sockstore.base.errors import RequestFailed
 from sockstore.base.frozen import frozen
+from sockstore.base.members import Member
 from sockstore.base.outcomes import Word
-from sockstore.base.positions import GapReason, Publication
+from sockstore.base.positions import GapReason, Position, Publication
 
 __all__ = [
     "Answered",
@@ -19,6 +20,8 @@ __all__ = [
     "Ended",
     "Failed",
     "Frame",
+    "Member",
+    "Members",
     "Missed",
     "Opened",
     "Output",
@@ -47,17 +50,28 @@ class WireSubscription:
     Args:
         key: What the program calls it.
         params: What else the server is asked with; part of what tells subscriptions apart.
+        token: The program's token for it, or a callable that makes one; conversations `Ask` for it.
+        since: What the program has read already; None for nothing.
 
     Attributes:
         memory: What the protocol has to remember of it over connections, a position for example;
             only conversations set it.
     """
 
-    __slots__ = ("key", "memory", "params")
+    __slots__ = ("key", "memory", "params", "since", "token")
 
-    def __init__(self, key: Hashable, params: Mapping[str, Any] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        key: Hashable,
+        params: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        token: object = None,
+        since: Position | None = None,
+    ) -> None:
         self.key: Hashable = key
         self.params: Mapping[str, Any] = params
+        self.token: object = token
+        self.since: Position | None = since
         self.memory: Any = None
 
     def __repr__(self) -> str:
@@ -82,7 +96,8 @@ class Ask:
     """Ask the program for a value that only it knows; `Conversation.told` is called with it.
 
     Args:
-        what: The name of the parameter, one of `BaseProtocol.parameters`.
+        what: The name of the parameter, one of `BaseProtocol.parameters`; ``"token"`` for a
+            subscription is its own.
         subscription: The subscription that needs it; None for the connection.
         refresh: Whether the last value was refused, or is about to expire.
     """
@@ -159,10 +174,22 @@ class Missed:
     Args:
         subscription: The subscription.
         reason: Why, for people.
+        since: The offset of the last message before them; None if unknown.
+        until: The offset of the last one that is missing; None if unknown.
     """
 
     subscription: WireSubscription
     reason: GapReason
+    since: int | None = None
+    until: int | None = None
+
+
+@frozen
+class Members:
+    """Who is in a subscription now: all of them, as `Subscription.members` shows them."""
+
+    subscription: WireSubscription
+    members: tuple[Member, ...]
 
 
 @frozen
@@ -210,12 +237,20 @@ class Called:
 class Settled:
     """The server acknowledged or refused a message that was handed to `Conversation.send`.
 
-    Its receipt shows that in `state` and `why`; ``await receipt`` has returned at ``"sent"``.
+    Its receipt shows that in `state` and `why`. A protocol that ``acknowledges_messages`` says it
+    of each message, and ``await receipt`` waits for it.
+
+    Args:
+        entry: The message.
+        state: What the server said.
+        why: Its words.
+        offset: Where it is stored, if the server says it.
     """
 
     entry: object
     state: Literal["acknowledged", "refused"]
     why: str = ""
+    offset: int | None = None
 
 
 @frozen
@@ -247,6 +282,7 @@ Output: TypeAlias = (
     | Subscribed
     | Refused
     | Missed
+    | Members
     | Ended
     | Answered
     | Called
