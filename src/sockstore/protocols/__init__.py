@@ -37,6 +37,7 @@ from sockstore.protocols.plain import Plain
 from sockstore.protocols.requests import IdField, RequestFormat
 
 if TYPE_CHECKING:
+    from sockstore.protocols.centrifuge import Centrifuge
     from sockstore.protocols.json_rpc import Call, JsonRpc
     from sockstore.protocols.topics import TopicAnswer, Topics
 
@@ -48,6 +49,7 @@ __all__ = [
     "Call",
     "CallFailure",
     "Called",
+    "Centrifuge",
     "Conversation",
     "Ended",
     "Failed",
@@ -77,6 +79,7 @@ __all__ = [
 
 _LATER = {
     "Call": "sockstore.protocols.json_rpc",
+    "Centrifuge": "sockstore.protocols.centrifuge",
     "JsonRpc": "sockstore.protocols.json_rpc",
     "TopicAnswer": "sockstore.protocols.topics",
     "Topics": "sockstore.protocols.topics",

@@ -1,0 +1,69 @@
+"""What is remembered of one room, over all connections: how far it has been read."""
+
+from __future__ import annotations
+
+from sockstore.base.positions import Position
+from sockstore.protocols.centrifuge.frames import Published
+from sockstore.protocols.outputs import WireSubscription
+
+__all__ = ["RoomMemory", "memory_of"]
+
+
+class RoomMemory:
+    """How far a room has been read; it is `WireSubscription.memory`.
+
+    Args:
+        since: What the program has read already; None for nothing.
+
+    Attributes:
+        has_begun: Whether a reader may miss something: it has a position, or the server has let it
+            in once. Set by `Rooms.granted`.
+        troubled_at: When the server last broke its promise for this room; None for never. Set by
+            `Rooms`.
+    """
+
+    # The place is in three fields, and not in a `Position`, because each message moves it.
+    __slots__ = ("epoch", "has_begun", "last_id", "offset", "troubled_at")
+
+    def __init__(self, since: Position | None) -> None:
+        self.has_begun: bool = since is not None
+        self.troubled_at: float | None = None
+        self.move_to(since)
+
+    @property
+    def position(self) -> Position | None:
+        """The place of the last message; None in a room whose messages have no places."""
+        return None if self.offset is None else Position(self.offset, self.epoch, self.last_id)
+
+    def move_to(self, position: Position | None) -> None:
+        """Go on from another position."""
+        self.offset: int | None = None if position is None else position.offset
+        self.epoch: str = "" if position is None else position.epoch
+        self.last_id: str | None = None if position is None else position.id
+
+    def accept(self, said: Published) -> bool | None:
+        """Return whether a message is new, and note it; None if it cannot follow the last one."""
+        if said.offset is None or self.offset is None:
+            return True
+        if said.epoch and said.epoch != self.epoch:
+            if self.epoch:
+                return None
+            self.epoch = said.epoch  # the room had no log before its first message
+        if said.offset == self.offset + 1:
+            self.offset, self.last_id = said.offset, said.id
+            return True
+        return False if said.offset <= self.offset else None
+
+    def what_is_wrong_with(self, said: Published) -> str:
+        """Return why a message cannot follow the last one."""
+        if said.epoch and said.epoch != self.epoch:
+            return "the room's log is another one now"
+        return f"the server left out messages before offset {said.offset}"
+
+
+def memory_of(subscription: WireSubscription) -> RoomMemory:
+    """Return what is remembered of a room; it begins where the program says."""
+    memory = subscription.memory
+    if not isinstance(memory, RoomMemory):
+        memory = subscription.memory = RoomMemory(subscription.since)
+    return memory

@@ -1,0 +1,128 @@
+"""One room on one connection, and what its commands ask for."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from sockstore.base.codecs import Unreadable
+from sockstore.base.frozen import frozen
+from sockstore.base.positions import Publication
+from sockstore.protocols.centrifuge.frames import JoinedOrLeft, Published, Unsubscribed
+from sockstore.protocols.centrifuge.members import Presence
+from sockstore.protocols.centrifuge.memory import memory_of
+from sockstore.protocols.outputs import Output, Raised, Received, WireSubscription
+
+__all__ = ["Early", "Joining", "Leaving", "Listing", "Renewing", "Room", "readable", "told_of"]
+
+Early: TypeAlias = Published | JoinedOrLeft | Unsubscribed
+"""What may come before the answer to the subscription that it belongs to."""
+
+
+class Room:
+    """One room on one connection.
+
+    Args:
+        subscription: The subscription.
+        channel: The name of the room.
+
+    Attributes:
+        phase: What is waited for: the program's token, the server's answer, or messages. All set by
+            `Rooms`, as is the rest.
+        joining: What the answer to the subscription is for; an answer for another one is too late.
+        token: The token for this room, as the program gave it last; None for none.
+        is_second_token: Whether that one was asked for because the server refused the one before.
+        has_left: Whether the room was left because the server said that we are in it.
+        is_renewing: Whether the program was asked for a token to renew the subscription with.
+        early: What came before the answer to the subscription.
+        presence: Who is in the room; None if that was not asked for.
+    """
+
+    __slots__ = (
+        "channel",
+        "early",
+        "has_left",
+        "is_renewing",
+        "is_second_token",
+        "joining",
+        "memory",
+        "phase",
+        "presence",
+        "subscription",
+        "token",
+    )
+
+    def __init__(self, subscription: WireSubscription, channel: str) -> None:
+        self.subscription = subscription
+        self.channel = channel
+        self.memory = memory_of(subscription)
+        self.phase: Literal["asking", "joining", "joined"] = "asking"
+        self.joining: Joining | None = None
+        self.token: str | None = None
+        self.is_second_token: bool = False
+        self.has_left: bool = False
+        self.is_renewing: bool = False
+        self.early: list[Early] = []
+        self.presence: Presence | None = None
+
+
+# What replies are for; each is equal only to itself.
+
+
+class _Asked:
+    """A command of a room.
+
+    Args:
+        room: The room.
+    """
+
+    __slots__ = ("room",)
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+
+
+class Joining(_Asked):
+    """A command that asks for a room."""
+
+
+class Listing(_Asked):
+    """A command that asks who is in a room.
+
+    Args:
+        room: The room.
+        presence: What takes the answer.
+    """
+
+    __slots__ = ("presence",)
+
+    def __init__(self, room: Room, presence: Presence) -> None:
+        super().__init__(room)
+        self.presence = presence
+
+
+class Renewing(_Asked):
+    """A command that renews the token of a room."""
+
+
+@frozen
+class Leaving:
+    """A command that leaves a room."""
+
+    channel: str
+
+
+def readable(data: Any) -> Any:
+    """Return data of the server's; its text if it cannot be decoded."""
+    return data.text if isinstance(data, Unreadable) else data
+
+
+def told_of(subscription: WireSubscription, said: Published, epoch: str) -> list[Output]:
+    """Return what readers are told of a message; a payload that cannot be decoded is its text."""
+    place = Publication(said.offset, epoch, said.id, said.sender)
+    data = said.data
+    if not isinstance(data, Unreadable):
+        return [Received(data, subscription, place)]
+    return [
+        Raised(data.error, f"a payload of {subscription.key!r}"),
+        Received(data.text, subscription, place),
+    ]
