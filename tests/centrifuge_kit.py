@@ -17,8 +17,8 @@ STOCK = {"client": "c1", "ping": 25, "pong": True}
 class Entry:
     """A message on its way out, as the machine has it."""
 
-    def __init__(self, id="", expires_at=float("inf")):
-        self.id = id
+    def __init__(self, message_id="", expires_at=float("inf")):
+        self.id = message_id
         self.expires_at = expires_at
         self.first_sent_at = None
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sockstore.protocols import (
     BaseProtocol,
     Call,
+    Centrifuge,
     Conversation,
     JsonRpc,
     Opened,
@@ -164,6 +165,40 @@ class Routed(Notifier):
         return {"type": route, "data": data}
 
 
+class Centrifugo(Model):
+    """Several commands in a message, and a reply to each."""
+
+    def __init__(self):
+        super().__init__()
+        self.offsets = {}
+
+    def hear(self, frame):
+        lines = frame.split("\n")
+        return ["\n".join(json.dumps(self.answer(json.loads(line))) for line in lines)]
+
+    def answer(self, said):
+        name = next(name for name in said if name != "id")
+        channel = said[name].get("channel")
+        if channel == "bad":
+            return {"id": said["id"], "error": {"code": 102, "message": "unknown channel"}}
+        result = {}
+        if name == "connect":
+            limits = {"rate": 20, "burst": 2, "max_message_bytes": 65536, "remembers": 3600}
+            result = {"client": "c", "data": {"sockstore": limits}}
+        elif name == "subscribe":
+            self.subscribed[channel] = channel
+            offset = self.offsets.setdefault(channel, 0)
+            result = {"recoverable": True, "epoch": "e", "offset": offset}
+        elif name == "unsubscribe":
+            self.subscribed.pop(channel, None)
+        return {"id": said["id"], name: result}
+
+    def message(self, route, data):
+        self.offsets[route] += 1
+        publication = {"offset": self.offsets[route], "data": data}
+        return {"push": {"channel": route, "pub": publication}}
+
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -178,6 +213,7 @@ def example_harness(name):
 
 HARNESSES = {
     **{name: example_harness(name) for name in ("home_assistant.py", "board.py")},
+    "Centrifugo": Harness(Centrifuge(), Centrifugo),
     "plain": PlainHarness(Plain(), Model),
     "topics": Harness(exchange(), Exchange),
     "topics, one key in a message": Harness(exchange(most=1), Exchange),

@@ -302,10 +302,12 @@ class CentrifugeConversation(Conversation):
         return [Failed(why.replace(self._token, "***") if self._token else why, kind)]
 
     def _and_what_is_due(self, outputs: list[Output], now: float) -> list[Output]:
-        if not self._has_failed:
-            outputs += self._commands.flush(now)
-            self._set_deadline(now)
-        return outputs
+        if self._has_failed:
+            return outputs
+        # Before an `Ask`: what its answer lets leave comes behind them.
+        due = self._commands.flush(now)
+        self._set_deadline(now)
+        return [*due, *outputs]
 
     @property
     def _dead_at(self) -> float:

@@ -103,7 +103,7 @@ class Centrifuge(BaseProtocol):
         from sockstore.protocols.centrifuge.conversation import CentrifugeConversation  # noqa: PLC0415 - not with the options
 
         del attempt
-        sent = self.sent_messages(memory) or SentMessages()
+        sent = memory if isinstance(memory, SentMessages) else SentMessages()
         return CentrifugeConversation(self.name or "sockstore", sent)
 
     def classify(self, code: int) -> Word | None:
