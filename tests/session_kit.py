@@ -73,12 +73,13 @@ class Person:
     ) -> None:
         self.client = Listener(rooms.limits, name)
         self.shown: list[str | None] = []
+        self.refusal: tuple[int, str] | None = refusal
 
-        async def admit(token: str | None) -> tuple[int, str] | None:
+        async def check_token(token: str | None) -> tuple[int, str] | None:
             self.shown.append(token)
-            return refusal
+            return self.refusal
 
-        self.visitor = SessionVisitor(rooms, only, admit, self.client)
+        self.visitor = SessionVisitor(rooms, only, check_token, self.client)
         self._number = 0
 
     @property

@@ -53,6 +53,7 @@ ARGUMENTS = {
     "rate": "--rate",
     "room": "--room",
     "subprotocols": "--subprotocol",
+    "subscriptions": "--subscriptions",
     "token": "--token",
     "url": "URL",
 }

@@ -90,6 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--trusted-proxy", "ADDRESS", text, proxy, repeats=True)
     text = "the largest message that a client may send (default: 65536)"
     option(parser, "--max-message-bytes", "N", text, count)
+    text = "rooms that one session may be in at once (default: 100)"
+    option(parser, "--subscriptions", "N", text, count)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -187,6 +189,8 @@ def _limits(options: argparse.Namespace) -> Limits:
         chosen["buffer_bytes"] = max(Limits().buffer_bytes, 2 * options.max_message_bytes)
     if options.connections_per_address is not None:
         chosen["connections_per_address"] = options.connections_per_address
+    if options.subscriptions is not None:
+        chosen["subscriptions"] = options.subscriptions
     return Limits(**chosen)
 
 

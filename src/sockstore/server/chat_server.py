@@ -173,20 +173,20 @@ class ChatServer:
         """Return the plan for a session, whose client may send its token in its first command."""
         is_checked = self._token is None or handshake.token is not None
 
-        async def admit(token: str | None) -> tuple[int, str] | None:
+        async def check_token(token: str | None) -> tuple[int, str] | None:
             try:
-                if not is_checked:
-                    await self._check_token(token)
+                await self._check_token(token)
             except Denied as refused:
                 return WRONG_TOKEN if refused.status == 401 else NOT_CHECKED
             return None
 
-        return _Plan(
-            name,
-            lambda client: session.SessionVisitor(self._rooms, room, admit, client).run(),
-            subprotocol,
-            checks_token=is_checked,
-        )
+        def serve(client: Client) -> Awaitable[None]:
+            visitor = session.SessionVisitor(
+                self._rooms, room, check_token, client, is_admitted=is_checked
+            )
+            return visitor.run()
+
+        return _Plan(name, serve, subprotocol, checks_token=is_checked)
 
     async def _serve(self, scope: Scope, peer: Peer, make_plan: MakePlan) -> None:
         """Admit a client and serve it until its connection has ended.

@@ -24,8 +24,10 @@ __all__ = [
     "PresenceCommand",
     "PresenceStats",
     "Publish",
+    "Refresh",
     "Send",
     "Since",
+    "SubRefresh",
     "Subscribe",
     "Unsubscribe",
     "Violation",
@@ -46,6 +48,7 @@ MESSAGE_ID = re.compile(r"[\x21-\x7e]{1,64}")
 
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=HIGHEST_NUMBER)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=HIGHEST_NUMBER)]
+Token: TypeAlias = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Connect(msgspec.Struct, frozen=True):
@@ -128,6 +131,19 @@ class PresenceStats(msgspec.Struct, frozen=True):
     channel: str
 
 
+class Refresh(msgspec.Struct, frozen=True):
+    """Shows another token of the connection."""
+
+    token: Token
+
+
+class SubRefresh(msgspec.Struct, frozen=True):
+    """Shows another token of a subscription."""
+
+    channel: str
+    token: Token
+
+
 class Ping(msgspec.Struct, frozen=True):
     """Asks for a reply, to see whether the connection works."""
 
@@ -150,6 +166,8 @@ Command: TypeAlias = (
     | History
     | PresenceCommand
     | PresenceStats
+    | Refresh
+    | SubRefresh
     | Ping
     | Disregarded
 )
@@ -163,6 +181,8 @@ COMMANDS: dict[str, type[Any]] = {
     "history": History,
     "presence": PresenceCommand,
     "presence_stats": PresenceStats,
+    "refresh": Refresh,
+    "sub_refresh": SubRefresh,
     "ping": Ping,
 }
 

@@ -119,18 +119,24 @@ class Membership:
             )
         return name
 
-    def members(self, channel: str) -> list[Member]:
-        """Return the members of a room that this session is subscribed to.
+    def check_subscribed(self, channel: str) -> str:
+        """Return the name of the room that a channel names, if this session is subscribed to it.
 
         Raises:
             ErrorReply: 102 as `check`, and 103 if it is not subscribed.
         """
         name = self.check(channel)
         if name not in self._subscribed:
-            raise ErrorReply(
-                103, f"Subscribe to {name} first: only its subscribers are told its members."
-            )
-        return list(self._rooms.presence.members(name))
+            raise ErrorReply(103, f"Subscribe to {name} first: only its subscribers may do this.")
+        return name
+
+    def members(self, channel: str) -> list[Member]:
+        """Return the members of a room that this session is subscribed to.
+
+        Raises:
+            ErrorReply: As `check_subscribed`.
+        """
+        return list(self._rooms.presence.members(self.check_subscribed(channel)))
 
     async def subscribe(self, number: int, command: Subscribe) -> None:
         """Subscribe to a room, and reply; the room tells the client all later messages.

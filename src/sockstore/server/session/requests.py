@@ -1,4 +1,4 @@
-"""Do the commands of a session that are answered at once: all but `connect` and `send`."""
+"""Do the commands of a session that need neither its token nor the order of its messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from sockstore.server.session.commands import (
     PresenceCommand,
     PresenceStats,
     Publish,
+    Refresh,
     Send,
+    SubRefresh,
     Subscribe,
     Unsubscribe,
 )
@@ -51,7 +53,7 @@ class Requests:
 
         Args:
             number: The command's number.
-            command: Any command but `Connect` and `Send`.
+            command: Any command but `Connect`, `Refresh` and `Send`.
 
         Returns:
             The name of the command, and the result for its reply; None if it has replied.
@@ -84,7 +86,12 @@ class Requests:
                 return "presence_stats", {"num_clients": len(present), "num_users": len(users)}
             case Ping():
                 return "ping", {}
-            case Connect() | Send() | Disregarded():  # pragma: no cover - the visitor does these
+            case SubRefresh(channel=channel):
+                self._membership.check_subscribed(channel)
+                return "sub_refresh", {}
+            case (
+                Connect() | Refresh() | Send() | Disregarded()
+            ):  # pragma: no cover - the visitor does these
                 raise AssertionError
             case _ as never:
                 assert_never(never)

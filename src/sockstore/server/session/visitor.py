@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from sockstore.base import version as _version
 from sockstore.server.asgi import size_of
 from sockstore.server.client import Client
-from sockstore.server.history.base import Entry, HistoryError, NotStored
+from sockstore.server.history.base import HistoryError
 from sockstore.server.limits import Limits
 from sockstore.server.rooms.room import Rooms
 from sockstore.server.session import replies
@@ -20,6 +20,7 @@ from sockstore.server.session.commands import (
     Line,
     Parsed,
     Pong,
+    Refresh,
     Send,
     Violation,
     parse,
@@ -27,25 +28,25 @@ from sockstore.server.session.commands import (
 from sockstore.server.session.membership import Membership
 from sockstore.server.session.replies import PING, ErrorReply
 from sockstore.server.session.requests import Requests
+from sockstore.server.session.sending import Sending
 
-__all__ = ["Admit", "Heartbeat", "SessionVisitor"]
+__all__ = ["CheckToken", "Heartbeat", "SessionVisitor"]
 
-Admit: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
-"""Checks the token of the first command; returns a close code and reason if it is wrong."""
+CheckToken: TypeAlias = Callable[[str | None], Awaitable[tuple[int, str] | None]]
+"""Checks a token; returns a close code and reason if it is wrong or cannot be checked."""
 
 COMMANDS_OF_A_TURN = 16
 """A message may have thousands of commands; between these, all other clients have their turn."""
 
-MOST_STORED_AT_ONCE = 64
-"""Messages; bounds how long sending them to the subscribers keeps the event loop busy."""
-
 MOST_REPLIES = 64 * 1024
 """Bytes; more replies than this are sent before the next command is done."""
+
+FIRST_FINAL = 3500
+"""The lowest close code of Centrifugo that tells a client not to try again."""
 
 NO_CONNECT = (3502, "no connect in time")
 NO_PONG = (3012, "no pong")
 NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporary=True)
-NOT_STORED = (3004, "a message could not be stored; send it again")
 
 
 class SessionVisitor:
@@ -54,14 +55,25 @@ class SessionVisitor:
     Args:
         rooms: The rooms of the server.
         only: The one room that it may subscribe to; None allows all.
-        admit: Awaited with the token of the first command.
+        check_token: Awaited with the tokens of the client's commands.
         client: The client; it was accepted.
+        is_admitted: Whether the token was right in the handshake; then `connect` needs none.
     """
 
-    def __init__(self, rooms: Rooms, only: str | None, admit: Admit, client: Client) -> None:
+    def __init__(
+        self,
+        rooms: Rooms,
+        only: str | None,
+        check_token: CheckToken,
+        client: Client,
+        *,
+        is_admitted: bool = False,
+    ) -> None:
         self._rooms = rooms
-        self._admit = admit
+        self._check_token = check_token
         self._client = client
+        self._is_admitted = is_admitted
+        self._loop = asyncio.get_running_loop()
         # Set by the command `connect`.
         self._is_connected = False
         # Whether `hear` is doing the commands of a message; `hear` sets and resets it.
@@ -72,8 +84,11 @@ class SessionVisitor:
         # Replies that `_flush` will send, and their bytes; `_put` adds to them.
         self._replies: list[str] = []
         self._replies_size = 0
-        # Messages of one room that `_store` will store, with the numbers of their commands.
-        self._unstored: list[tuple[int, Send]] = []
+        self._sending = Sending(rooms, client, self._put, self._end_now)
+        # The time between the messages of the client, up to the one that `hear` is doing, and when
+        # the last one was done; `hear` sets both.
+        self._idle_seconds = 0.0
+        self._done_at = self._loop.time()
 
     async def run(self) -> None:
         """Serve the client until its connection has ended."""
@@ -85,6 +100,7 @@ class SessionVisitor:
     async def hear(self, message: str | bytes) -> None:
         """Do the commands of one message of the WebSocket."""
         self._is_busy = True
+        self._idle_seconds += self._loop.time() - self._done_at
         try:
             for place, each in enumerate(parse(message), start=1):
                 await self._take(each)
@@ -96,6 +112,7 @@ class SessionVisitor:
             self._flush()
         finally:
             self._is_busy = False
+            self._done_at = self._loop.time()
 
     def leave(self) -> None:
         """Leave all rooms."""
@@ -139,6 +156,8 @@ class SessionVisitor:
         try:
             if isinstance(parsed.command, Connect):
                 await self._connect(parsed.number, parsed.command)
+            elif isinstance(parsed.command, Refresh):
+                await self._refresh(parsed.number, parsed.command)
             elif not isinstance(parsed.command, Disregarded):
                 name, result = await self._requests.do(parsed.number, parsed.command)
                 if result is not None:
@@ -150,7 +169,7 @@ class SessionVisitor:
 
     async def _connect(self, number: int, command: Connect) -> None:
         self._heartbeat.stop()
-        refusal = await self._admit(command.token)
+        refusal = None if self._is_admitted else await self._check_token(command.token)
         if refusal is not None:
             self._client.end(*refusal)
             return
@@ -176,6 +195,21 @@ class SessionVisitor:
         )
         self._heartbeat.start()
 
+    async def _refresh(self, number: int, command: Refresh) -> None:
+        """Check another token of a client that is connected.
+
+        Raises:
+            ErrorReply: 100, if the token cannot be checked now.
+        """
+        refusal = await self._check_token(command.token)
+        if refusal is None:
+            result = {"client": self._client.id, "version": _version.__version__}
+            self._answer(number, "refresh", result)
+        elif refusal[0] < FIRST_FINAL:
+            raise NOT_NOW
+        else:
+            await self._end(*refusal)
+
     async def _collect(self, number: int, command: Send) -> None:
         """Keep a message, to store it together with the next ones for the same room."""
         try:
@@ -184,34 +218,19 @@ class SessionVisitor:
             await self._store()
             self._put(replies.encode_error(number, error))
             return
-        if self._unstored and (
-            self._unstored[0][1].channel != room or len(self._unstored) >= MOST_STORED_AT_ONCE
-        ):
-            await self._store()
-        if not self._client.is_ending:
-            self._unstored.append((number, Send(room, command.id, command.data)))
+        send = Send(room, command.id, command.data)
+        await self._sending.collect(number, send, self._idle_seconds)
 
     async def _store(self) -> None:
-        """Store the collected messages, all or none, and reply where they are."""
-        unstored, self._unstored = self._unstored, []
-        if not unstored:
-            return
-        entries = [
-            Entry(self._client.name, bytes(send.data).decode(), send.id) for _, send in unstored
-        ]
-        try:
-            stored = await self._rooms.history.append(unstored[0][1].channel, entries)
-        except NotStored:
-            self._flush()
-            self._client.end(*NOT_STORED)
-            return
-        for (number, _), each in zip(unstored, stored, strict=True):
-            data = {"offset": each.offset, "epoch": each.epoch, "duplicate": each.is_duplicate}
-            self._answer(number, "rpc", {"data": data})
+        """Store the collected messages."""
+        await self._sending.store(self._idle_seconds)
 
     async def _end(self, code: int, reason: str) -> None:
         """Store what is collected, send the replies, and close the connection."""
         await self._store()
+        self._end_now(code, reason)
+
+    def _end_now(self, code: int, reason: str) -> None:
         self._flush()
         self._client.end(code, reason)
 

@@ -163,7 +163,8 @@ def test_nothing_behind_a_violation_is_read():
         ("rpc", '{"method":"send","data":{"channel":"a","id":"é","data":1}}', 107),
         ("rpc", '{"method":"send","data":{"channel":"a","id":"%s","data":1}}' % ("x" * 65), 107),
         ("nonsense", "{}", 104),
-        ("refresh", "{}", 104),
+        ("refresh", "{}", 107),
+        ("sub_refresh", '{"channel":"a"}', 107),
     ],
 )
 def test_wrong_fields_are_an_error_reply(name, fields, code):
@@ -277,7 +278,7 @@ def test_the_protocol_tells_the_numbers_as_they_are():
         f"within {limits.connect_seconds:g} s",
         f"every {limits.ping_seconds:g} s",
         f"within {limits.pong_seconds:g} s",
-        f"subscriptions of one connection ({limits.subscriptions})",
+        f"subscriptions of one connection ({limits.subscriptions}, P43)",
     ):
         assert told in PROTOCOL, told
     for code in (100, 102, 103, 104, 105, 106, 107, 112, 3004, 3012, 3500, 3501, 3502):

@@ -9,10 +9,9 @@ import pytest
 
 from fake_history import FakeHistory
 from session_kit import Person, idle, rooms_of, send
+from sockstore import __version__
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SE1")]
-
-SENT = {"channel": "lobby", "data": 1}
 
 
 async def test_connecting_tells_the_name_of_the_connection_and_what_a_sender_must_know():
@@ -41,6 +40,40 @@ async def test_a_wrong_token_ends_the_connection():
     person.leave()
 
 
+@pytest.mark.contract("SV4")
+async def test_another_token_is_checked_as_the_first_one_was():
+    """P42."""
+    person = await Person(rooms_of()).connect()
+    name = person.frames[0]["connect"]["client"]
+    told = (await person.ask("refresh", token="second"))["refresh"]
+    assert told == {"client": name, "version": __version__}
+    assert person.shown == [None, "second"]
+    person.refusal = (3004, "the server could not check the token")
+    error = (await person.ask("refresh", token="third"))["error"]
+    assert (error["code"], error["temporary"]) == (100, True)
+    assert person.client.ended is None
+    for fields in ({}, {"token": ""}, {"token": None}):
+        assert (await person.ask("refresh", **fields))["error"]["code"] == 107
+    person.refusal = (3500, "the token is wrong or missing")
+    told = await person.say(send(80, id="a") + '\n{"id":81,"refresh":{"token":"bad"}}')
+    assert [frame["id"] for frame in told] == [80]
+    assert person.client.ended == person.refusal
+    person.leave()
+
+
+@pytest.mark.contract("SV4")
+async def test_a_token_of_a_subscription_is_shown_by_its_subscribers():
+    """P42."""
+    person = await Person(rooms_of()).connect()
+    ask = {"channel": "lobby", "token": "t"}
+    assert (await person.ask("sub_refresh", **ask))["error"]["code"] == 103
+    await person.subscribe()
+    assert (await person.ask("sub_refresh", **ask))["sub_refresh"] == {}
+    assert (await person.ask("sub_refresh", channel="lobby"))["error"]["code"] == 107
+    assert (await person.ask("sub_refresh", channel="", token="t"))["error"]["code"] == 102
+    person.leave()
+
+
 @pytest.mark.contract("SV11")
 @pytest.mark.parametrize("command", ['"ping":{}', '"rpc":{"method":"send","data":{}}'])
 async def test_others_have_their_turns_while_one_message_of_many_commands_is_done(command):
@@ -52,20 +85,6 @@ async def test_others_have_their_turns_while_one_message_of_many_commands_is_don
         turns += 1
     assert turns >= 1000 / 16
     assert len(await speaking) == 1000
-    person.leave()
-
-
-async def test_messages_are_stored_some_at_a_time():
-    """P31: whoever is in the room is told them when they are stored, which takes its time."""
-    history = FakeHistory()
-    person = await Person(rooms_of(history)).connect()
-    sends = [
-        json.dumps({"id": n, "rpc": {"method": "send", "data": {**SENT, "id": f"i{n}"}}})
-        for n in range(1, 151)
-    ]
-    told = await person.say("\n".join(sends))
-    assert history.units == [64, 64, 22]
-    assert [reply["rpc"]["data"]["offset"] for reply in told] == list(range(1, 151))
     person.leave()
 
 
@@ -363,45 +382,6 @@ async def test_a_message_is_stored_once_however_often_it_is_sent():
     assert [push["pub"]["tags"]["id"] for push in bob.pushes] == ["a", "a"]
     for each in (ann, bob):
         each.leave()
-
-
-@pytest.mark.contract("SE2")
-async def test_messages_that_come_together_are_stored_together():
-    """P31."""
-    history = FakeHistory()
-    person = await Person(rooms_of(history)).connect()
-    told = await person.say(
-        "\n".join(
-            [
-                *(send(number, id=f"a{number}") for number in (2, 3, 4)),
-                send(5, "other", id="b"),
-                send(6, id="c"),
-                send(7, id="bad id"),
-                send(8, id="d"),
-                '{"id":9,"ping":{}}',
-                send(10, id="e"),
-            ]
-        )
-    )
-    assert history.units == [3, 1, 1, 1, 1]
-    assert [frame["id"] for frame in told] == [2, 3, 4, 5, 6, 7, 8, 9, 10]
-    assert told[5]["error"]["code"] == 107
-    assert [m.id for m in history.rooms["lobby"].messages] == ["a2", "a3", "a4", "c", "d", "e"]
-    person.leave()
-
-
-@pytest.mark.contract("SE2")
-async def test_what_cannot_be_stored_ends_the_connection_and_nothing_behind_it_is_stored():
-    """P31."""
-    history = FakeHistory()
-    person = await Person(rooms_of(history)).connect()
-    history.is_broken = True
-    told = await person.say('{"id":2,"ping":{}}\n' + send(3, id="a") + "\n" + send(4, "b", id="b"))
-    assert told == [{"id": 2, "ping": {}}]
-    assert person.client.ended == (3004, "a message could not be stored; send it again")
-    history.is_broken = False
-    assert history.rooms == {}
-    person.leave()
 
 
 async def test_publish_stores_each_time_and_says_if_it_cannot():
