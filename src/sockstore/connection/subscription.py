@@ -146,7 +146,7 @@ class Subscription(Generic[T]):
         *,
         limit: int | None = None,
         overflow: Overflow = "error",
-        gaps: bool = False,
+        gaps: bool | None = None,
     ) -> MessageStream:
         """Return an asynchronous iterator over its messages from now on.
 
@@ -156,6 +156,7 @@ class Subscription(Generic[T]):
             overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
                 counts in `MessageStream.dropped`.
             gaps: Whether to be told where messages are missing, by a `Message` of kind ``"gap"``.
+                None: where the server numbers messages, as in a room of `Centrifuge`.
 
         Returns:
             The iterator. It ends with the subscription or the connection, and raises if the server
@@ -165,13 +166,18 @@ class Subscription(Generic[T]):
             InvalidOption: If `limit` or `overflow` cannot be used.
         """
         limit = self._feed.limit if limit is None else limit
+        gaps = self._has_places if gaps is None else gaps
         return self._read(Buffer(where, limit, overflow, gaps=gaps, owner=self))
 
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterate over its messages, beginning with those that are kept."""
-        buffer = Buffer(limit=self._feed.limit, owner=self)
+        buffer = Buffer(limit=self._feed.limit, gaps=self._has_places, owner=self)
         buffer.begin_with(tuple(self.messages.value))
         return self._read(buffer)
+
+    @property
+    def _has_places(self) -> bool:
+        return "since" in self._talks.protocol.subscribes_with
 
     def _read(self, buffer: Buffer) -> MessageStream:
         self._feed.add_reader(buffer)
