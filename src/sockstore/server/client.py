@@ -34,6 +34,9 @@ class Client:
     def __init__(self, peer: Peer, limits: Limits, name: str | None = None) -> None:
         self.name = name
         self.id: str = uuid4().hex
+        # Held from a check of `drained` to the offer of a page: a client may be in many rooms, and
+        # their pages together would overflow its buffer.
+        self.paging: asyncio.Lock = asyncio.Lock()
         self._peer = peer
         self._limits = limits
         self._loop = asyncio.get_running_loop()

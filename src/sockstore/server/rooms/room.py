@@ -258,15 +258,14 @@ class Room:
     async def _catch_up(self, subscriber: Subscriber) -> None:
         """Send a subscriber what it missed, up to the newest message."""
         try:
-            # It may have left during an await whose cancellation was swallowed.
-            while (
-                subscriber in self._subscribers
-                and self._is_behind(subscriber)
-                and await subscriber.client.drained()
-            ):
-                if not await self._catch_up_once(subscriber):
-                    self._drop(subscriber)
-                    return
+            is_kept = True
+            while is_kept and self._must_go_on(subscriber):
+                async with subscriber.client.paging:
+                    if not await subscriber.client.drained():
+                        return
+                    is_kept = await self._catch_up_once(subscriber)
+            if not is_kept:
+                self._drop(subscriber)
         except HistoryError:
             self._drop(subscriber)
         except Exception:
@@ -274,6 +273,10 @@ class Room:
             self._drop(subscriber)
         finally:
             subscriber.catching_up = None
+
+    def _must_go_on(self, subscriber: Subscriber) -> bool:
+        # It may have left during an await whose cancellation was swallowed.
+        return subscriber in self._subscribers and self._is_behind(subscriber)
 
     async def _catch_up_once(self, subscriber: Subscriber) -> bool:
         """Send a subscriber one page of what it missed; return False if that is not kept."""

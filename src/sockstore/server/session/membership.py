@@ -1,16 +1,15 @@
-"""Subscriptions of one session: subscribing, recovering, leaving; and its pushes."""
+"""Subscriptions of one session: which rooms it is in, and its pushes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from sockstore.server.admission import Denied, check_room
 from sockstore.server.client import Client
-from sockstore.server.history.base import StoredMessage, continuous
+from sockstore.server.history.base import StoredMessage
 from sockstore.server.rooms.presence import Member
-from sockstore.server.rooms.recovery import LastSeen, Recovery, decide_recovery
+from sockstore.server.rooms.recovery import LastSeen
 from sockstore.server.rooms.room import Room, Rooms
 from sockstore.server.rooms.subscriber import Subscriber
 from sockstore.server.session import replies
@@ -23,8 +22,6 @@ INSUFFICIENT_STATE = {
     "code": 2500,
     "reason": "the server cannot continue the room; subscribe again",
 }
-
-Answer: TypeAlias = Callable[[int, str, Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,29 +58,6 @@ class SessionDialect:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    """The reply to `subscribe`.
-
-    Args:
-        place: The offset of the reply, and the message there: the offset that the client asked from
-            if all is recovered, otherwise the newest one.
-        messages: The publications of the reply.
-        recovery: The result of the recovery; None if the client did not ask for one.
-    """
-
-    place: LastSeen
-    messages: tuple[StoredMessage, ...] = ()
-    recovery: Recovery | None = None
-
-    @property
-    def last_seen(self) -> LastSeen:
-        """The position of the subscriber after the reply (P24)."""
-        if not self.messages:
-            return self.place
-        return LastSeen(self.place.epoch, self.messages[-1].offset, self.messages[-1].id)
-
-
 class Membership:
     """The subscriptions of one session.
 
@@ -91,14 +65,12 @@ class Membership:
         rooms: The rooms of the server.
         client: The client.
         only: The one room that it may subscribe to; None allows all.
-        answer: Sends a reply before any later push.
     """
 
-    def __init__(self, rooms: Rooms, client: Client, only: str | None, answer: Answer) -> None:
+    def __init__(self, rooms: Rooms, client: Client, only: str | None) -> None:
         self._rooms = rooms
         self._client = client
         self._only = only
-        self._answer = answer
         self._member = Member(client.id, client.name)
         # By the room's name; `subscribe` adds to it, `_leave` removes from it.
         self._subscribed: dict[str, tuple[Room, Subscriber]] = {}
@@ -138,38 +110,63 @@ class Membership:
         """
         return list(self._rooms.presence.members(self.check_subscribed(channel)))
 
-    async def subscribe(self, number: int, command: Subscribe) -> None:
-        """Subscribe to a room, and reply; the room tells the client all later messages.
+    def check_free(self, channel: str) -> str:
+        """Return the name of the room that a channel names, if this session may subscribe to it.
 
         Raises:
-            ErrorReply: If the command cannot be done.
-            HistoryUnavailable: If the history cannot be read.
+            ErrorReply: 102 as `check`; 105 if it is subscribed; 106 if it has too many rooms.
         """
-        name = self.check(command.channel)
+        name = self.check(channel)
         if name in self._subscribed:
             raise ErrorReply(105, f"This connection is already subscribed to {name}.")
-        most = self._rooms.limits.subscriptions
-        if len(self._subscribed) >= most:
-            raise ErrorReply(106, f"A connection has at most {most} subscriptions.")
-        room = self._rooms.take(name)
-        try:
-            reply = await self._read(room, command)
-            await self._rooms.presence.enter(name, self._member)
-        except BaseException:
-            self._rooms.presence.leave(name, self._member)
-            self._rooms.give_back(room)
-            raise
+        if not self.free:
+            most = self._rooms.limits.subscriptions
+            raise ErrorReply(
+                106,
+                f"A connection has at most {most} subscriptions; unsubscribe from a room first.",
+            )
+        return name
+
+    @property
+    def free(self) -> int:
+        """How many more rooms this session may subscribe to."""
+        return self._rooms.limits.subscriptions - len(self._subscribed)
+
+    def take(self, name: str) -> Room:
+        """Return a room that is not subscribed yet, which stays until `give_back` or `leave_all`.
+
+        Args:
+            name: The room's name, of `check_free`.
+        """
+        return self._rooms.take(name)
+
+    def give_back(self, room: Room) -> None:
+        """Leave a room of `take` that cannot be subscribed."""
+        self._rooms.presence.leave(room.name, self._member)
+        self._rooms.give_back(room)
+
+    async def enter(self, room: Room) -> None:
+        """Become a member of a room of `take`."""
+        await self._rooms.presence.enter(room.name, self._member)
+
+    def subscribe(self, room: Room, command: Subscribe, last_seen: LastSeen) -> None:
+        """Have the room send this client everything after a position.
+
+        Args:
+            room: A room of `take`, which this session has entered.
+            command: The command that asks for it; it was answered.
+            last_seen: The position.
+        """
+        name, channel = room.name, command.channel
         subscriber = Subscriber(
             self._client,
             self._member,
-            SessionDialect(command.channel),
-            reply.last_seen,
-            lambda: self._be_dropped(command.channel, name),
+            SessionDialect(channel),
+            last_seen,
+            lambda: self._be_dropped(channel, name),
             hears_members=command.join_leave,
         )
         self._subscribed[name] = room, subscriber
-        # In one step of the loop: whatever is published from now on comes after the reply.
-        self._answer(number, "subscribe", _to_result(reply))
         room.add(subscriber)
 
     def unsubscribe(self, channel: str) -> None:
@@ -196,45 +193,3 @@ class Membership:
         """Leave a room that cannot continue for this client, and tell the client."""
         self._leave(name)
         self._client.offer(replies.encode_push(channel, "unsubscribe", INSUFFICIENT_STATE))
-
-    async def _read(self, room: Room, command: Subscribe) -> _Reply:
-        if not command.recover:
-            page = await room.read_newest(1, 1)
-            return _Reply(LastSeen.newest(page))
-        limits = self._rooms.limits
-        count, size = limits.page_messages, limits.page_bytes
-        last_seen = LastSeen(command.epoch, command.offset, command.last)
-        page = await room.read(last_seen.offset, count, size)
-        recovery = decide_recovery(last_seen, page)
-        if recovery == "epoch":
-            page = await room.read(0, count, size)
-        if recovery == "forked":
-            page = await room.read_newest(1, 1)
-            return _Reply(LastSeen.newest(page), recovery=recovery)
-        first = page.messages[0].offset if page.messages else page.top + 1
-        messages = tuple(continuous(first - 1, page.messages))
-        if recovery == "recovered":
-            return _Reply(
-                LastSeen(page.epoch, last_seen.offset, page.id_before), messages, recovery
-            )
-        newest = page.id_before if page.top == last_seen.offset else None
-        return _Reply(LastSeen(page.epoch, page.top, newest), messages, recovery)
-
-
-def _to_result(reply: _Reply) -> dict[str, Any]:
-    place, recovery = reply.place, reply.recovery
-    has_last = place.id is not None and not reply.messages
-    data = {"last": place.id} if has_last else {}
-    result: dict[str, Any] = {
-        "epoch": place.epoch,
-        "offset": place.offset,
-        "recoverable": True,
-        "positioned": True,
-        "publications": list(map(replies.to_publication, reply.messages)),
-        "data": data,
-    }
-    if recovery is not None:
-        result["was_recovering"], result["recovered"] = True, recovery == "recovered"
-        if recovery != "recovered":
-            data["reason"] = str(recovery)
-    return result

@@ -14,6 +14,7 @@ from sockstore.server.history.base import StoredMessage
 from sockstore.server.rooms.presence import Member
 
 __all__ = [
+    "NOT_NOW",
     "PING",
     "ErrorReply",
     "encode_error",
@@ -42,6 +43,9 @@ class ErrorReply(Exception):
         self.code = code
         self.message = message
         self.is_temporary = is_temporary
+
+
+NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporary=True)
 
 
 class _Info(msgspec.Struct, frozen=True):

@@ -48,25 +48,20 @@ class Requests:
         self._client = client
         self._membership = membership
 
-    async def do(self, number: int, command: Command) -> tuple[str, Mapping[str, Any] | None]:
+    async def do(self, command: Command) -> tuple[str, Mapping[str, Any]]:
         """Do a command.
 
         Args:
-            number: The command's number.
-            command: Any command but `Connect`, `Refresh` and `Send`.
+            command: Any command but `Connect`, `Refresh`, `Send` and `Subscribe`.
 
         Returns:
-            The name of the command, and the result for its reply; None if it has replied.
+            The name of the command, and the result for its reply.
 
         Raises:
             ErrorReply: If the command cannot be done.
             HistoryError: If the history fails.
         """
         match command:
-            case Subscribe():
-                await self._client.drained()
-                await self._membership.subscribe(number, command)
-                return "subscribe", None
             case Unsubscribe(channel=channel):
                 self._membership.unsubscribe(channel)
                 return "unsubscribe", {}
@@ -90,7 +85,7 @@ class Requests:
                 self._membership.check_subscribed(channel)
                 return "sub_refresh", {}
             case (
-                Connect() | Refresh() | Send() | Disregarded()
+                Connect() | Refresh() | Send() | Subscribe() | Disregarded()
             ):  # pragma: no cover - the visitor does these
                 raise AssertionError
             case _ as never:

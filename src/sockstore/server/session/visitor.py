@@ -22,13 +22,15 @@ from sockstore.server.session.commands import (
     Pong,
     Refresh,
     Send,
+    Subscribe,
     Violation,
     parse,
 )
 from sockstore.server.session.membership import Membership
-from sockstore.server.session.replies import PING, ErrorReply
+from sockstore.server.session.replies import NOT_NOW, PING, ErrorReply
 from sockstore.server.session.requests import Requests
 from sockstore.server.session.sending import Sending
+from sockstore.server.session.subscribing import Subscribing
 
 __all__ = ["CheckToken", "Heartbeat", "SessionVisitor"]
 
@@ -46,7 +48,6 @@ FIRST_FINAL = 3500
 
 NO_CONNECT = (3502, "no connect in time")
 NO_PONG = (3012, "no pong")
-NOT_NOW = ErrorReply(100, "The server cannot do it now; try later.", is_temporary=True)
 
 
 class SessionVisitor:
@@ -79,12 +80,15 @@ class SessionVisitor:
         # Whether `hear` is doing the commands of a message; `hear` sets and resets it.
         self._is_busy = False
         self._heartbeat = Heartbeat(client, rooms.limits, lambda: self._is_busy)
-        self._membership = Membership(rooms, client, only, self._answer_now)
+        self._membership = Membership(rooms, client, only)
         self._requests = Requests(rooms, client, self._membership)
         # Replies that `_flush` will send, and their bytes; `_put` adds to them.
         self._replies: list[str] = []
         self._replies_size = 0
         self._sending = Sending(rooms, client, self._put, self._end_now)
+        self._subscribing = Subscribing(
+            client, rooms.limits, self._membership, self._put, self._flush
+        )
         # The time between the messages of the client, up to the one that `hear` is doing, and when
         # the last one was done; `hear` sets both.
         self._idle_seconds = 0.0
@@ -108,7 +112,7 @@ class SessionVisitor:
                     return
                 if place % COMMANDS_OF_A_TURN == 0:
                     await asyncio.sleep(0)
-            await self._store()
+            await self._finish()
             self._flush()
         finally:
             self._is_busy = False
@@ -126,14 +130,14 @@ class SessionVisitor:
         if isinstance(parsed, Violation):
             await self._end(3501, parsed.reason)
         elif not self._client.take_token():
-            await self._store()
+            await self._finish()
             self._flush()
             self._client.end_throttled()
         elif not isinstance(parsed, Pong):
             await self._take_command(parsed)
 
     async def _take_command(self, parsed: Line | Invalid) -> None:
-        """Do a command; messages to store are collected, all else comes after them."""
+        """Do a command; messages and subscriptions are collected, all else comes after them."""
         is_connect = (
             parsed.name == "connect"
             if isinstance(parsed, Invalid)
@@ -142,9 +146,13 @@ class SessionVisitor:
         if is_connect == self._is_connected:
             await self._end(3501, "a second connect" if is_connect else "a command before connect")
         elif isinstance(parsed, Line) and isinstance(parsed.command, Send):
+            await self._subscribing.finish()
             await self._collect(parsed.number, parsed.command)
-        else:
+        elif isinstance(parsed, Line) and isinstance(parsed.command, Subscribe):
             await self._store()
+            await self._subscribing.collect(parsed.number, parsed.command)
+        else:
+            await self._finish()
             await self._reply_to(parsed)
 
     async def _reply_to(self, parsed: Line | Invalid) -> None:
@@ -159,9 +167,8 @@ class SessionVisitor:
             elif isinstance(parsed.command, Refresh):
                 await self._refresh(parsed.number, parsed.command)
             elif not isinstance(parsed.command, Disregarded):
-                name, result = await self._requests.do(parsed.number, parsed.command)
-                if result is not None:
-                    self._answer(parsed.number, name, result)
+                name, result = await self._requests.do(parsed.command)
+                self._answer(parsed.number, name, result)
         except ErrorReply as error:
             self._put(replies.encode_error(parsed.number, error))
         except HistoryError:
@@ -221,13 +228,18 @@ class SessionVisitor:
         send = Send(room, command.id, command.data)
         await self._sending.collect(number, send, self._idle_seconds)
 
+    async def _finish(self) -> None:
+        """Do what is collected: messages, or subscriptions."""
+        await self._store()
+        await self._subscribing.finish()
+
     async def _store(self) -> None:
         """Store the collected messages."""
         await self._sending.store(self._idle_seconds)
 
     async def _end(self, code: int, reason: str) -> None:
-        """Store what is collected, send the replies, and close the connection."""
-        await self._store()
+        """Do what is collected, send the replies, and close the connection."""
+        await self._finish()
         self._end_now(code, reason)
 
     def _end_now(self, code: int, reason: str) -> None:
@@ -236,11 +248,6 @@ class SessionVisitor:
 
     def _answer(self, number: int, name: str, result: Mapping[str, Any]) -> None:
         self._put(replies.encode_reply(number, name, result))
-
-    def _answer_now(self, number: int, name: str, result: Mapping[str, Any]) -> None:
-        """Reply, and send all earlier replies, because pushes follow."""
-        self._answer(number, name, result)
-        self._flush()
 
     def _put(self, reply: str) -> None:
         self._replies.append(reply)
