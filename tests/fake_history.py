@@ -42,7 +42,7 @@ class FakeHistory:
         self.reads = 0
         self.units: list[int] = []
         self.held: list[asyncio.Future[None]] | None = None
-        self.published: Callable[[str, StoredMessage, str], None] = lambda *told: None
+        self.published: Callable[[str, Sequence[StoredMessage], str], None] = lambda *told: None
         self.lost_sight: Callable[[], None] = lambda: None
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class FakeHistory:
         message = StoredMessage(entry.sender, entry.data, entry.id, log.top, STORED_AT)
         log.messages = [*log.messages, message][-self.keep :]
         if self.tells:
-            self.published(room, message, self.epoch)
+            self.published(room, [message], self.epoch)
         return Stored(log.top, self.epoch)
 
     def say(self, room: str, count: int = 1, data: str = '"x"') -> None:

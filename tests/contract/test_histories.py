@@ -34,7 +34,10 @@ class Kit:
 
     def __call__(self, **options):
         history = self._make(**options)
-        history.start(lambda room, message, epoch: self.told.append((room, message)), lambda: None)
+        history.start(
+            lambda room, messages, epoch: self.told.extend((room, each) for each in messages),
+            lambda: None,
+        )
         self._open.append(history)
         return history
 

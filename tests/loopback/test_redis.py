@@ -32,7 +32,8 @@ class Told:
         self.offsets = []
         self.lost = 0
         self.history.start(
-            lambda room, message, epoch: self.offsets.append(message.offset), self.lose
+            lambda room, messages, epoch: self.offsets.extend(each.offset for each in messages),
+            self.lose,
         )
 
     def lose(self):

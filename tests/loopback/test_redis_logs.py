@@ -280,7 +280,9 @@ async def output_of(redis):
 @pytest.mark.contract("SV16")
 async def test_the_feed_is_read_in_portions_of_about_one_size(redis, log):
     heard, reader = [], RedisHistory(redis.url)
-    reader.start(lambda room, message, epoch: heard.append(message.offset), pytest.fail)
+    reader.start(
+        lambda room, messages, epoch: heard.extend(each.offset for each in messages), pytest.fail
+    )
     portions = []
     watching = asyncio.create_task(note_portions(redis, portions))
     await reader.open()

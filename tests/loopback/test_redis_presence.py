@@ -24,7 +24,7 @@ class Here:
     def __init__(self, url, lease=15.0):
         self.history = RedisHistory(url)
         self.presence = RedisPresence(self.history, lease=lease)
-        self.history.start(lambda room, message, epoch: None, lambda: None)
+        self.history.start(lambda room, messages, epoch: None, lambda: None)
         self.changes, self.heard = [], []
         self.history.follow(self.heard.append, lambda: None)
         self.presence.start(lambda room, change, member: self.changes.append((change, member)))

@@ -11,7 +11,18 @@ from starlette.types import Message, Receive, Scope, Send
 
 from sockstore.server.admission import Denied
 
-__all__ = ["ABORT", "METER", "WRITE", "Peer", "PeerLeft", "SharedMessage", "Write", "size_of"]
+__all__ = [
+    "ABORT",
+    "METER",
+    "WRITE",
+    "Outgoing",
+    "Peer",
+    "PeerLeft",
+    "SharedMessage",
+    "SharedMessages",
+    "Write",
+    "size_of",
+]
 
 ABORT = "sockstore.abort"
 """An ASGI extension of our uvicorn protocol; its "abort" is a callable without arguments."""
@@ -44,9 +55,29 @@ class SharedMessage:
         """Its bytes; only a message that has to wait in a buffer is measured."""
         return size_of(self.message)
 
+    @property
+    def messages(self) -> tuple[SharedMessage, ...]:
+        """This message, as the only one."""
+        return (self,)
 
-Write: TypeAlias = Callable[[SharedMessage], bool]
-"""Writes a message now and returns True; returns False, and writes nothing, if the transport still
+
+@dataclass(eq=False)
+class SharedMessages:
+    """Several messages for one client or for many, which are written together.
+
+    Args:
+        messages: The messages, in their order.
+        frame: Their frames; the first protocol that writes them sets this.
+    """
+
+    messages: tuple[SharedMessage, ...]
+    frame: bytes | None = None
+
+
+Outgoing: TypeAlias = SharedMessage | SharedMessages
+
+Write: TypeAlias = Callable[[Outgoing], bool]
+"""Writes messages now and returns True; returns False, and writes nothing, if the transport still
 buffers earlier messages."""
 
 

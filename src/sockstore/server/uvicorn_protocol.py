@@ -27,7 +27,7 @@ from websockets.protocol import State
 
 from sockstore.base.token_bucket import TokenBucket
 from sockstore.server import bounded_transport
-from sockstore.server.asgi import ABORT, METER, WRITE, SharedMessage
+from sockstore.server.asgi import ABORT, METER, WRITE, Outgoing, SharedMessage
 from sockstore.server.bounded_transport import BoundedTransport
 from sockstore.server.limits import Limits
 
@@ -183,17 +183,13 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
         if bytes(event.data) == self.pending_ping_payload or self._is_within_limits():
             super().handle_pong(event)
 
-    def write(self, outgoing: SharedMessage) -> bool:
-        """Write a message now if the transport is ready; all clients share its frame."""
+    def write(self, outgoing: Outgoing) -> bool:
+        """Write messages now if the transport is ready; all clients share their frames."""
         inner = self._inner
         if not self.writable.is_set() or self.conn.state is not State.OPEN or inner.is_closing():
             return False
         if outgoing.frame is None:
-            if isinstance(outgoing.message, str):
-                frame = Frame(Opcode.TEXT, outgoing.message.encode())
-            else:
-                frame = Frame(Opcode.BINARY, outgoing.message)
-            outgoing.frame = frame.serialize(mask=False)
+            outgoing.frame = b"".join(map(_frame_of, outgoing.messages))
         inner.write(outgoing.frame)
         return True
 
@@ -300,6 +296,14 @@ class BoundedWebSocketProtocol(WebSocketsSansIOProtocol):
             len(body),
         )
         self._bounded.end(head + b"Connection: close\r\n\r\n" + body)
+
+
+def _frame_of(shared: SharedMessage) -> bytes:
+    if isinstance(shared.message, str):
+        frame = Frame(Opcode.TEXT, shared.message.encode())
+    else:
+        frame = Frame(Opcode.BINARY, shared.message)
+    return frame.serialize(mask=False)
 
 
 def _send_at_once(transport: BaseTransport) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from sockstore.server import Limits
-from sockstore.server.asgi import Peer, PeerLeft, SharedMessage
+from sockstore.server.asgi import Outgoing, Peer, PeerLeft, SharedMessage, SharedMessages
 from sockstore.server.client import Client
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.contract("SV3")]
@@ -19,6 +19,7 @@ class WritingServer:
     def __init__(self) -> None:
         self.begun: list[object] = []
         self.sent: list[object] = []
+        self.written: list[Outgoing] = []
         self.takes = True
         self.gate = asyncio.Event()
         self.gate.set()
@@ -28,9 +29,10 @@ class WritingServer:
         scope = {"extensions": {"sockstore.write": {"write": self.write}}}
         return Peer(scope, self.incoming.get, self.send)
 
-    def write(self, outgoing: SharedMessage) -> bool:
+    def write(self, outgoing: Outgoing) -> bool:
         if self.takes:
-            self.sent.append(outgoing.message)
+            self.written.append(outgoing)
+            self.sent += [each.message for each in outgoing.messages]
         return self.takes
 
     async def send(self, event) -> None:
@@ -112,6 +114,26 @@ async def test_nothing_is_written_behind_the_end():
     client.offer("b")
     await idle()
     assert server.sent == ["a", "websocket.close"]
+    server.leave()
+    await running
+
+
+async def test_messages_for_many_are_written_together_and_wait_one_by_one():
+    server = WritingServer()
+    quick, slow = (Client(server.peer(), Limits(buffer_messages=16)) for _ in range(2))
+    several = SharedMessages(tuple(map(SharedMessage, "abc")))
+    quick.offer(several)
+    assert (server.written, server.sent) == ([several], ["a", "b", "c"])
+    running = asyncio.create_task(slow.run(ignore))
+    server.takes = False
+    slow.offer(several)
+    await idle()
+    assert server.sent[3:] == ["a", "b", "c"]
+    server.stall()
+    for _ in range(6):
+        slow.offer(several)
+    assert slow.is_ending  # 18 messages are more than 16, also if they came by threes
+    server.gate.set()
     server.leave()
     await running
 

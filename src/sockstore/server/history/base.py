@@ -158,9 +158,10 @@ def continuous(after: int, messages: Iterable[StoredMessage]) -> list[StoredMess
     return chosen
 
 
-Published: TypeAlias = Callable[[str, StoredMessage, str], None]
-"""``(room, message, epoch)``: called with every stored message, in the order of the offsets, and
-with the log that its offset belongs to."""
+Published: TypeAlias = Callable[[str, Sequence[StoredMessage], str], None]
+"""``(room, messages, epoch)``: called with all stored messages, in the order of the offsets, and
+with the log that the offsets belong to. Messages that were stored together come together, at least
+one, so that each subscriber is sent them at once."""
 
 
 def no_listener(*_: object) -> None:

@@ -20,6 +20,7 @@ from sockstore.server.history.base import (
     Page,
     Published,
     Stored,
+    StoredMessage,
     no_listener,
 )
 from sockstore.server.history.database import Database, Placed, Unit, explain
@@ -235,13 +236,8 @@ class SqliteHistory:
 
     def _settle(self, done: list[_Done]) -> None:
         """Publish what was stored, in order, then settle the jobs; runs in the event loop."""
-        for each in done:
-            if each.job.unit is None or each.error is not None:
-                continue
-            room, _ = each.job.unit
-            for stored, message in each.result:
-                if message is not None:
-                    self._published(room, message, stored.epoch)
+        for (room, epoch), messages in _by_room(done).items():
+            self._published(room, messages, epoch)
         for each in done:
             if each.job.future.done():
                 continue  # its task was cancelled
@@ -255,6 +251,19 @@ class SqliteHistory:
         if not self._was_failing:
             self._was_failing = True
             logger.error("the history %s cannot be used: %s", self, explain(error))
+
+
+def _by_room(done: Sequence[_Done]) -> dict[tuple[str, str], list[StoredMessage]]:
+    """Return the messages that were stored, by room and epoch."""
+    rooms: dict[tuple[str, str], list[StoredMessage]] = {}
+    for each in done:
+        if each.job.unit is None or each.error is not None:
+            continue
+        room, _ = each.job.unit
+        for stored, message in each.result:
+            if message is not None:
+                rooms.setdefault((room, stored.epoch), []).append(message)
+    return rooms
 
 
 def _next_batch(jobs: SimpleQueue[_Job]) -> list[_Job]:

@@ -302,7 +302,7 @@ class RedisHistory:
                 int(fields["offset"]),
                 fields["at"],
             )
-            self._published(fields["room"], message, fields["epoch"])
+            self._published(fields["room"], [message], fields["epoch"])
         for on_entry, _ in self._listeners:
             on_entry(fields)
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from sockstore.base.tasks import start_task
 from sockstore.base.times import utc_time
-from sockstore.server.asgi import SharedMessage
+from sockstore.server.asgi import Outgoing, SharedMessage
 from sockstore.server.history.base import (
     History,
     HistoryError,
@@ -23,7 +23,7 @@ from sockstore.server.history.base import (
 from sockstore.server.limits import Limits
 from sockstore.server.rooms.presence import Change, Member, Presence
 from sockstore.server.rooms.recovery import LastSeen, decide_recovery
-from sockstore.server.rooms.subscriber import Dialect, Subscriber
+from sockstore.server.rooms.subscriber import Dialect, SharedFrames, Subscriber
 
 __all__ = ["Room", "Rooms"]
 
@@ -116,20 +116,19 @@ class Room:
         if task is not None and task is not asyncio.current_task():
             task.cancel()
 
-    def publish(self, message: StoredMessage, epoch: str) -> None:
-        """Send all subscribers a message that is stored.
+    def publish(self, messages: Sequence[StoredMessage], epoch: str) -> None:
+        """Send all subscribers messages that are stored.
 
         Args:
-            message: The message.
-            epoch: The log that it belongs to.
+            messages: The messages, at least one, by rising offset.
+            epoch: The log that they belong to.
         """
-        newest = self._newest
-        if self._epoch not in {None, epoch} or (
-            newest is not None and message.offset > newest.offset + 1
-        ):
+        if self._epoch not in {None, epoch}:
             self.fetch_missed()
-        elif newest is None or message.offset == newest.offset + 1:
-            self._deliver(message)
+            return
+        self._deliver_following(messages)
+        if self._newest is not None and messages[-1].offset > self._newest.offset:
+            self.fetch_missed()
 
     def fetch_missed(self) -> None:
         """Read the messages that were not published here."""
@@ -160,22 +159,33 @@ class Room:
         shown = list(islice(members, self._limits.announced_members))
         return dialect.presence(shown, len(members))
 
-    def _deliver(self, message: StoredMessage) -> None:
-        """Send the newest message to all that wait for it; each dialect builds its frame once."""
-        self._newest = newest = LastSeen(self._epoch or "", message.offset, message.id)
-        frames: dict[Dialect, SharedMessage] = {}
+    def _deliver_following(self, messages: Sequence[StoredMessage]) -> None:
+        """Deliver those of the messages that follow the newest one without a hole."""
+        newest = messages[0].offset - 1 if self._newest is None else self._newest.offset
+        following = continuous(newest, (each for each in messages if each.offset > newest))
+        if following:
+            self._deliver(following)
+
+    def _deliver(self, messages: Sequence[StoredMessage]) -> None:
+        """Send the newest messages to all that wait for them; each frame is built once."""
+        first, last = messages[0], messages[-1]
+        self._newest = newest = LastSeen(self._epoch or "", last.offset, last.id)
+        shared = SharedFrames(messages)
+        # Most neighbours have the same dialect, and comparing is faster than hashing.
+        dialect: Dialect | None = None
+        frames: tuple[Outgoing, ...] = ()
         for subscriber in self._subscribers:
             if subscriber.catching_up is not None:
                 continue
             last_seen = subscriber.last_seen
-            if last_seen is not None and last_seen.offset + 1 != message.offset:
+            if last_seen is not None and last_seen.offset + 1 != first.offset:
                 self._catch_up_if_behind(subscriber)
                 continue
-            dialect = subscriber.dialect
-            outgoing = frames.get(dialect)
-            if outgoing is None:
-                outgoing = frames[dialect] = SharedMessage(dialect.message(message))
-            subscriber.client.offer(outgoing)
+            if subscriber.dialect is not dialect:
+                dialect = subscriber.dialect
+                frames = shared.of(dialect)
+            for outgoing in frames:
+                subscriber.client.offer(outgoing)
             subscriber.last_seen = newest
 
     async def _noted(self, reading: Awaitable[Page]) -> Page:
@@ -238,9 +248,8 @@ class Room:
         if decide_recovery(replace(newest, epoch=page.epoch), page) == "forked":
             self._start_over(page)
             return
-        for message in page.messages:
-            if self._newest is not None and message.offset == self._newest.offset + 1:
-                self._deliver(message)
+        if page.messages:
+            self._deliver_following(page.messages)
         if self._newest is not None and self._newest.offset < page.top:
             # There is more than one page: each subscriber reads on at its own pace.
             self._newest = LastSeen(page.epoch, page.top)
@@ -371,10 +380,10 @@ class Rooms:
             room.close()
             del self._rooms[room.name]
 
-    def _published(self, name: str, message: StoredMessage, epoch: str) -> None:
+    def _published(self, name: str, messages: Sequence[StoredMessage], epoch: str) -> None:
         room = self._rooms.get(name)
         if room is not None:
-            room.publish(message, epoch)
+            room.publish(messages, epoch)
 
     def _lost_sight(self) -> None:
         for room in self._rooms.values():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fake_history import FakeHistory
-from session_kit import Guest, idle, rooms_of
+from session_kit import Guest, Person, idle, rooms_of
 
 pytestmark = pytest.mark.asyncio
 
@@ -129,3 +130,65 @@ async def test_the_time_of_the_server_is_written_as_the_guides():
     assert abs(now - datetime.fromisoformat(told)) < timedelta(minutes=1)
     guest.leave()
     other.leave()
+
+
+@pytest.mark.contract("SE1", "SV1")
+async def test_messages_that_were_stored_together_are_sent_together(monkeypatch):
+    """P20, P24: each frame is built once, and a session is sent one for all of them."""
+    history = FakeHistory()
+    history.tells = False
+    rooms = rooms_of(history)
+    people = [await Person(rooms).connect() for _ in range(3)]
+    for person in people:
+        await person.subscribe()
+    guests = [await Guest(rooms).enter() for _ in range(3)]
+    history.say("lobby", 3)
+    offered = []
+    for client in [each.client for each in (*people, *guests)]:
+        monkeypatch.setattr(client, "offer", offered.append)
+    history.published("lobby", history.rooms["lobby"].messages, history.epoch)
+    session, plain = offered[0], offered[3]
+    assert [each is session for each in offered] == [True] * 3 + [False] * 3
+    assert [each is plain for each in offered] == [False] * 3 + [True] * 3
+    (frame,) = session.messages
+    pushed = [json.loads(line)["push"]["pub"]["offset"] for line in frame.message.split("\n")]
+    assert pushed == [json.loads(each.message)["offset"] for each in plain.messages] == [1, 2, 3]
+    monkeypatch.undo()
+    for each in (*people, *guests):
+        each.leave()
+
+
+@pytest.mark.contract("SE1", "SV3")
+async def test_messages_that_were_stored_together_are_written_some_at_a_time():
+    """P24: one write has 16 KiB, or one message."""
+    history = FakeHistory()
+    history.tells = False
+    person = await Person(rooms_of(history)).connect()
+    await person.subscribe()
+    history.say("lobby", 20, data=json.dumps("x" * 3000))
+    history.say("lobby", 1, data=json.dumps("x" * 60_000))
+    before = len(person.client.texts)
+    history.published("lobby", history.rooms["lobby"].messages, history.epoch)
+    assert person.offsets() == list(range(1, 22))
+    written = [text.count("\n") + 1 for text in person.client.texts[before:]]
+    assert written == [5, 5, 5, 5, 1]
+    person.leave()
+
+
+@pytest.mark.contract("SE1")
+async def test_messages_of_which_some_are_known_are_sent_from_the_first_unknown_one():
+    """P24."""
+    history = FakeHistory()
+    history.tells = False
+    person = await Person(rooms_of(history)).connect()
+    await person.subscribe()
+    history.say("lobby", 7)
+    messages = history.rooms["lobby"].messages
+    history.published("lobby", messages[:3], history.epoch)
+    history.published("lobby", messages[1:4], history.epoch)
+    history.published("lobby", messages[:2], history.epoch)
+    assert person.offsets() == [1, 2, 3, 4]
+    history.published("lobby", messages[5:], history.epoch)  # one is missing before these
+    await idle()
+    assert person.offsets() == [1, 2, 3, 4, 5, 6, 7]
+    person.leave()
