@@ -150,6 +150,24 @@ async def test_rate_size_and_origin_are_options():
             assert (await visitor.close_of())[0] == 4429
 
 
+@pytest.mark.contract("SV3", "SE1")
+async def test_the_number_of_rooms_of_one_session_is_an_option():
+    """P43: above the default, too."""
+    async with serving(0, "--subscriptions", "150", "--rate", "1000") as server:
+        url = server.url.replace("/echo", "/connection/websocket")
+        asked = [{"id": n, "subscribe": {"channel": f"room-{n}"}} for n in range(2, 153)]
+        async with guest(url) as visitor:
+            await visitor.connection.send(
+                "\n".join(map(json.dumps, [{"id": 1, "connect": {}}, *asked]))
+            )
+            replies: list[dict[str, object]] = []
+            while len(replies) < 152:
+                text = await visitor.connection.recv()
+                replies += map(json.loads, text.split("\n"))
+            assert all("epoch" in each["subscribe"] for each in replies[1:151])
+            assert replies[151]["error"]["code"] == 106
+
+
 @pytest.mark.contract("SV4", "CL1")
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
@@ -157,6 +175,7 @@ async def test_rate_size_and_origin_are_options():
         (("--rate", "0"), 2, ("rate", "'0'")),
         (("--rate", "many"), 2, ("many",)),
         (("--max-message-bytes", "-1"), 2, ("-1",)),
+        (("--subscriptions", "0"), 2, ("--subscriptions", "0")),
         (("--max-message-bytes", "1"), 2, ("--max-message-bytes: '1'", "64")),
         (("--origin", "example.com"), 2, ("example.com", "scheme://host")),
         (("--history", "redis://127.0.0.1:1"), 1, ("redis://127.0.0.1:1", "cannot be used")),

@@ -156,6 +156,40 @@ async def test_a_token_check_that_fails_ends_the_session_with_3004():
 
 
 @pytest.mark.contract("SV4")
+async def test_another_token_of_a_connection_is_checked():
+    """P42: also if the first one was shown in the handshake."""
+    valid = {"first", "second"}
+    async with running(create_app(token=lambda token: token in valid)) as server:
+        async with visiting(server.url(f"{PATH}?token=first")) as visitor:
+            valid.remove("first")
+            assert "client" in await visitor.ask("refresh", token="second")
+            await visitor.connection.send('{"id":9,"refresh":{"token":"first"}}')
+            assert await visitor.close_of() == (3500, "the token is wrong or missing")
+    async with running() as server, visiting(server.url(PATH)) as visitor:
+        assert "client" in await visitor.ask("refresh", token="any")
+
+
+@pytest.mark.contract("SE1", "SV1")
+async def test_messages_that_were_stored_together_reach_both_kinds_of_readers():
+    """P10, P24."""
+    async with running() as server, server.enter("lobby", "Bob") as bob:
+        async with visiting(server.url(f"{PATH}?name=Ann")) as ann:
+            await ann.ask("subscribe", channel="lobby")
+            sends = [
+                {"method": "send", "data": {"channel": "lobby", "id": f"i{n}", "data": "é" * n}}
+                for n in range(1, 31)
+            ]
+            await ann.connection.send(
+                "\n".join(json.dumps({"id": n, "rpc": rpc}) for n, rpc in enumerate(sends, 100))
+            )
+            pushed = await ann.publications(30)
+            assert [each["tags"]["id"] for each in pushed] == [f"i{n}" for n in range(1, 31)]
+            for number in range(1, 31):
+                message = await bob.read_until("message")
+                assert (message["offset"], message["content"]) == (number, "é" * number)
+
+
+@pytest.mark.contract("SV4")
 async def test_a_name_is_checked_at_the_door():
     """P2."""
     async with running() as server:
