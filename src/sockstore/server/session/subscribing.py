@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sockstore.base.tasks import start_task
 from sockstore.server.asgi import size_of
 from sockstore.server.client import Client
 from sockstore.server.history.base import HistoryError, StoredMessage, continuous
@@ -141,9 +142,14 @@ class Subscribing:
         if len(openings) == 1:
             await self._open(openings[0], size)
             return
-        async with asyncio.TaskGroup() as tasks:
-            for opening in openings:
-                tasks.create_task(self._open(opening, size))
+        tasks = [start_task(self._open(opening, size)) for opening in openings]
+        try:
+            await asyncio.gather(*tasks)
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)  # none may enter a room after it was given back
+            raise
 
     async def _open(self, opening: _Opening, size: int) -> None:
         try:

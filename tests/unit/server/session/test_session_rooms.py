@@ -116,6 +116,26 @@ async def test_a_room_that_cannot_be_read_is_refused_alone_and_leaves_nothing_be
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_an_error_of_the_server_in_one_room_leaves_no_room_taken():
+    history = FakeHistory()
+    rooms = rooms_of(history)
+    person = await Person(rooms).connect()
+    read = history.newest
+
+    async def newest(room, *rest):
+        if room == "b":
+            raise ZeroDivisionError
+        await idle()
+        return await read(room, *rest)
+
+    history.newest = newest
+    with pytest.raises(ZeroDivisionError):
+        await person.say("\n".join(map(subscribe, (2, 3, 4), "abc")))
+    assert rooms.members == {}
+    assert len(asyncio.all_tasks()) == 1
+    person.leave()
+
+
 @pytest.mark.contract("SE1", "SV3")
 @pytest.mark.parametrize("is_reading", [True, False])
 async def test_rooms_that_come_back_together_never_overflow_the_clients_buffer(is_reading):
