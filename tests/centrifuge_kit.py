@@ -2,7 +2,7 @@
 
 import json
 
-from sockstore.base.state import Attempt
+from sockstore import Attempt
 from sockstore.protocols import Ask, Centrifuge, Opened, WireSubscription, Write
 
 LIMITS = {"rate": 20, "burst": 100, "max_message_bytes": 65536, "remembers": 3600}

@@ -3,7 +3,7 @@
 import pytest
 
 from centrifuge_kit import OURS, STOCK, Talk
-from sockstore.base.errors import InvalidOption
+from sockstore import InvalidOption
 from sockstore.protocols import Ask, Centrifuge, Failed, Opened
 
 

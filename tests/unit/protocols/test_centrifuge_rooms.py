@@ -6,12 +6,12 @@ import pytest
 
 from centrifuge_kit import OURS, STOCK, Talk, ended, history, publication, push, recovered
 from sockstore import Position
-from sockstore.base.positions import Publication
 from sockstore.protocols import (
     Ask,
     Centrifuge,
     Ended,
     Missed,
+    Publication,
     Raised,
     Received,
     Refused,

@@ -16,10 +16,16 @@ from centrifuge_kit import (
     recovered,
 )
 from sockstore import RequestFailed
-from sockstore.base.members import Member
-from sockstore.base.positions import Publication
-from sockstore.protocols import Answered, Received, Settled, Subscribed, WireSubscription
-from sockstore.protocols.base import Members
+from sockstore.protocols import (
+    Answered,
+    Member,
+    Members,
+    Publication,
+    Received,
+    Settled,
+    Subscribed,
+    WireSubscription,
+)
 
 
 def stored(command, offset):

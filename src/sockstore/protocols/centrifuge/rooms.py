@@ -25,7 +25,6 @@ from sockstore.protocols.centrifuge.frames import (
     Reply,
     Unsubscribed,
 )
-from sockstore.protocols.centrifuge.members import Presence
 from sockstore.protocols.centrifuge.recovery import joined_at
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Granted, granted_by, members_in, ttl_in
@@ -34,6 +33,7 @@ from sockstore.protocols.centrifuge.room import (
     Joining,
     Leaving,
     Listing,
+    Presence,
     Renewing,
     Room,
     readable,
