@@ -394,6 +394,28 @@ def test_a_token_for_a_room_that_was_left_goes_nowhere():
 
 
 @pytest.mark.contract("SE0")
+def test_a_token_that_cannot_be_made_is_asked_for_again():
+    talk = Talk.opened()
+    room = WireSubscription("a", token="t")
+    question = Ask("token", room)
+    for _ in range(2):
+        assert talk.ask_for(room) == [question]
+        said = talk.take(talk.conversation.not_told(question, "no keys", talk.now))
+        assert said == [Refused(room, "no keys", is_temporary=True)]
+    talk.tokens[room] = "t1"
+    talk.ask_for(room)
+    talk.hear({"id": talk.commands()[0]["id"], "subscribe": history(expires=True, ttl=10)})
+    talk.tokens.clear()
+    refresh = Ask("token", room, refresh=True)
+    for _ in range(2):
+        assert talk.tick() == [refresh]
+        assert talk.take(talk.conversation.not_told(refresh, "no keys", talk.now)) == []
+        assert numbers(talk.hear(push("a", 1), push("a", 2))) in ([1, 2], [])
+    talk.leave(room)
+    assert talk.take(talk.conversation.not_told(refresh, "no keys", talk.now)) == []
+
+
+@pytest.mark.contract("SE0")
 def test_the_token_of_a_room_is_renewed():
     talk = Talk.opened()
     room = WireSubscription("a", token="t")

@@ -207,6 +207,16 @@ class CentrifugeConversation(Conversation):
             outputs = self._fail("there is no token to renew the connection with", "unauthorised")
         return self._and_what_is_due(outputs, now)
 
+    def not_told(self, question: Ask, why: str, now: float) -> Iterable[Output]:
+        """The program has no token; that of a room is asked for again, by the schedule."""
+        if self._has_failed:
+            return []
+        if question.subscription is None:
+            return self._fail(why)
+        return self._and_what_is_due(
+            list(self._rooms.not_told(question.subscription, why, now)), now
+        )
+
     def tick(self, now: float) -> Iterable[Output]:
         """Renew tokens, write what the pace allows now, and miss pings."""
         self._waits_for_pace = False

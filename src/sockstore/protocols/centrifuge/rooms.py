@@ -127,6 +127,19 @@ class Rooms:
             self._commands.put(Renewing(room), body)
         return []
 
+    def not_told(self, subscription: WireSubscription, why: str, now: float) -> Iterable[Output]:
+        """The program cannot give a token; `why` is what its callable raised."""
+        room = self.get(subscription.key)
+        if room is None or room.subscription is not subscription:
+            return []  # it was released meanwhile
+        if room.phase == "asking":
+            self._drop(room)
+            return [Refused(subscription, why, is_temporary=True)]
+        if room.phase == "joined" and room.is_renewing:
+            # The old token is good for a while, and so is the room.
+            self.renewals.put_off(room, SOON, now)
+        return []
+
     def renew(self, now: float) -> Iterable[Output]:
         """Ask the program for the tokens that are about to expire."""
         for room in self.renewals.take_due(now):
