@@ -181,12 +181,17 @@ class OutboxQueue:
             if options.overflow == "refuse":
                 return Refused(entry, "the outbox is full", is_overflow=True, may_wait=True)
             dropped.append(self._drop_oldest(older))
-        if options.ttl is not None and entry.expires_at == inf:
-            entry.expires_at = now + options.ttl
+        self.limit_time(entry, now)
         self._add(entry, older)
         if older is None:
             return Queued(tuple(dropped)) if dropped else QUEUED
         return Queued(tuple(dropped), (older,))
+
+    def limit_time(self, entry: Outgoing, now: float) -> None:
+        """Let a message expire after the usual time, if it has none of its own."""
+        ttl = None if self._options is None else self._options.ttl
+        if ttl is not None and entry.expires_at == inf:
+            entry.expires_at = now + ttl
 
     def take(self) -> Outgoing:
         """Remove and return the next entry."""

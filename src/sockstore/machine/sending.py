@@ -171,6 +171,7 @@ class Sending:
 
     def _handed_over(self, entry: Outgoing, now: float) -> HandOver:
         if self.sent is not None and not entry.is_request:
+            self.outbox.limit_time(entry, now)  # one that never waited may be sent again, too
             self.sent.add(entry, now)
         return HandOver(entry, entry.data)
 
