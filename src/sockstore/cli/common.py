@@ -6,19 +6,21 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore import (
     ConnectionState,
     InvalidOption,
     InvalidURI,
     Reconnect,
-    Session,
     SockstoreError,
     WebSocketStore,
 )
 from sockstore.base.urls import check_url
 from sockstore.connection.endpoint import TOKEN
+
+if TYPE_CHECKING:
+    from sockstore.protocols.base import BaseProtocol
 
 __all__ = [
     "CommandError",
@@ -29,6 +31,7 @@ __all__ = [
     "make_connection",
     "needs",
     "option",
+    "room_name",
     "sentence",
     "shown",
     "whole",
@@ -44,7 +47,6 @@ ARGUMENTS = {
     "allowed_origins": "--origin",
     "appendonly": "--history",
     "attempts": "--attempts",
-    "channel": "--room",
     "headers": "--header",
     "history": "--history",
     "host_names": "--host-name",
@@ -151,6 +153,13 @@ def subprotocol(text: str) -> str:
     return text
 
 
+def room_name(text: str) -> str:
+    """Check the name of a room for argparse; which names there are is its server's choice."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the name of a room is not empty")
+    return text
+
+
 def option(
     parser: argparse.ArgumentParser,
     name: str,
@@ -185,29 +194,29 @@ def add_connection_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--header", "'NAME: VALUE'", text, header, repeats=True)
     text = "offer a subprotocol; may be repeated"
     option(parser, "--subprotocol", "NAME", text, subprotocol, repeats=True)
-    text = (
-        "enter a room of a server that speaks the session of PROTOCOL.md: no message is lost or "
-        "comes twice"
-    )
-    option(parser, "--room", "NAME", text)
     text = "give up after N retries in a row; 0 never retries (default: no limit)"
     option(parser, "--attempts", "N", text, retries)
 
 
-def make_connection(options: argparse.Namespace, **more: Any) -> WebSocketStore:
+def make_connection(
+    options: argparse.Namespace, protocol: BaseProtocol | None = None
+) -> WebSocketStore:
     """Return the connection that the arguments describe.
+
+    Args:
+        options: The arguments.
+        protocol: What its server speaks; None for a plain connection.
 
     Raises:
         InvalidOption: If a value cannot work.
     """
     return WebSocketStore(
         options.url,
-        session=None if options.room is None else Session(options.room),
+        protocol=protocol,
         headers=options.header,
         subprotocols=options.subprotocol,
         # A program in a pipe should end when the server closes normally.
         reconnect=Reconnect.exponential(attempts=options.attempts, after_goodbye=False),
-        **more,
     )
 
 
@@ -231,8 +240,6 @@ def sentence(state: ConnectionState, now: float) -> str:
             return f"{why}; retry {state.attempt} in {wait:.1f} s"
         case "connecting" if state.attempt:
             return f"connecting (retry {state.attempt})"
-        case "open" if state.recovered is False:
-            return "connected; the server does not have all that was missed"
         case "open":
             return "connected"
         case "failed":

@@ -14,6 +14,7 @@ from sockstore import ConnectionState, Message, Subscription
 from sockstore.base.codecs import encode_json
 from sockstore.cli import signals, subscribing
 from sockstore.cli.common import (
+    UsageError,
     add_connection_arguments,
     count,
     explain,
@@ -34,6 +35,10 @@ Every line is JSON, for programs such as jq: text that is not JSON becomes
 The status of the connection is printed on standard error. Characters that control a terminal are
 escaped, except with --raw.
 
+Rooms of a server that speaks Centrifugo's protocol share one connection: repeat --room. After an
+outage each room goes on from its last message; where the server does not have all that was missed,
+the command says so. With several rooms a line is {"room": ..., "data": ...}.
+
 Servers that tell only what they are asked for get the messages of --subscribe on each connection.
 Write a message as the server wants it. If it has an "id", the answer with this id says whether the
 server refused it; once all are refused, the command ends with status 1. For a server with more
@@ -45,6 +50,8 @@ examples:
                                                             in another terminal: it is printed
   sockstore listen ws://localhost:8765/chat/lobby --json    status events too, as JSON lines
   sockstore listen ws://localhost:8765/chat/lobby --raw     text and bytes unchanged
+  sockstore listen ws://localhost:8765/connection/websocket --room orders --room trades
+                                                            two rooms, and nothing is lost
   sockstore listen wss://example.com/feed --header 'Authorization: Bearer TOKEN' | jq .price
   sockstore listen wss://example.com/feed --subscribe '{"op": "subscribe", "args": ["ACME"]}'
   sockstore listen wss://example.com/feed --protocol feed:exchange --subscribe ACME --json"""
@@ -74,10 +81,12 @@ async def _listen(options: argparse.Namespace) -> int:
     # a slow terminal slows down reading, and does not fill the memory.
     loop = asyncio.get_running_loop()
     protocol, wanted = subscribing.protocol_of(options), subscribing.wanted_by(options)
+    if options.raw and len(set(options.room)) > 1:
+        raise UsageError("argument --raw: not allowed with several rooms: whose a line is, is lost")
     if options.protocol is not None:
         loop.set_exception_handler(_OfProtocol())
     printer = _Printer(options, loop)
-    async with make_connection(options, protocol=protocol) as connection:
+    async with make_connection(options, protocol) as connection:
         connection.state.subscribe(printer.state_changed)
         connection.messages.on_append(printer.message_arrived)
         with ExitStack() as until_the_end:
@@ -93,7 +102,7 @@ class _Printer:
     def __init__(self, options: argparse.Namespace, loop: asyncio.AbstractEventLoop) -> None:
         self.finished: asyncio.Future[int] = loop.create_future()
         self._loop = loop
-        self._show = _raw if options.raw else _event_line if options.json else _record_line
+        self._show = _form_of(options)
         self._shows_events: bool = options.json
         # Messages until the end; `message_arrived` counts them.
         self._remaining: int | None = options.count
@@ -139,10 +148,13 @@ class _Printer:
 
     def _subscription_changed(self, wanted: Wanted, state: SubscriptionState) -> None:
         before = self._states.get(wanted.key)
-        # One that waits and goes on to wait was not refused: the connection has ended.
-        if before is None or state is before or before.phase == state.phase == "waiting":
+        if before is None or state is before:
             return
         self._states[wanted.key] = state
+        # One that waits and goes on to wait was not refused: the connection has ended. One that was
+        # mended without a new connection has a gap at most, which is told by itself.
+        if before.phase == state.phase and state.phase in {"waiting", "subscribed"}:
+            return
         is_subscribed = state.phase == "subscribed"
         has_gap = is_subscribed and wanted.key in self._begun and not state.recovered
         if not self._try(lambda: self._show_subscription(wanted, state, has_gap=has_gap)):
@@ -258,7 +270,7 @@ def _subscription_event(
 ) -> dict[str, Any]:
     return {
         "event": "subscription",
-        "subscription": wanted.label,
+        wanted.kind: wanted.label,
         "phase": state.phase,
         "error": state.error,
         "gap": has_gap,
@@ -273,7 +285,6 @@ def _state_event(state: ConnectionState) -> dict[str, Any]:
         "phase": state.phase,
         "attempt": state.attempt,
         "error": state.error,
-        "recovered": state.recovered,
         "close": None if close is None else {"code": close.code, "reason": close.reason},
     }
 
@@ -284,12 +295,28 @@ def _record(message: Message) -> Any:
     return message.record
 
 
+def _form_of(options: argparse.Namespace) -> Callable[[Message, Wanted | None], None]:
+    if options.raw:
+        return _raw
+    if options.json:
+        return _event_line
+    return _room_line if len(set(options.room)) > 1 else _record_line
+
+
 def _record_line(message: Message, _: Wanted | None) -> None:
     put_json(_record(message))
 
 
+def _room_line(message: Message, of: Wanted | None) -> None:
+    put_json({**_whose(of), "data": _record(message)})
+
+
+def _whose(of: Wanted | None) -> dict[str, Any]:
+    return {} if of is None else {of.kind: of.label}
+
+
 def _event_line(message: Message, of: Wanted | None) -> None:
-    whose = {} if of is None else {"subscription": of.label}
+    whose = _whose(of)
     number = {"number": message.number}
     put_json({"event": "message", **whose, **number, "data": _record(message)})
 

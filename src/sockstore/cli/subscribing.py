@@ -1,4 +1,4 @@
-"""Say what a command subscribes to: by messages as they are typed, or by keys of a protocol."""
+"""Say what a command subscribes to: rooms, messages as they are typed, or keys of a protocol."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sockstore.base.codecs import decode_json
 from sockstore.base.frozen import frozen
 from sockstore.base.state import Attempt
-from sockstore.cli.common import UsageError, option, shown
+from sockstore.cli.common import UsageError, option, room_name, shown
 from sockstore.protocols.base import (
     BaseProtocol,
     Conversation,
@@ -25,6 +25,7 @@ from sockstore.protocols.base import (
     WireSubscription,
     Write,
 )
+from sockstore.protocols.centrifuge import Centrifuge
 from sockstore.protocols.plain import decoded
 from sockstore.protocols.requests import error_in
 
@@ -40,16 +41,23 @@ class Wanted:
         name: What it is called in sentences; never what it says, which may have a secret.
         label: What it is called in JSON.
         params: The parameters to subscribe with.
+        kind: What the label is called in JSON.
     """
 
     key: str
     name: str
     label: str | int
     params: dict[str, Any]
+    kind: Literal["subscription", "room"] = "subscription"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
+    text = (
+        "enter a room of a server that speaks Centrifugo's protocol, as `sockstore serve` does on "
+        "/connection/websocket: no message is lost or comes twice; may be repeated"
+    )
+    option(parser, "--room", "NAME", text, room_name, repeats=True)
     text = (
         "subscribe on each connection, and again after an outage; may be repeated. It is the "
         "message that asks the server, as JSON; with --protocol it is a key of that protocol"
@@ -65,10 +73,11 @@ def protocol_of(options: argparse.Namespace) -> BaseProtocol | None:
     Raises:
         UsageError: If they describe none.
     """
-    if options.room is not None:
+    if options.room:
         for name in ("subscribe", "protocol"):
             if getattr(options, name):
                 raise UsageError(f"argument --{name}: not allowed with argument --room")
+        return Centrifuge()
     if options.protocol is None:
         return AsTyped() if options.subscribe else None
     protocol = _load(options.protocol)
@@ -84,6 +93,8 @@ def wanted_by(options: argparse.Namespace) -> list[Wanted]:
     Raises:
         UsageError: If a message is not JSON, or two have the same id.
     """
+    if options.room:
+        return [room_wanted(room) for room in dict.fromkeys(options.room)]
     texts: list[str] = list(dict.fromkeys(options.subscribe))
     if options.protocol is not None:
         return [Wanted(text, shown(text), text, {}) for text in texts]
@@ -101,6 +112,11 @@ def wanted_by(options: argparse.Namespace) -> list[Wanted]:
         )
         for place, text in enumerate(texts, start=1)
     ]
+
+
+def room_wanted(room: str) -> Wanted:
+    """Return a room as something to subscribe to."""
+    return Wanted(room, f"the room {shown(room)}", room, {}, "room")
 
 
 def _read(text: str) -> Any:
