@@ -120,7 +120,6 @@ class Client:
             self.server.open(self.name)
             memory = self.wrong.memory(self.memory, self.protocol)
             self.talk = self.protocol.converse(memory, Attempt())
-            self.wrong.spoil(self.talk)
             self.tell(self.talk.open({}, self.now))
 
     def lose(self):

@@ -1,14 +1,18 @@
 """The mistakes that a client may make, put into the real conversation from outside."""
 
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from unittest.mock import patch
+
 from tests.property.rooms_model import ROOMS, Mutant
 
-from sockstore import Position
 from sockstore.protocols import Failed, Missed
-from sockstore.protocols.centrifuge import rooms as inside
+
+INSIDE = "sockstore.protocols.centrifuge"
 
 
 class Wrong:
-    """What a client with these mistakes does differently."""
+    """What the machine of a client with these mistakes does differently."""
 
     def __init__(self, mutants):
         self.mutants = mutants
@@ -42,123 +46,124 @@ class Wrong:
                     continue
             yield output
 
-    def spoil(self, talk):
-        """Change what one conversation does."""
-        rooms, mutants = talk._rooms, self.mutants
-        if Mutant.CLIENT_SHARES_A_POSITION in mutants:
-            _share_positions(rooms)
-        if Mutant.CLIENT_TAKES_WHATEVER_COMES in mutants:
-            rooms._published = lambda room, said, now: inside.told_of(
-                room.subscription, said, room.memory.epoch
-            )
-        if Mutant.CLIENT_TRUSTS_THE_SERVER in mutants:
-            _trust(rooms)
-        if Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION in mutants:
-            _take_the_offset(rooms)
-        if Mutant.CLIENT_IGNORES_THE_PACE in mutants:
-            talk._commands.pace = talk._commands.pace.unlimited()
-            talk._connected = _unpaced(talk, talk._connected)
-        if Mutant.CLIENT_FORGETS_EARLY_PUSHES in mutants:
-            _forget_early_pushes(rooms)
-        if Mutant.CLIENT_TAKES_A_LATE_ANSWER in mutants:
-            _take_late_answers(rooms)
-        if Mutant.CLIENT_TELLS_WHAT_WAS_RELEASED in mutants:
-            rooms.unsubscribe = lambda subscription: None
-        if Mutant.CLIENT_ASKS_FOR_ALL_ROOMS_AGAIN in mutants:
-            _ask_for_all(rooms)
-        if Mutant.CLIENT_DOES_NOT_LEAVE_FIRST in mutants:
-            rooms._leave = lambda room: None
-        if Mutant.CLIENT_GIVES_UP_THE_CONNECTION in mutants:
-            rooms._mend = lambda room, why, now: [Failed(why)]
-        if Mutant.CLIENT_LOSES_WHAT_IS_NOT_STORED_NOW in mutants:
-            talk._sending._sent = _Forgetful(talk._sending._sent)
-        if Mutant.CLIENT_SENDS_AGAIN_AT_ONCE in mutants:
-            talk._sending.may_follow = lambda channel, now: True
+
+@contextmanager
+def made_by(mutants):
+    """Let all conversations make these mistakes."""
+    with ExitStack() as stack:
+        for mutant in mutants & INNER.keys():
+            target, make = INNER[mutant]
+            place, _, name = target.rpartition(".")
+            stack.enter_context(patch(f"{INSIDE}.{place}.{name}", make(original(place, name))))
+        yield
 
 
-class _Forgetful:
-    """Does not send again what the server could not take."""
-
-    def __init__(self, sent):
-        self.new_id = sent.new_id
-
-    def send_again(self, entry):
-        pass
-
-
-def _share_positions(rooms):
-    join = rooms._join
-
-    def joins(room):
-        first = next(iter(rooms._by_channel.values()))
-        room.memory.move_to(first.memory.position)
-        return join(room)
-
-    rooms._join = joins
+def original(place, name):
+    """Return what stands there, before it is spoiled."""
+    module, _, rest = place.partition(".")
+    thing = __import__(f"{INSIDE}.{module}", fromlist=[module])
+    for part in [*filter(None, rest.split(".")), name]:
+        thing = getattr(thing, part)
+    return thing
 
 
-def _trust(rooms):
-    granted = rooms._granted
-
-    def trusts(room, answer, now):
-        if answer.recovered and answer.publications:
-            first = answer.publications[0].offset
-            position = room.memory.position
-            room.memory.move_to(Position(first - 1, position.epoch, position.id))
-        return granted(room, answer, now)
-
-    rooms._granted = trusts
+def ended(push):
+    return getattr(push, "code", 0) >= 2500
 
 
-def _take_the_offset(rooms):
-    granted = rooms._granted
+def trusts(joined_at):
+    return lambda seen, answer: joined_at(None if answer.recovered else seen, answer)
 
-    def grants(room, answer, now):
-        outputs = granted(room, answer, now)
-        room.memory.move_to(Position(answer.offset, answer.epoch))
+
+def takes_the_offset(joined_at):
+    def takes(seen, answer):
+        joined = joined_at(seen, answer)
+        start = joined.start
+        moved = seen is not None and joined.gap is None and joined.publications
+        return replace(joined, start=replace(start, offset=start.offset + 1)) if moved else joined
+
+    return takes
+
+
+def shares(memory_of):
+    everybodys = []
+
+    def memory(subscription):
+        everybodys.append(memory_of(subscription))
+        subscription.memory = everybodys[0]
+        return everybodys[0]
+
+    return memory
+
+
+def forgets_early_pushes(hear):
+    def hears(rooms, push, now):
+        room = rooms.get(push.channel)
+        return [] if room is not None and room.phase == "joining" else hear(rooms, push, now)
+
+    return hears
+
+
+def takes_a_late_answer(replied):
+    def replies(rooms, what, reply, now):
+        room = getattr(what, "room", None)
+        newer = None if room is None else rooms.get(room.channel)
+        is_joining = newer is not None and newer.phase == "joining"
+        return replied(rooms, newer.joining if is_joining else what, reply, now)
+
+    return replies
+
+
+def asks_for_all(hear):
+    def hears(rooms, push, now):
+        outputs = list(hear(rooms, push, now))
+        if ended(push):
+            for other in ROOMS:
+                outputs += hear(rooms, replace(push, channel=other), now)
         return outputs
 
-    rooms._granted = grants
+    return hears
 
 
-def _unpaced(talk, connected):
-    def connects(reply, now):
-        outputs = connected(reply, now)
-        talk._commands.pace = talk._commands.pace.unlimited()
-        return outputs
+def gives_up(hear):
+    def hears(rooms, push, now):
+        return [Failed(push.reason)] if ended(push) else hear(rooms, push, now)
 
-    return connects
+    return hears
 
 
-def _forget_early_pushes(rooms):
-    granted = rooms._granted
+def does_not_leave(put):
+    def puts(commands, what, body):
+        return None if body.startswith('"unsubscribe"') else put(commands, what, body)
 
-    def grants(room, answer, now):
-        room.early.clear()
-        return granted(room, answer, now)
-
-    rooms._granted = grants
+    return puts
 
 
-def _take_late_answers(rooms):
-    answered = rooms._answered
-
-    def answers(what, room, reply, now):
-        newer = rooms._by_channel.get(room.channel, room)
-        return answered(newer.joining or what, newer, reply, now)
-
-    rooms._answered = answers
+def does_nothing(_):
+    return lambda *_: None
 
 
-def _ask_for_all(rooms):
-    mend = rooms._mend
+def always(_):
+    return lambda *_: True
 
-    def mends(room, why, now):
-        outputs = list(mend(room, why, now))
-        for other in list(rooms._by_channel.values()):
-            if other is not room and other.phase == "joined":
-                rooms._leave(other)
-                outputs += rooms._join(other)
-        return outputs
 
-    rooms._mend = mends
+def below_nothing(below):
+    return lambda *_: below(None, None, 0.0)
+
+
+INNER = {
+    Mutant.CLIENT_TRUSTS_THE_SERVER: ("rooms.joined_at", trusts),
+    Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION: ("rooms.joined_at", takes_the_offset),
+    Mutant.CLIENT_TAKES_WHATEVER_COMES: ("memory.RoomMemory.accept", always),
+    Mutant.CLIENT_SHARES_A_POSITION: ("room.memory_of", shares),
+    Mutant.CLIENT_IGNORES_THE_PACE: ("conversation.TokenBucket.below", below_nothing),
+    Mutant.CLIENT_FORGETS_EARLY_PUSHES: ("rooms.Rooms.hear", forgets_early_pushes),
+    Mutant.CLIENT_TAKES_A_LATE_ANSWER: ("rooms.Rooms.replied", takes_a_late_answer),
+    Mutant.CLIENT_TELLS_WHAT_WAS_RELEASED: ("rooms.Rooms.unsubscribe", does_nothing),
+    Mutant.CLIENT_ASKS_FOR_ALL_ROOMS_AGAIN: ("rooms.Rooms.hear", asks_for_all),
+    Mutant.CLIENT_GIVES_UP_THE_CONNECTION: ("rooms.Rooms.hear", gives_up),
+    Mutant.CLIENT_DOES_NOT_LEAVE_FIRST: ("commands.CommandQueue.put", does_not_leave),
+    Mutant.CLIENT_LOSES_WHAT_IS_NOT_STORED_NOW: ("sending.SentMessages.send_again", does_nothing),
+    Mutant.CLIENT_SENDS_AGAIN_AT_ONCE: ("sending.Sending.may_follow", always),
+}
+"""What each of them spoils, and how."""

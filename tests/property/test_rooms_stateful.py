@@ -11,6 +11,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from tests.property.rooms_client import Began, Client
+from tests.property.rooms_mistakes import made_by
 from tests.property.rooms_model import ROOMS, Mutant, Server
 
 from sockstore import Position
@@ -363,19 +364,20 @@ class Faults(RuleBasedStateMachine):
 
 
 def run(mutants, examples):
-    run_state_machine_as_test(
-        type("Story", (Faults,), {"mutants": frozenset(mutants)}),
-        settings=settings(
-            max_examples=examples,
-            stateful_step_count=20,
-            deadline=None,
-            database=None,
-            # A mistake is looked for in the same stories every time.
-            derandomize=bool(mutants),
-            phases=[Phase.generate] if mutants else [Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    with made_by(frozenset(mutants)):
+        run_state_machine_as_test(
+            type("Story", (Faults,), {"mutants": frozenset(mutants)}),
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=20,
+                deadline=None,
+                database=None,
+                # A mistake is looked for in the same stories every time.
+                derandomize=bool(mutants),
+                phases=[Phase.generate] if mutants else [Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
 
 
 @pytest.mark.contract("SE0", "SE1", "SE2", "SE3", "OB3")
