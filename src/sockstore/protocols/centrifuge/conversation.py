@@ -33,6 +33,7 @@ from sockstore.protocols.centrifuge.frames import (
     text_in,
 )
 from sockstore.protocols.centrifuge.memory import RoomMemory
+from sockstore.protocols.centrifuge.pushes import BEGINS, push_reader
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Announced, announced_by, page_in, ttl_in
 from sockstore.protocols.centrifuge.room import (
@@ -124,6 +125,11 @@ class CentrifugeConversation(Conversation):
     def hear(self, frame: Frame, now: float) -> Iterable[Output]:
         """Return what a message of the server says; several things, it may be."""
         self._heard_at = now
+        # The hot path: one new message of a room.
+        if type(frame) is str and frame.startswith(BEGINS):
+            received = self._rooms.read(frame)
+            if received is not None:
+                return (received,)
         outputs: list[Output] = []
         try:
             for said in read(frame):
@@ -268,6 +274,7 @@ class CentrifugeConversation(Conversation):
         self.max_message_bytes = self._commands.most_bytes = announced.max_message_bytes
         self._commands.pace = TokenBucket.below(announced.rate, announced.burst, now)
         self._sending.begin(announced)
+        self._rooms.reader = push_reader()
         if self._token is not None:
             self._renewals.plan(None, announced.ttl, now)
         return [Opened()]
