@@ -9,7 +9,6 @@ from sockstore import (
     MessageView,
     Position,
     Readable,
-    Session,
     SocketInfo,
     SockstoreError,
     Stats,
@@ -17,7 +16,7 @@ from sockstore import (
     derived,
 )
 from sockstore.blocking import MessageStream, Receipt, Subscription, Unsubscriber, WebSocket
-from sockstore.protocols import JsonRpc
+from sockstore.protocols import Ask, Centrifuge, JsonRpc, Member
 
 
 def script() -> None:
@@ -40,7 +39,25 @@ def script() -> None:
         assert_type(ws.messages, MessageView)
         assert_type(ws.stats(), Stats)
     WebSocket(1)  # type: ignore[arg-type]
-    WebSocket("ws://localhost", session=Session("room", since=Position(0)))
+
+
+async def secret(ask: Ask) -> str:
+    return "secret"
+
+
+def rooms() -> None:
+    ws = WebSocket("ws://localhost", protocol=Centrifuge())
+    lobby = ws.subscribe("lobby", token=secret, since=Position(0))
+    assert_type(lobby, Subscription[Any])
+    assert_type(lobby.send(1, ttl=1.0, key="k", urgent=True, id="a", wait=True), Receipt)
+    assert_type(lobby.position, Position | None)
+    assert_type(lobby.members, tuple[Member, ...])
+    assert_type(lobby.history(10, before=3), list[Message])
+    assert_type(lobby.on_change("members", lambda members: None), Unsubscriber)
+    assert_type(lobby.on_change(lambda inner: derived(inner.messages, len), print), Unsubscriber)
+    ws.subscribe("lobby", token=1)  # type: ignore[call-overload]
+    ws.subscribe("lobby", since=3)  # type: ignore[call-overload]
+    ws.position  # type: ignore[attr-defined]
 
 
 def conversations() -> None:
@@ -60,7 +77,6 @@ def conversations() -> None:
         assert_type(ws.handle("add", lambda a, b: a + b), Unsubscriber)
         assert_type(ws.send("x", wait=True), Receipt)
         assert_type(ws.reply(ws.recv(), {"ok": True}), Receipt)
-        assert_type(ws.position, Position | None)
 
 
 def callbacks(frame: Callable[[Callable[[], object]], object]) -> None:

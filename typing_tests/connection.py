@@ -17,14 +17,13 @@ from sockstore import (
     Readable,
     Receipt,
     Reconnect,
-    Session,
     SocketInfo,
     SockstoreError,
     Subscription,
     WebSocketStore,
     derived,
 )
-from sockstore.protocols import IdField, JsonRpc, Plain, Publication
+from sockstore.protocols import Ask, Centrifuge, IdField, JsonRpc, Member, Plain, Publication
 
 
 async def sign_in(opening: Opening) -> None:
@@ -39,6 +38,10 @@ async def sign_in(opening: Opening) -> None:
 
 async def token(attempt: Attempt) -> dict[str, str]:
     return {"Authorization": str(attempt.number)}
+
+
+async def room_token(ask: Ask) -> str:
+    return "" if ask.subscription is None else str(ask.subscription.key)
 
 
 def url(attempt: Attempt) -> str:
@@ -76,19 +79,17 @@ async def main() -> None:
         assert_type(message.number, int)
         assert_type(message.publication, Publication | None)
 
-    assert_type(connection.position, Position | None)
     assert_type(connection.stream(gaps=True), MessageStream)
     assert_type(await connection.request({"op": "time"}, timeout=5, idempotent=True), Any)
     await connection.request()  # type: ignore[call-arg]
-    WebSocketStore("ws://localhost", session=Session("lobby", token="t", since=Position(3)))
-    WebSocketStore("ws://localhost", session=Session("lobby", token=lambda attempt: None))
-    WebSocketStore("ws://localhost", session="lobby")  # type: ignore[arg-type]
+    WebSocketStore("ws://localhost", protocol=Centrifuge(token="t", name="a program"))
+    WebSocketStore("ws://localhost", protocol=Centrifuge(token=room_token))
+    WebSocketStore("ws://localhost", protocol="centrifuge")  # type: ignore[arg-type]
     WebSocketStore("ws://localhost", protocol=JsonRpc())
     WebSocketStore("ws://localhost", protocol=Plain(requests=IdField("reqId")))
     WebSocketStore("ws://localhost", on_open=sign_in)
     WebSocketStore("ws://localhost", on_open=lambda opening: opening.send("hello"))
     WebSocketStore("ws://localhost", on_open=3)  # type: ignore[arg-type]
-    Session("lobby", since=3)  # type: ignore[arg-type]
 
     assert_type(connection.select(len), Readable[int])
     both = derived(
@@ -98,6 +99,18 @@ async def main() -> None:
     async with connection as same:
         assert_type(same, WebSocketStore)
     connection.messages.on_append(lambda message: print(message.data))
+
+
+async def rooms(connection: WebSocketStore) -> None:
+    orders = connection.subscribe("orders", token=room_token, since=Position(3, "epoch"))
+    assert_type(orders.send({"a": 1}, ttl=1.0, key="k", urgent=True, id="a"), Receipt)
+    assert_type(await orders.asend({"a": 1}, ttl=1.0), Receipt)
+    assert_type(orders.position, Position | None)
+    assert_type(orders.members, Readable[tuple[Member, ...]])
+    assert_type(await orders.history(10, before=3), list[Message])
+    assert_type(orders.state.value.recovered, bool | None)
+    connection.subscribe("orders", token=1)  # type: ignore[call-overload]
+    connection.subscribe("orders", since=3)  # type: ignore[call-overload]
 
 
 class Trade:

@@ -25,8 +25,9 @@ from loopback.blocking_programs import (
 from loopback.processes import free_port, serving
 from loopback.servers import Peer, text
 from loopback.servers import serve as raw_server
-from sockstore import InvalidOption, Lagged, Reconnect, Session
+from sockstore import InvalidOption, Lagged, Reconnect
 from sockstore.blocking import WebSocket, loop_thread, streams
+from sockstore.protocols import Centrifuge
 
 pytestmark = pytest.mark.loopback
 
@@ -352,26 +353,28 @@ def test_the_filter_of_an_unsubscribed_callback_is_not_called_any_more(echo):
 
 
 COUNTING = """
-from sockstore import Session
+from sockstore.protocols import Centrifuge
 logging.disable()  # of outages; they are what this is about
-with WebSocket(URL, session=Session('lobby'), reconnect=OFTEN) as ws:
-    ws.send({'content': '1'})
-    for expected, message in enumerate(ws, 1):
+with WebSocket(URL, protocol=Centrifuge(), reconnect=OFTEN) as ws, ws.subscribe('lobby') as lobby:
+    lobby.send({'content': '1'})
+    for expected, message in enumerate(lobby, 1):
         if message.data['content'] == 'enough':
             break
         assert message.data['content'] == str(expected), message
-        ws.send({'content': str(expected + 1)})
+        lobby.send({'content': str(expected + 1)})
     assert message.publication.offset > 30
 """
 
 
 def watch_the_room(url: str, *, last_word: str = "") -> None:
     """Be somebody else in the room for ten messages, and then say something."""
-    with WebSocket(url, session=Session("lobby"), reconnect=OFTEN) as ws:
+    with WebSocket(url, protocol=Centrifuge(), reconnect=OFTEN) as ws:
+        lobby = ws.subscribe("lobby")
+        messages = lobby.stream()
         for _ in range(10):
-            ws.recv(PATIENCE)
+            messages.recv(PATIENCE)
         if last_word:
-            ws.send({"content": last_word}).wait(PATIENCE)
+            lobby.send({"content": last_word}).wait(PATIENCE)
 
 
 async def restart_twice_under_a_script(history: str) -> None:

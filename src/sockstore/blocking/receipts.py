@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Self
 
+from sockstore.base.checks import require_flag
+from sockstore.base.errors import InvalidOption
 from sockstore.blocking.waiting import require_timeout
 from sockstore.connection import receipts
 from sockstore.connection.receipts import ReceiptState
 
-__all__ = ["Receipt"]
+__all__ = ["Receipt", "check_wait"]
 
 
 class Receipt:
@@ -53,7 +55,7 @@ class Receipt:
 
     @property
     def offset(self) -> int | None:
-        """The offset in the session's room, once the message is acknowledged."""
+        """Where in its room the message is stored, once it is acknowledged."""
         return self._receipt.offset
 
     def __bool__(self) -> bool:
@@ -67,7 +69,7 @@ class Receipt:
         return self._call(self._receipt.cancel)
 
     def wait(self, timeout: float | None = None) -> Self:
-        """Wait until the message was handed over; with a session, until it is stored.
+        """Wait until the message was handed over; in a room of `Centrifuge`, until it is stored.
 
         Args:
             timeout: Seconds to wait at most; None sets no limit.
@@ -83,3 +85,10 @@ class Receipt:
         require_timeout(timeout)
         self._wait(self._receipt, timeout)
         return self
+
+
+def check_wait(*, wait: bool, now: bool) -> None:
+    """Refuse a `wait` of `send` that is not a flag, or that is given with `now`."""
+    require_flag("wait", wait)
+    if wait and now:
+        raise InvalidOption("wait", wait, "give either now or wait")

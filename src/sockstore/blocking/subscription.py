@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Generic, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
+from sockstore.base.checks import require_callable
 from sockstore.base.errors import ConnectionEnded, InvalidOption
 from sockstore.blocking.callbacks import Runner, Unsubscriber
 from sockstore.blocking.handlers import answering
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.listeners import Listener, Listeners
-from sockstore.blocking.receipts import Receipt
+from sockstore.blocking.receipts import Receipt, check_wait
 from sockstore.blocking.streams import Buffer, CallbackBuffer, MessageStream
 from sockstore.blocking.waiting import require_timeout
 from sockstore.connection import subscription as asynchronous
-from sockstore.connection.subscription import feed_of
+from sockstore.connection.subscription import feed_of, tells_gaps
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.buffer import Overflow
 from sockstore.messages.log import MessageView
 from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
+if TYPE_CHECKING:
+    from sockstore.base.members import Member
+    from sockstore.base.positions import Position
+
 __all__ = ["Subscription"]
 
 T = TypeVar("T")
+V = TypeVar("V")
 BufferT = TypeVar("BufferT", bound=Buffer)
+
+Source: TypeAlias = Callable[[asynchronous.Subscription[Any]], Readable[T]]
+"""A callable that picks or makes a store of a subscription."""
+
+NAMES = ("state", "latest", "messages", "members")
 
 
 class Subscription(Generic[T]):
@@ -88,6 +99,20 @@ class Subscription(Generic[T]):
         latest: T | None = self._feed.last
         return latest
 
+    @property
+    def position(self) -> Position | None:
+        """How far it has been read, to go on from after a restart, as `Subscription.position`."""
+        return self._hold.call(lambda: self._inner.position)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """Who is in it now; as of the last connection while there is none.
+
+        Raises:
+            RuntimeError: If the protocol does not know members.
+        """
+        return self._hold.call(lambda: self._inner.members.value)
+
     def ready(self, timeout: float | None = None) -> Any:
         """Wait until the server has accepted it, and return its answer.
 
@@ -111,7 +136,8 @@ class Subscription(Generic[T]):
         """Iterate over its messages, beginning with those that are kept."""
 
         def begin() -> Buffer:
-            buffer = Buffer(limit=self._feed.limit, owner=self._inner)
+            gaps = tells_gaps(self._inner)
+            buffer = Buffer(limit=self._feed.limit, gaps=gaps, owner=self._inner)
             buffer.begin_with(tuple(self._inner.messages.value))
             self._feed.add_reader(buffer)
             return buffer
@@ -124,13 +150,25 @@ class Subscription(Generic[T]):
         *,
         limit: int | None = None,
         overflow: Overflow = "error",
-        gaps: bool = False,
+        gaps: bool | None = None,
     ) -> MessageStream:
         """Return a blocking iterator over its messages from now on.
 
         The arguments and errors are those of `sockstore.Subscription.stream`.
         """
         return self._read(lambda: self._open(Buffer, where, limit, overflow, gaps=gaps))
+
+    def history(
+        self, limit: int = 100, before: int | None = None, timeout: float | None = 10.0
+    ) -> list[Message]:
+        """Return older messages, as the server keeps them; they do not stand in `messages`.
+
+        The arguments and errors are those of `sockstore.Subscription.history`.
+
+        Raises:
+            RuntimeError: If it would never return: before `connect`, or on the loop's thread.
+        """
+        return self._hold.run("history", self._inner.history, limit, before, timeout)
 
     def _read(self, begin: Callable[[], Buffer]) -> MessageStream:
         buffer = self._hold.call(begin)
@@ -143,9 +181,10 @@ class Subscription(Generic[T]):
         limit: int | None,
         overflow: Overflow,
         *,
-        gaps: bool,
+        gaps: bool | None,
     ) -> BufferT:
         limit = self._feed.limit if limit is None else limit
+        gaps = tells_gaps(self._inner) if gaps is None else gaps
         buffer = kind(where, limit, overflow, gaps=gaps, owner=self._inner)
         self._feed.add_reader(buffer)
         return buffer
@@ -165,16 +204,25 @@ class Subscription(Generic[T]):
     def on_change(
         self, what: Literal["messages"], callback: Listener[MessageView]
     ) -> Unsubscriber: ...
+    @overload
+    def on_change(
+        self, what: Literal["members"], callback: Listener[tuple[Member, ...]]
+    ) -> Unsubscriber: ...
+    @overload
+    def on_change(self, what: Source[V], callback: Listener[V]) -> Unsubscriber: ...
 
     def on_change(
-        self, what: Literal["state", "latest", "messages"], callback: Listener[Any]
+        self,
+        what: Literal["state", "latest", "messages", "members"] | Source[Any],
+        callback: Listener[Any],
     ) -> Unsubscriber:
-        """Call `callback` with its state, latest data or messages, now and on every change.
+        """Call `callback` with one of its stores' values, now and on every change.
 
         A slow callback gets the newest value only. Its exceptions are logged and stop nothing.
 
         Args:
-            what: ``"state"``, ``"latest"`` or ``"messages"``.
+            what: ``"state"``, ``"latest"``, ``"messages"`` or ``"members"``; or a callable that
+                picks or makes a store of the `sockstore.Subscription` that it is given.
             callback: Called with one value, where the callbacks of the WebSocket run.
 
         Returns:
@@ -182,12 +230,16 @@ class Subscription(Generic[T]):
 
         Raises:
             InvalidOption: If it is another word.
+            RuntimeError: If the protocol does not know members.
         """
-        if what not in ("state", "latest", "messages"):
-            raise InvalidOption("what", what, "give 'state', 'latest' or 'messages'")
+        if callable(what):
+            require_callable("what", what)
+        elif what not in NAMES:
+            raise InvalidOption("what", what, f"give a callable, or one of {', '.join(NAMES)}")
 
         def pick() -> Readable[Any]:
-            store: Readable[Any] = getattr(self._inner, what)
+            inner = self._inner
+            store: Readable[Any] = what(inner) if callable(what) else getattr(inner, what)
             return store
 
         return Unsubscriber(self._listeners.on_change(pick, callback), self)
@@ -199,7 +251,7 @@ class Subscription(Generic[T]):
         where: Callable[[Message], object] | None = None,
         limit: int | None = None,
         overflow: Overflow = "error",
-        gaps: bool = False,
+        gaps: bool | None = None,
     ) -> Unsubscriber:
         """Call `callback` with each of its messages from now on, in order, over all reconnects.
 
@@ -228,15 +280,35 @@ class Subscription(Generic[T]):
 
     # Saying something
 
-    def send(self, data: Any) -> Receipt:
+    def send(  # noqa: PLR0917 - as `WebSocket.send`
+        self,
+        data: Any,
+        ttl: float | None = None,
+        key: Hashable = None,
+        urgent: bool = False,  # noqa: FBT001, FBT002 - as `WebSocket.send`
+        now: bool = False,  # noqa: FBT001, FBT002 - as `WebSocket.send`
+        id: str | None = None,  # noqa: A002 - as `WebSocket.send`
+        *,
+        wait: bool = False,
+    ) -> Receipt:
         """Send a message to what is subscribed to, a room for example.
 
-        The arguments and errors are those of `sockstore.Subscription.send`; `Receipt.wait` blocks.
+        The arguments are those of `WebSocket.send`, and the errors those of
+        `sockstore.Subscription.send`; `Receipt.wait` blocks.
+
+        Raises:
+            RuntimeError: If the wait would never return: before `connect`, or on the loop's thread.
         """
-        receipt = self._hold.call(self._inner.send, data)
+        check_wait(wait=wait, now=now)
+        inner = self._inner
+        if wait:
+            asend, run = inner.asend, self._hold.run
+            receipt = run("send", asend, data, ttl=ttl, key=key, urgent=urgent, id=id)
+        else:
+            receipt = self._hold.call(inner.send, data, ttl, key, urgent, now, id)
         return Receipt(receipt, self._hold.wait_for, self._hold.call, websocket=self._websocket)
 
-    def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
+    def request(self, data: Any, timeout: float | None = 10.0, *, idempotent: bool = False) -> Any:
         """Send a request to what is subscribed to, and return its answer.
 
         The arguments and errors are those of `sockstore.Subscription.request`.

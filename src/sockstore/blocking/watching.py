@@ -7,7 +7,6 @@ from typing import Any, Final, Literal, TypeVar, get_args, overload
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import InvalidOption, SockstoreError
-from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import Callbacks, Runner, Unsubscriber, make_runner
 from sockstore.blocking.hold import Hold
@@ -212,11 +211,6 @@ class WatchingSide:
     def messages(self) -> MessageView:
         """The last `history` messages."""
         return self._hold.call(lambda: self._store.messages.value)
-
-    @property
-    def position(self) -> Position | None:
-        """The last message of a session's room, as `WebSocketStore.position`; else None."""
-        return self._hold.call(lambda: self._store.position)
 
     def explain(self) -> str:
         """Say in one paragraph what the connection is doing, and why."""

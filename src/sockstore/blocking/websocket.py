@@ -6,15 +6,15 @@ import weakref
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Self, TypeVar, Unpack, overload
 
-from sockstore.base.checks import require_flag
 from sockstore.base.close import check_close
-from sockstore.base.errors import ConnectionEnded, InvalidOption
+from sockstore.base.errors import ConnectionEnded
 from sockstore.base.options import Reconnect
+from sockstore.base.positions import Position
 from sockstore.base.state import Hint
 from sockstore.blocking.callbacks import Callbacks, Unsubscriber
 from sockstore.blocking.handlers import answering
 from sockstore.blocking.hold import not_connected
-from sockstore.blocking.receipts import Receipt
+from sockstore.blocking.receipts import Receipt, check_wait
 from sockstore.blocking.streams import Buffer, MessageStream
 from sockstore.blocking.subscription import Subscription
 from sockstore.blocking.waiting import require_timeout
@@ -23,7 +23,7 @@ from sockstore.connection.connection import begin
 from sockstore.connection.endpoint import PerAttempt
 from sockstore.connection.engine import caller
 from sockstore.connection.options import ConnectionOptions
-from sockstore.connection.talking import NO_PARAMS, subscribe_from
+from sockstore.connection.talking import NO_PARAMS, Token, subscribe_from
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.buffer import Overflow
@@ -181,9 +181,7 @@ class WebSocket(WatchingSide):
         Raises:
             RuntimeError: If the wait would never return: before `connect`, or on the loop's thread.
         """
-        require_flag("wait", wait)
-        if wait and now:
-            raise InvalidOption("wait", wait, "give either now or wait")
+        check_wait(wait=wait, now=now)
         if wait:
             asend = self._store.asend
             receipt = self._hold.run("send", asend, data, ttl=ttl, key=key, urgent=urgent, id=id)
@@ -236,7 +234,7 @@ class WebSocket(WatchingSide):
         buffer = self._hold.call(open_buffer, Buffer, where, limit, overflow, gaps=gaps)
         return MessageStream(buffer, self._hold.check_may_wait, self._why_over)
 
-    def request(self, data: Any, timeout: float = 10.0, *, idempotent: bool = False) -> Any:
+    def request(self, data: Any, timeout: float | None = 10.0, *, idempotent: bool = False) -> Any:
         """Send a request, and return the answer with its id.
 
         The arguments and errors are those of `WebSocketStore.request`.
@@ -247,7 +245,7 @@ class WebSocket(WatchingSide):
         return self._hold.run("request", self._store.request, data, timeout, idempotent=idempotent)
 
     def drain(self, timeout: float | None = None) -> None:
-        """Wait until everything that was sent so far was handed over; with a session, is stored.
+        """Wait until all that was sent so far was handed over; in rooms of `Centrifuge`, is stored.
 
         Args:
             timeout: Seconds to wait at most; None sets no limit.
@@ -281,6 +279,8 @@ class WebSocket(WatchingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[T]: ...
     @overload
     def subscribe(
@@ -293,6 +293,8 @@ class WebSocket(WatchingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[Any]: ...
     def subscribe(
         self,
@@ -304,11 +306,14 @@ class WebSocket(WatchingSide):
         limit: int = 256,
         snapshot: Callable[[], object] | None = None,
         linger: float = 0.0,
+        token: Token = None,
+        since: Position | None = None,
     ) -> Subscription[Any]:
         """Ask the server to tell about something, now and on each connection that follows.
 
-        The arguments and errors are those of `WebSocketStore.subscribe`. `snapshot` runs on the
-        thread of the event loop: let one that takes time be a coroutine function.
+        The arguments and errors are those of `WebSocketStore.subscribe`. `snapshot` and a callable
+        `token` run on the thread of the event loop, as the callables of the connection do: let one
+        that takes time be a coroutine function.
 
         Example:
             >>> from sockstore.protocols import Topics
@@ -333,6 +338,8 @@ class WebSocket(WatchingSide):
             limit=limit,
             snapshot=snapshot,
             linger=linger,
+            token=token,
+            since=since,
         )
         return Subscription(inner, self._hold, self._runner, self._listeners, self)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.message import Message
 
-__all__ = ["Subscription", "feed_of", "subscriptions_in_use"]
+__all__ = ["Subscription", "feed_of", "subscriptions_in_use", "tells_gaps"]
 
 T = TypeVar("T")
 
@@ -166,18 +166,14 @@ class Subscription(Generic[T]):
             InvalidOption: If `limit` or `overflow` cannot be used.
         """
         limit = self._feed.limit if limit is None else limit
-        gaps = self._has_places if gaps is None else gaps
+        gaps = tells_gaps(self) if gaps is None else gaps
         return self._read(Buffer(where, limit, overflow, gaps=gaps, owner=self))
 
     def __aiter__(self) -> AsyncIterator[Message]:
         """Iterate over its messages, beginning with those that are kept."""
-        buffer = Buffer(limit=self._feed.limit, gaps=self._has_places, owner=self)
+        buffer = Buffer(limit=self._feed.limit, gaps=tells_gaps(self), owner=self)
         buffer.begin_with(tuple(self.messages.value))
         return self._read(buffer)
-
-    @property
-    def _has_places(self) -> bool:
-        return "since" in self._talks.protocol.subscribes_with
 
     def _read(self, buffer: Buffer) -> MessageStream:
         self._feed.add_reader(buffer)
@@ -367,6 +363,11 @@ def subscriptions_in_use() -> dict[Subscription[Any], str]:
 def feed_of(subscription: Subscription[Any]) -> Feed:
     """Return what a handle reads, for the rest of the package."""
     return subscription._feed  # noqa: SLF001 - users have no name for it
+
+
+def tells_gaps(subscription: Subscription[Any]) -> bool:
+    """Whether its readers are told of gaps unless they say otherwise, as positions are known."""
+    return "since" in subscription._talks.protocol.subscribes_with  # noqa: SLF001 - as `feed_of`
 
 
 def _dropped(talks: Talks, feed: Feed, where: str) -> None:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sockstore.messages.message import Message
     from sockstore.protocols.base import Ask
 
-__all__ = ["NO_PARAMS", "TalkingSide", "subscribe_from"]
+__all__ = ["NO_PARAMS", "TalkingSide", "Token", "subscribe_from"]
 
 T = TypeVar("T")
 
