@@ -3,17 +3,18 @@
 import asyncio
 import sys
 
-from sockstore import Position, Session, WebSocketStore
+from sockstore import Position, WebSocketStore
+from sockstore.protocols import Centrifuge
 
 
 async def main(url: str) -> None:
-    async with WebSocketStore(f"{url}?name=Ann", session=Session("lobby")) as ann:
+    async with WebSocketStore(f"{url}?name=Ann", protocol=Centrifuge()) as connection:
+        lobby = connection.subscribe("lobby")  # one of many rooms on this connection
         for content in ("hello", "still here"):
-            receipt = await ann.send({"content": content})  # returns once it is stored
+            receipt = await lobby.send({"content": content})  # returns once it is stored
             print("stored at", receipt.offset)
-    session = Session("lobby", since=Position(0))
-    async with WebSocketStore(f"{url}?name=Bob", session=session) as bob:
-        async for message in bob.stream():
+    async with WebSocketStore(f"{url}?name=Bob", protocol=Centrifuge()) as connection:
+        async for message in connection.subscribe("lobby", since=Position(0)):
             if message.kind == "gap":
                 print("missing:", message.data)
                 continue

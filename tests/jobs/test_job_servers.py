@@ -12,6 +12,7 @@ from jobs.graphql import GraphQLServer
 from jobs.home_assistant import HomeAssistant
 from jobs.json_rpc import RpcServer
 from jobs.market import Market
+from jobs.rooms import RoomsServer
 from sockstore import WebSocketStore
 from sockstore.testing import assert_no_leaks
 
@@ -204,3 +205,35 @@ async def test_an_answer_that_the_peer_did_not_ask_for_is_an_error_of_the_test(c
                 connection.send({"jsonrpc": "2.0", "id": 7, "result": "late"})
                 await connection.connected.wait_for(lambda connected: not connected)
     assert failed.group_contains(KeyError) if hasattr(failed, "group_contains") else True
+
+
+async def test_rooms_give_what_was_missed_and_say_if_they_cannot():
+    server = RoomsServer(keeps=2)
+    async with talking(server) as talk:
+        talk.say({"id": 1, "connect": {}})
+        assert (await talk.hear())["connect"]["client"]
+        talk.say({"id": 2, "subscribe": {"channel": "a"}})
+        assert (await talk.hear())["subscribe"]["offset"] == 0
+        server.say("a", "one")
+        server.say("b", "not for us")
+        told = {"channel": "a", "pub": {"offset": 1, "data": "one"}}
+        assert await talk.hear() == {"push": told}
+        talk.say({"id": 3, "unsubscribe": {"channel": "a"}})
+        assert await talk.hear() == {"id": 3, "unsubscribe": {}}
+        for said in ("two", "three"):
+            server.say("a", said)
+        since = {"channel": "a", "recover": True, "epoch": "e"}
+        talk.say({"id": 4, "subscribe": {**since, "offset": 1}})
+        result = (await talk.hear())["subscribe"]
+        assert (result["recovered"], result["offset"]) == (True, 1)
+        assert [each["data"] for each in result["publications"]] == ["two", "three"]
+        for number, more in enumerate(({"offset": 0}, {"offset": 3, "epoch": "f"}), start=5):
+            talk.say({"id": number, "subscribe": {**since, **more}})
+            assert "recovered" not in (await talk.hear())["subscribe"]
+
+
+async def test_rooms_refuse_a_number_again_and_what_comes_before_connect():
+    for first in ({"id": 1, "subscribe": {"channel": "a"}}, {"id": 0, "connect": {}}):
+        async with talking(RoomsServer()) as talk:
+            talk.say(first)
+            assert "3501" in await talk.close()

@@ -21,7 +21,11 @@ from jobs.home_assistant import HomeAssistant
 from jobs.json_rpc import RpcServer
 from jobs.market import Market
 from jobs.on_loopback import on_loopback
-from sockstore import OutcomeUnknown, SubscriptionRefused, WebSocketStore
+from jobs.rooms import RoomsServer
+from loopback import server_kit
+from sockstore import OutcomeUnknown, Reconnect, SubscriptionRefused, WebSocketStore
+from sockstore.protocols import Centrifuge
+from sockstore.server import Limits
 from sockstore.testing import assert_no_leaks, check_protocol
 from waiting import until
 
@@ -44,6 +48,7 @@ GraphQL = from_the_example("graphql.py", "GraphQL")
 Home = from_the_example("home.py", "Home")
 Gateway = from_the_example("gateway.py", "Gateway")
 Peer = from_the_example("json_rpc.py", "Peer")
+Rooms = from_the_example("rooms.py", "Rooms")
 
 
 @asynccontextmanager
@@ -486,6 +491,122 @@ async def test_a_new_connection_is_not_given_the_answer_to_a_call_of_the_old_one
             assert methods == ["ask_me", "add"]
 
 
+# (g) Rooms
+
+OFTEN = Reconnect(schedule=lambda attempt, outcome: 0.05)
+THIRTY = [f"room{number}" for number in range(30)]
+
+
+class Shown:
+    """What a program has shown of each room, gaps as their reasons and refusals as their words."""
+
+    def __init__(self):
+        self.of = {name: [] for name in THIRTY}
+
+    def __call__(self, shown):
+        is_refusal = isinstance(shown, SubscriptionRefused)
+        said = shown.why if is_refusal else shown.data
+        self.of[shown.key].append(said.reason if getattr(shown, "kind", "") == "gap" else said)
+
+
+@asynccontextmanager
+async def thirty_rooms(**options):
+    async with serving(RoomsServer(**options)) as server:
+        shown = Shown()
+        rooms = Rooms("ws://rooms", THIRTY, shown, transport=server)
+        running = asyncio.create_task(rooms.run())
+        await until(lambda: all(each.state.value.phase != "waiting" for each in all_of(rooms)))
+        await asyncio.gather(*(each.ready() for each in all_of(rooms)), return_exceptions=True)
+        yield server, rooms, shown
+        rooms.link.close()
+        await running
+
+
+def all_of(rooms):
+    return rooms.rooms.values()
+
+
+@on_the_virtual_clock
+@pytest.mark.contract("SE0", "SE1")
+async def test_thirty_rooms_of_one_connection_come_back_in_one_handshake():
+    async with thirty_rooms() as (server, rooms, shown):
+        for number, name in enumerate(THIRTY):
+            server.say(name, number)
+        await until(lambda: all(shown.of.values()))
+        server.drop()
+        for name in THIRTY:
+            server.store(name, "meanwhile")
+        await is_lost(rooms.link)
+        await rooms.link.ready()
+        for name in THIRTY:
+            server.say(name, "after")
+        await until(lambda: all(each[-1] == "after" for each in shown.of.values()))
+        assert shown.of == {
+            name: [number, "meanwhile", "after"] for number, name in enumerate(THIRTY)
+        }
+        assert len(server.handshakes) == 2
+        asked = [each for each in server.asked if "subscribe" in each]
+        assert len(asked) == 60, "each room is asked for once on each connection"
+
+
+@on_the_virtual_clock
+@pytest.mark.contract("SE1", "SE3")
+async def test_what_one_room_has_lost_is_told_in_this_room_only():
+    async with thirty_rooms(keeps=3) as (server, rooms, shown):
+        server.drop()
+        for _ in range(9):
+            server.store("room7", "lost")
+        await is_lost(rooms.link)
+        await asyncio.gather(*(each.ready() for each in all_of(rooms)))
+        for name in THIRTY:
+            server.say(name, "after")
+        await until(lambda: all(each[-1:] == ["after"] for each in shown.of.values()))
+        assert shown.of.pop("room7") == ["unavailable", "after"]
+        assert all(each == ["after"] for each in shown.of.values())
+
+
+@on_the_virtual_clock
+@pytest.mark.contract("SE1", "SU6")
+async def test_a_room_that_is_refused_or_ended_leaves_the_others_alone():
+    async with thirty_rooms(most=29) as (server, _, shown):
+        server.end("room7", 2000, "room closed")
+        server.end("room8", 2500, "insufficient state")
+        await until(lambda: shown.of["room7"] and server.asked[-1].get("subscribe"))
+        for name in THIRTY:
+            server.say(name, "after")
+        await until(lambda: sum(each[-1:] == ["after"] for each in shown.of.values()) == 28)
+        assert shown.of["room7"] == ["room closed"]
+        assert shown.of["room8"] == ["after"], "it was asked for again, and had lost nothing"
+        assert shown.of["room29"] == ["limit exceeded (106)"]
+        assert len(server.handshakes) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.loopback
+@pytest.mark.contract("SE0", "SE1", "SE2")
+async def test_thirty_rooms_of_our_own_server_lose_nothing_over_an_outage():
+    limits = Limits(rate=1e6, burst=1_000_000)
+    async with server_kit.running(limits=limits) as server:
+        url = server.url("/connection/websocket")
+        shown = Shown()
+        rooms = Rooms(url, THIRTY, shown, reconnect=OFTEN)
+        running = asyncio.create_task(rooms.run())
+        await asyncio.gather(*(each.ready(30) for each in all_of(rooms)))
+        async with WebSocketStore(url, protocol=Centrifuge()) as writer:
+            for said in ("before", "meanwhile", "after"):
+                if said == "meanwhile":
+                    rooms.link.lose("a test said so")
+                for name in THIRTY:
+                    async with writer.subscribe(name) as room:
+                        await room.send(said)
+                if said == "meanwhile":
+                    await rooms.link.ready(30)
+        await until(lambda: all(each[-1:] == ["after"] for each in shown.of.values()))
+        assert set(map(tuple, shown.of.values())) == {("before", "meanwhile", "after")}
+        rooms.link.close()
+        await running
+
+
 # As programs, over loopback
 
 
@@ -561,6 +682,18 @@ async def test_the_program_of_the_gateway_prints_messages_until_the_server_sends
         assert "4004" in out.decode()
 
 
+@pytest.mark.asyncio
+@pytest.mark.loopback
+async def test_the_program_of_the_rooms_prints_their_messages():
+    server = RoomsServer(most=2)
+    async with on_loopback(server) as address:
+        async with running("rooms", f"ws://{address}", "a", "b", "c") as process:
+            refusal = await process.stdout.readline()
+            assert refusal == b"the server refused the subscription 'c': limit exceeded (106)\n"
+            server.say("b", {"n": 1})
+            assert await process.stdout.readline() == b"b: {'n': 1}\n"
+
+
 # How long they are
 
 
@@ -574,8 +707,9 @@ def lines_of_the_core(path):
 
 def test_the_programs_are_short_and_have_next_to_no_plumbing():
     cores = {path.name: lines_of_the_core(path) for path in JOBS}
-    assert len(cores) == 5
-    assert sum(map(len, cores.values())) <= 150
+    assert len(cores) == 6
+    assert len(cores["rooms.py"]) <= 15
+    assert sum(map(len, cores.values())) <= 165
     plumbing = {name: sum("#!" in line for line in lines) for name, lines in cores.items()}
     assert plumbing.pop("market.py") <= 18  # a connection that is replaced: RO1 is for later
     assert sum(plumbing.values()) <= 12
