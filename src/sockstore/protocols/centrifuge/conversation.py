@@ -29,6 +29,7 @@ from sockstore.protocols.centrifuge.frames import (
     Reply,
     Said,
     Unsubscribed,
+    lines_of,
     read,
     text_in,
 )
@@ -132,10 +133,11 @@ class CentrifugeConversation(Conversation):
                 return (received,)
         outputs: list[Output] = []
         try:
-            for said in read(frame):
+            for line in lines_of(frame):
                 if self._has_failed:
                     break
-                outputs += self._hear(said, now)
+                received = self._rooms.read(line) if line.startswith(BEGINS) else None
+                outputs += self._hear(read(line), now) if received is None else (received,)
         except FrameError as error:
             outputs += self._not_understood(str(error))
         return self._and_what_is_due(outputs, now)
@@ -315,7 +317,7 @@ class CentrifugeConversation(Conversation):
 
     def _fail(self, why: str, kind: Word = "retry") -> list[Output]:
         self._has_failed = True
-        self.deadline = None
+        self._rooms.reader = self.deadline = None
         return [Failed(why.replace(self._token, "***") if self._token else why, kind)]
 
     def _and_what_is_due(self, outputs: list[Output], now: float) -> list[Output]:

@@ -22,6 +22,7 @@ __all__ = [
     "Reply",
     "Said",
     "Unsubscribed",
+    "lines_of",
     "member_of",
     "number_in",
     "offset_in",
@@ -107,20 +108,23 @@ class Other:
 Said: TypeAlias = Published | JoinedOrLeft | Unsubscribed | Reply | Ping | Other
 
 
-def read(frame: str | bytes) -> Iterator[Said]:
-    """Yield what one message of the WebSocket says.
+def lines_of(frame: str | bytes) -> Iterator[str]:
+    """Return the lines of one message of the WebSocket; each is an object of its own.
 
     Raises:
         FrameError: If it is not one of the protocol's.
     """
     if isinstance(frame, bytes):
         raise FrameError("a binary message")
-    for line in frame.split("\n"):
-        if line and not line.isspace():
-            yield _read_line(line)
+    return (line for line in frame.split("\n") if line and not line.isspace())
 
 
-def _read_line(line: str) -> Said:
+def read(line: str) -> Said:
+    """Return what one line says.
+
+    Raises:
+        FrameError: If it is not one of the protocol's.
+    """
     try:
         body = decode_json(line)
     except (ValueError, RecursionError):
