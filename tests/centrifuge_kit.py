@@ -1,9 +1,10 @@
 """A conversation with a Centrifugo server, as the machine has it: what is said and what follows."""
 
 import json
+from dataclasses import replace
 
 from sockstore import Attempt
-from sockstore.protocols import Ask, Centrifuge, Opened, WireSubscription, Write
+from sockstore.protocols import Ask, Centrifuge, Opened, Received, WireSubscription, Write
 
 LIMITS = {"rate": 20, "burst": 100, "max_message_bytes": 65536, "remembers": 3600}
 
@@ -44,7 +45,7 @@ class Talk:
         return talk
 
     def take(self, outputs):
-        """Return what was said, and note what was written."""
+        """Return what was said, and note what was written; the texts of messages are left out."""
         said = []
         for output in outputs:
             if isinstance(output, Write):
@@ -52,6 +53,8 @@ class Talk:
             elif isinstance(output, Ask) and output.subscription in self.tokens:
                 token = self.tokens[output.subscription]
                 said += self.take(self.conversation.told(output, token, self.now))
+            elif isinstance(output, Received):
+                said.append(replace(output, text=None))
             else:
                 said.append(output)
         return said

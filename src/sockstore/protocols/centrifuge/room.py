@@ -79,6 +79,7 @@ class Room:
     Attributes:
         phase: What is waited for: the program's token, the server's answer, or messages. All set by
             `Rooms`, as is the rest.
+        grant: What the server has let us in by: another object each time; None while we are not in.
         joining: What the answer to the subscription is for; an answer for another one is too late.
         token: The token for this room, as the program gave it last; None for none.
         is_second_token: Whether that one was asked for because the server refused the one before.
@@ -91,6 +92,7 @@ class Room:
     __slots__ = (
         "channel",
         "early",
+        "grant",
         "has_left",
         "is_renewing",
         "is_second_token",
@@ -107,6 +109,7 @@ class Room:
         self.channel = channel
         self.memory = memory_of(subscription)
         self.phase: Literal["asking", "joining", "joined"] = "asking"
+        self.grant: object = None
         self.joining: Joining | None = None
         self.token: str | None = None
         self.is_second_token: bool = False

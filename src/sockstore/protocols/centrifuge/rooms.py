@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from sockstore.base.positions import Gap, Publication
+from sockstore.base.positions import Gap
 from sockstore.protocols.centrifuge.commands import CommandQueue, named_body, subscribe_body
 from sockstore.protocols.centrifuge.errors import (
     ALREADY_SUBSCRIBED,
@@ -25,7 +25,7 @@ from sockstore.protocols.centrifuge.frames import (
     Reply,
     Unsubscribed,
 )
-from sockstore.protocols.centrifuge.pushes import PushReader
+from sockstore.protocols.centrifuge.pushes import PushReader, RunReader, place_of
 from sockstore.protocols.centrifuge.recovery import joined_at
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Granted, granted_by, members_in, ttl_in
@@ -175,13 +175,25 @@ class Rooms:
             text = None if data.__class__ is str else str(said.data, "utf-8")
         except (ValueError, RecursionError):
             return None
-        tags, info = said.tags, said.info
-        name = None if tags is None else tags.id or None
-        sender = None if info is None else info.user or None
+        place = place_of(said, memory.epoch)
         if memory.offset is not None:
-            memory.offset, memory.last_id = offset, name
-        place = Publication(offset or None, memory.epoch, name, sender)
+            memory.offset, memory.last_id = offset, place.id
         return Received(data, room.subscription, place, text)
+
+    def run_of(self, subscription: WireSubscription) -> RunReader | None:
+        """Return what reads messages of a room in a row; None if none can be read so now."""
+        room, reader = self.get(subscription.key), self.reader
+        if reader is None or room is None or room.subscription is not subscription:
+            return None
+        if room.grant is None or room.memory.offset is None:
+            return None
+        return RunReader(room, reader.whole)
+
+    def stop(self) -> None:
+        """Read no more messages: the conversation has ended."""
+        self.reader = None
+        for room in self._by_channel.values():
+            room.grant = None
 
     def hear(self, push: Early, now: float) -> Iterable[Output]:
         """Return what a push says."""
@@ -218,6 +230,8 @@ class Rooms:
         memory = room.memory
         is_new = memory.accept(said)
         if is_new:
+            if said.epoch:
+                room.grant = object()  # what has read the room until now does not know the epoch
             return told_of(room.subscription, said, memory.epoch)
         if is_new is None:
             self._leave(room)
@@ -266,7 +280,7 @@ class Rooms:
         memory.move_to(joined.start)
         memory.has_begun = True
         early, room.early = room.early, []
-        room.phase, room.joining = "joined", None
+        room.phase, room.joining, room.grant = "joined", None, object()
         room.is_second_token = room.has_left = room.is_renewing = False
         if subscription.token is not None:
             self.renewals.plan(room, answer.ttl, now)
@@ -342,7 +356,7 @@ class Rooms:
     def _begin_again(self, room: Room) -> None:
         """Forget what belongs to one subscription of the server's."""
         self.renewals.drop(room)
-        room.joining, room.presence, room.early = None, None, []
+        room.joining, room.grant, room.presence, room.early = None, None, None, []
 
     def _leave(self, room: Room) -> None:
         """Leave a room on the server; one that it was not asked for yet is not asked for."""
@@ -362,7 +376,7 @@ class Rooms:
     def _drop(self, room: Room) -> None:
         """Forget a room; it is not wanted any more, or waits for the program's schedule."""
         self.renewals.drop(room)
-        room.phase, room.joining = "asking", None
+        room.phase, room.joining, room.grant = "asking", None, None
         if self._by_channel.get(room.channel) is room:
             del self._by_channel[room.channel]
 
