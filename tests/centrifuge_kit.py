@@ -52,7 +52,11 @@ class Talk:
                 self.frames.append(output.frame)
             elif isinstance(output, Ask) and output.subscription in self.tokens:
                 token = self.tokens[output.subscription]
-                said += self.take(self.conversation.told(output, token, self.now))
+                if isinstance(token, Exception):
+                    answer = self.conversation.not_told(output, str(token), self.now)
+                else:
+                    answer = self.conversation.told(output, token, self.now)
+                said += self.take(answer)
             elif isinstance(output, Received):
                 said.append(replace(output, text=None))
             else:

@@ -441,6 +441,40 @@ def test_the_token_of_a_room_is_renewed():
     assert talk.hear({"id": join["id"], "error": error(109)}) == [Refused(room, "no (109)")]
 
 
+@pytest.mark.contract("SE0")
+def test_a_renewal_that_is_answered_too_late_changes_nothing():
+    talk = Talk.opened()
+    room = WireSubscription("a", token="t")
+    talk.tokens[room] = "t"
+    talk.ask_for(room)
+    talk.hear({"id": 2, "subscribe": history(expires=True, ttl=10)})
+    talk.tick()
+    refresh = talk.commands()[-1]
+    talk.hear(ended("a", 2500))
+    (join,) = talk.commands()
+    said = talk.hear({"id": join["id"], "subscribe": recovered(0)})
+    said += talk.hear({"id": refresh["id"], "error": error(103)})
+    assert said == [Subscribed(room, recovered=True)]
+    assert talk.commands() == []
+
+
+@pytest.mark.contract("SE0")
+def test_a_token_that_cannot_be_made_concerns_its_room():
+    talk = Talk.opened({**OURS, "expires": True, "ttl": 100}, token="t")
+    a, b = WireSubscription("a", token=lambda: "t"), talk.room("b")
+    talk.tokens[a] = ValueError("no keys")
+    assert talk.ask_for(a) == [Refused(a, "no keys", is_temporary=True)]
+    talk.tokens[a] = "t"
+    talk.ask_for(a)
+    talk.hear({"id": talk.commands()[-1]["id"], "subscribe": history(expires=True, ttl=10)})
+    talk.tokens[a] = talk.tokens[None] = ValueError("later")
+    for _ in range(3):
+        assert talk.tick() == []
+        assert talk.commands() == []
+    assert numbers(talk.hear(push("a", 1), push("b", 1))) == [1, 1]
+    assert talk.protocol.position(b) == Position(1, "e")
+
+
 @pytest.mark.contract("SE5")
 def test_a_reply_that_cannot_be_understood_concerns_its_room():
     talk = Talk.opened()

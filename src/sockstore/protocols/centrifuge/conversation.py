@@ -213,12 +213,12 @@ class CentrifugeConversation(Conversation):
         """The program gives a token: for a room, or to renew that of the connection."""
         if self._has_failed or question.what != "token":
             return []
+        outputs: list[Output] = []
         if question.subscription is not None:
             outputs = list(self._rooms.told(question.subscription, value))
         elif isinstance(value, str) and value:
             self._token = value
             self._commands.put(REFRESH, named_body("refresh", {"token": value}))
-            outputs = []
         else:
             outputs = self._fail("there is no token to renew the connection with", "unauthorised")
         return self._and_what_is_due(outputs, now)
@@ -228,10 +228,10 @@ class CentrifugeConversation(Conversation):
         if self._has_failed:
             return []
         if question.subscription is None:
-            return self._fail(why)
-        return self._and_what_is_due(
-            list(self._rooms.not_told(question.subscription, why, now)), now
-        )
+            self._renewals.put_off(None, SOON, now)  # the old token is good for a while
+            return self._and_what_is_due([], now)
+        outputs = list(self._rooms.not_told(question.subscription, why, now))
+        return self._and_what_is_due(outputs, now)
 
     def tick(self, now: float) -> Iterable[Output]:
         """Renew tokens, write what the pace allows now, and miss pings."""

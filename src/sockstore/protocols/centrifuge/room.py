@@ -157,6 +157,12 @@ class Listing(_Asked):
 class Renewing(_Asked):
     """A command that renews the token of a room."""
 
+    __slots__ = ("grant",)
+
+    def __init__(self, room: Room) -> None:
+        super().__init__(room)
+        self.grant = room.grant  # the answer counts only while we are in by the same one
+
 
 @frozen
 class Leaving:

@@ -142,8 +142,8 @@ class Rooms:
         if room.phase == "asking":
             self._drop(room)
             return [Refused(subscription, why, is_temporary=True)]
-        if room.phase == "joined" and room.is_renewing:
-            # The old token is good for a while, and so is the room.
+        if room.is_renewing:
+            room.is_renewing = False  # the old token is good for a while, and so is the room
             self.renewals.put_off(room, SOON, now)
         return []
 
@@ -252,8 +252,8 @@ class Rooms:
                 return self._answered(what, room, reply, now)
             case Listing(room=room, presence=presence):
                 return self._listed(room, presence, reply)
-            case Renewing(room=room):
-                return self._renewed(room, reply, now)
+            case Renewing(room=room, grant=grant):
+                return self._renewed(room, reply, now) if room.grant is grant else []
 
     def _answered(self, what: Joining, room: Room, reply: Reply, now: float) -> Iterable[Output]:
         if room.joining is not what:
@@ -321,8 +321,6 @@ class Rooms:
         return [Members(room.subscription, presence.begin(members))]
 
     def _renewed(self, room: Room, reply: Reply, now: float) -> Iterable[Output]:
-        if self._by_channel.get(room.channel) is not room or room.phase != "joined":
-            return []
         if reply.error is None:
             self.renewals.plan(room, ttl_in(reply.result), now)
             return []
