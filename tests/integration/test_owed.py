@@ -1,28 +1,25 @@
-"""What one failed opening found out is owed until a connection is open: gaps, snapshots, words."""
+"""What one failed opening found out is owed until a connection is open: gaps, and words."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from rooms import RoomServer
+from rooms import EVERY_SECOND, RoomServer, data_of, lost
 
 from greeting_server import GreetingServer
 from sockstore import (
     Gap,
     HandshakeFailed,
     InvalidURI,
-    Position,
-    Reconnect,
-    Session,
     StopReconnecting,
     WebSocketStore,
 )
+from sockstore.protocols import Centrifuge
 from sockstore.testing import FakeServer
 
 pytestmark = pytest.mark.virtual_clock
 
-EVERY_SECOND = Reconnect(schedule=lambda attempt, outcome: 1.0, min_uptime=0)
 UNKNOWN = Gap(None, None, "reconnected")
 
 
@@ -37,10 +34,8 @@ class Mishaps:
     def __init__(self, *plan) -> None:
         self.plan = list(plan)
         self.done: list[object] = []
-        self.calls = 0
 
     async def __call__(self, opening) -> None:
-        self.calls += 1
         what = self.plan.pop(0) if self.plan else None
         if what == "raise":
             raise OSError("not now")
@@ -49,27 +44,12 @@ class Mishaps:
         if callable(what):
             what()
             await asyncio.sleep(1e6)
-        self.done.append(getattr(opening, "connection", opening).position)
-
-
-def join(server, fetch_state=None, since=None, **options):
-    session = Session("room", fetch_state=fetch_state, since=since)
-    options = {"reconnect": EVERY_SECOND, "connect_timeout": 5, **options}
-    return WebSocketStore("ws://fake", session=session, transport=server, **options)
+        self.done.append(opening)
 
 
 def plain(server, **options):
     options = {"reconnect": EVERY_SECOND, "connect_timeout": 5, **options}
     return WebSocketStore("ws://fake", transport=server, **options)
-
-
-async def data_of(stream, count):
-    async with asyncio.timeout(1000):
-        return [(await anext(stream)).data for _ in range(count)]
-
-
-async def lost(connection):
-    await connection.state.wait_for(lambda state: state.phase == "waiting")
 
 
 def mishaps_of(server):
@@ -79,170 +59,12 @@ def mishaps_of(server):
 MISHAPS = pytest.mark.parametrize("how", ["raises", "hangs", "is cut by a loss"])
 
 
-# Snapshots
-
-
-@pytest.mark.contract("OP6", "SU7")
-@MISHAPS
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("since", [None, Position(0), Position(1, "e1", "id-1")])
-async def test_a_snapshot_that_was_not_loaded_is_loaded_by_the_next_opening(how, times, since):
-    server = RoomServer()
-    server.store(1)
-    fetch = Mishaps(*[mishaps_of(server)[how]] * times)
-    async with join(server, fetch, since) as connection:
-        await connection.ready(1000)
-        assert fetch.calls == times + 1
-        assert fetch.done == [Position(1, "e1", "id-1")]
-        assert connection.state.value.recovered is (None if since is None else True)
-        server.drop()
-        await lost(connection)
-        await connection.ready(1000)
-        assert fetch.calls == times + 1, "nothing was missed, so none is needed"
-        assert connection.state.value.recovered is True
-
-
-@pytest.mark.contract("OP6", "SU7", "SE3")
-@MISHAPS
-async def test_a_snapshot_that_a_gap_asks_for_is_owed_until_it_is_loaded(how):
-    server = RoomServer()
-    fetch = Mishaps(None, *[mishaps_of(server)[how]] * 2)
-    async with join(server, fetch) as connection:
-        stream = connection.stream()
-        await connection.ready(1000)
-        server.say("old")
-        assert await data_of(stream, 1) == ["old"]
-        server.drop()
-        server.epoch, server.log = "e2", []
-        server.store("new")
-        await lost(connection)
-        await connection.ready(1000)
-        assert fetch.done == [Position(0, "e1"), Position(1, "e2", "id-1")]
-        assert connection.state.value.recovered is False
-        server.say("newer")
-        assert await data_of(stream, 3) == [Gap(1, 0, "epoch"), "new", "newer"]
-        assert stream.lag == 0
-
-
-@pytest.mark.contract("OP6", "SU7")
-async def test_a_snapshot_is_loaded_again_if_on_open_fails_behind_it():
-    """What follows the opening is then never older than what it loaded."""
-    server = RoomServer()
-    fetch = Mishaps()
-    async with join(server, fetch, on_open=Mishaps("raise")) as connection:
-        server.store(1)
-        await connection.ready(1000)
-        assert fetch.calls == 2
-
-
-@pytest.mark.contract("OP6", "SU7")
-async def test_what_is_said_while_a_snapshot_fails_to_load_comes_once_and_in_order():
-    server = RoomServer()
-    fetch = Mishaps("hang", "hang")
-    async with join(server, fetch) as connection:
-        stream = connection.stream()
-        for number in range(1, 14):
-            server.say(number) if server.open_connections else server.store(number)
-            await asyncio.sleep(1)
-        await connection.ready(1000)
-        first = (await data_of(stream, 1))[0]
-        assert await data_of(stream, 13 - first) == list(range(first + 1, 14))
-        assert fetch.done
-        assert stream.lag == 0
-
-
-@pytest.mark.contract("OP6", "SU7")
-async def test_a_snapshot_is_owed_over_close_and_connect_too():
-    server = RoomServer()
-    fetch = Mishaps("hang")
-    connection = join(server, fetch)
-    connection.connect()
-    while not fetch.calls:
-        await asyncio.sleep(0)
-    await connection.aclose()
-    connection.connect()
-    await connection.ready(1000)
-    assert len(fetch.done) == 1
-    await connection.aclose()
-    connection.connect()
-    await connection.ready(1000)
-    assert fetch.calls == 2
-    await connection.aclose()
-
-
-# Gaps, and what the state says of them
-
-
-@pytest.mark.contract("SE3", "OP6")
-@MISHAPS
-@pytest.mark.parametrize("where", ["on_open", "fetch_state"])
-@pytest.mark.parametrize("change", ["trimmed", "epoch", "forked"])
-async def test_a_gap_is_said_once_by_the_stream_and_by_the_state_that_opens(how, where, change):
-    server = RoomServer()
-    mishaps = Mishaps(None, *[mishaps_of(server)[how]] * 2)
-    options = {"on_open": mishaps} if where == "on_open" else {"fetch_state": mishaps}
-    async with join(server, **options) as connection:
-        stream = connection.stream()
-        await connection.ready(1000)
-        server.say(1)
-        assert await data_of(stream, 1) == [1]
-        server.drop()
-        server.store(2)
-        server.store(3)
-        match change:
-            case "trimmed":
-                server.first = 3
-            case "epoch":
-                server.epoch = "e2"
-            case _:
-                server.log[0] |= {"tags": {"id": "another"}}
-        await lost(connection)
-        seen = []
-        connection.state.subscribe(lambda state: seen.append((state.phase, state.recovered)))
-        await connection.ready(1000)
-        assert ("open", True) not in seen
-        assert connection.state.value.recovered is False
-        server.say(4)
-        expected = {
-            "trimmed": [Gap(1, 2, "trimmed"), 3],
-            "epoch": [Gap(1, 0, "epoch"), 1, 2, 3],
-            "forked": [Gap(1, 3, "forked")],
-        }[change]
-        assert await data_of(stream, len(expected) + 1) == [*expected, 4]
-        assert stream.lag == 0
-        server.drop()
-        await lost(connection)
-        await connection.ready(1000)
-        assert connection.state.value.recovered is True, "it was said once"
-
-
-@pytest.mark.contract("SE3", "OP6")
-async def test_two_gaps_in_two_failed_openings_are_two_gaps():
-    server = RoomServer()
-
-    def wipe():
-        server.drop()
-        server.epoch, server.log = f"{server.epoch}+", []
-        server.store("new")
-
-    mishaps = Mishaps(None, wipe)
-    async with join(server, on_open=mishaps) as connection:
-        stream = connection.stream()
-        await connection.ready(1000)
-        server.say("old")
-        assert await data_of(stream, 1) == ["old"]
-        wipe()
-        await lost(connection)
-        await connection.ready(1000)
-        assert connection.state.value.recovered is False
-        gap = Gap(1, 0, "epoch")
-        assert await data_of(stream, 4) == [gap, "new", gap, "new"]
-        assert stream.lag == 0
+# Gaps
 
 
 @pytest.mark.contract("SE4", "OP6")
 @MISHAPS
-async def test_without_a_session_an_outage_is_one_gap_however_many_openings_fail(how):
+async def test_on_a_plain_connection_an_outage_is_one_gap_however_many_openings_fail(how):
     server = FakeServer()
     mishaps = Mishaps(None, *[mishaps_of(server)[how]] * 3)
     async with plain(server, on_open=mishaps) as connection:
@@ -334,10 +156,9 @@ async def test_a_program_asks_for_what_it_missed_from_its_own_cursor():
 
 
 @pytest.mark.contract("OP6", "CN11")
-@pytest.mark.parametrize("where", ["on_open", "fetch_state"])
 @pytest.mark.parametrize("is_async", [False, True])
 @pytest.mark.parametrize("error", [PermissionError("no"), InvalidURI("x", "is odd"), KeyError(1)])
-async def test_what_an_opening_raises_has_its_kind_and_names_the_callable(where, is_async, error):
+async def test_what_an_opening_raises_has_its_kind_and_names_the_callable(is_async, error):
     def raise_it(_):
         raise error
 
@@ -345,43 +166,35 @@ async def test_what_an_opening_raises_has_its_kind_and_names_the_callable(where,
         await asyncio.sleep(0)
         raise error
 
-    callable_ = raise_later if is_async else raise_it
-    if where == "on_open":
-        connection = plain(FakeServer(), on_open=callable_)
-    else:
-        connection = join(RoomServer(), callable_)
-    async with connection:
+    async with plain(FakeServer(), on_open=raise_later if is_async else raise_it) as connection:
         await lost(connection)
         exception = connection.state.value.exception
         assert isinstance(exception, HandshakeFailed)
         assert exception.kind == "on_open"
-        assert exception.why == f"{where} raised {error!r}"
+        assert exception.why == f"on_open raised {error!r}"
         assert exception.__cause__ is error
 
 
 @pytest.mark.contract("OP6", "CN11")
-@pytest.mark.parametrize("where", ["on_open", "fetch_state"])
-async def test_what_takes_too_long_is_named(where):
-    options = {where: Mishaps("hang")}
-    if where == "fetch_state":
-        options["on_open"] = Mishaps()
-    else:
-        options["fetch_state"] = Mishaps()
-    async with join(RoomServer(), **options) as connection:
+@pytest.mark.parametrize("make", [FakeServer, RoomServer])
+async def test_what_takes_too_long_is_named(make):
+    server, on_open = make(), Mishaps("hang")
+    options = {"protocol": Centrifuge()} if make is RoomServer else {}
+    async with plain(server, on_open=on_open, **options) as connection:
         await connection.phase.wait_for(lambda phase: phase == "connecting")
         await asyncio.sleep(1)
-        assert f"waits for {where} to finish" in connection.explain()
+        assert "waits for on_open to finish" in connection.explain()
         await lost(connection)
         exception = connection.state.value.exception
-        assert (exception.kind, exception.why) == ("on_open", f"{where} took over 5 s")
+        assert (exception.kind, exception.why) == ("on_open", "on_open took over 5 s")
 
 
 @pytest.mark.contract("CN9", "OP6")
-async def test_fetch_state_may_stop_reconnecting():
+async def test_on_open_may_stop_reconnecting():
     def stop(_):
         raise StopReconnecting("you were logged out")
 
-    async with join(RoomServer(), stop) as connection:
+    async with plain(RoomServer(), protocol=Centrifuge(), on_open=stop) as connection:
         state = await connection.state.wait_for(lambda state: state.phase == "failed")
         assert state.error == "you were logged out"
 
