@@ -11,11 +11,16 @@ import itertools
 import json
 import uuid
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rooms import connect, data_of
+
 from greeting_server import GreetingServer
+from sockstore import Position
 
 FRAMES = [
     json.loads(line)
@@ -258,3 +263,21 @@ def _steps(story: str) -> list[tuple[str, Any]]:
             channels.add(fields.get("channel"))
             steps.append(("client", command))
     return steps
+
+
+@asynccontextmanager
+async def joined(
+    server: Any, channel: str = "r", since: Position | None = None, **options: Any
+) -> AsyncIterator[tuple[Any, Any]]:
+    """Connect to a fake server, and subscribe to a room, until the block ends."""
+    async with (
+        connect(server, **options) as connection,
+        connection.subscribe(channel, since=since) as room,
+    ):
+        yield connection, room
+
+
+async def items_of(stream: Any, count: int) -> list[Any]:
+    """Return the numbers of the next messages of a stream, and the gaps between them."""
+    items = await data_of(stream, count)
+    return [each["n"] if isinstance(each, dict) else each for each in items]
