@@ -129,7 +129,7 @@ async def test_a_fresh_room_as_it_was_recorded():
 )
 async def test_coming_back_as_it_was_recorded(story, channel, since, items, recovered, position):
     server = Recorded(story)
-    async with joined(server, channel, since) as (connection, room):
+    async with joined(server, channel, since) as (_, room):
         stream = room.stream()
         await room.ready(60)
         assert await items_of(stream, len(items)) == items

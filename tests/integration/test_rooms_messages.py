@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 from rooms import RoomServer, back_again, connect, data_of, heard, lost
@@ -298,3 +299,79 @@ async def test_options_are_checked_when_they_are_given():
         for wrong in ({"token": 7}, {"since": 7}, {"snapshot": 7}):
             with pytest.raises((InvalidOption, TypeError)):
                 connection.subscribe("room", **wrong)
+
+
+# Messages that come too late for a connection
+
+
+def together(server, *numbers):
+    """Store messages, and tell them in one text."""
+    for number in numbers:
+        server.store("room", number)
+    log = server.room().log[-len(numbers) :]
+    server.say_frames(*({"push": {"channel": "room", "pub": each}} for each in log))
+
+
+@pytest.mark.contract("CN5", "SE1")
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_who_closes_at_a_message_gets_those_behind_it_later(at_once):
+    server, got = RoomServer(), []
+    connection = connect(server)
+    room = connection.subscribe("room")
+
+    def take(message):
+        got.append(message.data)
+        if message.data == 3:
+            connection.close()
+
+    room.messages.on_append(take)
+    connection.connect()
+    await room.ready()
+    together(server, *range(8)) if at_once else server.say("room", *range(8))
+    await connection.phase.wait_for(lambda phase: phase == "closed")
+    assert got == [0, 1, 2, 3]
+    assert room.position.offset == 4
+    connection.connect()
+    await room.messages.wait_for(lambda said: len(said) == 8)
+    assert got == [*range(8)]
+    assert room.state.value.recovered is True
+    room.unsubscribe()
+    await connection.aclose()
+
+
+@pytest.mark.contract("SU4", "SE1")
+@pytest.mark.parametrize("how", ["close", "drop", "reconnect"])
+async def test_what_stands_behind_an_answer_is_not_lost_with_its_connection(how):
+    """It waits for two turns of the loop, in which the connection may end."""
+    server = RoomServer()
+    connection = connect(server)
+    connection.connect()
+    room = connection.subscribe("room")
+    await room.ready()
+    server.is_mute = True
+    asking = asyncio.ensure_future(connection.request({"method": "price"}))
+    await heard(server, 3)
+    for number in (1, 2, 3):
+        server.store("room", number)
+    pushes = [{"push": {"channel": "room", "pub": each}} for each in server.room().log]
+    answer = {"id": server.asked[-1]["id"], "rpc": {"data": 7}}
+    server.say_frames(answer, *pushes[:2])
+    server.connection.send(json.dumps(pushes[2]))
+    server.is_mute = False
+    assert await asking == 7
+    match how:
+        case "close":
+            await connection.aclose()
+            connection.connect()
+        case "drop":
+            server.drop()
+        case _:
+            connection.reconnect()
+    messages = await room.messages.wait_for(lambda said: len(said) == 3)
+    assert [message.data for message in messages] == [1, 2, 3]
+    if how == "drop":  # what came before the end is delivered
+        await connection.connected.wait_for(lambda is_so: not is_so)
+    await room.ready()
+    assert room.state.value.recovered is True
+    room.unsubscribe()
+    await connection.aclose()

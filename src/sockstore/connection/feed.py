@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 from weakref import ref
 
 from sockstore.base.checks import require_callable, require_text
+from sockstore.base.codecs import Unreadable
 from sockstore.base.errors import ConnectionEnded, SubscriptionRefused
 from sockstore.base.plain_calls import name_of
 from sockstore.machine.subscriptions import WAITING, SubscriptionState
@@ -44,6 +45,7 @@ class Feed:
         gate: The owner's `Gate`: once it is left, nothing is held any more.
         log: Where the messages go.
         convert: Makes the data of a message, and its kind, of what came; None leaves it.
+        read: The same for what could not be decoded, without `convert`.
         limit: Messages that are held back while a snapshot is loaded.
         linger: Seconds for which the subscription is kept after this handle was the last one.
         token: The token of the subscription, or a callable that makes one.
@@ -70,6 +72,7 @@ class Feed:
 
     __slots__ = (
         "_convert",
+        "_read",
         "answer",
         "gate",
         "handlers",
@@ -106,6 +109,7 @@ class Feed:
         gate: Gate,
         log: LogWriter,
         convert: Callable[[Any], tuple[Any, MessageKind]] | None,
+        read: Callable[[Any], tuple[Any, MessageKind]],
         limit: int,
         linger: float,
         token: object = None,
@@ -134,6 +138,7 @@ class Feed:
         self.loading: int | None = None
         self.problem: str | None = None
         self._convert = convert
+        self._read = read
 
     def ending(self) -> Exception | None:
         """Return what to raise: a copy of `over`, as a raised error keeps its frames alive.
@@ -149,22 +154,22 @@ class Feed:
     def take(self, received: Received) -> bool:
         """Add a message to the log; return whether the slice should end now."""
         data = received.data
-        if self._convert is None:
-            if received.text is not None:
-                self.last = data
-                return self.log.append_text(received.text, data, received.publication)
-            kind = _kind_of(data)
-        else:
-            data, kind = self._convert(data)
+        if self._convert is None and received.text is not None:
+            self.last = data
+            return self.log.append_text(received.text, data, received.publication)
+        data, kind = self._converted(data)
         self.last = data
         return self.log.append(data, kind, received.publication)
 
     def message_of(self, received: Received) -> Message:
         """Return a message that is not in the log; its number is 0."""
-        data, kind = received.data, _kind_of(received.data)
-        if self._convert is not None:
-            data, kind = self._convert(data)
+        data, kind = self._converted(received.data)
         return self.log.message(data, kind, received.publication)
+
+    def _converted(self, data: Any) -> tuple[Any, MessageKind]:
+        if self._convert is not None:
+            return self._convert(data)
+        return self._read(data) if isinstance(data, Unreadable) else (data, _kind_of(data))
 
     def add_reader(self, buffer: Buffer) -> None:
         """Give a reader every message from now on; one of a feed that has ended ends at once."""

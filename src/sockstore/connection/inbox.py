@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, TypeVar, cast
@@ -41,6 +41,9 @@ class Source(Protocol):
 
     def tell(self, event: Event) -> object:
         """Tell the machine."""
+
+    def not_delivered(self, items: Iterable[object]) -> object:
+        """Let the protocol forget the messages among these."""
 
 
 class Inbox:
@@ -156,6 +159,7 @@ class Inbox:
 
     def close(self) -> None:
         """Drop what waits, and let the transport read on."""
+        self._link.not_delivered([item for item, _ in self.waiting])
         self.waiting.clear()
         self._taken(self._bytes)
         self._wake()

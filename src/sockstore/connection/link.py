@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ReferenceType, ref
@@ -213,6 +213,7 @@ class Link:
     def take(self, received: Received) -> None:
         """Deliver one message of a protocol, until this link is retired; also between slices."""
         if (receiver := self._attended) is None:
+            self.not_delivered((received,))
             return
         if self.inbox is not None:
             self.inbox.put_beside(received)
@@ -235,6 +236,11 @@ class Link:
         for publication in publications:
             if slice_.take(publication) and self.is_retired:
                 return  # the position is that of the last one that was delivered
+
+    def not_delivered(self, items: Iterable[object]) -> None:
+        """Let the protocol forget the messages among these, which come too late."""
+        if self._machine is not None:
+            self._machine.not_delivered(items)
 
     @property
     def is_retired(self) -> bool:

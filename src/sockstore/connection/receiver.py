@@ -134,7 +134,7 @@ class Receiver:
         """Take a message of a protocol; return whether the slice should end now."""
         if received.subscription is not None:
             return self.subscriptions is not None and self.subscriptions.deliver(received)
-        return self._append(*self._read_any_payload(received.data), received.publication)
+        return self._append(*self.read_payload(received.data), received.publication)
 
     def payload_reader(self, wanted: Any) -> Callable[[Any], tuple[Any, MessageKind]] | None:
         """Return a function that decodes what a protocol received; None if nothing decodes it.
@@ -146,12 +146,12 @@ class Receiver:
             InvalidOption: If nothing can be decoded into this type.
         """
         if wanted is None:
-            return None if self._codec is None else self._read_any_payload
+            return None if self._codec is None else self.read_payload
         convert = converter_of(wanted)
 
         def read(data: Any) -> tuple[Any, MessageKind]:
-            if isinstance(data, bytes):
-                return data, "binary"
+            if isinstance(data, bytes | Unreadable):
+                return self.read_payload(data)
             try:
                 return convert(data), "json"
             except Exception as error:  # noqa: BLE001 - a type may raise anything
@@ -167,7 +167,7 @@ class Receiver:
             data, kind = self._read_frame(held)
         else:
             publication = held.publication
-            data, kind = self._read_any_payload(held.data)
+            data, kind = self.read_payload(held.data)
         return self.log.message(data, kind, publication)
 
     def answers(self, frame: str | bytes) -> bool:
@@ -205,7 +205,8 @@ class Receiver:
         self.gave_answer = self.gave_answer or is_answer
         return is_answer
 
-    def _read_any_payload(self, data: object) -> tuple[object, MessageKind]:
+    def read_payload(self, data: object) -> tuple[object, MessageKind]:
+        """Return the data and the kind of what a protocol received."""
         return (data, "binary") if isinstance(data, bytes) else self._read_payload(data)
 
     def _read_payload(self, data: object) -> tuple[object, MessageKind]:

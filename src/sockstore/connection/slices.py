@@ -39,6 +39,9 @@ class Source(Protocol):
     def tell(self, event: Event, /) -> None:
         """Tell the machine a fact."""
 
+    def not_delivered(self, items: Iterable[object], /) -> None:
+        """Let the protocol forget the messages among these, which come too late."""
+
 
 class SessionSlice:
     """Takes the frames of a room for one slice.
@@ -173,8 +176,13 @@ class ConversationSlice:
                 self._receiver.gave_answer = True
                 return True  # what stands behind it waits: see `Link.end_slice`
             return self._link.is_retired
-        ends = [self._receiver.receive(cast("Received", output)) for output in outputs]
-        return any(ends) or self._link.is_retired
+        is_over = False
+        for number, output in enumerate(outputs):
+            if self._link.is_retired:
+                self._link.not_delivered(outputs[number:])
+                return True
+            is_over = self._receiver.receive(cast("Received", output)) or is_over
+        return is_over or self._link.is_retired
 
     def _hear_early(self, frame: str | bytes) -> bool:
         """Hear a frame while messages wait: before the connection is open, and a little later."""
@@ -190,9 +198,11 @@ class ConversationSlice:
         if inbox.waiting and not any(isinstance(each, self._turns) for each in outputs):
             # What is said of a subscription stays behind the messages that wait.
             others = tuple(each for each in outputs if not isinstance(each, self._follows))
+            news = [each for each in outputs if isinstance(each, self._follows)]
             if self._say(others) and link.inbox is None:
+                link.not_delivered(news)
                 return True
-            ends = [inbox.put(each, size) for each in outputs if isinstance(each, self._follows)]
+            ends = [inbox.put(each, size) for each in news]
             return any(ends)
         if self._say(outputs):
             return link.inbox is None

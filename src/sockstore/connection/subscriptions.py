@@ -240,7 +240,9 @@ class Subscriptions:
                 feed.owed.missed()
                 self._loader.follow(feed)
 
-    def show(self, wire: WireSubscription, state: SubscriptionState, answer: object) -> None:
+    def show(
+        self, wire: WireSubscription, state: SubscriptionState, answer: object, missed: int = 0
+    ) -> None:
         """Show what a subscription does; one that has ended for good is forgotten."""
         group = self._groups.get(wire)
         if group is None:
@@ -252,6 +254,8 @@ class Subscriptions:
         if is_final:
             self._forget(group)
         for feed in group.feeds:
+            if missed:
+                feed.log.expect(missed)
             feed.answer = group.answer
             if is_final:
                 has_ended = state.phase == "ended"

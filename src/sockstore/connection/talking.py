@@ -283,6 +283,7 @@ class TalkingSide(SendingSide):
             owner=self,
             gate=self._gate,
             convert=self._engine.receiver.payload_reader(type),
+            read=self._engine.receiver.read_payload,
             history=history,
             limit=limit,
             snapshot=snapshot,

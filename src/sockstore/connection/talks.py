@@ -106,6 +106,7 @@ class Talks:
         owner: object,
         gate: Gate,
         convert: Callable[[Any], tuple[Any, MessageKind]] | None,
+        read: Callable[[Any], tuple[Any, MessageKind]],
         history: int | None,
         limit: int,
         snapshot: Callable[[], object] | None,
@@ -122,6 +123,7 @@ class Talks:
             gate=gate,
             log=log,
             convert=convert,
+            read=read,
             limit=limit,
             linger=linger,
             token=token,
@@ -256,7 +258,7 @@ class Talks:
                 self.subscriptions.tell_gap(wire, gap)
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
                 if self._driver.machine.still_holds(effect):
-                    self.subscriptions.show(wire, state, answer)
+                    self.subscriptions.show(wire, state, answer, effect.missed)
             case order.ShowMembers(subscription=wire, members=members):
                 self.subscriptions.show_members(wire, members)
             case order.ForgetSubscription(subscription=wire):

@@ -22,7 +22,15 @@ if TYPE_CHECKING:
     from sockstore.base.state import Attempt
     from sockstore.protocols.base import Conversation, Frame, Output, WireSubscription
 
-__all__ = ["broken", "conversation_of", "frames_of", "may_send", "meaning_of", "outputs_of"]
+__all__ = [
+    "broken",
+    "conversation_of",
+    "frames_of",
+    "may_send",
+    "meaning_of",
+    "not_delivered",
+    "outputs_of",
+]
 
 
 def conversation_of(memory: Memory, attempt: Attempt) -> Conversation | tuple[Output, ...]:
@@ -94,6 +102,21 @@ def may_send(memory: Memory, talk: Conversation, to: WireSubscription | None, no
     except Exception as error:  # noqa: BLE001 - a protocol may be the user's, and raise anything
         memory.unreported.append(order.ReportError(error, _name(memory, "may_send()")))
         return True
+
+
+def not_delivered(memory: Memory, outputs: Iterable[object]) -> None:
+    """Tell the protocol of the messages and gaps among these: they reach nobody."""
+    from sockstore.protocols.base import Missed, Received  # noqa: PLC0415 - not with the package
+
+    protocol = memory.settings.protocol
+    for output in outputs:
+        if protocol is None or not isinstance(output, Received | Missed):
+            continue
+        try:
+            protocol.not_delivered(output)
+        except Exception as error:  # noqa: BLE001 - a protocol may be the user's, and raise anything
+            name = _name(memory, "not_delivered()")
+            memory.unreported.append(order.ReportError(error, name))
 
 
 def meaning_of(memory: Memory, close: Close | None) -> Word | None:

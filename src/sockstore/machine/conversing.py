@@ -109,9 +109,9 @@ def _follow_subscription(
     if book is None or book.state_of(subscription) is None:
         return []  # it was released meanwhile
     match output:
-        case Subscribed(answer=answer):
+        case Subscribed(answer=answer, missed=missed):
             gap = book.subscribed(output)
-            shown = _shown(memory, subscription, answer)
+            shown = _shown(memory, subscription, answer, missed)
             return [shown] if gap is None else [order.DeliverGapTo(subscription, gap), shown]
         case Refused(why=why):
             if not book.refused(output, now):
@@ -142,7 +142,9 @@ def _why_not(output: object) -> Exception | None:
             return None
 
 
-def _shown(memory: Memory, subscription: WireSubscription, answer: object = None) -> Effect:
+def _shown(
+    memory: Memory, subscription: WireSubscription, answer: object = None, missed: int = 0
+) -> Effect:
     state = None if memory.book is None else memory.book.state_of(subscription)
     assert state is not None  # noqa: S101 - the caller found it in the book
-    return order.ShowSubscription(subscription, state, answer)
+    return order.ShowSubscription(subscription, state, answer, missed)

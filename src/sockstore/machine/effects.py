@@ -138,11 +138,19 @@ class DeliverGapTo:
 
 @frozen
 class ShowSubscription:
-    """Show users what a subscription does; `answer` is the server's, if it just came."""
+    """Show users what a subscription does.
+
+    Args:
+        subscription: The subscription.
+        state: What it does.
+        answer: The server's, if it just came.
+        missed: How many messages follow at once.
+    """
 
     subscription: WireSubscription
     state: SubscriptionState
     answer: object = None
+    missed: int = 0
 
 
 @frozen

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
-from sockstore.machine.asking import frames_of, may_send
+from sockstore.machine.asking import frames_of, may_send, not_delivered
 from sockstore.machine.delivery import Flight, Outgoing, size_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.events import Event
@@ -186,6 +186,10 @@ class Machine:
         """
         live = self._memory.live(transport)
         return None if live is None or live.conversation is None else live.conversation.hear
+
+    def not_delivered(self, outputs: Iterable[object]) -> None:
+        """Let the protocol forget that it heard these: their transport was retired before."""
+        not_delivered(self._memory, outputs)
 
     def match(self, data: object) -> Answered | None:
         """Return the answer to a request that a plain message is; None if it is the program's."""

@@ -13,7 +13,7 @@ from sockstore.base.close import Close
 from sockstore.base.state import Hint
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
-from sockstore.machine.asking import broken, outputs_of
+from sockstore.machine.asking import broken, not_delivered, outputs_of
 from sockstore.machine.effects import Effect
 from sockstore.machine.endings import (
     attempt_failed,
@@ -88,8 +88,10 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
         case fact.SessionBroken(transport=transport, why=why):
             return session_broken(memory, transport, why, now)
         case fact.ConversationSaid(transport=transport, outputs=outputs):
-            live = memory.live(transport)
-            return [] if live is None else [*let_in(memory, outputs, now), *memory.flush(now)]
+            if memory.live(transport) is None:
+                not_delivered(memory, outputs)
+                return []
+            return [*let_in(memory, outputs, now), *memory.flush(now)]
         case fact.ConversationRaised(transport=transport, error=error):
             live = memory.live(transport)
             return [] if live is None else let_in(memory, broken(memory, "hear()", error), now)

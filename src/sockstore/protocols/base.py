@@ -382,6 +382,13 @@ class BaseProtocol:
         del subscription
         return None
 
+    def not_delivered(self, output: Received | Missed) -> None:
+        """A message or a gap reaches nobody: its connection has ended before it could.
+
+        A protocol that knows how far a subscription was read goes back before it.
+        """
+        del output
+
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         """Begin a conversation, on a new transport."""
         del memory, attempt

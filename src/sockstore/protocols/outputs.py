@@ -123,7 +123,8 @@ class Received:
     """A message came.
 
     Args:
-        data: Its data; bytes and text as they are, everything else as decoded JSON.
+        data: Its data; bytes and text as they are, everything else as decoded JSON. JSON that
+            cannot be decoded comes as its text and the error: a codec may read it.
         subscription: Whose message it is; None if it belongs to no subscription.
         publication: Its place in a log, if the server has one.
         text: The JSON text of `data`, if it is at hand: a log keeps it, as it is smaller.
@@ -143,11 +144,14 @@ class Subscribed:
         subscription: The subscription.
         answer: What the server answered; None if it said nothing.
         recovered: Whether everything since the last connection follows; None if that was not asked.
+        missed: How many messages follow at once, because they were missed. They may wait beyond the
+            limit of a stream.
     """
 
     subscription: WireSubscription
     answer: Any = None
     recovered: bool | None = None
+    missed: int = 0
 
 
 @frozen

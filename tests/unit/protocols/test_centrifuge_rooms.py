@@ -12,7 +12,6 @@ from sockstore.protocols import (
     Ended,
     Missed,
     Publication,
-    Raised,
     Received,
     Refused,
     Subscribed,
@@ -90,7 +89,7 @@ def test_a_new_connection_asks_from_the_position_of_each_room():
     assert first["subscribe"] == {"channel": "a", **recover}
     assert second["subscribe"] == {"channel": "b", "recover": True, "epoch": "f", "offset": 7}
     said = again.hear({"id": 2, "subscribe": recovered(2, publication(3), publication(4))})
-    assert said[0] == Subscribed(a, recovered=True)
+    assert said[0] == Subscribed(a, recovered=True, missed=2)
     assert numbers(said) == [3, 4]
     assert again.hear({"id": 3, "subscribe": history(20, "g")}) == [
         Missed(b, "epoch", 7, 20),
@@ -107,7 +106,7 @@ def test_since_is_where_a_room_begins():
     (command,) = talk.commands()
     assert command["subscribe"]["data"] == {"last": "x"}
     said = talk.hear({"id": 2, "subscribe": recovered(3, publication(4))})
-    assert said[0] == Subscribed(room, recovered=True)
+    assert said[0] == Subscribed(room, recovered=True, missed=1)
 
 
 @pytest.mark.contract("SE1")
@@ -142,7 +141,7 @@ def test_pushes_before_the_answer_are_kept():
     talk.ask_for(room)
     assert talk.hear(push("a", 4), push("a", 5)) == []
     said = talk.hear({"id": 2, "subscribe": history(4)})
-    assert said == [Subscribed(room), Received(5, room, Publication(5, "e"))]
+    assert said == [Subscribed(room, missed=1), Received(5, room, Publication(5, "e"))]
 
 
 @pytest.mark.contract("SE5")
@@ -178,7 +177,7 @@ def test_a_room_in_trouble_is_asked_for_again_and_no_other_notices(what):
     replies = [{"id": each["id"], "unsubscribe": {}} for each in commands[:-1]]
     answer = {"id": commands[-1]["id"], "subscribe": recovered(1, publication(2))}
     said = talk.hear(push("a", 50), *replies, answer) if replies else talk.hear(answer)
-    assert said == [Subscribed(a, recovered=True), Received(2, a, Publication(2, "e"))]
+    assert said == [Subscribed(a, recovered=True, missed=1), Received(2, a, Publication(2, "e"))]
     assert numbers(talk.hear(push("a", 3), push("b", 2))) == [3, 2]
 
 
@@ -286,7 +285,7 @@ def test_a_room_that_was_left_may_be_wanted_again_at_once():
     assert talk.hear(push("a", 4)) == []
     said = talk.hear({"id": leave["id"], "unsubscribe": {}}, push("a", 5))
     said += talk.hear({"id": join["id"], "subscribe": history(4)})
-    assert said == [Subscribed(new), Received(5, new, Publication(5, "e"))]
+    assert said == [Subscribed(new, missed=1), Received(5, new, Publication(5, "e"))]
 
 
 @pytest.mark.contract("SU3")
@@ -327,16 +326,17 @@ def test_many_rooms_are_paced_and_divided():
 
 
 @pytest.mark.contract("SE5", "SE1")
-def test_a_payload_that_cannot_be_decoded_is_its_text():
+def test_a_payload_that_cannot_be_decoded_is_left_to_its_readers():
     talk = Talk.opened()
     room = talk.room("a")
     said = talk.hear_text(
         '{"push":{"channel":"a","pub":{"data":{"n":1e400},"offset":1}}}\n'
         + json.dumps(push("a", 2))
     )
-    raised, text, after = said
-    assert isinstance(raised, Raised)
-    assert text == Received('{"n":1e400}', room, Publication(1, "e"))
+    unreadable, after = said
+    assert unreadable.publication == Publication(1, "e")
+    assert unreadable.data.text == '{"n":1e400}'
+    assert isinstance(unreadable.data.error, ValueError)
     assert after == Received(2, room, Publication(2, "e"))
 
 

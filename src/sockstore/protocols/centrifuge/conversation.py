@@ -43,7 +43,7 @@ from sockstore.protocols.centrifuge.room import (
     Listing,
     Renewing,
     readable,
-    told_of,
+    received_of,
 )
 from sockstore.protocols.centrifuge.rooms import Rooms
 from sockstore.protocols.centrifuge.sending import Message, Sending
@@ -54,7 +54,6 @@ from sockstore.protocols.outputs import (
     Frame,
     Opened,
     Output,
-    Received,
     WireSubscription,
     Write,
 )
@@ -312,10 +311,8 @@ class CentrifugeConversation(Conversation):
             failure = RequestFailed(None, f"the server said {problem}")
             return [Answered(what.request, error=failure)]
         epoch = text_in(reply.result, "epoch") or ""
-        told = [each for said in page for each in told_of(subscription, said, epoch)]
-        messages = [each for each in told if isinstance(each, Received)]
-        others = [each for each in told if not isinstance(each, Received)]
-        return [*others, Answered(what.request, messages)]
+        messages = [received_of(subscription, said, epoch) for said in page]
+        return [Answered(what.request, messages)]
 
     # Endings and deadlines
 

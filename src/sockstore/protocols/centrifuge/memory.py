@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sockstore.base.positions import Position
+from sockstore.base.positions import Position, Publication
 from sockstore.protocols.centrifuge.frames import Published
 from sockstore.protocols.outputs import WireSubscription
 
@@ -53,6 +53,13 @@ class RoomMemory:
             self.offset, self.last_id = said.offset, said.id
             return True
         return False if said.offset <= self.offset else None
+
+    def go_back(self, place: Publication) -> None:
+        """Forget that this message was noted, and all that follow it."""
+        if self.offset is None or place.offset is None or place.epoch != self.epoch:
+            return
+        if place.offset <= self.offset:
+            self.offset, self.last_id = place.offset - 1, None
 
     def what_is_wrong_with(self, said: Published) -> str:
         """Return why a message cannot follow the last one."""

@@ -13,7 +13,7 @@ from sockstore.base.positions import Position
 from sockstore.base.state import Attempt
 from sockstore.protocols.base import BaseProtocol, Conversation, SentMessages, json_copy
 from sockstore.protocols.centrifuge.errors import meaning_of_close
-from sockstore.protocols.outputs import WireSubscription
+from sockstore.protocols.outputs import Missed, Received, WireSubscription
 
 __all__ = ["Centrifuge"]
 
@@ -97,6 +97,18 @@ class Centrifuge(BaseProtocol):
 
         memory = subscription.memory
         return memory.position if isinstance(memory, RoomMemory) else subscription.since
+
+    def not_delivered(self, output: Received | Missed) -> None:
+        """Let the room go on before a message or a gap that reached nobody."""
+        from sockstore.protocols.centrifuge.memory import RoomMemory  # noqa: PLC0415 - not with the options
+
+        memory = None if output.subscription is None else output.subscription.memory
+        if not isinstance(memory, RoomMemory):
+            return
+        if isinstance(output, Missed):
+            memory.move_to(None)  # the next connection tells of a gap, whatever it was
+        elif output.publication is not None:
+            memory.go_back(output.publication)
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         """Begin a conversation."""

@@ -11,7 +11,7 @@ from sockstore.base.members import Member
 from sockstore.base.positions import Publication
 from sockstore.protocols.centrifuge.frames import JoinedOrLeft, Published, Unsubscribed
 from sockstore.protocols.centrifuge.memory import memory_of
-from sockstore.protocols.outputs import Output, Raised, Received, WireSubscription
+from sockstore.protocols.outputs import Received, WireSubscription
 
 __all__ = [
     "Early",
@@ -22,7 +22,7 @@ __all__ = [
     "Renewing",
     "Room",
     "readable",
-    "told_of",
+    "received_of",
 ]
 
 Early: TypeAlias = Published | JoinedOrLeft | Unsubscribed
@@ -176,13 +176,7 @@ def readable(data: Any) -> Any:
     return data.text if isinstance(data, Unreadable) else data
 
 
-def told_of(subscription: WireSubscription, said: Published, epoch: str) -> list[Output]:
-    """Return what readers are told of a message; a payload that cannot be decoded is its text."""
+def received_of(subscription: WireSubscription, said: Published, epoch: str) -> Received:
+    """Return a message as readers get it; a payload that cannot be decoded is left to them."""
     place = Publication(said.offset, epoch, said.id, said.sender)
-    data = said.data
-    if not isinstance(data, Unreadable):
-        return [Received(data, subscription, place)]
-    return [
-        Raised(data.error, f"a payload of {subscription.key!r}"),
-        Received(data.text, subscription, place),
-    ]
+    return Received(said.data, subscription, place)

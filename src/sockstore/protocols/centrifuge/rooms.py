@@ -38,7 +38,7 @@ from sockstore.protocols.centrifuge.room import (
     Renewing,
     Room,
     readable,
-    told_of,
+    received_of,
 )
 from sockstore.protocols.outputs import (
     Ask,
@@ -232,7 +232,7 @@ class Rooms:
         if is_new:
             if said.epoch:
                 room.grant = object()  # what has read the room until now does not know the epoch
-            return told_of(room.subscription, said, memory.epoch)
+            return [received_of(room.subscription, said, memory.epoch)]
         if is_new is None:
             self._leave(room)
             return self._mend(room, memory.what_is_wrong_with(said), now)
@@ -272,11 +272,7 @@ class Rooms:
         seen = memory.position
         joined = joined_at(seen, answer)
         gap = RECONNECTED if seen is None and memory.has_begun else joined.gap
-        outputs: list[Output] = []
-        if gap is not None:
-            outputs.append(Missed(subscription, gap.reason, gap.since, gap.until))
         recovered = gap is None if memory.has_begun else None
-        outputs.append(Subscribed(subscription, readable(answer.data), recovered))
         memory.move_to(joined.start)
         memory.has_begun = True
         early, room.early = room.early, []
@@ -288,11 +284,16 @@ class Rooms:
             room.presence = Presence()
             body = named_body("presence", {"channel": room.channel})
             self._commands.put(Listing(room, room.presence), body)
+        follow: list[Output] = []
         for each in (*joined.publications, *early):
             if room.phase != "joined":
                 break  # one of them ended it, or did not follow the one before
-            outputs += self._take(room, each, now)
-        return outputs
+            follow += self._take(room, each, now)
+        missed = sum(isinstance(each, Received) for each in follow)
+        subscribed = Subscribed(subscription, readable(answer.data), recovered, missed)
+        if gap is None:
+            return [subscribed, *follow]
+        return [Missed(subscription, gap.reason, gap.since, gap.until), subscribed, *follow]
 
     def _refused(self, room: Room, error: ErrorReply) -> Iterable[Output]:
         subscription, code = room.subscription, error.code
