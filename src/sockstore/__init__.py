@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from sockstore.scope.navigator import Navigator
     from sockstore.scope.provider import WebSocketProvider, use_websocket
     from sockstore.scope.scope import Scope
+    from sockstore.scope.subscription_provider import SubscriptionProvider, use_subscription
 
 __all__ = [
     "Attempt",
@@ -90,6 +91,7 @@ __all__ = [
     "Stats",
     "StopReconnecting",
     "Subscription",
+    "SubscriptionProvider",
     "SubscriptionRefused",
     "TimelineEvent",
     "WebSocketProvider",
@@ -101,6 +103,7 @@ __all__ = [
     "get",
     "readable",
     "readonly",
+    "use_subscription",
     "use_websocket",
     "writable",
 ]
@@ -113,7 +116,9 @@ _LATER = {
     "Navigator": "sockstore.scope.navigator",
     "Opening": "sockstore.connection.opening",
     "Scope": "sockstore.scope.scope",
+    "SubscriptionProvider": "sockstore.scope.subscription_provider",
     "WebSocketProvider": "sockstore.scope.provider",
+    "use_subscription": "sockstore.scope.subscription_provider",
     "use_websocket": "sockstore.scope.provider",
 }
 """The names that are loaded at their first use, and their modules."""

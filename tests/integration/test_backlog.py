@@ -13,7 +13,7 @@ from puppets import count_objects
 from integration.history_server import HistoryServer
 from sockstore import Outbox, WebSocketStore
 from sockstore.testing import accept, drop
-from sockstore.ui.chat import backlog, transcript
+from sockstore.ui.chat import backlog, loading, transcript
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("UI3")]
 
@@ -156,7 +156,7 @@ async def test_a_large_gap_stays_and_is_filled_on_demand():
         server.connection.drop()
         server.top = 1000
         await reader.settle()
-        assert len(server.asked) == backlog.PAGES_BY_ITSELF
+        assert len(server.asked) == loading.PAGES_BY_ITSELF
         assert reader.gaps == [601]
         reader.backlog.load_before(601)
         assert reader.backlog.is_loading.value

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from integration.rooms import RoomServer
+from integration.rooms_server import RoomsServer
 from kits.cases_of_status import CONNECTED
-from kits.layouts import chat
+from kits.layouts import chat, room
 from kits.script import (
     Calls,
     Case,
@@ -19,10 +17,17 @@ from kits.script import (
     own,
     sees,
 )
-from sockstore import Outbox, Session, WebSocketStore
+from sockstore import Outbox, WebSocketStore
 
 NOTHING = heard()
 ALL_SCRIPTS = "日本語 👩‍👩‍👧 e\u0301 \u200bz שלום"
+
+
+def slow() -> RoomsServer:
+    """Make a server that takes one message at a time, and at first none."""
+    server = RoomsServer(burst=2)
+    server.is_waiting = True
+    return server
 
 
 CASES = (
@@ -91,11 +96,12 @@ CASES = (
     Case(
         "a text that was not accepted is in the field again",
         ("UI4",),
-        chat(session=Session("room"), outbox=Outbox(limit=1)),
+        room(outbox=Outbox(limit=1)),
         (CONNECTED, Types("one"), Presses(), Types("two"), Presses(), Types("three"), Presses(),
-         sees(draft="three", lines=(own("one", sender="You"), own("two", "queued", "You"))),
-         Waits(120), Presses(), sees(draft="")),
-        partial(RoomServer, limits={"rate": 1 / 60, "burst": 1}),
+         sees(draft="three", lines=(own("one", "sent", "You"), own("two", "queued", "You"))),
+         does("take_all"), Waits(20), sees(lines=(own("one"), own("two"))), Presses(),
+         sees(draft="", lines=(own("one"), own("two"), own("three")))),
+        slow,
     ),
     Case(
         "wide, joined and right-to-left characters are sent as they are",

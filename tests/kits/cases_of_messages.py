@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from integration.rooms import RoomServer
 from kits.cases_of_status import CONNECTED, HOSTILE
 from kits.layouts import chat
 from kits.script import (
@@ -23,7 +22,7 @@ from kits.script import (
     sees,
     sends,
 )
-from sockstore import Outbox, Session, WebSocketStore
+from sockstore import Outbox, WebSocketStore
 from sockstore.ui.chat.own_messages import posts_of
 
 ALL_SCRIPTS = "日本語 👩‍👩‍👧 e\u0301 \u200bz שלום"
@@ -48,13 +47,6 @@ def post(text: str) -> Calls:
         posts_of(connection).send(connection, text)
 
     return Calls(action)
-
-
-def unwilling() -> RoomServer:
-    """Make a server that takes no message."""
-    server = RoomServer()
-    server.answers["rpc"] = {"error": {"code": 103, "message": "permission denied"}}
-    return server
 
 
 ARRIVALS = (
@@ -124,6 +116,17 @@ MEMBERS = (
            {"type": "join", "sender": "Cid", "count": 3},
            {"type": "leave", "sender": "Ann", "count": 2}],
           notice("Cid joined"), notice("Ann left"), members="2 here: Bob, Cid"),
+    shown("who is here in two tabs does not come twice, nor leave with one of them",
+          [{"type": "presence", "members": ["Ann"], "count": 1},
+           {"type": "join", "sender": "Bob", "count": 2},
+           {"type": "join", "sender": "Bob", "count": 3},
+           {"type": "leave", "sender": "Bob", "count": 2}],
+          notice("Bob joined"), members="2 here: Ann, Bob"),
+    shown("who loads the page again has not left",
+          [{"type": "presence", "members": ["Ann", "Bob"], "count": 2},
+           {"type": "leave", "sender": "Bob", "count": 1},
+           {"type": "join", "sender": "Bob", "count": 2}],
+          members="2 here: Ann, Bob"),
     shown("who is here twice is named once",
           [{"type": "presence", "members": ["Ann", "Ann", None], "count": 3}],
           members="3 here: Ann (2), Anonymous"),
@@ -194,21 +197,6 @@ OWN = (
             Returns(),
             sees(lines=(own("later"),)),
         ),
-    ),
-    Case(
-        "what the server of a session has stored is delivered",
-        ("UI3", "SE1"),
-        chat(session=Session("room")),
-        (CONNECTED, Types("hello"), Presses(), sees(lines=(own("hello", sender="You"),))),
-        RoomServer,
-    ),
-    Case(
-        "what the server of a session does not want is marked",
-        ("UI3", "SE1"),
-        chat(session=Session("room")),
-        (CONNECTED, Types("hello"), Presses(),
-         sees(lines=(own("hello", "failed", sender="You"),), draft="")),
-        unwilling,
     ),
     Case(
         "an own message is where it was sent until it comes back",

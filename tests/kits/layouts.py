@@ -7,7 +7,10 @@ from types import ModuleType
 from typing import Any
 
 from kits.script import URL, Layout
+from sockstore.protocols import Centrifuge
 from sockstore.testing import FakeServer
+
+WITH_MEMBERS = {"join_leave": True}
 
 
 def chat(**options: Any) -> Layout:
@@ -19,6 +22,24 @@ def chat(**options: Any) -> Layout:
             yield kit.ChatMembers()
             yield kit.ChatMessages()
             yield kit.ChatInput()
+
+    return layout
+
+
+def room(*rooms: str, **options: Any) -> Layout:
+    """A chat in each of some rooms of one connection; the options are its provider's.
+
+    What is seen and used is the last one of them.
+    """
+
+    def layout(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+        with kit.WebSocketProvider(URL, transport=server, protocol=Centrifuge(), **options):
+            yield kit.ConnectionStatus()
+            for room in rooms or ("lobby",):
+                with kit.SubscriptionProvider(room, WITH_MEMBERS):
+                    yield kit.ChatMembers()
+                    yield kit.ChatMessages()
+                    yield kit.ChatInput()
 
     return layout
 

@@ -30,6 +30,7 @@ from sockstore.testing import FakeServer
 
 RECONNECT_TIMEOUT = 3.0
 """Seconds that NiceGUI waits for a browser that has gone; it is its default."""
+SECRET = "what the visitor's browser keeps"
 CALL = re.compile(r"return runMethod\((\d+), (\"\w+\"), (.*)\)", re.DOTALL)
 
 
@@ -126,6 +127,9 @@ class _Page:
         """The visitor's browser connects to the page."""
         assert self.client.accept_handshake(self._socket, self._socket, None)
         await self.client.handle_handshake(self._socket, self._socket, None, self._socket, None)
+        for part in _all_in(self.client.layout):
+            if type(part).__name__ in {"MessageList", "MessageField"}:
+                _emit(part, "author", SECRET)
 
     async def leave(self) -> None:
         self._forget(self)

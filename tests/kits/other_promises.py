@@ -15,8 +15,9 @@ from functools import partial
 from types import ModuleType
 from typing import Any
 
+from integration.rooms_server import RoomsServer
 from kits.harness import SETTLING, Kit
-from kits.layouts import chat, inspected
+from kits.layouts import WITH_MEMBERS, chat, inspected
 from kits.script import URL, Layout
 from sockstore import (
     InvalidOption,
@@ -26,7 +27,7 @@ from sockstore import (
     WebSocketProvider,
     WebSocketStore,
 )
-from sockstore.protocols import Topics
+from sockstore.protocols import Centrifuge, Topics
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
 from sockstore.ui.chat.backlog import backlog_of
 from sockstore.ui.chat.own_messages import posts_of
@@ -246,6 +247,34 @@ async def a_provider_of_a_page_carries_a_protocol_and_releases_what_was_subscrib
         assert [handle.state.value.phase for handle in handles] == ["ended"]
 
 
+async def leaves_its_rooms_with_a_page(kit: Kit) -> None:
+    server = RoomsServer()
+    async with (
+        assert_no_leaks(),
+        WebSocketProvider(URL, transport=server, protocol=Centrifuge()) as connection,
+        kit.running() as program,
+    ):
+        await connection.ready()
+        screen = await program.open(rooms_around, server)
+        await asyncio.sleep(SETTLING)
+        assert screen.look().members == "1 here: Ann"
+        await screen.leave()
+        await asyncio.sleep(SETTLING)
+        left = [each["channel"] for each in server.commands("unsubscribe")]
+        assert sorted(left) == ["lobby", "tides"], left
+        assert connection.connected.value
+
+
+def rooms_around(kit: ModuleType, server: FakeServer) -> Iterator[object]:
+    """Rooms of the connection that the program provides around its pages."""
+    for room in ("lobby", "tides"):
+        with kit.SubscriptionProvider(room, WITH_MEMBERS):
+            yield kit.ChatMembers()
+            yield kit.ChatMessages()
+            yield kit.ChatInput()
+            yield kit.LiveList(lambda data: data["content"])
+
+
 async def a_hundred_pages_leave_nothing_on_either_side(kit: Kit) -> None:
     def stores() -> int:
         gc.collect()
@@ -291,6 +320,11 @@ PROMISES = (
         "a page's provider carries a protocol, and releases what was subscribed in it",
         ("UI6", "SU1", "PV1", "PV5"),
         a_provider_of_a_page_carries_a_protocol_and_releases_what_was_subscribed,
+    ),
+    Promise(
+        "a page's rooms are left with it, and the program's connection stays",
+        ("SU9", "UI6", "PV2"),
+        leaves_its_rooms_with_a_page,
     ),
     Promise(
         "a hundred pages leave nothing on either side",

@@ -8,6 +8,7 @@ from kits import (
     cases_of_input,
     cases_of_messages,
     cases_of_providers,
+    cases_of_rooms,
     cases_of_status,
 )
 
@@ -18,4 +19,5 @@ TABLE = (
     *cases_of_history.CASES,
     *cases_of_input.CASES,
     *cases_of_demo.CASES,
+    *cases_of_rooms.CASES,
 )

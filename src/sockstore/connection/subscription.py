@@ -29,8 +29,17 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.message import Message
+    from sockstore.protocols.base import BaseProtocol
 
-__all__ = ["Subscription", "feed_of", "subscriptions_in_use", "tells_gaps"]
+__all__ = [
+    "Subscription",
+    "connection_of",
+    "feed_of",
+    "protocol_of",
+    "subscriptions_in_use",
+    "takes_ids",
+    "tells_gaps",
+]
 
 T = TypeVar("T")
 
@@ -368,6 +377,21 @@ def feed_of(subscription: Subscription[Any]) -> Feed:
 def tells_gaps(subscription: Subscription[Any]) -> bool:
     """Whether its readers are told of gaps unless they say otherwise, as positions are known."""
     return "since" in subscription._talks.protocol.subscribes_with  # noqa: SLF001 - as `feed_of`
+
+
+def connection_of(subscription: Subscription[Any]) -> Any:
+    """Return the `Connection` that a handle was made by, for the rest of the package."""
+    return subscription._owner  # noqa: SLF001 - users have the connection
+
+
+def protocol_of(subscription: Subscription[Any]) -> BaseProtocol:
+    """Return the protocol of a handle's connection, for the rest of the package."""
+    return subscription._talks.protocol  # noqa: SLF001 - users gave it
+
+
+def takes_ids(subscription: Subscription[Any]) -> bool:
+    """Return whether what is sent to a handle may be given an id, for the rest of the package."""
+    return subscription._talks.takes_ids  # noqa: SLF001 - users know their protocol
 
 
 def _dropped(talks: Talks, feed: Feed, where: str) -> None:

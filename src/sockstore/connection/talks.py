@@ -188,6 +188,11 @@ class Talks:
                 f"Centrifuge(), or another one that has it{how_to_say(self.protocol, flag)}"
             )
 
+    @property
+    def takes_ids(self) -> bool:
+        """Whether the program may give a message an id, by which the server stores it once."""
+        return self._driver.machine.repeats
+
     def send(
         self,
         data: Any,

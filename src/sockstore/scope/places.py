@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
-__all__ = ["Place", "here", "places_here", "provide", "step_out"]
+__all__ = ["Place", "here", "places_here", "provide", "provide_subscription", "step_out"]
 
 T = TypeVar("T")
 
@@ -27,6 +27,8 @@ class Place:
         self.parent = here()
         # The values that code inside the scope finds by name; providers add to it.
         self.provided: dict[str, Any] = {}
+        # The subscriptions that it finds in the same way.
+        self.subscriptions: dict[str, Any] = {}
         # Set by `leave`; until then the cleanups of the scope are inside.
         self.has_been_left: bool = False
         # The places of context managers that the scope entered, such as providers.
@@ -60,6 +62,7 @@ class Place:
         self.has_been_left = True
         self.scope = None
         self.provided.clear()
+        self.subscriptions.clear()
         self._entered.clear()
 
     async def run(self, fn: Callable[[], Awaitable[T]]) -> tuple[T, Place | None]:
@@ -106,9 +109,12 @@ def here() -> Place | None:
 
 def provide(name: str, value: object) -> None:
     """Let the code in the nearest scope find a value by its name."""
-    place = here()
-    assert place is not None  # noqa: S101 - a provider enters its scope first
-    place.provided[name] = value
+    _own_place().provided[name] = value
+
+
+def provide_subscription(name: str, subscription: object) -> None:
+    """Let the code in the nearest scope find a subscription by the name of its provider."""
+    _own_place().subscriptions[name] = subscription
 
 
 def step_out() -> None:
@@ -122,6 +128,12 @@ def places_here() -> Iterator[Place]:
     while place is not None:
         yield from place.lookups()
         place = _nearest(place.parent)
+
+
+def _own_place() -> Place:
+    place = here()
+    assert place is not None  # noqa: S101 - a provider enters its scope first
+    return place
 
 
 def _nearest(place: Place | None) -> Place | None:

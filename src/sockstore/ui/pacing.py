@@ -43,24 +43,27 @@ def pause(spent: float, characters: int) -> float:
 
 
 class Bookmark:
-    """How far a log has been read."""
+    """How far a log has been read.
 
-    __slots__ = ("_last_read",)
+    Attributes:
+        last_read: The number of the last message that was read; `advance` sets it.
+    """
+
+    __slots__ = ("last_read",)
 
     def __init__(self) -> None:
-        # The number of the last message that was read; `advance` sets it.
-        self._last_read = 0
+        self.last_read: int = 0
 
     def unread(self, log: Sequence[Message]) -> Sequence[Message]:
         """Return the messages of a log, whose numbers have no gaps, that were not read yet."""
-        count = log[-1].number - self._last_read if log else 0
+        count = log[-1].number - self.last_read if log else 0
         return log[-count:] if count > 0 else ()
 
     def advance(self, message: Message) -> bool:
         """Note that a message is read now; return whether it had not been read before."""
-        is_new = message.number > self._last_read
+        is_new = message.number > self.last_read
         if is_new:
-            self._last_read = message.number
+            self.last_read = message.number
         return is_new
 
 

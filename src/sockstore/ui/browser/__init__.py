@@ -26,7 +26,7 @@ from sockstore.ui.browser.history import PageHistory
 from sockstore.ui.browser.inspector import ConnectionInspector
 from sockstore.ui.browser.live_list import LiveList
 from sockstore.ui.browser.page import MountedPage, mount, run
-from sockstore.ui.browser.provider import WebSocketProvider
+from sockstore.ui.browser.provider import SubscriptionProvider, WebSocketProvider
 from sockstore.ui.browser.room import ChatMembers, ChatMessages
 from sockstore.ui.browser.status import ConnectionStatus
 
@@ -41,6 +41,7 @@ __all__ = [
     "LiveList",
     "MountedPage",
     "PageHistory",
+    "SubscriptionProvider",
     "WebSocketDemo",
     "WebSocketProvider",
     "mount",

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from sockstore.connection.connection import Connection
 from sockstore.scope.scope import Scope
+from sockstore.scope.subscription_provider import Source
+from sockstore.ui.browser.author import author_of_browser
 from sockstore.ui.browser.dom import Node, Storage, document, give, listen, make, window
 from sockstore.ui.browser.element import Element
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.chat.own_messages import posts_of
+from sockstore.ui.chat.source import ChatSource, chat_of
 
 __all__ = ["ChatInput"]
 
@@ -100,13 +102,13 @@ class MessageField(Element):
             self._keep()
 
 
-class ChatInput(ConnectionComponent):
+class ChatInput(SourceComponent):
     """Let the user write messages; it is disabled while the connection is not open.
 
     The text leaves the field if it was accepted.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         placeholder: The text that an empty field shows.
 
@@ -125,7 +127,7 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
@@ -135,21 +137,21 @@ class ChatInput(ConnectionComponent):
             self._field = MessageField(placeholder)
 
     async def on_mount(self) -> None:
-        """Follow whether the connection is open."""
-        connection = await self.connection()
-        self._field.follow(self.scope, partial(self._send, connection))
-        self.scope.subscribe(connection.connected, self._enable)
+        """Follow whether the connection, or the room, is open."""
+        chat = chat_of(await self.source())
+        self._field.follow(self.scope, partial(self._send, chat))
+        self.scope.subscribe(chat.is_open, self._enable)
 
-    def accept(self, connection: Connection, text: str) -> bool:
+    def accept(self, source: Source, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:
             Whether it was accepted.
         """
-        return posts_of(connection).send(connection, text)
+        return posts_of(source).send(source, text, author_of_browser().value)
 
-    def _enable(self, connected: bool) -> None:  # noqa: FBT001 - a subscriber
-        self._field.enable(enabled=connected)
+    def _enable(self, is_open: bool) -> None:  # noqa: FBT001 - a subscriber
+        self._field.enable(enabled=is_open)
 
-    def _send(self, connection: Connection, text: str) -> bool:
-        return connection.connected.value and self.accept(connection, text)
+    def _send(self, chat: ChatSource, text: str) -> bool:
+        return chat.is_open.value and self.accept(chat.source, text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.dom import make, put_text
 from sockstore.ui.browser.message_list import MessageList
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.browser.status import ReconnectButton, show_status
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.pacing import Update, in_slices
@@ -20,11 +20,11 @@ from sockstore.ui.text import as_text
 __all__ = ["WebSocketDemo"]
 
 
-class WebSocketDemo(ConnectionComponent):
+class WebSocketDemo(SourceComponent):
     """Show a connection's status and its messages as JSON, and send more of them.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Messages that are shown at most; the oldest go first.
 
@@ -43,7 +43,7 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 200,
@@ -67,7 +67,7 @@ class WebSocketDemo(ConnectionComponent):
         connection = await self.connection()
         self.listen(self._button.node, "click", lambda _: connection.reconnect())
         self.scope.subscribe(connection.state, self._show_state)
-        async for view in connection.messages:
+        async for view in (await self.source()).messages:
             update = Update()
             characters = await self._show_messages(view[-self._limit :])
             await update.pause(characters)
@@ -100,5 +100,5 @@ class _Record:
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: Connection, text: str) -> bool:
-        return send_to_demo(connection, text)
+    def accept(self, source: Source, text: str) -> bool:
+        return send_to_demo(source, text)

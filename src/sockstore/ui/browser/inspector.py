@@ -9,6 +9,7 @@ from typing import Final
 
 from sockstore.connection.connection import Connection
 from sockstore.scope.scope import Scope
+from sockstore.scope.subscription_provider import Source
 from sockstore.stores import writable
 from sockstore.ui.browser.dom import (
     Node,
@@ -21,7 +22,7 @@ from sockstore.ui.browser.dom import (
     stand,
     telling,
 )
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.inspector import HEIGHT, SECONDS_PLOTTED, Row, Sampler, inspect, plot, watch
 
 __all__ = ["ConnectionInspector"]
@@ -87,14 +88,14 @@ def _draw(tag: str, **attributes: object) -> Node:
 OPEN, CLOSED = "\N{MULTIPLICATION SIGN}", "\N{SINE WAVE}"
 
 
-class ConnectionInspector(ConnectionComponent):
+class ConnectionInspector(SourceComponent):
     """Show what a connection is doing and why: its figures, latency, rate and last events.
 
     It is a button that opens a panel; the browser remembers whether it was open. While it is
     closed it follows nothing.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -107,7 +108,7 @@ class ConnectionInspector(ConnectionComponent):
                 ConnectionInspector()
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(
             *(connection, name),
             tag="section",

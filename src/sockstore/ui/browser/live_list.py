@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.browser.dom import make
 from sockstore.ui.browser.message_list import MessageList
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.live_list import Cells, LiveRow, LiveRows
 
 __all__ = ["LiveList"]
 
 
-class LiveList(ConnectionComponent):
+class LiveList(SourceComponent):
     """Show a row for each message of a feed, the newest last.
 
     Args:
         row: Returns what to show of a message's data: a text, one value for each column, or None
             to leave the message out. An exception is logged once, and leaves the message out.
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         columns: The names of the columns; none are shown without them.
         key: Returns what tells rows apart, so that a later message takes the place of an earlier
             one with the same key; None for a row for each message.
@@ -40,7 +40,7 @@ class LiveList(ConnectionComponent):
     def __init__(
         self,
         row: Callable[[Any], Cells],
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         columns: Sequence[str] = (),
         key: Callable[[Any], Hashable] | None = None,
@@ -57,7 +57,7 @@ class LiveList(ConnectionComponent):
     async def on_mount(self) -> None:
         """Follow the messages."""
         self._list.follow(self.scope)
-        await self._rows.follow((await self.connection()).messages, self._show)
+        await self._rows.follow((await self.source()).messages, self._show)
 
     def _show(self, rows: Sequence[LiveRow]) -> int:
         """Show the rows; how many characters that took."""

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
+from sockstore.ui.browser.author import author_of_browser
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.message_list import MessageList
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.chat.lines import Line, Mark
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
@@ -130,11 +131,11 @@ def _mark(line: Line) -> Iterator[Node]:
         yield make("span", "sockstore-mark", text, role="img", aria_label=meaning, title=meaning)
 
 
-class ChatMessages(ConnectionComponent):
+class ChatMessages(SourceComponent):
     """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Lines that are shown to a reader who is at the end; the oldest go first.
 
@@ -153,7 +154,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -167,7 +168,7 @@ class ChatMessages(ConnectionComponent):
     async def on_mount(self) -> None:
         """Follow the messages, and the delivery of the user's own."""
         self._list.follow(self.scope, self._read_on, self._fill)
-        await self._reader.follow(await self.connection(), self._show)
+        await self._reader.follow(await self.source(), author_of_browser(), self._show)
 
     def _read_on(self, what: str, value: bool) -> None:  # noqa: FBT001 - the list's event
         if what == "older":
@@ -201,11 +202,11 @@ class ChatMessages(ConnectionComponent):
                 self._reader.fill(row.row)
 
 
-class ChatMembers(ConnectionComponent):
+class ChatMembers(SourceComponent):
     """Show who is in the room, with a server that sends presence messages.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -218,12 +219,12 @@ class ChatMembers(ConnectionComponent):
                 ChatMembers()
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name, classes="sockstore-members")
         self._label = make("div")
         self.node.append(self._label)
 
     async def on_mount(self) -> None:
         """Follow the members of the room."""
-        connection = await self.connection()
-        await MembersFollower().follow(connection, self.scope, partial(put_text, self._label))
+        source = await self.source()
+        await MembersFollower().follow(source, self.scope, partial(put_text, self._label))

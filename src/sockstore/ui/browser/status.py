@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
-from sockstore.ui.browser.provider import ConnectionComponent
+from sockstore.ui.browser.provider import SourceComponent
 from sockstore.ui.status import StatusText, describe, follow
 
 __all__ = ["ConnectionStatus", "ReconnectButton", "show_status"]
@@ -30,11 +30,11 @@ class ReconnectButton:
         stand(self.node, self._parent, there=action is not None)
 
 
-class ConnectionStatus(ConnectionComponent):
+class ConnectionStatus(SourceComponent):
     """Show whether a connection is open, and if not, why and what happens next.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -50,7 +50,7 @@ class ConnectionStatus(ConnectionComponent):
                 ConnectionStatus()
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name, classes="sockstore-status")
         # Only the sentence is announced: a countdown read aloud every second is a nuisance.
         self._sentence = make("div", "sockstore-status-text", role="status")

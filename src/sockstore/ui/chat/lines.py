@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
@@ -10,7 +10,16 @@ from sockstore.base.positions import Publication
 from sockstore.messages.message import Message
 from sockstore.ui.text import as_name, as_text
 
-__all__ = ["HistoryFrame", "Kind", "Line", "Mark", "ParsedLine", "history_of", "parse_lines"]
+__all__ = [
+    "HistoryFrame",
+    "Kind",
+    "Line",
+    "Mark",
+    "Page",
+    "ParsedLine",
+    "history_of",
+    "parse_lines",
+]
 
 Kind: TypeAlias = Literal["message", "notice", "error", "gap"]
 Mark: TypeAlias = Literal["queued", "sent", "acknowledged", "failed"]
@@ -48,10 +57,41 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ParsedLine:
-    """A line, and the text and the time by which a post of the user is recognised in it."""
+    """A line, and the facts by which a post of the user is recognised in it.
+
+    Args:
+        line: The line.
+        post: The text and the time, as they were sent; None if a user cannot have sent it.
+        id: The id of a message of a room; None without one.
+    """
 
     line: Line
     post: tuple[str, str] | None = None
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Older messages of a room that were asked for; they do not stand in its log.
+
+    Args:
+        messages: Oldest first.
+        before: The offset that was asked for; None for the newest messages.
+    """
+
+    messages: tuple[Message, ...]
+    before: int | None
+
+    @property
+    def more(self) -> bool:
+        """Whether there may be older ones: a page that is empty is the last one."""
+        return bool(self.messages)
+
+    @property
+    def offsets(self) -> list[int]:
+        """The offsets of the messages that have one."""
+        known = (message.publication for message in self.messages)
+        return [each.offset for each in known if each is not None and each.offset is not None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +145,7 @@ def parse_lines(message: Message, history: HistoryFrame | None) -> list[ParsedLi
     data = message.data
     number = str(message.number)
     if message.publication is not None:
-        return [_parse_line(_published(data, message.publication), number)]
+        return [_parse_published(data, message.publication, number)]
     if not isinstance(data, dict):
         return [ParsedLine(Line(f"number {number}", as_text(data)))]
     if history is not None:
@@ -113,16 +153,21 @@ def parse_lines(message: Message, history: HistoryFrame | None) -> list[ParsedLi
     return [] if data.get("type") == "presence" else [_parse_line(data, number)]
 
 
-def _published(data: Any, publication: Publication) -> dict[str, Any]:
-    """Return a message of a room as the chat server's frames have it.
+def _parse_published(data: Any, publication: Publication, place: str) -> ParsedLine:
+    """Return the line of a message of a room.
 
     Only content and timestamp are taken from `data`: a sender must not speak for others.
     """
     is_chat = isinstance(data, dict) and "content" in data
     said = {"content": data["content"], "timestamp": data.get("timestamp")} if is_chat else None
-    name = {} if publication.id is None else {"id": publication.id}
-    place = {"type": "message", "offset": publication.offset}
-    return {**(said or {"content": data}), "sender": publication.sender, **name, **place}
+    shown = {**(said or {"content": data}), "sender": publication.sender}
+    parsed = _parse_line(shown, place)
+    offset = publication.offset
+    if offset is None:
+        return replace(parsed, id=publication.id)
+    # An id alone would let a message be hidden by another one that copies it.
+    key = f"offset {publication.epoch}.{offset} {publication.id}"
+    return replace(parsed, line=replace(parsed.line, key=key, offset=offset), id=publication.id)
 
 
 def _parse_line(data: dict[str, Any], place: str) -> ParsedLine:

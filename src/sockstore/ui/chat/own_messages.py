@@ -1,4 +1,4 @@
-"""Track the messages that the user of a connection has sent, and their delivery marks."""
+"""Track the messages that the user of a chat has sent, and their delivery marks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from sockstore.base.characters import harmless
 from sockstore.base.times import utc_time
 from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt, delivery_of
+from sockstore.connection.subscription import takes_ids
+from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Readable, Writable, writable
+from sockstore.ui.chat.author import Author
 from sockstore.ui.chat.lines import Mark
 
-__all__ = ["Post", "Posts", "posts_of", "send_to_demo"]
+__all__ = ["Post", "Posts", "posts_of", "room_with_ids", "send_to_demo"]
 
 KEPT = 1000
-"""Posts that are kept for each connection, as many as messages by default."""
+"""Posts that are kept for each source, as many as messages by default."""
 
 
 @dataclass(slots=True, eq=False)
@@ -52,7 +55,7 @@ class Post:
 
 
 class Posts:
-    """The latest posts over one connection."""
+    """The latest posts over one connection, or in one subscription."""
 
     def __init__(self) -> None:
         self._posts: Writable[tuple[Post, ...]] = writable(())
@@ -61,12 +64,13 @@ class Posts:
         # The loop on which `_tell` is scheduled; None once it has run.
         self._telling_on: asyncio.AbstractEventLoop | None = None
 
-    def send(self, connection: Connection, text: str) -> bool:
+    def send(self, source: Source, text: str, author: Author | None = None) -> bool:
         """Send the guide's chat message, unless it is blank.
 
         Args:
-            connection: Where to send it.
+            source: Where to send it.
             text: The text that the user wrote.
+            author: Signs it, in a room whose messages have ids.
 
         Returns:
             Whether it was accepted, so that the text can be cleared.
@@ -78,9 +82,12 @@ class Posts:
             return False
         text = harmless(text)
         timestamp = utc_time(time())
-        receipt = connection.send({"content": text, "timestamp": timestamp})
+        room, named = room_with_ids(source), None
+        if room is not None and author is not None:
+            named = author.sign(room, text, timestamp)
+        receipt = source.send({"content": text, "timestamp": timestamp}, id=named)
         if receipt:
-            post = Post(text, timestamp, receipt, connection.messages.total)
+            post = Post(text, timestamp, receipt, source.messages.total)
             self._posts.update(lambda posts: (*posts[1 - KEPT :], post))
             delivery_of(receipt).watch(self._tell_soon)
         return bool(receipt)
@@ -103,19 +110,30 @@ class Posts:
         self._posts.update(lambda posts: (*posts,))
 
 
-_posts: WeakKeyDictionary[Connection, Posts] = WeakKeyDictionary()
+_posts: WeakKeyDictionary[Source, Posts] = WeakKeyDictionary()
 
 
-def posts_of(connection: Connection) -> Posts:
-    """Return the posts of a connection: its input adds them, its messages show them."""
-    return _posts.setdefault(connection, Posts())
+def posts_of(source: Source) -> Posts:
+    """Return the posts of a connection or a subscription: inputs add them, messages show them."""
+    return _posts.setdefault(source, Posts())
 
 
-def send_to_demo(connection: Connection, text: str) -> bool:
+def room_with_ids(source: Source) -> str | None:
+    """Return the name of a room whose messages have ids; None if they have none.
+
+    Args:
+        source: A subscription, or a connection, whose messages have none.
+    """
+    if isinstance(source, Connection) or not takes_ids(source):
+        return None
+    return str(source.key)
+
+
+def send_to_demo(source: Source, text: str) -> bool:
     """Send the message of the guide's demo, which also says that it is a chat message.
 
     Returns:
         Whether it was accepted.
     """
     frame = {"type": "chat", "content": harmless(text), "timestamp": utc_time(time())}
-    return bool(connection.send(frame))
+    return bool(source.send(frame))

@@ -1,26 +1,26 @@
-"""Track the people in a room by the server's presence messages."""
+"""Track the people in a room, by the server's presence messages or the members it tells."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
 from sockstore.scope.scope import Scope
+from sockstore.scope.subscription_provider import Source
+from sockstore.ui.chat.comings import NAMES_KEPT
+from sockstore.ui.chat.source import chat_of
 from sockstore.ui.pacing import PAUSE
 from sockstore.ui.text import as_name
 
 __all__ = ["MembersFollower"]
 
 NAMES_SHOWN = 5
-NAMES_KEPT = 1000
-"""Names that are kept, so that a server cannot fill the memory with joins."""
 
 
 class MembersFollower:
-    """The people in a room; it must be given each message once, in order.
+    """The people in a room; of a plain one it must be given each message once, in order.
 
     Example:
         >>> room = MembersFollower()
@@ -52,17 +52,22 @@ class MembersFollower:
         shown = ", ".join(names[:NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
         return f"{self._count} here: {shown}"
 
-    async def follow(
-        self, connection: Connection, scope: Scope, show: Callable[[str], object]
-    ) -> None:
-        """Show the text, and again as messages come, with pauses between, until cancelled.
+    async def follow(self, source: Source, scope: Scope, show: Callable[[str], object]) -> None:
+        """Show the text, and again as people come and go, with pauses between, until cancelled.
 
         Args:
-            connection: The room's connection.
+            source: The room.
             scope: The scope of the component that shows it.
             show: Called with `text`.
         """
-        messages = connection.messages
+        chat = chat_of(source)
+        if chat.members is not None:
+            async for names in chat.members:
+                self.see(names)
+                show(self.text)
+                await asyncio.sleep(PAUSE)
+            return
+        messages = chat.messages
         for message in messages.value:
             self.read(message)
         # Each message, also when a flood pushes it out of the log before the text is shown.
@@ -70,6 +75,16 @@ class MembersFollower:
         async for _ in messages:
             show(self.text)
             await asyncio.sleep(PAUSE)
+
+    def see(self, names: Iterable[str | None]) -> None:
+        """Note who is in the room, where it is known at any time.
+
+        Args:
+            names: All names; None for one without a name.
+        """
+        everybody = list(names)
+        self._present = [as_name(name) for name in everybody[:NAMES_KEPT]]
+        self._count = len(everybody)
 
     def read(self, message: Message) -> None:
         """Note members that came or left; other messages are ignored."""

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import count
 from operator import attrgetter
+from time import time
 from typing import Final, TypeAlias
 
 from sockstore.base.characters import harmless
 from sockstore.messages.message import Message
-from sockstore.ui.chat.lines import Line, history_of, parse_lines
+from sockstore.ui.chat.comings import NAMES_KEPT, Coming, Comings
+from sockstore.ui.chat.lines import Line, Page, ParsedLine, history_of, parse_lines
 from sockstore.ui.chat.own_messages import Post
+from sockstore.ui.chat.places import MOST_KEPT, Place, Places
 from sockstore.ui.pacing import Bookmark
+from sockstore.ui.text import as_name
 
-__all__ = ["Conversation", "Line", "Transcript"]
+__all__ = ["Conversation", "Line", "Owns", "Transcript"]
 
 KEPT = 1000
-"""Lines that are kept, as many as messages by default; a history repeats some."""
+"""Lines that are kept, as many as messages by default; a history repeats some, and each page makes
+room for as many more, up to `MOST_KEPT`."""
 
-MOST_KEPT = 10_000
-"""Lines that are kept for a reader who pages back: each page makes room for `KEPT` more, up to this
-number; after that older ones are not added."""
-
-Place: TypeAlias = tuple[int, int, int, float, int]
-"""The sort key of a line: log, offset, 0, 0, 0 for a message with an offset; and log, newest offset
-then, 1, number of the message, index for a line without one."""
+Owns: TypeAlias = "Callable[[str | None, str, str], bool]"
+"""Whether the user has sent a message with this id, this text and this time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class Transcript:
     is_full: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry:
     line: Line
     place: Place
     post: tuple[str, str] | None = None
+    id: str | None = None
+    is_own: bool = False
 
 
 _BY_PLACE = attrgetter("place")
@@ -75,16 +78,33 @@ class Conversation:
     """
 
     def __init__(self) -> None:
-        # The same entries by the key of their line, and in order: `_take_in` adds to both, and
-        # `_forget` removes from both.
+        # The same entries by the key of their line, and in order: `_add` adds to both, `_forget`
+        # and `_take_back` remove from both.
         self._entries: dict[str, _Entry] = {}
         self._order: list[_Entry] = []
-        # Whether `_order` is sorted; `_take_in` clears it, `read` sets it.
+        # Whether `_order` is sorted; `_add` clears it, `_tidy_up` sets it.
         self._is_sorted = True
         # Lines that are kept; each page of older messages raises it.
         self._kept = KEPT
         self.bookmark: Final = Bookmark()
-        self._places = _Places()
+        self._places = Places()
+        self._comings = Comings()
+        # The keys of the lines that say that somebody left, by name; `_tell` changes it.
+        self._departures: dict[str, str] = {}
+        # Numbers the lines about comings that no message brought.
+        self._notices = count(1)
+        # Recognises the user's messages by their ids; `recognise_by` sets it.
+        self._owns: Owns | None = None
+
+    def recognise_by(self, owns: Owns | None) -> None:
+        """Recognise messages that the user sent before, or from elsewhere, by their ids.
+
+        Args:
+            owns: Says so; None where messages have no ids.
+        """
+        self._owns = owns
+        for entry in self._order:
+            entry.is_own = self._is_own(entry.id, entry.post)
 
     def read(self, messages: Iterable[Message]) -> None:
         """Read the messages that were not read before.
@@ -95,11 +115,37 @@ class Conversation:
         for message in messages:
             if self.bookmark.advance(message):
                 self._take_in(message)
-        if not self._is_sorted:
-            self._order.sort(key=_BY_PLACE)
-            self._is_sorted = True
-        if len(self._order) > self._kept:
-            self._forget(len(self._order) - self._kept)
+        self._tidy_up()
+
+    def read_page(self, page: Page) -> None:
+        """Read a page of older messages, which do not stand in the log.
+
+        Args:
+            page: Read the log first: the page is of the present log of the room.
+        """
+        parsed = [each for message in page.messages for each in parse_lines(message, None)]
+        for message in page.messages:
+            if message.publication is not None:
+                self._places.see_epoch(message.publication.epoch)
+        self._places.compare_page(each.line for each in parsed)
+        for index, each in enumerate(parsed):
+            self._add(each, self.bookmark.last_read, index, is_page=True)
+        self._make_room()
+        self._tidy_up()
+
+    def see_members(self, names: Iterable[str | None]) -> None:
+        """Tell who came and who left, in a room whose messages do not say it.
+
+        Args:
+            names: Those who are in the room, once for each time; None for one without a name.
+        """
+        now = time()
+        for coming in self._comings.change_to(map(as_name, names), now):
+            moment = datetime.fromtimestamp(now, UTC).isoformat()
+            number = next(self._notices)
+            place = self._places.by_number(self.bookmark.last_read + 0.25, number)
+            self._tell(coming, Line(f"member {number}", _said_of(coming), time=moment), place)
+        self._tidy_up()
 
     def merge(self, posts: Sequence[Post] = ()) -> Transcript:
         """Return all lines, with the user's posts and their delivery marks."""
@@ -111,23 +157,83 @@ class Conversation:
         return Transcript(_lines(order, own), tuple(own.values()), len(self._order) >= MOST_KEPT)
 
     def _take_in(self, message: Message) -> None:
+        if message.publication is not None:
+            self._places.see_epoch(message.publication.epoch)
+        elif self._is_about_members(message):
+            return
         history = history_of(message)
         parsed = parse_lines(message, history)
         is_page = history is not None and history.before is not None
         if history is not None and not is_page:
             lines = [each.line for each in parsed]
             self._places.compare_history(lines, is_whole=history.more is False)
-        if message.publication is not None:
-            self._places.see_epoch(message.publication.epoch)
         for index, each in enumerate(parsed):
-            if each.line.key not in self._entries:
-                place = self._place(each.line, message.number, index, is_page=is_page)
-                entry = self._entries[each.line.key] = _Entry(each.line, place, each.post)
-                if self._order and place < self._order[-1].place:
-                    self._is_sorted = False
-                self._order.append(entry)
+            self._add(each, message.number, index, is_page=is_page)
         if is_page:
-            self._kept = min(MOST_KEPT, max(self._kept, len(self._order) + KEPT))
+            self._make_room()
+
+    def _is_about_members(self, message: Message) -> bool:
+        """Tell who came or left, if the message says so; return whether it does."""
+        now = message.received_at
+        match message.data:
+            case {"type": "presence", "members": list() as names}:
+                for back in self._comings.list_all(map(as_name, names[:NAMES_KEPT]), now):
+                    self._take_back(back.name)
+                return True
+            case {"type": "join", "sender": sender}:
+                coming = self._comings.join(as_name(sender), now)
+            case {"type": "leave", "sender": sender}:
+                coming = self._comings.leave(as_name(sender), now)
+            case _:
+                return False
+        if coming is not None:
+            [parsed] = parse_lines(message, None)
+            self._tell(coming, parsed.line, self._places.by_number(message.number))
+        return True
+
+    def _tell(self, coming: Coming, line: Line, place: Place) -> None:
+        """Say that somebody came or left; who is back at once has not left."""
+        if coming.is_back:
+            self._take_back(coming.name)
+            return
+        self._put(_Entry(replace(line, kind="notice"), place))
+        if coming.has_joined:
+            self._departures.pop(coming.name, None)
+        else:
+            self._departures[coming.name] = line.key
+
+    def _take_back(self, name: str) -> None:
+        """Remove the line that says that somebody left."""
+        entry = self._entries.pop(self._departures.pop(name, ""), None)
+        if entry is not None:
+            self._order.remove(entry)
+
+    def _add(self, parsed: ParsedLine, number: int, index: int, *, is_page: bool) -> None:
+        line = parsed.line
+        if line.key not in self._entries:
+            place = self._place(line, number, index, is_page=is_page)
+            is_own = self._is_own(parsed.id, parsed.post)
+            self._put(_Entry(line, place, parsed.post, parsed.id, is_own))
+
+    def _put(self, entry: _Entry) -> None:
+        self._entries[entry.line.key] = entry
+        if self._order and entry.place < self._order[-1].place:
+            self._is_sorted = False
+        self._order.append(entry)
+
+    def _is_own(self, id: str | None, post: tuple[str, str] | None) -> bool:  # noqa: A002 - its name
+        return self._owns is not None and post is not None and self._owns(id, *post)
+
+    def _make_room(self) -> None:
+        """Keep what a page brought, and as many more as before."""
+        self._kept = min(MOST_KEPT, max(self._kept, len(self._order) + KEPT))
+
+    def _tidy_up(self) -> None:
+        if not self._is_sorted:
+            self._order.sort(key=_BY_PLACE)
+            self._is_sorted = True
+        if len(self._order) > self._kept:
+            self._forget(len(self._order) - self._kept)
 
     def _place(self, line: Line, number: int, index: int, *, is_page: bool) -> Place:
         if line.offset is None:
@@ -152,7 +258,9 @@ class Conversation:
         waiting = [post for post in posts if not post.returned and id(post) not in back]
         if not waiting:
             return []
-        mine = (entry.line.sender for entry in reversed(self._order) if id(entry) in own)
+        mine = (
+            entry.line.sender for entry in reversed(self._order) if entry.is_own or id(entry) in own
+        )
         me = next(mine, None) or "You"
         return [
             _Entry(
@@ -164,104 +272,26 @@ class Conversation:
         ]
 
 
-class _Places:
-    """The places of lines in the room.
-
-    A room may get a new log, whose offsets begin again, for example after the loss of the server's
-    file. The first sign of it is a message at an offset that another message had.
-
-    Attributes:
-        top: The highest offset so far; 0 without any.
-        base: The offset after which lines stand that came before any message with an offset.
-        numbers: The numbers of the messages that raised `top`; empty until one had an offset.
-    """
-
-    def __init__(self) -> None:
-        self.top = 0
-        self.base = 0
-        self.numbers: list[int] = []
-        # The number of earlier logs, and the epoch; `_begin_log` and `see_epoch` set them.
-        self._log = 0
-        self._epoch = ""
-        # The keys of the present log's lines, by offset.
-        self._keys: dict[int, str] = {}
-        # The log and the highest offset after the message of each of `numbers`; `by_offset` adds to
-        # both.
-        self._tops: list[tuple[int, int]] = []
-
-    def by_number(self, number: float, index: int = 0) -> Place:
-        """Return the place of a line without an offset, by the number of its message."""
-        before = bisect_right(self.numbers, number)
-        log, top = self._tops[before - 1] if before else (0, self.base)
-        return log, top, 1, number, index
-
-    def by_offset(self, key: str, offset: int, number: int, *, is_page: bool) -> Place:
-        """Return the place of a message, and remember it.
-
-        Args:
-            key: The key of its line.
-            offset: Its offset.
-            number: The number of the message of the connection that brought it.
-            is_page: Whether it came with a page that was asked for, and so is of the present log.
-        """
-        if not is_page and self._keys.get(offset, key) != key:
-            self._begin_log()
-        self._keys[offset] = key
-        if offset > self.top:
-            self.top = offset
-            if self.numbers and self.numbers[-1] == number:
-                self._tops[-1] = (self._log, offset)
-            else:
-                self.numbers.append(number)
-                self._tops.append((self._log, offset))
-                if len(self.numbers) > 2 * MOST_KEPT:
-                    del self.numbers[:MOST_KEPT], self._tops[:MOST_KEPT]
-        return self._log, offset, 0, 0, 0
-
-    def forget(self, line: Line) -> None:
-        """Forget a line that is not kept any more."""
-        if line.offset is not None and self._keys.get(line.offset) == line.key:
-            del self._keys[line.offset]
-
-    def compare_history(self, lines: Sequence[Line], *, is_whole: bool) -> None:
-        """Begin a new log if the history on entry is not of the present one.
-
-        Args:
-            lines: Its lines.
-            is_whole: Whether the server says that it is the whole log.
-        """
-        keys = {line.offset: line.key for line in lines if line.offset is not None}
-        if keys:
-            is_another = max(keys) < self.top or any(
-                self._keys.get(offset, key) != key for offset, key in keys.items()
-            )
-        else:
-            is_another = bool(self.top) and not lines and is_whole
-        if is_another:
-            self._begin_log()
-
-    def see_epoch(self, epoch: str) -> None:
-        """Begin a new log if a message of a session has another epoch."""
-        if self._epoch and epoch != self._epoch:
-            self._begin_log()
-        self._epoch = epoch
-
-    def _begin_log(self) -> None:
-        self._log += 1
-        self.top = 0
-        self._keys.clear()
-
-
 def _recognise(entries: Iterable[_Entry], posts: Iterable[Post]) -> dict[int, Post]:
-    """Recognise own messages by text and time; return the post of each, by the entry's `id`."""
+    """Recognise the posts of this page in messages; return the post of each, by the entry's `id`.
+
+    A message with an id is known by it, and by nothing else; without one, by its text and time.
+    """
     waiting: defaultdict[tuple[str, str], deque[Post]] = defaultdict(deque)
+    by_id: dict[str, Post] = {}
     for post in posts:
         waiting[post.content, post.timestamp].append(post)
-    return {
-        id(entry): sent.popleft()
-        for entry in entries
-        if entry.post is not None and (sent := waiting.get(entry.post))
-    }
+        if post.receipt.id is not None:
+            by_id[post.receipt.id] = post
+    found: dict[int, Post] = {}
+    for entry in entries:
+        if entry.id is not None:
+            sent = by_id.get(entry.id)
+            if sent is not None and sent.receipt.offset in {None, entry.line.offset}:
+                found[id(entry)] = by_id.pop(entry.id)
+        elif entry.post is not None and (same := waiting.get(entry.post)):
+            found[id(entry)] = same.popleft()
+    return found
 
 
 def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> tuple[Line, ...]:
@@ -277,6 +307,8 @@ def _lines(order: Iterable[_Entry], own: Mapping[int, Post]) -> tuple[Line, ...]
         if (post := own.get(id(entry))) is not None:
             # It keeps the key of the post's line, so that the row on screen stays the same.
             line = replace(line, key=_key(post), mark="acknowledged")
+        elif entry.is_own:
+            line = replace(line, mark="acknowledged")
         lines.append(line)
     return tuple(lines)
 
@@ -289,3 +321,7 @@ def _gap(log: int, last: int, offset: int) -> Line:
 
 def _key(post: Post) -> str:
     return f"post {id(post)}"
+
+
+def _said_of(coming: Coming) -> str:
+    return f"{coming.name} {'joined' if coming.has_joined else 'left'}"

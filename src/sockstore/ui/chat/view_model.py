@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import dropwhile
 
-from sockstore.connection.connection import Connection
-from sockstore.ui.chat.backlog import Backlog, backlog_of
+from sockstore.scope.subscription_provider import Source
+from sockstore.stores import Readable
+from sockstore.ui.chat.author import Author
+from sockstore.ui.chat.backlog import Backlog
 from sockstore.ui.chat.lines import Line
-from sockstore.ui.chat.own_messages import posts_of
+from sockstore.ui.chat.reading import ChatReading
 from sockstore.ui.chat.rows import Row, rows
-from sockstore.ui.chat.transcript import Conversation
-from sockstore.ui.pacing import Update, in_slices, watching
+from sockstore.ui.pacing import Update, watching
 
 __all__ = ["ChatReader", "ChatView", "Unread", "Window"]
 
@@ -89,35 +90,27 @@ class ChatReader:
         if self._backlog is not None and row.line.offset is not None:
             self._backlog.load_before(row.line.offset)
 
-    async def follow(self, connection: Connection, show: Callable[[ChatView], int]) -> None:
+    async def follow(
+        self, source: Source, author: Readable[Author], show: Callable[[ChatView], int]
+    ) -> None:
         """Show the view, and again after each change, with pauses between, until cancelled.
 
         Args:
-            connection: The chat's connection.
+            source: The room of the chat.
+            author: Who the user is.
             show: Called with what the reader sees; returns how many characters of it were new.
         """
-        backlog = self._backlog = backlog_of(connection)
+        reading = ChatReading(source, author)
+        backlog = self._backlog = reading.backlog
         leave = backlog.follow()
-        posts, conversation = posts_of(connection).store, Conversation()
-        # The state tells when something that was queued has left, or was lost.
-        others = (backlog.has_older, backlog.is_loading, connection.state)
-        before = posts.value
         try:
-            with watching((connection.messages, posts, *others), self._changed):
+            with watching(reading.stores, self._changed):
                 while await self._changed.wait():
                     self._changed.clear()
-                    update, log = Update(), connection.messages.value
-                    async for some in in_slices(conversation.bookmark.unread(log)):
-                        conversation.read(some)
-                    sent = posts.value
-                    transcript = conversation.merge(sent)
-                    for post in transcript.returned:
-                        post.returned = True
-                    view = self._see(transcript.lines, backlog)
-                    if sent[-1:] != before[-1:]:
-                        view = replace(view, has_own_news=True)
-                    before = sent
-                    characters = show(view)
+                    update = Update()
+                    transcript = await reading.catch_up()
+                    view = self._see([*transcript.lines, *reading.problem()], backlog)
+                    characters = show(replace(view, has_own_news=reading.has_own_news))
                     backlog.shown(transcript)
                     await update.pause(characters)
         finally:

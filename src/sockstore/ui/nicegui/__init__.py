@@ -22,7 +22,7 @@ from sockstore.ui.nicegui.component import run
 from sockstore.ui.nicegui.demo import WebSocketDemo
 from sockstore.ui.nicegui.inspector import ConnectionInspector
 from sockstore.ui.nicegui.live_list import LiveList
-from sockstore.ui.nicegui.provider import WebSocketProvider
+from sockstore.ui.nicegui.provider import SubscriptionProvider, WebSocketProvider
 from sockstore.ui.nicegui.room import ChatMembers, ChatMessages
 from sockstore.ui.nicegui.status import ConnectionStatus
 
@@ -33,6 +33,7 @@ __all__ = [
     "ConnectionInspector",
     "ConnectionStatus",
     "LiveList",
+    "SubscriptionProvider",
     "WebSocketDemo",
     "WebSocketProvider",
     "run",

@@ -5,24 +5,30 @@ from __future__ import annotations
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.own_messages import posts_of
-from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.chat.source import ChatSource, chat_of
+from sockstore.ui.nicegui.author import author_of, know_author
+from sockstore.ui.nicegui.provider import SourceComponent
+from sockstore.ui.web import FOLDER
 
 __all__ = ["ChatInput", "MessageField"]
 
 
-class MessageField(Element, component="message_field.js"):
-    """A text field and its button: Enter sends, Shift+Enter is a new line."""
+class MessageField(Element, component="message_field.js", esm={"sockstore-web": str(FOLDER)}):
+    """A text field and its button: Enter sends, Shift+Enter is a new line.
+
+    It emits ``send`` with the text, and ``author`` with what the browser keeps of who its user is.
+    """
 
 
-class ChatInput(ConnectionComponent):
+class ChatInput(SourceComponent):
     """Let the user write messages; it is disabled while the connection is not open.
 
     The text leaves the field when it is sent, and comes back if it was not accepted.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         placeholder: The text that an empty field shows.
 
@@ -41,44 +47,41 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
     ) -> None:
         super().__init__(connection, name)
-        self._connection: Connection | None = None
+        # Where to send to; set by `on_mount`.
+        self._chat: ChatSource | None = None
         self.classes("sockstore-input")
         with self:
             self._field = MessageField()
         self._field.props["placeholder"] = placeholder
         self._field.props["disabled"] = True
         self._field.on("send", self._send)
+        self._field.on("author", know_author)
 
     async def on_mount(self) -> None:
-        """Follow whether the connection is open."""
-        self._connection = await self.connection()
-        self.scope.subscribe(self._connection.connected, self._enable)
+        """Follow whether the connection, or the room, is open."""
+        self._chat = chat_of(await self.source())
+        self.scope.subscribe(self._chat.is_open, self._enable)
 
-    def accept(self, connection: Connection, text: str) -> bool:
+    def accept(self, source: Source, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:
             Whether it was accepted.
         """
-        return posts_of(connection).send(connection, text)
+        return posts_of(source).send(source, text, author_of(self.client).value)
 
-    def _enable(self, connected: bool) -> None:  # noqa: FBT001 - a subscriber
-        self._field.props["disabled"] = not connected
+    def _enable(self, is_open: bool) -> None:  # noqa: FBT001 - a subscriber
+        self._field.props["disabled"] = not is_open
 
     def _send(self, event: GenericEventArguments) -> None:
-        text = event.args
+        text, chat = event.args, self._chat
         if not isinstance(text, str) or not text.strip():
             return
-        connection = self._connection
-        if (
-            connection is None
-            or not connection.connected.value
-            or not self.accept(connection, text)
-        ):
+        if chat is None or not chat.is_open.value or not self.accept(chat.source, text):
             self._field.run_method("giveBack", text)

@@ -10,10 +10,11 @@ from nicegui.elements.mixins.text_element import TextElement
 from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
 from sockstore.messages.message import Message
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.nicegui.chat_input import ChatInput
 from sockstore.ui.nicegui.message_list import MessageList
-from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.nicegui.provider import SourceComponent
 from sockstore.ui.nicegui.status import ReconnectButton
 from sockstore.ui.pacing import Update, in_slices
 from sockstore.ui.status import action
@@ -22,11 +23,11 @@ from sockstore.ui.text import as_text
 __all__ = ["WebSocketDemo"]
 
 
-class WebSocketDemo(ConnectionComponent):
+class WebSocketDemo(SourceComponent):
     """Show a connection's status and its messages as JSON, and send more of them.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Messages that are shown at most; the oldest go first.
 
@@ -45,7 +46,7 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 200,
@@ -68,7 +69,7 @@ class WebSocketDemo(ConnectionComponent):
         """Follow the status and the messages."""
         connection = self._connection = await self.connection()
         self.scope.subscribe(connection.state, self._show_state)
-        async for view in connection.messages:
+        async for view in (await self.source()).messages:
             update, characters = Update(), 0
             self._forget_all_but(view[-self._limit :])
             async for some in in_slices(view[-self._limit :]):
@@ -100,5 +101,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: Connection, text: str) -> bool:
-        return send_to_demo(connection, text)
+    def accept(self, source: Source, text: str) -> bool:
+        return send_to_demo(source, text)

@@ -12,9 +12,10 @@ from nicegui.elements.mixins.text_element import TextElement
 from nicegui.events import GenericEventArguments
 
 from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Writable, writable
 from sockstore.ui.inspector import Sampler, inspect, watch
-from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.nicegui.provider import SourceComponent
 from sockstore.ui.web import FOLDER
 
 __all__ = ["ConnectionInspector"]
@@ -23,14 +24,14 @@ DAY = 24 * 60
 """Minutes; every time zone is nearer to UTC."""
 
 
-class ConnectionInspector(ConnectionComponent, component="inspector.js"):
+class ConnectionInspector(SourceComponent, component="inspector.js"):
     """Show what a connection is doing and why: its figures, latency, rate and last events.
 
     It is a button that opens a panel; the browser remembers whether it was open. While it is
     closed it follows nothing and sends nothing.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -43,7 +44,7 @@ class ConnectionInspector(ConnectionComponent, component="inspector.js"):
                 ConnectionInspector()
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         # The reader's time zone while the panel is open.
         self._opened: Writable[timezone | None] = writable(None)

@@ -1,5 +1,7 @@
 // A text field and its button. The text leaves the field when it is sent, so that what is typed
 // next is not in its way; the page gives it back if it was not accepted.
+import { authorOfThisBrowser } from "sockstore-web/author.js";
+
 const LONGEST = 900_000; // the link to the page's process drops what is a million with its wrapping
 
 export default {
@@ -13,7 +15,7 @@ export default {
       <div class="sockstore-notice" role="alert">{{ notice }}</div>
     </form>`,
   props: { placeholder: String, disabled: Boolean },
-  emits: ["send"],
+  emits: ["send", "author"],
   data() {
     return { text: "", given: "", notice: "" };
   },
@@ -21,6 +23,7 @@ export default {
     // What was being written outlives a reload, also one that a lost link makes necessary.
     this.draft = `sockstore draft ${location.pathname}${location.search} ${this.$el.id}`;
     this.text = sessionStorage.getItem(this.draft) ?? "";
+    this.$emit("author", authorOfThisBrowser());
   },
   watch: {
     text(text) {

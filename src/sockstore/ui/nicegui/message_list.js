@@ -1,4 +1,5 @@
 // A list that follows its end, and what is written over it; see scroll_follower.js.
+import { authorOfThisBrowser } from "sockstore-web/author.js";
 import { ScrollFollower } from "sockstore-web/scroll_follower.js";
 
 export default {
@@ -27,7 +28,7 @@ export default {
     isFull: Boolean,
     isLoading: Boolean,
   },
-  emits: ["reading", "older"],
+  emits: ["reading", "older", "author"],
   data() {
     return { followsEnd: true };
   },
@@ -47,6 +48,7 @@ export default {
   mounted() {
     this.follower = new ScrollFollower(this.$refs.list, this.told);
     this.offer();
+    this.$emit("author", authorOfThisBrowser());
   },
   unmounted() {
     this.follower.destroy();

@@ -18,7 +18,7 @@ class MessageList(Element, component="message_list.js", esm={"sockstore-web": st
 
     It emits ``reading`` with whether its reader looks at its end, and the id of the row that was
     the last one they saw there; and ``older`` when the reader comes near its beginning and it says
-    that it has older rows.
+    that it has older rows; and ``author`` with what the browser keeps of who its user is.
     """
 
     def forget(self, rows: Iterable[Element]) -> None:

@@ -8,21 +8,22 @@ from functools import partial
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
+from sockstore.ui.nicegui.author import author_of, know_author
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
-from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.ui.nicegui.provider import SourceComponent
 
 __all__ = ["ChatMembers", "ChatMessages"]
 
 
-class ChatMessages(ConnectionComponent):
+class ChatMessages(SourceComponent):
     """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Lines that are shown to a reader who is at the end; the oldest go first.
 
@@ -41,7 +42,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -55,10 +56,11 @@ class ChatMessages(ConnectionComponent):
         self._list.tell(label="Messages", note="No messages yet")
         self._list.on("reading", self._read_on)
         self._list.on("older", self._reader.show_older, args=[])
+        self._list.on("author", know_author)
 
     async def on_mount(self) -> None:
         """Follow the messages, and the delivery of the user's own."""
-        await self._reader.follow(await self.connection(), self._show)
+        await self._reader.follow(await self.source(), author_of(self.client), self._show)
 
     def _read_on(self, event: GenericEventArguments) -> None:
         match event.args:
@@ -106,18 +108,18 @@ class ChatMessages(ConnectionComponent):
         self._reader.fill(gap.row)
 
 
-class ChatMembers(ConnectionComponent):
+class ChatMembers(SourceComponent):
     """Show who is in the room, with a server that sends presence messages.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
         ProviderNotFound: If it stands in no such provider.
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self.classes("sockstore-members")
         with self:
@@ -125,5 +127,5 @@ class ChatMembers(ConnectionComponent):
 
     async def on_mount(self) -> None:
         """Follow the members of the room."""
-        connection = await self.connection()
-        await MembersFollower().follow(connection, self.scope, self._label.set_text)
+        source = await self.source()
+        await MembersFollower().follow(source, self.scope, self._label.set_text)

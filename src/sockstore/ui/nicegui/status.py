@@ -9,7 +9,8 @@ from nicegui.element import Element
 
 from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
-from sockstore.ui.nicegui.provider import ConnectionComponent
+from sockstore.scope.subscription_provider import Source
+from sockstore.ui.nicegui.provider import SourceComponent
 from sockstore.ui.status import StatusText, describe, follow
 
 __all__ = ["ConnectionStatus", "ReconnectButton"]
@@ -42,11 +43,11 @@ class ReconnectButton(Element):
             connection.reconnect()
 
 
-class ConnectionStatus(ConnectionComponent):
+class ConnectionStatus(SourceComponent):
     """Show whether a connection is open, and if not, why and what happens next.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -62,7 +63,7 @@ class ConnectionStatus(ConnectionComponent):
                 ConnectionStatus()
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._connection: Connection | None = None
         self._shown = ""

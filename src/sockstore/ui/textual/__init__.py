@@ -22,7 +22,7 @@ from sockstore.ui.textual.component import run
 from sockstore.ui.textual.demo import WebSocketDemo
 from sockstore.ui.textual.inspector import ConnectionInspector
 from sockstore.ui.textual.live_list import LiveList
-from sockstore.ui.textual.provider import WebSocketProvider
+from sockstore.ui.textual.provider import SubscriptionProvider, WebSocketProvider
 from sockstore.ui.textual.room import ChatMembers, ChatMessages
 from sockstore.ui.textual.status import ConnectionStatus
 
@@ -33,6 +33,7 @@ __all__ = [
     "ConnectionInspector",
     "ConnectionStatus",
     "LiveList",
+    "SubscriptionProvider",
     "WebSocketDemo",
     "WebSocketProvider",
     "run",

@@ -6,9 +6,11 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.widgets import Button, Input, TextArea
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.own_messages import posts_of
-from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.chat.source import ChatSource, chat_of
+from sockstore.ui.textual.author import author_of_process
+from sockstore.ui.textual.provider import SourceComponent
 
 __all__ = ["ChatInput", "MessageField"]
 
@@ -40,11 +42,11 @@ class MessageField(TextArea):
             self.insert("\n")
 
 
-class ChatInput(ConnectionComponent):
+class ChatInput(SourceComponent):
     """Let the user write messages; it is disabled while the connection is not open.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         placeholder: The text that an empty field shows.
 
@@ -71,13 +73,14 @@ class ChatInput(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         placeholder: str = "Type a message...",
     ) -> None:
         super().__init__(connection, name)
-        self._connection: Connection | None = None
+        # Where to send to; set by `follow`.
+        self._chat: ChatSource | None = None
         self._field = MessageField(placeholder)
         self._button = Button("Send", variant="primary", compact=True)
         self._field.disabled = self._button.disabled = True
@@ -89,25 +92,25 @@ class ChatInput(ConnectionComponent):
         yield self._button
 
     async def follow(self) -> None:
-        """Follow whether the connection is open."""
-        self._connection = await self.connection()
-        self.scope.subscribe(self._connection.connected, self._enable)
+        """Follow whether the connection, or the room, is open."""
+        self._chat = chat_of(await self.source())
+        self.scope.subscribe(self._chat.is_open, self._enable)
 
-    def accept(self, connection: Connection, text: str) -> bool:
+    def accept(self, source: Source, text: str) -> bool:
         """Send a text that is not blank.
 
         Returns:
             Whether it was accepted.
         """
-        return posts_of(connection).send(connection, text)
+        return posts_of(source).send(source, text, author_of_process().value)
 
-    def _enable(self, connected: bool) -> None:  # noqa: FBT001 - a subscriber
+    def _enable(self, is_open: bool) -> None:  # noqa: FBT001 - a subscriber
         if not self.is_attached:
             return  # the screen is being left
-        if not connected and self._field.has_focus:
+        if not is_open and self._field.has_focus:
             self._wants_focus = True
-        self._field.disabled = self._button.disabled = not connected
-        if connected and self._wants_focus:
+        self._field.disabled = self._button.disabled = not is_open
+        if is_open and self._wants_focus:
             self._wants_focus = False
             if not isinstance(self.screen.focused, Input | TextArea):
                 self._field.focus()
@@ -117,9 +120,9 @@ class ChatInput(ConnectionComponent):
         """Send the text of the field; it stays there unless it is accepted."""
         if event is not None:
             event.stop()
-        connection, text = self._connection, self._field.text
-        if connection is None or not connection.connected.value or not text.strip():
+        chat, text = self._chat, self._field.text
+        if chat is None or not chat.is_open.value or not text.strip():
             return
-        if self.accept(connection, text):
+        if self.accept(chat.source, text):
             self._field.clear()
         self._field.focus()

@@ -9,24 +9,24 @@ from textual.content import Content
 from textual.widgets import Button, Static
 
 from sockstore.base.state import ConnectionState
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.pacing import Update
 from sockstore.ui.status import action
 from sockstore.ui.text import as_text
 from sockstore.ui.textual.chat_input import ChatInput
 from sockstore.ui.textual.message_list import Item, MessageList
-from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.textual.provider import SourceComponent
 from sockstore.ui.textual.status import ReconnectButton
 
 __all__ = ["WebSocketDemo"]
 
 
-class WebSocketDemo(ConnectionComponent):
+class WebSocketDemo(SourceComponent):
     """Show a connection's status and its messages as JSON, and send more of them.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Messages that are shown at most; the oldest go first.
 
@@ -54,7 +54,7 @@ class WebSocketDemo(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 200,
@@ -78,7 +78,7 @@ class WebSocketDemo(ConnectionComponent):
         """Follow the status and the messages."""
         connection = await self.connection()
         self.scope.subscribe(connection.state, self._show_state)
-        async for view in connection.messages:
+        async for view in (await self.source()).messages:
             update, before = Update(), self._contents
             self._contents = {
                 message.number: before.get(message.number) or Content(as_text(message.data))
@@ -101,5 +101,5 @@ class WebSocketDemo(ConnectionComponent):
 
 
 class _DemoInput(ChatInput):
-    def accept(self, connection: Connection, text: str) -> bool:
-        return send_to_demo(connection, text)
+    def accept(self, source: Source, text: str) -> bool:
+        return send_to_demo(source, text)

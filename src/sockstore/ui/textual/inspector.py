@@ -11,21 +11,22 @@ from textual.content import Content
 from textual.widgets import Collapsible, Sparkline, Static
 
 from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.stores import writable
 from sockstore.ui.inspector import Sampler, inspect, plot, watch
 from sockstore.ui.textual.message_list import Item, MessageList
-from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.textual.provider import SourceComponent
 
 __all__ = ["ConnectionInspector"]
 
 
-class ConnectionInspector(ConnectionComponent):
+class ConnectionInspector(SourceComponent):
     """Show what a connection is doing and why: its figures, latency, rate and last events.
 
     It is a line that opens a panel. While it is closed it follows nothing.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -52,7 +53,7 @@ class ConnectionInspector(ConnectionComponent):
     ConnectionInspector MessageList { height: 5; padding: 0; }
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._opened = writable(value=False)
         self._explanation = Static(id="explanation", markup=False)

@@ -10,14 +10,15 @@ from textual.content import Content
 from textual.style import Style
 from textual.widgets import Static
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.lines import Mark
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.text import split_links
+from sockstore.ui.textual.author import author_of_process
 from sockstore.ui.textual.message_list import Item, MessageList
-from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.textual.provider import SourceComponent
 
 __all__ = ["ChatMembers", "ChatMessages", "row_content"]
 
@@ -78,11 +79,11 @@ def _text(row: Row) -> Content:
     return Content("").join(pieces)
 
 
-class ChatMessages(ConnectionComponent):
+class ChatMessages(SourceComponent):
     """Show the messages of a chat, the newest last, and older ones when the reader scrolls up.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
         limit: Lines that are shown to a reader who is at the end; the oldest go first.
 
@@ -110,7 +111,7 @@ class ChatMessages(ConnectionComponent):
 
     def __init__(
         self,
-        connection: Connection | None = None,
+        connection: Source | None = None,
         *,
         name: str = "default",
         limit: int = 300,
@@ -140,7 +141,7 @@ class ChatMessages(ConnectionComponent):
 
     async def follow(self) -> None:
         """Follow the messages, and the delivery of the user's own."""
-        await self._reader.follow(await self.connection(), self._show)
+        await self._reader.follow(await self.source(), author_of_process(), self._show)
 
     def _show(self, view: ChatView) -> int:
         now = datetime.now(UTC)
@@ -188,11 +189,11 @@ class ChatMessages(ConnectionComponent):
             self._list.action_scroll_end_now()
 
 
-class ChatMembers(ConnectionComponent):
+class ChatMembers(SourceComponent):
     """Show who is in the room, with a server that sends presence messages.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or which subscription; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -203,7 +204,7 @@ class ChatMembers(ConnectionComponent):
     ChatMembers { height: auto; padding: 0 1; color: $text-muted; }
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._label = Static(markup=False)
 
@@ -213,8 +214,8 @@ class ChatMembers(ConnectionComponent):
 
     async def follow(self) -> None:
         """Follow the members of the room."""
-        connection = await self.connection()
-        await MembersFollower().follow(connection, self.scope, self._show)
+        source = await self.source()
+        await MembersFollower().follow(source, self.scope, self._show)
 
     def _show(self, text: str) -> None:
         self._label.update(Content(text))

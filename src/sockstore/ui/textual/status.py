@@ -7,9 +7,9 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Button, Static
 
-from sockstore.connection.connection import Connection
+from sockstore.scope.subscription_provider import Source
 from sockstore.ui.status import StatusText, follow
-from sockstore.ui.textual.provider import ConnectionComponent
+from sockstore.ui.textual.provider import SourceComponent
 
 __all__ = ["ConnectionStatus", "ReconnectButton"]
 
@@ -33,11 +33,11 @@ class ReconnectButton(Button):
         self.set_class(action is not None, "-offered")
 
 
-class ConnectionStatus(ConnectionComponent):
+class ConnectionStatus(SourceComponent):
     """Show whether a connection is open, and if not, why and what happens next.
 
     Args:
-        connection: Which one; None for that of the provider it stands in.
+        connection: Which one, or a subscription of it; None for that of the provider it stands in.
         name: The name of that provider.
 
     Raises:
@@ -63,7 +63,7 @@ class ConnectionStatus(ConnectionComponent):
     ConnectionStatus > #detail { width: auto; padding-left: 1; }
     """
 
-    def __init__(self, connection: Connection | None = None, *, name: str = "default") -> None:
+    def __init__(self, connection: Source | None = None, *, name: str = "default") -> None:
         super().__init__(connection, name)
         self._sentence = Static(id="sentence", markup=False)
         self._detail = Static(id="detail", markup=False)

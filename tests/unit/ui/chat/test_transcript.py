@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sockstore import Message
 from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.protocols import Publication
+from sockstore.ui.chat.lines import Page
 from sockstore.ui.chat.transcript import Conversation, Post, Transcript
 
 MOMENT = "2026-03-01T12:00:00.000Z"
@@ -237,7 +238,7 @@ def test_a_message_of_a_room_is_the_senders_who_speaks_for_nobody_else():
         return Message(data, "json", 1, 0.0, Publication(1, "e", message_id, sender))
 
     [line] = transcript([told({"content": "hello", "timestamp": "2026-05-01T10:00:00Z"})]).lines
-    assert (line.key, line.sender, line.content) == ("id m1", "Ann", "hello")
+    assert (line.sender, line.content, line.offset) == ("Ann", "hello", 1)
     assert line.time == "2026-05-01T10:00:00+00:00"
     for forged in (
         {"type": "join", "sender": "Bob"},
@@ -249,19 +250,98 @@ def test_a_message_of_a_room_is_the_senders_who_speaks_for_nobody_else():
     ):
         [line] = transcript([told(forged)]).lines
         assert (line.sender, line.kind) == ("Ann", "message"), forged
-    [line] = transcript([told({"content": "x", "sender": "Bob", "id": "other"})]).lines
-    assert (line.key, line.sender) == ("id m1", "Ann")
+    [line] = transcript([told({"content": "x", "sender": "Bob", "id": "other", "offset": 9})]).lines
+    assert (line.sender, line.offset) == ("Ann", 1)
     [line] = transcript([told("text", sender=None, message_id=None)]).lines
-    assert (line.key, line.sender, line.content) == ("number 1", "Anonymous", "text")
+    assert (line.sender, line.content) == ("Anonymous", "text")
+
+
+def published(
+    number: int,
+    content: str = "hello",
+    *,
+    message_id: str | None = None,
+    sender: str = "Ann",
+    epoch: str = "e",
+    log_number: int | None = None,
+) -> Message:
+    data = {"content": content, "timestamp": MOMENT}
+    publication = Publication(number, epoch, message_id or f"m{number}", sender)
+    return Message(data, "json", number if log_number is None else log_number, 0.0, publication)
+
+
+def stored(content: str, message_id: str, offset: int | None = None) -> Post:
+    delivery = Delivery("acknowledged")
+    delivery.id, delivery.offset = message_id, offset
+    return Post(content, MOMENT, Receipt(delivery))
 
 
 @pytest.mark.contract("UI3", "SE2")
-def test_an_own_message_comes_back_from_a_room_too():
-    mine = post("hello", state="acknowledged")
-    data = {"content": "hello", "timestamp": mine.timestamp}
-    message = Message(data, "json", 1, 0.0, Publication(1, "e", "m1", None))
-    [line] = transcript([message], [mine]).lines
+def test_an_own_message_of_a_room_is_known_by_the_id_of_its_receipt_alone():
+    mine = stored("hello", "m2")
+    lines = transcript([published(1), published(2, "changed"), published(3)], [mine]).lines
+    assert [line.mark for line in lines] == [None, "acknowledged", None]
+
+
+@pytest.mark.contract("UI3", "SE2")
+def test_a_message_that_copies_an_id_is_somebody_elses():
+    mine = stored("hello", "m1", offset=1)
+    copied = published(2, message_id="m1", sender="Eve")
+    lines = transcript([published(1), copied], [mine]).lines
+    assert [(line.sender, line.mark) for line in lines] == [("Ann", "acknowledged"), ("Eve", None)]
+
+
+@pytest.mark.contract("UI3", "SE2")
+def test_where_a_room_gives_no_ids_an_own_message_is_known_by_its_text_and_time():
+    data = {"content": "hello", "timestamp": MOMENT}
+    message = Message(data, "json", 1, 0.0, Publication(None, "", None, None))
+    [line] = transcript([message], [stored("hello", "m1")]).lines
     assert line.mark == "acknowledged"
+
+
+@pytest.mark.contract("UI3")
+def test_messages_that_were_sent_before_a_reload_are_known_once_it_is_known_who_the_user_is():
+    conversation = Conversation()
+    conversation.read([published(1), published(2, "mine")])
+    assert [line.mark for line in conversation.merge().lines] == [None, None]
+    conversation.recognise_by(lambda *said: said[:2] == ("m2", "mine"))
+    conversation.read([published(3, "mine")])
+    assert [line.mark for line in conversation.merge().lines] == [None, "acknowledged", None]
+
+
+@pytest.mark.contract("UI3", "SU9")
+def test_a_page_of_a_room_stands_before_what_was_received():
+    conversation = Conversation()
+    conversation.read([published(7, log_number=1), published(8, log_number=2)])
+    conversation.read_page(Page((published(5, log_number=0), published(6, log_number=0)), 7))
+    conversation.read_page(Page((published(7, log_number=0), published(8, log_number=0)), None))
+    assert [line.offset for line in conversation.merge().lines] == [5, 6, 7, 8]
+
+
+@pytest.mark.contract("UI3", "SU9")
+@pytest.mark.parametrize(
+    "page", [{"epoch": "other"}, {"message_id": "another"}], ids=["epoch", "fork"]
+)
+def test_a_page_of_another_log_stands_after_the_old_one(page):
+    conversation = Conversation()
+    conversation.read([published(1), published(2)])
+    conversation.read_page(Page((published(2, "new", **page, log_number=0),), None))
+    assert [line.content for line in conversation.merge().lines] == ["hello", "hello", "new"]
+
+
+@pytest.mark.contract("UI3")
+def test_members_who_come_and_go_are_told_where_they_do():
+    conversation = Conversation()
+    conversation.see_members(["Ann"])
+    conversation.read([published(1)])
+    conversation.see_members(["Ann", "Bob"])
+    conversation.read([published(2)])
+    conversation.see_members(["Ann", None])
+    told = [line.content for line in conversation.merge().lines]
+    assert told == ["hello", "Bob joined", "hello", "Bob left", "Anonymous joined"]
+    conversation.see_members(["Ann", "Bob", None])
+    told = [line.content for line in conversation.merge().lines]
+    assert told == ["hello", "Bob joined", "hello", "Anonymous joined"]
 
 
 def entry(*numbers: int, more: bool = True) -> dict[str, object]:
