@@ -1,6 +1,6 @@
 """Report a connection to OpenTelemetry: figures as metrics, attempts and connections as spans.
 
-The module needs the extra ``otel``, and reads only the public ``stats()`` and ``timeline``.
+The module needs the extra ``otel``; its figures are those of ``stats()`` and ``timeline``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from sockstore.base.version import __version__
 from sockstore.connection.connection import Connection
 from sockstore.connection.inspection import timeline as happened
 from sockstore.connection.inspection.observer import Stats
+from sockstore.connection.inspection.subscriptions import (
+    Subscribed,
+    SubscriptionEvent,
+    SubscriptionGap,
+)
 from sockstore.connection.view import engine_of
 
 __all__ = ["instrument"]
@@ -37,9 +42,12 @@ def instrument(
 
     Counters: ``sockstore.messages.received`` and ``.sent``, ``sockstore.attempts``,
     ``sockstore.losses``. Gauges: ``sockstore.connected`` (0 or 1), ``sockstore.outbox.messages``,
-    ``sockstore.latency`` (seconds), and with a protocol ``sockstore.subscriptions`` for each phase,
-    which is its attribute ``sockstore.subscription.phase``. Spans: ``websocket attempt`` and
-    ``websocket connection``, with the timeline's events in between.
+    ``sockstore.latency`` (seconds), where the server acknowledges messages
+    ``sockstore.messages.unanswered``, and with a protocol ``sockstore.subscriptions`` for each
+    phase, which is its attribute ``sockstore.subscription.phase``. Spans: ``websocket attempt`` and
+    ``websocket connection``, with the timeline's events in between; those of subscriptions have the
+    attributes ``sockstore.subscription.keys``, ``.number`` and ``.recovered``, and for gaps
+    ``sockstore.gap.reason`` and ``.missed``.
 
     Args:
         connection: The connection.
@@ -101,6 +109,9 @@ class _Figures:
         for name, measured in _GAUGES.items():
             unit = "s" if name == "sockstore.latency" else ""
             meter.create_observable_gauge(name, [self._observe(measured)], unit)
+        if engine_of(connection).machine.sent is not None:
+            unanswered = self._observe(lambda stats: stats.messages_unanswered)
+            meter.create_observable_gauge("sockstore.messages.unanswered", [unanswered])
         meter.create_observable_gauge("sockstore.subscriptions", [self._count_subscriptions])
 
     def stop(self) -> None:
@@ -166,8 +177,8 @@ class _Spans:
                 self._end(at)
             case _:
                 if self._span is not None:
-                    at = _nanoseconds(event.at)
-                    self._span.add_event(event.kind, {"text": event.text}, at)
+                    more = {"text": event.text, **_about(event)}
+                    self._span.add_event(event.kind, more, _nanoseconds(event.at))
 
     def _begin(self, name: str, at: float, more: Attributes) -> None:
         self._end(at)
@@ -193,6 +204,24 @@ class _Spans:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "wss" else 80)
         return {"server.address": parts.hostname or "", "server.port": port}
+
+
+def _about(event: happened.TimelineEvent) -> Attributes:
+    """Return which subscriptions an event is about, and what it says of them."""
+    if not isinstance(event, SubscriptionEvent):
+        return {}
+    facts: dict[str, AttributeValue | None] = {
+        "sockstore.subscription.keys": [str(key) for key in event.keys],
+        "sockstore.subscription.number": event.number,
+    }
+    match event:
+        case Subscribed(recovered=recovered):
+            facts["sockstore.subscription.recovered"] = recovered
+        case SubscriptionGap(reason=reason, missed=missed):
+            facts |= {"sockstore.gap.reason": reason, "sockstore.gap.missed": missed}
+        case _:
+            pass
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _nanoseconds(at: float) -> int:

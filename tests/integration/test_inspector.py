@@ -11,12 +11,12 @@ import pytest
 from sockstore import (
     Outbox,
     Reconnect,
-    Session,
     StopReconnecting,
     TimelineEvent,
     WebSocketProvider,
     WebSocketStore,
 )
+from sockstore.protocols import Centrifuge
 from sockstore.testing import (
     FakeServer,
     accept,
@@ -69,12 +69,12 @@ SITUATIONS = {
         3,
         "The first attempt is connecting to ws://fake/feed?***, for 3.0 s now.",
     ),
-    "waiting for the room": (
+    "waiting to be let in": (
         (accept(),),
-        {"session": Session("orders")},
+        {"protocol": Centrifuge()},
         "connecting",
         3,
-        "The first attempt has reached ws://fake/feed?*** and waits to be let into the room, "
+        "The first attempt has reached ws://fake/feed?*** and waits until the server lets it in, "
         "for 3.0 s now.",
     ),
     "on_open runs": (

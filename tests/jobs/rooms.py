@@ -22,6 +22,7 @@ class RoomsServer(JobServer):
         logs: The messages of each room, those that are not kept any more included.
         epochs: The log that a room's offsets belong to.
         members: The rooms of each connection.
+        refusals: Errors to answer the commands of a room with, by the command's name and the room.
     """
 
     def __init__(self, most: int = 100, keeps: int = 100) -> None:
@@ -31,6 +32,7 @@ class RoomsServer(JobServer):
         self.logs: dict[str, list[Any]] = {}
         self.epochs: dict[str, str] = {}
         self.members: dict[FakeClient, set[str]] = {}
+        self.refusals: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def converse(self, client: FakeClient) -> None:
         rooms: set[str] = set()
@@ -52,6 +54,8 @@ class RoomsServer(JobServer):
 
     def _reply(self, name: str, fields: dict[str, Any], rooms: set[str]) -> dict[str, Any]:
         room = fields.get("channel", "")
+        if (refusal := self.refusals.get((name, room))) is not None:
+            return {"error": refusal}
         match name:
             case "connect":
                 return {name: {"client": "c", "ping": 25, "pong": True}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.close import FailureReason
@@ -19,6 +19,7 @@ from sockstore.machine.reconnect import Decision, GiveUp, Goodbye, RefreshNow, R
 
 if TYPE_CHECKING:
     from sockstore.connection.inspection.subscriptions import SubscriptionStates
+    from sockstore.machine.delivery import Outgoing
 
 __all__ = [
     "Circumstances",
@@ -30,7 +31,7 @@ __all__ = [
     "where_to",
 ]
 
-Step: TypeAlias = Literal["handshake", "protocol", "room", "fetch_state", "on_open"]
+Step: TypeAlias = Literal["handshake", "protocol", "on_open"]
 """The step that a connection in the phase ``connecting`` waits for."""
 
 ABNORMAL = 1006
@@ -79,7 +80,8 @@ class Circumstances:
     offline_until: float = 0.0  # until when retries wait for the platform to be online
     is_writable: bool = True  # whether the send buffer has room
     messages_waiting: int = 0  # messages in the outbox
-    messages_unanswered: int = 0  # messages that a session has sent and that are not acknowledged
+    messages_unanswered: int = 0  # messages that were sent and that are not acknowledged
+    repeats: Sequence[Hashable] = ()  # where those of them go that are sent again: a key for each
     latency: float | None = None  # seconds that the last ping took, or None
     has_outbox: bool = True  # whether messages may wait
     is_lazy: bool = False  # whether it connects only while somebody uses it
@@ -91,7 +93,7 @@ def circumstances(
     machine: Machine, latency: float | None, now: float, subscriptions: SubscriptionStates
 ) -> Circumstances:
     """Return the facts about a connection now."""
-    phase, session = machine.phase, machine.session
+    phase, sent = machine.phase, machine.sent
     return Circumstances(
         machine.state,
         now,
@@ -102,13 +104,18 @@ def circumstances(
         offline_until=machine.offline_until,
         is_writable=not isinstance(phase, Open) or phase.writable,
         messages_waiting=len(machine.outbox),
-        messages_unanswered=0 if session is None else session.unanswered,
+        messages_unanswered=0 if sent is None else len(sent),
+        repeats=() if sent is None else tuple(map(_key_of, sent.to_repeat)),
         latency=latency,
         has_outbox=machine.settings.outbox is not None,
         is_lazy=machine.settings.linger is not None,
         close_timeout=machine.settings.close_timeout,
         subscriptions=subscriptions,
     )
+
+
+def _key_of(entry: Outgoing) -> Hashable:
+    return None if entry.subscription is None else entry.subscription.key
 
 
 def where_to(machine: Machine) -> str:
@@ -120,9 +127,9 @@ def where_to(machine: Machine) -> str:
 def _step(machine: Machine) -> Step:
     match machine.phase:
         case Joining():
-            return "protocol" if machine.session is None else "room"
-        case Preparing(needs_state=needs_state):
-            return "fetch_state" if needs_state else "on_open"
+            return "protocol"
+        case Preparing():
+            return "on_open"
         case _:
             return "handshake"
 
@@ -182,8 +189,6 @@ def _connecting(facts: Circumstances) -> Iterator[str]:
     at = {
         "handshake": f"is connecting to {facts.where}",
         "protocol": f"has reached {facts.where} and waits until the server lets it in",
-        "room": f"has reached {facts.where} and waits to be let into the room",
-        "fetch_state": f"has reached {facts.where} and waits for fetch_state to finish",
         "on_open": f"has reached {facts.where} and waits for on_open to finish",
     }[facts.step]
     yield f"{which} {at}, for {say_duration(facts.now - state.since)} now."
@@ -196,10 +201,6 @@ def _open(facts: Circumstances) -> Iterator[str]:
     yield f"Connected to {facts.where} for {say_duration(facts.now - state.since)}."
     if facts.latency is not None:
         yield f"The last ping was answered after {say_duration(facts.latency)}."
-    if state.recovered:
-        yield "All that was missed before has come."
-    elif state.recovered is False:
-        yield "The server could not give all that was missed before."
     if not facts.is_writable:
         yield "The network takes no more for now, so what is sent waits."
 
@@ -263,6 +264,12 @@ def _sending(facts: Circumstances) -> Iterator[str]:
     if facts.messages_unanswered:
         verb = "has" if facts.messages_unanswered == 1 else "have"
         yield f"{count_messages(facts.messages_unanswered)} {verb} not been acknowledged yet."
+    if facts.repeats:
+        from sockstore.connection.inspection.subscriptions import (  # noqa: PLC0415 - as `Engine`
+            explain_repeats,
+        )
+
+        yield from explain_repeats(facts.repeats)
 
 
 def error_of(outcome: Outcome) -> str:

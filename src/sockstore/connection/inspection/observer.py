@@ -120,7 +120,7 @@ class Observer:
         subscriptions: SubscriptionStates,
     ) -> Stats:
         """Return the figures so far, as `WebSocketStore.stats`; some are given, as `Stats` says."""
-        session, opened_at = self._machine.session, self._opened_at
+        sent, opened_at = self._machine.sent, self._opened_at
         return Stats(
             phase=phase,
             attempts=self.attempts,
@@ -130,7 +130,7 @@ class Observer:
             messages_received=received,
             messages_sent=self.messages_sent,
             messages_waiting=len(self._machine.outbox),
-            messages_unanswered=0 if session is None else session.unanswered,
+            messages_unanswered=0 if sent is None else len(sent),
             bytes_waiting=bytes_waiting,
             latency=self.latency,
             subscriptions=self._count(subscriptions),
@@ -254,7 +254,7 @@ class Observer:
                 self.connections += 1
                 subprotocol = None if state.socket is None else state.socket.subprotocol
                 took = now - self._attempt_began_at
-                add(happened.Opened(at, took, subprotocol, state.recovered))
+                add(happened.Opened(at, took, subprotocol))
                 if waiting := len(self._machine.outbox):
                     add(happened.Flushed(at, waiting))
             case "waiting" if state.retry_at is not None:
@@ -352,7 +352,8 @@ class Stats:
         messages_received: Messages that came, answers to requests and heartbeats not counted.
         messages_sent: Messages that were handed over to the network.
         messages_waiting: Messages in the outbox.
-        messages_unanswered: Messages of a session that are not acknowledged yet.
+        messages_unanswered: Messages that were handed over and that the server has not acknowledged
+            yet; 0 where it acknowledges none.
         bytes_waiting: Bytes that were sent and not yet given to the network.
         latency: Seconds that the last ping took; None before the first.
         subscriptions: How many subscriptions are in each phase of `SubscriptionState`; empty

@@ -10,7 +10,7 @@ from typing import ClassVar, Final, Self, TypeAlias
 
 from sockstore.base.characters import one_line
 from sockstore.base.frozen import frozen
-from sockstore.connection.inspection.timeline import TimelineEvent
+from sockstore.connection.inspection.timeline import TimelineEvent, count_messages
 from sockstore.machine import effects as order
 from sockstore.machine.effects import Effect
 from sockstore.machine.snapshots import SNAPSHOT_FAILED
@@ -26,6 +26,7 @@ __all__ = [
     "SubscriptionRefusal",
     "SubscriptionStates",
     "count_phases",
+    "explain_repeats",
     "explain_subscriptions",
     "subscription_events",
 ]
@@ -99,10 +100,19 @@ class SubscriptionEvent(TimelineEvent):
 class Subscribed(SubscriptionEvent):
     """The server accepted subscriptions."""
 
+    recovered: bool | None = None  # whether all that was missed comes; None if that is not known
     kind: ClassVar[str] = "subscribe"
 
     def _sentence(self) -> str:
-        return f"Subscribed to {self._names}."
+        recovery = {
+            None: "",
+            True: "; all that was missed comes",
+            False: "; not all that was missed can be had",
+        }[self.recovered]
+        return f"Subscribed to {self._names}{recovery}."
+
+    def _is_like(self, later: SubscriptionEvent) -> bool:
+        return isinstance(later, Subscribed) and later.recovered is self.recovered
 
 
 @frozen
@@ -134,13 +144,27 @@ class SubscriptionEnd(SubscriptionEvent):
 
 @frozen
 class SubscriptionGap(SubscriptionEvent):
-    """Messages of subscriptions may be missing."""
+    """Messages of subscriptions are missing, or may be."""
 
-    reason: str = ""  # that of the first `Gap`
+    reason: str = ""  # why, as `Gap` says it
+    missed: int | None = None  # how many messages in all; None if that is not known
     kind: ClassVar[str] = "gap"
 
+    def joined(self, later: TimelineEvent) -> Self | None:
+        """Return both as one event; None if they are no burst."""
+        both = SubscriptionEvent.joined(self, later)
+        if both is None or not isinstance(later, SubscriptionGap):
+            return None
+        known = self.missed is not None and later.missed is not None
+        return replace(both, missed=(self.missed or 0) + (later.missed or 0) if known else None)
+
     def _sentence(self) -> str:
-        return f"Messages of {self._names} may be missing ({self.reason})."
+        if self.missed is None:
+            return f"Messages of {self._names} may be missing ({self.reason})."
+        return f"{count_messages(self.missed)} of {self._names} will not come ({self.reason})."
+
+    def _is_like(self, later: SubscriptionEvent) -> bool:
+        return isinstance(later, SubscriptionGap) and later.reason == self.reason
 
 
 @frozen
@@ -159,7 +183,7 @@ def subscription_events(effects: Sequence[Effect], at: float) -> Iterator[Subscr
     for effect in effects:
         match effect:
             case order.DeliverGapTo(subscription=wire, gap=gap):
-                yield SubscriptionGap(at, (wire.key,), 1, at, gap.reason)
+                yield SubscriptionGap(at, (wire.key,), 1, at, gap.reason, gap.missed)
             case order.ShowSubscription(subscription=wire, state=state):
                 if (event := _event(wire, state, at)) is not None:
                     yield event
@@ -171,7 +195,7 @@ def _event(wire: WireSubscription, state: SubscriptionState, at: float) -> Subsc
     about = at, (wire.key,), 1, at
     match state.phase:
         case "subscribed":
-            return Subscribed(*about)
+            return Subscribed(*about, state.recovered)
         case "refused":
             return SubscriptionRefusal(*about, state.error or "")
         case "waiting" if state.error is not None:
@@ -208,6 +232,7 @@ def explain_subscriptions(states: SubscriptionStates, *, is_open: bool) -> Itera
     """
     counts = [f"{number:,} {phase}" for phase, number in count_phases(states).items() if number]
     yield f"Subscriptions: {', '.join(counts)}."
+    yield from _say_recovery(states)
     about: dict[SubscriptionPhase, list[tuple[Hashable, SubscriptionState]]] = {}
     for key, state in states:
         if state.phase not in {"waiting", "subscribed"} or state.error is not None:
@@ -222,6 +247,25 @@ def explain_subscriptions(states: SubscriptionStates, *, is_open: bool) -> Itera
         yield f"The server refused {_names_of(about['refused'])}{_why(about['refused'])}."
     if "ended" in about:
         yield f"The server ended {_names_of(about['ended'])}{_why(about['ended'])}."
+
+
+def explain_repeats(keys: Sequence[Hashable]) -> Iterator[str]:
+    """Say which subscriptions have messages that wait to be sent again.
+
+    Args:
+        keys: The key of the subscription of each message, at least one.
+    """
+    wait = "1 of them waits" if len(keys) == 1 else f"{len(keys):,} of them wait"
+    names = list(dict.fromkeys(keys))
+    yield f"{wait} to be sent again, to {_say_names(names[:NAMED], len(names))}."
+
+
+def _say_recovery(states: SubscriptionStates) -> Iterator[str]:
+    lost = [(key, state) for key, state in states if state.recovered is False]
+    if lost:
+        yield f"The server could not give all that was missed in {_names_of(lost)}."
+    elif any(state.recovered for _, state in states):
+        yield "All that was missed before has come."
 
 
 def _names_of(states: SubscriptionStates) -> str:

@@ -91,17 +91,11 @@ class Opened(TimelineEvent):
 
     seconds: float  # how long the attempt took
     subprotocol: str | None = None  # the subprotocol that the server chose, or None
-    recovered: bool | None = None  # whether a session got all it missed, if it missed anything
     kind: ClassVar[str] = "open"
 
     def _sentence(self) -> str:
         with_ = f", with subprotocol {self.subprotocol}" if self.subprotocol else ""
-        recovery = {
-            None: "",
-            True: " All that was missed came.",
-            False: " Not all that was missed can be had.",
-        }[self.recovered]
-        return f"Open after {say_duration(self.seconds)}{with_}.{recovery}"
+        return f"Open after {say_duration(self.seconds)}{with_}."
 
 
 @frozen
