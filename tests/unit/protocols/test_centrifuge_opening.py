@@ -79,6 +79,9 @@ def test_a_token_that_is_no_text_is_refused():
         '{"id": true}',
         '{"id": 1, "connect": {"client": "c", "data": {"sockstore": {"rate": -1}}}}',
         '{"push": 5}',
+        '{"push": {"channel": 5, "pub": {"data": 1}}}',
+        '{"push": {"channel": "a", "join": {"info": {"client": 5}}}}',
+        '{"id": 9, "rpc": 5}',
     ],
 )
 def test_another_protocol_is_named(frame):
@@ -161,6 +164,15 @@ def test_a_token_that_cannot_be_renewed_ends_the_connection():
 def test_without_a_token_nothing_is_renewed():
     talk = Talk.opened({**expiring(10), "ping": None})
     assert talk.conversation.deadline is None
+
+
+@pytest.mark.contract("SE0")
+def test_what_was_not_asked_for_is_not_taken():
+    talk = Talk.opened(token="t")
+    assert talk.take(talk.conversation.told(Ask("name"), "x", talk.now)) == []
+    talk.hear_text("no JSON")
+    assert talk.take(talk.conversation.told(Ask("token", refresh=True), "x", talk.now)) == []
+    assert talk.commands() == []
 
 
 @pytest.mark.contract("SE0", "RC6")

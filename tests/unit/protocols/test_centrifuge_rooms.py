@@ -442,6 +442,20 @@ def test_the_token_of_a_room_is_renewed():
 
 
 @pytest.mark.contract("SE0")
+def test_a_token_that_is_no_text_ends_its_room():
+    talk = Talk.opened()
+    room = WireSubscription("a", token="t")
+    talk.tokens[room] = "t"
+    talk.ask_for(room)
+    talk.hear({"id": 2, "subscribe": history(expires=True, ttl=10)})
+    talk.commands()
+    talk.tokens[room] = 5
+    assert talk.tick() == [Refused(room, "the token of a subscription is a text")]
+    (leave,) = talk.commands()
+    assert leave["unsubscribe"] == {"channel": "a"}
+
+
+@pytest.mark.contract("SE0")
 def test_a_renewal_that_is_answered_too_late_changes_nothing():
     talk = Talk.opened()
     room = WireSubscription("a", token="t")
@@ -460,7 +474,7 @@ def test_a_renewal_that_is_answered_too_late_changes_nothing():
 
 @pytest.mark.contract("SE0")
 def test_a_token_that_cannot_be_made_concerns_its_room():
-    talk = Talk.opened({**OURS, "expires": True, "ttl": 100}, token="t")
+    talk = Talk.opened({**OURS, "expires": True, "ttl": 10}, token="t")
     a, b = WireSubscription("a", token=lambda: "t"), talk.room("b")
     talk.tokens[a] = ValueError("no keys")
     assert talk.ask_for(a) == [Refused(a, "no keys", is_temporary=True)]
