@@ -6,6 +6,7 @@ from unittest.mock import patch
 
 from tests.property.rooms_model import ROOMS, Mutant
 
+from sockstore import Position
 from sockstore.protocols import Failed, Missed
 
 INSIDE = "sockstore.protocols.centrifuge"
@@ -75,14 +76,15 @@ def trusts(joined_at):
     return lambda seen, answer: joined_at(None if answer.recovered else seen, answer)
 
 
-def takes_the_offset(joined_at):
-    def takes(seen, answer):
-        joined = joined_at(seen, answer)
-        start = joined.start
-        moved = seen is not None and joined.gap is None and joined.publications
-        return replace(joined, start=replace(start, offset=start.offset + 1)) if moved else joined
+def takes_the_offset(replied):
+    def replies(rooms, what, reply, now):
+        outputs = list(replied(rooms, what, reply, now))
+        if "epoch" in reply.result:
+            place = Position(reply.result["offset"], reply.result["epoch"])
+            what.room.memory.move_to(place)
+        return outputs
 
-    return takes
+    return replies
 
 
 def shares(memory_of):
@@ -153,7 +155,7 @@ def below_nothing(below):
 
 INNER = {
     Mutant.CLIENT_TRUSTS_THE_SERVER: ("rooms.joined_at", trusts),
-    Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION: ("rooms.joined_at", takes_the_offset),
+    Mutant.CLIENT_TAKES_THE_OFFSET_FOR_ITS_POSITION: ("rooms.Rooms.replied", takes_the_offset),
     Mutant.CLIENT_TAKES_WHATEVER_COMES: ("memory.RoomMemory.accept", always),
     Mutant.CLIENT_SHARES_A_POSITION: ("room.memory_of", shares),
     Mutant.CLIENT_IGNORES_THE_PACE: ("conversation.TokenBucket.below", below_nothing),
