@@ -19,23 +19,23 @@ from sockstore.base.state import SocketInfo
 from sockstore.machine import Machine, Settings, phases
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.session_frames import read
+from sockstore.protocols import Centrifuge, Failed, Opened
 
 DESIGN = Path(__file__).parents[1] / "docs/explanation/design.md"
 BEGIN, END = "<!-- phases: written by tools/phases.py -->", "<!-- end of phases -->"
 
 URL = "ws://localhost/"
 RETRIES = Reconnect.linear(attempts=2, after_goodbye=False)
+ROOMS = Centrifuge()
 SITUATIONS = [
     {"reconnect": RETRIES},
     {"reconnect": None},
     {"reconnect": RETRIES, "has_predicate": True},
-    {"reconnect": RETRIES, "has_on_open": True, "has_fetch_state": True},
-    {"reconnect": RETRIES, "channel": "room", "can_refresh": True},
-    {"reconnect": RETRIES, "channel": "room", "has_on_open": True, "can_refresh": True},
-    {"reconnect": RETRIES, "channel": "room", "has_on_open": True, "has_predicate": True},
+    {"reconnect": RETRIES, "has_on_open": True},
+    {"reconnect": RETRIES, "protocol": ROOMS, "can_refresh": True},
+    {"reconnect": RETRIES, "protocol": ROOMS, "has_on_open": True, "can_refresh": True},
+    {"reconnect": RETRIES, "protocol": ROOMS, "has_on_open": True, "has_predicate": True},
 ]
-JOINED = '{"id":1,"connect":{"client":"c"}}\n{"id":2,"subscribe":{"epoch":"e","recoverable":true}}'
 
 Transitions = dict[tuple[str, str], set[str]]
 
@@ -90,10 +90,10 @@ def _events(machine: Machine) -> Iterator[Event]:
         yield fact.AttemptFailed(transport, exception)
         yield fact.OnOpenFinished(transport, exception)
     yield fact.OnOpenFinished(transport)
-    yield from (fact.SnapshotLoaded(transport), fact.MessageComing(transport))
-    if machine.session is not None:
-        yield from (fact.SessionHeard(transport, said) for said in read(JOINED))
-        yield fact.SessionBroken(transport, "nonsense")
+    if machine.settings.protocol is not None:
+        for output in (Opened(), Failed("busy"), Failed("no such user", "fatal")):
+            yield fact.ConversationSaid(transport, (output,))
+        yield fact.ConversationRaised(transport, LookupError("a bug"))
     for code in (1000, 1006, 1002, 4401):
         yield fact.TransportClosed(transport, Close(code, clean=True), "it ended")
     yield from (fact.TransportReleased(transport), fact.PongReceived(transport, b""))

@@ -36,7 +36,6 @@ from sockstore.connection.inspection.observer import Stats
 from sockstore.connection.inspection.timeline import TimelineEvent
 from sockstore.connection.navigation import Navigation
 from sockstore.connection.receipts import Receipt
-from sockstore.connection.recovery import Session
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
@@ -85,7 +84,6 @@ __all__ = [
     "RequestFailed",
     "Scope",
     "ScopeClosed",
-    "Session",
     "SocketInfo",
     "SockstoreError",
     "Stats",

@@ -95,7 +95,7 @@ def make_encoder(codec: Codec | None, *, only_json: bool) -> Callable[[Any], str
 
 def _encode_as_json(data: Any) -> str | bytes:
     if isinstance(data, (bytes, bytearray, memoryview)):
-        raise TypeError("bytes cannot be sent with a session, which carries JSON")
+        raise TypeError("bytes cannot be sent here: this protocol carries JSON")
     return encode_with(encode_json, data) if not isinstance(data, str) else encode_json(data)
 
 
@@ -106,7 +106,7 @@ def _encode_as_checked_json(codec: Codec, data: Any) -> str | bytes:
     try:
         decode_json(text if isinstance(text, str) else text.decode())
     except ValueError:
-        raise TypeError("the codec did not write JSON, which a session carries") from None
+        raise TypeError("the codec did not write JSON, which this protocol carries") from None
     text = text if isinstance(text, str) else text.decode()
     return text.replace("\r", " ").replace("\n", " ")
 

@@ -49,11 +49,10 @@ HandshakeFailureKind = Literal[
     "certificate",  # the server's TLS certificate could not be verified
     "http",  # the server answered with an HTTP status other than 101
     "network",  # DNS, refused, reset, end of file
-    "on_open",  # the on_open or fetch_state callable raised, or did not return in time
+    "on_open",  # the on_open callable raised, or did not return in time
     "option",  # a url, headers, subprotocols or token callable raised, or returned a wrong value
     "protocol",  # the answer is not a valid WebSocket handshake
     "refused",  # the server does not let us in, says its protocol
-    "session",  # the server refused the room, did not answer, or broke the session's protocol
     "subprotocol",  # the server speaks none of the subprotocols that were offered
     "timeout",  # connect_timeout passed
 ]
@@ -108,7 +107,6 @@ class HandshakeFailed(SockstoreError):
         kind: The kind of failure, for `classify`.
         status: The HTTP status of the server's answer, if there was one.
         retry_after: Seconds to wait before the next attempt, if the server asked for that.
-        code: The error code of a session's server, if there was one.
         headers: The headers of the answer that refused, as (name, value) pairs.
         body: The first 4 KiB of the answer's body, unchanged; it may be HTML or compressed.
     """
@@ -121,7 +119,6 @@ class HandshakeFailed(SockstoreError):
         kind: HandshakeFailureKind = "network",
         status: int | None = None,
         retry_after: float | None = None,
-        code: int | None = None,
         headers: tuple[tuple[str, str], ...] = (),
         body: bytes = b"",
     ) -> None:
@@ -131,7 +128,6 @@ class HandshakeFailed(SockstoreError):
         self.kind = kind
         self.status = status
         self.retry_after = retry_after
-        self.code = code
         self.headers = headers
         self.body = body
 

@@ -51,7 +51,6 @@ class Outcome:
         close: The close code and reason, if the WebSocket was open.
         uptime: Seconds the connection was open; None if it never was.
         opened_before: Whether any attempt of this connection object succeeded earlier.
-        in_session: Whether the connection had a session, which has close codes of its own.
         meaning: What the program (`Opening`) or its protocol says it means; None leaves it to the
             table of `classify`.
     """
@@ -61,7 +60,6 @@ class Outcome:
     close: Close | None = None
     uptime: float | None = None
     opened_before: bool = False
-    in_session: bool = False
     meaning: Word | None = None
 
     @property
@@ -91,20 +89,6 @@ _CODES_OF: dict[Classification, tuple[int, ...]] = {
 }
 _BY_CLOSE_CODE = {code: meaning for meaning, codes in _CODES_OF.items() for code in codes}
 
-# Centrifugo: after 3500 to 3999 and 4500 to 4999 a client must not reconnect.
-_BY_SESSION_CLOSE_CODE: dict[int, Classification] = (
-    _BY_CLOSE_CODE
-    | dict.fromkeys((*range(3500, 4000), *range(4500, 5000)), Classification.FATAL)
-    | {3000: Classification.RETRY}
-    | dict.fromkeys((3500, 3507), Classification.UNAUTHORISED)
-)
-
-_BY_SESSION_ERROR = (
-    dict.fromkeys((100, 110, 112), Classification.RETRY)
-    | {111: Classification.THROTTLE}
-    | dict.fromkeys((101, 103, 109), Classification.UNAUTHORISED)
-)
-
 _BY_HTTP_STATUS = (
     dict.fromkeys(range(400, 500), Classification.FATAL)
     | dict.fromkeys((401, 403, 407), Classification.UNAUTHORISED)
@@ -116,9 +100,7 @@ _BY_HTTP_STATUS = (
 _FATAL_UNTIL_FIRST_SUCCESS = {"certificate", "subprotocol"}
 
 
-def classify(  # noqa: PLR0911 - a table
-    outcome: Outcome, *, min_uptime: float = MIN_UPTIME
-) -> Classification:
+def classify(outcome: Outcome, *, min_uptime: float = MIN_UPTIME) -> Classification:
     """Say what an outcome means for the next attempt.
 
     A connection asks ``Reconnect(classify=)`` first.
@@ -149,12 +131,8 @@ def classify(  # noqa: PLR0911 - a table
             return _BY_HTTP_STATUS.get(status, Classification.RETRY)
         case HandshakeFailed(kind=kind) if kind in _FATAL_UNTIL_FIRST_SUCCESS:
             return Classification.RETRY if outcome.opened_before else Classification.FATAL
-        case HandshakeFailed(kind="session", code=int(code)):
-            return _BY_SESSION_ERROR.get(code, Classification.FATAL)
         case _ if _is_late_violation(outcome, min_uptime):
             return Classification.RETRY
-        case _ if outcome.in_session and outcome.close is not None:
-            return _BY_SESSION_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
         case _ if outcome.close is not None:
             return _BY_CLOSE_CODE.get(outcome.close.code, Classification.RETRY)
         case _:
@@ -177,7 +155,7 @@ def reason_of_fatal(outcome: Outcome) -> FailureReason:
             return FailureReason.FATAL_TLS
         case HandshakeFailed(kind="subprotocol"):
             return FailureReason.NO_SUBPROTOCOL
-        case HandshakeFailed(kind="session" | "refused"):
+        case HandshakeFailed(kind="refused"):
             return FailureReason.REFUSED_BY_SERVER
         case HandshakeFailed(status=int()):
             return FailureReason.FATAL_HTTP_STATUS

@@ -1,4 +1,4 @@
-"""Describe places in a room's log: a message's, a reader's, and the gaps between them."""
+"""Describe how far a reader of a room has read, and the gaps in what it got."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from sockstore.base.checks import require_count, require_instance
 from sockstore.base.frozen import frozen
 
-__all__ = ["Gap", "GapReason", "Position", "Publication"]
+__all__ = ["Gap", "GapReason", "Position"]
 
 GapReason: TypeAlias = Literal[
     "trimmed", "epoch", "forked", "unavailable", "reconnected", "overflow"
@@ -42,28 +42,6 @@ class Position:
     def __post_init__(self) -> None:
         require_count("offset", self.offset)
         require_instance("epoch", self.epoch, str, "text")
-
-
-@frozen
-class Publication:
-    """The facts about a message of a session, beside its data.
-
-    Args:
-        offset: Its place in the room; None in a room without a history.
-        epoch: The log that the offset belongs to.
-        id: Its unique id; None if the server does not give one.
-        sender: The name of its sender; None if there is none.
-    """
-
-    offset: int | None
-    epoch: str = ""
-    id: str | None = None
-    sender: str | None = None
-
-    @property
-    def position(self) -> Position | None:
-        """The position of a reader whose last message this is."""
-        return None if self.offset is None else Position(self.offset, self.epoch, self.id)
 
 
 @frozen

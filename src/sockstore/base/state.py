@@ -84,8 +84,6 @@ class ConnectionState:
         exception: The error as an exception, or None; `error` is its text.
         close: How the last socket was closed, or None.
         failure: Why there will be no further attempt; only in failed.
-        recovered: Whether a session got everything it missed since a connection was open last;
-            None if there was nothing to recover, and without a session.
         since: When this phase began, in the clock of ``loop.time()``.
     """
 
@@ -96,7 +94,6 @@ class ConnectionState:
     exception: SockstoreError | None = None
     close: Close | None = None
     failure: Failure | None = None
-    recovered: bool | None = None
     since: float = 0.0
 
     @property

@@ -23,8 +23,8 @@ from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
 if TYPE_CHECKING:
-    from sockstore.base.members import Member
     from sockstore.base.positions import Position
+    from sockstore.protocols.outputs import Member
 
 __all__ = ["Subscription"]
 

@@ -132,7 +132,7 @@ class WatchingSide:
         where: Callable[[Message], object] | None = None,
         limit: int = 256,
         overflow: Overflow = "error",
-        gaps: bool | None = None,
+        gaps: bool = False,
     ) -> Unsubscriber:
         """Call `callback` with each `Message` from now on, in order, over all reconnects.
 

@@ -224,7 +224,7 @@ class WebSocket(WatchingSide):
         *,
         limit: int = 256,
         overflow: Overflow = "error",
-        gaps: bool | None = None,
+        gaps: bool = False,
     ) -> MessageStream:
         """Return one more blocking iterator over the messages, from now on.
 
@@ -371,5 +371,5 @@ class WebSocket(WatchingSide):
         connect()
         engine = engine_of(self._store)
         if self._buffer is None or self._buffer.has_ended:
-            self._buffer = engine.open_buffer(Buffer, None, 256, "error", gaps=None, is_use=False)
+            self._buffer = engine.open_buffer(Buffer, None, 256, "error", gaps=False, is_use=False)
         self._listeners.follow_new_life()

@@ -221,8 +221,6 @@ class Driver:
                 self.writer.flush(self.own.now())
             case order.SettleReceipts():
                 self.writer.settle(effect)
-            case order.DeliverMissed(transport=number, publications=publications):
-                self._links[number].deliver(publications)
             case order.Deliver(transport=number, received=received):
                 self._links[number].take(received)
             case order.DeliverLeft(transport=number):

@@ -68,7 +68,6 @@ class Endpoint:
         url: A url, a callable that returns one, or None if it comes with ``connect()``.
         headers: Handshake headers to add.
         subprotocols: Subprotocols to offer, the preferred one first.
-        token: The token that a session sends once the connection is open.
         protocol: Adds to the url and to the subprotocols, and has parameters; None adds nothing.
 
     Raises:
@@ -76,18 +75,16 @@ class Endpoint:
         InvalidOption: If headers or subprotocols that are not callables cannot be used.
     """
 
-    __slots__ = ("_protocol", "headers", "subprotocols", "token", "url")
+    __slots__ = ("_protocol", "headers", "subprotocols", "url")
 
     def __init__(
         self,
         url: PerAttempt[str] | None,
         headers: PerAttempt[Headers],
         subprotocols: PerAttempt[Subprotocols],
-        token: PerAttempt[str | None] = None,
         protocol: BaseProtocol | None = None,
     ) -> None:
         self._protocol = protocol
-        self.token: Final = token
         self.url: PerAttempt[str] | None = None if url is None else check_endpoint_url(url)
         self.headers: Final = headers if callable(headers) else _check_headers(headers)
         self.subprotocols: Final = (
@@ -96,34 +93,32 @@ class Endpoint:
 
     @property
     def has_callable(self) -> bool:
-        """Whether headers, a token or a parameter of the protocol are asked for (RC7).
+        """Whether headers or a parameter of the protocol are asked for (RC7).
 
         The url is not looked at: `connect` may give another one.
         """
         parameters = {} if self._protocol is None else self._protocol.parameters()
-        return any(map(callable, (self.headers, self.token, *parameters.values())))
+        return any(map(callable, (self.headers, *parameters.values())))
 
     async def target(self, attempt: Attempt) -> Target:
         """Ask the callables for this attempt.
 
         Raises:
             HandshakeFailed: If one of them raised.
-            InvalidOption: If headers, subprotocols or token cannot be used.
+            InvalidOption: If headers or subprotocols cannot be used.
             InvalidURI: If the url cannot be used.
             StopReconnecting: If one of them raised it.
         """
         # Values that are not callables were checked at construction.
-        url, headers, subprotocols, token = self.url, self.headers, self.subprotocols, self.token
+        url, headers, subprotocols = self.url, self.headers, self.subprotocols
         if callable(url) or url is None:
             url = check_url(await _ask("url", url, attempt))
         if callable(headers):
             headers = _check_headers(await _ask("headers", headers, attempt))
         if callable(subprotocols):
             subprotocols = _check_subprotocols(await _ask("subprotocols", subprotocols, attempt))
-        if callable(token):
-            token = _check_token(await _ask("token", token, attempt))
         if (protocol := self._protocol) is None:
-            return Target(url=url, headers=headers, subprotocols=subprotocols, token=token)
+            return Target(url=url, headers=headers, subprotocols=subprotocols)
         asked = protocol.parameters()
         given = {name: await _ask(name, asked[name], attempt) for name in asked}
         address = protocol.address(url, given)

@@ -19,8 +19,8 @@ from sockstore.connection.endpoint import Endpoint, open_link
 from sockstore.connection.navigation import CloseOnNavigate
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receiver import Receiver
-from sockstore.connection.recovery import Steps
 from sockstore.connection.requests import Requests
+from sockstore.connection.user_tasks import call_on_open
 from sockstore.machine import Machine, Settings
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
@@ -56,7 +56,7 @@ class Engine:
         connection: The `WebSocketStore` that is given to ``on_open``.
         settings: The options of the machine.
         endpoint: The url, headers and subprotocols.
-        steps: Run before the connection is open for everyone.
+        on_open: The user's callable, or None.
         make_opening: Makes the `Opening` that they are given.
         navigation: Listens for navigations until the connection has ended.
         transport: Makes a transport for each attempt.
@@ -73,7 +73,7 @@ class Engine:
         connection: Any,
         settings: Settings,
         endpoint: Endpoint,
-        steps: Steps,
+        on_open: Callable[[Any], object] | None,
         navigation: CloseOnNavigate,
         *,
         make_opening: Callable[..., Any],
@@ -91,16 +91,14 @@ class Engine:
 
         self.connection = connection
         self.endpoint = endpoint
-        self._steps = steps
+        self._on_open = on_open
         self._make_opening = make_opening
         self._navigation = navigation
         self._transport = transport
         self._transport_options = transport_options
         self._should_reconnect = should_reconnect
         checked = make_codec(codec)
-        self.encoder: Final = make_encoder(
-            checked, only_json=settings.channel is not None or protocol.carries_json
-        )
+        self.encoder: Final = make_encoder(checked, only_json=protocol.carries_json)
         self.machine: Final = Machine(settings, endpoint.url)
         where = caller()
         self.driver: Final = Driver(self.machine, ref(self), where)
@@ -179,7 +177,7 @@ class Engine:
         limit: int,
         overflow: Overflow,
         *,
-        gaps: bool | None,
+        gaps: bool,
         view: Any = None,
         state: ConnectionState | None = None,
         is_use: bool = True,
@@ -191,13 +189,11 @@ class Engine:
             where: Which messages to take; None takes all.
             limit: Messages that may wait for the reader.
             overflow: The action above that.
-            gaps: Whether it yields gaps; None yields them with a session.
+            gaps: Whether it yields gaps.
             view: The object that the buffer keeps alive; the `WebSocketStore` itself by default.
             state: The state that the view shows, if it has one of its own.
             is_use: Whether a lazy connection is in use by it from now on.
         """
-        if gaps is None:
-            gaps = self.machine.session is not None
         view = self.connection if view is None else view
         buffer = kind(where, limit, overflow, gaps=gaps, owner=view)
         state = self.snapshot.value if state is None else state
@@ -273,19 +269,13 @@ class Engine:
                 driver.start_attempt(number, attempt, partial(open_link, attempt, *parts))
             case order.DeliverGap(gap=gap):
                 self.log.append_gap(gap)
-            case order.AwaitMessage(transport=number):
-                coming = partial(driver.dispatch, fact.MessageComing(number))
-                self.receiver.before_next_message(coming)
-            case order.RunOnOpen(
-                transport=number, needs_state=needs_state, is_reconnection=is_reconnection
-            ):
-                loaded = partial(driver.dispatch, fact.SnapshotLoaded(number))
+            case order.RunOnOpen(transport=number, is_reconnection=is_reconnection):
                 link = driver.link(number)
                 opening = self._make_opening(
                     self.connection, driver, self.receiver, link, is_reconnection=is_reconnection
                 )
-                run = partial(self._steps.run, opening, loaded if needs_state else None)
-                driver.callables.run_on_open(number, run)
+                assert self._on_open is not None  # noqa: S101 - else nobody orders it
+                driver.callables.run_on_open(number, partial(call_on_open, self._on_open, opening))
             case order.AskPredicate(question=question, outcome=outcome):
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)
             case _:

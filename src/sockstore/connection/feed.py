@@ -17,11 +17,11 @@ from sockstore.protocols.base import Received, WireSubscription
 from sockstore.stores import Writable, writable
 
 if TYPE_CHECKING:
-    from sockstore.base.members import Member
     from sockstore.base.positions import Position
     from sockstore.machine.snapshots import OwedSnapshot
     from sockstore.messages.buffer import Buffer
     from sockstore.messages.message import Message, MessageKind
+    from sockstore.protocols.outputs import Member
 
 __all__ = ["Feed", "Gate", "Handlers", "add_handler"]
 
@@ -151,12 +151,17 @@ class Feed:
         error.__cause__ = self.over.__cause__
         return error
 
+    @property
+    def takes_news(self) -> bool:
+        """Whether a message goes into the log as it came: nothing converts or holds it back."""
+        return self.holders > 0 and self.owed is None and self._convert is None
+
     def take(self, received: Received) -> bool:
         """Add a message to the log; return whether the slice should end now."""
         data = received.data
-        if self._convert is None and received.text is not None:
+        if self._convert is None and received.text is not None and received.publication is None:
             self.last = data
-            return self.log.append_text(received.text, data, received.publication)
+            return self.log.append_text(received.text, data)
         data, kind = self._converted(data)
         self.last = data
         return self.log.append(data, kind, received.publication)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 from weakref import ReferenceType, ref
@@ -14,7 +14,6 @@ from sockstore.connection.receiver import Receiver
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.session_frames import Published
 from sockstore.transports.base import (
     Deliver,
     Target,
@@ -139,13 +138,11 @@ class Link:
 
         Args:
             receiver: The receiver.
-            machine: Knows what frames mean, with a session or a protocol.
+            machine: Knows what frames mean, with a protocol.
         """
         self._receiver = ref(receiver)
         self.first_number = receiver.log.kept.total + 1
         self._machine = None if machine.is_plain else machine
-        if machine.session is not None:
-            return
         if machine.settings.has_on_open or not machine.is_plain:
             self._hold()
         self.expect(machine.settings.heartbeat)
@@ -225,18 +222,6 @@ class Link:
         if is_between:
             self.end_slice()
 
-    def deliver(self, publications: Sequence[Published]) -> None:
-        """Deliver messages that were missed without a connection, until this link is retired."""
-        if (receiver := self._attended) is None or self._machine is None:
-            return
-        receiver.log.expect(len(publications))
-        from sockstore.connection.slices import SessionSlice  # noqa: PLC0415 - few programs need it
-
-        slice_ = SessionSlice(self, self._machine, receiver)
-        for publication in publications:
-            if slice_.take(publication) and self.is_retired:
-                return  # the position is that of the last one that was delivered
-
     def not_delivered(self, items: Iterable[object]) -> None:
         """Let the protocol forget the messages among these, which come too late."""
         if self._machine is not None:
@@ -258,7 +243,7 @@ class Link:
         self.has_opened = True
         target = self.target
         assert target is not None  # noqa: S101 - `open_link` has set it
-        event = fact.TransportOpened(self.number, socket, target.token, target.given, self.attempt)
+        event = fact.TransportOpened(self.number, socket, target.given, self.attempt)
         self._keeper.link_opened(self, event)
         if self.inbox is None:
             self.target, self.attempt = None, _FORGOTTEN

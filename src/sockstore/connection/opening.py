@@ -108,8 +108,7 @@ class Opening:
             The message; its number is 0, since the connection's messages do not hold it.
 
         Raises:
-            RuntimeError: If the opening is over, if another task waits here, or if the connection
-                has a session, whose messages are delivered.
+            RuntimeError: If the opening is over, or if another task waits here.
 
         Example:
             ::
@@ -121,8 +120,7 @@ class Opening:
         while True:
             self._check("receive")
             inbox = self._link.inbox
-            if inbox is None:
-                raise RuntimeError("opening.receive(): a session delivers the room's messages")
+            assert inbox is not None  # noqa: S101 - `attend` made it, and the opening is not over
             if (held := inbox.take()) is not None:
                 return self._receiver.message_of(held)
             self._link.tell_end()  # the server has closed, and all that it said was read
@@ -168,7 +166,7 @@ class Opening:
             heartbeat: The message, its reply and their times; a server may have asked for them.
 
         Raises:
-            InvalidOption: If it is not a `Heartbeat`, or the connection has a session.
+            InvalidOption: If it is not a `Heartbeat`.
             RuntimeError: If the opening is over.
 
         Example:
@@ -181,8 +179,6 @@ class Opening:
         self._check("heartbeat")
         if not isinstance(heartbeat, Heartbeat):
             raise InvalidOption("heartbeat", heartbeat, "give a Heartbeat")
-        if self._driver.machine.session is not None:
-            raise InvalidOption("heartbeat", heartbeat, "a session has its own")
         self._driver.dispatch(fact.HeartbeatGiven(self._link.number, heartbeat))
 
     def unauthorised(self, why: str) -> HandshakeFailed:

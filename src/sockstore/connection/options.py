@@ -13,7 +13,6 @@ from sockstore.base.sending import Outbox
 from sockstore.connection.endpoint import Headers, PerAttempt, Subprotocols
 from sockstore.connection.navigation import Navigates
 from sockstore.connection.opening import Opening
-from sockstore.connection.recovery import Session
 from sockstore.protocols.base import BaseProtocol
 from sockstore.transports.base import TransportFactory
 
@@ -37,7 +36,6 @@ class ConnectionOptions(TypedDict, total=False):
     max_message_bytes: int
     history: int | None
     outbox: Outbox | None
-    session: Session | None
     protocol: BaseProtocol | None
     lazy: bool
     codec: CodecLike | None

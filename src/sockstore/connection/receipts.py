@@ -23,11 +23,11 @@ class Delivery:
         state: The state to begin with.
         why: Why it was not delivered; `settle` sets another.
         flight: The flight that it was handed over with; `hand_over` sets it.
-        awaits_reply: Whether it is on its way until a session acknowledges it.
+        awaits_reply: Whether it is on its way until the server acknowledges it.
 
     Attributes:
         id: Its id, where messages have one; set by the sender.
-        offset: Where in the room of a session it is stored; set by the sender.
+        offset: Where it is stored; set by the sender.
         take_back: Takes the message back; set by the sender while it waits.
         waiters: The futures of the callers of `wait`.
     """
@@ -147,9 +147,9 @@ class Receipt:
         """The state now.
 
         ``queued`` waits in the outbox; ``sent`` was handed to an open socket; ``acknowledged``
-        is stored, says the server of a session; ``expired`` and ``dropped`` were never handed
-        over, ``refused`` neither, or the server of a session did not want it; ``unknown`` was
-        handed over, and nothing proves that it arrived.
+        is stored, says the server; ``expired`` and ``dropped`` were never handed over, ``refused``
+        neither, or the server did not want it; ``unknown`` was handed over, and nothing proves that
+        it arrived.
         """
         return self._delivery.state
 
@@ -165,7 +165,7 @@ class Receipt:
 
     @property
     def offset(self) -> int | None:
-        """Where in the room of a session it is stored, once it is acknowledged."""
+        """Where in its room it is stored, once it is acknowledged."""
         return self._delivery.offset
 
     def cancel(self) -> bool:
@@ -196,7 +196,7 @@ class Receipt:
         return f"<Receipt {self.state}{': ' + self.why if self.why else ''}>"
 
     def __await__(self) -> Generator[object, None, Self]:
-        """Wait until the message was handed over; with a session, until it is stored.
+        """Wait until the message was handed over; in a room of `Centrifuge`, until it is stored.
 
         Returns:
             The receipt itself.

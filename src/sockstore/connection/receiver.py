@@ -14,9 +14,7 @@ from sockstore.base.codecs import (
     json_decoder,
 )
 from sockstore.base.options import Heartbeat
-from sockstore.base.positions import Publication
 from sockstore.connection.requests import Requests
-from sockstore.machine.session_frames import Published
 
 if TYPE_CHECKING:
     from sockstore.connection.subscriptions import Subscriptions
@@ -64,7 +62,6 @@ class Receiver:
         "_report",
         "_requests",
         "_take",
-        "_tell_first",
         "gave_answer",
         "has_data",
         "log",
@@ -86,8 +83,6 @@ class Receiver:
         # `_decode` uses the codec or JSON, and `_append` adds to the log.
         # Takes the messages of subscriptions: set by the engine; None without a protocol.
         self.subscriptions: Subscriptions | None = None
-        # Called before a session's next message; set by `before_next_message`, reset by `publish`.
-        self._tell_first: Callable[[], None] | None = None
         self._append = log.append
         self._requests = requests
         self._codec = codec
@@ -118,17 +113,6 @@ class Receiver:
     def binaries(self, messages: Iterator[bytes], /) -> bool:
         """Take binary messages; return whether the slice should end now."""
         return any(map(self._take, messages))
-
-    def publish(self, publication: Published, epoch: str) -> bool:
-        """Take a message of a session's room; return whether the slice should end now."""
-        if self._tell_first is not None:
-            tell, self._tell_first = self._tell_first, None
-            tell()
-        place = Publication(publication.offset, epoch, publication.id, publication.sender)
-        data = publication.data
-        if self._codec is not None or isinstance(data, Unreadable):
-            return self._append(*self._read_payload(data), place)
-        return self._append(data, "text" if isinstance(data, str) else "json", place)
 
     def receive(self, received: Received) -> bool:
         """Take a message of a protocol; return whether the slice should end now."""
@@ -191,10 +175,6 @@ class Receiver:
         except Exception as error:  # noqa: BLE001 - the user's callable may raise anything
             self._report(error, "the heartbeat's reply")
             return False
-
-    def before_next_message(self, tell: Callable[[], None]) -> None:
-        """Call `tell` once, before the next message of a session is added."""
-        self._tell_first = tell
 
     def _is_answer(self, data: object) -> bool:
         try:

@@ -246,7 +246,7 @@ class Sender:
             DeliveryError: If the last message of them was not, and was not taken back.
         """
         machine = self._machine
-        under_way = machine.sent or (() if machine.session is None else machine.session.under_way)
+        under_way = machine.sent or ()
         failure: DeliveryError | None = None
         for entry in (*under_way, *machine.outbox.entries, *machine.line):
             try:
@@ -273,8 +273,7 @@ class Sender:
                 waiter.set_result(None)
 
     def _check(self, options: SendOptions) -> None:
-        machine = self._machine
-        if options.id is not None and machine.session is None and not machine.repeats:
+        if options.id is not None and not self._machine.repeats:
             raise TypeError(NO_IDS)
 
     def _entry(
@@ -288,7 +287,7 @@ class Sender:
         machine, protocol = self._machine, self._machine.settings.protocol
         if not (say or subscription or protocol is None or protocol.has_messages):
             raise RuntimeError(NO_MESSAGES.format(type(protocol).__name__))
-        is_answered = machine.session is not None or (machine.sent is not None and say is None)
+        is_answered = machine.sent is not None and say is None
         entry = Outgoing(data, size_of(data), Delivery(awaits_reply=is_answered))
         entry.holder = holder
         entry.subscription = subscription
@@ -318,9 +317,9 @@ class Sender:
             self.in_line = self.in_line or {}
             self.in_line[entry] = asyncio.get_running_loop().create_future()
         self._take(entry, offer)
-        # A deadline is only changed by what waits, by what a session waits for, and by use.
-        settings, session = self._machine.settings, self._machine.session
-        if entry.waits or session is not None or settings.linger is not None:
+        # A deadline is only changed by what waits, by what is not acknowledged, and by use.
+        settings, sent = self._machine.settings, self._machine.sent
+        if entry.waits or sent is not None or settings.linger is not None:
             keeper.queued()
         if entry.waits and not settings.is_plain:
             # What waits may be another room's: the conversation says which messages may leave.

@@ -31,8 +31,8 @@ class SendingSide(ConnectionView):
                 encodes it).
             ttl: Seconds after which it is not handed over any more; None leaves it to the outbox.
             key: A newer message with the same key takes its place while it waits.
-            urgent: Whether it leaves before others that wait, except for those that a session has
-                to send again.
+            urgent: Whether it leaves before others that wait, except for those that
+                have to be sent again.
             now: Whether it is refused if it cannot leave at once.
             id: Its id, 1 to 64 visible ASCII characters, where the server stores a message once for
                 each id: a program that was killed may send it again.
@@ -114,7 +114,7 @@ class SendingSide(ConnectionView):
 
         Returns:
             The messages in the order in which they would have left, as `send` takes them: text and
-            bytes; with a session the data that was sent.
+            bytes; the data itself where a protocol carries JSON.
 
         Raises:
             RuntimeError: If it is called from another thread.

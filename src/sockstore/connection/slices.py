@@ -1,9 +1,9 @@
-"""Take the frames of one slice: as a room's messages, for a protocol, or for an opening."""
+"""Take the frames of one slice: for a protocol, or for an opening."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from sockstore.base.options import Heartbeat
 from sockstore.connection.inbox import Inbox, size_of
@@ -11,13 +11,16 @@ from sockstore.connection.receiver import Receiver
 from sockstore.machine import Machine
 from sockstore.machine import events as fact
 from sockstore.machine.events import Event
-from sockstore.machine.session_frames import FrameError, Published, Said, read
 from sockstore.transports.base import Deliver, deliver_one
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Output, Received
+    from sockstore.protocols.base import Conversation, News, Output, Received
 
-__all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "SessionSlice", "slice_of"]
+__all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "slice_of"]
+
+
+ReadNews: TypeAlias = "Callable[[str, float], News | None]"
+"""`Conversation.news`."""
 
 
 class Source(Protocol):
@@ -43,86 +46,42 @@ class Source(Protocol):
         """Let the protocol forget the messages among these, which come too late."""
 
 
-class SessionSlice:
-    """Takes the frames of a room for one slice.
-
-    Args:
-        link: Where they come from.
-        machine: Knows which publications are new.
-        receiver: Takes those.
-    """
-
-    __slots__ = ("_link", "_machine", "_receiver", "_session")
-
-    def __init__(self, link: Source, machine: Machine, receiver: Receiver) -> None:
-        assert machine.session is not None  # noqa: S101 - else the receiver takes the frames itself
-        self._link = link
-        self._machine = machine
-        self._session = machine.session
-        self._receiver = receiver
-
-    def texts(self, messages: Iterator[str], /) -> bool:
-        """Take text frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
-
-    def binaries(self, messages: Iterator[bytes], /) -> bool:
-        """Take binary frames; return whether the slice should end now."""
-        return any(map(self._hear, messages))
-
-    def take(self, said: Said) -> bool:
-        """Take one push or reply of the server; return whether the slice should end now."""
-        link = self._link
-        if link.is_retired:
-            return True
-        if isinstance(said, Published):
-            is_news = self._machine.accept(link.number, said)
-            if is_news is not None:
-                return is_news and self._receiver.publish(said, self._session.epoch)
-        link.tell(fact.SessionHeard(link.number, said))
-        return link.is_retired
-
-    def _hear(self, frame: str | bytes) -> bool:
-        is_over = False
-        try:
-            for said in read(frame):
-                is_over = self.take(said) or is_over
-        except FrameError as error:
-            self._link.tell(fact.SessionBroken(self._link.number, str(error)))
-            return True
-        return is_over
-
-
 class ConversationSlice:
     """Takes the frames of a protocol for one slice.
 
     Args:
         link: Where they come from.
-        hear: Makes outputs of a frame and the time.
+        talk: Makes outputs of a frame and the time.
         receiver: Takes the messages.
         now: When the slice began.
+        separator: What stands between texts that share one frame; None if none do.
     """
 
     __slots__ = (
         "_answer",
-        "_deliver",
         "_follows",
         "_hear",
         "_link",
         "_message",
+        "_news",
         "_now",
         "_receiver",
+        "_separator",
+        "_subscriptions",
         "_turns",
     )
 
     def __init__(
         self,
         link: Source,
-        hear: Callable[[str | bytes, float], Iterable[Output]],
+        talk: Conversation,
         receiver: Receiver,
         now: float,
+        separator: str | None = None,
     ) -> None:
         from sockstore.protocols.base import (  # noqa: PLC0415 - see CN1
             Answered,
+            Conversation,
             Ended,
             Failed,
             Missed,
@@ -138,18 +97,29 @@ class ConversationSlice:
         self._turns = (Opened, Failed)
         self._message = Received
         self._link = link
-        self._hear = hear
+        self._hear = talk.hear
+        # Asked only where a conversation has one: most have not.
+        has_news = type(talk).news is not Conversation.news
+        self._news = talk.news if has_news else None
         assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
-        self._deliver = receiver.subscriptions.deliver
+        self._subscriptions = receiver.subscriptions
         self._receiver = receiver
         self._now = now
+        self._separator = separator
 
     def texts(self, messages: Iterator[str | bytes], /) -> bool:
         """Take frames; return whether the slice should end now."""
         link = self._link
         if link.inbox is not None:
             return any(map(self._hear_early, messages))
-        hear, now, deliver, message = self._hear, self._now, self._deliver, self._message
+        if self._news is not None:
+            return self._take_news(self._news, messages)
+        hear, now, deliver, message = (
+            self._hear,
+            self._now,
+            self._subscriptions.deliver,
+            self._message,
+        )
         for frame in messages:
             try:
                 outputs = hear(frame, now)
@@ -169,6 +139,46 @@ class ConversationSlice:
         return False
 
     binaries = texts
+
+    def _take_news(self, read: ReadNews, messages: Iterator[str | bytes]) -> bool:
+        """Take frames of a conversation that knows most messages at first sight."""
+        link, now, separator = self._link, self._now, self._separator
+        deliver = self._subscriptions.deliver_news
+        for frame in messages:
+            rest = frame
+            try:
+                if type(frame) is str:
+                    if separator is not None and separator in frame:
+                        rest, is_over = self._take_lines(read, frame.split(separator), separator)
+                        if not rest or link.is_retired:
+                            if is_over or link.is_retired:
+                                return True
+                            continue
+                    elif (news := read(frame, now)) is not None:
+                        if deliver(news, frame) or link.is_retired:
+                            return True
+                        continue
+                outputs = tuple(self._hear(rest, now))
+            except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+                return self._broken(error)
+            if self._take(outputs):
+                return True
+        return False
+
+    def _take_lines(self, read: ReadNews, lines: list[str], separator: str) -> tuple[str, bool]:
+        """Take the lines of one frame; return those that are more than news, and whether to end.
+
+        A slice ends between frames only.
+        """
+        link, now, is_over = self._link, self._now, False
+        deliver = self._subscriptions.deliver_news
+        for number, line in enumerate(lines):
+            if (news := read(line, now)) is None:
+                return separator.join(lines[number:]), is_over
+            is_over = deliver(news, line) or is_over
+            if link.is_retired:
+                break
+        return "", is_over
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
         if self._say(outputs):
@@ -294,9 +304,7 @@ def slice_of(link: Source, machine: Machine | None, receiver: Receiver, now: flo
     if machine is None:
         if link.inbox is not None:
             deliver = InboxSlice(link.inbox, receiver)
-    elif machine.session is not None:
-        deliver = SessionSlice(link, machine, receiver)
-    elif (hear := machine.ear(link.number)) is not None:
-        deliver = ConversationSlice(link, hear, receiver, now)
+    elif (talk := machine.ear(link.number)) is not None:
+        deliver = ConversationSlice(link, talk, receiver, now, machine.joins_with)
     heartbeat = link.heartbeat
     return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)

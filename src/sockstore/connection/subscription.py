@@ -13,9 +13,9 @@ from weakref import finalize
 from sockstore.base.checks import require_count, require_seconds
 from sockstore.base.sending import SendOptions
 from sockstore.connection.feed import Feed, add_handler
-from sockstore.connection.latest import Latest
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.receipts import Delivery, Receipt
+from sockstore.connection.subscriptions import Latest
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.buffer import Buffer
 from sockstore.messages.log import MessageLog
@@ -24,12 +24,12 @@ from sockstore.stores import Readable, readonly
 from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
-    from sockstore.base.members import Member
     from sockstore.base.positions import Position
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.message import Message
     from sockstore.protocols.base import BaseProtocol
+    from sockstore.protocols.outputs import Member
 
 __all__ = [
     "Subscription",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sockstore.base.codecs import decode_json, encode
-from sockstore.base.errors import InvalidOption, SubscriptionRefused
+from sockstore.base.errors import SubscriptionRefused
 from sockstore.base.positions import Gap
 from sockstore.connection.feed import Feed
+from sockstore.connection.groups import Groups
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.machine import events as fact
@@ -19,36 +18,18 @@ from sockstore.machine.events import Event
 from sockstore.machine.snapshots import SNAPSHOT_FAILED
 from sockstore.machine.subscriptions import FINAL, WAITING, SubscriptionState
 from sockstore.messages.writer import LogWriter
-from sockstore.protocols.base import BaseProtocol, Received, WireSubscription
+from sockstore.protocols.base import BaseProtocol, News, Received, WireSubscription
 from sockstore.stores import Readable, Writable, batch, writable
-from sockstore.stores.binding import adopt, bind_with
+from sockstore.stores.binding import adopt, bind_with, node_of
+from sockstore.stores.computed import Derived
 
 if TYPE_CHECKING:
-    from sockstore.base.members import Member
     from sockstore.machine.snapshots import OwedSnapshot
     from sockstore.messages.writer import Report
+    from sockstore.protocols.outputs import Member
+    from sockstore.stores.scheduling import Scheduler
 
-__all__ = ["Subscriptions"]
-
-
-class _Group:
-    """The feeds of one subscription of the server."""
-
-    __slots__ = ("answer", "feeds", "members", "state", "text", "wire")
-
-    def __init__(self, wire: WireSubscription, text: str) -> None:
-        self.wire = wire
-        self.text = text  # the parameters as JSON
-        self.feeds: tuple[Feed, ...] = ()  # replaced by `hold` and `let_go`
-        self.state = WAITING  # set by `show`
-        self.answer: object = None  # set by `show`
-        self.members: tuple[Member, ...] = ()  # set by `show_members`
-
-    @property
-    def shown(self) -> SubscriptionState:
-        """The state, with what is wrong with a snapshot of one of its feeds."""
-        problem = next((feed.problem for feed in self.feeds if feed.problem), None)
-        return self.state if problem is None else replace(self.state, error=problem)
+__all__ = ["Latest", "Subscriptions"]
 
 
 class Subscriptions:
@@ -74,17 +55,15 @@ class Subscriptions:
         loader: SnapshotLoader,
         log: LogWriter,
     ) -> None:
-        self._protocol = protocol
         self._dispatch = dispatch
         self._report = report
         self._loader = loader
         self.stores: set[Readable[Any]] = set()
         self.received: int = 0
         self._log = log
-        # The subscriptions of the server, and those that handles may share, by key: added by
-        # `hold`, removed by `forget` and by a state that is final.
-        self._groups: dict[WireSubscription, _Group] = {}
-        self._shared: dict[Hashable, _Group] = {}
+        # `hold` adds a group; `forget` and a state that is final remove it.
+        self._all: Final = Groups(protocol, lambda wire: dispatch(fact.SubscriptionReleased(wire)))
+        self._groups: Final = self._all.by_wire
         # The feeds whose subscription the server refused or ended: added by `show`, removed as soon
         # as they are released.
         self._over: dict[Feed, None] = {}
@@ -136,7 +115,7 @@ class Subscriptions:
                 self._leave(feed)
 
     def _join(self, feed: Feed) -> None:
-        group = self._group(feed)
+        group = self._all.of(feed)
         feed.wire, is_first = group.wire, not group.feeds
         for store in (feed.state, feed.log.store):
             adopt(store, FOREIGN_THREAD)
@@ -164,29 +143,6 @@ class Subscriptions:
         if not group.feeds:
             self._dispatch(fact.SubscriptionReleased(group.wire, feed.linger))
 
-    def _group(self, feed: Feed) -> _Group:
-        key, params, is_shared = feed.key, feed.params, self._protocol.shares_subscriptions
-        sent = encode(dict(params))
-        copy = decode_json(sent if isinstance(sent, str) else sent.decode())
-        text = json.dumps(copy, sort_keys=True)
-        group = self._shared.get(key) if is_shared else None
-        other = None if group is None else _difference(group, feed, text)
-        if group is not None and other is not None:
-            if group.feeds:
-                option, value = other
-                words = _OTHER[option]
-                why = f"this connection is subscribed to {key!r} with {words}"
-                raise InvalidOption(option, value, why)
-            self._dispatch(fact.SubscriptionReleased(group.wire))  # it lingers no longer
-            group = None
-        if group is None:
-            wire = WireSubscription(key, copy, token=feed.token, since=feed.since)
-            group = _Group(wire, text)
-            self._groups[group.wire] = group
-            if is_shared:
-                self._shared[key] = group
-        return group
-
     # What the server says
 
     def deliver(self, received: Received) -> bool:
@@ -211,6 +167,23 @@ class Subscriptions:
             if feed.take(received):
                 is_over = True
         return is_over
+
+    def deliver_news(self, news: News, frame: str) -> bool:
+        """Give a message that was read quickly to its feeds; return as `deliver` does."""
+        group = self._groups.get(news.subscription)
+        if group is None:
+            return False
+        feeds = group.feeds
+        if len(feeds) != 1 or not feeds[0].takes_news:
+            return self.deliver(Received(news.data, news.subscription, news.place()))
+        self.received += 1
+        feed, now = feeds[0], self._log.received_at
+        log = feed.log
+        if log.received_at is not now:  # as in `deliver`
+            log.received_at, log.slice_over = now, False
+            self._fresh.append(log)
+        feed.last = news.data
+        return log.append_frame(frame, news)
 
     def end_slice(self) -> bool:
         """Notify subscribers of all messages of a slice, those of the connection's log included.
@@ -252,7 +225,7 @@ class Subscriptions:
             group.answer = answer
         is_final = state.phase in FINAL
         if is_final:
-            self._forget(group)
+            self._all.forget(group)
         for feed in group.feeds:
             if missed:
                 feed.log.expect(missed)
@@ -302,7 +275,7 @@ class Subscriptions:
     def forget(self, wire: WireSubscription) -> None:
         """A subscription was taken back: the next one of its key is another one."""
         if (group := self._groups.get(wire)) is not None:
-            self._forget(group)
+            self._all.forget(group)
 
     def handler(self, wire: WireSubscription, name: str) -> Callable[..., object] | None:
         """Return the function that answers the calls of this name in a subscription."""
@@ -372,29 +345,35 @@ class Subscriptions:
         except Exception as error:  # noqa: BLE001 - a user's bug never drops the link (ST9)
             self._report(error, "a subscriber of a subscription's state")
 
-    def _forget(self, group: _Group) -> None:
-        self._groups.pop(group.wire, None)
-        if self._shared.get(group.wire.key) is group:
-            del self._shared[group.wire.key]
-
-
-_OTHER: Final = {
-    "params": "other parameters",
-    "token": "another token",
-    "since": "another position",
-}
-"""What is another handle's, in words, by the name of the argument."""
-
-
-def _difference(group: _Group, feed: Feed, text: str) -> tuple[str, object] | None:
-    """Return what a handle asks for that is not so, by its name; None if it can share a group."""
-    if group.text != text:
-        return "params", dict(feed.params)
-    if feed.token is not None and feed.token != group.wire.token:
-        return "token", "***"
-    if feed.since is not None and feed.since != group.wire.since:
-        return "since", feed.since
-    return None
-
 
 _CONNECTION_ENDED: Final = SubscriptionState(error="the connection has ended")
+
+
+class Latest(Derived[Any]):
+    """A node that holds a feed while it is live.
+
+    Args:
+        subscriptions: Where it is held.
+        feed: The feed.
+    """
+
+    __slots__ = ("_feed", "_is_holding", "_subscriptions")
+
+    def __init__(self, subscriptions: Subscriptions, feed: Feed) -> None:
+        super().__init__((node_of(feed.log.store),), lambda _: feed.last, None)
+        self._subscriptions = subscriptions
+        self._feed = feed
+        self._is_holding = False  # set by `begin`, reset by `end`
+
+    def begin(self, scheduler: Scheduler, /) -> None:
+        """Subscribe, if nobody else has."""
+        self._subscriptions.hold(self._feed)
+        self._is_holding = True
+        super().begin(scheduler)
+
+    def end(self) -> None:
+        """Release it, if nobody else holds it."""
+        super().end()
+        if self._is_holding:
+            self._is_holding = False
+            self._subscriptions.let_go(self._feed)

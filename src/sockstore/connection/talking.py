@@ -38,10 +38,9 @@ NEEDS: Final = {
     "subscribe": ("has_subscriptions", "subscriptions", "Topics(...)"),
     "handle": ("has_calls", "calls by the server", "JsonRpc()"),
     "request": ("has_requests", "requests", "Plain()"),
-    "reply": (None, "questions to answer", "Plain()"),
+    "reply": ("has_messages", "messages of its own to answer", "Plain()"),
 }
-"""What a method needs: the attribute of `BaseProtocol` (None: any protocol), its words, and a
-protocol that has it."""
+"""What a method needs: the attribute of `BaseProtocol`, its words, and a protocol that has it."""
 
 
 class TalkingSide(SendingSide):
@@ -117,7 +116,8 @@ class TalkingSide(SendingSide):
         Raises:
             TypeError: If the data cannot be encoded, or `message` is no message of the connection;
                 nothing was sent.
-            RuntimeError: If it is called from another thread, or with a session.
+            RuntimeError: If it is called from another thread, or the protocol has no messages that
+                belong to no subscription.
             ScopeClosed: If its provider has been left.
 
         Example:
@@ -345,15 +345,14 @@ class TalkingSide(SendingSide):
         self._gate.check(action)
         attribute, words, other = NEEDS[action]
         protocol = self._engine.machine.settings.protocol
-        if protocol is None or not (attribute is None or getattr(protocol, attribute)):
-            name, hint = "a session", ""
-            if protocol is not None and attribute is not None:
-                from sockstore.protocols.base import how_to_say  # noqa: PLC0415 - as `talks`
+        assert protocol is not None  # noqa: S101 - a connection has one
+        if not getattr(protocol, attribute):
+            from sockstore.protocols.base import how_to_say  # noqa: PLC0415 - as `talks`
 
-                name, hint = type(protocol).__name__, how_to_say(protocol, attribute)
             raise RuntimeError(
-                f"{action}() cannot be used with {name}, which has no {words}; "
-                f"give protocol={other}, or another one that has them{hint}"
+                f"{action}() cannot be used with {type(protocol).__name__}, which has no {words}; "
+                f"give protocol={other}, or another one that has them"
+                f"{how_to_say(protocol, attribute)}"
             )
 
 

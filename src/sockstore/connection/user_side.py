@@ -26,12 +26,7 @@ TalkEffect: TypeAlias = (
 """The orders that only a protocol gives."""
 
 UserEffect: TypeAlias = (
-    order.OpenTransport
-    | order.DeliverGap
-    | order.AwaitMessage
-    | order.RunOnOpen
-    | order.AskPredicate
-    | TalkEffect
+    order.OpenTransport | order.DeliverGap | order.RunOnOpen | order.AskPredicate | TalkEffect
 )
 """The effects that concern users: their callables, and what they read."""
 

@@ -18,7 +18,7 @@ from sockstore.machine import events as fact
 from sockstore.machine.endings import attempt_raised
 from sockstore.machine.events import AttemptError, Event
 
-__all__ = ["Callables", "OpeningRefused", "as_attempt_error", "forget_variables"]
+__all__ = ["Callables", "OpeningRefused", "as_attempt_error", "call_on_open", "forget_variables"]
 
 OF_TRANSPORTS = {"certificate", "http", "network", "protocol", "subprotocol", "timeout"}
 """The kinds of `HandshakeFailed` that transports report."""
@@ -224,3 +224,20 @@ def _is_of_transport(error: BaseException | None) -> bool:
         and error.kind in OF_TRANSPORTS
         and isinstance(error.__cause__, OSError | None)
     )
+
+
+async def call_on_open(on_open: Callable[[Any], object], opening: object) -> None:
+    """Call the user's ``on_open``, and wait for it.
+
+    Raises:
+        HandshakeFailed: If it raised; it names the callable.
+        StopReconnecting: If it raised that.
+    """
+    try:
+        result = on_open(opening)
+        if inspect.isawaitable(result):
+            await result
+    except (HandshakeFailed, StopReconnecting):
+        raise
+    except Exception as error:
+        raise attempt_raised("on_open", error, "on_open") from error

@@ -9,7 +9,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from sockstore.base.errors import ScopeClosed, SockstoreError
-from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.connection.engine import ENDED, Engine, ended_by
 from sockstore.connection.inspection.observer import Stats
@@ -180,7 +179,7 @@ class ConnectionView:
         *,
         limit: int = 256,
         overflow: Overflow = "error",
-        gaps: bool | None = None,
+        gaps: bool = False,
     ) -> MessageStream:
         """Return an asynchronous iterator over the messages from now on.
 
@@ -193,8 +192,7 @@ class ConnectionView:
             overflow: Above that, ``"error"`` raises `Lagged` in the reader, ``"drop_oldest"``
                 counts in `MessageStream.dropped`.
             gaps: Whether to be told where messages are missing, by a `Message` of kind ``"gap"``
-                whose data is a `Gap`, and which `where` is not asked about. None tells it with a
-                session; without one there is a gap at every reconnection.
+                whose data is a `Gap`, and which `where` is not asked about: at every reconnection.
 
         Returns:
             The iterator. It ends when the connection closes, raises when it fails, and ends at
@@ -238,7 +236,9 @@ class ConnectionView:
             raise ended_by(state)
 
     async def drain(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - CONTRACT OB4
-        """Wait until everything that was sent so far was handed over; with a session, is stored.
+        """Wait until everything that was sent so far was handed over, or acknowledged.
+
+        What waits for an acknowledgement is what a protocol such as `Centrifuge` sends.
 
         Args:
             timeout: Seconds to wait at most; None waits without a limit.
@@ -249,16 +249,6 @@ class ConnectionView:
         """
         async with asyncio.timeout(timeout):
             await self._sender.drain()
-
-    @property
-    def position(self) -> Position | None:
-        """The last message of a session's room, to go on from after a restart; else None.
-
-        Keep it together with what you did with the message: ``Session(since=position)`` begins
-        with the next one. A message has a `Publication.position` of its own, too.
-        """
-        session = self._driver.machine.session
-        return None if session is None else session.position
 
     def select(
         self, fn: Callable[[MessageView], T], *, differs: Callable[[T, T], bool] | None = None

@@ -22,7 +22,6 @@ from sockstore.connection.connection import Connection
 from sockstore.connection.endpoint import Endpoint, Headers, PerAttempt, Subprotocols
 from sockstore.connection.engine import Engine
 from sockstore.connection.navigation import CloseOnNavigate, Navigates
-from sockstore.connection.recovery import Session, Steps, check_recovery
 from sockstore.machine.memory import Settings
 from sockstore.transports import PING_INTERVAL, default_transport, is_browsers_own
 from sockstore.transports.base import TransportFactory, TransportOptions
@@ -59,10 +58,8 @@ class WebSocketStore(Connection):
         max_message_bytes: A larger message closes the connection with 1009.
         history: Messages kept in `messages`; None keeps all, 0 none.
         outbox: An `Outbox` for messages while the connection is not open; None refuses them.
-        session: A `Session`, for a room of a server that speaks it: nothing is lost over a
-            reconnection, and nothing comes twice.
-        protocol: What frames mean on the server, of ``sockstore.protocols``: `Topics`, `JsonRpc` or
-            one of your own. None is ``Plain()``: they are your messages.
+        protocol: What frames mean on the server, of ``sockstore.protocols``: `Centrifuge`,
+            `Topics`, `JsonRpc` or one of your own. None is ``Plain()``: they are your messages.
         lazy: Whether it connects only for the first subscriber of its messages, stream,
             subscription, send or request, and closes once nobody uses it. Inside ``async with``, or
             after `connect`, which connects at once; `close` ends it until then.
@@ -118,7 +115,6 @@ class WebSocketStore(Connection):
         max_message_bytes: int = 2**20,
         history: int | None = 1000,
         outbox: Outbox | None = DEFAULT_OUTBOX,
-        session: Session | None = None,
         protocol: BaseProtocol | None = None,
         lazy: bool = False,
         linger: float = 0.0,
@@ -133,11 +129,7 @@ class WebSocketStore(Connection):
         transport: TransportFactory = default_transport,
     ) -> None:
         require_instance("outbox", outbox, Outbox, "an Outbox or None")
-        check_recovery(session, protocol)
-        if protocol is None:
-            from sockstore.protocols.plain import PLAIN  # noqa: PLC0415 - not with the package
-
-            protocol = PLAIN
+        protocol = _checked(protocol)
         require_flag("lazy", lazy)
         require_at_least("linger", linger, 0)
         if linger and not lazy:
@@ -146,15 +138,13 @@ class WebSocketStore(Connection):
         require_callable("on_error", on_error)
         require_callable("should_reconnect", should_reconnect, may_await=True)
         require_callable("transport", transport)
-        token = None if session is None else session.token
         adds = None if protocol.is_plain else protocol
-        endpoint = Endpoint(url, headers, subprotocols, token, adds)
+        endpoint = Endpoint(url, headers, subprotocols, adds)
         transport_options = TransportOptions(
             max_message_bytes=max_message_bytes, ssl=ssl, compression=compression, proxy=proxy
         )
         if in_browser := is_browsers_own(transport):
             refuse_in_browser(transport_options, headers, ping_interval)
-        steps = Steps(session, on_open)
         settings = Settings(
             reconnect=reconnect_policy(reconnect),
             outbox=outbox,
@@ -165,12 +155,9 @@ class WebSocketStore(Connection):
             ping_timeout=ping_timeout,
             idle_timeout=idle_timeout,
             heartbeat=protocol.heartbeat,
-            channel=None if session is None else session.channel,
-            since=None if session is None else session.since,
-            protocol=None if session is not None else protocol,
+            protocol=protocol,
             linger=linger if lazy else None,
-            has_on_open=bool(steps),
-            has_fetch_state=steps.has_fetch_state,
+            has_on_open=on_open is not None,
             has_predicate=should_reconnect is not None,
             can_refresh=on_open is not None or endpoint.has_callable,
         )
@@ -179,7 +166,7 @@ class WebSocketStore(Connection):
             self,
             settings,
             endpoint,
-            steps,
+            on_open,
             navigation,
             make_opening=_make_opening,
             transport=transport,
@@ -191,6 +178,15 @@ class WebSocketStore(Connection):
             history=history,
         )
         super().__init__(engine, engine.snapshot, navigation)
+
+
+def _checked(protocol: BaseProtocol | None) -> BaseProtocol:
+    """Return the protocol, or the usual one; both are loaded with the first connection (CN1)."""
+    from sockstore.protocols.base import BaseProtocol  # noqa: PLC0415 - see above
+    from sockstore.protocols.plain import PLAIN  # noqa: PLC0415 - see above
+
+    require_instance("protocol", protocol, BaseProtocol, "a protocol or None")
+    return PLAIN if protocol is None else protocol
 
 
 def _make_opening(*parts: Any, is_reconnection: bool) -> Opening:

@@ -38,7 +38,7 @@ def conversation_of(memory: Memory, attempt: Attempt) -> Conversation | tuple[Ou
     from sockstore.protocols import base  # noqa: PLC0415 - not with the package
 
     protocol = memory.settings.protocol
-    assert protocol is not None  # noqa: S101 - a session has no conversation
+    assert protocol is not None  # noqa: S101 - its caller has looked
     try:
         conversation: object = protocol.converse(memory.protocol_memory, attempt)
     except Exception as error:  # noqa: BLE001 - a protocol may be the user's, and raise anything

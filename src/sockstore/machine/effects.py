@@ -14,7 +14,6 @@ from sockstore.base.positions import Gap
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine.delivery import Outgoing
 from sockstore.machine.reconnect import Decision
-from sockstore.machine.session_frames import Published
 from sockstore.machine.subscriptions import SubscriptionState
 
 if TYPE_CHECKING:
@@ -31,18 +30,14 @@ class OpenTransport:
 
 @frozen
 class RunOnOpen:
-    """Load the snapshot if one is needed and report `SnapshotLoaded`; call the user's ``on_open``.
-
-    Report `OnOpenFinished` after both, or as soon as one of them fails.
+    """Call the user's ``on_open``, and report `OnOpenFinished` after it.
 
     Args:
         transport: The transport that is being opened.
-        needs_state: Whether to load a session's snapshot.
         is_reconnection: Whether a connection was open before.
     """
 
     transport: int
-    needs_state: bool = False
     is_reconnection: bool = False
 
 
@@ -59,13 +54,6 @@ class ExpectReplies:
 
     transport: int
     heartbeat: Heartbeat
-
-
-@frozen
-class AwaitMessage:
-    """Report `MessageComing` before the next message of a session is delivered."""
-
-    transport: int
 
 
 @frozen
@@ -114,7 +102,7 @@ class FlushOutbox:
 
 @frozen
 class SendFrame:
-    """Send a frame of the session or protocol itself."""
+    """Send a frame of the protocol itself."""
 
     transport: int
     frame: str | bytes
@@ -214,14 +202,6 @@ class DeliverGap:
 
 
 @frozen
-class DeliverMissed:
-    """Deliver the messages missed without a connection, until this transport is retired."""
-
-    transport: int
-    publications: tuple[Published, ...]
-
-
-@frozen
 class SettleReceipts:
     """Set the state of these messages' receipts."""
 
@@ -265,7 +245,6 @@ Effect: TypeAlias = (
     | RunOnOpen
     | DeliverLeft
     | ExpectReplies
-    | AwaitMessage
     | RetireTransport
     | CloseTransport
     | AbortTransport
@@ -283,7 +262,6 @@ Effect: TypeAlias = (
     | AskProgram
     | ReportError
     | DeliverGap
-    | DeliverMissed
     | FlushOutbox
     | SettleReceipts
     | AskPredicate

@@ -45,7 +45,6 @@ from sockstore.machine.reconnect import (
     classified_by,
     decide,
 )
-from sockstore.machine.session_frames import ErrorReply
 
 if TYPE_CHECKING:
     from sockstore.protocols.base import Failed as ConversationFailed
@@ -57,17 +56,13 @@ __all__ = [
     "conversation_failed",
     "handshake_failed",
     "predicate_answered",
-    "room_refused",
-    "session_failed",
 ]
 
 
-def handshake_failed(
-    destination: object, why: str, kind: HandshakeFailureKind, code: int | None = None
-) -> HandshakeFailed:
+def handshake_failed(destination: object, why: str, kind: HandshakeFailureKind) -> HandshakeFailed:
     """Return the error of an attempt to connect."""
     where = redact_url(destination) if isinstance(destination, str) else "the server"
-    return HandshakeFailed(where, why, kind=kind, code=code)
+    return HandshakeFailed(where, why, kind=kind)
 
 
 def attempt_raised(who: str, error: BaseException, kind: HandshakeFailureKind) -> HandshakeFailed:
@@ -75,13 +70,6 @@ def attempt_raised(who: str, error: BaseException, kind: HandshakeFailureKind) -
     failed = HandshakeFailed("the server", f"{who} raised {said(error)}", kind=kind)
     failed.__cause__ = error
     return failed
-
-
-def room_refused(destination: object, error: ErrorReply) -> HandshakeFailed:
-    """Return the error for a room that refused the subscription."""
-    why = f"the server refused the room: {error.message or 'no reason given'} ({error.code})"
-    code = None if error.temporary and error.code not in {100, 111} else error.code
-    return handshake_failed(destination, why, "session", code)
 
 
 def attempt_failed(
@@ -108,7 +96,6 @@ def attempt_failed(
                 exception,
                 close,
                 opened_before=memory.opened_before,
-                in_session=memory.session is not None,
                 meaning=meaning or meaning_of(memory, close),
             )
             return _follow(memory, outcome, streak, now)
@@ -136,14 +123,6 @@ def connection_lost(
     error = ConnectionLost(why, close)
     error.__cause__ = cause
     return _ended(memory, phase, error, now)
-
-
-def session_failed(memory: Memory, phase: Live, error: HandshakeFailed, now: float) -> list[Effect]:
-    """The server's session cannot go on: an open connection ends, an attempt fails."""
-    retiring = memory.retire(now)
-    if isinstance(phase, Open):
-        return [*retiring, *_ended(memory, phase, error, now)]
-    return [*retiring, *attempt_failed(memory, error, now)]
 
 
 def conversation_failed(
@@ -189,7 +168,6 @@ def _ended(
         close,
         now - phase.opened_at,
         opened_before=True,
-        in_session=memory.session is not None,
         meaning=meaning or meaning_of(memory, close),
     )
     return _follow(memory, outcome, phase.streak, now)

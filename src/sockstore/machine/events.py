@@ -16,7 +16,6 @@ from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat
 from sockstore.base.outcomes import Word
 from sockstore.base.state import Attempt, Hint, SocketInfo
-from sockstore.machine.session_frames import Said
 
 AttemptError: TypeAlias = HandshakeFailed | InvalidOption | InvalidURI | StopReconnecting
 """The errors that may end an attempt."""
@@ -78,14 +77,12 @@ class TransportOpened:
     Args:
         transport: Its number.
         socket: The open socket.
-        token: The token of a session.
         given: The values of the protocol's parameters.
         attempt: The attempt that succeeded.
     """
 
     transport: int
     socket: SocketInfo
-    token: str | None = None
     given: Mapping[str, object] = MappingProxyType({})
     attempt: Attempt = Attempt()
 
@@ -99,22 +96,8 @@ class AttemptFailed:
 
 
 @frozen
-class MessageComing:
-    """A message of a session is about to be delivered, the first one of this transport."""
-
-    transport: int
-
-
-@frozen
-class SnapshotLoaded:
-    """The user's ``fetch_state`` returned."""
-
-    transport: int
-
-
-@frozen
 class OnOpenFinished:
-    """The user's ``on_open`` returned, or it or ``fetch_state`` raised.
+    """The user's ``on_open`` returned, or it raised.
 
     Args:
         transport: The transport that was being opened.
@@ -167,22 +150,6 @@ class PongReceived:
 
     transport: int
     payload: bytes
-
-
-@frozen
-class SessionHeard:
-    """The server said something other than the next message of the room."""
-
-    transport: int
-    said: Said
-
-
-@frozen
-class SessionBroken:
-    """The server said something that is not part of the session's protocol."""
-
-    transport: int
-    why: str
 
 
 @frozen
@@ -322,8 +289,6 @@ Event: TypeAlias = (
     | MessagesWithdrawn
     | TransportOpened
     | AttemptFailed
-    | MessageComing
-    | SnapshotLoaded
     | ConversationRaised
     | ConversationSaid
     | SubscriptionWanted
@@ -338,8 +303,6 @@ Event: TypeAlias = (
     | TransportClosed
     | TransportReleased
     | PongReceived
-    | SessionHeard
-    | SessionBroken
     | WritingPaused
     | WritingResumed
     | PredicateAnswered

@@ -38,11 +38,5 @@ def end_if_unused(memory: Memory, now: float) -> list[Effect]:
 
 def _is_wanted(memory: Memory, *, has_users: bool) -> bool:
     """Whether anybody uses the connection, or anything waits for it."""
-    session = memory.session
-    return bool(
-        has_users
-        or memory.sending.outbox
-        or memory.sending.line
-        or memory.book
-        or (session is not None and session.unanswered)
-    )
+    sent = memory.sending.sent
+    return bool(has_users or memory.sending.outbox or memory.sending.line or memory.book or sent)

@@ -7,9 +7,7 @@ Its laws:
 
    - `handle`, for all that happens: carry out the effects in order, then look at `state` and at
      `deadline`. An event costs microseconds, so two hot paths have methods of their own.
-   - `accept`, for a publication of a session's room: deliver it if it is news. None means that
-     nothing has changed: report it by `SessionHeard`. `state` and `deadline` never change here.
-     `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
+   - `ear`, for the frames of a protocol: deliver the messages of one if it says nothing else, and
      otherwise report all of it by `ConversationSaid`. Listening may change
      `deadline`, and never `state`.
      `match`, for a message of a plain connection while requests wait. Neither changes here.
@@ -28,11 +26,10 @@ Its laws:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
-from sockstore.base.positions import Position
 from sockstore.base.state import ConnectionState
 from sockstore.machine import effects as order
 from sockstore.machine.asking import frames_of, may_send, not_delivered
@@ -57,12 +54,11 @@ from sockstore.machine.phases import (
 )
 from sockstore.machine.reconnect import Decision
 from sockstore.machine.sending import TOO_LARGE, MaySend, allows
-from sockstore.machine.session_frames import Published
 from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Answered, Output, WireSubscription
+    from sockstore.protocols.base import Answered, Conversation, WireSubscription
     from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Machine"]
@@ -85,35 +81,13 @@ class OutboxView(Protocol):
         """The size of all messages."""
 
 
-class SessionView(Protocol):
-    """The part of a session that other packages may read."""
-
-    @property
-    def position(self) -> Position | None:
-        """The position of the last message; None before the first subscription."""
-
-    @property
-    def epoch(self) -> str:
-        """The log that the position belongs to."""
-
-    @property
-    def unanswered(self) -> int:
-        """How many messages were handed over and are not acknowledged."""
-
-    @property
-    def under_way(self) -> Iterable[Outgoing]:
-        """Those messages, the oldest first."""
-
-
 class Machine:
     """Decides what a managed connection does next; the driver does it.
 
     Attributes:
         settings: The user's options.
         outbox: The messages that wait to be sent, to be read only.
-        session: The state of a session, to be read only; None without one.
-        is_plain: Whether frames are the program's messages: there is neither a session, nor a
-            protocol that has to be asked.
+        is_plain: Whether frames are the program's messages, so that no protocol has to be asked.
         carries_json: Whether all data is JSON.
         repeats: Whether messages have ids, so that what is not acknowledged is sent again.
         joins_with: What stands between texts that share one WebSocket message, or None.
@@ -130,7 +104,6 @@ class Machine:
         "outbox",
         "repeats",
         "sent",
-        "session",
         "settings",
     )
 
@@ -138,15 +111,12 @@ class Machine:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
-        self.session: Final[SessionView | None] = self._memory.session
-        self.is_plain: Final = self.session is None and settings.is_plain
+        self.is_plain: Final = settings.is_plain
         protocol = settings.protocol
-        joins_with = None if protocol is None else protocol.joins_with
-        self.joins_with: Final = joins_with if self.session is None else "\n"
+        self.joins_with: Final = None if protocol is None else protocol.joins_with
         self.sent: Final = self._memory.sending.sent
         self.repeats: Final = self._memory.repeats
-        has_json = protocol is not None and protocol.carries_json
-        self.carries_json: Final = has_json or self.session is not None
+        self.carries_json: Final = protocol is not None and protocol.carries_json
         # Whether a message goes on the wire as it is, and whatever its size.
         self._sends_as_it_is: Final = (
             self.is_plain and settings.linger is None and self._memory.sending.limit is None
@@ -171,21 +141,13 @@ class Machine:
             effects += self._show(now)
         return effects
 
-    def accept(self, transport: int, publication: Published) -> bool | None:
-        """Say whether a publication of this transport is news; None if an event has to tell it."""
-        memory = self._memory
-        session, phase = memory.session, memory.phase
-        if session is None or not isinstance(phase, LIVE) or phase.transport != transport:
-            return None
-        return session.accept(publication)
-
-    def ear(self, transport: int) -> Callable[[str | bytes, float], Iterable[Output]] | None:
-        """Return what makes outputs of a frame and the time; None if its frames do not count.
+    def ear(self, transport: int) -> Conversation | None:
+        """Return the conversation that hears this transport; None if its frames do not count.
 
         It is good until the transport is retired.
         """
         live = self._memory.live(transport)
-        return None if live is None or live.conversation is None else live.conversation.hear
+        return None if live is None else live.conversation
 
     def not_delivered(self, outputs: Iterable[object]) -> None:
         """Let the protocol forget that it heard these: their transport was retired before."""
@@ -221,22 +183,18 @@ class Machine:
         sending = memory.sending
         if (why := sending.why_never(entry)) is not None:
             return Refused(entry, why)
-        if memory.session is not None and not entry.id:
-            entry.id = memory.session.new_id()
         if memory.repeats and not entry.id and not entry.is_request:
             assert sending.sent is not None  # noqa: S101 - it is what repeats
             entry.id = sending.sent.new_id()
         match memory.phase:
             case Open(writable=True) as phase if (
                 not sending.line
-                and sending.is_free(now)
+                and not sending.has_something
                 and allows(self._may_send(phase, now), entry)
             ):
                 self._use(now)
                 return self._framed(sending.hand_over(entry, now), phase)
-            case Preparing() as phase if from_on_open and (
-                memory.session is None or sending.is_free(now)
-            ):
+            case Preparing() as phase if from_on_open:
                 return self._framed(sending.hand_over(entry, now), phase)
             case Closing() | Closed() | Failed():
                 return Refused(entry, f"the connection is {memory.state.phase}")
@@ -263,8 +221,6 @@ class Machine:
                 offer = self._memory.sending.next_to_send(now, may=self._may_send(phase, now))
                 self._use(now)
                 return None if offer is None else self._framed(offer, phase)
-            case Preparing(writable=True):
-                return self._memory.sending.next_to_send(now, only_again=True)
             case _:
                 return None
 
@@ -385,7 +341,7 @@ class Machine:
         if not isinstance(offer, HandOver) or offer.entry.say is None:
             return offer
         talk = phase.conversation
-        assert talk is not None  # noqa: S101 - only a session has none, and its entries say nothing
+        assert talk is not None  # noqa: S101 - a protocol made the entry's `say`
         say, method = offer.entry.say, "request" if offer.entry.is_request else "send"
         frames = frames_of(self._memory, method, lambda: say(talk)) or "it gave no frame"
         why = frames if isinstance(frames, str) else None

@@ -14,7 +14,7 @@ from sockstore.base.close import Close
 from sockstore.base.frozen import frozen
 from sockstore.base.options import Heartbeat, Reconnect
 from sockstore.base.outcomes import Outcome
-from sockstore.base.positions import Gap, Position
+from sockstore.base.positions import Gap
 from sockstore.base.sending import Outbox
 from sockstore.base.state import Attempt, ConnectionState
 from sockstore.machine import effects as order
@@ -36,7 +36,6 @@ from sockstore.machine.phases import (
 )
 from sockstore.machine.reconnect import Decision, Streak
 from sockstore.machine.sending import Sending
-from sockstore.machine.session import SessionMachine
 from sockstore.machine.subscriptions import WAITING, SubscriptionBook
 
 if TYPE_CHECKING:
@@ -53,19 +52,16 @@ class Settings:
         reconnect: The policy; None if reconnecting is off.
         outbox: The limits of the outbox; None if nothing may wait.
         connect_timeout: Seconds for one attempt, from DNS to the end of the handshake; and
-            again for the opening: that of a protocol or session, ``fetch_state``, ``on_open``.
+            again for the opening: that of a protocol, and ``on_open``.
         close_timeout: Seconds for the closing handshake.
         can_ping: Whether the transport can send pings.
         ping_interval: Seconds between pings; None for no pings.
         ping_timeout: Seconds an inbound byte may take after a ping.
         idle_timeout: Seconds without a data message that end a connection; None for never.
         heartbeat: The application's own ping; None without one.
-        channel: The room of a session; None without a session.
-        since: The last position of the session, or None for now.
-        protocol: What frames mean on the server; None with a session.
+        protocol: What frames mean on the server; None is as `Plain`.
         linger: Seconds that a lazy connection stays open after its last use; None if it is not.
         has_on_open: Whether an ``on_open`` runs before the connection is open for everyone.
-        has_fetch_state: Whether a snapshot is loaded before that, where one is needed.
         has_predicate: Whether a ``should_reconnect`` is asked before each retry.
         can_refresh: Whether a callable could give other credentials.
 
@@ -82,12 +78,9 @@ class Settings:
     ping_timeout: float = 20.0
     idle_timeout: float | None = None
     heartbeat: Heartbeat | None = None
-    channel: str | None = None
-    since: Position | None = None
     protocol: BaseProtocol | None = None
     linger: float | None = None
     has_on_open: bool = False
-    has_fetch_state: bool = False
     has_predicate: bool = False
     can_refresh: bool = False
 
@@ -140,10 +133,8 @@ class Memory:
     """Everything that one machine remembers."""
 
     def __init__(self, settings: Settings, destination: object) -> None:
-        channel, since, protocol = settings.channel, settings.since, settings.protocol
+        protocol = settings.protocol
         self.settings: Final = settings
-        # Both change by their own methods only.
-        self.session: Final = None if channel is None else SessionMachine(channel, since)
         # What the protocol remembers over connections; only its conversations change it.
         self.protocol_memory: Final = protocol and protocol.make_memory()
         # The messages that the server acknowledges, and whether a connection repeats those of the
@@ -152,7 +143,7 @@ class Memory:
         self.repeats: Final = sent is not None
         if sent is None and protocol is not None and protocol.acknowledges_messages:
             sent = _sent_messages()
-        self.sending: Final = Sending(settings.outbox, self.session, sent)
+        self.sending: Final = Sending(settings.outbox, sent)
         # Who uses it, if it is lazy; changed by its own methods, and by events.
         self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
         # What the program wants to be told by the server; None if it cannot be asked.
@@ -229,8 +220,6 @@ class Memory:
 
     def lose(self, phase: Live, now: float, code: int | None = None) -> list[Effect]:
         """Retire the transport of a phase; `code` is that of our close frame, if one is sent."""
-        if self.session is not None:
-            self.session.lose()
         self.retired.add(phase.transport, self.last_moment(now), phase.flights, code)
         waiting = () if self.book is None else self.book.lost()
         lost = [order.ShowSubscription(each, WAITING) for each in waiting]

@@ -75,7 +75,6 @@ class Preparing:
     flights: Flights
     streak: Streak
     writable: bool = True
-    needs_state: bool = False
     conversation: Conversation | None = None
     heartbeat: Heartbeat | None = None
 
@@ -91,7 +90,6 @@ class Open:
     flights: Flights
     streak: Streak
     writable: bool = True
-    recovered: bool | None = None
     pulse: Pulse | None = None
     conversation: Conversation | None = None
     heartbeat: Heartbeat | None = None
@@ -181,8 +179,8 @@ def project(phase: AnyPhase, since: float) -> ConnectionState:
                 close=None if streak.previous is None else streak.previous.close,
                 since=since,
             )
-        case Open(socket=socket, recovered=recovered):
-            return ConnectionState("open", socket=socket, recovered=recovered, since=since)
+        case Open(socket=socket):
+            return ConnectionState("open", socket=socket, since=since)
         case Deciding(retry=retry, close=close):
             return _waiting(retry.streak, close, None, since)
         case Waiting(until=until, streak=streak, close=close):

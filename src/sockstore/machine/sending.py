@@ -19,7 +19,6 @@ from sockstore.machine.outbox import (
     Queued,
     Refused,
 )
-from sockstore.machine.session import SessionMachine
 
 if TYPE_CHECKING:
     from sockstore.protocols.base import SentMessages, WireSubscription
@@ -48,7 +47,6 @@ class Sending:
 
     Args:
         options: The limits of the outbox; None if nothing may wait.
-        session: The session, or None.
         sent: Remembers the messages that a protocol's server acknowledges; None if it does not.
 
     Attributes:
@@ -56,54 +54,37 @@ class Sending:
         outbox: The messages that wait to be sent for the first time.
         line: Those that wait for room in the outbox, because their senders wait; the next one
             first. `offer` adds, `admit` and all that gives messages up remove.
-        session: The session, or None.
         sent: Those that were handed over and not acknowledged, or None.
     """
 
-    __slots__ = ("_expiries", "limit", "line", "outbox", "sent", "session")
+    __slots__ = ("_expiries", "limit", "line", "outbox", "sent")
 
-    def __init__(
-        self,
-        options: Outbox | None,
-        session: SessionMachine | None,
-        sent: SentMessages | None = None,
-    ) -> None:
+    def __init__(self, options: Outbox | None, sent: SentMessages | None = None) -> None:
         self._expiries: Final = Expiries()
         self.limit: Final = None if options is None else options.max_message_bytes
         self.outbox: Final = OutboxQueue(options, self._expiries)
         self.line: deque[Outgoing] = _NOBODY
-        self.session: SessionMachine | None = session
         self.sent: Final = sent
 
     @property
     def deadline(self) -> float:
         """When the next message expires or may be sent; infinite if none waits for a time."""
-        expiry, session = self._expiries.next, self.session
-        if self.sent is not None:
-            return min(expiry, self.sent.next_expiry)
-        if session is None:
-            return expiry
-        return min(expiry, session.deadline(is_waited_for=bool(self.outbox)))
+        expiry = self._expiries.next
+        return expiry if self.sent is None else min(expiry, self.sent.next_expiry)
 
     @property
     def has_something(self) -> bool:
         """Whether anything waits to be sent, or to be sent again."""
         if self.sent is not None and self.sent.has_repeats:
             return True
-        return bool(self.outbox.entries) or (self.session is not None and self.session.has_resends)
-
-    def is_free(self, now: float) -> bool:
-        """Whether a new message may be handed over now: nothing waits, and a session has room."""
-        if self.session is None:
-            return not self.has_something
-        return not self.has_something and self.session.may_send(now)
+        return bool(self.outbox.entries)
 
     def why_never(self, entry: Outgoing) -> str | None:
         """Return why a message cannot be sent at all, as the end of a sentence."""
-        limit, session = self.limit, self.session
+        limit = self.limit
         if limit is not None and entry.size > limit:
             return f"it has {entry.size} bytes; Outbox(max_message_bytes={limit}) allows no more"
-        if (session or self.sent) is not None and entry.id and self._is_under_way(entry.id):
+        if self.sent is not None and entry.id and self._is_under_way(entry.id):
             return "a message with this id is on its way already"
         return None
 
@@ -130,7 +111,7 @@ class Sending:
         if entry.expires_at <= now:
             return None  # it expires first
         offer: Offer
-        if is_open and self.is_free(now) and allows(may, entry):
+        if is_open and not self.has_something and allows(may, entry):
             entry.waits = False
             offer = self.hand_over(entry, now)
         else:
@@ -142,34 +123,19 @@ class Sending:
         self.line.popleft()
         return offer
 
-    def next_to_send(
-        self, now: float, *, only_again: bool = False, may: MaySend | None = None
-    ) -> HandOver | Refused | None:
+    def next_to_send(self, now: float, *, may: MaySend | None = None) -> HandOver | None:
         """Remove the next message that may go, and return its outcome; None if none may go.
 
         Args:
             now: The present time.
-            only_again: Whether new messages have to wait.
             may: Asks the conversation; None if all may leave.
         """
         if may is not None:
             return self._next_allowed(now, may)
-        session = self.session
-        if session is not None:
-            if not session.may_send(now):
-                return None
-            if session.has_resends:
-                return self.hand_over(session.next_resend(), now)
-        return self.hand_over(self.outbox.take(), now) if self.outbox and not only_again else None
+        return self.hand_over(self.outbox.take(), now) if self.outbox else None
 
-    def hand_over(self, entry: Outgoing, now: float) -> HandOver | Refused:
-        """Return the frame of a message to hand over; a session records the message."""
-        if self.session is None:
-            return self._handed_over(entry, now)
-        data = self.session.write(entry, now)
-        return Refused(entry, TOO_LARGE) if data is None else HandOver(entry, data)
-
-    def _handed_over(self, entry: Outgoing, now: float) -> HandOver:
+    def hand_over(self, entry: Outgoing, now: float) -> HandOver:
+        """Return a message to hand over; it is remembered until the server acknowledges it."""
         if self.sent is not None and not entry.is_request:
             self.outbox.limit_time(entry, now)  # one that never waited may be sent again, too
             self.sent.add(entry, now)
@@ -188,7 +154,7 @@ class Sending:
             if subscription is None or may(subscription):
                 if entry.waits:
                     self.outbox.remove(entry)
-                return self._handed_over(entry, now)
+                return self.hand_over(entry, now)
             held.add(subscription)
         return None
 
@@ -227,8 +193,7 @@ class Sending:
             expired.append(entry)
         if expired:
             effects.append(order.SettleReceipts(tuple(expired), "expired", "it waited too long"))
-        remembered = self.session or self.sent
-        if remembered is not None and (unknown := remembered.take_expired(now)):
+        if self.sent is not None and (unknown := self.sent.take_expired(now)):
             why = "no answer came in time, so it is unknown whether it is stored"
             effects.append(order.SettleReceipts(unknown, "unknown", why))
         return effects
@@ -236,8 +201,7 @@ class Sending:
     def drop(self, why: str) -> list[Effect]:
         """Give up everything."""
         effects: list[Effect] = []
-        remembered = self.session or self.sent
-        if remembered is not None and (unknown := remembered.take_all()):
+        if self.sent is not None and (unknown := self.sent.take_all()):
             before = f"{why} before the server answered"
             effects.append(order.SettleReceipts(unknown, "unknown", before))
         dropped = self.outbox.take_all() + tuple(self.line)
@@ -249,10 +213,9 @@ class Sending:
         return effects
 
     def _is_under_way(self, message_id: str) -> bool:
-        session, sent = self.session, self.sent
+        sent = self.sent
         return (
             self.outbox.has_id(message_id)
-            or (session is not None and session.has_under_way(message_id))
             or (sent is not None and sent.has_id(message_id))
             or any(entry.id == message_id for entry in self.line)
         )

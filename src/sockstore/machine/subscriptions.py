@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FINAL",
+    "RECONNECTED",
     "WAITING",
     "SubscriptionBook",
     "SubscriptionPhase",
@@ -47,6 +48,9 @@ class SubscriptionState:
 
 
 WAITING = SubscriptionState()
+
+RECONNECTED = Gap(None, None, "reconnected")
+"""The gap after a reconnection where messages have no numbers."""
 
 FINAL = frozenset({"refused", "ended"})
 """The phases in which a subscription is in the book no more."""
@@ -210,7 +214,7 @@ class SubscriptionBook:
         is_again, entry.has_begun = entry.has_begun, True
         entry.failures = 0
         entry.state = SubscriptionState("subscribed", recovered=fact.recovered)
-        return Gap(None, None, "reconnected") if is_again and fact.recovered is None else None
+        return RECONNECTED if is_again and fact.recovered is None else None
 
     def refused(self, fact: Refused, now: float) -> bool:
         """The server refused a subscription; return whether that is final."""

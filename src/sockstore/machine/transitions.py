@@ -34,12 +34,8 @@ from sockstore.machine.memory import Memory
 from sockstore.machine.opening import (
     heartbeat_given,
     let_in,
-    message_coming,
     on_open_finished,
     say_due,
-    session_broken,
-    session_heard,
-    snapshot_loaded,
     transport_opened,
     wishes_changed,
 )
@@ -83,10 +79,6 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return memory.sending.withdraw(receipts)
         case fact.TransportOpened():
             return transport_opened(memory, event, now)
-        case fact.SessionHeard(transport=transport, said=said):
-            return session_heard(memory, transport, said, now)
-        case fact.SessionBroken(transport=transport, why=why):
-            return session_broken(memory, transport, why, now)
         case fact.ConversationSaid(transport=transport, outputs=outputs):
             if memory.live(transport) is None:
                 not_delivered(memory, outputs)
@@ -105,10 +97,6 @@ def react(memory: Memory, event: Event, now: float) -> list[Effect]:  # noqa: C9
             return _loss_declared(memory, why, now)
         case fact.AttemptFailed(transport=transport, exception=exception):
             return _attempt_failed(memory, transport, exception, now)
-        case fact.MessageComing(transport=transport):
-            return message_coming(memory, transport)
-        case fact.SnapshotLoaded(transport=transport):
-            return snapshot_loaded(memory, transport)
         case fact.OnOpenFinished():
             return on_open_finished(memory, event, now)
         case fact.HeartbeatGiven():
@@ -295,18 +283,16 @@ def _phase_deadline_reached(
     match memory.phase:
         case Connecting(deadline=deadline) if deadline <= now:
             error = handshake_failed(to, f"no answer within {timeout:g} s", "timeout")
-        case Joining(deadline=deadline, conversation=talk) if deadline <= now:
-            late = "the protocol's opening took over" if talk is not None else "no room within"
-            error = handshake_failed(to, f"{late} {timeout:g} s", "session")
-        case Preparing(deadline=deadline, needs_state=needs_state) if deadline <= now:
-            slow = "fetch_state" if needs_state else "on_open"
+        case Joining(deadline=deadline) if deadline <= now:
+            late = f"the protocol's opening took over {timeout:g} s"
+            error = handshake_failed(to, late, "timeout")
+        case Preparing(deadline=deadline) if deadline <= now:
             awaited = f"; it waited for {event.awaits}" if event.awaits else ""
-            error = handshake_failed(to, f"{slow} took over {timeout:g} s{awaited}", "on_open")
+            error = handshake_failed(to, f"on_open took over {timeout:g} s{awaited}", "on_open")
         case Waiting(until=until, streak=streak) if until <= now:
             return memory.begin_attempt(streak, now)
         case Open() as phase:
-            effects = _check_liveness(memory, phase, event, now)
-            return effects if memory.session is None else [*effects, *memory.flush(now)]
+            return _check_liveness(memory, phase, event, now)
         case _:
             return []
     return [*memory.retire(now), *attempt_failed(memory, error, now)]

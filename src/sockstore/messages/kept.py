@@ -21,15 +21,16 @@ from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
 
 if TYPE_CHECKING:
-    from sockstore.base.positions import Publication
     from sockstore.messages.message import Message
+    from sockstore.protocols.outputs import News
 
 __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 
 CHUNK = 256
 
-Entry: TypeAlias = "Message | str | tuple[str, Publication]"
-"""A message; or the JSON text of one that was not read yet, with its place if it has one."""
+Entry: TypeAlias = "Message | str | tuple[str, News]"
+"""A message; or what one is made of that was not read yet: its JSON text, or the frame of a
+protocol and what reads it."""
 
 _index = itemgetter(0)
 
@@ -64,13 +65,14 @@ class Chunk:
         """Return a message, decoded; it is kept decoded, as it may be read again."""
         entry = self.entries[index]
         if isinstance(entry, str):
-            text, place = entry, None
+            data, place = decode_json(entry), None
         elif isinstance(entry, tuple):
-            text, place = entry
+            frame, news = entry
+            data, place = news.again(frame)
         else:
             return entry
         _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
-        message = message_type()(decode_json(text), "json", number, received_at, place, self._key)
+        message = message_type()(data, "json", number, received_at, place, self._key)
         self.entries[index] = message
         return message
 

@@ -1,35 +1,15 @@
-"""Define `Message`, a record that is quick to make, because there may be millions.
-
-A `msgspec.Struct` is made in a quarter of the time of a named tuple, and a third of that of a
-frozen dataclass; where msgspec is missing (some browsers) a dataclass stands in. Importing msgspec
-takes long enough to be felt: the thread that loads the native transport does it, so this module is
-imported by the first message.
-"""
+"""Define `Message`, which is loaded late: see `sockstore.base.records`."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from sockstore.base.positions import Publication
+from sockstore.base.records import Publication, Record
 
-__all__ = ["Message", "MessageKind", "Record"]
+__all__ = ["Message", "MessageKind"]
 
 MessageKind: TypeAlias = Literal["json", "text", "binary", "gap", "snapshot"]
-
-if TYPE_CHECKING:
-    from msgspec import Struct as Record
-else:
-    try:
-        from msgspec import Struct as Record
-    except ImportError:
-        from dataclasses import dataclass
-
-        class Record:
-            """The base of a subclass with ``frozen=True``, which is a frozen dataclass."""
-
-            def __init_subclass__(cls, *, frozen: bool) -> None:
-                dataclass(frozen=frozen)(cls)
 
 
 class Message(Record, frozen=True):

@@ -9,14 +9,16 @@ from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import finalize
 
-from sockstore.base.positions import Gap, Publication
+from sockstore.base.positions import Gap
 from sockstore.messages.buffer import Buffer, Readers
 from sockstore.messages.kept import Kept, MessageView, message_type
 from sockstore.stores import writable
 from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Publication
     from sockstore.messages.message import Message, MessageKind
+    from sockstore.protocols.outputs import News
 
 __all__ = ["LogWriter", "Report", "Tell"]
 
@@ -138,7 +140,23 @@ class LogWriter:
                 self._report(error, "on_append")
         return self.slice_over
 
-    def append_text(self, text: str, data: object, publication: Publication | None = None) -> bool:
+    def append_frame(self, frame: str, news: News) -> bool:
+        """Add one message of a protocol; return whether the slice should end now.
+
+        What is kept is its frame, and a message is made only for those who read it now.
+        """
+        kept, received_at = self.kept, self.received_at
+        entries = kept.entries(received_at)
+        if len(entries) == kept.size:
+            entries = kept.next_entries(received_at)
+        entries.append((frame, news))
+        kept.total += 1
+        if self._readers.buffers or self._tell is not None:
+            place = news.place()
+            self._show(message_type()(news.data, "json", kept.total, received_at, place, kept.key))
+        return self.slice_over
+
+    def append_text(self, text: str, data: object) -> bool:
         """Add one message that came as JSON; return whether the slice should end now.
 
         What is kept is the text, and a message is made only for those who read it now.
@@ -147,18 +165,10 @@ class LogWriter:
         entries = kept.entries(received_at)
         if len(entries) == kept.size:
             entries = kept.next_entries(received_at)
-        entries.append(text if publication is None else (text, publication))
+        entries.append(text)
         kept.total += 1
         if self._readers.buffers or self._tell is not None:
-            message = message_type()(data, "json", kept.total, received_at, publication, kept.key)
-            if self._readers.buffers:
-                self._readers.fresh.append(message)
-                self._tell_readers()
-            if (tell := self._tell) is not None:
-                try:
-                    tell(message)
-                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                    self._report(error, "on_append")
+            self._show(message_type()(data, "json", kept.total, received_at, None, kept.key))
         return self.slice_over
 
     def extend(  # noqa: C901 - hot
@@ -254,6 +264,17 @@ class LogWriter:
         self._readers.end(error, owner)
 
     # Telling
+
+    def _show(self, message: Message) -> None:
+        """Give a message to those who read now."""
+        if self._readers.buffers:
+            self._readers.fresh.append(message)
+            self._tell_readers()
+        if (tell := self._tell) is not None:
+            try:
+                tell(message)
+            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                self._report(error, "on_append")
 
     def _tell_readers(self) -> None:
         if self._readers.tell():

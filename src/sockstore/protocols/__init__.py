@@ -7,7 +7,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from sockstore.base.options import Heartbeat
-from sockstore.base.positions import Publication
 from sockstore.protocols.base import (
     Address,
     Answered,
@@ -37,6 +36,7 @@ from sockstore.protocols.plain import Plain
 from sockstore.protocols.requests import IdField, RequestFormat
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Publication
     from sockstore.protocols.centrifuge import Centrifuge
     from sockstore.protocols.json_rpc import Call, JsonRpc
     from sockstore.protocols.topics import TopicAnswer, Topics
@@ -78,6 +78,7 @@ __all__ = [
 ]
 
 _LATER = {
+    "Publication": "sockstore.base.records",
     "Call": "sockstore.protocols.json_rpc",
     "Centrifuge": "sockstore.protocols.centrifuge",
     "JsonRpc": "sockstore.protocols.json_rpc",

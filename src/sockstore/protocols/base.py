@@ -33,6 +33,7 @@ from sockstore.protocols.outputs import (
     Member,
     Members,
     Missed,
+    News,
     Opened,
     Output,
     Raised,
@@ -59,6 +60,7 @@ __all__ = [
     "Member",
     "Members",
     "Missed",
+    "News",
     "Opened",
     "Output",
     "Raised",
@@ -132,6 +134,15 @@ class Conversation:
         """A message came."""
         del now
         return [Received(frame)]
+
+    def news(self, frame: str, now: float) -> News | None:
+        """Return the message that a frame is, where that is all that it says; None otherwise.
+
+        It is asked before `hear`, which is told of all that this leaves: a conversation that can
+        tell such frames quickly takes them here, and notes that they came. The default takes none.
+        """
+        del frame, now
+        return None
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
         """Ask the server for these, all that became wanted in one turn of the loop.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from sockstore.base.errors import RequestFailed
 from sockstore.base.frozen import frozen
-from sockstore.base.members import Member
 from sockstore.base.outcomes import Word
-from sockstore.base.positions import GapReason, Position, Publication
+from sockstore.base.positions import GapReason, Position
+
+if TYPE_CHECKING:
+    from sockstore.base.records import Publication
 
 __all__ = [
     "Answered",
@@ -23,6 +25,7 @@ __all__ = [
     "Member",
     "Members",
     "Missed",
+    "News",
     "Opened",
     "Output",
     "Raised",
@@ -40,6 +43,39 @@ Frame: TypeAlias = str | bytes
 CallFailure: TypeAlias = RequestFailed | Literal["unknown", "arguments", "raised", "busy"]
 """Why a call of the server gets no result: the program's own answer; no function handles it; its
 parameters do not fit the function; the function raised; or too many calls are under way."""
+
+
+@frozen
+class Member:
+    """One connection of somebody who is in a room.
+
+    Args:
+        client: The name of the connection, unique on its server.
+        user: The name of its user; None without one.
+
+    Example:
+        >>> Member("9b42e55c", "Ann").user
+        'Ann'
+    """
+
+    client: str
+    user: str | None = None
+
+
+class News(Protocol):
+    """A message that was read quickly, by `Conversation.news`; it is good until the next one."""
+
+    subscription: WireSubscription
+    """Whose message it is."""
+
+    data: Any
+    """Its data; no text, and no bytes."""
+
+    def place(self) -> Publication | None:
+        """Return its place in a log."""
+
+    def again(self, frame: str) -> tuple[Any, Publication | None]:
+        """Return the data and the place of a frame that was such a message, at any time later."""
 
 
 class WireSubscription:

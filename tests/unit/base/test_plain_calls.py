@@ -15,7 +15,6 @@ from sockstore import (
     Navigator,
     Reconnect,
     Scope,
-    Session,
     WebSocketStore,
     derived,
     readable,
@@ -23,7 +22,7 @@ from sockstore import (
 )
 from sockstore.base.plain_calls import returns_awaitable
 from sockstore.blocking import WebSocket
-from sockstore.protocols import Heartbeat
+from sockstore.protocols import Centrifuge, Heartbeat
 from sockstore.stores import derived_emit, subscribe_weakly
 from sockstore.testing import FakeServer, VirtualClock, accept, send
 from sockstore.ui.live_list import LiveRows
@@ -294,7 +293,7 @@ def test_places_that_may_await_take_both(kind):
     VirtualClock().run(main())
     # Two attempts, two openings, one question; a mount, a cleanup and a page.
     assert len(told) == 2 * 3 + 2 + 1 + 3
-    Session("lobby", token=both(told)[kind], fetch_state=both(told)[kind])
+    Centrifuge(token=both(told)[kind])
 
 
 def generate(*_):
@@ -307,10 +306,16 @@ async def go(fn):
         await navigator.goto(fn)
 
 
+def rooms():
+    return connection(protocol=Centrifuge())
+
+
 AWAITING_PLACES = {
     "on_open": lambda fn: connection(on_open=fn),
     "should_reconnect": lambda fn: connection(should_reconnect=fn),
-    "fetch_state of Session": lambda fn: Session("lobby", fetch_state=fn),
+    "token": lambda fn: Centrifuge(token=fn),
+    "token of a room": lambda fn: rooms().subscribe("lobby", token=fn),
+    "snapshot": lambda fn: rooms().subscribe("lobby", snapshot=fn),
     "mount": lambda fn: Scope().mount(fn),
     "on_destroy": lambda fn: Scope().on_destroy(fn),
     "goto": lambda fn: asyncio.run(go(fn)),

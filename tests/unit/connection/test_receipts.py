@@ -49,7 +49,7 @@ def test_sent_becomes_unknown_when_its_flight_is_lost():
     flight.lost = True
     assert receipt.state == "unknown"
     delivery.settle("acknowledged")
-    assert receipt.state == "acknowledged", "what a session confirmed stays confirmed"
+    assert receipt.state == "acknowledged", "what a server confirmed stays confirmed"
 
 
 @pytest.mark.parametrize("state", ["sent", "acknowledged"])

@@ -597,6 +597,12 @@ def fatal(exception=None, code=None, status=None):
     return end
 
 
+def refused_in_its_opening(bench):
+    bench.open()
+    error = HandshakeFailed(URL, "no such user", kind="refused")
+    bench.tell(events.OnOpenFinished(1, error, "fatal"))
+
+
 def exhausted(bench):
     while bench.state.phase != "failed":
         bench.fail()
@@ -616,7 +622,6 @@ def predicate_raised(bench):
 
 CERTIFICATE = HandshakeFailed(URL, "expired", kind="certificate")
 SUBPROTOCOL = HandshakeFailed(URL, "no common one", kind="subprotocol")
-NO_SUCH_ROOM = HandshakeFailed(URL, "there can be no such room", kind="session", code=102)
 OFF = {"reconnect": None}
 ASKING = {"has_predicate": True}
 OWN_WORD = {"reconnect": Reconnect.linear(classify=lambda outcome: "fatal")}
@@ -634,7 +639,7 @@ OWN_WORD = {"reconnect": Reconnect.linear(classify=lambda outcome: "fatal")}
         ({}, fatal(status=404), FailureReason.FATAL_HTTP_STATUS),
         ({}, fatal(CERTIFICATE), FailureReason.FATAL_TLS),
         ({}, fatal(SUBPROTOCOL), FailureReason.NO_SUBPROTOCOL),
-        ({}, fatal(NO_SUCH_ROOM), FailureReason.REFUSED_BY_SERVER),
+        ({"has_on_open": True}, refused_in_its_opening, FailureReason.REFUSED_BY_SERVER),
         ({}, fatal(InvalidURI("x", "bad")), FailureReason.FATAL_URL),
         ({}, fatal(InvalidOption("headers", "X-A", "bad")), FailureReason.FATAL_OPTION),
         ({}, fatal(status=401), FailureReason.UNAUTHORISED),

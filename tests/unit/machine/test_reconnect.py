@@ -305,15 +305,6 @@ def test_what_one_calls_a_goodbye_oneself_is_final(after_goodbye):
 
 
 @pytest.mark.contract("RC6")
-@pytest.mark.parametrize("code", [3000, 3500, 3507, 4500, 4999])
-def test_an_own_classification_counts_in_a_session_too(code):
-    outcome = Outcome(close=Close(code), exception=ConnectionLost("x"), uptime=9, in_session=True)
-    policy = Reconnect.linear(classify={code: "throttle"})
-    assert policy.classified(outcome).classification == "throttle"
-    assert not Reconnect.linear().classified(outcome).is_own
-
-
-@pytest.mark.contract("RC6")
 def test_a_function_classifies_what_has_no_number():
     def function(outcome):
         return "fatal" if getattr(outcome.exception, "kind", None) == "network" else None

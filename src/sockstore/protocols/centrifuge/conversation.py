@@ -34,7 +34,7 @@ from sockstore.protocols.centrifuge.frames import (
     text_in,
 )
 from sockstore.protocols.centrifuge.memory import RoomMemory
-from sockstore.protocols.centrifuge.pushes import BEGINS, RunReader, push_reader
+from sockstore.protocols.centrifuge.pushes import BEGINS, push_reader
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Announced, announced_by, page_in, ttl_in
 from sockstore.protocols.centrifuge.room import (
@@ -52,6 +52,7 @@ from sockstore.protocols.outputs import (
     Ask,
     Failed,
     Frame,
+    News,
     Opened,
     Output,
     WireSubscription,
@@ -100,6 +101,8 @@ class CentrifugeConversation(Conversation):
         self._renewals = Renewals[None]()
         # The facts of the server; None until it lets us in: set by `_connected`.
         self._announced: Announced | None = None
+        # Reads the pushes of messages; None if nothing does so in one step.
+        self._read_push = push_reader()
         # The token of this connection, which no sentence shows; set by `open` and `told`.
         self._token: str | None = None
         # Whether `Failed` was said: then there is nothing more to say.
@@ -125,29 +128,29 @@ class CentrifugeConversation(Conversation):
     def hear(self, frame: Frame, now: float) -> Iterable[Output]:
         """Return what a message of the server says; several things, it may be."""
         self._heard_at = now
-        # The hot path: one new message of a room.
-        if type(frame) is str and frame.startswith(BEGINS):
-            received = self._rooms.read(frame)
-            if received is not None:
-                return (received,)
         outputs: list[Output] = []
         try:
             for line in lines_of(frame):
                 if self._has_failed:
                     break
-                received = self._rooms.read(line) if line.startswith(BEGINS) else None
-                outputs += self._hear(read(line), now) if received is None else (received,)
+                outputs += self._hear(read(line), now)
         except FrameError as error:
             outputs += self._not_understood(str(error))
         return self._and_what_is_due(outputs, now)
 
-    def run_of(self, subscription: WireSubscription, now: float) -> RunReader | None:
-        """Return what reads the messages of a room while nothing else comes: faster than `hear`.
-
-        None if there is no such thing now; ask again after `hear`.
-        """
+    def news(self, frame: str, now: float) -> News | None:
+        """Return the next message of a room, if a frame is that and nothing else."""
+        if self._read_push is None or self._has_failed or not frame.startswith(BEGINS):
+            return None
+        try:
+            push = self._read_push(frame).push
+        except (ValueError, RecursionError):
+            return None
+        grant = self._rooms.grant_of(push.channel)
+        if grant is None or not grant.read(push.pub):
+            return None
         self._heard_at = now
-        return self._rooms.run_of(subscription)
+        return grant
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
         """Ask for these rooms, with few frames."""
@@ -283,7 +286,6 @@ class CentrifugeConversation(Conversation):
         self.max_message_bytes = self._commands.most_bytes = announced.max_message_bytes
         self._commands.pace = TokenBucket.below(announced.rate, announced.burst, now)
         self._sending.begin(announced)
-        self._rooms.reader = push_reader()
         if self._token is not None:
             self._renewals.plan(None, announced.ttl, now)
         return [Opened()]
@@ -322,7 +324,6 @@ class CentrifugeConversation(Conversation):
 
     def _fail(self, why: str, kind: Word = "retry") -> list[Output]:
         self._has_failed = True
-        self._rooms.stop()
         self.deadline = None
         return [Failed(why.replace(self._token, "***") if self._token else why, kind)]
 

@@ -10,8 +10,8 @@ from typing import Any, TypeAlias
 
 from sockstore.base.codecs import decode_json
 from sockstore.base.frozen import frozen
-from sockstore.base.members import Member
 from sockstore.protocols.centrifuge.errors import ErrorReply
+from sockstore.protocols.outputs import Member
 
 __all__ = [
     "FrameError",

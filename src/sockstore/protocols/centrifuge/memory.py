@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sockstore.base.positions import Position, Publication
+from sockstore.base.positions import Position
+from sockstore.base.records import Publication
 from sockstore.protocols.centrifuge.frames import Published
 from sockstore.protocols.outputs import WireSubscription
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeAlias
 
-from sockstore.base.checks import require_text
+from sockstore.base.checks import require_callable, require_text
 from sockstore.base.errors import InvalidOption
 from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Word
@@ -48,6 +48,7 @@ class Centrifuge(BaseProtocol):
     has_subscriptions = has_requests = has_history = has_members = True
     addresses_subscriptions = carries_json = acknowledges_messages = True
     has_messages = False
+    joins_with: ClassVar[str | None] = "\n"
     subscribes_with: ClassVar[frozenset[str]] = frozenset({"token", "since"})
 
     token: Token = None
@@ -58,6 +59,8 @@ class Centrifuge(BaseProtocol):
         if not (token is None or callable(token) or (isinstance(token, str) and token)):
             # The value is not shown: it may be a secret.
             raise InvalidOption("token", "***", "give a text, a function that makes one, or None")
+        if callable(token):
+            require_callable("token", token, may_await=True)
         if self.name is not None:
             require_text("name", self.name, "a text or None")
 

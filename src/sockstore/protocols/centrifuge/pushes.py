@@ -8,39 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, TypeAlias
 
-from sockstore.base.positions import Publication
+from sockstore.base.records import Publication
+from sockstore.protocols.centrifuge.memory import RoomMemory
+from sockstore.protocols.outputs import WireSubscription
 
-if TYPE_CHECKING:
-    from sockstore.protocols.centrifuge.room import Room
-
-__all__ = ["BEGINS", "PushReader", "RunReader", "place_of", "push_reader"]
+__all__ = ["BEGINS", "Grant", "ReadPush", "push_reader"]
 
 BEGINS = '{"push"'
 """How such a frame begins; others need not be tried."""
 
-
-class PushReader(NamedTuple):
-    """Functions that read a push.
-
-    A push has the fields ``push.channel`` and ``push.pub``, and that ``data``, ``offset`` (0 if it
-    is left out), ``tags``, ``info`` and ``epoch``.
-
-    Args:
-        whole: Returns a push.
-        envelope: Returns a push whose ``data`` are not decoded.
-        payload: Decodes such ``data``.
-    """
-
-    whole: Callable[[str], Any]
-    envelope: Callable[[str], Any]
-    payload: Callable[[Any], Any]
+ReadPush: TypeAlias = Callable[[str], Any]
+"""Returns the ``push`` of a frame: its ``channel`` and its ``pub``, which has ``data``, ``offset``
+(0 if it is left out), ``tags``, ``info`` and ``epoch``."""
 
 
 @cache
-def push_reader() -> PushReader | None:
-    """Return the functions; None without msgspec, which some browsers lack."""
+def push_reader() -> ReadPush | None:
+    """Return what reads a push; None without msgspec, which some browsers lack."""
     try:
         import msgspec  # noqa: PLC0415 - it is as large as the rest of the import
     except ImportError:
@@ -51,26 +37,70 @@ def push_reader() -> PushReader | None:
     none = type(None)
     tags = define("Tags", [("id", str, "")], gc=False)
     info = define("Info", [("user", str, "")], gc=False)
-
-    def reader(data: Any) -> Callable[[str], Any]:
-        fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
-            ("data", data),
-            ("offset", Annotated[int, msgspec.Meta(ge=0)], 0),
-            ("tags", tags | none, None),
-            ("info", info | none, None),
-            ("epoch", str, ""),
-        ]
-        pub = define("Pub", fields, gc=False)
-        push = define("Push", [("channel", str), ("pub", pub)], gc=False)
-        frame = define("Frame", [("push", push)], gc=False)
-        decode: Callable[[str], Any] = msgspec.json.Decoder(frame).decode
-        return decode
-
-    return PushReader(reader(Any), reader(msgspec.Raw), msgspec.json.Decoder().decode)
+    fields: list[tuple[str, Any] | tuple[str, Any, Any]] = [
+        ("data", Any),
+        ("offset", Annotated[int, msgspec.Meta(ge=0)], 0),
+        ("tags", tags | none, None),
+        ("info", info | none, None),
+        ("epoch", str, ""),
+    ]
+    push = define("Push", [("channel", str), ("pub", define("Pub", fields, gc=False))], gc=False)
+    decode: ReadPush = msgspec.json.Decoder(define("Frame", [("push", push)], gc=False)).decode
+    return decode
 
 
-def place_of(pub: Any, epoch: str) -> Publication:
-    """Return the place of a message that was read here."""
+class Grant:
+    """That the server has let us into a room, from its answer on until it ends.
+
+    It is the `News` of the room: what `read` takes is a message of it.
+
+    Args:
+        subscription: The subscription.
+        memory: How far the room has been read.
+        decode: Reads a push; None if nothing reads it in one step.
+
+    Attributes:
+        subscription: The same.
+        data: The data of the last message; set by `read`.
+    """
+
+    __slots__ = ("_decode", "_epoch", "_memory", "_pub", "data", "subscription")
+
+    def __init__(
+        self, subscription: WireSubscription, memory: RoomMemory, decode: ReadPush | None
+    ) -> None:
+        self.subscription: WireSubscription = subscription
+        self.data: Any = None
+        self._memory = memory
+        self._epoch = memory.epoch
+        self._decode = decode
+        self._pub: Any = None  # the last message, set by `read`
+
+    def read(self, pub: Any) -> bool:
+        """Return whether a publication is the next message of the room, and note that it came."""
+        memory, data = self._memory, pub.data
+        last = memory.offset
+        # A text is a message of another kind, and an epoch is told by the first message of a log.
+        if pub.epoch or data.__class__ is str or pub.offset != (0 if last is None else last + 1):
+            return False
+        if last is not None:
+            tags = pub.tags
+            memory.offset, memory.last_id = last + 1, None if tags is None else tags.id or None
+        self._pub, self.data = pub, data
+        return True
+
+    def place(self) -> Publication:
+        """Return the place of the last message."""
+        return _place(self._pub, self._epoch)
+
+    def again(self, frame: str) -> tuple[Any, Publication]:
+        """Return the data and the place of a frame that `read` took at any time."""
+        assert self._decode is not None  # noqa: S101 - it has read the frame before
+        pub = self._decode(frame).push.pub
+        return pub.data, _place(pub, self._epoch)
+
+
+def _place(pub: Any, epoch: str) -> Publication:
     tags, info = pub.tags, pub.info
     return Publication(
         pub.offset or None,
@@ -78,57 +108,3 @@ def place_of(pub: Any, epoch: str) -> Publication:
         None if tags is None else tags.id or None,
         None if info is None else info.user or None,
     )
-
-
-class RunReader:
-    """Reads messages of one room that come one after the other, for a log that keeps their frames.
-
-    It is good for one subscription of the server's: `advance` refuses all once that has ended.
-
-    Args:
-        room: The room; the server has let us in.
-        read: Returns a push.
-    """
-
-    __slots__ = ("_channel", "_epoch", "_grant", "_last", "_memory", "_read", "_room")
-
-    def __init__(self, room: Room, read: Callable[[str], Any]) -> None:
-        self._room = room
-        self._memory = room.memory
-        self._channel = room.channel
-        self._epoch = room.memory.epoch
-        self._grant = room.grant
-        self._read = read
-        self._last: Any = None  # what `advance` has read last; set by it
-
-    def advance(self, frame: str) -> Any:
-        """Return the data of the next message, and note that it has come.
-
-        Raises:
-            ValueError, RecursionError: If a frame is not just that; then nothing is noted, and it
-                is for `Conversation.hear`.
-        """
-        push = self._read(frame).push
-        pub, memory = push.pub, self._memory
-        offset, data = pub.offset, pub.data
-        if (
-            self._room.grant is not self._grant
-            or offset != memory.offset + 1  # type: ignore[operator]  # it counts while we are in
-            or push.channel != self._channel
-            or pub.epoch
-            or data.__class__ is str  # a message of another kind
-        ):
-            raise ValueError
-        tags = pub.tags
-        memory.offset, memory.last_id = offset, None if tags is None else tags.id or None
-        self._last = pub
-        return data
-
-    def place(self) -> Publication:
-        """Return the place of the message that `advance` has returned last."""
-        return place_of(self._last, self._epoch)
-
-    def again(self, frame: str) -> tuple[Any, Publication]:
-        """Return the data and the place of a message whose frame `advance` took at any time."""
-        pub = self._read(frame).push.pub
-        return pub.data, place_of(pub, self._epoch)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from sockstore.base.frozen import frozen
-from sockstore.base.members import Member
 from sockstore.protocols.centrifuge.frames import (
     FrameError,
     Published,
@@ -16,6 +15,7 @@ from sockstore.protocols.centrifuge.frames import (
     published_by,
     text_in,
 )
+from sockstore.protocols.outputs import Member
 
 __all__ = [
     "Announced",

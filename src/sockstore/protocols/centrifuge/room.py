@@ -7,11 +7,11 @@ from typing import Any, Literal, TypeAlias
 
 from sockstore.base.codecs import Unreadable
 from sockstore.base.frozen import frozen
-from sockstore.base.members import Member
-from sockstore.base.positions import Publication
+from sockstore.base.records import Publication
 from sockstore.protocols.centrifuge.frames import JoinedOrLeft, Published, Unsubscribed
 from sockstore.protocols.centrifuge.memory import memory_of
-from sockstore.protocols.outputs import Received, WireSubscription
+from sockstore.protocols.centrifuge.pushes import Grant
+from sockstore.protocols.outputs import Member, Received, WireSubscription
 
 __all__ = [
     "Early",
@@ -79,7 +79,7 @@ class Room:
     Attributes:
         phase: What is waited for: the program's token, the server's answer, or messages. All set by
             `Rooms`, as is the rest.
-        grant: What the server has let us in by: another object each time; None while we are not in.
+        grant: That the server has let us in: another one each time; None while we are not in.
         joining: What the answer to the subscription is for; an answer for another one is too late.
         token: The token for this room, as the program gave it last; None for none.
         is_second_token: Whether that one was asked for because the server refused the one before.
@@ -109,7 +109,7 @@ class Room:
         self.channel = channel
         self.memory = memory_of(subscription)
         self.phase: Literal["asking", "joining", "joined"] = "asking"
-        self.grant: object = None
+        self.grant: Grant | None = None
         self.joining: Joining | None = None
         self.token: str | None = None
         self.is_second_token: bool = False

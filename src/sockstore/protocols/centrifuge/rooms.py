@@ -25,7 +25,7 @@ from sockstore.protocols.centrifuge.frames import (
     Reply,
     Unsubscribed,
 )
-from sockstore.protocols.centrifuge.pushes import PushReader, RunReader, place_of
+from sockstore.protocols.centrifuge.pushes import Grant, push_reader
 from sockstore.protocols.centrifuge.recovery import joined_at
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Granted, granted_by, members_in, ttl_in
@@ -76,7 +76,6 @@ class Rooms:
 
     Attributes:
         renewals: When which token is to be renewed.
-        reader: Reads pushes fast; None if nothing does. Set by the conversation, once it is let in.
     """
 
     def __init__(self, commands: CommandQueue) -> None:
@@ -87,7 +86,6 @@ class Rooms:
         # then is of the subscription that is left. `_leave` adds, `left` removes.
         self._leaving: dict[str, int] = {}
         self.renewals: Final = Renewals[Room]()
-        self.reader: PushReader | None = None
 
     def get(self, channel: object) -> Room | None:
         """Return a room that is wanted."""
@@ -155,45 +153,10 @@ class Rooms:
 
     # Pushes
 
-    def read(self, frame: str) -> Received | None:
-        """Return the next message of a room, if a frame is that and nothing else: the hot path.
-
-        None leaves a frame to the careful path; then nothing was noted of it.
-        """
-        reader = self.reader
-        if reader is None:
-            return None
-        try:
-            push = reader.envelope(frame).push
-            room, said = self._by_channel.get(push.channel), push.pub
-            if room is None or room.phase != "joined" or said.epoch:
-                return None
-            memory, offset = room.memory, said.offset
-            if memory.offset is not None and offset != memory.offset + 1:
-                return None
-            data = reader.payload(said.data)
-            text = None if data.__class__ is str else str(said.data, "utf-8")
-        except (ValueError, RecursionError):
-            return None
-        place = place_of(said, memory.epoch)
-        if memory.offset is not None:
-            memory.offset, memory.last_id = offset, place.id
-        return Received(data, room.subscription, place, text)
-
-    def run_of(self, subscription: WireSubscription) -> RunReader | None:
-        """Return what reads messages of a room in a row; None if none can be read so now."""
-        room, reader = self.get(subscription.key), self.reader
-        if reader is None or room is None or room.subscription is not subscription:
-            return None
-        if room.grant is None or room.memory.offset is None:
-            return None
-        return RunReader(room, reader.whole)
-
-    def stop(self) -> None:
-        """Read no more messages: the conversation has ended."""
-        self.reader = None
-        for room in self._by_channel.values():
-            room.grant = None
+    def grant_of(self, channel: str) -> Grant | None:
+        """Return by what the server has let us into a room; None if it has not."""
+        room = self._by_channel.get(channel)
+        return None if room is None else room.grant
 
     def hear(self, push: Early, now: float) -> Iterable[Output]:
         """Return what a push says."""
@@ -231,12 +194,15 @@ class Rooms:
         is_new = memory.accept(said)
         if is_new:
             if said.epoch:
-                room.grant = object()  # what has read the room until now does not know the epoch
+                room.grant = self._grant(room)  # the one before does not know the epoch
             return [received_of(room.subscription, said, memory.epoch)]
         if is_new is None:
             self._leave(room)
             return self._mend(room, memory.what_is_wrong_with(said), now)
         return []
+
+    def _grant(self, room: Room) -> Grant:
+        return Grant(room.subscription, room.memory, push_reader())
 
     # Replies
 
@@ -276,7 +242,7 @@ class Rooms:
         memory.move_to(joined.start)
         memory.has_begun = True
         early, room.early = room.early, []
-        room.phase, room.joining, room.grant = "joined", None, object()
+        room.phase, room.joining, room.grant = "joined", None, self._grant(room)
         room.is_second_token = room.has_left = room.is_renewing = False
         if subscription.token is not None:
             self.renewals.plan(room, answer.ttl, now)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from sockstore.base.members import Member
 from sockstore.connection.connection import Connection
 from sockstore.connection.subscription import Subscription, protocol_of
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.log import MessageLog
+from sockstore.protocols.outputs import Member
 from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Readable, derived
 from sockstore.ui.chat.backlog import Backlog, backlog_of
