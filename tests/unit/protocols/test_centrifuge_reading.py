@@ -18,8 +18,8 @@ from sockstore.protocols import (
 )
 
 
-def run_of(talk, room):
-    return talk.conversation.run_of(room, talk.now)
+def news(talk, frame):
+    return talk.conversation.news(frame, talk.now)
 
 
 def text(*args, **more):
@@ -27,17 +27,19 @@ def text(*args, **more):
 
 
 @pytest.mark.contract("SE1")
-def test_a_run_reads_messages_in_a_row():
+def test_news_are_the_messages_of_rooms():
     talk = Talk.opened()
-    room = talk.room("a")
-    run = run_of(talk, room)
+    one, other = talk.room("a"), talk.room("b")
     frame = text("a", 1, {"n": 1}, info={"user": "Ann"}, tags={"id": "x"})
-    assert run.advance(frame) == {"n": 1}
-    assert run.place() == Publication(1, "e", "x", "Ann")
-    assert talk.protocol.position(room) == Position(1, "e", "x")
-    assert run.advance(text("a", 2, [])) == []
-    assert run.place() == Publication(2, "e")
-    assert run.again(frame) == ({"n": 1}, Publication(1, "e", "x", "Ann"))
+    first = news(talk, frame)
+    assert (first.subscription, first.data) == (one, {"n": 1})
+    assert first.place() == Publication(1, "e", "x", "Ann")
+    assert talk.protocol.position(one) == Position(1, "e", "x")
+    second = news(talk, text("b", 1, []))
+    assert (second.subscription, second.data) == (other, [])
+    third = news(talk, text("a", 2, None))
+    assert third.place() == Publication(2, "e")
+    assert third.again(frame) == ({"n": 1}, Publication(1, "e", "x", "Ann"))
 
 
 @pytest.mark.contract("SE1")
@@ -56,61 +58,60 @@ def test_a_run_reads_messages_in_a_row():
         '{"push":{"channel":"a","pub":{"offset":2,"data":1e400}}}',
     ],
 )
-def test_a_run_takes_nothing_else(frame):
+def test_nothing_else_is_news(frame):
     talk = Talk.opened()
     room = talk.room("a", history(1))
-    run = run_of(talk, room)
-    with pytest.raises(ValueError, match=r".*"):
-        run.advance(frame)
+    assert news(talk, frame) is None
     assert talk.protocol.position(room) == Position(1, "e")
-    assert run.advance(text("a", 2)) == 2
+    assert news(talk, text("a", 2)).data == 2
 
 
 @pytest.mark.contract("SE1", "SE0")
-def test_a_run_ends_with_its_subscription():
+def test_news_end_with_the_subscription():
     talk = Talk.opened(STOCK)
-    room, plain = talk.room("a", history(0, "")), talk.room("b", {})
-    assert run_of(talk, plain) is None, "its messages are not counted"
-    assert run_of(talk, WireSubscription("a")) is None
-    assert run_of(talk, WireSubscription("c")) is None
-    run = run_of(talk, room)
+    talk.room("a", history(0, ""))
     talk.hear(push("a", 1, epoch="e"))
-    with pytest.raises(ValueError, match=r".*"):
-        run.advance(text("a", 2))
-    run = run_of(talk, room)
+    first = news(talk, text("a", 2))
+    assert first.place() == Publication(2, "e"), "its epoch was told by the first message"
     talk.hear(ended("a", 2500))
-    with pytest.raises(ValueError, match=r".*"):
-        run.advance(text("a", 2))
-    assert run_of(talk, room) is None
-    talk.hear({"id": talk.commands()[-1]["id"], "subscribe": recovered(1)})
-    run = run_of(talk, room)
-    assert run.advance(text("a", 2)) == 2
+    assert news(talk, text("a", 3)) is None
+    talk.hear({"id": talk.commands()[-1]["id"], "subscribe": recovered(2)})
+    assert news(talk, text("a", 3)).data == 3
     assert talk.hear_text("[]")[0].kind == "retry"
-    with pytest.raises(ValueError, match=r".*"):
-        run.advance(text("a", 3))
-    assert talk.hear(push("a", 3)) == []
+    assert news(talk, text("a", 4)) is None
+    assert talk.hear(push("a", 4)) == []
+
+
+@pytest.mark.contract("SE1")
+def test_messages_of_a_room_without_a_history_are_news_without_a_place():
+    talk = Talk.opened(STOCK)
+    room = talk.room("b", {})
+    first = news(talk, text("b", 0))
+    assert (first.subscription, first.data, first.place()) == (room, 0, Publication(None))
+    assert talk.protocol.position(room) is None
 
 
 @pytest.mark.contract("SE0")
-def test_a_run_is_a_sign_of_life():
+def test_news_are_a_sign_of_life():
     talk = Talk.opened(OURS)
-    room = talk.room("a")
+    talk.room("a")
     talk.now += 30
-    run_of(talk, room)
+    news(talk, text("a", 1))
     assert talk.tick() == []
     assert talk.conversation.deadline == talk.now - 5 + 35
 
 
 @pytest.mark.contract("SE1")
 def test_without_msgspec_the_careful_path_reads_all(monkeypatch):
-    talk = Talk()
     monkeypatch.setitem(sys.modules, "msgspec", None)
     pushes = sys.modules["sockstore.protocols.centrifuge.pushes"]
-    pushes.push_reader.cache_clear()
-    talk.hear({"id": 1, "connect": OURS})
-    pushes.push_reader.cache_clear()
+    monkeypatch.setattr(pushes, "push_reader", pushes.push_reader.__wrapped__)
+    for module in ("conversation", "rooms"):
+        name = f"sockstore.protocols.centrifuge.{module}.push_reader"
+        monkeypatch.setattr(name, pushes.push_reader)
+    talk = Talk.opened()
     room = talk.room("a")
-    assert run_of(talk, room) is None
+    assert news(talk, text("a", 1)) is None
     assert talk.hear(push("a", 1)) == [Received(1, room, Publication(1, "e"))]
     uncounted = talk.room("b", {})
     assert talk.hear(push("b", 0)) == [Received(0, uncounted, Publication(None))]
@@ -126,8 +127,9 @@ def test_broken_payloads_in_a_list_concern_themselves():
         '{"id":2,"subscribe":{"recoverable":true,"recovered":true,"epoch":"e","publications":'
         f'[{{"offset":1,"data":1e400}},{{"offset":2,"data":{deep}}},{{"offset":3,"data":3}}]}}}}'
     )
-    assert said[0] == Subscribed(room, recovered=True)
-    assert [each.data for each in said if isinstance(each, Received)] == ["1e400", deep, 3]
+    assert said[0] == Subscribed(room, recovered=True, missed=3)
+    first, second, third = [each.data for each in said if isinstance(each, Received)]
+    assert [first.text, second.text, third] == ["1e400", deep, 3]
     assert sum(isinstance(each, Raised) for each in said) == 2
 
 
@@ -140,7 +142,7 @@ def test_what_the_server_still_has_follows_a_gap():
     said = talk.hear({"id": 2, "subscribe": answer})
     assert said[:2] == [
         Missed(room, "trimmed", 2, 7),
-        Subscribed(room, {"reason": "trimmed"}, recovered=False),
+        Subscribed(room, {"reason": "trimmed"}, recovered=False, missed=2),
     ]
     assert [each.data for each in said[2:]] == [8, 9]
 
@@ -152,7 +154,10 @@ def test_a_hole_in_what_was_missed_is_asked_for_again():
     talk.ask_for(room)
     talk.commands()
     said = talk.hear({"id": 2, "subscribe": recovered(1, *map(publication, (2, 5, 6)))})
-    assert said == [Subscribed(room, recovered=True), Received(2, room, Publication(2, "e"))]
+    assert said == [
+        Subscribed(room, recovered=True, missed=1),
+        Received(2, room, Publication(2, "e")),
+    ]
     leave, join = talk.commands()
     assert "unsubscribe" in leave
     assert join["subscribe"]["offset"] == 2
