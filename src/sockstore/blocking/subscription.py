@@ -96,7 +96,7 @@ class Subscription(Generic[T]):
     @property
     def latest(self) -> T | None:
         """The data of its last message; None before the first."""
-        latest: T | None = self._feed.last
+        latest: T | None = self._feed.log.last
         return latest
 
     @property

@@ -58,7 +58,6 @@ class Feed:
         members: Who is in it; None unless `Subscription.members` made it. Set by `Subscriptions`.
         over: Raised in those who wait for the server: it refused, the connection has ended, or this
             was released; None while they may wait. Set by `Subscriptions`.
-        last: The data of the last message; set by `take` and `loaded`.
         holders: The handle, and whoever watches its latest message: counted by `Subscriptions`.
         is_closed: Whether it will never be held again; set by `Subscriptions.release_all`.
         is_lent: Whether others than the handle may hold it; set by `Subscription.latest`.
@@ -80,7 +79,6 @@ class Feed:
         "is_closed",
         "is_lent",
         "key",
-        "last",
         "limit",
         "linger",
         "load",
@@ -128,7 +126,6 @@ class Feed:
         self.answer: object = None
         self.members: Writable[tuple[Member, ...]] | None = None
         self.over: Exception | None = None
-        self.last: Any = None
         self.is_closed: bool = False
         self.is_lent: bool = False
         self.holders: int = 0
@@ -152,18 +149,18 @@ class Feed:
         return error
 
     @property
-    def takes_news(self) -> bool:
+    def takes_frames(self) -> bool:
         """Whether a message goes into the log as it came: nothing converts or holds it back."""
-        return self.holders > 0 and self.owed is None and self._convert is None
+        return self.owed is None and self._convert is None
 
     def take(self, received: Received) -> bool:
         """Add a message to the log; return whether the slice should end now."""
         data = received.data
         if self._convert is None and received.text is not None and received.publication is None:
-            self.last = data
+            self.log.last = data
             return self.log.append_text(received.text, data)
         data, kind = self._converted(data)
-        self.last = data
+        self.log.last = data
         return self.log.append(data, kind, received.publication)
 
     def message_of(self, received: Received) -> Message:
@@ -193,7 +190,7 @@ class Feed:
         self.log.begin_slice()
         self.log.expect(len(held) + 1)
         if snapshot is not None:
-            self.last = snapshot
+            self.log.last = snapshot
             self.log.append(snapshot, "snapshot")
         for received in held:
             if self.holders:

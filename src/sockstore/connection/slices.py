@@ -141,43 +141,59 @@ class ConversationSlice:
     binaries = texts
 
     def _take_news(self, read: ReadNews, messages: Iterator[str | bytes]) -> bool:
-        """Take frames of a conversation that knows most messages at first sight."""
-        link, now, separator = self._link, self._now, self._separator
-        deliver = self._subscriptions.deliver_news
-        for frame in messages:
-            rest = frame
-            try:
-                if type(frame) is str:
-                    if separator is not None and separator in frame:
-                        rest, is_over = self._take_lines(read, frame.split(separator), separator)
-                        if not rest or link.is_retired:
-                            if is_over or link.is_retired:
-                                return True
-                            continue
-                    elif (news := read(frame, now)) is not None:
-                        if deliver(news, frame) or link.is_retired:
+        """Take frames of a conversation that knows most messages at first sight: a hot path."""
+        subscriptions, now, separator = self._subscriptions, self._now, self._separator
+        sinks, log = subscriptions.sinks, self._receiver.log
+        received_at, count = log.received_at, 0
+        try:
+            for frame in messages:
+                if type(frame) is str and not (separator is not None and separator in frame):
+                    if (news := read(frame, now)) is not None:
+                        sink = sinks.get(news.subscription)
+                        if sink is None:
+                            is_over = subscriptions.deliver_news(news)
+                        else:
+                            count += 1
+                            is_over = sink(frame, news, received_at)
+                        if is_over or log.slice_over:  # the latter if the link is retired
                             return True
                         continue
-                outputs = tuple(self._hear(rest, now))
-            except Exception as error:  # noqa: BLE001 - a protocol may be the user's
-                return self._broken(error)
-            if self._take(outputs):
-                return True
-        return False
+                    rest: str | bytes = frame
+                else:
+                    rest, is_over = self._take_lines(read, frame)
+                    if is_over and not rest:
+                        return True
+                if rest and self._take(tuple(self._hear(rest, now))):
+                    return True
+        except Exception as error:  # noqa: BLE001 - a protocol may be the user's
+            return self._broken(error)
+        finally:
+            subscriptions.received += count
+            is_over = subscriptions.tell_readers()
+        return is_over
 
-    def _take_lines(self, read: ReadNews, lines: list[str], separator: str) -> tuple[str, bool]:
+    def _take_lines(self, read: ReadNews, frame: str | bytes) -> tuple[str | bytes, bool]:
         """Take the lines of one frame; return those that are more than news, and whether to end.
 
         A slice ends between frames only.
         """
-        link, now, is_over = self._link, self._now, False
-        deliver = self._subscriptions.deliver_news
+        if isinstance(frame, bytes) or self._separator is None:
+            return frame, False
+        subscriptions, now, is_over = self._subscriptions, self._now, False
+        log = self._receiver.log
+        sinks, received_at = subscriptions.sinks, log.received_at
+        lines = frame.split(self._separator)
         for number, line in enumerate(lines):
             if (news := read(line, now)) is None:
-                return separator.join(lines[number:]), is_over
-            is_over = deliver(news, line) or is_over
-            if link.is_retired:
-                break
+                return self._separator.join(lines[number:]), is_over
+            sink = sinks.get(news.subscription)
+            if sink is None:
+                is_over = subscriptions.deliver_news(news) or is_over
+            else:
+                subscriptions.received += 1
+                is_over = sink(line, news, received_at) or is_over
+            if log.slice_over:
+                return "", True
         return "", is_over
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from sockstore.base.errors import SubscriptionRefused
 from sockstore.base.positions import Gap
 from sockstore.connection.feed import Feed
-from sockstore.connection.groups import Groups
+from sockstore.connection.groups import Group, Groups
 from sockstore.connection.own_loop import FOREIGN_THREAD
 from sockstore.connection.snapshots import SnapshotLoader
 from sockstore.machine import events as fact
@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from sockstore.protocols.outputs import Member
     from sockstore.stores.scheduling import Scheduler
 
-__all__ = ["Latest", "Subscriptions"]
+__all__ = ["Latest", "Sink", "Subscriptions"]
+
+Sink: TypeAlias = "Callable[[str, News, float], bool]"
+"""``sink(frame, news, received_at)`` takes a message; it returns whether the slice should end."""
 
 
 class Subscriptions:
@@ -44,7 +47,10 @@ class Subscriptions:
 
     Attributes:
         stores: The stores of feeds that are held; they belong to the thread of the loop.
-        received: The messages that belonged to a subscription; counted by `deliver`.
+        received: The messages that belonged to a subscription; counted by `deliver`, and by slices.
+        fresh: The logs of the feeds that got messages in this slice; each adds itself.
+        sinks: What takes the frames of a subscription that has one feed, which keeps messages as
+            they come: `LogWriter.append_frame`. Changed with the feeds of groups.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Subscriptions:
         self._loader = loader
         self.stores: set[Readable[Any]] = set()
         self.received: int = 0
+        self.fresh: Final[list[LogWriter]] = []
+        self.sinks: Final[dict[WireSubscription, Sink]] = {}
         self._log = log
         # `hold` adds a group; `forget` and a state that is final remove it.
         self._all: Final = Groups(protocol, lambda wire: dispatch(fact.SubscriptionReleased(wire)))
@@ -68,7 +76,6 @@ class Subscriptions:
         # as they are released.
         self._over: dict[Feed, None] = {}
         self._dropped: deque[Feed] = deque()  # those of handles that are gone; by any thread
-        self._fresh: list[LogWriter] = []  # of the feeds that got messages in this slice
         # Whether a message of this slice is held back; set by `_hold_back`, reset by `end_slice`.
         self._has_held = False
         # Why the connection has ended; None while it may go on. Set by `end`, cleared by `begin`.
@@ -121,7 +128,7 @@ class Subscriptions:
             adopt(store, FOREIGN_THREAD)
             bind_with(store, self._log.store)
             self.stores.add(store)
-        group.feeds = (*group.feeds, feed)
+        self._set_feeds(group, (*group.feeds, feed))
         feed.answer, feed.over = group.answer, self._end
         state = group.state if self._end is None else _CONNECTION_ENDED
         self._set(feed, state)
@@ -137,11 +144,22 @@ class Subscriptions:
         group = self._groups.get(feed.wire)
         if group is None or feed not in group.feeds:
             return  # the server has refused or ended it
-        group.feeds = tuple(other for other in group.feeds if other is not feed)
+        self._set_feeds(group, tuple(other for other in group.feeds if other is not feed))
         feed.over = RuntimeError(f"the subscription {feed.key!r} was released")
         self._finish(feed, SubscriptionState("ended"))
         if not group.feeds:
             self._dispatch(fact.SubscriptionReleased(group.wire, feed.linger))
+
+    def _set_feeds(self, group: Group, feeds: tuple[Feed, ...]) -> None:
+        group.feeds = feeds
+        if len(feeds) == 1 and feeds[0].takes_frames:
+            self.sinks[group.wire] = feeds[0].log.append_frame
+        else:
+            self.sinks.pop(group.wire, None)
+
+    def _forget(self, group: Group) -> None:
+        self.sinks.pop(group.wire, None)
+        self._all.forget(group)
 
     # What the server says
 
@@ -163,27 +181,19 @@ class Subscriptions:
             # method for these lines would cost as much as all of them.
             if log.received_at is not now:
                 log.received_at, log.slice_over = now, False
-                self._fresh.append(log)
+                self.fresh.append(log)
             if feed.take(received):
                 is_over = True
         return is_over
 
-    def deliver_news(self, news: News, frame: str) -> bool:
+    def deliver_news(self, news: News) -> bool:
         """Give a message that was read quickly to its feeds; return as `deliver` does."""
-        group = self._groups.get(news.subscription)
-        if group is None:
-            return False
-        feeds = group.feeds
-        if len(feeds) != 1 or not feeds[0].takes_news:
-            return self.deliver(Received(news.data, news.subscription, news.place()))
-        self.received += 1
-        feed, now = feeds[0], self._log.received_at
-        log = feed.log
-        if log.received_at is not now:  # as in `deliver`
-            log.received_at, log.slice_over = now, False
-            self._fresh.append(log)
-        feed.last = news.data
-        return log.append_frame(frame, news)
+        return self.deliver(Received(news.data, news.subscription, news.place()))
+
+    def tell_readers(self) -> bool:
+        """Give streams what came by `sinks`; return whether the slice should end now."""
+        wanted = [log.tell_readers() for log in self.fresh]  # all of them
+        return any(wanted)
 
     def end_slice(self) -> bool:
         """Notify subscribers of all messages of a slice, those of the connection's log included.
@@ -191,7 +201,8 @@ class Subscriptions:
         Returns:
             Whether a subscription had a message, also one that waits for a snapshot.
         """
-        fresh, self._fresh = self._fresh, []
+        fresh = self.fresh.copy()
+        self.fresh.clear()
         watched = [self._log, *[log for log in fresh if log.node.live]]
         has_news, self._has_held = bool(fresh) or self._has_held, False
         if len(watched) == 1:
@@ -225,7 +236,7 @@ class Subscriptions:
             group.answer = answer
         is_final = state.phase in FINAL
         if is_final:
-            self._all.forget(group)
+            self._forget(group)
         for feed in group.feeds:
             if missed:
                 feed.log.expect(missed)
@@ -275,7 +286,7 @@ class Subscriptions:
     def forget(self, wire: WireSubscription) -> None:
         """A subscription was taken back: the next one of its key is another one."""
         if (group := self._groups.get(wire)) is not None:
-            self._all.forget(group)
+            self._forget(group)
 
     def handler(self, wire: WireSubscription, name: str) -> Callable[..., object] | None:
         """Return the function that answers the calls of this name in a subscription."""
@@ -360,7 +371,7 @@ class Latest(Derived[Any]):
     __slots__ = ("_feed", "_is_holding", "_subscriptions")
 
     def __init__(self, subscriptions: Subscriptions, feed: Feed) -> None:
-        super().__init__((node_of(feed.log.store),), lambda _: feed.last, None)
+        super().__init__((node_of(feed.log.store),), lambda _: feed.log.last, None)
         self._subscriptions = subscriptions
         self._feed = feed
         self._is_holding = False  # set by `begin`, reset by `end`

@@ -115,7 +115,7 @@ class Talks:
         since: Position | None,
     ) -> Feed:
         """Return what a new handle reads, as `Connection.subscribe` says."""
-        log = LogWriter(history, self._driver.report, key=key)
+        log = LogWriter(history, self._driver.report, key=key, fresh=self.subscriptions.fresh)
         feed = Feed(
             key,
             params,

@@ -159,19 +159,21 @@ class Kept:
 
     Attributes:
         key: The same.
+        keeps: Whether any are kept.
         size: Entries in a full chunk.
         total: How many messages arrived; set by the writer of the log.
         window: The chunks that are kept, and how many were left behind; replaced, both at once,
             whenever some are left behind.
     """
 
-    __slots__ = ("_history", "key", "size", "total", "window")
+    __slots__ = ("_history", "keeps", "key", "size", "total", "window")
 
     def __init__(self, history: int | None, key: Hashable = None) -> None:
         require_count("history", history, optional=True)
         self.size: int = CHUNK if history is None else max(1, min(CHUNK, history))
         self.total: int = 0
         self._history = history
+        self.keeps: Final = history != 0
         self.key: Final = key
         self.window: tuple[list[Chunk], int] = ([Chunk(key)], 0)
 

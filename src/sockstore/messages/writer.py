@@ -39,8 +39,11 @@ class LogWriter:
         stay: Notes one more reader, and returns how to note that it has left; None if nobody wants
             to know.
         key: The key of the subscription whose messages they are; None for a connection's.
+        fresh: Where the log of a subscription notes that it is in a slice.
 
     Attributes:
+        fresh: The same.
+        last: The data of the last message of a subscription; set with each by its feed, and here.
         kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
         node: Of the store; ``live`` while anybody watches it.
@@ -57,7 +60,9 @@ class LogWriter:
         "_report",
         "_stay",
         "_tell",
+        "fresh",
         "kept",
+        "last",
         "node",
         "received_at",
         "slice_over",
@@ -70,7 +75,10 @@ class LogWriter:
         report: Report,
         stay: Stay | None = None,
         key: Hashable = None,
+        fresh: list[LogWriter] | None = None,
     ) -> None:
+        self.fresh: Final = [] if fresh is None else fresh
+        self.last: Any = None
         self.kept: Final = Kept(history, key)
         self._report = report
         self._stay = stay
@@ -140,20 +148,49 @@ class LogWriter:
                 self._report(error, "on_append")
         return self.slice_over
 
-    def append_frame(self, frame: str, news: News) -> bool:
+    def append_frame(self, frame: str, news: News, now: float) -> bool:
         """Add one message of a protocol; return whether the slice should end now.
 
-        What is kept is its frame, and a message is made only for those who read it now.
+        What is kept is its frame, and a message is made only for those who read it now. Streams get
+        theirs by `tell_readers`, many at once. This is a hot path: it is all that is done for a
+        message, beside reading its frame.
+
+        Args:
+            frame: The frame.
+            news: What has read it.
+            now: When the slice came: the log is not in this slice yet if it has another time.
         """
-        kept, received_at = self.kept, self.received_at
-        entries = kept.entries(received_at)
-        if len(entries) == kept.size:
-            entries = kept.next_entries(received_at)
-        entries.append((frame, news))
+        kept = self.kept
+        if self.received_at is not now:
+            self.received_at, self.slice_over = now, False
+            self.fresh.append(self)
+            kept.entries(now)
+        if kept.keeps:
+            entries = kept.window[0][-1].entries
+            if len(entries) == kept.size:
+                entries = kept.next_entries(now)
+            entries.append((frame, news))
         kept.total += 1
-        if self._readers.buffers or self._tell is not None:
+        self.last = news.data
+        readers, tell = self._readers, self._tell
+        if readers.buffers or tell is not None:
             place = news.place()
-            self._show(message_type()(news.data, "json", kept.total, received_at, place, kept.key))
+            message = message_type()(news.data, "json", kept.total, now, place, kept.key)
+            if readers.buffers:
+                readers.fresh.append(message)
+                if len(readers.fresh) >= readers.most:
+                    self._tell_readers()
+            if tell is not None:
+                try:
+                    tell(message)
+                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                    self._report(error, "on_append")
+        return self.slice_over
+
+    def tell_readers(self) -> bool:
+        """Give streams what `append_frame` added; return whether the slice should end now."""
+        if self._readers.fresh:
+            self._tell_readers()
         return self.slice_over
 
     def append_text(self, text: str, data: object) -> bool:
@@ -168,7 +205,15 @@ class LogWriter:
         entries.append(text)
         kept.total += 1
         if self._readers.buffers or self._tell is not None:
-            self._show(message_type()(data, "json", kept.total, received_at, None, kept.key))
+            message = message_type()(data, "json", kept.total, received_at, None, kept.key)
+            if self._readers.buffers:
+                self._readers.fresh.append(message)
+                self._tell_readers()
+            if (tell := self._tell) is not None:
+                try:
+                    tell(message)
+                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                    self._report(error, "on_append")
         return self.slice_over
 
     def extend(  # noqa: C901 - hot
@@ -264,17 +309,6 @@ class LogWriter:
         self._readers.end(error, owner)
 
     # Telling
-
-    def _show(self, message: Message) -> None:
-        """Give a message to those who read now."""
-        if self._readers.buffers:
-            self._readers.fresh.append(message)
-            self._tell_readers()
-        if (tell := self._tell) is not None:
-            try:
-                tell(message)
-            except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                self._report(error, "on_append")
 
     def _tell_readers(self) -> None:
         if self._readers.tell():

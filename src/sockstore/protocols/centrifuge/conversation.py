@@ -96,6 +96,7 @@ class CentrifugeConversation(Conversation):
         self._name = name
         self._commands = CommandQueue(self.next_id)
         self._rooms = Rooms(self._commands)
+        self._grants = self._rooms.grants  # at hand, as each message is one's
         self._sending = Sending(sent, self._commands)
         # When the token of the connection is to be renewed; set by its replies.
         self._renewals = Renewals[None]()
@@ -146,7 +147,7 @@ class CentrifugeConversation(Conversation):
             push = self._read_push(frame).push
         except (ValueError, RecursionError):
             return None
-        grant = self._rooms.grant_of(push.channel)
+        grant = self._grants.get(push.channel)
         if grant is None or not grant.read(push.pub):
             return None
         self._heard_at = now

@@ -76,6 +76,7 @@ class Rooms:
 
     Attributes:
         renewals: When which token is to be renewed.
+        grants: The rooms that the server has let us into, by name; changed with `Room.grant`.
     """
 
     def __init__(self, commands: CommandQueue) -> None:
@@ -86,6 +87,7 @@ class Rooms:
         # then is of the subscription that is left. `_leave` adds, `left` removes.
         self._leaving: dict[str, int] = {}
         self.renewals: Final = Renewals[Room]()
+        self.grants: Final[dict[str, Grant]] = {}
 
     def get(self, channel: object) -> Room | None:
         """Return a room that is wanted."""
@@ -153,11 +155,6 @@ class Rooms:
 
     # Pushes
 
-    def grant_of(self, channel: str) -> Grant | None:
-        """Return by what the server has let us into a room; None if it has not."""
-        room = self._by_channel.get(channel)
-        return None if room is None else room.grant
-
     def hear(self, push: Early, now: float) -> Iterable[Output]:
         """Return what a push says."""
         room = self._by_channel.get(push.channel)
@@ -194,15 +191,21 @@ class Rooms:
         is_new = memory.accept(said)
         if is_new:
             if said.epoch:
-                room.grant = self._grant(room)  # the one before does not know the epoch
+                self._grant(room)  # the one before does not know the epoch
             return [received_of(room.subscription, said, memory.epoch)]
         if is_new is None:
             self._leave(room)
             return self._mend(room, memory.what_is_wrong_with(said), now)
         return []
 
-    def _grant(self, room: Room) -> Grant:
-        return Grant(room.subscription, room.memory, push_reader())
+    def _grant(self, room: Room) -> None:
+        room.grant = Grant(room.subscription, room.memory, push_reader())
+        self.grants[room.channel] = room.grant
+
+    def _revoke(self, room: Room) -> None:
+        if room.grant is not None and self.grants.get(room.channel) is room.grant:
+            del self.grants[room.channel]
+        room.grant = None
 
     # Replies
 
@@ -242,7 +245,8 @@ class Rooms:
         memory.move_to(joined.start)
         memory.has_begun = True
         early, room.early = room.early, []
-        room.phase, room.joining, room.grant = "joined", None, self._grant(room)
+        room.phase, room.joining = "joined", None
+        self._grant(room)
         room.is_second_token = room.has_left = room.is_renewing = False
         if subscription.token is not None:
             self.renewals.plan(room, answer.ttl, now)
@@ -321,7 +325,8 @@ class Rooms:
     def _begin_again(self, room: Room) -> None:
         """Forget what belongs to one subscription of the server's."""
         self.renewals.drop(room)
-        room.joining, room.grant, room.presence, room.early = None, None, None, []
+        self._revoke(room)
+        room.joining, room.presence, room.early = None, None, []
 
     def _leave(self, room: Room) -> None:
         """Leave a room on the server; one that it was not asked for yet is not asked for."""
@@ -341,7 +346,8 @@ class Rooms:
     def _drop(self, room: Room) -> None:
         """Forget a room; it is not wanted any more, or waits for the program's schedule."""
         self.renewals.drop(room)
-        room.phase, room.joining, room.grant = "asking", None, None
+        self._revoke(room)
+        room.phase, room.joining = "asking", None
         if self._by_channel.get(room.channel) is room:
             del self._by_channel[room.channel]
 
