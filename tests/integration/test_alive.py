@@ -7,9 +7,9 @@ import logging
 
 import pytest
 from puppets import Puppeteer
-from rooms import RoomServer
+from rooms import RoomServer, connect
 
-from sockstore import Close, ConnectionLost, Reconnect, Session, WebSocketStore
+from sockstore import Close, ConnectionLost, Reconnect, WebSocketStore
 from sockstore.testing import FakeServer, accept, echo, pause, send, slow
 from waiting import turns
 
@@ -239,40 +239,37 @@ async def test_a_message_counts_although_no_history_is_kept_and_nobody_reads():
 
 
 @pytest.mark.contract("LV3", "SE0")
-async def test_of_what_a_session_says_only_messages_of_its_room_count():
+async def test_of_what_a_server_of_rooms_says_only_messages_count():
     server = RoomServer()
-    async with WebSocketStore(
-        "ws://fake",
-        transport=server,
-        reconnect=MUCH_LATER,
-        idle_timeout=60,
-        session=Session("room"),
-    ) as connection:
-        await connection.ready()
+    async with (
+        connect(server, reconnect=MUCH_LATER, idle_timeout=60) as connection,
+        connection.subscribe("room") as room,
+        connection.subscribe("other") as other,
+    ):
+        await room.ready()
         pinging = asyncio.ensure_future(every(9, lambda: server.connection.send("{}")))
         await asyncio.sleep(50)
-        server.say("news")
+        server.say("room", "news")
         await asyncio.sleep(5)
-        server.tell(server.log[0])
+        server.tell("room", server.room().log[0])
+        await asyncio.sleep(40)
+        server.say("other", "of any room")
         await asyncio.sleep(20)
-        assert connection.messages.total == 1
-        assert await lost_at(connection) == 110
+        assert (room.messages.total, other.messages.total) == (1, 1)
+        assert await lost_at(connection) == 155
         pinging.cancel()
 
 
 @pytest.mark.contract("LV3", "SE2")
-async def test_a_receipt_of_a_session_keeps_no_feed_alive():
+async def test_a_receipt_keeps_no_feed_alive():
     server = RoomServer()
-    async with WebSocketStore(
-        "ws://fake",
-        transport=server,
-        reconnect=MUCH_LATER,
-        idle_timeout=60,
-        session=Session("room"),
-    ) as connection:
-        await connection.ready()
+    async with (
+        connect(server, reconnect=MUCH_LATER, idle_timeout=60) as connection,
+        connection.subscribe("room") as room,
+    ):
+        await room.ready()
         await asyncio.sleep(30)
-        await connection.send("stored, and not told")
+        await room.send("stored, and not told")
         assert await lost_at(connection) == 60
 
 

@@ -8,7 +8,7 @@ import json
 import msgspec
 import pytest
 
-from sockstore import InvalidOption, Reconnect, Session, WebSocketStore
+from sockstore import InvalidOption, Reconnect, WebSocketStore
 from sockstore.protocols import Heartbeat, Plain, Topics
 from sockstore.testing import (
     FakeServer,
@@ -240,9 +240,7 @@ async def test_what_cannot_work_is_refused_when_it_is_made(options, why):
 
 
 @pytest.mark.contract("LV2", "SE0")
-async def test_a_session_has_a_heartbeat_of_its_own():
-    with pytest.raises(InvalidOption, match="protocol"):
-        WebSocketStore("ws://fake", session=Session("room"), protocol=Plain())
+async def test_a_protocol_and_its_heartbeat_are_what_they_should_be():
     with pytest.raises(InvalidOption, match="protocol"):
         WebSocketStore("ws://fake", protocol="plain")  # type: ignore[arg-type]
     with pytest.raises(InvalidOption, match="heartbeat"):

@@ -15,12 +15,12 @@ from sockstore import (
     InvalidOption,
     Opening,
     Reconnect,
-    Session,
     StopReconnecting,
     WebSocketStore,
 )
 from sockstore.protocols import (
     BaseProtocol,
+    Centrifuge,
     Conversation,
     Heartbeat,
     Opened,
@@ -648,22 +648,24 @@ async def test_a_heartbeat_beside_a_protocol_keeps_its_replies_from_it():
 
 
 @pytest.mark.contract("OP5", "OP2", "SE0")
-async def test_what_a_session_does_itself_is_refused():
+async def test_an_opening_of_rooms_may_ask_and_what_it_cannot_do_is_refused():
     async def on_open(opening):
-        with pytest.raises(InvalidOption, match="a session has its own"):
-            opening.heartbeat(Heartbeat("x"))
         with pytest.raises(InvalidOption, match="give a Heartbeat"):
             opening.heartbeat("x")
-        with pytest.raises(RuntimeError, match="session"):
-            await opening.receive()
-        with pytest.raises(RuntimeError, match="session"):
-            await opening.request({})
-        done.append(opening.connection.position)
+        with pytest.raises(RuntimeError, match=r"connection.subscribe\(key\)"):
+            opening.send({})
+        answers.append(await opening.request({"method": "price"}))
 
-    done: list[object] = []
-    async with connect(RoomServer(), on_open, session=Session("room")) as connection:
-        await connection.ready(10)
-        assert len(done) == 1
+    server = RoomServer()
+    server.refuses = lambda name, fields: {"rpc": {"data": 7}} if name == "rpc" else None
+    answers: list[object] = []
+    async with connect(server, on_open, protocol=Centrifuge()) as connection:
+        async with connection.subscribe("room") as room:
+            await room.ready(10)
+    assert answers == [7]
+    assert [next(iter({*each} - {"id"})) for each in server.asked] == [
+        *("connect", "rpc", "subscribe")
+    ], "rooms are asked for once the opening is over"
 
 
 # One deadline

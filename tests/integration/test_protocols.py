@@ -7,9 +7,10 @@ import json
 
 import pytest
 
-from sockstore import DeliveryError, Reconnect, RequestFailed, Session, WebSocketStore
+from sockstore import DeliveryError, Reconnect, RequestFailed, WebSocketStore
 from sockstore.protocols import (
     BaseProtocol,
+    Centrifuge,
     Heartbeat,
     IdField,
     JsonRpc,
@@ -313,10 +314,9 @@ async def test_what_a_protocol_has_not_is_refused_with_its_name_and_one_that_has
             connection.handle("a", print)
     with pytest.raises(RuntimeError, match=r"request\(\).* Silent, .*protocol=Plain"):
         await silent.request({})
-    session = speaking(FakeServer(), session=Session("room"))
-    for act in (lambda: session.subscribe("a"), lambda: session.reply(None, "a")):
-        with pytest.raises(RuntimeError, match=r"a session, .*protocol="):
-            act()
+    rooms = speaking(FakeServer(), Centrifuge())
+    with pytest.raises(RuntimeError, match=r"handle\(\).* Centrifuge, .*protocol=JsonRpc"):
+        rooms.handle("a", print)
     no_requests = speaking(FakeServer(), Topics(key=lambda data: None, requests=None))
     with pytest.raises(RuntimeError, match=r"request\(\).*Topics"):
         await no_requests.request({})
