@@ -21,8 +21,8 @@ from loopback.servers import (
     frame,
     serve,
 )
-from sockstore import Session, WebSocketStore
-from sockstore.protocols import Heartbeat, Plain
+from sockstore import WebSocketStore
+from sockstore.protocols import Centrifuge, Heartbeat, Plain
 from sockstore.server import Limits
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
@@ -88,14 +88,15 @@ async def test_a_heartbeat_is_unanswered_whatever_comes_that_no_program_said(par
 
 
 @pytest.mark.contract("LV3", "SE0")
-async def test_the_pings_of_a_sessions_server_keep_no_room_alive():
+async def test_the_pings_of_a_server_keep_no_room_alive():
     limits = Limits(**QUICK, ping_seconds=0.05, pong_seconds=1.5)
-    options = {"session": Session("lobby"), "idle_timeout": 4.0, "reconnect": False}
+    options = {"protocol": Centrifuge(), "idle_timeout": 4.0, "reconnect": False}
     async with (
         running(limits=limits) as server,
         WebSocketStore(server.url("/connection/websocket"), **options) as connection,
+        connection.subscribe("lobby") as lobby,
         asyncio.timeout(3 * PATIENCE),
     ):
-        await connection.ready()
+        await lobby.ready()
         await connection.phase.wait_for(lambda phase: phase == "failed")
         assert connection.state.value.error == "no message for 4 s"

@@ -14,7 +14,8 @@ from tests.loopback.chaos import ChaosProxy
 from tests.loopback.redis_servers import RedisHistory, RedisServer, redis_server
 
 from loopback.processes import serving
-from sockstore import Reconnect, Session, WebSocketStore
+from sockstore import Reconnect, WebSocketStore
+from sockstore.protocols import Centrifuge
 from sockstore.server import HistoryUnavailable, NotStored
 from sockstore.server.history.base import Entry
 from waiting import until
@@ -453,28 +454,39 @@ async def test_clients_of_all_servers_are_told_of_a_failover_that_lost_something
             stores = [
                 WebSocketStore(
                     f"ws://127.0.0.1:{server.port}/connection/websocket?name={name}",
-                    session=Session("r"),
+                    protocol=Centrifuge(),
                     reconnect=Reconnect.exponential(base=0.1, max=0.3, min_uptime=0),
                 )
                 for server, name in ((one, "Ann"), (two, "Bob"))
             ]
             ann, bob = stores
-            async with ann, bob:
-                streams = [store.stream(gaps=True) for store in stores]
-                for store in stores:
-                    await asyncio.wait_for(store.ready(), SECONDS)
-                await asyncio.wait_for(ann.send("a"), SECONDS)
+            async with (
+                ann,
+                bob,
+                ann.subscribe("r") as of_ann,
+                bob.subscribe("r") as of_bob,
+                bob.subscribe("other") as other,
+            ):
+                streams = [room.stream() for room in (of_ann, of_bob)]
+                unchanged = other.stream()
+                for room in (of_ann, of_bob, other):
+                    await room.ready(SECONDS)
+                await asyncio.wait_for(of_ann.send("a"), SECONDS)
                 await pair.follow()
                 await pair.cut_off()
-                await asyncio.wait_for(ann.send("lost"), SECONDS)
+                await asyncio.wait_for(of_ann.send("lost"), SECONDS)
                 for stream in streams:
                     assert [(await following(stream)).data for _ in "12"] == ["a", "lost"]
                 await pair.fail_over()
                 # Bob's server may not have been told "lost"; it is the first to store something.
-                await asyncio.wait_for(bob.send("b"), SECONDS)
+                await asyncio.wait_for(of_bob.send("b"), SECONDS)
                 for stream in streams:
                     assert (await following(stream)).kind == "gap"
                     assert [await anext_data(stream) for _ in "12"] == ["a", "b"]
+                # Whatever room it is, its log is another one now.
+                await asyncio.wait_for(other.send("c"), SECONDS)
+                assert (await following(unchanged)).kind == "gap"
+                assert await anext_data(unchanged) == "c"
 
 
 async def following(stream):

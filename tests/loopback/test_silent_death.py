@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 from tests.loopback.network_namespaces import other_machine
 
-from sockstore import Outbox, Position, Reconnect, Session, WebSocketStore
+from sockstore import Outbox, Position, Reconnect, WebSocketStore
+from sockstore.protocols import Centrifuge
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -124,23 +125,28 @@ async def send_until_blocked(connection):
 
 @pytest.mark.contract("LV1", "SE1", "SE2")
 @pytest.mark.parametrize("chains", [(), ("INPUT",), ("OUTPUT",)], ids=["both", "deaf", "mute"])
-async def test_a_session_loses_nothing_when_the_other_machine_vanishes(machine, server, chains):
+async def test_rooms_lose_nothing_when_the_other_machine_vanishes(machine, server, chains):
     """A mute machine stores messages, and its acknowledgements are lost: they are sent again."""
-    session = Session("lobby", since=Position(0))
-    async with connect(machine, server, "connection/websocket", session=session) as connection:
-        said = connection.stream()
+    path, options = "connection/websocket", {"protocol": Centrifuge()}
+    async with connect(machine, server, path, **options) as connection:
+        rooms = [connection.subscribe(f"room{n}", since=Position(0)) for n in range(3)]
+        streams = [room.stream() for room in rooms]
         async with asyncio.timeout(SECONDS):
-            await connection.send(0)
+            for room in rooms:
+                await room.send(0)
         await machine.drop(*chains)
-        receipts = [connection.send(number) for number in range(1, 20)]
+        receipts = [room.send(number) for number in range(1, 20) for room in rooms]
         state = await until_lost(connection)
         assert state.error == "no answer to ping"
         await machine.stop_dropping()
         async with asyncio.timeout(SECONDS):
             for receipt in receipts:
                 await receipt
-            heard = [await anext(said) for _ in range(20)]
-        assert [message.data for message in heard] == [*range(20)]
-        assert [message.publication.offset for message in heard] == [*range(1, 21)]
-        assert [receipt.offset for receipt in receipts] == [*range(2, 21)]
-        assert connection.state.value.recovered
+            heard = [[await anext(stream) for _ in range(20)] for stream in streams]
+        for messages in heard:
+            assert [message.data for message in messages] == [*range(20)]
+            assert [message.publication.offset for message in messages] == [*range(1, 21)]
+        assert [receipt.offset for receipt in receipts] == [n for n in range(2, 21) for _ in rooms]
+        for room in rooms:
+            assert room.state.value.recovered
+            room.unsubscribe()

@@ -8,7 +8,8 @@ import pytest
 from tests.loopback.redis_servers import redis_server
 
 from loopback.processes import serving
-from sockstore import Reconnect, Session, WebSocketStore
+from sockstore import Reconnect, WebSocketStore
+from sockstore.protocols import Centrifuge
 
 pytestmark = [pytest.mark.loopback, pytest.mark.asyncio]
 
@@ -25,27 +26,33 @@ async def following(stream):
 
 
 @pytest.mark.contract("SV1", "SV2", "SV6", "SE1")
-async def test_plain_clients_and_sessions_meet_over_two_servers(tmp_path):
+async def test_plain_clients_and_rooms_meet_over_two_servers(tmp_path):
     async with redis_server(tmp_path) as redis:
         history = ("--history", redis.url)
         async with serving(0, *history) as one, serving(0, *history) as two:
             plain = WebSocketStore(
                 f"ws://127.0.0.1:{one.port}/chat/lobby?name=Ann", reconnect=QUICKLY
             )
-            session = WebSocketStore(
+            many = WebSocketStore(
                 f"ws://127.0.0.1:{two.port}/connection/websocket?name=Bob",
-                session=Session("lobby"),
+                protocol=Centrifuge(),
                 reconnect=QUICKLY,
             )
             plain.connect()
             said = plain.stream(where=is_kind("message"))
             joined = plain.stream(where=is_kind("join"))
             await following(plain.stream(where=is_kind("presence")))
-            async with plain, session:
-                heard = session.stream()
-                await asyncio.wait_for(session.ready(), SECONDS)
+            async with (
+                plain,
+                many,
+                many.subscribe("other") as other,
+                many.subscribe("lobby") as lobby,
+            ):
+                heard = lobby.stream()
+                await other.ready(SECONDS)
+                await lobby.ready(SECONDS)
                 assert (await following(joined))["sender"] == "Bob"
-                await session.send({"content": "hello from two"})
+                await lobby.send({"content": "hello from two"})
                 message = await following(said)
                 assert (message["sender"], message["content"], message["offset"]) == (
                     "Bob",
@@ -67,6 +74,7 @@ async def test_plain_clients_and_sessions_meet_over_two_servers(tmp_path):
                         "members": ["Ann", "Bob", "Cid"],
                         "count": 3,
                     }
+                assert other.messages.total == 0
 
 
 @pytest.mark.contract("SV1", "SV2", "SE1")
@@ -79,22 +87,31 @@ async def test_one_of_two_servers_is_killed(tmp_path):
             # It goes to the other server when one is gone, as a load balancer would do.
             moving = WebSocketStore(
                 lambda attempt: url.format(ports[attempt.number % 2], "Ann"),
-                session=Session("lobby"),
+                protocol=Centrifuge(),
                 reconnect=QUICKLY,
             )
-            staying = WebSocketStore(url.format(two.port, "Bob"), session=Session("lobby"))
+            staying = WebSocketStore(url.format(two.port, "Bob"), protocol=Centrifuge())
             async with moving, staying:
-                heard, also = moving.stream(), staying.stream()
-                await asyncio.wait_for(moving.ready(), SECONDS)
-                await asyncio.wait_for(staying.ready(), SECONDS)
-                await staying.send(1)
-                assert await following(heard) == 1
+                pairs = [
+                    (moving.subscribe(name), staying.subscribe(name)) for name in ("a", "b", "c")
+                ]
+                streams = [(goes.stream(), stays.stream()) for goes, stays in pairs]
+                for goes, stays in pairs:
+                    await goes.ready(SECONDS)
+                    await stays.ready(SECONDS)
+                    await stays.send(1)
                 await one.kill()
-                await staying.send(2)
-                receipts = [moving.send(number) for number in (3, 4)]
-                await asyncio.wait_for(receipts[-1], SECONDS)
-                await staying.send(5)
-                expected = [1, 2, 3, 4, 5]
-                assert [await following(also) for _ in expected] == expected
-                assert [await following(heard) for _ in expected[1:]] == expected[1:]
-                assert moving.state.value.recovered is True
+                receipts = []
+                for goes, stays in pairs:
+                    await stays.send(2)
+                    receipts += [goes.send(number) for number in (3, 4)]
+                for receipt in receipts:
+                    await asyncio.wait_for(receipt, SECONDS)
+                for (goes, stays), (heard, also) in zip(pairs, streams, strict=True):
+                    await stays.send(5)
+                    expected = [1, 2, 3, 4, 5]
+                    assert [await following(also) for _ in expected] == expected
+                    assert [await following(heard) for _ in expected] == expected
+                    assert goes.state.value.recovered is True
+                    goes.unsubscribe()
+                    stays.unsubscribe()
