@@ -40,6 +40,27 @@ async def sockstore_peer(stack: AsyncExitStack) -> Peer:
     return Peer(connect, echo)
 
 
+async def sockstore_room_peer(stack: AsyncExitStack) -> Peer:
+    """Our own connection with one room of `Centrifuge`."""
+    del stack
+    from sockstore import Subscription, WebSocketStore
+    from sockstore.protocols import Centrifuge
+
+    async def connect(url: str) -> Subscription[Any]:
+        connection = WebSocketStore(url.replace("/echo", "/room"), protocol=Centrifuge())
+        connection.connect()
+        room = connection.subscribe("feed")
+        await room.ready()
+        return room
+
+    async def echo(room: Subscription[Any], text: str) -> object:
+        answers = room.stream()
+        room.send(text)
+        return (await anext(answers)).data
+
+    return Peer(connect, echo)
+
+
 async def websockets_peer(stack: AsyncExitStack) -> Peer:
     """Bare `websockets`: no compression, which alone would take 32 KiB; pings as by default."""
     del stack
@@ -106,6 +127,7 @@ async def aiohttp_peer(stack: AsyncExitStack) -> Peer:
 
 PEERS: dict[str, Callable[[AsyncExitStack], Awaitable[Peer]]] = {
     "sockstore": sockstore_peer,
+    "sockstore-room": sockstore_room_peer,
     "websockets": websockets_peer,
     "picows": picows_peer,
     "aiohttp": aiohttp_peer,

@@ -26,8 +26,11 @@ OPENING_ROW = Row(f"open {MANY:,}", "CPU seconds", "lower")
 IMPORT_ROW = Row("import", "CPU milliseconds", "lower", (Target(1.6, "asyncio"),))
 FIRST_ROW = Row("import without asyncio, and open the first", "CPU milliseconds", "lower")
 
+ROOM = "sockstore-room"
+
 IMPORTS = {
     "sockstore": "from sockstore import WebSocketStore",
+    ROOM: "from sockstore.protocols import Centrifuge",
     "websockets": "from websockets.asyncio.client import connect",
     "picows": "from picows import ws_connect",
     "aiohttp": "from aiohttp import ClientSession",
@@ -55,6 +58,7 @@ loaded already; sockstore loads its engine only when it connects.
 def memory_suite() -> Suite:
     """Return the suite; building it runs nothing."""
     notes = {
+        ROOM: "a room of `Centrifuge` on it",
         "websockets": "compression off, pings on",
         "picows": "core, no pings",
         "aiohttp": "one session, no pings",
@@ -92,19 +96,23 @@ def _open(name: str, count: int, *options: str) -> Figures:
     # A new server each time, so that the ports do not run out.
     with traffic_server() as url:
         program = ("benchmarks.memory.client", name, str(count), f"{url}/echo")
-        command = python(*program, *options, needs=(name, "picows"))
+        command = python(*program, *options, needs=(_module(name), "picows"))
         return run(command)
 
 
 def _measure_import(name: str) -> Figures:
     program = str(REPOSITORY / "benchmarks" / "memory" / "importing.py")
-    python("", needs=(name,))
+    python("", needs=(_module(name),))
     command = [sys.executable, program, IMPORTS[name]]
     run(command)  # writes the bytecode, if it is missing
     figures = [run(command) for _ in range(IMPORTS_PER_ROUND)]
-    if name == "sockstore" and any(each["engines"] for each in figures):
+    if _module(name) == "sockstore" and any(each["engines"] for each in figures):
         raise RuntimeError(f"the import loaded an engine: {figures[0]['engines']}")
     return {IMPORT_ROW.name: _median([each["ms"] for each in figures])}
+
+
+def _module(name: str) -> str:
+    return "sockstore" if name == ROOM else name
 
 
 def _median(figures: list[float]) -> float:

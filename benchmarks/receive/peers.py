@@ -32,11 +32,33 @@ async def sockstore(url: str, meter: Meter) -> None:
     await _receive(WebSocketStore(url), meter)
 
 
-async def sockstore_session(url: str, meter: Meter) -> None:
-    """A connection with a session: each publication's offset is checked."""
-    from sockstore import Session, WebSocketStore
+async def sockstore_room(url: str, meter: Meter) -> None:
+    """A room: each publication's offset is checked."""
+    await _receive_in_room(f"{url}&dialect=centrifuge", meter)
 
-    await _receive(WebSocketStore(f"{url}&dialect=centrifuge", session=Session("feed")), meter)
+
+async def sockstore_room_16(url: str, meter: Meter) -> None:
+    """A room, with 16 publications in a frame."""
+    await _receive_in_room(f"{url}&dialect=crowded", meter)
+
+
+async def _receive_in_room(url: str, meter: Meter) -> None:
+    from sockstore import WebSocketStore
+    from sockstore.protocols import Centrifuge
+
+    done = asyncio.Event()
+
+    def received(message: Message) -> None:
+        if meter.took(message.data):
+            done.set()
+
+    connection = WebSocketStore(url, protocol=Centrifuge())
+    async with connection, connection.subscribe("feed") as feed:
+        feed.messages.on_append(received)
+        await feed.ready()
+        meter.begin()
+        feed.send("go")
+        await done.wait()
 
 
 async def _receive(connection: WebSocketStore, meter: Meter) -> None:
@@ -170,6 +192,15 @@ async def socketio(url: str, meter: Meter) -> None:
 
 async def centrifuge(url: str, meter: Meter) -> None:
     """A subscription of centrifuge-python, which decodes by itself."""
+    await _centrifuge(f"{url}&dialect=centrifuge", meter)
+
+
+async def centrifuge_16(url: str, meter: Meter) -> None:
+    """The same, with 16 publications in a frame."""
+    await _centrifuge(f"{url}&dialect=crowded", meter)
+
+
+async def _centrifuge(url: str, meter: Meter) -> None:
     from centrifuge import Client, PublicationContext, SubscriptionEventHandler
 
     done = asyncio.Event()
@@ -179,7 +210,7 @@ async def centrifuge(url: str, meter: Meter) -> None:
             if meter.took(ctx.pub.data):
                 done.set()
 
-    client = Client(f"{url}&dialect=centrifuge")
+    client = Client(url)
     subscription = client.new_subscription("feed", Events())
     await client.connect()
     await subscription.subscribe()
@@ -193,7 +224,8 @@ async def centrifuge(url: str, meter: Meter) -> None:
 
 RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore,
-    "sockstore-session": sockstore_session,
+    "sockstore-room": sockstore_room,
+    "sockstore-room-16": sockstore_room_16,
     "picows": picows,
     "aiohttp": aiohttp,
     "websockets": websockets,
@@ -201,6 +233,7 @@ RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {
     "websocket-client": websocket_client,
     "python-socketio": socketio,
     "centrifuge-python": centrifuge,
+    "centrifuge-python-16": centrifuge_16,
 }
 
 STREAM_RECEIVERS: dict[str, Callable[[str, Meter], Coroutine[Any, Any, None]]] = {

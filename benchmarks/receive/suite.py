@@ -47,7 +47,8 @@ ROWS = (
 
 PYTHON = {
     OURS: (1.0, "sockstore", ""),
-    "sockstore-session": (0.3, "sockstore", "with a session: offsets checked"),
+    "sockstore-room": (0.5, "sockstore", "a room of `Centrifuge`: offsets checked"),
+    "sockstore-room-16": (0.5, "sockstore", "the same, 16 publications in a frame"),
     "picows": (1.0, "picows", "bare listener, msgspec"),
     "aiohttp": (1.0, "aiohttp", "msgspec"),
     "websockets": (0.3, "websockets", "json"),
@@ -55,6 +56,7 @@ PYTHON = {
     "websocket-client": (0.05, "websocket", "a thread, json"),
     "python-socketio": (0.05, "socketio", "Socket.IO events"),
     "centrifuge-python": (0.15, "centrifuge", "publications; offsets not checked"),
+    "centrifuge-python-16": (0.15, "centrifuge", "the same, 16 publications in a frame"),
 }
 """For each library: its share of the messages, the module it needs, and a note."""
 

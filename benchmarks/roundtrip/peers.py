@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 __all__ = ["EXCHANGERS", "SENDERS", "Exchange"]
 
@@ -73,6 +74,105 @@ async def sockstore_sends(url: str, exchange: Exchange) -> None:
             connection.send(exchange.data)
         await done.wait()
         exchange.seconds = time.process_time() - begun
+
+
+async def sockstore_room(url: str, exchange: Exchange) -> None:
+    """A room of `Centrifuge`, which tells what is published."""
+    from sockstore import Message, WebSocketStore
+    from sockstore.protocols import Centrifuge
+
+    done = asyncio.Event()
+    connection = WebSocketStore(room_of(url), protocol=Centrifuge())
+    feed = connection.subscribe("feed")
+
+    def answered(message: Message) -> None:
+        if exchange.came(message.data):
+            feed.send(exchange.data)
+        elif exchange.is_over:
+            done.set()
+
+    feed.messages.on_append(answered)
+    async with connection, feed:
+        await feed.ready()
+        exchange.begin()
+        for _ in range(exchange.in_flight):
+            feed.send(exchange.data)
+        await done.wait()
+
+
+async def sockstore_room_sends(url: str, exchange: Exchange) -> None:
+    """Send to a room as fast as the connection takes it; each message is acknowledged."""
+    from sockstore import WebSocketStore
+    from sockstore.protocols import Centrifuge
+
+    connection = WebSocketStore(f"{room_of(url)}?quiet=1", protocol=Centrifuge())
+    async with connection, connection.subscribe("feed") as feed:
+        await feed.ready()
+        begun = time.process_time()
+        for _ in range(exchange.count // AT_ONCE):
+            for _ in range(AT_ONCE):
+                feed.send(exchange.data)
+            await connection.drain()
+        for _ in range(exchange.count % AT_ONCE):
+            feed.send(exchange.data)
+        await connection.drain()
+        exchange.seconds = time.process_time() - begun
+
+
+async def centrifuge(url: str, exchange: Exchange) -> None:
+    """A subscription of centrifuge-python; a publication waits for its acknowledgement."""
+    from centrifuge import Client, PublicationContext, SubscriptionEventHandler
+
+    done = asyncio.Event()
+    publishing: set[asyncio.Task[Any]] = set()
+
+    def publish() -> None:
+        task = asyncio.create_task(subscription.publish(exchange.data))
+        publishing.add(task)
+        task.add_done_callback(publishing.discard)
+
+    class Events(SubscriptionEventHandler):
+        async def on_publication(self, ctx: PublicationContext) -> None:
+            if exchange.came(ctx.pub.data):
+                publish()
+            elif exchange.is_over:
+                done.set()
+
+    client = Client(room_of(url))
+    subscription = client.new_subscription("feed", Events())
+    await client.connect()
+    await subscription.subscribe()
+    await subscription.ready()
+    exchange.begin()
+    for _ in range(exchange.in_flight):
+        publish()
+    await done.wait()
+    await client.disconnect()
+
+
+async def centrifuge_sends(url: str, exchange: Exchange) -> None:
+    """Publish with centrifuge-python, so many at once; each message is acknowledged."""
+    from centrifuge import Client
+
+    client = Client(f"{room_of(url)}?quiet=1")
+    subscription = client.new_subscription("feed")
+    await client.connect()
+    await subscription.subscribe()
+    await subscription.ready()
+    begun = time.process_time()
+    left = exchange.count
+    while left:
+        some = min(AT_ONCE, left)
+        await asyncio.gather(*(subscription.publish(exchange.data) for _ in range(some)))
+        left -= some
+    exchange.seconds = time.process_time() - begun
+    await client.disconnect()
+
+
+def room_of(url: str) -> str:
+    """Return the url of the server's room, from that of its echo or its sink."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/room"
 
 
 async def picows(url: str, exchange: Exchange) -> None:
@@ -208,6 +308,8 @@ async def websocket_client(url: str, exchange: Exchange) -> None:
 
 EXCHANGERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore,
+    "sockstore-room": sockstore_room,
+    "centrifuge-python": centrifuge,
     "picows": picows,
     "aiohttp": aiohttp,
     "websockets": websockets,
@@ -216,6 +318,8 @@ EXCHANGERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
 
 SENDERS: dict[str, Callable[[str, Exchange], Coroutine[Any, Any, None]]] = {
     "sockstore": sockstore_sends,
+    "sockstore-room": sockstore_room_sends,
+    "centrifuge-python": centrifuge_sends,
     "picows": picows_sends,
     "aiohttp": aiohttp_sends,
     "websockets": websockets_sends,

@@ -14,8 +14,9 @@ ABOUT = """
 Messages for each CPU second of the client process. A round trip encodes a record of 256 B as JSON,
 sends it, receives the echo, decodes it, and sends the next one from the callback of the answer;
 with one or with 32 in flight. The last column sends without an answer, as fast as the library
-allows; each sender waits for its library's backpressure. picows and aiohttp use the codec that
-sockstore uses (msgspec), the others `json`.
+allows; each sender waits for its library's backpressure. In a room of Centrifugo's protocol the
+server acknowledges each message, and tells it to the sender, too. picows and aiohttp use the codec
+that sockstore uses (msgspec), the others `json`.
 """
 
 PER_CPU_SECOND = "messages per CPU second"
@@ -28,10 +29,12 @@ ROWS = (
 
 CONTENDERS = {
     OURS: (1.0, "sockstore", "receipts, outbox"),
+    "sockstore-room": (0.3, "sockstore", "a room of `Centrifuge`: acknowledged"),
     "picows": (1.0, "picows", "bare listener, msgspec"),
     "aiohttp": (1.0, "aiohttp", "msgspec"),
     "websockets": (0.5, "websockets", "json"),
     "websocket-client": (0.3, "websocket", "a thread, json"),
+    "centrifuge-python": (0.1, "centrifuge", "publications: acknowledged"),
 }
 """For each library: its share of the messages, the module it needs, and a note."""
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from benchmarks.traffic.payloads import payload
 
-__all__ = ["DIALECTS", "Dialect"]
+__all__ = ["DIALECTS", "Centrifuge", "Dialect", "publication_of"]
 
 DIFFERENT = 64
 """Number of different messages in a flood, which repeat."""
@@ -69,6 +69,9 @@ class SocketIO(Plain):
 class Centrifuge(Plain):
     """The client protocol of Centrifugo in JSON, one room; offsets count up."""
 
+    at_once = 1
+    """Publications in a frame."""
+
     def answer(self, text: str) -> Iterable[str]:
         """Let the client in, and into the room."""
         for line in text.splitlines():
@@ -82,8 +85,28 @@ class Centrifuge(Plain):
 
     def frames(self, size: int, count: int) -> Iterator[str]:
         """Return each payload as a publication."""
+        lines: list[str] = []
         for offset, text in enumerate(super().frames(size, count), 1):
-            yield f'{{"push":{{"channel":"feed","pub":{{"data":{text},"offset":{offset}}}}}}}'
+            lines.append(publication_of(text, offset))
+            if len(lines) == self.at_once or offset == count:
+                yield "\n".join(lines)
+                lines.clear()
 
 
-DIALECTS = {"plain": Plain, "socketio": SocketIO, "centrifuge": Centrifuge}
+class Crowded(Centrifuge):
+    """The same, with many publications in a frame, as a server in a hurry sends them."""
+
+    at_once = 16
+
+
+def publication_of(text: str, offset: int) -> str:
+    """Return the push of a payload.
+
+    Example:
+        >>> publication_of("7", 1)
+        '{"push":{"channel":"feed","pub":{"data":7,"offset":1}}}'
+    """
+    return f'{{"push":{{"channel":"feed","pub":{{"data":{text},"offset":{offset}}}}}}}'
+
+
+DIALECTS = {"plain": Plain, "socketio": SocketIO, "centrifuge": Centrifuge, "crowded": Crowded}

@@ -3,7 +3,9 @@
 ``/flood?size=256&count=1000`` waits for a data message with ``go`` in it and then sends so many
 messages of that size; ``/echo`` sends messages back; ``/sink?count=1000`` answers once, when so
 many messages have come. Clients with a protocol of their own are greeted in it
-(``dialect=socketio`` or ``dialect=centrifuge``), and flooded with the same payloads in its frames.
+(``dialect=socketio``, ``centrifuge``, or ``crowded`` with 16 publications in a frame), and flooded
+with the same payloads in its frames. ``/room`` is a room of Centrifugo's protocol: what is
+published is acknowledged, and told in the same text; with ``quiet=1`` it is acknowledged only.
 
 The engine is picows: its echo costs less than any client's, and a flood is made of frames that
 were built before it began.
@@ -12,6 +14,7 @@ were built before it began.
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -87,6 +90,41 @@ class Echo(WSListener):
             _answer(transport, frame)
 
 
+class Room(WSListener):
+    """Acknowledge what is published, and tell it, as Centrifugo does.
+
+    Args:
+        is_quiet: Whether nothing is told.
+    """
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._dialect = dialects.Centrifuge()
+        self._is_quiet = is_quiet
+        self._offset = 0
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            _answer(transport, frame)
+            return
+        lines: list[str] = []
+        for text in frame.get_payload_as_bytes().decode().splitlines():
+            lines += self._published(text) or self._dialect.answer(text)
+        if lines:
+            transport.send(WSMsgType.TEXT, "\n".join(lines).encode())
+
+    def _published(self, text: str) -> list[str]:
+        """Return the answer to a command that publishes, and what is told; nothing for others."""
+        command = json.loads(text)
+        if "publish" not in command:
+            return []
+        self._offset += 1
+        reply = f'{{"id":{command["id"]},"publish":{{}}}}'
+        if self._is_quiet:
+            return [reply]
+        data = json.dumps(command["publish"]["data"], separators=(",", ":"))
+        return [reply, dialects.publication_of(data, self._offset)]
+
+
 class Sink(WSListener):
     """Count the messages, and answer at the end."""
 
@@ -135,6 +173,8 @@ def _listener_for(request: WSUpgradeRequest) -> WSListener:
     match url.path.strip("/").split("/")[0]:
         case "echo":
             return Echo()
+        case "room":
+            return Room(is_quiet="quiet" in asked)
         case "sink":
             return Sink(int(asked["count"]))
         case _:  # a client with a protocol of its own chooses its own path, too

@@ -25,10 +25,11 @@ def run(*command):
 
 
 @pytest.mark.parametrize("options", [[], ["--echo"]], ids=["idle", "echo"])
-def test_the_client_opens_connections_and_says_what_one_takes(options):
+@pytest.mark.parametrize("name", ["sockstore", "sockstore-room"])
+def test_the_client_opens_connections_and_says_what_one_takes(name, options):
     pytest.importorskip("picows")
     with traffic_server() as url:
-        figures = run("-m", "benchmarks.memory.client", "sockstore", "30", f"{url}/echo", *options)
+        figures = run("-m", "benchmarks.memory.client", name, "30", f"{url}/echo", *options)
     assert figures["connections"] == 30
     assert all(math.isfinite(figures[name]) for name in ("KiB", "CPU seconds", "first ms"))
 
