@@ -1,5 +1,7 @@
 """The soak: 4 senders, 4 readers, and every fault there is; then everything is counted.
 
+Each of them has ten rooms on one connection; a sender's messages go to its rooms in turn.
+
 ::
 
     python -m tests.soak.soak --messages 100000 --faults 200 --history sqlite --seed 1
@@ -22,10 +24,11 @@ from tests.loopback.chaos import ChaosProxy, chaos
 from tests.loopback.processes import free_port
 from tests.loopback.redis_servers import RedisServer, redis_server
 
-from sockstore import Outbox, Position, Reconnect, Session, WebSocketStore
+from sockstore import Outbox, Position, Receipt, Reconnect, Subscription, WebSocketStore
+from sockstore.protocols import Centrifuge
 
 SENDERS = READERS = 4
-ROOM = "soak"
+ROOMS = tuple(f"soak{number}" for number in range(10))
 MOST_WAITING = 400
 SECONDS_OF_FREEZE = 2.5
 """Longer than it takes to notice."""
@@ -108,10 +111,13 @@ class Soak:
         self.redis = redis
         self.proxies: list[ChaosProxy] = []
         self.acknowledged: set[tuple[int, int]] = set()
-        self.read: list[list[tuple[int, int, int]]] = [[] for _ in range(READERS)]
+        # What each reader has read in each room: offset, sender and number.
+        self.read: list[dict[str, list[tuple[int, int, int]]]] = [
+            {room: [] for room in ROOMS} for _ in range(READERS)
+        ]
         self.thawing: set[asyncio.Task[None]] = set()
 
-    def connection(self, number: int, name: str, **options) -> WebSocketStore:
+    def connection(self, number: int, name: str) -> WebSocketStore:
         proxy = self.proxies[number % len(self.proxies)]
         return WebSocketStore(
             f"ws://127.0.0.1:{proxy.port}/connection/websocket?name={name}",
@@ -121,18 +127,21 @@ class Soak:
             connect_timeout=3.0,
             close_timeout=0.2,
             outbox=Outbox(limit=10 * MOST_WAITING),
-            history=0,
-            **options,
+            protocol=Centrifuge(),
         )
 
     async def send(self, number: int) -> None:
         """Send this sender's share, and note what became of each message."""
-        connection = self.connection(number, f"sender{number}", session=Session(ROOM))
+        connection = self.connection(number, f"sender{number}")
         share = self.tally.messages // SENDERS
-        receipts = []
-        async with connection:
+        receipts: list[Receipt] = []
+        async with connection, AsyncExitStack() as stack:
+            rooms = [
+                await stack.enter_async_context(connection.subscribe(room, history=0))
+                for room in ROOMS
+            ]
             for n in range(share):
-                receipts.append(connection.send({"s": number, "n": n}))
+                receipts.append(rooms[n % len(rooms)].send({"s": number, "n": n}))
                 if n >= MOST_WAITING:
                     await self._settled(receipts[n - MOST_WAITING], number, n - MOST_WAITING)
                 if n % 20 == 0:
@@ -142,22 +151,27 @@ class Soak:
         self.tally.receipts.update(receipt.state for receipt in receipts)
         self.tally.sent_again += connection.stats().messages_sent - share
 
-    async def _settled(self, receipt, number: int, n: int) -> None:
+    async def _settled(self, receipt: Receipt, number: int, n: int) -> None:
         await receipt
         self.acknowledged.add((number, n))
 
     async def listen(self, number: int) -> None:
-        """Read until everything was read, and note it."""
-        session = Session(ROOM, since=Position(0))
-        async with self.connection(number, f"reader{number}", session=session) as connection:
-            stream = connection.stream(limit=1_000_000)
-            while len(self.read[number]) < self.tally.messages:
+        """Read all rooms over one connection until everything was read, and note it."""
+        async with self.connection(number, f"reader{number}") as connection:
+            async with asyncio.TaskGroup() as group:
+                for room in ROOMS:
+                    subscription = connection.subscribe(room, since=Position(0), history=0)
+                    group.create_task(self._listen_to(subscription, self.read[number][room]))
+
+    async def _listen_to(self, room: Subscription, read: list[tuple[int, int, int]]) -> None:
+        async with room:
+            stream = room.stream(limit=1_000_000)
+            while len(read) < self.tally.messages // len(ROOMS):
                 message = await anext(stream)
                 if message.kind == "gap":
                     self.tally.gaps += 1
                     continue
-                offset = message.publication.offset
-                self.read[number].append((offset, message.data["s"], message.data["n"]))
+                read.append((message.publication.offset, message.data["s"], message.data["n"]))
 
     async def disturb(self) -> None:
         """Spread the faults over the run."""
@@ -220,26 +234,34 @@ class Soak:
         self.tally.seconds = time.perf_counter() - began
         self.tally.server_starts = sum(server.starts for server in self.servers)
         self.tally.connections = sum(proxy.accepted for proxy in self.proxies)
-        self.tally.deliveries = sum(map(len, self.read))
+        self.tally.deliveries = sum(len(read) for rooms in self.read for read in rooms.values())
 
     def check(self) -> None:
-        """Every acknowledged message is at every reader, once, in the room's order."""
+        """Every acknowledged message is at every reader, once, in its room, in the room's order."""
         total = self.tally.messages
         assert len(self.acknowledged) == total, "not every message is acknowledged"
         assert self.tally.gaps == 0
-        for read in self.read:
-            assert [offset for offset, _, _ in read] == list(range(1, total + 1)), "a hole"
-            assert read == self.read[0], "two readers saw different orders"
-        said = [(sender, n) for _, sender, n in self.read[0]]
-        assert set(said) == self.acknowledged
-        for number in range(SENDERS):
-            mine = [n for sender, n in said if sender == number]
-            assert mine == list(range(total // SENDERS)), "a sender's messages are out of order"
+        for rooms in self.read:
+            said = {(sender, n) for read in rooms.values() for _, sender, n in read}
+            assert said == self.acknowledged
+        for number, room in enumerate(ROOMS):
+            self._check_room(number, [rooms[room] for rooms in self.read])
+
+    def _check_room(self, number: int, of_readers: list[list[tuple[int, int, int]]]) -> None:
+        read = of_readers[0]
+        for other in of_readers:
+            assert [offset for offset, _, _ in other] == [*range(1, len(read) + 1)], "a hole"
+            assert other == read, "two readers saw different orders"
+        for sender in range(SENDERS):
+            mine = [n for _, of, n in read if of == sender]
+            expected = [*range(number, self.tally.messages // SENDERS, len(ROOMS))]
+            assert mine == expected, "a sender's messages are out of order"
 
 
 async def soak(messages: int, faults: int, history: str, seed: int) -> Tally:
     """Run once, check, and return what happened."""
-    tally = Tally(messages // SENDERS * SENDERS, seed)
+    each = SENDERS * len(ROOMS)  # every sender says as much in every room
+    tally = Tally(messages // each * each, seed)
     with tempfile.TemporaryDirectory() as folder:
         if history == "sqlite":
             run = Soak(tally, faults, [Server(str(Path(folder) / "soak.db"))], None)
