@@ -102,22 +102,30 @@ async def test_the_token_of_a_connection_is_renewed_in_place():
 
 
 @pytest.mark.contract("SE0", "RC6")
-@pytest.mark.parametrize("how", ["it is not made", "it is refused"])
-async def test_a_connection_whose_token_is_not_renewed_comes_back_with_another(how, reported):
-    server = Expiring(connection=60)
-    token = Tokens(1) if how == "it is not made" else Tokens()
-    if how == "it is refused":
-        server.refuses = lambda name, fields: EXPIRED if name == "refresh" else None
+async def test_a_connection_whose_token_is_not_renewed_comes_back_with_another():
+    server, token = Expiring(connection=60), Tokens()
+    server.refuses = lambda name, fields: EXPIRED if name == "refresh" else None
     async with connect(server, token=token) as connection, connection.subscribe("room") as room:
         stream = room.stream()
         await room.ready()
-        await connection.connected.wait_for(lambda is_so: not is_so)
+        await connection.connected.wait_for(lambda is_so: not is_so, 60)
         server.refuses = lambda name, fields: None
         server.store("room", 1)
         assert await data_of(stream, 1) == [1]
         assert room.state.value.recovered is True
         assert len(server.handshakes) == 2
-    assert len(reported) == (how == "it is not made")
+
+
+@pytest.mark.contract("SE0", "RC6")
+async def test_a_token_that_cannot_be_made_now_is_made_later_for_the_same_connection(reported):
+    server, token = Expiring(connection=60), Tokens(1)
+    async with connect(server, token=token) as connection, connection.subscribe("room") as room:
+        await room.ready()
+        await asyncio.sleep(59.5)
+        assert token.asked == [False, True, True]
+        assert server.refreshed == ["t3"]
+        assert len(server.handshakes) == 1
+    assert len(reported) == 1
 
 
 @pytest.mark.contract("SE0")
