@@ -129,14 +129,46 @@ async def test_markup_in_a_message_a_name_or_a_room_is_text(address, open_page):
 
 
 @pytest.mark.contract("SV4", "UI2")
-async def test_a_room_name_of_ten_thousand_characters_is_a_clear_error_with_a_retry_button(
-    address, open_page
-):
+async def test_a_room_name_of_ten_thousand_characters_is_a_clear_error(address, open_page):
     page = await open_page(f"{address}/chat?name=Ann&room={'x' * 10_000}")
-    await page.wait_for_selector(".sockstore-status.error")
-    assert "404" in (await texts(page, "[role=status]"))[0]
-    assert await page.get_by_role("button", name="Retry").is_visible()
+    await page.wait_for_selector(".sockstore-line.error")
+    assert "(102)" in (await texts(page, ".sockstore-line.error"))[0]
     assert await page.locator(FIELD).is_disabled()
+
+
+@pytest.mark.contract("SU9", "UI3")
+async def test_two_rooms_stand_side_by_side_over_one_connection(address, open_page):
+    page = await open_page(f"{address}/chat?room=left&name=Ann")
+    await page.wait_for_selector(CONNECTED)
+    await page.get_by_role("link", name="Show help beside left").click()
+    await page.wait_for_url("**/chat?room=left&name=Ann&beside=help")
+    fields = page.locator(FIELD)
+    for place, text in ((0, "to the left"), (1, "to help")):
+        await fields.nth(place).fill(text)
+        await fields.nth(place).press("Enter")
+        column = page.locator(".demo-column").nth(place)
+        await column.locator(".sockstore-line.own[data-mark=acknowledged]").wait_for()
+        assert await column.locator(".sockstore-content").all_text_contents() == [text]
+    await page.get_by_role("link", name="Close # help").click()
+    await page.wait_for_url("**/chat?room=left&name=Ann")
+    await wait_for_lines(page, "to the left")
+
+
+@pytest.mark.contract("UI3")
+async def test_own_messages_are_known_after_a_reload_and_in_a_second_tab(address, open_page):
+    page = await open_page(f"{address}/chat?room=known&name=Ann")
+    await page.wait_for_selector(CONNECTED)
+    await say(page, "mine")
+    await page.locator(".sockstore-line.own[data-mark=acknowledged]").wait_for()
+    await page.reload()
+    await page.locator(".sockstore-line.own[data-mark=acknowledged]").wait_for()
+    other = await open_page(f"{address}/chat?room=known&name=Ann")
+    await other.locator(".sockstore-line.own[data-mark=acknowledged]").wait_for()
+    await say(other, "from the other tab")
+    await page.locator(".sockstore-line.own", has_text="from the other tab").wait_for()
+    bob = await open_page(f"{address}/chat?room=known&name=Bob")
+    await wait_for_lines(bob, "mine", "from the other tab")
+    assert await bob.locator(".sockstore-line.own").count() == 0
 
 
 @pytest.mark.contract("UI3")

@@ -7,7 +7,17 @@ from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from sockstore import Navigator, Reconnect, Scope
-from sockstore.demo.visitor import ECHO_HINT, PAGES, Visitor, cookies_of, visitor
+from sockstore.demo.visitor import (
+    BESIDE,
+    ECHO_HINT,
+    KEPT,
+    PAGES,
+    WITH_MEMBERS,
+    Visitor,
+    cookies_of,
+    visitor,
+)
+from sockstore.protocols import Centrifuge
 from sockstore.ui.browser import (
     ChatInput,
     ChatMembers,
@@ -16,6 +26,7 @@ from sockstore.ui.browser import (
     ConnectionStatus,
     Element,
     PageHistory,
+    SubscriptionProvider,
     WebSocketDemo,
     WebSocketProvider,
     mount,
@@ -32,7 +43,7 @@ async def start(server: str | None) -> None:
     """Show the page that the address names, and follow links, back and forward.
 
     Args:
-        server: Where ``/echo`` and ``/chat/{room}`` are, for example ``ws://localhost:8765``;
+        server: Where ``/echo`` and ``/connection/websocket`` are, for example ``ws://localhost:8765``;
             None if they are where the page is from.
     """
     address = window().location
@@ -78,8 +89,8 @@ def _place(server: str, url: str) -> _Place | None:
 
 def _visitor(query: str) -> Visitor:
     asked = parse_qs(query)
-    [room, *_], [name, *_] = asked.get("room", [""]), asked.get("name", [""])
-    return visitor(room, name, cookies_of(str(document().cookie)))
+    room, name, beside = (asked.get(each, [""])[0] for each in ("room", "name", "beside"))
+    return visitor(room, name, cookies_of(str(document().cookie)), beside)
 
 
 def _page(path: str) -> Element:
@@ -113,17 +124,35 @@ def _echo(server: str) -> None:
 
 
 def _chat(server: str, who: Visitor) -> None:
-    with _page("/chat"):
+    with _page("/chat"), WebSocketProvider(who.chat_url(server), protocol=Centrifuge()):
         _rooms(who)
-        with Element(classes="demo-column"), WebSocketProvider(who.chat_url(server)):
-            with Element(classes="demo-head"):
+        for room in who.shown:
+            with Element(classes="demo-column"):
+                _conversation(who, room)
+
+
+def _conversation(who: Visitor, room: str) -> None:
+    with SubscriptionProvider(room, WITH_MEMBERS, history=KEPT):
+        with Element(classes="demo-head"):
+            if room == who.room:
                 _rooms_button()
-                Element("h1", text=f"# {who.room}")
-                ChatMembers()
+                Element("h1", text=f"# {room}")
+            else:
+                Element("h2", text=f"# {room}")
+                label = f"Close # {room}"
+                Element(
+                    "a",
+                    text="Close",
+                    classes="demo-close",
+                    href=who.path(who.room),
+                    aria_label=label,
+                )
+            ChatMembers()
+        if room == who.room:
             ConnectionInspector()
             ConnectionStatus()
-            ChatMessages()
-            ChatInput()
+        ChatMessages()
+        ChatInput()
 
 
 def _rooms_button() -> None:
@@ -141,7 +170,16 @@ def _rooms(who: Visitor) -> None:
             for room in who.rooms:
                 with Element("li"):
                     _link(f"# {room}", who.path(room), "demo-room", is_here=room == who.room)
+                    if room not in who.shown:
+                        _beside(who, room)
         _who_and_where(who)
+
+
+def _beside(who: Visitor, room: str) -> None:
+    """Show a link that shows a room beside the first one."""
+    label = BESIDE.format(room=room, first=who.room)
+    target = who.path(who.room, room)
+    Element("a", text="+", classes="demo-beside", href=target, aria_label=label, title=label)
 
 
 def _who_and_where(who: Visitor) -> None:

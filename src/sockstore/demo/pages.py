@@ -13,7 +13,17 @@ from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
 from sockstore import Reconnect
-from sockstore.demo.visitor import ECHO_HINT, NO_SERVER_HERE, PAGES, Visitor, visitor
+from sockstore.demo.visitor import (
+    BESIDE,
+    ECHO_HINT,
+    KEPT,
+    NO_SERVER_HERE,
+    PAGES,
+    WITH_MEMBERS,
+    Visitor,
+    visitor,
+)
+from sockstore.protocols import Centrifuge
 from sockstore.server import ChatServer
 from sockstore.server.app import other_paths
 from sockstore.server.middleware import HostGuard
@@ -23,6 +33,7 @@ from sockstore.ui.nicegui import (
     ChatMessages,
     ConnectionInspector,
     ConnectionStatus,
+    SubscriptionProvider,
     WebSocketDemo,
     WebSocketProvider,
 )
@@ -77,7 +88,7 @@ def _add_pages(server: str) -> None:
     """Add the demo's pages to NiceGUI.
 
     Args:
-        server: Where ``/echo`` and ``/chat/{room}`` are, for example ``ws://localhost:8765``.
+        server: Where ``/echo`` and ``/connection/websocket`` are, for example ``ws://localhost:8765``.
     """
 
     @ui.page("/", title="Echo · sockstore")
@@ -86,14 +97,15 @@ def _add_pages(server: str) -> None:
             _echo(server)
 
     @ui.page("/chat", title="Chat · sockstore")
-    def chat(room: str = "", name: str = "") -> None:
+    def chat(room: str = "", name: str = "", beside: str = "") -> None:
         request = ui.context.client.request
-        who = visitor(room, name, request.cookies if request else {})
+        who = visitor(room, name, request.cookies if request else {}, beside)
         ui.page_title(who.title)
-        with _page("/chat"):
+        with _page("/chat"), _connection(server, who):
             _rooms(who)
-            with ui.element("div").classes("demo-column"):
-                _conversation(server, who)
+            for shown in who.shown:
+                with ui.element("div").classes("demo-column"):
+                    _conversation(who, shown)
         for cookie in who.cookies:
             ui.run_javascript(f"document.cookie = {json.dumps(cookie)}")
 
@@ -135,6 +147,8 @@ def _rooms(who: Visitor) -> None:
             for room in who.rooms:
                 with ui.element("li"):
                     _link(f"# {room}", who.path(room), "demo-room", is_here=room == who.room)
+                    if room not in who.shown:
+                        _beside(who, room)
         _who_and_where(who)
 
 
@@ -150,15 +164,34 @@ def _who_and_where(who: Visitor) -> None:
             ui.label("Join")
 
 
-def _conversation(server: str, who: Visitor) -> None:
-    with WebSocketProvider(who.chat_url(server), ping_interval=PING_INTERVAL):
+def _beside(who: Visitor, room: str) -> None:
+    """Show a link that shows a room beside the first one."""
+    link = ui.link("+", who.path(who.room, room)).classes("demo-beside")
+    label = BESIDE.format(room=room, first=who.room)
+    link.props["aria-label"] = link.props["title"] = label
+
+
+def _connection(server: str, who: Visitor) -> WebSocketProvider:
+    """Provide the connection of all rooms of the page."""
+    url = who.chat_url(server)
+    return WebSocketProvider(url, protocol=Centrifuge(), ping_interval=PING_INTERVAL)
+
+
+def _conversation(who: Visitor, room: str) -> None:
+    with SubscriptionProvider(room, WITH_MEMBERS, history=KEPT):
         with ui.element("div").classes("demo-head"):
-            menu = ui.element("button").classes("demo-menu sockstore-quiet-button")
-            with menu.props("type=button popovertarget=rooms"):
-                ui.label("☰ Rooms")
-            TextElement(tag="h1", text=f"# {who.room}")
+            if room == who.room:
+                menu = ui.element("button").classes("demo-menu sockstore-quiet-button")
+                with menu.props("type=button popovertarget=rooms"):
+                    ui.label("☰ Rooms")
+                TextElement(tag="h1", text=f"# {room}")
+            else:
+                TextElement(tag="h2", text=f"# {room}")
+                close = ui.link("Close", who.path(who.room)).classes("demo-close")
+                close.props["aria-label"] = f"Close # {room}"
             ChatMembers()
-        ConnectionInspector()
-        ConnectionStatus()
+        if room == who.room:
+            ConnectionInspector()
+            ConnectionStatus()
         ChatMessages()
         ChatInput()

@@ -5,12 +5,24 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from urllib.parse import quote, unquote, urlencode
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room, check_sender
 
-__all__ = ["ECHO_HINT", "NO_SERVER_HERE", "PAGES", "ROOMS", "Visitor", "cookies_of", "visitor"]
+__all__ = [
+    "BESIDE",
+    "ECHO_HINT",
+    "KEPT",
+    "NO_SERVER_HERE",
+    "PAGES",
+    "ROOMS",
+    "WITH_MEMBERS",
+    "Visitor",
+    "cookies_of",
+    "visitor",
+]
 
 PAGES = (("Echo", "/"), ("Chat", "/chat"))
 """The names and the paths of the pages."""
@@ -19,8 +31,19 @@ NO_SERVER_HERE = "There is no WebSocket server at this address; the pages connec
 
 ECHO_HINT = "What you send comes back, from a server at the other end of a WebSocket."
 
+BESIDE = "Show {room} beside {first}"
+
+WITH_MEMBERS = MappingProxyType({"join_leave": True})
+"""Asks the server who is in a room."""
+
+KEPT = 1000
+"""Messages of a room that a page keeps."""
+
 ROOMS = ("lobby", "help", "random")
 """Rooms that every visitor is shown."""
+
+ROOMS_PATH = "/connection/websocket"
+"""Where the server has all its rooms on one connection."""
 
 MOST_ROOMS = 12
 TITLE_LENGTH = 64
@@ -32,21 +55,34 @@ NAME, VISITED = "sockstore-name", "sockstore-rooms"
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A visitor in a room.
+    """A visitor in a room, or in two of them, side by side.
 
     Args:
         name: The name of the visitor.
         room: The room, as it was asked for; the server decides whether it is valid.
-        rooms: The rooms that are shown.
+        rooms: The rooms that are listed.
+        beside: A second room that is shown; empty for none.
     """
 
     name: str
     room: str
     rooms: tuple[str, ...]
+    beside: str = ""
 
-    def path(self, room: str) -> str:
-        """Return the address of another room's page."""
-        return f"/chat?{urlencode({'room': room, 'name': self.name})}"
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The rooms that are shown."""
+        return (self.room, self.beside) if self.beside else (self.room,)
+
+    def path(self, room: str, beside: str = "") -> str:
+        """Return the address of another room's page.
+
+        Args:
+            room: The room.
+            beside: A second room that is shown there; empty for none.
+        """
+        asked = {"room": room, "name": self.name, **({"beside": beside} if beside else {})}
+        return f"/chat?{urlencode(asked)}"
 
     @property
     def title(self) -> str:
@@ -54,16 +90,16 @@ class Visitor:
         return f"{self.room[:TITLE_LENGTH]} · sockstore"
 
     def chat_url(self, server: str) -> str:
-        """Return the url of the visitor's connection to the room.
+        """Return the url of the visitor's connection, which all rooms share.
 
         Args:
             server: The server's address, for example ``ws://localhost:8765``.
 
         Example:
-            >>> visitor("tea & cake", "Ann", {}).chat_url("ws://localhost:8765")
-            'ws://localhost:8765/chat/tea%20%26%20cake?name=Ann'
+            >>> visitor("lobby", "Ann B", {}).chat_url("ws://localhost:8765")
+            'ws://localhost:8765/connection/websocket?name=Ann+B'
         """
-        return f"{server}/chat/{quote(self.room, safe='')}?{urlencode({'name': self.name})}"
+        return f"{server}{ROOMS_PATH}?{urlencode({'name': self.name})}"
 
     @property
     def cookies(self) -> tuple[str, ...]:
@@ -75,13 +111,14 @@ class Visitor:
         )
 
 
-def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
+def visitor(room: str, name: str, cookies: Mapping[str, str], beside: str = "") -> Visitor:
     """Return the visitor who asks for a page.
 
     Args:
         room: The room that is asked for; empty for the first one.
         name: The name that is asked for; empty for the one that the browser remembers.
         cookies: The cookies of the browser, which are not trusted.
+        beside: A second room that is asked for; empty for none.
 
     Example:
         >>> ann = visitor("tea", "Ann", {"sockstore-rooms": "cake"})
@@ -90,13 +127,13 @@ def visitor(room: str, name: str, cookies: Mapping[str, str]) -> Visitor:
         >>> ann.path("lobby")
         '/chat?room=lobby&name=Ann'
     """
-    room = room.strip() or ROOMS[0]
-    [room, *_] = [*_rooms([room]), room]
+    room = _as_written(room) or ROOMS[0]
+    second = _as_written(beside)
     called = name.strip() or _name(unquote(cookies.get(NAME, "")))
     visited = unquote(cookies.get(VISITED, "")).split(",")
-    rooms = dict.fromkeys((*ROOMS, *_rooms([room, *visited])))
+    rooms = dict.fromkeys((*ROOMS, *_rooms([*filter(None, (room, second)), *visited])))
     called = called or f"Guest {secrets.randbelow(900) + 100}"
-    return Visitor(called, room, tuple(rooms)[:MOST_ROOMS])
+    return Visitor(called, room, tuple(rooms)[:MOST_ROOMS], "" if second == room else second)
 
 
 def cookies_of(text: str) -> dict[str, str]:
@@ -111,6 +148,12 @@ def cookies_of(text: str) -> dict[str, str]:
     """
     pairs = (cookie.strip().partition("=") for cookie in text.split(";"))
     return {name: value for name, _, value in pairs if name}
+
+
+def _as_written(room: str) -> str:
+    """Return the name of a room as the server writes it; one that is not valid stays as it is."""
+    room = room.strip()
+    return next(iter(_rooms([room])), room)
 
 
 def _name(text: str) -> str:

@@ -12,13 +12,15 @@ from sockstore.base.characters import harmless
 from sockstore.base.times import utc_time
 from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt, delivery_of
-from sockstore.connection.subscription import takes_ids
+from sockstore.connection.subscription import connection_of, takes_ids
+from sockstore.connection.view import engine_of
 from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Readable, Writable, writable
 from sockstore.ui.chat.author import Author
 from sockstore.ui.chat.lines import Mark
+from sockstore.ui.chat.rooms import name_of
 
-__all__ = ["Post", "Posts", "posts_of", "room_with_ids", "send_to_demo"]
+__all__ = ["Post", "Posts", "posts_of", "send_to_demo", "signed_room"]
 
 KEPT = 1000
 """Posts that are kept for each source, as many as messages by default."""
@@ -82,7 +84,7 @@ class Posts:
             return False
         text = harmless(text)
         timestamp = utc_time(time())
-        room, named = room_with_ids(source), None
+        room, named = signed_room(source), None
         if room is not None and author is not None:
             named = author.sign(room, text, timestamp)
         receipt = source.send({"content": text, "timestamp": timestamp}, id=named)
@@ -118,15 +120,22 @@ def posts_of(source: Source) -> Posts:
     return _posts.setdefault(source, Posts())
 
 
-def room_with_ids(source: Source) -> str | None:
-    """Return the name of a room whose messages have ids; None if they have none.
+def signed_room(source: Source) -> str | None:
+    """Return the room, and the name under which the user is in it, for the signatures of ids.
+
+    So two people in one browser, each in a tab, are told apart by the names in their urls.
 
     Args:
-        source: A subscription, or a connection, whose messages have none.
+        source: A subscription, or a connection.
+
+    Returns:
+        A text that names both; None if messages have no ids there.
     """
     if isinstance(source, Connection) or not takes_ids(source):
         return None
-    return str(source.key)
+    url = engine_of(connection_of(source)).endpoint.url
+    name = name_of(url) if isinstance(url, str) else None
+    return f"{name or ''}\n{source.key}"
 
 
 def send_to_demo(source: Source, text: str) -> bool:

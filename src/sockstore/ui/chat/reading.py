@@ -74,7 +74,7 @@ class ChatReading:
 
     def _recognise(self) -> None:
         """Recognise the user's messages by their ids, where they have ids."""
-        author, room = self._author.value, self._chat.room
+        author, room = self._author.value, self._chat.signed_room
         if room is not None and author is not self._recognised:
             self._recognised = author
             self._conversation.recognise_by(partial(author.wrote, room))

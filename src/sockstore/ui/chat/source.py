@@ -12,7 +12,7 @@ from sockstore.protocols.outputs import Member
 from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Readable, derived
 from sockstore.ui.chat.backlog import Backlog, backlog_of
-from sockstore.ui.chat.own_messages import room_with_ids
+from sockstore.ui.chat.own_messages import signed_room
 from sockstore.ui.chat.room_backlog import RoomBacklog
 
 __all__ = ["ChatSource", "chat_of"]
@@ -28,7 +28,8 @@ class ChatSource(Protocol):
         changes: Stores that change when a delivery mark, or what the source says, may have changed.
         members: The names of those who are in the room, None for one without a name; None where
             the messages say who is there.
-        room: The name of the room whose messages have ids; None for messages without.
+        signed_room: What the ids of the user's messages are signed with, beside the message; None
+            for messages without ids.
     """
 
     source: Source
@@ -36,7 +37,7 @@ class ChatSource(Protocol):
     is_open: Readable[bool]
     changes: tuple[Readable[Any], ...]
     members: Readable[tuple[str | None, ...]] | None
-    room: str | None
+    signed_room: str | None
 
     def backlog(self) -> Backlog:
         """Return what loads older messages, for one reader."""
@@ -54,7 +55,7 @@ class _ConnectionChat:
         self.is_open: Readable[bool] = connection.connected
         self.changes: tuple[Readable[Any], ...] = (connection.state,)
         self.members: Readable[tuple[str | None, ...]] | None = None
-        self.room: str | None = None
+        self.signed_room: str | None = None
         self._connection = connection
 
     def backlog(self) -> Backlog:
@@ -76,7 +77,7 @@ class _RoomChat:
         self.members: Readable[tuple[str | None, ...]] | None = None
         if protocol.has_members:
             self.members = derived(subscription.members, _names)
-        self.room: str | None = room_with_ids(subscription)
+        self.signed_room: str | None = signed_room(subscription)
         self._has_history = protocol.has_history
         self._subscription = subscription
 
