@@ -13,11 +13,12 @@ import pytest
 from textual.events import Key
 from textual.widgets import Label, Static, TextArea
 
+from integration.rooms_server import RoomsServer
 from kits.house import House, house
 from loopback.processes import SECONDS, serving
 from sockstore.cli import chat
-from sockstore.cli.chat_app import ChatApp, RoomScreen
-from sockstore.testing import FakeServer, accept, assert_no_leaks, send
+from sockstore.cli.chat_app import ChatApp, RoomPanel, RoomsScreen
+from sockstore.testing import assert_no_leaks
 from sockstore.ui.textual import (
     ChatMembers,
     ChatMessages,
@@ -49,8 +50,20 @@ async def until(pilot, is_true: Callable[[], object], what: str) -> None:
         raise AssertionError(f"it never came true that {what}") from None
 
 
+def panel(app: ChatApp) -> RoomPanel:
+    """The room that is shown."""
+    assert isinstance(app.screen, RoomsScreen)
+    return app.screen.panel
+
+
+def listed(app: ChatApp) -> list[str]:
+    """The list of rooms."""
+    labels = app.screen.query("ListItem Label").results(Label)
+    return [str(label.content) for label in labels]
+
+
 def said(app: ChatApp) -> list[str]:
-    rows = app.screen.query_one(ChatMessages).rows
+    rows = panel(app).query_one(ChatMessages).rows
     return [row.line.content for row in rows if row.line.kind == "message"]
 
 
@@ -64,11 +77,11 @@ async def entered(pilot, room: str | None = None) -> None:
 
     def is_there() -> bool:
         screen = app.screen
-        if not isinstance(screen, RoomScreen) or not screen.is_mounted:
+        if not isinstance(screen, RoomsScreen) or not screen.query(RoomPanel):
             return False
-        shown = str(screen.query_one("#room").content)
-        is_the_one = shown == f"# {room}" if room else shown.startswith("# ")
-        return is_the_one and isinstance(app.focused, TextArea)
+        is_the_one = room in {None, screen.room}
+        field = screen.panel.query(TextArea)
+        return is_the_one and bool(field) and app.focused is field.first()
 
     await until(pilot, is_there, f"{room} is entered")
 
@@ -93,9 +106,9 @@ async def test_two_people_chat_and_see_who_is_there(place):
         await until(other, lambda: said(bob) == ["hello"], "Bob sees it")
         await say(other, "hi")
         await until(pilot, lambda: said(ann) == ["hello", "hi"], "Ann sees the answer")
-        marks = [row.line.mark for row in ann.screen.query_one(ChatMessages).rows if row.line.mark]
+        marks = [row.line.mark for row in panel(ann).query_one(ChatMessages).rows if row.line.mark]
         assert marks == ["acknowledged"]
-        members = ann.screen.query_one(ChatMembers).query_one(Static)
+        members = panel(ann).query_one(ChatMembers).query_one(Static)
         await until(pilot, lambda: "2 here: Ann, Bob" in str(members.content), "both show")
 
 
@@ -121,10 +134,10 @@ async def test_going_from_room_to_room_leaves_nothing_on_either_side(place):
         async with chatting(app) as pilot:
             for number in range(1, 31):
                 await app.action_next_room()
-                if number % 10 == 0:  # the others are left while they connect
+                if number % 10 == 0:
                     await entered(pilot, ["one", "two", "three"][number % 3])
             await until(pilot, lambda: place.server.clients == 1, "one client is there")
-            await app.enter("one")
+            await app.screen.enter("one")
             await entered(pilot, "one")
             await until(pilot, lambda: said(app) == ["still here?"], "the history is there")
         await until_gone(place)
@@ -151,8 +164,27 @@ async def test_a_room_is_joined_from_the_dialog_which_says_what_is_wrong(place):
         await entered(pilot, "lobby")
         await pilot.press("f4", *"tides", "enter")
         await entered(pilot, "tides")
-        labels = app.screen.query("ListItem Label").results(Label)
-        assert [str(label.content).strip("# ") for label in labels] == ["lobby", "tides"]
+        assert listed(app) == ["# lobby", "# tides"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.contract("CL1", "SU9")
+async def test_all_rooms_are_on_one_connection_and_those_in_the_background_count(place):
+    ann, bob = app_of(place, "front", "back"), app_of(place, "back", name="Bob")
+    async with chatting(ann) as pilot, chatting(bob) as other:
+        await until(pilot, lambda: place.server.clients == 2, "each has one connection")
+        await pilot.press(*"draft")
+        await say(other, "one")
+        await say(other, "two")
+        await until(pilot, lambda: listed(ann) == ["# front", "# back (2)"], "they are counted")
+        assert said(ann) == []
+        await pilot.press("f3")
+        await entered(pilot, "back")
+        assert listed(ann) == ["# front", "# back"]
+        await until(pilot, lambda: said(ann) == ["one", "two"], "they are there")
+        await pilot.press("f3")
+        await entered(pilot, "front")
+        assert ann.focused.text == "draft"
 
 
 @pytest.mark.asyncio
@@ -201,7 +233,7 @@ async def test_the_inspector_opens_and_tells_what_the_connection_does(place):
 @pytest.mark.contract("UI1")
 async def test_a_latency_that_was_never_measured_is_not_shown_as_a_number():
     url, rooms = chat.destination("ws://localhost:8765", ["lobby"], "Ann")
-    app = ChatApp(url, rooms, {"transport": FakeServer(), "ping_interval": None})
+    app = ChatApp(url, rooms, {"transport": RoomsServer(), "ping_interval": None})
     async with chatting(app) as pilot:
         await pilot.press("f2")
         labels = app.screen.query("ConnectionInspector #plots .label")
@@ -231,17 +263,10 @@ async def test_it_is_left_with_its_key_also_while_a_dialog_is_open(place, key):
 
 def story(*messages: tuple[str, str]) -> ChatApp:
     """A room in which this was said, at no time in particular."""
-    frames = [
-        {"type": "message", "sender": sender, "content": content, "id": str(place), "offset": place}
-        for place, (sender, content) in enumerate(messages, start=1)
-    ]
-    server = FakeServer(
-        accept(),
-        send(
-            {"type": "history", "messages": frames},
-            {"type": "presence", "members": ["Ann", "Bob"], "count": 2},
-        ),
-    )
+    server = RoomsServer()
+    for sender, content in messages:
+        server.store("lobby", content, sender)
+    server.come("lobby", "b", "Bob")
     url, rooms = chat.destination("ws://localhost:8765", ["lobby", "tides"], "Ann")
     return ChatApp(url, rooms, {"transport": server})
 
@@ -256,7 +281,7 @@ TALK = (
 async def settle(pilot) -> None:
     await entered(pilot, "lobby")
     await until(pilot, lambda: len(said(pilot.app)) == len(TALK), "all is shown")
-    pilot.app.screen.query_one(TextArea).cursor_blink = False
+    panel(pilot.app).query_one(TextArea).cursor_blink = False
     await pilot.pause()
 
 
@@ -282,12 +307,18 @@ def test_what_a_room_looks_like_in_light(snap_compare):
 @pytest.mark.parametrize(
     ("address", "rooms", "url", "all_rooms"),
     [
-        ("ws://x:1", [], "ws://x:1/chat/lobby?name=Ann", ["lobby"]),
-        ("ws://x:1/", ["a", "b"], "ws://x:1/chat/a?name=Ann", ["a", "b"]),
-        ("ws://x:1/chat/c", [], "ws://x:1/chat/c?name=Ann", ["c"]),
-        ("ws://x:1/chat/c", ["a", "c"], "ws://x:1/chat/c?name=Ann", ["c", "a"]),
-        ("wss://x/live/chat?token=t", ["a"], "wss://x/live/chat/a?token=t&name=Ann", ["a"]),
-        ("wss://x/live?name=Bob", [], "wss://x/live/chat/lobby?name=Ann", ["lobby"]),
+        ("ws://x:1", [], "ws://x:1/connection/websocket?name=Ann", ["lobby"]),
+        ("ws://x:1/", ["a", "b"], "ws://x:1/connection/websocket?name=Ann", ["a", "b"]),
+        ("ws://x:1/chat/c", [], "ws://x:1/connection/websocket?name=Ann", ["c"]),
+        ("ws://x:1/chat/c", ["a", "c"], "ws://x:1/connection/websocket?name=Ann", ["c", "a"]),
+        ("ws://x/connection/websocket", ["a"], "ws://x/connection/websocket?name=Ann", ["a"]),
+        (
+            "wss://x/live/chat?token=t",
+            ["a"],
+            "wss://x/live/connection/websocket?token=t&name=Ann",
+            ["a"],
+        ),
+        ("wss://x/live?name=Bob", [], "wss://x/live/connection/websocket?name=Ann", ["lobby"]),
     ],
 )
 def test_where_an_address_leads(address, rooms, url, all_rooms):

@@ -13,20 +13,21 @@ from sockstore.base.names import check_room
 from sockstore.cli.common import CommandError, UsageError, as_usage_error, needs, option, url
 from sockstore.cli.output import PLAIN_TERMINALS
 from sockstore.cli.serving import address_of, listening_socket, served
-from sockstore.ui.chat.rooms import in_room, named, room_of
+from sockstore.ui.chat.rooms import named, room_of, rooms_url
 
 if TYPE_CHECKING:
     from sockstore.cli.chat_app import ChatApp
 
 HELP = """chat in the terminal: rooms, who is here, and what was said before
 
+All rooms are on one connection, and those that are not shown count what comes in them.
 Without a URL it starts its own server, whose rooms end with this chat. Other people on this machine
 join it with the address that F2 shows.
 
 examples:
   sockstore chat ws://localhost:8765 --name Ann                   the room "lobby"
   sockstore chat ws://localhost:8765/chat/tides --name Ann
-  sockstore chat ws://localhost:8765 --room tides --room help     several rooms to switch between
+  sockstore chat ws://localhost:8765 --room tides --room help     several rooms, on one connection
   sockstore chat --name Ann                                       with a server of its own
 
 keys: Enter sends, Ctrl+J is a new line, F3 goes to the next room, F4 joins another one,
@@ -97,19 +98,15 @@ def _user() -> str:
 
 
 def destination(address: str, rooms: list[str], name: str) -> tuple[str, list[str]]:
-    """Return the url of the first room for this person, and all rooms.
+    """Return the url of the connection for this person, and the names of all rooms.
 
     Raises:
         UsageError: If the room or the name is not valid.
     """
-    path, _, query = address.partition("?")
-    if room_of(address) is None and not path.rstrip("/").endswith("/chat"):
-        path = f"{path.rstrip('/')}/chat"
     try:
         given = room_of(address)
         asked = [check_room(room.strip()) for room in rooms]
         all_rooms = list(dict.fromkeys(([given] if given else []) + asked)) or [LOBBY]
-        base = f"{path}?{query}" if query else path
-        return named(in_room(base, all_rooms[0]), name), all_rooms
+        return named(rooms_url(address), name), all_rooms
     except InvalidOption as error:
         raise as_usage_error(error) from None

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlencode
 
 from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room, check_sender
+from sockstore.ui.chat.rooms import rooms_url
 
 __all__ = [
     "BESIDE",
@@ -41,9 +42,6 @@ KEPT = 1000
 
 ROOMS = ("lobby", "help", "random")
 """Rooms that every visitor is shown."""
-
-ROOMS_PATH = "/connection/websocket"
-"""Where the server has all its rooms on one connection."""
 
 MOST_ROOMS = 12
 TITLE_LENGTH = 64
@@ -99,7 +97,7 @@ class Visitor:
             >>> visitor("lobby", "Ann B", {}).chat_url("ws://localhost:8765")
             'ws://localhost:8765/connection/websocket?name=Ann+B'
         """
-        return f"{server}{ROOMS_PATH}?{urlencode({'name': self.name})}"
+        return f"{rooms_url(server)}?{urlencode({'name': self.name})}"
 
     @property
     def cookies(self) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote, unquote_plus
 
-from sockstore.base.errors import InvalidOption
 from sockstore.base.names import check_room, check_sender
-from sockstore.base.urls import redact_url
 
-__all__ = ["in_room", "name_of", "named", "room_of"]
+__all__ = ["name_of", "named", "room_of", "rooms_url"]
+
+ALL_ROOMS = "/connection/websocket"
 
 _ROOMS = re.compile(r"(?P<rooms>wss?://[^/]+(?:/[^?#]*)?/chat)(?:/(?P<room>[^/]*))?", re.IGNORECASE)
 
@@ -36,28 +36,29 @@ def room_of(url: str) -> str | None:
         return None
 
 
-def in_room(url: str, room: str) -> str:
-    """Return the url of another room of the same server, for the same person.
+def rooms_url(url: str) -> str:
+    """Return the url at which a server of ours has all its rooms on one connection.
 
     Args:
-        url: The url of a room, or one that ends with ``/chat``.
-        room: The other room's name, as the user typed it.
-
-    Raises:
-        InvalidOption: If the server does not allow the name, or the url does not lead to a room.
+        url: The server's address, the url of one of its rooms in plain JSON, or that url itself.
 
     Source:
-        P1 in PROTOCOL.md.
+        Section 6 in PROTOCOL.md.
 
     Example:
-        >>> in_room("ws://localhost:8765/chat/lobby?name=Ann", "café")
-        'ws://localhost:8765/chat/caf%C3%A9?name=Ann'
+        >>> rooms_url("ws://localhost:8765/chat/lobby?name=Ann")
+        'ws://localhost:8765/connection/websocket?name=Ann'
+        >>> rooms_url("wss://example.com/live")
+        'wss://example.com/live/connection/websocket'
     """
     address, mark, query = url.partition("?")
+    base = address.rstrip("/")
+    if base.endswith(ALL_ROOMS):
+        return f"{base}{mark}{query}"
     match = _ROOMS.fullmatch(address)
-    if match is None:
-        raise InvalidOption("url", redact_url(url), "give one such as ws://localhost/chat/lobby")
-    return f"{match['rooms']}/{quote(check_room(room.strip()), safe='')}{mark}{query}"
+    if match is not None:
+        base = match["rooms"].removesuffix("/chat")
+    return f"{base}{ALL_ROOMS}{mark}{query}"
 
 
 def named(url: str, name: str | None) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from textual import events, on
 from textual.app import ComposeResult
+from textual.widget import Widget
 from textual.widgets import Button, Input, TextArea
 
 from sockstore.scope.subscription_provider import Source
@@ -104,16 +107,24 @@ class ChatInput(SourceComponent):
         """
         return posts_of(source).send(source, text, author_of_process().value)
 
+    def focus(self, scroll_visible: bool = True) -> Self:  # noqa: FBT001, FBT002 - Textual's
+        """Let the user write: now, or as soon as the field is enabled."""
+        self._wants_focus = True
+        if not self._field.disabled and _is_displayed(self):
+            self._wants_focus = False
+            self._field.focus(scroll_visible)
+        return self
+
     def _enable(self, is_open: bool) -> None:  # noqa: FBT001 - a subscriber
         if not self.is_attached:
             return  # the screen is being left
         if not is_open and self._field.has_focus:
             self._wants_focus = True
         self._field.disabled = self._button.disabled = not is_open
-        if is_open and self._wants_focus:
-            self._wants_focus = False
-            if not isinstance(self.screen.focused, Input | TextArea):
-                self._field.focus()
+        focused = self.screen.focused
+        is_elsewhere = isinstance(focused, Input | TextArea) and _is_displayed(focused)
+        if is_open and self._wants_focus and not is_elsewhere:
+            self.focus()
 
     @on(Button.Pressed)
     def submit(self, event: Button.Pressed | None = None) -> None:
@@ -126,3 +137,8 @@ class ChatInput(SourceComponent):
         if self.accept(chat.source, text):
             self._field.clear()
         self._field.focus()
+
+
+def _is_displayed(widget: Widget) -> bool:
+    """Whether the widget is shown, and not in a part of the screen that is hidden."""
+    return all(each.display for each in widget.ancestors_with_self if isinstance(each, Widget))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sockstore import InvalidOption
 from sockstore.server import admission
-from sockstore.ui.chat.rooms import in_room, name_of, named, room_of
+from sockstore.ui.chat.rooms import name_of, named, room_of, rooms_url
 
 pytestmark = pytest.mark.contract("UI1", "SV4")
 
@@ -41,22 +41,18 @@ def test_a_url_leads_to_a_room_or_to_none(url, room):
     assert room_of(url) == room
 
 
-def test_another_room_of_the_same_server_keeps_the_rest_of_the_url():
-    assert in_room(LOBBY, " dev ") == "ws://localhost:8765/chat/dev?token=a%20b&name=Ann"
-    assert in_room("wss://h/a/chat?x", "caf\u00e9") == "wss://h/a/chat/caf%C3%A9?x"
-    assert in_room("ws://h/chat/", "dev") == "ws://h/chat/dev"
-
-
-@pytest.mark.parametrize("room", ["", " ", ".", "-a", "a b", "a/b", "a?b", "x" * 65, "\ud83d"])
-def test_a_room_that_cannot_be_is_refused_with_the_reason(room):
-    with pytest.raises(InvalidOption, match="begins with a letter or digit"):
-        in_room(LOBBY, room)
-
-
-def test_what_is_no_room_has_no_other_rooms_and_its_secrets_are_not_told():
-    with pytest.raises(InvalidOption, match="chat/lobby") as refused:
-        in_room("ws://h/echo?token=secret", "dev")
-    assert "secret" not in str(refused.value)
+@pytest.mark.parametrize(
+    ("url", "all_rooms"),
+    [
+        (LOBBY, "ws://localhost:8765/connection/websocket?token=a%20b&name=Ann"),
+        ("wss://h/a/chat?x", "wss://h/a/connection/websocket?x"),
+        ("ws://h", "ws://h/connection/websocket"),
+        ("ws://h/connection/websocket/", "ws://h/connection/websocket"),
+        ("ws://h/chat/a/b", "ws://h/chat/a/b/connection/websocket"),
+    ],
+)
+def test_where_a_server_has_all_its_rooms_the_rest_of_the_url_is_kept(url, all_rooms):
+    assert rooms_url(url) == all_rooms
 
 
 def test_a_name_is_put_into_a_url_replaced_and_taken_out():
@@ -91,15 +87,6 @@ def test_the_name_in_a_url_is_the_one_that_the_server_reads(query, name):
 
 @given(st.text() | st.text(st.characters(categories=["L", "N", "M", "P", "Zs"]), max_size=70))
 def test_what_the_server_would_refuse_is_refused_and_nothing_else(text):
-    try:
-        room = admission.check_room(text.strip())
-    except admission.Denied:
-        with pytest.raises(InvalidOption):
-            in_room(LOBBY, text)
-    else:
-        url = in_room(LOBBY, text)
-        assert url.isascii()
-        assert room_of(url) == room == admission.check_room(unquote(urlsplit(url).path[6:]))
     try:
         name = admission.check_name(text)
     except admission.Denied:
