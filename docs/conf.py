@@ -4,16 +4,20 @@ Neither the build nor the finished pages use the network.
 """
 
 import sys
+from collections.abc import Awaitable
 from pathlib import Path
 from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 from sockstore.base import options
+from sockstore.base.positions import Position
 from sockstore.base.version import __version__
+from sockstore.blocking import subscription as blocking_subscription
+from sockstore.blocking import websocket as blocking_websocket
 from sockstore.connection import opening, subscription, talking, view, websocket_store
 from sockstore.messages import buffer, kept, log, message, stream
-from sockstore.protocols import BaseProtocol
+from sockstore.protocols import Ask, BaseProtocol, Member
 
 # It imports them for type checkers only; the reference resolves their names, too.
 for kind in (log.MessageView, message.Message, stream.MessageStream):
@@ -26,6 +30,12 @@ subscription.Message = message.Message  # type: ignore[attr-defined]
 subscription.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 talking.Message = message.Message  # type: ignore[attr-defined]
 talking.Subscription = subscription.Subscription  # type: ignore[attr-defined]
+for asker in (talking, blocking_websocket):
+    asker.Ask = Ask  # type: ignore[attr-defined]
+    asker.Awaitable = Awaitable  # type: ignore[attr-defined]
+for room in (subscription, blocking_subscription):
+    room.Member = Member  # type: ignore[attr-defined]
+    room.Position = Position  # type: ignore[attr-defined]
 options.Random = Random  # type: ignore[attr-defined]
 view.Overflow = buffer.Overflow  # type: ignore[attr-defined]
 

@@ -14,6 +14,7 @@ from sphinx.util.docutils import SphinxDirective
 from sockstore import Classification, Close, HandshakeFailed, Outcome, classify
 from sockstore.base.close import CLOSE_CODE_NAMES
 from sockstore.cli.command_line import _parser
+from sockstore.protocols import Centrifuge
 
 __all__ = ["setup"]
 
@@ -57,7 +58,7 @@ class Endings(SphinxDirective):
     """A table of how `classify` classifies each close code or HTTP status."""
 
     required_arguments = 1
-    kinds: Iterable[str] = ("close-codes", "session-close-codes", "statuses")
+    kinds: Iterable[str] = ("close-codes", "close-codes-of-centrifuge", "statuses")
 
     def run(self) -> list[nodes.Node]:
         """Return a table with one row a classification."""
@@ -65,11 +66,13 @@ class Endings(SphinxDirective):
             case "close-codes":
                 rows = classified(CLOSE_CODES, lambda code: Outcome(close=Close(code)))
                 return [table(("close codes", "classification"), named(rows))]
-            case "session-close-codes":
+            case "close-codes-of-centrifuge":
+                meanings = {code: Centrifuge().classify(code) for code in CLOSE_CODES}
                 rows = classified(
-                    CLOSE_CODES, lambda code: Outcome(close=Close(code), in_session=True)
+                    [code for code in CLOSE_CODES if meanings[code] is not None],
+                    lambda code: Outcome(close=Close(code), meaning=meanings[code]),
                 )
-                return [table(("close codes", "classification"), named(rows))]
+                return [table(("close codes", "classification"), spans_of(rows))]
             case "statuses":
                 rows = classified(STATUSES, refused)
                 return [table(("HTTP statuses", "classification"), spans_of(rows))]

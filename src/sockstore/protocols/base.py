@@ -202,8 +202,8 @@ class Conversation:
     ) -> Iterable[Frame]:
         """The program asks for older messages: return the frames that ask the server.
 
-        A protocol that ``has_history`` has this method. `Answered.data` is a list of `Received`,
-        the oldest first.
+        A protocol that ``has_history`` has this method. The data of `Answered` is a list of
+        `Received`, the oldest first.
 
         Args:
             subscription: Whose messages.
