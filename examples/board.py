@@ -29,7 +29,8 @@ from sockstore.protocols import (
 class Boards(BaseProtocol):
     """Boards of cards: what is said on a board has the board's name, and a number."""
 
-    has_subscriptions = has_requests = has_calls = addresses_subscriptions = True
+    has_subscriptions = has_requests = has_calls = True
+    addresses_subscriptions = acknowledges_messages = True
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         return _Talk()

@@ -66,7 +66,7 @@ class Joining:
 
 @frozen
 class Preparing:
-    """The socket is open, ``fetch_state`` or ``on_open`` runs: not yet open for everyone."""
+    """The server has let us in, and ``on_open`` runs: not yet open for everyone."""
 
     transport: int
     socket: SocketInfo

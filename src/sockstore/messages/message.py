@@ -23,7 +23,7 @@ class Message(Record, frozen=True):
         number: 1 for the first message of the connection object, then counted up; that of the
             message before it for a gap.
         received_at: Seconds since the epoch.
-        publication: Its offset, id and sender in a session's room; None without a session.
+        publication: Its offset, id and sender in a room of `Centrifuge`; None elsewhere.
         key: The key of its subscription; None if it belongs to none.
 
     Example:
