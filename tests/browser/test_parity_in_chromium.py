@@ -26,8 +26,7 @@ IN_PAGE = [
     "fake_history.py",
     "greeting_server.py",
     "integration/history_server.py",
-    "integration/rooms.py",
-    "session_kit.py",
+    "integration/rooms_server.py",
     *(
         f"kits/{name}.py"
         for name in (
@@ -37,6 +36,7 @@ IN_PAGE = [
             "cases_of_input",
             "cases_of_messages",
             "cases_of_providers",
+            "cases_of_rooms",
             "cases_of_status",
             "harness",
             "layouts",

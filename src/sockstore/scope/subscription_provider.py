@@ -32,7 +32,7 @@ Source: TypeAlias = "Connection | Subscription[Any]"
 
 
 class SubscriptionOptions(TypedDict, total=False):
-    """The options of `Connection.subscribe`, for the providers, which pass them on."""
+    """The options of `WebSocketStore.subscribe`, for the providers, which pass them on."""
 
     type: Any
     history: int | None
@@ -51,11 +51,11 @@ class SubscriptionProvider:
     connection. Each provider is used once.
 
     Args:
-        key: What to subscribe to, as for `Connection.subscribe`.
+        key: What to subscribe to, as for `WebSocketStore.subscribe`.
         params: What else the server is asked with.
         name: The name of the `WebSocketProvider` around it, and the name for `use_subscription`.
             The same name may be nested: the inner one wins.
-        options: All other arguments of `Connection.subscribe`.
+        options: All other arguments of `WebSocketStore.subscribe`.
 
     Raises:
         InvalidOption: If `name` cannot be used.

@@ -86,7 +86,7 @@ class ProvidesSubscription:
         key: As for `sockstore.SubscriptionProvider`.
         params: As for `sockstore.SubscriptionProvider`, too.
         name: The name of the provider around it, by which components find this one, too.
-        options: All other arguments of `Connection.subscribe`.
+        options: All other arguments of `WebSocketStore.subscribe`.
     """
 
     def __init__(

@@ -120,7 +120,7 @@ class SubscriptionProvider(ProvidesSubscription, SourceComponent):
         key: What to subscribe to, the name of a room for example.
         params: What else the server is asked with.
         name: The name of the `WebSocketProvider` around it, by which widgets find this one, too.
-        options: All other arguments of `sockstore.Connection.subscribe`.
+        options: All other arguments of `sockstore.WebSocketStore.subscribe`.
 
     Raises:
         ProviderNotFound: When it is mounted, if it stands in no such provider.
