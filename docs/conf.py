@@ -103,7 +103,7 @@ STANDARD = (
 )
 OTHERS = "fastapi|msgspec|nicegui|opentelemetry|starlette|textual|uvicorn"
 INTERNAL = (
-    "Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions|Source|sockstore.scope.subscription_provider.SubscriptionOptions"
+    "Buffer|CallbackBuffer|Driver|Link|Receiver|MessageKind|Node|sockstore.machine.delivery.Flight|sockstore.base.outcomes.Classified|(sockstore.connection.options.)?ConnectionOptions|PerAttempt|Cells|sockstore.scope.provider.ProviderOptions|Source|Token|(sockstore.scope.subscription_provider.)?SubscriptionOptions"
     "|sockstore.ui.chat.rows.Row|sockstore.ui.live_list.LiveRow|sockstore.ui.chat.view_model.ChatView"
 )
 nitpick_ignore_regex = [
