@@ -28,16 +28,14 @@ if TYPE_CHECKING:
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.message import Message
-    from sockstore.protocols.base import BaseProtocol
     from sockstore.protocols.outputs import Member
 
 __all__ = [
     "Subscription",
     "connection_of",
     "feed_of",
-    "protocol_of",
     "subscriptions_in_use",
-    "takes_ids",
+    "talks_of",
     "tells_gaps",
 ]
 
@@ -384,14 +382,9 @@ def connection_of(subscription: Subscription[Any]) -> Any:
     return subscription._owner  # noqa: SLF001 - users have the connection
 
 
-def protocol_of(subscription: Subscription[Any]) -> BaseProtocol:
-    """Return the protocol of a handle's connection, for the rest of the package."""
-    return subscription._talks.protocol  # noqa: SLF001 - users gave it
-
-
-def takes_ids(subscription: Subscription[Any]) -> bool:
-    """Return whether what is sent to a handle may be given an id, for the rest of the package."""
-    return subscription._talks.takes_ids  # noqa: SLF001 - users know their protocol
+def talks_of(subscription: Subscription[Any]) -> Talks:
+    """Return what speaks for a handle, for the rest of the package."""
+    return subscription._talks  # noqa: SLF001 - users have no name for it
 
 
 def _dropped(talks: Talks, feed: Feed, where: str) -> None:

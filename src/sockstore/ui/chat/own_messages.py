@@ -12,7 +12,7 @@ from sockstore.base.characters import harmless
 from sockstore.base.times import utc_time
 from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt, delivery_of
-from sockstore.connection.subscription import connection_of, takes_ids
+from sockstore.connection.subscription import connection_of, talks_of
 from sockstore.connection.view import engine_of
 from sockstore.scope.subscription_provider import Source
 from sockstore.stores import Readable, Writable, writable
@@ -131,7 +131,7 @@ def signed_room(source: Source) -> str | None:
     Returns:
         A text that names both; None if messages have no ids there.
     """
-    if isinstance(source, Connection) or not takes_ids(source):
+    if isinstance(source, Connection) or not talks_of(source).takes_ids:
         return None
     url = engine_of(connection_of(source)).endpoint.url
     name = name_of(url) if isinstance(url, str) else None

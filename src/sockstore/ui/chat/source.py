@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from sockstore.connection.connection import Connection
-from sockstore.connection.subscription import Subscription, protocol_of
+from sockstore.connection.subscription import Subscription, talks_of
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.log import MessageLog
 from sockstore.protocols.outputs import Member
@@ -69,7 +69,7 @@ class _RoomChat:
     """A room that is one subscription of a connection."""
 
     def __init__(self, subscription: Subscription[Any]) -> None:
-        protocol = protocol_of(subscription)
+        protocol = talks_of(subscription).protocol
         self.source: Source = subscription
         self.messages: MessageLog = subscription.messages
         self.is_open: Readable[bool] = derived(subscription.state, _is_subscribed)
