@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Source: TypeAlias = "Connection | Subscription[Any]"
-"""Where messages come from: a connection, or a subscription of one."""
+"""A connection, or a subscription of one, which messages come from."""
 
 
 class SubscriptionOptions(TypedDict, total=False):
