@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rooms import connect, data_of
-
 from greeting_server import GreetingServer
+from room_server import connect, data_of
 from sockstore import Position
 
 FRAMES = [

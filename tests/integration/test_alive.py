@@ -7,8 +7,8 @@ import logging
 
 import pytest
 from puppets import Puppeteer
-from rooms import RoomServer, connect
 
+from room_server import RoomServer, connect
 from sockstore import Close, ConnectionLost, Reconnect, WebSocketStore
 from sockstore.testing import FakeServer, accept, echo, pause, send, slow
 from waiting import turns

@@ -7,8 +7,8 @@ import json
 
 import pytest
 from centrifugo import Centrifugo, items_of, joined
-from rooms import back_again, connect, lost
 
+from room_server import back_again, connect, lost
 from sockstore import ConnectionEnded, DeliveryError, Gap, Lagged, Position, SubscriptionRefused
 
 pytestmark = pytest.mark.virtual_clock

@@ -16,8 +16,8 @@ from centrifugo import (
     items_of,
     joined,
 )
-from rooms import RoomServer, heard
 
+from room_server import RoomServer, heard
 from sockstore import Gap, Position
 
 pytestmark = pytest.mark.virtual_clock

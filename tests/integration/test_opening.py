@@ -7,8 +7,8 @@ import json
 
 import pytest
 from puppets import Puppeteer
-from rooms import RoomServer
 
+from room_server import RoomServer
 from sockstore import (
     Close,
     HandshakeFailed,

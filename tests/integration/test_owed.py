@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import EVERY_SECOND, RoomServer, data_of, lost
 
 from greeting_server import GreetingServer
+from room_server import EVERY_SECOND, RoomServer, data_of, lost
 from sockstore import (
     Gap,
     HandshakeFailed,

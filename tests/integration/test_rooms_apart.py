@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from rooms import RoomServer, back_again, connect, data_of, heard
 
+from room_server import RoomServer, back_again, connect, data_of, heard
 from sockstore import DeliveryError, Gap, Lagged, Position, SubscriptionRefused
 
 pytestmark = pytest.mark.virtual_clock

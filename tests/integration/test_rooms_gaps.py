@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import Room, RoomServer, back_again, connect, data_of, lost
 
+from room_server import Room, RoomServer, back_again, connect, data_of, lost
 from sockstore import Gap, Position
 
 pytestmark = pytest.mark.virtual_clock
@@ -146,6 +146,33 @@ async def test_openings_that_fail_neither_add_a_gap_nor_forget_one(how, change_)
         server.say("room", "live")
         assert await data_of(stream, len(then) + 2) == [gap, *then, "live"]
         assert stream.lag == 0
+
+
+@pytest.mark.contract("SE3", "CN5")
+@pytest.mark.parametrize("how", CHANGES)
+async def test_a_gap_that_comes_too_late_for_a_connection_is_told_by_the_next_one(how):
+    """The answers for all rooms may be in one text, and the program closes at the first of them."""
+    server = RoomServer()
+    gap, then = CHANGES[how]
+    connection = connect(server)
+    first, room = connection.subscribe("first"), connection.subscribe("room")
+    connection.connect()
+    await room.ready()
+    server.say("room", 1)
+    await room.messages.wait_for(len)
+    server.drop()
+    await lost(connection)
+    first.messages.on_append(lambda message: message.data == "missed" and connection.close())
+    server.store("first", "missed")
+    change(server, how)
+    await connection.phase.wait_for(lambda phase: phase == "closed")
+    assert room.position.offset == 1
+    connection.connect()
+    stream = room.stream()
+    assert await data_of(stream, len(then) + 1) == [gap, *then]
+    for each in (first, room):
+        each.unsubscribe()
+    await connection.aclose()
 
 
 # Snapshots

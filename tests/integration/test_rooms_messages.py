@@ -6,8 +6,8 @@ import asyncio
 import json
 
 import pytest
-from rooms import RoomServer, back_again, connect, data_of, heard, lost
 
+from room_server import RoomServer, back_again, connect, data_of, heard, lost
 from sockstore import InvalidOption, Position
 from sockstore.protocols import Centrifuge, Publication
 

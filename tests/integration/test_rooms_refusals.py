@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import RoomServer, connect, data_of, heard, lost
 
+from room_server import RoomServer, connect, data_of, heard, lost
 from sockstore import ConnectionEnded
 
 pytestmark = pytest.mark.virtual_clock

@@ -7,8 +7,8 @@ import json
 
 import msgspec
 import pytest
-from rooms import RoomServer, back_again, connect, data_of, heard, lost
 
+from room_server import RoomServer, back_again, connect, data_of, heard, lost
 from sockstore import DeliveryError, Outbox
 
 pytestmark = pytest.mark.virtual_clock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from rooms import RoomServer, back_again, connect, data_of
 
+from room_server import RoomServer, back_again, connect, data_of
 from sockstore import ConnectionEnded, SubscriptionRefused
 
 pytestmark = pytest.mark.virtual_clock

@@ -29,6 +29,7 @@ from sockstore.protocols.base import (
     CallFailure,
     Conversation,
     Frame,
+    Missed,
     Received,
     WireSubscription,
     how_to_say,
@@ -259,8 +260,8 @@ class Talks:
     def carry_out(self, effect: TalkEffect) -> None:
         """Carry out an order of the protocol."""
         match effect:
-            case order.DeliverGapTo(subscription=wire, gap=gap):
-                self.subscriptions.tell_gap(wire, gap)
+            case order.DeliverGapTo():
+                self._tell_gap(effect)
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
                 if self._driver.machine.still_holds(effect):
                     self.subscriptions.show(wire, state, answer, effect.missed)
@@ -274,6 +275,13 @@ class Talks:
                 self._take(number, called)
             case order.AskProgram(transport=number, question=question):
                 self._ask(number, question)
+
+    def _tell_gap(self, effect: order.DeliverGapTo) -> None:
+        machine, wire, gap = self._driver.machine, effect.subscription, effect.gap
+        if effect.transport in {None, machine.live_transport}:
+            self.subscriptions.tell_gap(wire, gap)
+        else:
+            machine.not_delivered((Missed(wire, gap.reason, gap.since, gap.until),))
 
     # Calls
 

@@ -79,7 +79,7 @@ def _follow(  # noqa: C901, PLR0911, PLR0912 - a table
         case Opened():
             return []
         case Subscribed() | Refused() | Ended() | Missed():
-            return _follow_subscription(memory, output, now)
+            return _follow_subscription(memory, transport, output, now)
         case Answered(request=request, data=data, error=error):
             return [order.AnswerRequest(request, data, error)]
         case Called():
@@ -103,7 +103,7 @@ def _follow(  # noqa: C901, PLR0911, PLR0912 - a table
 
 
 def _follow_subscription(
-    memory: Memory, output: Subscribed | Refused | Ended | Missed, now: float
+    memory: Memory, transport: int, output: Subscribed | Refused | Ended | Missed, now: float
 ) -> list[Effect]:
     book, subscription = memory.book, output.subscription
     if book is None or book.state_of(subscription) is None:
@@ -122,7 +122,7 @@ def _follow_subscription(
             book.ended(output)
             return [order.ShowSubscription(subscription, SubscriptionState("ended", error=error))]
         case Missed(reason=reason, since=since, until=until):
-            return [order.DeliverGapTo(subscription, Gap(since, until, reason))]
+            return [order.DeliverGapTo(subscription, Gap(since, until, reason), transport)]
         case _:
             assert_never(output)
 

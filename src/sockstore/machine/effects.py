@@ -118,10 +118,18 @@ class Deliver:
 
 @frozen
 class DeliverGapTo:
-    """Tell the readers of a subscription that messages are missing."""
+    """Tell the readers of a subscription that messages are missing.
+
+    Args:
+        subscription: The subscription.
+        gap: What is missing.
+        transport: What the server says on this transport counts until that is retired. None: this
+            gap is the machine's own, and counts in any case.
+    """
 
     subscription: WireSubscription
     gap: Gap
+    transport: int | None = None
 
 
 @frozen

@@ -17,6 +17,7 @@ class RoomMemory:
         since: What the program has read already; None for nothing.
 
     Attributes:
+        before_gap: Where it had been read to before the last gap; None for nowhere. Set by `Rooms`.
         has_begun: Whether a reader may miss something: it has a position, or the server has let it
             in once. Set by `Rooms.granted`.
         troubled_at: When the server last broke its promise for this room; None for never. Set by
@@ -24,11 +25,12 @@ class RoomMemory:
     """
 
     # The place is in three fields, and not in a `Position`, because each message moves it.
-    __slots__ = ("epoch", "has_begun", "last_id", "offset", "troubled_at")
+    __slots__ = ("before_gap", "epoch", "has_begun", "last_id", "offset", "troubled_at")
 
     def __init__(self, since: Position | None) -> None:
         self.has_begun: bool = since is not None
         self.troubled_at: float | None = None
+        self.before_gap: Position | None = None
         self.move_to(since)
 
     @property

@@ -242,6 +242,8 @@ class Rooms:
         joined = joined_at(seen, answer)
         gap = RECONNECTED if seen is None and memory.has_begun else joined.gap
         recovered = gap is None if memory.has_begun else None
+        if gap is not None:
+            memory.before_gap = seen
         memory.move_to(joined.start)
         memory.has_begun = True
         early, room.early = room.early, []
