@@ -29,7 +29,6 @@ from sockstore.protocols.base import (
     CallFailure,
     Conversation,
     Frame,
-    Missed,
     Received,
     WireSubscription,
     how_to_say,
@@ -260,8 +259,11 @@ class Talks:
     def carry_out(self, effect: TalkEffect) -> None:
         """Carry out an order of the protocol."""
         match effect:
-            case order.DeliverGapTo():
-                self._tell_gap(effect)
+            case order.DeliverGapTo(subscription=wire, gap=gap, transport=number):
+                if number in {None, self._driver.machine.live_transport}:
+                    self.subscriptions.tell_gap(wire, gap)
+                else:
+                    self._driver.machine.not_delivered((effect,))
             case order.ShowSubscription(subscription=wire, state=state, answer=answer):
                 if self._driver.machine.still_holds(effect):
                     self.subscriptions.show(wire, state, answer, effect.missed)
@@ -275,13 +277,6 @@ class Talks:
                 self._take(number, called)
             case order.AskProgram(transport=number, question=question):
                 self._ask(number, question)
-
-    def _tell_gap(self, effect: order.DeliverGapTo) -> None:
-        machine, wire, gap = self._driver.machine, effect.subscription, effect.gap
-        if effect.transport in {None, machine.live_transport}:
-            self.subscriptions.tell_gap(wire, gap)
-        else:
-            machine.not_delivered((Missed(wire, gap.reason, gap.since, gap.until),))
 
     # Calls
 

@@ -110,6 +110,9 @@ def not_delivered(memory: Memory, outputs: Iterable[object]) -> None:
 
     protocol = memory.settings.protocol
     for output in outputs:
+        if isinstance(output, order.DeliverGapTo):
+            gap = output.gap
+            output = Missed(output.subscription, gap.reason, gap.since, gap.until)  # noqa: PLW2901
         if protocol is None or not isinstance(output, Received | Missed):
             continue
         try:
