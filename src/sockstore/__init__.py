@@ -40,10 +40,10 @@ from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.stores import Readable, Writable, derived, get, readable, readonly, writable
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message
     from sockstore.connection.opening import Opening
     from sockstore.connection.subscription import Subscription
     from sockstore.messages.log import MessageView
-    from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
     from sockstore.scope.navigator import Navigator
     from sockstore.scope.provider import WebSocketProvider, use_websocket
@@ -108,7 +108,7 @@ __all__ = [
 
 _LATER = {
     "Subscription": "sockstore.connection.subscription",
-    "Message": "sockstore.messages.message",
+    "Message": "sockstore.base.records",
     "MessageStream": "sockstore.messages.stream",
     "MessageView": "sockstore.messages.log",
     "Navigator": "sockstore.scope.navigator",

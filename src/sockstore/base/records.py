@@ -1,4 +1,4 @@
-"""Define records: values that are quick to make, because there may be millions.
+"""Define messages and their places: records, which are quick to make, as there may be millions.
 
 A `msgspec.Struct` is made in a quarter of the time of a named tuple, and a third of that of a
 frozen dataclass; where msgspec is missing (some browsers) a dataclass stands in. Importing msgspec
@@ -8,11 +8,14 @@ imported by the first message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from sockstore.base.positions import Position
 
-__all__ = ["Publication", "Record"]
+__all__ = ["Message", "MessageKind", "Publication", "Record"]
+
+MessageKind: TypeAlias = Literal["json", "text", "binary", "gap", "snapshot"]
 
 if TYPE_CHECKING:
     from msgspec import Struct as Record
@@ -52,3 +55,35 @@ class Publication(Record, frozen=True):
     def position(self) -> Position | None:
         """The position of a reader whose last message this is."""
         return None if self.offset is None else Position(self.offset, self.epoch, self.id)
+
+
+class Message(Record, frozen=True):
+    """One received message.
+
+    Args:
+        data: The decoded value; the text itself if it was not JSON; bytes if it was binary; a
+            `Gap` where messages are missing (in streams only).
+        kind: ``"json"`` if the codec decoded it, else ``"text"`` or ``"binary"``; or ``"gap"``; or
+            ``"snapshot"`` for what the ``snapshot=`` of a subscription returned.
+        number: 1 for the first message of the connection object, then counted up; that of the
+            message before it for a gap.
+        received_at: Seconds since the epoch.
+        publication: Its offset, id and sender in a room of `Centrifuge`; None elsewhere.
+        key: The key of its subscription; None if it belongs to none.
+
+    Example:
+        >>> Message("hello", "text", 1, 0.0).record
+        {'type': 'text', 'content': 'hello'}
+    """
+
+    data: Any
+    kind: MessageKind
+    number: int
+    received_at: float
+    publication: Publication | None = None
+    key: Hashable = None
+
+    @property
+    def record(self) -> Any:
+        """The guide's store view: data that is not JSON is wrapped as ``{"type", "content"}``."""
+        return self.data if self.kind == "json" else {"type": self.kind, "content": self.data}

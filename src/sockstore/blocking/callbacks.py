@@ -14,9 +14,9 @@ from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
 from sockstore.base.errors import InvalidOption, Lagged
 from sockstore.base.plain_calls import PLAIN, refuse_async
+from sockstore.base.records import Message
 from sockstore.blocking.streams import CallbackBuffer
 from sockstore.blocking.waiting import Bell, wait_until
-from sockstore.messages.message import Message
 
 __all__ = [
     "Callback",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from sockstore.base.checks import require_callable
+from sockstore.base.records import Message
 from sockstore.blocking.callbacks import MessageCallback, Runner, StoreCallback
 from sockstore.blocking.hold import Hold
 from sockstore.blocking.streams import CallbackBuffer
 from sockstore.connection.websocket_store import WebSocketStore
-from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
 __all__ = ["Listener", "Listeners", "Source", "Status", "StoreName"]

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Self
 
 from sockstore.base.errors import ConnectionEnded
+from sockstore.base.records import Message
 from sockstore.blocking.waiting import Bell, require_timeout, wait_until
 from sockstore.messages import buffer as buffers
-from sockstore.messages.message import Message
 
 __all__ = ["Buffer", "CallbackBuffer", "MessageStream"]
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeAlias, TypeVa
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import ConnectionEnded, InvalidOption
+from sockstore.base.records import Message
 from sockstore.blocking.callbacks import Runner, Unsubscriber
 from sockstore.blocking.handlers import answering
 from sockstore.blocking.hold import Hold
@@ -19,7 +20,6 @@ from sockstore.connection.subscription import feed_of, tells_gaps
 from sockstore.machine.subscriptions import SubscriptionState
 from sockstore.messages.buffer import Overflow
 from sockstore.messages.log import MessageView
-from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
 if TYPE_CHECKING:

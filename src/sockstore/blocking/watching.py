@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, TypeVar, get_args, overload
 
 from sockstore.base.checks import require_callable
 from sockstore.base.errors import InvalidOption, SockstoreError
+from sockstore.base.records import Message
 from sockstore.base.state import ConnectionState, Phase, SocketInfo
 from sockstore.blocking.callbacks import Callbacks, Runner, Unsubscriber, make_runner
 from sockstore.blocking.hold import Hold
@@ -19,7 +20,6 @@ from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.buffer import Overflow
 from sockstore.messages.log import MessageView
-from sockstore.messages.message import Message
 from sockstore.stores import Readable
 
 __all__ = ["WatchingSide"]

@@ -10,6 +10,7 @@ from sockstore.base.close import check_close
 from sockstore.base.errors import ConnectionEnded
 from sockstore.base.options import Reconnect
 from sockstore.base.positions import Position
+from sockstore.base.records import Message
 from sockstore.base.state import Hint
 from sockstore.blocking.callbacks import Callbacks, Unsubscriber
 from sockstore.blocking.handlers import answering
@@ -27,7 +28,6 @@ from sockstore.connection.talking import NO_PARAMS, Token, subscribe_from
 from sockstore.connection.view import engine_of
 from sockstore.connection.websocket_store import WebSocketStore
 from sockstore.messages.buffer import Overflow
-from sockstore.messages.message import Message
 
 __all__ = ["WebSocket"]
 

@@ -17,10 +17,10 @@ from textual.widgets import Footer, Input, Label, ListItem, ListView, Static
 
 from sockstore import InvalidOption, Reconnect
 from sockstore.base.names import check_room
+from sockstore.base.records import Message
 from sockstore.base.urls import redact_url
 from sockstore.cli import signals
 from sockstore.connection.options import ConnectionOptions
-from sockstore.messages.message import Message
 from sockstore.protocols import Centrifuge
 from sockstore.ui.textual import (
     ChatInput,

@@ -212,12 +212,6 @@ def _check_header_name(name: object, number: int) -> str:
     return name
 
 
-def _check_token(token: object) -> str | None:
-    if token is not None and not isinstance(token, str):
-        raise InvalidOption("token", type(token), "the callable must return text or None")
-    return token
-
-
 def _check_subprotocols(subprotocols: object) -> tuple[str, ...]:
     # A name may be a secret, too: some servers take tokens there.
     given = type(subprotocols)

@@ -29,12 +29,12 @@ from sockstore.stores.binding import adopt, bind, bind_with, is_watched
 from sockstore.transports.base import TransportFactory, TransportOptions
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message
     from sockstore.connection.talks import Talks
     from sockstore.connection.user_side import UserEffect
     from sockstore.connection.users import Users
     from sockstore.machine.subscriptions import SubscriptionState
     from sockstore.messages.buffer import Buffer, Overflow
-    from sockstore.messages.message import Message
     from sockstore.protocols.base import BaseProtocol
 
 __all__ = ["ENDED", "Engine", "caller", "ended_by"]

@@ -18,9 +18,9 @@ from sockstore.stores import Writable, writable
 
 if TYPE_CHECKING:
     from sockstore.base.positions import Position
+    from sockstore.base.records import Message, MessageKind
     from sockstore.machine.snapshots import OwedSnapshot
     from sockstore.messages.buffer import Buffer
-    from sockstore.messages.message import Message, MessageKind
     from sockstore.protocols.outputs import Member
 
 __all__ = ["Feed", "Gate", "Handlers", "add_handler"]

@@ -13,12 +13,12 @@ from sockstore.connection.user_tasks import OpeningRefused
 from sockstore.machine import events as fact
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message
     from sockstore.connection.connection import Connection
     from sockstore.connection.driver import Driver
     from sockstore.connection.link import Link
     from sockstore.connection.receipts import Receipt
     from sockstore.connection.receiver import Receiver
-    from sockstore.messages.message import Message
 
 __all__ = ["Opening"]
 

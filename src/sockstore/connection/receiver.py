@@ -17,8 +17,8 @@ from sockstore.base.options import Heartbeat
 from sockstore.connection.requests import Requests
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message, MessageKind
     from sockstore.connection.subscriptions import Subscriptions
-    from sockstore.messages.message import Message, MessageKind
     from sockstore.messages.writer import LogWriter, Report
     from sockstore.protocols.base import Received
 

@@ -25,9 +25,9 @@ from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
     from sockstore.base.positions import Position
+    from sockstore.base.records import Message
     from sockstore.connection.talks import Talks
     from sockstore.messages.buffer import Overflow
-    from sockstore.messages.message import Message
     from sockstore.protocols.outputs import Member
 
 __all__ = [

@@ -20,9 +20,9 @@ from sockstore.connection.receipts import Receipt
 from sockstore.connection.sending import SendingSide
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message
     from sockstore.connection.subscription import Subscription
     from sockstore.connection.talks import Talks
-    from sockstore.messages.message import Message
     from sockstore.protocols.base import Ask
 
 __all__ = ["NO_PARAMS", "TalkingSide", "Token", "subscribe_from"]

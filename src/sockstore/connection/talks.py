@@ -36,9 +36,9 @@ from sockstore.protocols.base import (
 
 if TYPE_CHECKING:
     from sockstore.base.positions import Position
+    from sockstore.base.records import MessageKind
     from sockstore.base.sending import SendOptions
     from sockstore.connection.user_side import TalkEffect
-    from sockstore.messages.message import MessageKind
 
 __all__ = ["Talks"]
 

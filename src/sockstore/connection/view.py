@@ -18,9 +18,9 @@ from sockstore.stores import Readable, derived, readonly
 from sockstore.stores.binding import adopt
 
 if TYPE_CHECKING:
+    from sockstore.base.records import Message
     from sockstore.messages.buffer import Overflow
     from sockstore.messages.log import MessageView
-    from sockstore.messages.message import Message
     from sockstore.messages.stream import MessageStream
 
 __all__ = ["ConnectionView", "Gate", "engine_of", "gate_of"]

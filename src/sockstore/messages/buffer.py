@@ -14,7 +14,7 @@ from sockstore.base.checks import require_callable, require_count, require_flag
 from sockstore.base.errors import InvalidOption, Lagged
 
 if TYPE_CHECKING:
-    from sockstore.messages.message import Message
+    from sockstore.base.records import Message
 
 __all__ = ["Buffer", "Overflow", "Readers"]
 

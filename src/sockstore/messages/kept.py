@@ -21,7 +21,7 @@ from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
 
 if TYPE_CHECKING:
-    from sockstore.messages.message import Message
+    from sockstore.base.records import Message
     from sockstore.protocols.outputs import News
 
 __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
@@ -37,8 +37,8 @@ _index = itemgetter(0)
 
 @cache
 def message_type() -> type[Message]:
-    """Return `Message`, which is loaded late: see `sockstore.messages.message`."""
-    from sockstore.messages.message import Message  # noqa: PLC0415 - it loads msgspec
+    """Return `Message`, which is loaded late: see `sockstore.base.records`."""
+    from sockstore.base.records import Message  # noqa: PLC0415 - it loads msgspec
 
     return Message
 

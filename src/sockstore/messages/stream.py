@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from sockstore.messages.buffer import Buffer
 
 if TYPE_CHECKING:
-    from sockstore.messages.message import Message
+    from sockstore.base.records import Message
 
 __all__ = ["MessageStream"]
 

@@ -16,8 +16,7 @@ from sockstore.stores import writable
 from sockstore.stores.binding import node_of
 
 if TYPE_CHECKING:
-    from sockstore.base.records import Publication
-    from sockstore.messages.message import Message, MessageKind
+    from sockstore.base.records import Message, MessageKind, Publication
     from sockstore.protocols.outputs import News
 
 __all__ = ["LogWriter", "Report", "Tell"]

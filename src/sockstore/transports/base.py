@@ -72,14 +72,12 @@ class Target:
         url: A checked ``ws://`` or ``wss://`` url.
         headers: Handshake headers to add, as (name, value) pairs.
         subprotocols: The subprotocols to offer, the preferred one first.
-        token: The token of a session, sent once the connection is open; transports ignore it.
         given: The values of the protocol's parameters; transports ignore them.
     """
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     subprotocols: tuple[str, ...] = ()
-    token: str | None = None
     given: Mapping[str, Any] = MappingProxyType({})
 
     def __repr__(self) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from sockstore.base.checks import require_callable
+from sockstore.base.records import Message
 from sockstore.messages.log import MessageLog
-from sockstore.messages.message import Message
 from sockstore.ui.pacing import Bookmark, Update, in_slices
 from sockstore.ui.text import shorten
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import Any
 
-from sockstore.messages.message import Message
+from sockstore.base.records import Message
 from sockstore.stores import Readable
 
 __all__ = ["PAUSE", "Bookmark", "Update", "in_slices", "pause", "watching"]

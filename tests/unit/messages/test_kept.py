@@ -170,7 +170,7 @@ def test_short_messages_are_the_first_whole_ones_of_one_kind(messages, many, cut
 
 def test_without_msgspec_a_record_is_a_frozen_dataclass(monkeypatch):
     monkeypatch.setitem(sys.modules, "msgspec", None)
-    records = importlib.reload(importlib.import_module("sockstore.messages.message"))
+    records = importlib.reload(importlib.import_module("sockstore.base.records"))
     try:
 
         class Point(records.Record, frozen=True):

@@ -213,7 +213,7 @@ def redirect_of(target: Target, failure: Exception) -> Target | None:
         )
     else:
         url = _with_user_info(url, target.url)
-    return Target(url=url, headers=headers, subprotocols=target.subprotocols, token=target.token)
+    return Target(url=url, headers=headers, subprotocols=target.subprotocols)
 
 
 def _leads_elsewhere(answer: Answer) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 from sockstore.scope.scope import Scope
 from sockstore.scope.subscription_provider import Source
-from sockstore.ui.browser.author import author_of_browser
+from sockstore.stores import Readable, readable
 from sockstore.ui.browser.dom import Node, Storage, document, give, listen, make, window
 from sockstore.ui.browser.element import Element
 from sockstore.ui.browser.provider import SourceComponent
+from sockstore.ui.chat.author import Author
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.chat.source import ChatSource, chat_of
 
-__all__ = ["ChatInput"]
+__all__ = ["ChatInput", "author_of_browser"]
 
 COMPOSING = 229
 """The key code by which Safari says that an input method is choosing a word."""
@@ -155,3 +156,17 @@ class ChatInput(SourceComponent):
 
     def _send(self, chat: ChatSource, text: str) -> bool:
         return chat.is_open.value and self.accept(chat.source, text)
+
+
+AUTHOR_KEY = "sockstore author"
+
+
+@cache
+def author_of_browser() -> Readable[Author]:
+    """Return the visitor; one whom nobody knows if the browser may keep nothing."""
+    kept = Storage("localStorage", AUTHOR_KEY)
+    secret = kept.read()
+    if not secret:
+        secret = Author.new_secret()
+        kept.write(secret)
+    return readable(Author(secret))

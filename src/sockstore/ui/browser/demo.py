@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sockstore.base.records import Message
 from sockstore.base.state import ConnectionState
-from sockstore.messages.message import Message
 from sockstore.scope.subscription_provider import Source
 from sockstore.ui.browser.chat_input import ChatInput
 from sockstore.ui.browser.dom import make, put_text

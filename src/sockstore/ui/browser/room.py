@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final
 
 from sockstore.scope.subscription_provider import Source
-from sockstore.ui.browser.author import author_of_browser
+from sockstore.ui.browser.chat_input import author_of_browser
 from sockstore.ui.browser.dom import Node, give, make, put_text, stand
 from sockstore.ui.browser.message_list import MessageList
 from sockstore.ui.browser.provider import SourceComponent

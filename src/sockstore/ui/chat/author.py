@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from base64 import urlsafe_b64encode
+from functools import cache
 from hashlib import blake2b
 from json import dumps
 
-__all__ = ["Author"]
+from sockstore.stores import Readable, readable
+
+__all__ = ["Author", "author_of_process"]
 
 BYTES = 16
 """Bytes of each half of an id: enough that none can be guessed."""
@@ -62,3 +65,9 @@ class Author:
 
 def _text(data: bytes) -> str:
     return urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@cache
+def author_of_process() -> Readable[Author]:
+    """Return the user of this process, for what keeps nothing: the same one in all its screens."""
+    return readable(Author(Author.new_secret()))

@@ -12,10 +12,10 @@ from dataclasses import replace
 from operator import is_not
 from weakref import WeakKeyDictionary, ref
 
+from sockstore.base.records import Message
 from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
 from sockstore.connection.receipts import Receipt
-from sockstore.messages.message import Message
 from sockstore.stores import Readable, writable
 from sockstore.ui.chat.lines import Page, history_of
 from sockstore.ui.chat.loading import LoadState, Shown, see

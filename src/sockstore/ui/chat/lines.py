@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
-from sockstore.base.records import Publication
-from sockstore.messages.message import Message
+from sockstore.base.records import Message, Publication
 from sockstore.ui.text import as_name, as_text
 
 __all__ = [

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from sockstore.messages.message import Message
+from sockstore.base.records import Message
 from sockstore.scope.scope import Scope
 from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.comings import NAMES_KEPT

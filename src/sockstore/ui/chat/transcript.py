@@ -12,7 +12,7 @@ from time import time
 from typing import Final, TypeAlias
 
 from sockstore.base.characters import harmless
-from sockstore.messages.message import Message
+from sockstore.base.records import Message
 from sockstore.ui.chat.comings import NAMES_KEPT, Coming, Comings
 from sockstore.ui.chat.lines import Line, Page, ParsedLine, history_of, parse_lines
 from sockstore.ui.chat.own_messages import Post

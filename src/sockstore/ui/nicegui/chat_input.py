@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
+from nicegui import Client
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
 from sockstore.scope.subscription_provider import Source
+from sockstore.stores import Writable, writable
+from sockstore.ui.chat.author import Author
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.chat.source import ChatSource, chat_of
-from sockstore.ui.nicegui.author import author_of, know_author
 from sockstore.ui.nicegui.provider import SourceComponent
 from sockstore.ui.web import FOLDER
 
-__all__ = ["ChatInput", "MessageField"]
+__all__ = ["ChatInput", "MessageField", "author_of", "know_author"]
 
 
 class MessageField(Element, component="message_field.js", esm={"sockstore-web": str(FOLDER)}):
@@ -85,3 +89,30 @@ class ChatInput(SourceComponent):
             return
         if chat is None or not chat.is_open.value or not self.accept(chat.source, text):
             self._field.run_method("giveBack", text)
+
+
+LEAST, MOST = 16, 200
+"""Characters of a secret; our pages send nothing else."""
+
+_authors: WeakKeyDictionary[Client, Writable[Author]] = WeakKeyDictionary()
+
+
+def author_of(client: Client) -> Writable[Author]:
+    """Return the visitor of a page; another one, whom nobody knows, until the browser says who."""
+    author = _authors.get(client)
+    if author is None:
+        author = _authors[client] = writable(Author(Author.new_secret()))
+    return author
+
+
+def know_author(event: GenericEventArguments) -> None:
+    """Note who the visitor is.
+
+    Args:
+        event: The browser's event, with the secret that it keeps.
+    """
+    match event.args:
+        case str() as secret if LEAST <= len(secret) <= MOST:
+            author_of(event.client).set(Author(secret))
+        case _:  # a browser that may keep nothing
+            pass

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from nicegui import ui
 from nicegui.elements.mixins.text_element import TextElement
 
+from sockstore.base.records import Message
 from sockstore.base.state import ConnectionState
 from sockstore.connection.connection import Connection
-from sockstore.messages.message import Message
 from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.own_messages import send_to_demo
 from sockstore.ui.nicegui.chat_input import ChatInput

@@ -12,7 +12,7 @@ from sockstore.scope.subscription_provider import Source
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row
 from sockstore.ui.chat.view_model import ChatReader, ChatView
-from sockstore.ui.nicegui.author import author_of, know_author
+from sockstore.ui.nicegui.chat_input import author_of, know_author
 from sockstore.ui.nicegui.message_list import ChatLine, MessageList
 from sockstore.ui.nicegui.provider import SourceComponent
 

@@ -10,9 +10,9 @@ from textual.widget import Widget
 from textual.widgets import Button, Input, TextArea
 
 from sockstore.scope.subscription_provider import Source
+from sockstore.ui.chat.author import author_of_process
 from sockstore.ui.chat.own_messages import posts_of
 from sockstore.ui.chat.source import ChatSource, chat_of
-from sockstore.ui.textual.author import author_of_process
 from sockstore.ui.textual.provider import SourceComponent
 
 __all__ = ["ChatInput", "MessageField"]

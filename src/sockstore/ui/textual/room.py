@@ -11,12 +11,12 @@ from textual.style import Style
 from textual.widgets import Static
 
 from sockstore.scope.subscription_provider import Source
+from sockstore.ui.chat.author import author_of_process
 from sockstore.ui.chat.lines import Mark
 from sockstore.ui.chat.presence import MembersFollower
 from sockstore.ui.chat.rows import Row, local_time, new_day
 from sockstore.ui.chat.view_model import ChatReader, ChatView
 from sockstore.ui.text import split_links
-from sockstore.ui.textual.author import author_of_process
 from sockstore.ui.textual.message_list import Item, MessageList
 from sockstore.ui.textual.provider import SourceComponent
 
