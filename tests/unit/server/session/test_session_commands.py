@@ -278,7 +278,7 @@ def test_the_protocol_tells_the_numbers_as_they_are():
         f"within {limits.connect_seconds:g} s",
         f"every {limits.ping_seconds:g} s",
         f"within {limits.pong_seconds:g} s",
-        f"subscriptions of one connection ({limits.subscriptions}, P43)",
+        f"as many subscriptions as it may have ({limits.subscriptions}, P43)",
     ):
         assert told in PROTOCOL, told
     for code in (100, 102, 103, 104, 105, 106, 107, 112, 3004, 3012, 3500, 3501, 3502):

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore.ui.chat.comings import BACK_WITHIN, NAMES_KEPT, Coming, Comings
-from sockstore.ui.text import ANONYMOUS
 
 pytestmark = pytest.mark.contract("UI3")
 
@@ -39,7 +38,7 @@ def test_a_list_of_all_takes_back_who_is_there_again():
 
 def test_those_without_a_name_are_told_each_time():
     room = Comings()
-    told = [room.join(ANONYMOUS, 0), room.join(ANONYMOUS, 0), room.leave(ANONYMOUS, 0)]
+    told = [room.join("Anonymous", 0), room.join("Anonymous", 0), room.leave("Anonymous", 0)]
     assert [each is not None and each.has_joined for each in told] == [True, True, False]
 
 
