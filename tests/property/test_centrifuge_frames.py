@@ -74,12 +74,15 @@ def opened(*, keeps_history):
 def lines_taken(talk, frame):
     """Take the lines of a frame that are news; return what is said of them, and the rest."""
     said = []
-    rest = frame.split("\n")
-    while rest and (news := talk.conversation.news(rest[0], talk.now)) is not None:
-        assert news.again(rest[0]) == (news.data, news.place())
+    for news in talk.conversation.news([frame], talk.now):
+        if isinstance(news, str):
+            assert frame.endswith(news)
+            return said, news
+        assert news.again(news.frame) == (news.data, news.place())
         said.append((news.subscription, repr(news.data), news.place()))
-        del rest[0]
-    return said, "\n".join(rest)
+        is_last = not news.more
+    assert is_last
+    return said, ""
 
 
 def told(talk, rooms, frames, *, is_careful):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol, cast
 
 from sockstore.base.options import Heartbeat
 from sockstore.connection.inbox import Inbox, size_of
@@ -14,13 +14,9 @@ from sockstore.machine.events import Event
 from sockstore.transports.base import Deliver, deliver_one
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Conversation, News, Output, Received
+    from sockstore.protocols.base import Conversation, Output, Received
 
 __all__ = ["ConversationSlice", "HeartbeatSlice", "InboxSlice", "slice_of"]
-
-
-ReadNews: TypeAlias = "Callable[[str, float], News | None]"
-"""`Conversation.news`."""
 
 
 class Source(Protocol):
@@ -54,20 +50,19 @@ class ConversationSlice:
         talk: Makes outputs of a frame and the time.
         receiver: Takes the messages.
         now: When the slice began.
-        separator: What stands between texts that share one frame; None if none do.
     """
 
     __slots__ = (
         "_answer",
         "_follows",
+        "_has_news",
         "_hear",
         "_link",
         "_message",
-        "_news",
         "_now",
         "_receiver",
-        "_separator",
         "_subscriptions",
+        "_talk",
         "_turns",
     )
 
@@ -77,7 +72,6 @@ class ConversationSlice:
         talk: Conversation,
         receiver: Receiver,
         now: float,
-        separator: str | None = None,
     ) -> None:
         from sockstore.protocols.base import (  # noqa: PLC0415 - see CN1
             Answered,
@@ -99,21 +93,26 @@ class ConversationSlice:
         self._link = link
         self._hear = talk.hear
         # Asked only where a conversation has one: most have not.
-        has_news = type(talk).news is not Conversation.news
-        self._news = talk.news if has_news else None
+        self._has_news = type(talk).news is not Conversation.news
+        self._talk = talk
         assert receiver.subscriptions is not None  # noqa: S101 - a protocol has them
         self._subscriptions = receiver.subscriptions
         self._receiver = receiver
         self._now = now
-        self._separator = separator
 
-    def texts(self, messages: Iterator[str | bytes], /) -> bool:
-        """Take frames; return whether the slice should end now."""
+    def texts(self, messages: Iterator[str], /) -> bool:
+        """Take text frames; return whether the slice should end now."""
         link = self._link
         if link.inbox is not None:
             return any(map(self._hear_early, messages))
-        if self._news is not None:
-            return self._take_news(self._news, messages)
+        if self._has_news:
+            return self._take_news(messages)
+        return self._hear_all(messages)
+
+    def _hear_all(self, messages: Iterator[str | bytes]) -> bool:
+        link = self._link
+        if link.inbox is not None:
+            return any(map(self._hear_early, messages))
         hear, now, deliver, message = (
             self._hear,
             self._now,
@@ -138,32 +137,29 @@ class ConversationSlice:
                 return True
         return False
 
-    binaries = texts
+    def binaries(self, messages: Iterator[bytes], /) -> bool:
+        """Take binary frames; return whether the slice should end now."""
+        return self._hear_all(messages)
 
-    def _take_news(self, read: ReadNews, messages: Iterator[str | bytes]) -> bool:
+    def _take_news(self, messages: Iterator[str]) -> bool:
         """Take frames of a conversation that knows most messages at first sight: a hot path."""
-        subscriptions, now, separator = self._subscriptions, self._now, self._separator
+        subscriptions, now, hear = self._subscriptions, self._now, self._hear
         sinks, log = subscriptions.sinks, self._receiver.log
-        received_at, count = log.received_at, 0
+        received_at, count, is_over = log.received_at, 0, False
         try:
-            for frame in messages:
-                if type(frame) is str and not (separator is not None and separator in frame):
-                    if (news := read(frame, now)) is not None:
-                        sink = sinks.get(news.subscription)
-                        if sink is None:
-                            is_over = subscriptions.deliver_news(news)
-                        else:
-                            count += 1
-                            is_over = sink(frame, news, received_at)
-                        if is_over or log.slice_over:  # the latter if the link is retired
-                            return True
-                        continue
-                    rest: str | bytes = frame
-                else:
-                    rest, is_over = self._take_lines(read, frame)
-                    if is_over and not rest:
+            for item in self._talk.news(messages, now):
+                if isinstance(item, str):
+                    if self._take(tuple(hear(item, now))) or is_over:
                         return True
-                if rest and self._take(tuple(self._hear(rest, now))):
+                    continue
+                sink = sinks.get(item.subscription)
+                if sink is None:
+                    is_over = subscriptions.deliver_news(item) or is_over
+                else:
+                    count += 1
+                    is_over = sink(item, received_at) or is_over
+                # A slice ends between frames only, or at once if the link is retired.
+                if (is_over and not item.more) or log.slice_over:
                     return True
         except Exception as error:  # noqa: BLE001 - a protocol may be the user's
             return self._broken(error)
@@ -171,30 +167,6 @@ class ConversationSlice:
             subscriptions.received += count
             is_over = subscriptions.tell_readers()
         return is_over
-
-    def _take_lines(self, read: ReadNews, frame: str | bytes) -> tuple[str | bytes, bool]:
-        """Take the lines of one frame; return those that are more than news, and whether to end.
-
-        A slice ends between frames only.
-        """
-        if isinstance(frame, bytes) or self._separator is None:
-            return frame, False
-        subscriptions, now, is_over = self._subscriptions, self._now, False
-        log = self._receiver.log
-        sinks, received_at = subscriptions.sinks, log.received_at
-        lines = frame.split(self._separator)
-        for number, line in enumerate(lines):
-            if (news := read(line, now)) is None:
-                return self._separator.join(lines[number:]), is_over
-            sink = sinks.get(news.subscription)
-            if sink is None:
-                is_over = subscriptions.deliver_news(news) or is_over
-            else:
-                subscriptions.received += 1
-                is_over = sink(line, news, received_at) or is_over
-            if log.slice_over:
-                return "", True
-        return "", is_over
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:
         if self._say(outputs):
@@ -321,6 +293,6 @@ def slice_of(link: Source, machine: Machine | None, receiver: Receiver, now: flo
         if link.inbox is not None:
             deliver = InboxSlice(link.inbox, receiver)
     elif (talk := machine.ear(link.number)) is not None:
-        deliver = ConversationSlice(link, talk, receiver, now, machine.joins_with)
+        deliver = ConversationSlice(link, talk, receiver, now)
     heartbeat = link.heartbeat
     return deliver if heartbeat is None else HeartbeatSlice(deliver, receiver, heartbeat)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Latest", "Sink", "Subscriptions"]
 
-Sink: TypeAlias = "Callable[[str, News, float], bool]"
-"""``sink(frame, news, received_at)`` takes a message; it returns whether the slice should end."""
+Sink: TypeAlias = "Callable[[News, float], bool]"
+"""``sink(news, received_at)`` takes a message; it returns whether the slice should end."""
 
 
 class Subscriptions:

@@ -21,7 +21,7 @@ from sockstore.base.checks import require_count
 from sockstore.base.codecs import decode_json
 
 if TYPE_CHECKING:
-    from sockstore.base.records import Message
+    from sockstore.base.records import Message, MessageKind
     from sockstore.protocols.outputs import News
 
 __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
@@ -64,15 +64,17 @@ class Chunk:
     def message(self, index: int, number: int) -> Message:
         """Return a message, decoded; it is kept decoded, as it may be read again."""
         entry = self.entries[index]
+        kind: MessageKind = "json"
         if isinstance(entry, str):
             data, place = decode_json(entry), None
         elif isinstance(entry, tuple):
             frame, news = entry
             data, place = news.again(frame)
+            kind = "text" if isinstance(data, str) else "json"
         else:
             return entry
         _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
-        message = message_type()(data, "json", number, received_at, place, self._key)
+        message = message_type()(data, kind, number, received_at, place, self._key)
         self.entries[index] = message
         return message
 

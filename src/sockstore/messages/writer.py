@@ -147,7 +147,7 @@ class LogWriter:
                 self._report(error, "on_append")
         return self.slice_over
 
-    def append_frame(self, frame: str, news: News, now: float) -> bool:
+    def append_frame(self, news: News, now: float) -> bool:
         """Add one message of a protocol; return whether the slice should end now.
 
         What is kept is its frame, and a message is made only for those who read it now. Streams get
@@ -155,8 +155,7 @@ class LogWriter:
         message, beside reading its frame.
 
         Args:
-            frame: The frame.
-            news: What has read it.
+            news: The message.
             now: When the slice came: the log is not in this slice yet if it has another time.
         """
         kept = self.kept
@@ -168,13 +167,14 @@ class LogWriter:
             entries = kept.window[0][-1].entries
             if len(entries) == kept.size:
                 entries = kept.next_entries(now)
-            entries.append((frame, news))
+            entries.append((news.frame, news))
         kept.total += 1
         self.last = news.data
         readers, tell = self._readers, self._tell
         if readers.buffers or tell is not None:
-            place = news.place()
-            message = message_type()(news.data, "json", kept.total, now, place, kept.key)
+            data, place = news.data, news.place()
+            kind: MessageKind = "text" if isinstance(data, str) else "json"
+            message = message_type()(data, kind, kept.total, now, place, kept.key)
             if readers.buffers:
                 readers.fresh.append(message)
                 if len(readers.fresh) >= readers.most:

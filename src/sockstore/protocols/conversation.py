@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sockstore.protocols.outputs import (
@@ -66,14 +66,15 @@ class Conversation:
         del now
         return [Received(frame)]
 
-    def news(self, frame: str, now: float) -> News | None:
-        """Return the message that a frame is, where that is all that it says; None otherwise.
+    def news(self, frames: Iterable[str], now: float) -> Iterator[News | str]:
+        """Take the frames that are one message of a subscription each; yield the others.
 
-        It is asked before `hear`, which is told of all that this leaves: a conversation that can
-        tell such frames quickly takes them here, and notes that they came. The default takes none.
+        A conversation that can tell such frames quickly takes them here, and notes that they came;
+        `hear` is told of all that is yielded as it was. The default takes none. One `News` may be
+        yielded again and again: it is good until the next one.
         """
-        del frame, now
-        return None
+        del now
+        yield from frames
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
         """Ask the server for these, all that became wanted in one turn of the loop.

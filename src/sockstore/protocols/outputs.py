@@ -69,7 +69,13 @@ class News(Protocol):
     """Whose message it is."""
 
     data: Any
-    """Its data; no text, and no bytes."""
+    """Its data; no bytes."""
+
+    frame: str
+    """Its frame."""
+
+    more: bool
+    """Whether others follow in the same frame of the WebSocket."""
 
     def place(self) -> Publication | None:
         """Return its place in a log."""

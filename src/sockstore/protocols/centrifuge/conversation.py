@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sockstore.base.errors import RequestFailed
@@ -34,7 +34,7 @@ from sockstore.protocols.centrifuge.frames import (
     text_in,
 )
 from sockstore.protocols.centrifuge.memory import RoomMemory
-from sockstore.protocols.centrifuge.pushes import BEGINS, push_reader
+from sockstore.protocols.centrifuge.pushes import push_reader
 from sockstore.protocols.centrifuge.renewals import SOON, Renewals
 from sockstore.protocols.centrifuge.replies import Announced, announced_by, page_in, ttl_in
 from sockstore.protocols.centrifuge.room import (
@@ -139,19 +139,49 @@ class CentrifugeConversation(Conversation):
             outputs += self._not_understood(str(error))
         return self._and_what_is_due(outputs, now)
 
-    def news(self, frame: str, now: float) -> News | None:
-        """Return the next message of a room, if a frame is that and nothing else."""
-        if self._read_push is None or self._has_failed or not frame.startswith(BEGINS):
-            return None
-        try:
-            push = self._read_push(frame).push
-        except (ValueError, RecursionError):
-            return None
-        grant = self._grants.get(push.channel)
-        if grant is None or not grant.read(push.pub):
-            return None
+    def news(self, frames: Iterable[str], now: float) -> Iterator[News | str]:
+        """Take the messages of rooms: each is checked and noted here, in one frame of Python."""
+        read, grants = self._read_push, self._grants
+        if read is None:
+            yield from frames
+            return
         self._heard_at = now
-        return grant
+        for frame in frames:
+            if "\n" in frame:
+                yield from self._news_of_lines(frame, now)
+                continue
+            try:
+                push = read(frame).push
+                grant = grants[push.channel]
+            except (ValueError, KeyError, RecursionError):
+                yield frame
+                continue
+            pub, memory = push.pub, grant.memory
+            expected = memory.offset
+            if expected is not None:
+                expected += 1
+                if pub.offset != expected or pub.epoch or self._has_failed:
+                    yield frame
+                    continue
+                memory.offset = expected
+                memory.last = pub
+            elif pub.offset or pub.epoch or self._has_failed:
+                yield frame
+                continue
+            grant.frame, grant.pub, grant.data = frame, pub, pub.data
+            yield grant
+
+    def _news_of_lines(self, frame: str, now: float) -> Iterator[News | str]:
+        """Take the lines of one frame, up to the first one that is more than news."""
+        lines = frame.split("\n")
+        last = len(lines) - 1
+        for number, item in enumerate(self.news(lines, now)):
+            if isinstance(item, str):
+                yield "\n".join(lines[number:])
+                return
+            item.more = number < last
+            yield item
+            item.more = False
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
         """Ask for these rooms, with few frames."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sockstore.base.positions import Position
 from sockstore.base.records import Publication
 from sockstore.protocols.centrifuge.frames import Published
@@ -25,7 +27,7 @@ class RoomMemory:
     """
 
     # The place is in three fields, and not in a `Position`, because each message moves it.
-    __slots__ = ("before_gap", "epoch", "has_begun", "last_id", "offset", "troubled_at")
+    __slots__ = ("before_gap", "epoch", "has_begun", "last", "offset", "troubled_at")
 
     def __init__(self, since: Position | None) -> None:
         self.has_begun: bool = since is not None
@@ -36,13 +38,17 @@ class RoomMemory:
     @property
     def position(self) -> Position | None:
         """The place of the last message; None in a room whose messages have no places."""
-        return None if self.offset is None else Position(self.offset, self.epoch, self.last_id)
+        if self.offset is None:
+            return None
+        last = self.last
+        is_id = last is None or isinstance(last, str)
+        return Position(self.offset, self.epoch, last if is_id else id_of(last))
 
     def move_to(self, position: Position | None) -> None:
         """Go on from another position."""
         self.offset: int | None = None if position is None else position.offset
         self.epoch: str = "" if position is None else position.epoch
-        self.last_id: str | None = None if position is None else position.id
+        self.last: Any = None if position is None else position.id
 
     def accept(self, said: Published) -> bool | None:
         """Return whether a message is new, and note it; None if it cannot follow the last one."""
@@ -53,7 +59,7 @@ class RoomMemory:
                 return None
             self.epoch = said.epoch  # the room had no log before its first message
         if said.offset == self.offset + 1:
-            self.offset, self.last_id = said.offset, said.id
+            self.offset, self.last = said.offset, said.id
             return True
         return False if said.offset <= self.offset else None
 
@@ -62,13 +68,18 @@ class RoomMemory:
         if self.offset is None or place.offset is None or place.epoch != self.epoch:
             return
         if place.offset <= self.offset:
-            self.offset, self.last_id = place.offset - 1, None
+            self.offset, self.last = place.offset - 1, None
 
     def what_is_wrong_with(self, said: Published) -> str:
         """Return why a message cannot follow the last one."""
         if said.epoch and said.epoch != self.epoch:
             return "the room's log is another one now"
         return f"the server left out messages before offset {said.offset}"
+
+
+def id_of(pub: Any) -> str | None:
+    """Return the id of a publication that was read in one step; None if it has none."""
+    return None if pub.tags is None else pub.tags.id or None
 
 
 def memory_of(subscription: WireSubscription) -> RoomMemory:

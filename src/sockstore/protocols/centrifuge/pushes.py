@@ -11,7 +11,7 @@ from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 from sockstore.base.records import Publication
-from sockstore.protocols.centrifuge.memory import RoomMemory
+from sockstore.protocols.centrifuge.memory import RoomMemory, id_of
 from sockstore.protocols.outputs import WireSubscription
 
 __all__ = ["BEGINS", "Grant", "ReadPush", "push_reader"]
@@ -52,7 +52,7 @@ def push_reader() -> ReadPush | None:
 class Grant:
     """That the server has let us into a room, from its answer on until it ends.
 
-    It is the `News` of the room: what `read` takes is a message of it.
+    It is the `News` of the room: `CentrifugeConversation.news` yields it with each message.
 
     Args:
         subscription: The subscription.
@@ -61,50 +61,47 @@ class Grant:
 
     Attributes:
         subscription: The same.
-        data: The data of the last message; set by `read`.
+        memory: The same.
+        frame: The frame of the last message; set by the conversation, as is what follows.
+        pub: What was read of it.
+        data: Its data.
+        more: Whether others follow in the same frame of the WebSocket.
     """
 
-    __slots__ = ("_decode", "_epoch", "_memory", "_pub", "data", "subscription")
+    __slots__ = (
+        "_decode",
+        "_epoch",
+        "data",
+        "frame",
+        "memory",
+        "more",
+        "pub",
+        "subscription",
+    )
 
     def __init__(
         self, subscription: WireSubscription, memory: RoomMemory, decode: ReadPush | None
     ) -> None:
         self.subscription: WireSubscription = subscription
+        self.memory: RoomMemory = memory
+        self.frame: str = ""
+        self.pub: Any = None
         self.data: Any = None
-        self._memory = memory
+        self.more: bool = False
         self._epoch = memory.epoch
         self._decode = decode
-        self._pub: Any = None  # the last message, set by `read`
-
-    def read(self, pub: Any) -> bool:
-        """Return whether a publication is the next message of the room, and note that it came."""
-        memory, data = self._memory, pub.data
-        last = memory.offset
-        # A text is a message of another kind, and an epoch is told by the first message of a log.
-        if pub.epoch or data.__class__ is str or pub.offset != (0 if last is None else last + 1):
-            return False
-        if last is not None:
-            tags = pub.tags
-            memory.offset, memory.last_id = last + 1, None if tags is None else tags.id or None
-        self._pub, self.data = pub, data
-        return True
 
     def place(self) -> Publication:
         """Return the place of the last message."""
-        return _place(self._pub, self._epoch)
+        return self._place_of(self.pub)
 
     def again(self, frame: str) -> tuple[Any, Publication]:
-        """Return the data and the place of a frame that `read` took at any time."""
+        """Return the data and the place of a frame that was one of its messages."""
         assert self._decode is not None  # noqa: S101 - it has read the frame before
         pub = self._decode(frame).push.pub
-        return pub.data, _place(pub, self._epoch)
+        return pub.data, self._place_of(pub)
 
-
-def _place(pub: Any, epoch: str) -> Publication:
-    tags, info = pub.tags, pub.info
-    return Publication(
-        pub.offset or None,
-        epoch,
-        None if tags is None else tags.id or None,
-        None if info is None else info.user or None,
-    )
+    def _place_of(self, pub: Any) -> Publication:
+        info = pub.info
+        sender = None if info is None else info.user or None
+        return Publication(pub.offset or None, self._epoch, id_of(pub), sender)
