@@ -16,6 +16,7 @@ from sockstore.protocols import (
     Frame,
     Missed,
     Output,
+    Publication,
     Received,
     Refused,
     Settled,
@@ -34,6 +35,12 @@ class Boards(BaseProtocol):
 
     def converse(self, memory: Any, attempt: Attempt) -> Conversation:
         return _Talk()
+
+    def not_delivered(self, output: Received | Missed) -> None:
+        # The program has not seen this change: the next connection asks for it again.
+        place = output.publication if isinstance(output, Received) else None
+        if place is not None and place.offset is not None and output.subscription is not None:
+            output.subscription.memory = place.offset - 1
 
 
 class _Talk(Conversation):
@@ -112,5 +119,5 @@ class _Talk(Conversation):
             case {"version": int(version), "change": change} if board.memory is not None:
                 gap = [] if version == board.memory + 1 else [Missed(board, "unavailable")]
                 board.memory = version
-                return [*gap, Received(change, board)]
+                return [*gap, Received(change, board, Publication(version))]
         return [Received(said, board)]

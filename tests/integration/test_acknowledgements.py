@@ -7,13 +7,22 @@ import json
 
 import pytest
 
-from sockstore import DeliveryError, InvalidOption, Outbox, Position, Reconnect, WebSocketStore
+from sockstore import (
+    DeliveryError,
+    InvalidOption,
+    Outbox,
+    Position,
+    Reconnect,
+    WebSocketStore,
+)
 from sockstore.protocols import (
     Ask,
     BaseProtocol,
     Conversation,
+    Heartbeat,
     Opened,
     Received,
+    Refused,
     SentMessages,
     Settled,
     Subscribed,
@@ -264,6 +273,53 @@ async def test_a_connection_of_rooms_sends_nothing_by_itself():
             connection.send("hello")
         with pytest.raises(RuntimeError, match=r"use connection.subscribe\(key\).send\(data\)"):
             await connection.asend("hello")
+
+
+@pytest.mark.contract("CN22", "OP1")
+async def test_an_opening_of_rooms_has_neither_messages_nor_a_heartbeat():
+    refused = []
+
+    async def on_open(opening):
+        for action in (opening.receive(), nothing(lambda: opening.heartbeat(Heartbeat("x")))):
+            with pytest.raises(RuntimeError, match="all of its messages belong to sub") as error:
+                await action
+            refused.append(error)
+
+    async def nothing(fn):
+        fn()
+
+    async with connected(FakeServer(), on_open=on_open) as connection:
+        await connection.ready()
+    assert len(refused) == 2
+
+
+@pytest.mark.contract("PR2")
+async def test_a_room_that_is_refused_for_a_while_keeps_its_messages():
+    class Late(Talk):
+        def hear(self, frame, now):
+            said = json.loads(frame)
+            if "later_room" in said:
+                return [Refused(self.rooms.pop(said["later_room"]), "later", is_temporary=True)]
+            return super().hear(frame, now)
+
+        def may_send(self, subscription, now):
+            # It knows those only that it was asked for, and not refused.
+            is_known = subscription in self.rooms.values()
+            return super().may_send(subscription, now) if is_known else True
+
+    class LateRooms(Rooms):
+        def converse(self, memory, attempt):
+            return Late(memory)
+
+    server = FakeServer()
+    async with connected(server, LateRooms()) as connection, connection.subscribe("a") as room:
+        await heard(server)
+        say(server, later_room="a")
+        await room.state.wait_for(lambda state: state.error is not None)
+        room.send("one")
+        assert [each.get("enter") for each in await heard(server, 2)] == ["a", "a"]
+        say(server, entered="a")
+        assert (await heard(server, 3))[2]["say"] == "one"
 
 
 @pytest.mark.contract("CN22")

@@ -78,7 +78,7 @@ async def test_another_server_must_let_the_page_in_and_it_says_how(copy):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "there are /echo, /chat/ROOM, and /connection/websocket for sessions."),
+        ((), "there are /echo, /chat/ROOM, and /connection/websocket for any number of rooms."),
         (("--server", "ws://localhost:8765"), "the pages connect to ws://localhost:8765."),
     ],
 )

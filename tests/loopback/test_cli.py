@@ -198,7 +198,7 @@ async def test_the_demo_in_the_terminal_shows_a_connection_that_survives_its_ser
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ((), "there are /echo, /chat/ROOM, and /connection/websocket for sessions."),
+        ((), "there are /echo, /chat/ROOM, and /connection/websocket for any number of rooms."),
         (("--server", "ws://localhost:8765"), "the pages connect to ws://localhost:8765."),
     ],
 )

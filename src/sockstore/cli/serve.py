@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 HELP = """serve /echo, which sends every message back, and chat rooms
 
 The messages of a room are kept in a file, and shown to people who enter later. Rooms are at
-/chat/ROOM in plain JSON, and at /connection/websocket for sessions, which lose no message.
+/chat/ROOM in plain JSON, and at /connection/websocket in Centrifugo's protocol: any number of
+rooms on one connection, which loses no message.
 
 examples:
   sockstore serve                            on ws://127.0.0.1:8765/echo and /chat/ROOM
@@ -90,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     option(parser, "--trusted-proxy", "ADDRESS", text, proxy, repeats=True)
     text = "the largest message that a client may send (default: 65536)"
     option(parser, "--max-message-bytes", "N", text, count)
-    text = "rooms that one session may be in at once (default: 100)"
+    text = "rooms that one connection may be in at once (default: 100)"
     option(parser, "--subscriptions", "N", text, count)
 
 
@@ -117,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
         def tell() -> None:
             put_if_possible(f"listening on ws://{address}/echo (Ctrl-C ends it)")
             put_if_possible(f"rooms on ws://{address}/chat/ROOM?name=NAME, history {history}")
-            put_if_possible(f"sessions on ws://{address}/connection/websocket?name=NAME")
+            put_if_possible(f"any rooms on ws://{address}/connection/websocket?name=NAME")
 
         def tell_bounds(connections: int, open_files: int) -> None:
             put_if_possible(

@@ -108,7 +108,8 @@ class Opening:
             The message; its number is 0, since the connection's messages do not hold it.
 
         Raises:
-            RuntimeError: If the opening is over, or if another task waits here.
+            RuntimeError: If the opening is over, if another task waits here, or if the protocol
+                has no messages that belong to no subscription.
 
         Example:
             ::
@@ -117,6 +118,8 @@ class Opening:
                     hello = await opening.receive()
                     opening.send({"op": "sign in", "user": hello.data["user"]})
         """
+        self._check("receive")
+        self._check_messages("receive")
         while True:
             self._check("receive")
             inbox = self._link.inbox
@@ -167,7 +170,8 @@ class Opening:
 
         Raises:
             InvalidOption: If it is not a `Heartbeat`.
-            RuntimeError: If the opening is over.
+            RuntimeError: If the opening is over, or if the protocol has a heartbeat of its own, as
+                it has no messages that belong to no subscription.
 
         Example:
             ::
@@ -179,7 +183,17 @@ class Opening:
         self._check("heartbeat")
         if not isinstance(heartbeat, Heartbeat):
             raise InvalidOption("heartbeat", heartbeat, "give a Heartbeat")
+        self._check_messages("heartbeat")
         self._driver.dispatch(fact.HeartbeatGiven(self._link.number, heartbeat))
+
+    def _check_messages(self, action: str) -> None:
+        protocol = self._driver.machine.settings.protocol
+        if protocol is not None and not protocol.has_messages:
+            name = type(protocol).__name__
+            raise RuntimeError(
+                f"opening.{action}() cannot be used with {name}: all of its messages belong to "
+                "subscriptions"
+            )
 
     def unauthorised(self, why: str) -> HandshakeFailed:
         """Return the error to raise if the server refused the credentials.

@@ -334,7 +334,14 @@ class Machine:
         talk, memory = phase.conversation, self._memory
         if talk is None or memory.settings.is_plain:
             return None
-        return lambda to: may_send(memory, talk, to, now)
+
+        def may(to: WireSubscription | None) -> bool:
+            # One that the server refused for a while is not known to the conversation.
+            state = None if to is None or memory.book is None else memory.book.state_of(to)
+            is_refused = state is not None and state.phase == "waiting"
+            return not is_refused and may_send(memory, talk, to, now)
+
+        return may
 
     def _framed(self, offer: OfferT, phase: Open | Preparing) -> OfferT | Refused:
         """Let the conversation say how a message looks on the wire."""

@@ -19,7 +19,7 @@ __all__ = ["create_app", "other_paths"]
 
 NOTHING_HERE = (
     "There is nothing at this address; there are /echo, /chat/ROOM, and /connection/websocket for "
-    "sessions."
+    "any number of rooms."
 )
 
 
