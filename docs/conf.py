@@ -10,25 +10,25 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
-from sockstore.base import options
+from sockstore.base import options, records
 from sockstore.base.positions import Position
 from sockstore.base.version import __version__
 from sockstore.blocking import subscription as blocking_subscription
 from sockstore.blocking import websocket as blocking_websocket
 from sockstore.connection import opening, subscription, talking, view, websocket_store
-from sockstore.messages import buffer, kept, log, message, stream
+from sockstore.messages import buffer, kept, log, stream
 from sockstore.protocols import Ask, BaseProtocol, Member
 
 # It imports them for type checkers only; the reference resolves their names, too.
-for kind in (log.MessageView, message.Message, stream.MessageStream):
+for kind in (log.MessageView, records.Message, stream.MessageStream):
     setattr(view, kind.__name__, kind)
 for module in (kept, log, stream):
-    module.Message = message.Message  # type: ignore[attr-defined]
+    module.Message = records.Message  # type: ignore[attr-defined]
 websocket_store.BaseProtocol = BaseProtocol  # type: ignore[attr-defined]
 websocket_store.Opening = opening.Opening  # type: ignore[attr-defined]
-subscription.Message = message.Message  # type: ignore[attr-defined]
+subscription.Message = records.Message  # type: ignore[attr-defined]
 subscription.Overflow = buffer.Overflow  # type: ignore[attr-defined]
-talking.Message = message.Message  # type: ignore[attr-defined]
+talking.Message = records.Message  # type: ignore[attr-defined]
 talking.Subscription = subscription.Subscription  # type: ignore[attr-defined]
 for asker in (talking, blocking_websocket):
     asker.Ask = Ask  # type: ignore[attr-defined]

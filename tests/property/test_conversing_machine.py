@@ -176,7 +176,7 @@ class Conversing(RuleBasedStateMachine):
     def client_reads(self):
         if self.is_open and self.server.down:
             said = json.dumps(self.server.down.popleft())
-            outputs = tuple(self.machine.ear(self.number)(said, self.now))
+            outputs = tuple(self.machine.ear(self.number).hear(said, self.now))
             for output in outputs:
                 if isinstance(output, Subscribed):
                     self.accepted.add(output.subscription)
