@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import socket
 import struct
@@ -189,13 +190,26 @@ async def test_messages_count(opcode):
         await assert_echoes(other)
 
 
-@row("many commands in one message of a session")
+@row("many commands in one message of Centrifugo's protocol")
 async def test_each_command_of_a_message_counts():
     async with running(limits=TIGHT) as server, guest(server.url()) as other:
         mute = await Mute.connect(server.port, "/connection/websocket")
         await send(mute, masked(0x81, b'{"id":1,"connect":{}}' + b"\n{}" * 10_000))
         assert closed_with(await mute.until_gone(), 4429)
         await assert_echoes(other)
+
+
+@row("many subscriptions of one connection")
+async def test_one_subscription_too_many_is_refused_and_the_others_stay():
+    async with running(limits=Limits(subscriptions=2)) as server:
+        mute = await Mute.connect(server.port, "/connection/websocket")
+        asked = [{"id": 1, "connect": {}}]
+        asked += [{"id": n, "subscribe": {"channel": f"room{n}"}} for n in (2, 3, 4)]
+        asked += [{"id": 5, "publish": {"channel": "room2", "data": "here"}}]
+        frame = "\n".join(map(json.dumps, asked)).encode()
+        await send(mute, masked(0x81, frame))
+        said = await mute.read_until(b"here")
+        assert said.count(b'"code":106') == 1
 
 
 @row("the answer to a ping of the server")

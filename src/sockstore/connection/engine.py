@@ -98,7 +98,9 @@ class Engine:
         self._transport_options = transport_options
         self._should_reconnect = should_reconnect
         checked = make_codec(codec)
-        self.encoder: Final = make_encoder(checked, only_json=protocol.carries_json)
+        self.encoder: Final[Callable[[Any], str | bytes]] = make_encoder(
+            checked, only_json=protocol.carries_json
+        )
         self.machine: Final = Machine(settings, endpoint.url)
         where = caller()
         self.driver: Final = Driver(self.machine, ref(self), where)

@@ -120,8 +120,8 @@ class Feed:
         self.log: Final = log
         self.limit: Final = limit
         self.linger: Final = linger
-        self.token: Final = token
-        self.since: Final = since
+        self.token: Final[object] = token
+        self.since: Final[Position | None] = since
         self.state: Final[Writable[SubscriptionState]] = writable(WAITING)
         self.answer: object = None
         self.members: Writable[tuple[Member, ...]] | None = None

@@ -35,8 +35,8 @@ class Group:
     __slots__ = ("answer", "feeds", "members", "state", "text", "wire")
 
     def __init__(self, wire: WireSubscription, text: str) -> None:
-        self.wire: Final = wire
-        self.text: Final = text
+        self.wire: Final[WireSubscription] = wire
+        self.text: Final[str] = text
         self.feeds: tuple[Feed, ...] = ()
         self.state: SubscriptionState = WAITING
         self.answer: object = None

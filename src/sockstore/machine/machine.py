@@ -58,7 +58,7 @@ from sockstore.machine.subscriptions import FINAL
 from sockstore.machine.transitions import react
 
 if TYPE_CHECKING:
-    from sockstore.protocols.base import Answered, Conversation, WireSubscription
+    from sockstore.protocols.base import Answered, Conversation, SentMessages, WireSubscription
     from sockstore.protocols.plain import PlainConversation
 
 __all__ = ["Machine"]
@@ -111,12 +111,12 @@ class Machine:
         self._memory: Final = Memory(settings, destination)
         self.settings: Final = settings
         self.outbox: Final[OutboxView] = self._memory.sending.outbox
-        self.is_plain: Final = settings.is_plain
+        self.is_plain: Final[bool] = settings.is_plain
         protocol = settings.protocol
-        self.joins_with: Final = None if protocol is None else protocol.joins_with
-        self.sent: Final = self._memory.sending.sent
-        self.repeats: Final = self._memory.repeats
-        self.carries_json: Final = protocol is not None and protocol.carries_json
+        self.joins_with: Final[str | None] = None if protocol is None else protocol.joins_with
+        self.sent: Final[SentMessages | None] = self._memory.sending.sent
+        self.repeats: Final[bool] = self._memory.repeats
+        self.carries_json: Final[bool] = protocol is not None and protocol.carries_json
         # Whether a message goes on the wire as it is, and whatever its size.
         self._sends_as_it_is: Final = (
             self.is_plain and settings.linger is None and self._memory.sending.limit is None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.checks import require_seconds
 from sockstore.base.close import Close
@@ -136,14 +136,14 @@ class Memory:
         protocol = settings.protocol
         self.settings: Final = settings
         # What the protocol remembers over connections; only its conversations change it.
-        self.protocol_memory: Final = protocol and protocol.make_memory()
+        self.protocol_memory: Final[Any] = protocol and protocol.make_memory()
         # The messages that the server acknowledges, and whether a connection repeats those of the
         # one before it. Set once.
         sent = None if protocol is None else protocol.sent_messages(self.protocol_memory)
-        self.repeats: Final = sent is not None
+        self.repeats: Final[bool] = sent is not None
         if sent is None and protocol is not None and protocol.acknowledges_messages:
             sent = _sent_messages()
-        self.sending: Final = Sending(settings.outbox, sent)
+        self.sending: Final[Sending] = Sending(settings.outbox, sent)
         # Who uses it, if it is lazy; changed by its own methods, and by events.
         self.lazy: Final = None if settings.linger is None else LazyUse(settings.linger)
         # What the program wants to be told by the server; None if it cannot be asked.

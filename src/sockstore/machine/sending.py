@@ -64,7 +64,7 @@ class Sending:
         self.limit: Final = None if options is None else options.max_message_bytes
         self.outbox: Final = OutboxQueue(options, self._expiries)
         self.line: deque[Outgoing] = _NOBODY
-        self.sent: Final = sent
+        self.sent: Final[SentMessages | None] = sent
 
     @property
     def deadline(self) -> float:

@@ -175,7 +175,7 @@ class Kept:
         self.size: int = CHUNK if history is None else max(1, min(CHUNK, history))
         self.total: int = 0
         self._history = history
-        self.keeps: Final = history != 0
+        self.keeps: Final[bool] = history != 0
         self.key: Final = key
         self.window: tuple[list[Chunk], int] = ([Chunk(key)], 0)
 

@@ -76,7 +76,7 @@ class LogWriter:
         key: Hashable = None,
         fresh: list[LogWriter] | None = None,
     ) -> None:
-        self.fresh: Final = [] if fresh is None else fresh
+        self.fresh: Final[list[LogWriter]] = [] if fresh is None else fresh
         self.last: Any = None
         self.kept: Final = Kept(history, key)
         self._report = report
