@@ -102,10 +102,7 @@ class ConversationSlice:
 
     def texts(self, messages: Iterator[str], /) -> bool:
         """Take text frames; return whether the slice should end now."""
-        link = self._link
-        if link.inbox is not None:
-            return any(map(self._hear_early, messages))
-        if self._has_news:
+        if self._has_news and self._link.inbox is None:
             return self._take_news(messages)
         return self._hear_all(messages)
 

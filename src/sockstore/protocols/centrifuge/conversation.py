@@ -180,8 +180,10 @@ class CentrifugeConversation(Conversation):
                 yield "\n".join(lines[number:])
                 return
             item.more = number < last
-            yield item
-            item.more = False
+            try:
+                yield item
+            finally:  # whoever takes it may stop here
+                item.more = False
 
     def subscribe(self, subscriptions: Sequence[WireSubscription], now: float) -> Iterable[Output]:
         """Ask for these rooms, with few frames."""
