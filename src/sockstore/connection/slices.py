@@ -143,26 +143,31 @@ class ConversationSlice:
         subscriptions, now, hear = self._subscriptions, self._now, self._hear
         sinks, log = subscriptions.sinks, self._receiver.log
         received_at, count, is_over = log.received_at, 0, False
+        items = self._talk.news(messages, now)
         try:
-            for item in self._talk.news(messages, now):
+            item = next(items, None)
+            while item is not None:
+                # What was taken from `items` has moved a position, so it is always delivered.
                 if isinstance(item, str):
                     if self._take(tuple(hear(item, now))) or is_over:
                         return True
+                elif (sink := sinks.get(item.subscription)) is not None:
+                    before = sink.kept.total
+                    item = sink.extend_news(item, items, received_at, log)
+                    count += sink.kept.total - before
+                    is_over = sink.slice_over or is_over
                     continue
-                sink = sinks.get(item.subscription)
-                if sink is None:
-                    is_over = subscriptions.deliver_news(item) or is_over
                 else:
-                    count += 1
-                    is_over = sink(item, received_at) or is_over
-                # A slice ends between frames only, or at once if the link is retired.
-                if (is_over and not item.more) or log.slice_over:
-                    return True
+                    is_over = subscriptions.deliver_news(item) or is_over
+                    # A slice ends between frames only, or at once if the link is retired.
+                    if (is_over and not item.more) or log.slice_over:
+                        return True
+                item = next(items, None)
         except Exception as error:  # noqa: BLE001 - a protocol may be the user's
             return self._broken(error)
         finally:
             subscriptions.received += count
-            is_over = subscriptions.tell_readers()
+            is_over = subscriptions.tell_readers() or is_over or log.slice_over
         return is_over
 
     def _take(self, outputs: tuple[Output, ...]) -> bool:

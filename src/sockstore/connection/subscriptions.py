@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from sockstore.base.errors import SubscriptionRefused
 from sockstore.base.positions import Gap
@@ -29,10 +29,7 @@ if TYPE_CHECKING:
     from sockstore.protocols.outputs import Member
     from sockstore.stores.scheduling import Scheduler
 
-__all__ = ["Latest", "Sink", "Subscriptions"]
-
-Sink: TypeAlias = "Callable[[News, float], bool]"
-"""``sink(news, received_at)`` takes a message; it returns whether the slice should end."""
+__all__ = ["Latest", "Subscriptions"]
 
 
 class Subscriptions:
@@ -49,8 +46,8 @@ class Subscriptions:
         stores: The stores of feeds that are held; they belong to the thread of the loop.
         received: The messages that belonged to a subscription; counted by `deliver`, and by slices.
         fresh: The logs of the feeds that got messages in this slice; each adds itself.
-        sinks: What takes the frames of a subscription that has one feed, which keeps messages as
-            they come: `LogWriter.append_frame`. Changed with the feeds of groups.
+        sinks: The logs that take frames, by subscription: those of subscriptions with one feed,
+            which keeps messages as they come. Changed with the feeds of groups.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class Subscriptions:
         self.stores: set[Readable[Any]] = set()
         self.received: int = 0
         self.fresh: Final[list[LogWriter]] = []
-        self.sinks: Final[dict[WireSubscription, Sink]] = {}
+        self.sinks: Final[dict[WireSubscription, LogWriter]] = {}
         self._log = log
         # `hold` adds a group; `forget` and a state that is final remove it.
         self._all: Final = Groups(protocol, lambda wire: dispatch(fact.SubscriptionReleased(wire)))
@@ -152,13 +149,17 @@ class Subscriptions:
 
     def _set_feeds(self, group: Group, feeds: tuple[Feed, ...]) -> None:
         group.feeds = feeds
+        self._close_sink(group)
         if len(feeds) == 1 and feeds[0].takes_frames:
-            self.sinks[group.wire] = feeds[0].log.append_frame
-        else:
-            self.sinks.pop(group.wire, None)
+            log = self.sinks[group.wire] = feeds[0].log
+            log.is_sink = True
+
+    def _close_sink(self, group: Group) -> None:
+        if (log := self.sinks.pop(group.wire, None)) is not None:
+            log.is_sink = False
 
     def _forget(self, group: Group) -> None:
-        self.sinks.pop(group.wire, None)
+        self._close_sink(group)
         self._all.forget(group)
 
     # What the server says
@@ -191,7 +192,7 @@ class Subscriptions:
         return self.deliver(Received(news.data, news.subscription, news.place()))
 
     def tell_readers(self) -> bool:
-        """Give streams what came by `sinks`; return whether the slice should end now."""
+        """Give streams what their logs took of frames; return whether the slice should end now."""
         wanted = [log.tell_readers() for log in self.fresh]  # all of them
         return any(wanted)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from operator import is_not
 from time import time
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -43,6 +43,8 @@ class LogWriter:
     Attributes:
         fresh: The same.
         last: The data of the last message of a subscription; set with each by its feed, and here.
+        is_sink: Whether `extend_news` takes the messages of a subscription; set by
+            `Subscriptions`.
         kept: The messages that are kept, and their number.
         store: The store of views that subscribers watch.
         node: Of the store; ``live`` while anybody watches it.
@@ -60,6 +62,7 @@ class LogWriter:
         "_stay",
         "_tell",
         "fresh",
+        "is_sink",
         "kept",
         "last",
         "node",
@@ -78,6 +81,7 @@ class LogWriter:
     ) -> None:
         self.fresh: Final[list[LogWriter]] = [] if fresh is None else fresh
         self.last: Any = None
+        self.is_sink: bool = False
         self.kept: Final = Kept(history, key)
         self._report = report
         self._stay = stay
@@ -147,44 +151,55 @@ class LogWriter:
                 self._report(error, "on_append")
         return self.slice_over
 
-    def append_frame(self, news: News, now: float) -> bool:
-        """Add one message of a protocol; return whether the slice should end now.
+    def extend_news(  # noqa: C901 - hot
+        self, news: News, items: Iterator[News | str], now: float, outer: LogWriter
+    ) -> News | str | None:
+        """Add the messages of one room that come in a row; return the first item that is another's.
 
-        What is kept is its frame, and a message is made only for those who read it now. Streams get
-        theirs by `tell_readers`, many at once. This is a hot path: it is all that is done for a
-        message, beside reading its frame.
+        It returns None if no more came, or if the slice should end. What is kept of a message is
+        its frame, and a message is made only for those who read it now. Streams get theirs by
+        `tell_readers`, many at once. This is the hot path of rooms, in one frame of Python.
 
         Args:
-            news: The message.
+            news: The first one.
+            items: What follows.
             now: When the slice came: the log is not in this slice yet if it has another time.
+            outer: The log of the connection, whose slice ends with the link.
         """
-        kept = self.kept
+        kept, readers, keeps = self.kept, self._readers, self.kept.keeps
+        make, key, size = message_type(), kept.key, kept.size
         if self.received_at is not now:
             self.received_at, self.slice_over = now, False
             self.fresh.append(self)
-            kept.entries(now)
-        if kept.keeps:
-            entries = kept.window[0][-1].entries
-            if len(entries) == kept.size:
+        entries = kept.entries(now)
+        for item in chain((news,), items):
+            if item is not news:
+                return item
+            if len(entries) == size:
                 entries = kept.next_entries(now)
-            entries.append((news.frame, news))
-        kept.total += 1
-        self.last = news.data
-        readers, tell = self._readers, self._tell
-        if readers.buffers or tell is not None:
-            data, place = news.data, news.place()
-            kind: MessageKind = "text" if isinstance(data, str) else "json"
-            message = message_type()(data, kind, kept.total, now, place, kept.key)
-            if readers.buffers:
-                readers.fresh.append(message)
-                if len(readers.fresh) >= readers.most:
-                    self._tell_readers()
-            if tell is not None:
-                try:
-                    tell(message)
-                except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
-                    self._report(error, "on_append")
-        return self.slice_over
+            if keeps:
+                entries.append((news.frame, news))
+            kept.total += 1
+            data = self.last = news.data
+            tell = self._tell
+            if tell is not None or readers.buffers:
+                kind: MessageKind = "text" if data.__class__ is str else "json"
+                message = make(data, kind, kept.total, now, news.place(), key)
+                if readers.buffers:
+                    readers.fresh.append(message)
+                    if len(readers.fresh) >= readers.most:
+                        self._tell_readers()
+                if tell is not None:
+                    try:
+                        tell(message)
+                    except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
+                        self._report(error, "on_append")
+                    if not self.is_sink:
+                        return None if outer.slice_over else next(items, None)
+            # A slice ends between frames only, or at once if the link is retired.
+            if (self.slice_over and not news.more) or outer.slice_over:
+                return None
+        return None
 
     def tell_readers(self) -> bool:
         """Give streams what `append_frame` added; return whether the slice should end now."""

@@ -160,12 +160,12 @@ class CentrifugeConversation(Conversation):
             expected = memory.offset
             if expected is not None:
                 expected += 1
-                if pub.offset != expected or pub.epoch or self._has_failed:
+                if pub.offset != expected or pub.epoch:
                     yield frame
                     continue
                 memory.offset = expected
                 memory.last = pub
-            elif pub.offset or pub.epoch or self._has_failed:
+            elif pub.offset or pub.epoch:
                 yield frame
                 continue
             grant.frame, grant.pub, grant.data = frame, pub, pub.data
@@ -357,6 +357,7 @@ class CentrifugeConversation(Conversation):
 
     def _fail(self, why: str, kind: Word = "retry") -> list[Output]:
         self._has_failed = True
+        self._grants.clear()  # nothing is news any more
         self.deadline = None
         return [Failed(why.replace(self._token, "***") if self._token else why, kind)]
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Annotated, Any, TypeAlias
 
 from sockstore.base.records import Publication
-from sockstore.protocols.centrifuge.memory import RoomMemory, id_of
+from sockstore.protocols.centrifuge.memory import RoomMemory
 from sockstore.protocols.outputs import WireSubscription
 
 __all__ = ["BEGINS", "Grant", "ReadPush", "push_reader"]
@@ -93,15 +93,19 @@ class Grant:
 
     def place(self) -> Publication:
         """Return the place of the last message."""
-        return self._place_of(self.pub)
+        # Made for each message that somebody reads: so without another call.
+        pub = self.pub
+        tags, info = pub.tags, pub.info
+        return Publication(
+            pub.offset or None,
+            self._epoch,
+            None if tags is None else tags.id or None,
+            None if info is None else info.user or None,
+        )
 
     def again(self, frame: str) -> tuple[Any, Publication]:
         """Return the data and the place of a frame that was one of its messages."""
         assert self._decode is not None  # noqa: S101 - it has read the frame before
-        pub = self._decode(frame).push.pub
-        return pub.data, self._place_of(pub)
-
-    def _place_of(self, pub: Any) -> Publication:
-        info = pub.info
-        sender = None if info is None else info.user or None
-        return Publication(pub.offset or None, self._epoch, id_of(pub), sender)
+        old = Grant(self.subscription, self.memory, None)
+        old.pub, old._epoch = self._decode(frame).push.pub, self._epoch
+        return old.pub.data, old.place()
