@@ -28,9 +28,9 @@ __all__ = ["CHUNK", "Entry", "Kept", "MessageView", "message_type"]
 
 CHUNK = 256
 
-Entry: TypeAlias = "Message | str | tuple[str, News]"
+Entry: TypeAlias = "Message | str"
 """A message; or what one is made of that was not read yet: its JSON text, or the frame of a
-protocol and what reads it."""
+protocol, which its `News` reads."""
 
 _index = itemgetter(0)
 
@@ -51,7 +51,8 @@ class Chunk:
 
     Attributes:
         entries: The messages.
-        times: When they came: (index of the first, Unix seconds) for each slice.
+        times: When they came: (index of the first, Unix seconds, what reads their frames, or None
+            for texts) for each slice.
     """
 
     __slots__ = ("_key", "entries", "times")
@@ -59,21 +60,20 @@ class Chunk:
     def __init__(self, key: Hashable) -> None:
         self._key = key
         self.entries: list[Entry] = []
-        self.times: list[tuple[int, float]] = []
+        self.times: list[tuple[int, float, News | None]] = []
 
     def message(self, index: int, number: int) -> Message:
         """Return a message, decoded; it is kept decoded, as it may be read again."""
         entry = self.entries[index]
-        kind: MessageKind = "json"
-        if isinstance(entry, str):
-            data, place = decode_json(entry), None
-        elif isinstance(entry, tuple):
-            frame, news = entry
-            data, place = news.again(frame)
-            kind = "text" if isinstance(data, str) else "json"
-        else:
+        if not isinstance(entry, str):
             return entry
-        _, received_at = self.times[bisect_right(self.times, index, key=_index) - 1]
+        kind: MessageKind = "json"
+        _, received_at, news = self.times[bisect_right(self.times, index, key=_index) - 1]
+        if news is None:
+            data, place = decode_json(entry), None
+        else:
+            data, place = news.again(entry)
+            kind = "text" if isinstance(data, str) else "json"
         message = message_type()(data, kind, number, received_at, place, self._key)
         self.entries[index] = message
         return message
@@ -87,10 +87,7 @@ class Chunk:
             number: The number of the message with the index 0.
         """
         for index, entry in enumerate(self.entries[first:end], first):
-            if isinstance(entry, str | tuple):
-                yield self.message(index, number + index)
-            else:
-                yield entry
+            yield self.message(index, number + index) if isinstance(entry, str) else entry
 
 
 class MessageView(Sequence["Message"]):
@@ -195,16 +192,20 @@ class Kept:
                 begins_at = first - left_behind * self.size
                 return MessageView(chunks, self.size, begins_at, length, first + 1)
 
-    def entries(self, received_at: float) -> list[Entry]:
-        """Return where to append entries that came at that time, until it has `size` of them."""
+    def entries(self, received_at: float, news: News | None = None) -> list[Entry]:
+        """Return where to append entries that came at that time, until it has `size` of them.
+
+        With `news` they are frames, which it reads.
+        """
         if self._history == 0:
             return []
         chunk = self.window[0][-1]
-        if not chunk.times or chunk.times[-1][1] != received_at:
-            chunk.times.append((len(chunk.entries), received_at))
+        times = chunk.times
+        if not times or times[-1][1] != received_at or times[-1][2] is not news:
+            times.append((len(chunk.entries), received_at, news))
         return chunk.entries
 
-    def next_entries(self, received_at: float) -> list[Entry]:
+    def next_entries(self, received_at: float, news: News | None = None) -> list[Entry]:
         """Begin a chunk, and drop the chunks that no present view can reach."""
         chunks, left_behind = self.window
         if self._history != 0:
@@ -214,4 +215,4 @@ class Kept:
             surplus = oldest_kept // self.size - left_behind
             if surplus > 0:
                 self.window = (chunks[surplus:], left_behind + surplus)
-        return self.entries(received_at)
+        return self.entries(received_at, news)

@@ -171,14 +171,14 @@ class LogWriter:
         if self.received_at is not now:
             self.received_at, self.slice_over = now, False
             self.fresh.append(self)
-        entries = kept.entries(now)
+        entries = kept.entries(now, news)
         for item in chain((news,), items):
             if item is not news:
                 return item
             if len(entries) == size:
-                entries = kept.next_entries(now)
+                entries = kept.next_entries(now, news)
             if keeps:
-                entries.append((news.frame, news))
+                entries.append(news.frame)
             kept.total += 1
             data = self.last = news.data
             tell = self._tell
