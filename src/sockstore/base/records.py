@@ -18,7 +18,14 @@ __all__ = ["Message", "MessageKind", "Publication", "Record"]
 MessageKind: TypeAlias = Literal["json", "text", "binary", "gap", "snapshot"]
 
 if TYPE_CHECKING:
-    from msgspec import Struct as Record
+    from typing import dataclass_transform
+
+    @dataclass_transform(frozen_default=True)
+    class Record:
+        """What type checkers see, also where msgspec is not installed."""
+
+        def __init_subclass__(cls, *, frozen: bool) -> None: ...
+
 else:
     try:
         from msgspec import Struct as Record

@@ -9,7 +9,7 @@ from sockstore.base.codecs import Unreadable
 from sockstore.base.frozen import frozen
 from sockstore.base.records import Publication
 from sockstore.protocols.centrifuge.frames import JoinedOrLeft, Published, Unsubscribed
-from sockstore.protocols.centrifuge.memory import memory_of
+from sockstore.protocols.centrifuge.memory import RoomMemory, memory_of
 from sockstore.protocols.centrifuge.pushes import Grant
 from sockstore.protocols.outputs import Member, Received, WireSubscription
 
@@ -105,9 +105,9 @@ class Room:
     )
 
     def __init__(self, subscription: WireSubscription, channel: str) -> None:
-        self.subscription = subscription
-        self.channel = channel
-        self.memory = memory_of(subscription)
+        self.subscription: WireSubscription = subscription
+        self.channel: str = channel
+        self.memory: RoomMemory = memory_of(subscription)
         self.phase: Literal["asking", "joining", "joined"] = "asking"
         self.grant: Grant | None = None
         self.joining: Joining | None = None
@@ -132,7 +132,7 @@ class _Asked:
     __slots__ = ("room",)
 
     def __init__(self, room: Room) -> None:
-        self.room = room
+        self.room: Room = room
 
 
 class Joining(_Asked):
@@ -151,7 +151,7 @@ class Listing(_Asked):
 
     def __init__(self, room: Room, presence: Presence) -> None:
         super().__init__(room)
-        self.presence = presence
+        self.presence: Presence = presence
 
 
 class Renewing(_Asked):
@@ -161,7 +161,9 @@ class Renewing(_Asked):
 
     def __init__(self, room: Room) -> None:
         super().__init__(room)
-        self.grant = room.grant  # the answer counts only while we are in by the same one
+        self.grant: Grant | None = (
+            room.grant
+        )  # the answer counts only while we are in by the same one
 
 
 @frozen
