@@ -88,7 +88,7 @@ async def test_a_callable_that_returns_no_token_is_the_end(value):
             await connection.ready()
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE6")
 async def test_the_token_of_a_connection_is_renewed_in_place():
     server, token = Expiring(connection=60), Tokens()
     async with connect(server, token=token) as connection, connection.subscribe("room") as room:
@@ -101,7 +101,7 @@ async def test_the_token_of_a_connection_is_renewed_in_place():
         assert len(server.handshakes) == 1
 
 
-@pytest.mark.contract("SE0", "RC6")
+@pytest.mark.contract("SE0", "RC6", "SE6")
 async def test_a_connection_whose_token_is_not_renewed_comes_back_with_another():
     server, token = Expiring(connection=60), Tokens()
     server.refuses = lambda name, fields: EXPIRED if name == "refresh" else None
@@ -167,7 +167,7 @@ async def test_each_room_has_its_own_token():
         assert tokens == {"a": "for a", "b": "for b", "c": None}
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE6")
 async def test_the_tokens_of_rooms_are_renewed_in_place():
     server = Expiring(room=60)
     tokens = [Tokens() for _ in range(3)]

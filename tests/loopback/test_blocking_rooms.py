@@ -130,7 +130,7 @@ def test_readers_of_a_room_are_told_of_gaps_unless_they_say_otherwise(ann, room)
         assert heard(lambda message: message.kind == "gap")
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE7")
 def test_members_and_older_messages_are_values(ann, room):
     with ann.subscribe(room, {"join_leave": True}) as here:
         for number in range(3):

@@ -7,14 +7,14 @@ from sockstore import InvalidOption
 from sockstore.protocols import Ask, Centrifuge, Failed, Opened
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "PR7")
 def test_connect_says_the_name_and_the_token():
     talk = Talk(Centrifuge(token="t", name="shop"), token="t")
     assert talk.commands() == [{"id": 1, "connect": {"name": "shop", "token": "t"}}]
     assert Talk().commands() == [{"id": 1, "connect": {"name": "sockstore"}}]
 
 
-@pytest.mark.contract("SE0", "SE5")
+@pytest.mark.contract("SE0", "SE5", "PR7")
 def test_the_reply_to_connect_opens():
     talk = Talk()
     assert talk.hear({"id": 1, "connect": STOCK}) == [Opened()]
@@ -128,7 +128,7 @@ def expiring(ttl):
     return {**OURS, "expires": True, "ttl": ttl}
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE6", "PR7")
 @pytest.mark.parametrize(("ttl", "after"), [(3600, 3570), (60, 54), (0.1, 0.5)])
 def test_a_token_is_renewed_before_it_expires(ttl, after):
     talk = Talk.opened({**expiring(ttl), "ping": None}, token="t")
@@ -141,7 +141,7 @@ def test_a_token_is_renewed_before_it_expires(ttl, after):
     assert talk.conversation.deadline == pytest.approx(talk.now + 90)
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE6")
 def test_a_token_that_cannot_be_renewed_ends_the_connection():
     talk = Talk.opened(expiring(10), token="t")
     assert talk.tick() == [Ask("token", None, refresh=True)]

@@ -26,7 +26,7 @@ def text(*args, **more):
     return json.dumps(push(*args, **more))
 
 
-@pytest.mark.contract("SE1")
+@pytest.mark.contract("SE1", "SE8")
 def test_news_are_the_messages_of_rooms():
     talk = Talk.opened()
     one, other = talk.room("a"), talk.room("b")

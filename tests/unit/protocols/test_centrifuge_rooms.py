@@ -415,7 +415,7 @@ def test_a_token_that_cannot_be_made_is_asked_for_again():
     assert talk.take(talk.conversation.not_told(refresh, "no keys", talk.now)) == []
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE6")
 def test_the_token_of_a_room_is_renewed():
     talk = Talk.opened()
     room = WireSubscription("a", token="t")

@@ -228,7 +228,7 @@ def test_what_is_no_request(data):
         Talk().protocol.encode_request(data)
 
 
-@pytest.mark.contract("SE1")
+@pytest.mark.contract("SE1", "SE7")
 def test_a_page_of_older_messages():
     talk = Talk.opened()
     room = talk.room("a", history(9))
@@ -264,7 +264,7 @@ def news(channel, what, client):
     return {"push": {"channel": channel, what: {"info": ann(client)}}}
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE7")
 def test_members_are_asked_for_and_kept():
     talk = Talk.opened()
     room = talk.room("a", params={"join_leave": True})
@@ -293,7 +293,7 @@ def test_a_server_that_does_not_tell_who_is_there(answer):
     assert talk.hear({"id": presence["id"], **answer}, news("a", "join", "1")) == []
 
 
-@pytest.mark.contract("SE0")
+@pytest.mark.contract("SE0", "SE7")
 def test_a_list_of_members_that_comes_too_late_is_not_told():
     talk = Talk.opened()
     room = talk.room("a", params={"join_leave": True})
