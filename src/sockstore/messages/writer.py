@@ -194,8 +194,9 @@ class LogWriter:
                         tell(message)
                     except Exception as error:  # noqa: BLE001 - a user's bug never drops the link
                         self._report(error, "on_append")
-                    if not self.is_sink:
-                        return None if outer.slice_over else next(items, None)
+                # A callback, or the filter of a stream, has released it or made another handle.
+                if not self.is_sink:
+                    return None if outer.slice_over else next(items, None)
             # A slice ends between frames only, or at once if the link is retired.
             if (self.slice_over and not news.more) or outer.slice_over:
                 return None
