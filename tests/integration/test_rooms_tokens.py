@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
@@ -277,3 +278,42 @@ async def test_a_server_that_repeats_a_token_does_not_show_it():
             await room.ready(60)
         assert "the token *** has expired" in str(refused.value)
         assert "s3cr3t-token" not in repr((room, room.state.value, connection.explain()))
+
+
+LONG = "s3cr3t-" + "x" * 100
+
+
+@pytest.mark.contract("SE6", "CN14")
+@pytest.mark.parametrize("frame", ["unknown command: %s", '{"what": %s}', '{"push": {"pub": %s}}'])
+async def test_a_server_that_repeats_what_it_was_told_shows_no_piece_of_a_token(frame):
+    """The sentence quotes how the frame begins: no more than a piece of a long token."""
+    server = RoomServer()
+    async with (
+        connect(server, token=LONG) as connection,
+        connection.subscribe("room", token=f"of the room: {LONG}") as room,
+    ):
+        await room.ready(60)
+        server.connection.send(frame % json.dumps(server.asked[-1]))
+        await asyncio.sleep(0.1)
+        assert "s3cr3t" not in repr(connection.state.value) + connection.explain()
+    server.hear = lambda peer, command: peer.send(frame % command)
+    async with connect(server, token=LONG) as connection:
+        with pytest.raises(ConnectionEnded, match=r"\*\*\*") as ended:
+            await connection.ready(60)
+        assert "s3cr3t" not in str(ended.value)
+
+
+@pytest.mark.contract("SE6", "CN14")
+@pytest.mark.parametrize("code", [2000, 2500])
+async def test_a_server_that_repeats_a_token_as_it_ends_a_room_does_not_show_it(code):
+    server = RoomServer()
+    async with (
+        connect(server) as connection,
+        connection.subscribe("room", token="s3cr3t-token") as room,
+    ):
+        await room.ready(60)
+        for _ in range(2):
+            server.end("room", code, "the token s3cr3t-token is gone")
+            await asyncio.sleep(0.1)
+        assert "the token *** is gone" in room.state.value.error
+        assert "s3cr3t-token" not in repr((room.state.value, connection.explain()))

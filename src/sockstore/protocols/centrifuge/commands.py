@@ -10,11 +10,12 @@ from sockstore.base.codecs import encode_json
 from sockstore.base.frozen import frozen
 from sockstore.base.positions import Position
 from sockstore.base.token_bucket import TokenBucket
-from sockstore.protocols.outputs import Write
+from sockstore.protocols.outputs import WireSubscription, Write
 
 __all__ = [
     "PONG",
     "CommandQueue",
+    "Requested",
     "connect_body",
     "history_body",
     "named_body",
@@ -94,6 +95,14 @@ def history_body(channel: str, limit: int, before: int | None, epoch: str) -> st
 def named_body(name: str, fields: Mapping[str, Any]) -> str:
     """Return a command with these fields."""
     return f'"{name}":{encode_json(dict(fields))}'
+
+
+@frozen
+class Requested:
+    """A request of the program; `page_of` is the room whose older messages it asks for."""
+
+    request: object
+    page_of: WireSubscription | None = None
 
 
 @frozen

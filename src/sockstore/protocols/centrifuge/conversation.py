@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sockstore.base.errors import RequestFailed
-from sockstore.base.frozen import frozen
 from sockstore.base.outcomes import Word
 from sockstore.base.token_bucket import TokenBucket
 from sockstore.protocols.base import Conversation
 from sockstore.protocols.centrifuge.commands import (
     PONG,
     CommandQueue,
+    Requested,
     connect_body,
     history_body,
     named_body,
@@ -23,6 +24,7 @@ from sockstore.protocols.centrifuge.errors import meaning_of_error
 from sockstore.protocols.centrifuge.frames import (
     FrameError,
     JoinedOrLeft,
+    NotUnderstood,
     Other,
     Ping,
     Published,
@@ -30,6 +32,7 @@ from sockstore.protocols.centrifuge.frames import (
     Said,
     Unsubscribed,
     lines_of,
+    quoted,
     read,
     text_in,
 )
@@ -73,14 +76,6 @@ CONNECT: Final = object()
 
 REFRESH: Final = object()
 """What the reply to ``refresh`` is for."""
-
-
-@frozen
-class _Requested:
-    """A request of the program; `page_of` is the room whose older messages it asks for."""
-
-    request: object
-    page_of: WireSubscription | None = None
 
 
 class CentrifugeConversation(Conversation):
@@ -135,6 +130,8 @@ class CentrifugeConversation(Conversation):
                 if self._has_failed:
                     break
                 outputs += self._hear(read(line), now)
+        except NotUnderstood as error:
+            outputs += self._not_understood_line(str(error))
         except FrameError as error:
             outputs += self._not_understood(str(error))
         return self._and_what_is_due(outputs, now)
@@ -228,7 +225,7 @@ class CentrifugeConversation(Conversation):
         """Return the frame of a request, which is a call of a method of the server's."""
         del subscription
         self._commands.pace.take(self._asked_at)
-        return [self._commands.say(_Requested(request), rpc_body(data))]
+        return [self._commands.say(Requested(request), rpc_body(data))]
 
     def history(
         self, subscription: WireSubscription, limit: int, before: int | None, request: object
@@ -238,19 +235,19 @@ class CentrifugeConversation(Conversation):
         memory = subscription.memory
         epoch = memory.epoch if isinstance(memory, RoomMemory) else ""
         body = history_body(str(subscription.key), limit, before, epoch)
-        return [self._commands.say(_Requested(request, subscription), body)]
+        return [self._commands.say(Requested(request, subscription), body)]
 
     def forget(self, request: object) -> None:
         """The program waits for this answer no longer; it goes nowhere."""
-        self._commands.forget(lambda what: isinstance(what, _Requested) and what.request == request)
+        self._commands.forget(lambda what: isinstance(what, Requested) and what.request == request)
 
     def told(self, question: Ask, value: Any, now: float) -> Iterable[Output]:
         """The program gives a token: for a room, or to renew that of the connection."""
         if self._has_failed or question.what != "token":
             return []
-        outputs: list[Output] = []
+        outputs: Iterable[Output] = []
         if question.subscription is not None:
-            outputs = list(self._rooms.told(question.subscription, value))
+            outputs = self._rooms.told(question.subscription, value)
         elif isinstance(value, str) and value:
             self._token = value
             self._commands.put(REFRESH, named_body("refresh", {"token": value}))
@@ -265,8 +262,7 @@ class CentrifugeConversation(Conversation):
         if question.subscription is None:
             self._renewals.put_off(None, SOON, now)  # the old token is good for a while
             return self._and_what_is_due([], now)
-        outputs = list(self._rooms.not_told(question.subscription, why, now))
-        return self._and_what_is_due(outputs, now)
+        return self._and_what_is_due(self._rooms.not_told(question.subscription, why, now), now)
 
     def tick(self, now: float) -> Iterable[Output]:
         """Renew tokens, write what the pace allows now, and miss pings."""
@@ -283,8 +279,10 @@ class CentrifugeConversation(Conversation):
 
     def _hear(self, said: Said, now: float) -> Iterable[Output]:
         match said:
-            case Published() | JoinedOrLeft() | Unsubscribed():
+            case Published() | JoinedOrLeft():
                 return self._rooms.hear(said, now)
+            case Unsubscribed(reason=reason):
+                return self._rooms.hear(replace(said, reason=self._without_tokens(reason)), now)
             case Reply():
                 return self._replied(said, now)
             case Ping():
@@ -293,16 +291,19 @@ class CentrifugeConversation(Conversation):
             case Other(is_push=is_push, text=text):
                 # Newer servers may say more than we know; one that never let us in may be any.
                 is_known = is_push or self._announced is not None
-                return [] if is_known else self._not_understood(text)
+                return [] if is_known else self._not_understood_line(text)
 
     def _replied(self, reply: Reply, now: float) -> Iterable[Output]:
         what = self._commands.answered(reply.id)
+        if (error := reply.error) is not None:
+            words = self._without_tokens(error.message)
+            reply = replace(reply, error=replace(error, message=words))
         match what:
             case Message():
                 return self._sending.replied(what, reply, now)
             case Joining() | Leaving() | Listing() | Renewing():
                 return self._rooms.replied(what, reply, now)
-            case _Requested():
+            case Requested():
                 return self._answered(what, reply)
             case _ if what is CONNECT:
                 return self._connected(reply, now)
@@ -333,7 +334,7 @@ class CentrifugeConversation(Conversation):
             return self._fail(f"the token was not renewed: {error.words}", "unauthorised")
         return []
 
-    def _answered(self, what: _Requested, reply: Reply) -> Iterable[Output]:
+    def _answered(self, what: Requested, reply: Reply) -> Iterable[Output]:
         error, subscription = reply.error, what.page_of
         if error is not None:
             failure = RequestFailed(error.code, error.message)
@@ -351,6 +352,10 @@ class CentrifugeConversation(Conversation):
 
     # Endings and deadlines
 
+    def _not_understood_line(self, line: str) -> list[Output]:
+        # A piece of a token is a secret, too: so it is shortened afterwards.
+        return self._not_understood(quoted(self._without_tokens(line)))
+
     def _not_understood(self, what: str) -> list[Output]:
         why = f"the server does not speak Centrifugo's protocol: it said {what}"
         return self._fail(why, "fatal" if self._announced is None else "retry")
@@ -359,9 +364,17 @@ class CentrifugeConversation(Conversation):
         self._has_failed = True
         self._grants.clear()  # nothing is news any more
         self.deadline = None
-        return [Failed(why.replace(self._token, "***") if self._token else why, kind)]
+        return [Failed(why, kind)]
 
-    def _and_what_is_due(self, outputs: list[Output], now: float) -> list[Output]:
+    def _without_tokens(self, words: str) -> str:
+        """Return words of the server's without the tokens that it may repeat in them."""
+        for token in (self._token, *self._rooms.tokens):
+            if token:
+                words = words.replace(token, "***")
+        return words
+
+    def _and_what_is_due(self, outputs: Iterable[Output], now: float) -> list[Output]:
+        outputs = list(outputs)  # at once: it may add to what is due
         if self._has_failed:
             return outputs
         # Before an `Ask`: what its answer lets leave comes behind them.

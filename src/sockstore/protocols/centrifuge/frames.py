@@ -16,6 +16,7 @@ from sockstore.protocols.outputs import Member
 __all__ = [
     "FrameError",
     "JoinedOrLeft",
+    "NotUnderstood",
     "Other",
     "Ping",
     "Published",
@@ -27,6 +28,7 @@ __all__ = [
     "number_in",
     "offset_in",
     "published_by",
+    "quoted",
     "read",
     "text_in",
 ]
@@ -36,7 +38,11 @@ MOST_QUOTED = 80
 
 
 class FrameError(Exception):
-    """The server said something that is not part of the protocol; the text quotes it."""
+    """The server said something that is not part of the protocol; the text says what."""
+
+
+class NotUnderstood(FrameError):
+    """A line is not one of the protocol's; the text is all of it, which may repeat a token."""
 
 
 @frozen
@@ -98,7 +104,7 @@ class Other:
 
     Args:
         is_push: Whether it is a push.
-        text: How it begins.
+        text: All of it, which may repeat a token.
     """
 
     is_push: bool
@@ -123,22 +129,22 @@ def read(line: str) -> Said:
     """Return what one line says.
 
     Raises:
-        FrameError: If it is not one of the protocol's.
+        NotUnderstood: If it is not one of the protocol's.
     """
     try:
         body = decode_json(line)
     except (ValueError, RecursionError):
         body = _decode_around_payloads(line)
     if not isinstance(body, dict):
-        raise FrameError(_quoted(line))
+        raise NotUnderstood(line)
     if not body:
         return Ping()
     try:
         if (push := body.get("push")) is not None:
-            return _push(push) or Other(is_push=True, text=_quoted(line))
-        return _reply(body) or Other(is_push=False, text=_quoted(line))
+            return _push(push) or Other(is_push=True, text=line)
+        return _reply(body) or Other(is_push=False, text=line)
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
-        raise FrameError(_quoted(line)) from None
+        raise NotUnderstood(line) from None
 
 
 def _decode_around_payloads(line: str) -> Any:
@@ -147,10 +153,11 @@ def _decode_around_payloads(line: str) -> Any:
     try:
         return decode_frame(line)
     except (ValueError, LookupError, TypeError, RecursionError):
-        raise FrameError(_quoted(line)) from None
+        raise NotUnderstood(line) from None
 
 
-def _quoted(line: str) -> str:
+def quoted(line: str) -> str:
+    """Return how a line begins, for a sentence about it."""
     return repr(line[:MOST_QUOTED]) + ("" if len(line) <= MOST_QUOTED else "…")
 
 

@@ -6,7 +6,7 @@ from its position. If that happens again soon, the program's schedule decides wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from sockstore.base.positions import Gap
@@ -92,6 +92,11 @@ class Rooms:
     def get(self, channel: object) -> Room | None:
         """Return a room that is wanted."""
         return self._by_channel.get(channel) if isinstance(channel, str) else None
+
+    @property
+    def tokens(self) -> Iterator[str | None]:
+        """The tokens of the rooms that are wanted; None for those without one."""
+        return (room.token for room in self._by_channel.values())
 
     # The program
 
@@ -279,7 +284,7 @@ class Rooms:
             return self._join(room)
         self._drop(room)
         is_temporary = error.is_temporary or code == ALREADY_SUBSCRIBED
-        return [Refused(subscription, _without(room.token, error.words), is_temporary)]
+        return [Refused(subscription, error.words, is_temporary)]
 
     def _listed(self, room: Room, presence: Presence, reply: Reply) -> Iterable[Output]:
         if room.presence is not presence or room.phase != "joined":
@@ -362,7 +367,3 @@ class Rooms:
             return self._join(room)
         self._drop(room)
         return [Refused(room.subscription, why, is_temporary=True)]
-
-
-def _without(token: str | None, words: str) -> str:
-    return words.replace(token, "***") if token else words
