@@ -366,3 +366,18 @@ async def test_what_is_sent_to_a_room_that_does_not_come_waits_and_nothing_else_
         await receipts[-1]
         assert [each["data"] for each in server.room("bad").log] == [0, 1, 2]
         room.unsubscribe()
+
+
+@pytest.mark.contract("OB6", "SE0", "SE2")
+async def test_an_id_is_that_of_its_room_only():
+    server = RoomServer()
+    async with (
+        connect(server) as connection,
+        connection.subscribe("one") as one,
+        connection.subscribe("other") as other,
+    ):
+        receipts = [one.send(1, id="x"), other.send(2, id="x")]
+        assert other.send(3, id="x").why == "a message with this id is on its way already"
+        for receipt in receipts:
+            await receipt
+        assert [server.room(name).log[0]["data"] for name in ("one", "other")] == [1, 2]

@@ -18,7 +18,7 @@ from sockstore.base.frozen import frozen
 if TYPE_CHECKING:
     from sockstore.protocols.base import Conversation, WireSubscription
 
-__all__ = ["Flight", "Flights", "Outgoing", "RetiredTransports", "Say", "size_of"]
+__all__ = ["Flight", "Flights", "FullId", "Outgoing", "RetiredTransports", "Say", "size_of"]
 
 
 class Outgoing:
@@ -86,6 +86,13 @@ class Outgoing:
         self.say: Say | None = None
         self.subscription: WireSubscription | None = None
 
+    @property
+    def full_id(self) -> FullId:
+        """Its id, with the key of where it is sent: the ids of one room are not another's."""
+        return None if self.subscription is None else self.subscription.key, self.id
+
+
+FullId: TypeAlias = tuple[Hashable, str]
 
 Say: TypeAlias = "Callable[[Conversation], Iterable[str | bytes]]"
 """``say(conversation)`` returns the frames of a message that is handed over."""

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from sockstore.base.frozen import frozen
 from sockstore.base.sending import Outbox
-from sockstore.machine.delivery import Outgoing
+from sockstore.machine.delivery import FullId, Outgoing
 
 __all__ = ["Expiries", "HandOver", "Offer", "OutboxQueue", "Queued", "Refused"]
 
@@ -145,9 +145,9 @@ class OutboxQueue:
         self._expiries: Final = Expiries() if expiries is None else expiries
         self.entries: deque[Outgoing] = _NOTHING
         self.bytes: int = 0
-        # The entries with an id and those with a key, by it: made by the first one, and changed
+        # The entries with an id, by the full one, and those with a key, by it: made by the first one, and changed
         # with them.
-        self._with_id: dict[str, Outgoing] | None = None
+        self._with_id: dict[FullId, Outgoing] | None = None
         self._keyed: dict[Hashable, Outgoing] | None = None
         # How many are sent again, and how many are urgent: they come first, in this order.
         self._again = self._urgent = 0
@@ -160,9 +160,9 @@ class OutboxQueue:
         """When the next entry expires; infinite if none will."""
         return self._expiries.next
 
-    def has_id(self, message_id: str) -> bool:
+    def has(self, full_id: FullId) -> bool:
         """Whether an entry with this id waits."""
-        return self._with_id is not None and message_id in self._with_id
+        return self._with_id is not None and full_id in self._with_id
 
     def offer(self, entry: Outgoing, now: float) -> Offer:
         """Queue an entry, or say why not; one that is sent again was accepted before."""
@@ -247,7 +247,7 @@ class OutboxQueue:
             self._keyed[entry.key] = entry
         if entry.id:
             self._with_id = self._with_id or {}
-            self._with_id[entry.id] = entry
+            self._with_id[entry.full_id] = entry
         self._expiries.add(entry)
 
     def _removed(self, entry: Outgoing) -> None:
@@ -258,4 +258,4 @@ class OutboxQueue:
         if entry.key is not None and self._keyed is not None:
             del self._keyed[entry.key]
         if entry.id and self._with_id is not None:
-            del self._with_id[entry.id]
+            del self._with_id[entry.full_id]

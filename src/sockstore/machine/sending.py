@@ -84,7 +84,7 @@ class Sending:
         limit = self.limit
         if limit is not None and entry.size > limit:
             return f"it has {entry.size} bytes; Outbox(max_message_bytes={limit}) allows no more"
-        if self.sent is not None and entry.id and self._is_under_way(entry.id):
+        if self.sent is not None and entry.id and self._is_under_way(entry):
             return "a message with this id is on its way already"
         return None
 
@@ -212,13 +212,12 @@ class Sending:
             effects.append(order.SettleReceipts(dropped, "dropped", why))
         return effects
 
-    def _is_under_way(self, message_id: str) -> bool:
-        sent = self.sent
-        return (
-            self.outbox.has_id(message_id)
-            or (sent is not None and sent.has_id(message_id))
-            or any(entry.id == message_id for entry in self.line)
-        )
+    def _is_under_way(self, entry: Outgoing) -> bool:
+        """Whether another message with its id is on its way to the same place."""
+        name = entry.full_id
+        if self.outbox.has(name):
+            return True
+        return any(each.full_id == name for each in (*(self.sent or ()), *self.line))
 
     def _waiting(self) -> Iterable[Outgoing]:
         return (*self.outbox.entries, *self.line)

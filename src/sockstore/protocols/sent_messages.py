@@ -57,10 +57,6 @@ class SentMessages:
     def __iter__(self) -> Iterator[Any]:
         return iter(self._under_way)
 
-    def has_id(self, message_id: str) -> bool:
-        """Whether a message with this id is one of them."""
-        return any(each.id == message_id for each in self._under_way)
-
     # For conversations
 
     def send_again(self, entry: SentMessage) -> None:
