@@ -108,3 +108,35 @@ async def test_who_reconnects_at_a_message_gets_those_behind_it_once(history, to
         assert room.state.value.recovered is other.state.value.recovered is True
         assert len(server.handshakes) == 3
         room.unsubscribe()
+
+
+@pytest.mark.contract("SE1", "SE3")
+async def test_a_gap_that_came_too_late_is_told_later_also_with_what_followed_it():
+    """A restored log has lower offsets, so what follows the gap looks as if it had been seen."""
+    server = RoomServer()
+    async with connect(server) as connection, connection.subscribe("other") as other:
+        room = connection.subscribe("room")
+        stream = room.stream()
+        await room.ready()
+        await other.ready()
+        server.say("room", *range(9))
+        assert await data_of(stream, 9) == [*range(9)]
+        other.messages.on_append(lambda message: connection.reconnect())
+        del server.room("room").log[3:]
+        server.mute_rooms = {"room"}
+        server.end("room", 2500)
+        await asyncio.sleep(0.1)
+        number, asked = server.asked[-1]["id"], server.asked[-1]["subscribe"]
+        answer = {"id": number, "subscribe": server.room("room").granted(asked)}
+        server.mute_rooms = set()
+        server.store("room", "restored")
+        server.store("other", 1)
+        pushes = {name: {"pub": server.room(name).log[-1]} for name in ("other", "room")}
+        frames = [{"push": {"channel": name, **push}} for name, push in pushes.items()]
+        server.say_frames({}, frames[0], answer, frames[1])  # after a ping they are one batch
+        await asyncio.sleep(10)
+        server.say("room", "live")
+        gap, *items = await data_of(stream, 2)
+        assert (gap.since, gap.reason) == (9, "forked")
+        assert items == ["live"]
+        room.unsubscribe()

@@ -145,8 +145,8 @@ class OutboxQueue:
         self._expiries: Final = Expiries() if expiries is None else expiries
         self.entries: deque[Outgoing] = _NOTHING
         self.bytes: int = 0
-        # The entries with an id, by the full one, and those with a key, by it: made by the first one, and changed
-        # with them.
+        # The entries with an id, by the full one, and those with a key, by it: made by the first
+        # one, and changed with them.
         self._with_id: dict[FullId, Outgoing] | None = None
         self._keyed: dict[Hashable, Outgoing] | None = None
         # How many are sent again, and how many are urgent: they come first, in this order.

@@ -27,7 +27,9 @@ class RoomMemory:
     """
 
     # The place is in three fields, and not in a `Position`, because each message moves it.
-    __slots__ = ("before_gap", "epoch", "has_begun", "last", "offset", "troubled_at")
+    __slots__ = (
+        "_is_before_gap", "before_gap", "epoch", "has_begun", "last", "offset", "troubled_at",
+    )  # fmt: skip
 
     def __init__(self, since: Position | None) -> None:
         self.has_begun: bool = since is not None
@@ -49,6 +51,13 @@ class RoomMemory:
         self.offset: int | None = None if position is None else position.offset
         self.epoch: str = "" if position is None else position.epoch
         self.last: Any = None if position is None else position.id
+        # Whether a gap was taken back, and so all behind it: set by `forget_gap`.
+        self._is_before_gap = False
+
+    def forget_gap(self) -> None:
+        """Forget that the last gap was told, and all that follows it."""
+        self.move_to(self.before_gap)
+        self._is_before_gap = True
 
     def accept(self, said: Published) -> bool | None:
         """Return whether a message is new, and note it; None if it cannot follow the last one."""
@@ -67,6 +76,8 @@ class RoomMemory:
         """Forget that this message was noted, and all that follow it."""
         if self.offset is None or place.offset is None or place.epoch != self.epoch:
             return
+        if self._is_before_gap:
+            return  # its offset may be below the gap's, in a log that was restored
         if place.offset <= self.offset:
             self.offset, self.last = place.offset - 1, None
 

@@ -109,7 +109,7 @@ class Centrifuge(BaseProtocol):
         if not isinstance(memory, RoomMemory):
             return
         if isinstance(output, Missed):
-            memory.move_to(memory.before_gap)  # the next connection tells of it
+            memory.forget_gap()  # the next connection tells of it
         elif output.publication is not None:
             memory.go_back(output.publication)
 
