@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
@@ -120,9 +121,17 @@ def test_a_program_goes_on_from_the_position_that_it_kept(server, ann, room):
 
 @pytest.mark.contract("SE3")
 def test_readers_of_a_room_are_told_of_gaps_unless_they_say_otherwise(ann, room):
-    with ann.subscribe(room, since=Position(99, "another log")) as here:
+    has_readers = threading.Event()
+
+    async def token(_: Ask) -> str:
+        # The server is asked once all of them are there: the loop has a thread of its own.
+        await asyncio.to_thread(has_readers.wait, PATIENCE)
+        return "any"
+
+    with ann.subscribe(room, since=Position(99, "another log"), token=token) as here:
         told, quiet = iter(here), here.stream(gaps=False)
         heard = seen_by(here.on_message)
+        has_readers.set()
         here.ready(PATIENCE)
         here.send("first").wait(PATIENCE)
         assert [told.recv(PATIENCE).kind for _ in range(2)] == ["gap", "text"]
