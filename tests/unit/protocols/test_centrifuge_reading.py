@@ -120,7 +120,7 @@ def test_broken_payloads_in_a_list_concern_themselves():
     talk = Talk.opened()
     room = WireSubscription("a", since=Position(0))
     talk.ask_for(room)
-    deep = "[" * 5000 + "]" * 5000
+    deep = "[" * 100_000 + "]" * 100_000
     said = talk.hear_text(
         '{"id":2,"subscribe":{"recoverable":true,"recovered":true,"epoch":"e","publications":'
         f'[{{"offset":1,"data":1e400}},{{"offset":2,"data":{deep}}},{{"offset":3,"data":3}}]}}}}'
