@@ -17,7 +17,7 @@ TESTS = ROOT / "tests"
 # Each limit is what was reached: it may fall, and never rise.
 MOST_ENTRIES = 15
 MOST_SHORT_FILES = 9
-MOST_IMPORTS_OF_THE_INSIDE = 135
+MOST_IMPORTS_OF_THE_INSIDE = 132
 MOST_PRIVATE_NAMES = 20
 
 

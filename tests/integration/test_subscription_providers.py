@@ -18,7 +18,6 @@ from sockstore import (
     use_websocket,
 )
 from sockstore.protocols import Centrifuge
-from sockstore.scope.subscription_provider import use_source
 from sockstore.testing import assert_no_leaks
 
 pytestmark = [pytest.mark.virtual_clock, pytest.mark.contract("SU9")]
@@ -67,13 +66,12 @@ async def test_the_nearest_provider_wins_and_another_connection_hides_a_subscrip
     server = RoomsServer()
     async with connected(server) as outer, SubscriptionProvider("lobby") as lobby:
         assert use_subscription() is lobby
-        assert use_source() is lobby
         assert use_websocket() is outer
         async with SubscriptionProvider("tides") as tides:
             assert use_subscription() is tides
         assert use_subscription() is lobby
         async with connected(server) as inner:
-            assert use_source() is inner
+            assert use_websocket() is inner
             with pytest.raises(ProviderNotFound, match="use_subscription"):
                 use_subscription()
 

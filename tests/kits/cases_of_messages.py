@@ -19,11 +19,11 @@ from kits.script import (
     error,
     notice,
     own,
+    posted_on,
     sees,
     sends,
 )
 from sockstore import Outbox, WebSocketStore
-from sockstore.ui.chat.own_messages import posts_of
 
 ALL_SCRIPTS = "日本語 👩‍👩‍👧 e\u0301 \u200bz שלום"
 HALVES = '{"content": "a\\ud83d b", "sender": "\\udc00x"}'
@@ -44,7 +44,7 @@ def post(text: str) -> Calls:
     """The program posts a text, as the input does."""
 
     def action(connection: WebSocketStore) -> None:
-        posts_of(connection).send(connection, text)
+        posted_on(connection).send(connection, text)
 
     return Calls(action)
 

@@ -18,7 +18,7 @@ from typing import Any
 from integration.rooms_server import RoomsServer
 from kits.harness import SETTLING, Kit
 from kits.layouts import WITH_MEMBERS, chat, inspected
-from kits.script import URL, Layout
+from kits.script import URL, Layout, posted_on
 from sockstore import (
     InvalidOption,
     InvalidURI,
@@ -30,7 +30,6 @@ from sockstore import (
 from sockstore.protocols import Centrifuge, Topics
 from sockstore.testing import FakeServer, accept, assert_no_leaks, freeze, hang, refuse, repeat
 from sockstore.ui.chat.backlog import backlog_of
-from sockstore.ui.chat.own_messages import posts_of
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ async def leaves_the_programs_connection_alone(kit: Kit, *, messages: int) -> No
             connection.messages,
             connection.timeline,
             connection.latency,
-            posts_of(connection).store,
+            posted_on(connection).store,
             backlog_of(connection).has_older,
             backlog_of(connection).is_loading,
         )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from sockstore import WebSocketStore
 from sockstore.testing import FakeServer
+from sockstore.ui.chat.own_messages import Posts, posts_of
 
 URL = "ws://fake/chat/lobby?name=Ann"
 
@@ -280,3 +281,8 @@ class Case:
     layout: Layout
     steps: tuple[Step, ...]
     server: Callable[[], FakeServer] = field(default=FakeServer)
+
+
+def posted_on(source: Any) -> Posts:
+    """Return what the chats of a connection or a room have posted, which its components share."""
+    return posts_of(source)

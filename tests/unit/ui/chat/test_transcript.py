@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sockstore import Message
-from sockstore.connection.receipts import Delivery, Receipt
 from sockstore.protocols import Publication
 from sockstore.ui.chat.lines import Page
 from sockstore.ui.chat.transcript import Conversation, Post, Transcript
@@ -39,8 +40,17 @@ def live(number: int, content: str = "hello", sender: str | None = "Ann") -> dic
     }
 
 
+@dataclass
+class Fate:
+    """A receipt, as far as a chat looks at it."""
+
+    state: str
+    id: str | None = None
+    offset: int | None = None
+
+
 def post(content: str, timestamp: str = MOMENT, state: str = "sent") -> Post:
-    return Post(content, timestamp, Receipt(Delivery(state)))
+    return Post(content, timestamp, Fate(state))
 
 
 @pytest.mark.contract("UI3")
@@ -271,9 +281,7 @@ def published(
 
 
 def stored(content: str, message_id: str, offset: int | None = None) -> Post:
-    delivery = Delivery("acknowledged")
-    delivery.id, delivery.offset = message_id, offset
-    return Post(content, MOMENT, Receipt(delivery))
+    return Post(content, MOMENT, Fate("acknowledged", message_id, offset))
 
 
 @pytest.mark.contract("UI3", "SE2")
