@@ -106,7 +106,7 @@ class Subscription(Generic[T]):
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """Who is in it now; as of the last connection while there is none.
+        """Who is in it. Between two connections it keeps what the last one told.
 
         Raises:
             RuntimeError: If the protocol does not know members.

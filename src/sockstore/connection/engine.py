@@ -276,7 +276,7 @@ class Engine:
                 opening = self._make_opening(
                     self.connection, driver, self.receiver, link, is_reconnection=is_reconnection
                 )
-                assert self._on_open is not None  # noqa: S101 - else nobody orders it
+                assert self._on_open is not None  # noqa: S101 - `RunOnOpen` needs one
                 driver.callables.run_on_open(number, partial(call_on_open, self._on_open, opening))
             case order.AskPredicate(question=question, outcome=outcome):
                 driver.callables.ask_predicate(question, self._ask_predicate, outcome)

@@ -103,7 +103,7 @@ class Subscription(Generic[T]):
 
     @cached_property
     def members(self) -> Readable[tuple[Member, ...]]:
-        """Who is in it now, as a store; as of the last connection while there is none.
+        """Who is in it, as a store. Between two connections it keeps what the last one told.
 
         Raises:
             RuntimeError: If the protocol does not know members.

@@ -109,10 +109,11 @@ def not_delivered(memory: Memory, outputs: Iterable[object]) -> None:
     from sockstore.protocols.base import Missed, Received  # noqa: PLC0415 - not with the package
 
     protocol = memory.settings.protocol
-    for output in outputs:
-        if isinstance(output, order.DeliverGapTo):
-            gap = output.gap
-            output = Missed(output.subscription, gap.reason, gap.since, gap.until)  # noqa: PLW2901
+    for each in outputs:
+        output = each
+        if isinstance(each, order.DeliverGapTo):
+            gap = each.gap
+            output = Missed(each.subscription, gap.reason, gap.since, gap.until)
         if protocol is None or not isinstance(output, Received | Missed):
             continue
         try:
