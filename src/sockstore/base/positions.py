@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from sockstore.base.checks import require_count, require_instance
 from sockstore.base.frozen import frozen
 
-__all__ = ["Gap", "GapReason", "Position"]
+__all__ = ["RECONNECTED", "Gap", "GapReason", "Position"]
 
 GapReason: TypeAlias = Literal[
     "trimmed", "epoch", "forked", "unavailable", "reconnected", "overflow"
@@ -69,3 +69,7 @@ class Gap:
         if self.since is None or self.until is None or self.reason in {"epoch", "forked"}:
             return None
         return max(0, self.until - self.since)
+
+
+RECONNECTED = Gap(None, None, "reconnected")
+"""The gap after a reconnection where messages have no numbers."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from sockstore.base.positions import RECONNECTED
 from sockstore.machine import effects as order
 from sockstore.machine import events as fact
 from sockstore.machine.asking import conversation_of, outputs_of
@@ -19,7 +20,6 @@ from sockstore.machine.endings import (
 from sockstore.machine.liveness import started, started_pulse
 from sockstore.machine.memory import Memory
 from sockstore.machine.phases import Connecting, Joining, Open, Preparing
-from sockstore.machine.subscriptions import RECONNECTED
 
 if TYPE_CHECKING:
     from sockstore.protocols.base import Output

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from sockstore.base.frozen import frozen
-from sockstore.base.positions import Gap
+from sockstore.base.positions import RECONNECTED, Gap
 
 if TYPE_CHECKING:
     from sockstore.protocols.base import Ended, Refused, Subscribed, WireSubscription
 
 __all__ = [
     "FINAL",
-    "RECONNECTED",
     "WAITING",
     "SubscriptionBook",
     "SubscriptionPhase",
@@ -48,9 +47,6 @@ class SubscriptionState:
 
 
 WAITING = SubscriptionState()
-
-RECONNECTED = Gap(None, None, "reconnected")
-"""The gap after a reconnection where messages have no numbers."""
 
 FINAL = frozenset({"refused", "ended"})
 """The phases in which a subscription is in the book no more."""

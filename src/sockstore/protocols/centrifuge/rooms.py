@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from sockstore.base.positions import Gap
+from sockstore.base.positions import RECONNECTED
 from sockstore.protocols.centrifuge.commands import CommandQueue, named_body, subscribe_body
 from sockstore.protocols.centrifuge.errors import (
     ALREADY_SUBSCRIBED,
@@ -63,9 +63,6 @@ TROUBLE_AGAIN: Final = 5.0
 NO_NAME: Final = "the key of a subscription is the name of a room, a text that is not empty"
 NO_TOKEN: Final = "the token of a subscription is a text"  # noqa: S105 - a sentence
 TOO_LARGE: Final = "what asks for this room is larger than the server takes"
-
-RECONNECTED: Final = Gap(None, None, "reconnected")
-"""The gap after a reconnection where messages have no numbers."""
 
 
 class Rooms:
